@@ -1,0 +1,53 @@
+/*
+ * What the admin socket answers: status, limits, purge, flush, reload.
+ *
+ * One row in admin.c's table per endpoint.  A call is asynchronous, since the
+ * facts are the upstream thread's and the writer's: admin_begin() either
+ * answers at once or asks them by mail and wakes the owner when they have
+ * answered.  Worker's thread; bodies are JSON made with Jansson.
+ */
+#ifndef WEIR_ADMIN_ADMIN_H
+#define WEIR_ADMIN_ADMIN_H
+
+#include "base/mailbox.h"
+#include "config/config.h"
+#include "http/message.h"
+#include "store/store.h"
+#include "upstream/upstream.h"
+
+struct admin_services {               /* lent; outlive every call */
+    struct store    *store;
+    struct upstream *upstream;
+    /* Reads the configuration again and swaps it; false: the old one stays, *problems (malloc'd, caller frees) says why.
+     * Called on the worker's thread; may block for the reading of the files. */
+    bool           (*reload)(void *context, char **problems);
+    void            *context;
+    int64_t          started_wall_ns;
+};
+
+struct admin;                         /* a worker's desk: its calls */
+
+/* Never NULL. */
+struct admin *admin_open(const struct admin_services *, struct mailbox *worker);
+void admin_close(struct admin *);                    /* NULL is fine; it is idle */
+/* True where no call is open and no mail for one is on its way. */
+bool admin_is_idle(const struct admin *);
+
+struct admin_call;
+
+/* `wake(owner)` is called, never from within this call, when a call that was not done at once is done.
+ * `config` is borrowed for the call's life; `request` and `body` for this call only. */
+struct admin_call *admin_begin(struct admin *, const struct config *config, const struct http_request *request,
+                               struct slice body, void (*wake)(void *owner), void *owner);
+bool admin_is_done(const struct admin_call *);
+
+struct admin_answer {
+    unsigned     status;
+    const char  *content_type;        /* application/json, or application/problem+json */
+    struct slice body;                /* the call's */
+};
+struct admin_answer admin_answer(const struct admin_call *);
+/* Also before it is done: then its memory goes when the last mail has come. */
+void admin_end(struct admin_call *);
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * /flush, /purge and /reload: what a person may change in a running daemon.
+ */
+#include "admin/internal.h"
+
+#include "base/counters.h"
+#include "base/log.h"
+#include "engine/purge.h"
+
+#include <stdlib.h>
+
+static void change_made(struct mail *m)
+{
+    struct admin_call *call = CONTAINER_OF(m, struct admin_call, change.done);
+
+    purge_free(call->purge);
+    call->purge = NULL;
+    if (!admin_resume(call))
+        return;
+    if (!call->change.ok) {
+        admin_answer_problem(call, 500, "The cache could not be changed",
+                             "The disk or the database refused; the log says why.");
+        return;
+    }
+    counter_add(COUNTER_PURGED, call->change.changed);
+    admin_answer_json(call, 200, json_pack("{s:I}", "dropped", (json_int_t)call->change.changed));
+}
+
+void admin_flush(struct admin_call *call)
+{
+    call->change.kind = STORE_FLUSH;
+    admin_submit_change(call, change_made);
+}
+
+static struct slice purge_argument(struct admin_call *call)
+{
+    json_t     *root = json_loadb(call->argument.ptr, call->argument.len, 0, NULL);
+    const char *text = json_string_value(json_object_get(root, "url"));
+    struct slice url = arena_copy(&call->arena, slice_of(text != NULL ? text : ""));
+
+    json_decref(root);
+    return url;
+}
+
+void admin_purge(struct admin_call *call)
+{
+    struct fault why;
+    struct slice text = purge_argument(call);
+
+    if (text.len == 0) {
+        admin_answer_problem(call, 400, "Nothing to purge", "Send {\"url\": \"URL or GLOB\"}.");
+        return;
+    }
+    call->purge = purge_make(call->config, text, &why);
+    if (call->purge == NULL) {
+        admin_answer_problem(call, 400, "Not a URL or a glob", why.text);
+        return;
+    }
+    call->change.kind = STORE_DROP_MATCHING;
+    call->change.matches = purge_matches;
+    call->change.context = call->purge;
+    admin_submit_change(call, change_made);
+}
+
+void admin_reload(struct admin_call *call)
+{
+    char *text = NULL;
+    bool  ok = call->admin->services->reload(call->admin->services->context, &text);
+
+    if (!ok)
+        log_error("reload_failed", "kept=old problems=%s", log_quote(text != NULL ? text : ""));
+    admin_answer_json(call, ok ? 200 : 422,
+                      ok ? json_pack("{s:b, s:s}", "reloaded", 1, "note", text != NULL ? text : "")
+                         : json_pack("{s:s, s:i, s:s}", "title", "The old configuration stays", "status", 422,
+                                     "detail", text != NULL ? text : "unknown"));
+    free(text);
+}

@@ -1,0 +1,116 @@
+/*
+ * /status, /limits and /upstreams: what the daemon has counted and what the
+ * upstream thread knows, as JSON.
+ */
+#include "admin/internal.h"
+
+#include "base/clock.h"
+#include "base/counters.h"
+
+#include <unistd.h>
+
+static double seconds(int64_t ns)
+{
+    return (double)ns / NS_PER_SEC;
+}
+
+static json_t *counters_json(void)
+{
+    json_t *o = json_object();
+
+    for (int i = 0; i < COUNTER_COUNT; i++)
+        json_object_set_new(o, counter_table[i].name, json_integer((json_int_t)counter_sum((enum counter)i)));
+    return o;
+}
+
+static json_t *cache_json(struct store *store)
+{
+    struct store_status s = store_status(store);
+
+    return json_pack("{s:I, s:I, s:I, s:I, s:b}", "records", (json_int_t)s.records, "body_files",
+                     (json_int_t)s.body_files, "bytes", (json_int_t)s.bytes, "max_bytes", (json_int_t)s.max_bytes,
+                     "broken", s.broken);
+}
+
+static json_t *entry_json(const struct upstream_report_entry *e)
+{
+    return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:b}", "name", e->name, "in_flight",
+                     (int)e->in_flight, "waiting", (int)e->waiting, "connections", (int)e->connections, "requests",
+                     (json_int_t)e->requests, "attempts", (json_int_t)e->attempts, "retries",
+                     (json_int_t)e->retries, "failures", (json_int_t)e->failures, "breaker_open", e->breaker_open);
+}
+
+static json_t *entries_json(const struct upstream_report *report)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < report->count; i++)
+        json_array_append_new(list, entry_json(&report->entries[i]));
+    return list;
+}
+
+static void status_known(struct mail *m)
+{
+    struct admin_call           *call = CONTAINER_OF(m, struct admin_call, report.done);
+    const struct admin_services *services = call->admin->services;
+
+    if (!admin_resume(call))
+        return;
+    admin_answer_json(call, 200, json_pack(
+        "{s:s, s:i, s:f, s:s, s:i, s:o, s:o, s:i, s:o}",
+        "version", PACKAGE_VERSION, "pid", (int)getpid(),
+        "uptime_s", seconds(clock_wall_ns() - services->started_wall_ns),
+        "config", call->config->file != NULL ? call->config->file : "embedded default",
+        "workers", (int)call->config->workers,
+        "cache", cache_json(services->store), "counters", counters_json(),
+        "flights", (int)call->report.flights, "upstreams", entries_json(&call->report)));
+}
+
+void admin_status(struct admin_call *call)
+{
+    admin_ask_upstream(call, status_known);
+}
+
+static json_t *limit_json(const char *upstream, const struct upstream_limit_report *l)
+{
+    json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:f, s:f}", "upstream", upstream, "limit", l->name, "allowed",
+                          (json_int_t)l->allowed, "left", (json_int_t)l->left, "resets_in_s",
+                          seconds(l->resets_in_ns), "blocked_for_s", seconds(l->blocked_for_ns));
+
+    if (l->credential[0] != '\0')
+        json_object_set_new(o, "credential", json_string(l->credential));
+    return o;
+}
+
+static void limits_known(struct mail *m)
+{
+    struct admin_call *call = CONTAINER_OF(m, struct admin_call, report.done);
+    json_t            *list;
+
+    if (!admin_resume(call))
+        return;
+    list = json_array();
+    for (unsigned i = 0; i < call->report.count; i++)
+        for (unsigned k = 0; k < call->report.entries[i].limit_count; k++)
+            json_array_append_new(list, limit_json(call->report.entries[i].name,
+                                                   &call->report.entries[i].limits[k]));
+    admin_answer_json(call, 200, json_pack("{s:o}", "limits", list));
+}
+
+void admin_limits(struct admin_call *call)
+{
+    admin_ask_upstream(call, limits_known);
+}
+
+static void upstreams_known(struct mail *m)
+{
+    struct admin_call *call = CONTAINER_OF(m, struct admin_call, report.done);
+
+    if (admin_resume(call))
+        admin_answer_json(call, 200, json_pack("{s:o}", "upstreams", entries_json(&call->report)));
+}
+
+void admin_upstreams(struct admin_call *call)
+{
+    admin_ask_upstream(call, upstreams_known);
+}

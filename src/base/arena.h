@@ -1,0 +1,39 @@
+/*
+ * Memory that lives exactly as long as one request (or one parse).
+ *
+ * A bump allocator over chunks: nothing is freed alone, arena_reset() keeps
+ * the first chunk for the next life, arena_free() gives everything back.
+ * Owned by one thread at a time.  Running out of memory aborts the process
+ * with a line in the log: a daemon that cannot have 4 KiB has nothing to say.
+ */
+#ifndef WEIR_BASE_ARENA_H
+#define WEIR_BASE_ARENA_H
+
+#include "base/slice.h"
+
+struct arena_chunk;
+
+struct arena {                       /* all zero is a valid, empty arena */
+    struct arena_chunk *first;
+    struct arena_chunk *current;
+    size_t              used;        /* bytes of `current` handed out */
+};
+
+/* `bytes` of zeroed memory, aligned for any type.  Never NULL. */
+void *arena_alloc(struct arena *a, size_t bytes);
+/* The same, not zeroed. */
+void *arena_alloc_raw(struct arena *a, size_t bytes);
+/* A copy, NUL-terminated behind its length. */
+struct slice arena_copy(struct arena *a, struct slice s);
+struct slice arena_printf(struct arena *a, const char *format, ...)
+    __attribute__((format(printf, 2, 3), nonnull(2)));
+/* Forgets everything handed out; keeps the first chunk. */
+void arena_reset(struct arena *a);
+void arena_free(struct arena *a);
+
+/* malloc and friends that abort when there is no memory; free() what they return. */
+void *mem_alloc(size_t bytes);                       /* zeroed */
+void *mem_resize(void *old, size_t bytes);
+char *mem_copy(struct slice s);                      /* NUL-terminated */
+
+#endif

@@ -1,0 +1,24 @@
+/*
+ * Two clocks, in nanoseconds.
+ *
+ * Wall time (since 1970-01-01 UTC) is what HTTP and stored records speak;
+ * monotonic time is what waits and time-outs are measured in.  When the
+ * environment names a WEIR_CLOCK_FILE (8 bytes: a signed offset in
+ * nanoseconds, mapped shared), both are moved by it, which is how scenario
+ * tests let a day pass.  Any thread.
+ */
+#ifndef WEIR_BASE_CLOCK_H
+#define WEIR_BASE_CLOCK_H
+
+#include <stdint.h>
+
+#define NS_PER_US  INT64_C(1000)
+#define NS_PER_MS  INT64_C(1000000)
+#define NS_PER_SEC INT64_C(1000000000)
+
+/* Call once, before any thread starts; maps WEIR_CLOCK_FILE where it is set. */
+void    clock_start(void);
+int64_t clock_wall_ns(void);
+int64_t clock_mono_ns(void);
+
+#endif

@@ -1,0 +1,488 @@
+/*
+ * Spending.  For each charge a plan is made: the buckets it spends from and
+ * at what cost.  All questions are put to every line of the plan first, and
+ * only then is anything spent.
+ *
+ * A limit of the whole upstream has one bucket; what the API tells one
+ * credential of it stands beside it, in a bucket of that credential that holds
+ * nothing else.
+ */
+#include "budget/ledger_parts.h"
+
+#include "base/clock.h"
+#include "budget/learned.h"
+#include "budget/limit_kind.h"
+
+#include <xxhash.h>
+
+#define COMMIT_WAIT_NS   (5 * NS_PER_MS)        /* until a row that is under way may be durable */
+#define CLAIM_SLACK_NS   (10 * NS_PER_MS)       /* a claim outlives its wait by this */
+
+void ledger_set_match(struct ledger *l, ledger_match matches)
+{
+    l->matches = matches;
+}
+
+/* -- the plan -- */
+
+bool ledger_scope_matches(const struct ledger *l, const struct limit_scope *scope, const struct charge *c)
+{
+    const struct limit_options *o = scope->options;
+
+    if (o->methods != 0 && (o->methods & (1u << c->method)) == 0)
+        return false;
+    if (o->match == NULL || o->pattern == NULL || l->matches == NULL)
+        return true;                  /* a pattern that cannot be tested holds for all: the safe side */
+    return l->matches(o->pattern, c->path);
+}
+
+static uint64_t method_cost(const struct limit_options *o, const struct charge *c)
+{
+    for (unsigned i = 0; i < o->cost_count; i++) {
+        const struct limit_cost *cost = &o->costs[i];
+
+        if (cost->status_first != 0)
+            continue;
+        if (cost->method == NULL || strcmp(cost->method, "*") == 0 ||
+            slice_eq(slice_of(cost->method), c->method_name))
+            return cost->cost;
+    }
+    return 1;
+}
+
+/* What the answer turns out to cost. */
+static uint64_t final_cost(const struct limit_options *o, const struct charge *c, unsigned status)
+{
+    for (unsigned i = 0; i < o->cost_count; i++) {
+        const struct limit_cost *cost = &o->costs[i];
+
+        if (cost->status_first != 0 && status >= cost->status_first && status <= cost->status_last &&
+            (cost->method == NULL || strcmp(cost->method, "*") == 0 ||
+             slice_eq(slice_of(cost->method), c->method_name)))
+            return cost->cost;
+    }
+    return method_cost(o, c);
+}
+
+/* The most it may turn out to cost, so that no answer finds the budget spent. */
+static uint64_t sending_cost(const struct limit_scope *scope, const struct charge *c)
+{
+    uint64_t cost = method_cost(scope->options, c);
+
+    return cost > scope->status_cost_most ? cost : scope->status_cost_most;
+}
+
+static void add_line(struct plan *p, struct slot *s, uint64_t cost, unsigned index)
+{
+    p->line[p->count++] = (struct plan_line){ s, cost, index };
+}
+
+void ledger_plan(struct ledger *l, const struct charge *c, struct budget_now own, struct plan *p)
+{
+    unsigned named[SEEN_NAMES], n;
+
+    p->account = ledger_account(l, c->credential, own);
+    p->count = 0;
+    p->matched = 0;
+    for (unsigned i = 0; i < l->count; i++) {
+        struct limit_scope *scope = &l->scopes[i];
+        struct slot        *beside = p->account->line[i].slot;
+        uint64_t            cost;
+
+        if (!ledger_scope_matches(l, scope, c))
+            continue;
+        p->matched |= 1u << i;
+        cost = sending_cost(scope, c);
+        if (scope->slot != NULL)
+            add_line(p, scope->slot, cost, i);
+        else if (beside == NULL)
+            beside = ledger_slot_new(l, p->account, i, own);
+        if (beside != NULL)
+            add_line(p, beside, cost, i);
+    }
+    if (p->account->named_count == 0)
+        return;
+    n = ledger_named_of(p->account, c->path, named);
+    for (unsigned i = 0; i < n; i++)
+        add_line(p, p->account->named[named[i]], 1, LEDGER_MAX_LIMITS + named[i]);
+}
+
+static bool has_told(const struct account *a, unsigned index)
+{
+    return a != NULL && a->line[index].slot != NULL && a->line[index].slot->scope == SLOT_TOLD;
+}
+
+struct queue_class ledger_class(struct ledger *l, const struct charge *c)
+{
+    const struct account *a = accounts_find(&l->accounts, c->credential);
+    struct queue_class    class = { 0 };
+    unsigned              named[SEEN_NAMES], n;
+
+    for (unsigned i = 0; i < l->count; i++) {
+        const struct limit_scope *scope = &l->scopes[i];
+        uint64_t                  cost;
+
+        if (!ledger_scope_matches(l, scope, c))
+            continue;
+        cost = sending_cost(scope, c);
+        if (cost > class.cost)
+            class.cost = cost < UINT32_MAX ? (uint32_t)cost : UINT32_MAX;
+        class.costs = XXH3_64bits_withSeed(&cost, sizeof cost, class.costs + i);
+        if (scope->slot != NULL)
+            class.shared |= 1u << i;
+        if (scope->slot == NULL || has_told(a, i))
+            class.owned |= 1u << i;
+    }
+    n = a != NULL && a->named_count > 0 ? ledger_named_of(a, c->path, named) : 0;
+    for (unsigned i = 0; i < n; i++)
+        class.costs ^= a->named[named[i]]->identity;
+    if (class.owned != 0 || n > 0)
+        class.owner = c->credential != NULL ? XXH3_64bits(c->credential, LEDGER_CREDENTIAL_BYTES) | 1 : 1;
+    return class;
+}
+
+static uint64_t class_hash(struct ledger *l, const struct charge *c)
+{
+    struct queue_class class = ledger_class(l, c);
+    uint64_t           parts[] = { class.shared, class.owned, class.costs, class.owner };
+
+    return XXH3_64bits(parts, sizeof parts);
+}
+
+/* -- waiting -- */
+
+struct asking { const struct charge *charge; struct budget_now own; uint64_t class; };
+
+/* The line's own cost, and what has to be left in the bucket beside it. */
+static uint64_t needed(const struct plan_line *line, const struct asking *ask)
+{
+    uint64_t most = limit_most(line->slot->limit), need = line->cost;
+
+    if (most == 0)
+        return need;
+    need += (uint64_t)((double)most * ask->charge->keep_permille / 1000.0);
+    return need < most ? need : most;
+}
+
+/* Where another class saves up, it goes first, or its claim ends. */
+static int64_t claimed_wait_ns(const struct slot *s, uint64_t need, const struct asking *ask)
+{
+    uint64_t most = limit_most(s->limit), beside = need + s->claim_cost;
+    int64_t  without_ns = limit_wait_ns(s->limit, need, ask->own), with_ns, ends_in_ns;
+
+    if (s->claim_until_ns <= ask->own.mono_ns || s->claim_class == ask->class)
+        return without_ns;
+    with_ns = limit_wait_ns(s->limit, most != 0 && beside > most ? most : beside, ask->own);
+    ends_in_ns = s->claim_until_ns - ask->own.mono_ns;
+    if (with_ns > ends_in_ns)
+        with_ns = ends_in_ns;
+    return with_ns > without_ns ? with_ns : without_ns;
+}
+
+static int64_t line_wait_ns(struct ledger *l, const struct plan_line *line, const struct asking *ask)
+{
+    uint64_t most = limit_most(line->slot->limit);
+    int64_t  wait_ns;
+
+    if (most != 0 && line->cost > most)
+        return INT64_MAX;
+    wait_ns = claimed_wait_ns(line->slot, needed(line, ask), ask);
+    if (line->cost <= lease_allowance(l, line->slot))
+        return wait_ns;
+    lease_want(l, line->slot, line->cost);
+    return wait_ns > COMMIT_WAIT_NS ? wait_ns : COMMIT_WAIT_NS;
+}
+
+static struct asking asking(struct ledger *l, const struct charge *c, struct budget_now clock)
+{
+    struct asking ask = { .charge = c, .own = steady_now(&l->clock, clock) };
+
+    if (l->claims_until_ns > ask.own.mono_ns)
+        ask.class = class_hash(l, c);
+    return ask;
+}
+
+/* The longest wait of the plan, and its line (NULL: none waits). */
+static int64_t plan_wait_ns(struct ledger *l, const struct plan *p, const struct asking *ask,
+                            const struct plan_line **longest)
+{
+    int64_t wait_ns = 0;
+
+    *longest = NULL;
+    for (unsigned i = 0; i < p->count; i++) {
+        int64_t line_ns = line_wait_ns(l, &p->line[i], ask);
+
+        if (line_ns > wait_ns) {
+            wait_ns = line_ns;
+            *longest = &p->line[i];
+        }
+    }
+    if (wait_ns == 0 && l->keep.is_on && !l->keep.state_is_durable && l->keep.unwritable_until_ns == 0)
+        wait_ns = COMMIT_WAIT_NS;     /* it must not be forgotten that this run began */
+    return wait_ns;
+}
+
+static void tell_name(const struct plan_line *line, const char **name)
+{
+    if (name != NULL)
+        *name = line != NULL ? line->slot->name : NULL;
+}
+
+int64_t ledger_wait_ns(struct ledger *l, const struct charge *c, struct budget_now now, const char **tightest)
+{
+    struct asking           ask = asking(l, c, now);
+    struct plan             plan;
+    const struct plan_line *longest;
+    int64_t                 wait_ns;
+
+    ledger_plan(l, c, ask.own, &plan);
+    wait_ns = plan_wait_ns(l, &plan, &ask, &longest);
+    tell_name(longest, tightest);
+    return wait_ns;
+}
+
+int64_t ledger_claim_ns(struct ledger *l, const struct charge *c, struct budget_now now, const char **tightest)
+{
+    struct asking           ask = asking(l, c, now);
+    struct plan             plan;
+    const struct plan_line *longest;
+    int64_t                 wait_ns;
+
+    ask.class = class_hash(l, c);
+    ledger_plan(l, c, ask.own, &plan);
+    wait_ns = plan_wait_ns(l, &plan, &ask, &longest);
+    tell_name(longest, tightest);
+    if (longest != NULL && wait_ns < INT64_MAX - CLAIM_SLACK_NS &&
+        (longest->slot->claim_until_ns <= ask.own.mono_ns || longest->slot->claim_class == ask.class)) {
+        longest->slot->claim_class = ask.class;
+        longest->slot->claim_cost = longest->cost;
+        longest->slot->claim_until_ns = time_add(ask.own.mono_ns, wait_ns + CLAIM_SLACK_NS);
+        if (longest->slot->claim_until_ns > l->claims_until_ns)
+            l->claims_until_ns = longest->slot->claim_until_ns;
+    }
+    return wait_ns;
+}
+
+int64_t ledger_predict_ns(struct ledger *l, const struct charge *c, uint64_t ahead, struct budget_now now,
+                          const char **tightest)
+{
+    struct asking           ask = asking(l, c, now);
+    struct plan             plan;
+    const struct plan_line *longest = NULL;
+    int64_t                 wait_ns = 0;
+
+    ledger_plan(l, c, ask.own, &plan);
+    for (unsigned i = 0; i < plan.count; i++) {
+        const struct plan_line *line = &plan.line[i];
+        uint64_t                most = limit_most(line->slot->limit), units;
+        int64_t                 line_ns;
+
+        if (most != 0 && line->cost > most)
+            line_ns = INT64_MAX;
+        else if (line->cost == 0)
+            line_ns = limit_wait_ns(line->slot->limit, 0, ask.own);
+        else if (__builtin_mul_overflow(ahead, line->cost, &units) || units > UINT64_MAX / 2)
+            line_ns = INT64_MAX;
+        else
+            line_ns = limit_predict_ns(line->slot->limit, units + needed(line, &ask) - 1, ask.own);
+        if (line_ns > wait_ns) {
+            wait_ns = line_ns;
+            longest = line;
+        }
+    }
+    tell_name(longest, tightest);
+    return wait_ns;
+}
+
+/* -- spending -- */
+
+static void note_open(struct ledger *l, struct account *a, unsigned index, int64_t units)
+{
+    uint64_t *open = index < LEDGER_MAX_LIMITS ? &a->line[index].open : &a->named_open[index - LEDGER_MAX_LIMITS];
+
+    *open += (uint64_t)units;
+    if (index < LEDGER_MAX_LIMITS)
+        l->scopes[index].open += (uint64_t)units;
+}
+
+void ledger_spend(struct ledger *l, const struct charge *c, struct budget_now now, struct receipt *r)
+{
+    struct asking ask = asking(l, c, now);
+    struct plan   plan;
+
+    ledger_plan(l, c, ask.own, &plan);
+    r->count = 0;
+    r->spent = ask.own;
+    r->has_credential = c->credential != NULL;
+    memset(r->credential, 0, sizeof r->credential);
+    if (c->credential != NULL)
+        memcpy(r->credential, c->credential, sizeof r->credential);
+    for (unsigned i = 0; i < plan.count; i++) {
+        const struct plan_line *line = &plan.line[i];
+        struct slot            *s = line->slot;
+
+        limit_spend(s->limit, line->cost, ask.own);
+        lease_spent(l, s, line->cost, ask.own);
+        if (s->claim_class == ask.class)
+            s->claim_until_ns = 0;
+        if (s->scope == SLOT_TOLD)    /* its limit's own line stands in the receipt */
+            continue;
+        r->line[r->count].limit = s->identity;
+        r->line[r->count++].cost = (unsigned)line->cost;
+        note_open(l, plan.account, line->index, (int64_t)line->cost);
+    }
+    plan.account->open += r->count > 0;
+    ledger_sweep(l, plan.account, ask.own);
+}
+
+/* The limit, or LEDGER_MAX_LIMITS and the place among the account's resources; -1: it is no more. */
+static int index_of(const struct ledger *l, const struct account *a, uint64_t identity)
+{
+    for (unsigned i = 0; i < l->count; i++)
+        if (l->scopes[i].identity == identity)
+            return (int)i;
+    for (unsigned i = 0; i < a->named_count; i++)
+        if (a->named[i]->identity == identity)
+            return LEDGER_MAX_LIMITS + (int)i;
+    return -1;
+}
+
+static void give_back(struct ledger *l, struct account *a, unsigned index, uint64_t back, const struct receipt *r,
+                      struct budget_now own)
+{
+    struct slot *slots[] = {
+        index < LEDGER_MAX_LIMITS ? l->scopes[index].slot : NULL,
+        index < LEDGER_MAX_LIMITS ? a->line[index].slot : a->named[index - LEDGER_MAX_LIMITS],
+    };
+
+    for (size_t i = 0; i < sizeof slots / sizeof slots[0]; i++) {
+        if (slots[i] == NULL)
+            continue;
+        limit_return(slots[i]->limit, back, r->spent, own);
+        lease_returned(l, slots[i], back, r->spent);
+    }
+}
+
+/* `c` NULL: all of it goes back. */
+static void close_receipt(struct ledger *l, const struct charge *c, struct receipt *r, unsigned status,
+                          struct budget_now own)
+{
+    struct account *a = accounts_find(&l->accounts, r->has_credential ? r->credential : NULL);
+
+    for (unsigned i = 0; i < r->count && a != NULL; i++) {
+        int      index = index_of(l, a, r->line[i].limit);
+        uint64_t sent = r->line[i].cost, cost = 0;
+
+        if (index < 0)
+            continue;
+        if (c != NULL)
+            cost = index < LEDGER_MAX_LIMITS ? final_cost(l->scopes[index].options, c, status) : sent;
+        if (cost < sent)
+            give_back(l, a, (unsigned)index, sent - cost, r, own);
+        note_open(l, a, (unsigned)index, -(int64_t)sent);
+    }
+    if (a != NULL && r->count > 0 && a->open > 0)
+        a->open--;
+    r->count = 0;
+}
+
+void ledger_return(struct ledger *l, struct receipt *r)
+{
+    struct budget_now own = { l->clock.last_mono_ns, l->clock.last_mono_ns + l->clock.offset_ns };
+
+    close_receipt(l, NULL, r, 0, own);
+}
+
+void ledger_settle(struct ledger *l, const struct charge *c, struct receipt *r, const struct http_response *response,
+                   struct budget_now now)
+{
+    struct budget_now own = steady_now(&l->clock, now);
+    int64_t           date_ns;
+
+    close_receipt(l, c, r, response != NULL ? response->status : 0, own);
+    if (response == NULL)
+        return;
+    date_ns = learned_date_ns(response, now.wall_ns);
+    if (date_ns >= 0)
+        steady_evidence(&l->clock, own, date_ns);
+    ledger_learn(l, c, response, own);
+}
+
+void ledger_block(struct ledger *l, const struct charge *c, int64_t for_ns, struct budget_now now)
+{
+    struct budget_now own = steady_now(&l->clock, now);
+    struct account   *a = ledger_account(l, c->credential, own);
+    struct slot      *s = ledger_told_slot(l, a, c, own);
+
+    if (s == NULL)
+        return;
+    limit_block(s->limit, for_ns, own);
+    lease_changed(l, s);
+}
+
+/* -- telling -- */
+
+bool ledger_lowest(struct ledger *l, const struct charge *c, struct budget_now now, struct limit_state *out,
+                   const char **name)
+{
+    struct budget_now own = steady_now(&l->clock, now);
+    struct plan       plan;
+    double            lowest = 2.0;
+
+    ledger_plan(l, c, own, &plan);
+    for (unsigned i = 0; i < plan.count; i++) {
+        struct limit_state s = limit_state(plan.line[i].slot->limit, own);
+        double             share;
+
+        if (s.allowed == 0)           /* the API told nothing of how many */
+            continue;
+        share = (double)s.left / (double)s.allowed;
+        if (share < lowest) {
+            lowest = share;
+            *out = s;
+            *name = plan.line[i].slot->name;
+        }
+    }
+    return lowest < 2.0;
+}
+
+static void visit_account(const struct ledger *l, const struct account *a, struct budget_now own, ledger_each each,
+                          void *context)
+{
+    const uint8_t *credential = a->has_credential ? a->credential : NULL;
+
+    for (unsigned i = 0; i < l->count; i++) {
+        const struct slot *s = a->line[i].slot;
+        struct limit_state state;
+
+        if (s == NULL || (s->scope == SLOT_TOLD && limit_is_whole(s->limit, own)))
+            continue;
+        state = limit_state(s->limit, own);
+        each(context, l->scopes[i].options, credential, &state);
+    }
+    for (unsigned i = 0; i < a->named_count; i++) {
+        struct limit_options o = { .name = a->named[i]->name, .kind = LIMIT_LEARNED };
+        struct limit_state   state = limit_state(a->named[i]->limit, own);
+
+        if (!limit_is_whole(a->named[i]->limit, own))
+            each(context, &o, credential, &state);
+    }
+}
+
+void ledger_visit(struct ledger *l, struct budget_now now, ledger_each each, void *context)
+{
+    struct budget_now     own = steady_now(&l->clock, now);
+    const struct account *a;
+    size_t                at = 0;
+
+    for (unsigned i = 0; i < l->count; i++) {
+        struct limit_state state;
+
+        if (l->scopes[i].slot == NULL)
+            continue;
+        state = limit_state(l->scopes[i].slot->limit, own);
+        each(context, l->scopes[i].options, NULL, &state);
+    }
+    while ((a = accounts_next(&l->accounts, &at)) != NULL)
+        visit_account(l, a, own, each, context);
+}

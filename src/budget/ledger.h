@@ -1,0 +1,121 @@
+/*
+ * All limits of one upstream (or of one shared `budget`) at once, all or
+ * nothing: a request that the third limit refuses takes nothing from the
+ * first two.  Buckets per credential are made when a credential first appears
+ * and dropped when they are whole again.  Pure; upstream thread.
+ *
+ * A request's life: ledger_wait_ns() == 0, ledger_spend(), then exactly one of
+ * ledger_return() (nothing was sent) and ledger_settle() (an answer came, or
+ * none ever will).  What the API says is learned by ledger_settle(): it belongs to the credential
+ * and to the resource that the API names, else to the limit that matched.
+ *
+ * Clocks: the caller brings both as they are.  The ledger goes by the
+ * monotonic one; a wall clock that steps is not followed until the API's Date
+ * fields agree with it, or six hours have passed.
+ *
+ * Kept over kill -9 (optional): every bucket has a row in a durable table.  A
+ * row holds the bucket's state and a lease: a number of units that may be
+ * spent beyond it.  What is spent must be covered by a row that is known to be durable,
+ * and a start behind a crash counts every lease as spent, so that a crash
+ * loses a lease and never doubles a quota.  Leases are renewed ahead, so
+ * requests do not wait for the disk; they grow under load and shrink when it is quiet.
+ *     start:  ledger_load() for every row kept under this ledger's name,
+ *             then ledger_start(); never called: nothing is kept, nothing waits
+ *     run:    when ledger_save_due_ns() is 0, ledger_save() and write what it
+ *             puts out at once; ledger_saved() for each row, then try the queue again
+ *     stop:   ledger_stop(), when nothing is spent any more: exact rows, no lease
+ */
+#ifndef WEIR_BUDGET_LEDGER_H
+#define WEIR_BUDGET_LEDGER_H
+
+#include "budget/limit.h"
+#include "budget/queue.h"
+#include "http/message.h"
+
+struct ledger;
+
+enum { LEDGER_MAX_LIMITS = 32, LEDGER_CREDENTIAL_BYTES = 16 };
+
+/* `limits` is borrowed for the ledger's life; at most LEDGER_MAX_LIMITS, 0 is fine. */
+struct ledger *ledger_new(const struct limit_options *limits, unsigned count);
+void ledger_free(struct ledger *);                          /* NULL is fine */
+/* Takes over what `old` knows (reload): limits that are the same but for count, burst, cost and name
+ * keep what was spent; receipts of `old` and rows under way are good for the new one. */
+void ledger_adopt(struct ledger *, const struct ledger *old, struct budget_now now);
+
+struct charge {                       /* which request is charged */
+    enum http_method method;
+    struct slice     method_name;
+    struct slice     path;            /* what rules and limits match */
+    const uint8_t   *credential;      /* LEDGER_CREDENTIAL_BYTES: the partition; NULL: none */
+    unsigned         keep_permille;   /* of every limit, left for others: 200 for a class with share "80%" */
+};
+
+/* matches(pattern, path): how a limit's `match` is tested; given by the caller, since patterns are route's. */
+typedef bool (*ledger_match)(const void *pattern, struct slice path);
+void ledger_set_match(struct ledger *, ledger_match matches);
+
+/* What was spent, to settle or give back.  A value: it may outlive the ledger it came from (ledger_adopt). */
+enum { LEDGER_MAX_LINES = LEDGER_MAX_LIMITS + 4 };
+struct receipt {
+    struct { uint64_t limit; unsigned cost; } line[LEDGER_MAX_LINES];
+    unsigned          count;          /* 0: nothing to settle */
+    uint8_t           credential[LEDGER_CREDENTIAL_BYTES];
+    bool              has_credential;
+    struct budget_now spent;          /* the ledger's own time */
+};
+
+/* 0 where all limits allow it now; else the longest of their waits (INT64_MAX: never).
+ * *tightest (may be NULL): that limit's name, valid while the ledger lives; NULL where nothing waits. */
+int64_t ledger_wait_ns(struct ledger *, const struct charge *, struct budget_now now, const char **tightest);
+/* The same, and where it must wait, the tightest limit saves up for it: cheaper requests of other
+ * classes do not take what it waits for.  For queue_take()'s `overtaken`. */
+int64_t ledger_claim_ns(struct ledger *, const struct charge *, struct budget_now now, const char **tightest);
+/* Spends from all; the caller has seen ledger_wait_ns() == 0 at this `now`. */
+void ledger_spend(struct ledger *, const struct charge *, struct budget_now now, struct receipt *);
+/* Gives all of it back (nothing was sent). Empties the receipt. */
+void ledger_return(struct ledger *, struct receipt *);
+/* The answer came: costs by status are settled ("304 0" gives back), and what the API says is learned.
+ * NULL: no answer will come; nothing is given back.  Empties the receipt. */
+void ledger_settle(struct ledger *, const struct charge *, struct receipt *, const struct http_response *, struct budget_now now);
+/* The API said so in a body: nothing of this kind before `for_ns` from now (GitHub's secondary limits without Retry-After). */
+void ledger_block(struct ledger *, const struct charge *, int64_t for_ns, struct budget_now now);
+/* The wait of a request that has `ahead` others of its kind before it (queue_ahead()). */
+int64_t ledger_predict_ns(struct ledger *, const struct charge *, uint64_t ahead, struct budget_now now, const char **tightest);
+
+/* The class that the queue keeps apart from others. */
+struct queue_class ledger_class(struct ledger *, const struct charge *);
+/* The limit of this charge that has the smallest share left: for RateLimit fields and `low_budget`.
+ * False where no limit holds. */
+bool ledger_lowest(struct ledger *, const struct charge *, struct budget_now now, struct limit_state *, const char **name);
+
+/* Calls `each` for every bucket: limit (for what is only learned: kind LIMIT_LEARNED, count 0, the
+ * resource's name), credential (NULL: per upstream or without one) and state. */
+typedef void (*ledger_each)(void *context, const struct limit_options *, const uint8_t *credential, const struct limit_state *);
+void ledger_visit(struct ledger *, struct budget_now now, ledger_each each, void *context);
+
+/* -- durable -- */
+
+enum { LEDGER_KEY_BYTES = 24, LEDGER_BOOT_BYTES = 16 };
+struct ledger_row {
+    uint8_t      key[LEDGER_KEY_BYTES];   /* within this ledger: the caller puts the budget's name before it */
+    uint64_t     ticket;                  /* for ledger_saved() */
+    struct slice value;                   /* borrowed for the call; ptr NULL: delete the row */
+};
+typedef void (*ledger_put)(void *context, const struct ledger_row *);
+
+/* One row as it was kept; copied. Rows of limits that are no more and damaged ones are passed over by ledger_start(). */
+void ledger_load(struct ledger *, const uint8_t key[LEDGER_KEY_BYTES], struct slice value);
+/* All rows are loaded.  `boot`: this boot's id (/proc/sys/kernel/random/boot_id): within one boot the monotonic
+ * clock says how much time has passed, over a reboot the wall clock, on the safe side. */
+void ledger_start(struct ledger *, const uint8_t boot[LEDGER_BOOT_BYTES], struct budget_now now);
+/* 0: call ledger_save() now; INT64_MAX: nothing to save. */
+int64_t ledger_save_due_ns(const struct ledger *, struct budget_now now);
+/* Puts out every row that has to be written; rows are to be written in this order. */
+void ledger_save(struct ledger *, struct budget_now now, ledger_put put, void *context);
+/* A row is durable, or could not be written (!ok: the ledger goes on without leases and tries again in a few seconds). */
+void ledger_saved(struct ledger *, const uint8_t key[LEDGER_KEY_BYTES], uint64_t ticket, bool ok, struct budget_now now);
+/* Puts out everything as it is, and that the end was clean. Nothing may be spent behind it. */
+void ledger_stop(struct ledger *, struct budget_now now, ledger_put put, void *context);
+
+#endif

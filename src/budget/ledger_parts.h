@@ -1,0 +1,180 @@
+/*
+ * The ledger's own structures, shared by its files only: ledger.c (spending),
+ * ledger_slots.c (buckets), ledger_learn.c (what the API says), ledger_keep.c (leases and
+ * rows), ledger_load.c (rows of an earlier run), accounts.c (the table of credentials).
+ */
+#ifndef WEIR_BUDGET_LEDGER_PARTS_H
+#define WEIR_BUDGET_LEDGER_PARTS_H
+
+#include "budget/ledger.h"
+#include "budget/steady.h"
+
+enum { NAMED_MOST = 16, SEEN_MOST = 32, SEEN_NAMES = 4, NAME_MOST_BYTES = 63 };
+
+enum slot_scope {
+    SLOT_SHARED,                      /* a limit of the whole upstream */
+    SLOT_OWNED,                       /* a limit of one credential */
+    SLOT_TOLD,                        /* what the API told one credential of a shared limit */
+    SLOT_NAMED                        /* what it told of a resource that no limit covers */
+};
+
+struct slot {                         /* one bucket */
+    struct limit   *limit;
+    enum slot_scope scope;
+    uint64_t        identity;         /* of the limit or the resource: of its row and in receipts */
+    struct account *account;          /* NULL: SLOT_SHARED */
+    const char     *name;
+    /* What waits for this one and saves up: ledger_claim_ns(). */
+    uint64_t claim_cost, claim_class;
+    int64_t  claim_until_ns;
+    /* Keeping; see ledger_keep.c. */
+    bool     is_leased;               /* spending has to be covered by a row */
+    bool     has_row, is_dirty;
+    uint64_t lease;                   /* units left under the row that is durable */
+    uint64_t pending, pending_spent;  /* the lease of the row under way, and what was spent since */
+    uint64_t ticket;                  /* of the row under way; 0: none */
+    uint64_t target, wanted;
+    int64_t  saved_ns;                /* when its newest row was put out, or the bucket made */
+    int64_t  spent_ns;                /* or, where it is not leased, when the API said something new */
+    struct slot *dirty_next;
+    struct slot *quiet_prev, *quiet_next;        /* by spent_ns */
+    bool     in_quiet;
+};
+
+struct seen { uint64_t prefix; uint64_t names[SEEN_NAMES]; unsigned count; };
+
+struct account_line {                 /* of one limit */
+    struct slot *slot;                /* SLOT_OWNED or SLOT_TOLD; NULL: none yet */
+    uint64_t     open;                /* units that are under way */
+    uint64_t     bound;               /* hash of the resource's name that this limit turned out to be; 0: none */
+};
+
+struct account {                      /* one credential, or none */
+    uint8_t         credential[LEDGER_CREDENTIAL_BYTES];
+    bool            has_credential;
+    unsigned        open;             /* receipts not settled */
+    int64_t         used_ns;
+    struct slot    *named[NAMED_MOST];
+    uint64_t        named_open[NAMED_MOST];
+    unsigned        named_count;
+    struct seen    *seen;             /* which paths belong to which resources; SEEN_MOST, NULL: none */
+    unsigned        seen_count, seen_next;
+    struct account_line line[];       /* one for each limit */
+};
+
+struct account_place { uint64_t hash; struct account *account; };
+struct accounts {                     /* open addressing, by credential */
+    struct account_place *table;
+    size_t                capacity, count;      /* a power of two; at most half full */
+    struct account       *last;       /* found */
+    size_t                hand;       /* where ledger_sweep() looks next */
+};
+
+struct account *accounts_find(struct accounts *, const uint8_t *credential);
+/* Its credential is not in the table yet. */
+void accounts_add(struct accounts *, struct account *);
+void accounts_remove(struct accounts *, struct account *);
+/* Walks over all of them from *at 0 on, while none comes or goes; NULL at the end. */
+struct account *accounts_next(const struct accounts *, size_t *at);
+
+struct limit_scope {                  /* a configured limit */
+    const struct limit_options *options;
+    uint64_t                    identity;
+    uint64_t                    status_cost_most;
+    uint64_t                    open;            /* units that are under way, over all credentials */
+    struct slot                *slot;            /* SLOT_SHARED; NULL: per credential */
+    struct limit               *model;           /* what new SLOT_OWNED are like */
+};
+
+struct kept_row { uint8_t key[LEDGER_KEY_BYTES]; uint64_t ticket; void *value; size_t bytes; };
+struct kept_rows { struct kept_row *items; size_t count, capacity; };
+
+struct keeping {                      /* ledger_keep.c */
+    bool              is_on;          /* ledger_start() was called */
+    bool              crashed;        /* the last run did not end with ledger_stop() */
+    struct budget_now started;
+    uint8_t           boot[LEDGER_BOOT_BYTES];
+    bool              state_is_durable, state_is_dirty;
+    uint64_t          state_ticket, last_ticket;
+    int64_t           unwritable_until_ns;       /* own time; 0: rows can be written */
+    struct slot      *dirty, **dirty_end;
+    struct slot      *quiet_first, *quiet_last;
+    struct kept_rows  gone;           /* rows to delete; ticket 0: not yet put out */
+    struct kept_rows  loaded;         /* until ledger_start() */
+};
+
+struct ledger {
+    struct limit_scope *scopes;
+    unsigned            count;
+    ledger_match        matches;
+    struct accounts     accounts;
+    unsigned            spendings;    /* since the last sweep */
+    struct steady       clock;
+    int64_t             claims_until_ns;         /* no claim lives longer */
+    struct keeping      keep;
+};
+
+struct row_head {                     /* then: name, prefixes, image */
+    uint64_t sum;                     /* of all behind it */
+    uint16_t magic, version;
+    uint8_t  scope;
+    uint8_t  has_credential, is_clean, name_bytes;
+    uint32_t prefix_count, zero;
+    uint64_t lease;
+    int64_t  mono_ns, wall_ns;        /* own time */
+    uint8_t  boot[LEDGER_BOOT_BYTES];
+};
+enum { ROW_VERSION = 1, ROW_MAGIC = 0x57c1, ROW_SUMMED_FROM = sizeof(uint64_t) };
+
+/* What one charge spends from. */
+struct plan_line { struct slot *slot; uint64_t cost; unsigned index; /* of the limit; LEDGER_MAX_LIMITS and up: named */ };
+struct plan {
+    struct plan_line line[2 * LEDGER_MAX_LIMITS + SEEN_NAMES];
+    unsigned         count;
+    struct account  *account;
+    uint32_t         matched;         /* bits: limits that match */
+};
+
+/* ledger.c */
+void ledger_plan(struct ledger *, const struct charge *, struct budget_now own, struct plan *);
+bool ledger_scope_matches(const struct ledger *, const struct limit_scope *, const struct charge *);
+
+/* ledger_slots.c */
+struct account *ledger_account(struct ledger *, const uint8_t *credential, struct budget_now own);
+struct slot *ledger_slot_new(struct ledger *, struct account *, unsigned index, struct budget_now own);
+struct slot *ledger_named_new(struct ledger *, struct account *, struct slice name, struct budget_now own);
+void ledger_slot_free(struct ledger *, struct slot *);
+/* Now and then looks at an account, and drops it where it can go; never the one in use. */
+void ledger_sweep(struct ledger *, const struct account *in_use, struct budget_now own);
+/* In any case of letters; never 0. */
+uint64_t ledger_name_hash(struct slice name);
+
+/* ledger_learn.c */
+void ledger_learn(struct ledger *, const struct charge *, const struct http_response *, struct budget_now own);
+struct slot *ledger_told_slot(struct ledger *, struct account *, const struct charge *, struct budget_now own);
+/* The resources that the path is known to belong to: indices into account->named. */
+unsigned ledger_named_of(const struct account *, struct slice path, unsigned out[SEEN_NAMES]);
+
+/* ledger_keep.c */
+/* What may be spent of it without waiting for a row; UINT64_MAX: not leased. */
+uint64_t lease_allowance(const struct ledger *, const struct slot *);
+/* It would take a larger lease. */
+void lease_want(struct ledger *, struct slot *, uint64_t cost);
+void lease_spent(struct ledger *, struct slot *, uint64_t cost, struct budget_now own);
+void lease_returned(struct ledger *, struct slot *, uint64_t cost, struct budget_now spent);
+void lease_changed(struct ledger *, struct slot *);           /* what the API said of it */
+void lease_new_slot(struct ledger *, struct slot *, struct budget_now own);
+void lease_drop_slot(struct ledger *, struct slot *);         /* it is whole, its row may go */
+bool lease_is_idle(const struct slot *);                      /* nothing of it is under way */
+bool lease_is_told(const struct slot *);                      /* it holds only what the API said */
+/* Behind a crash: as if its lease, or all that is not leased, were spent. */
+void lease_as_if_spent(const struct ledger *, struct slot *, uint64_t lease, struct budget_now at);
+void lease_make_dirty(struct ledger *, struct slot *);
+extern const uint8_t lease_state_key[LEDGER_KEY_BYTES];
+uint64_t lease_key_part(enum slot_scope, bool has_credential, uint64_t identity);
+void lease_rows_add(struct kept_rows *, const uint8_t key[LEDGER_KEY_BYTES], struct slice value);
+void lease_rows_free(struct kept_rows *);
+void lease_adopt_slot(struct ledger *, struct slot *, const struct slot *old);
+void ledger_keep_free(struct ledger *);
+
+#endif

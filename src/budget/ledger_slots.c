@@ -1,0 +1,232 @@
+/*
+ * The ledger's buckets: made when a limit or a credential first needs them, gone when they
+ * are whole again and nobody has used them for a while.
+ */
+#include "budget/ledger_parts.h"
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <xxhash.h>
+
+#define ACCOUNT_IDLE_NS (600 * NS_PER_SEC)      /* a whole account unused for this long is dropped */
+enum {
+    ACCOUNTS_KEPT = 1024,                       /* of more, whole ones are dropped at once */
+    SPENDINGS_A_SWEEP = 4
+};
+
+/* -- life -- */
+
+/* Two limits are one and the same for what was spent, whatever their count, burst, costs and names. */
+static uint64_t scope_identity(const struct limit_options *o, unsigned ordinal)
+{
+    struct { int64_t window_ns; uint32_t kind, start_minute, methods, owned, ordinal, zero; } fixed = {
+        .window_ns = o->window_ns, .kind = (uint32_t)o->kind, .start_minute = o->start_minute,
+        .methods = o->methods, .owned = o->per_credential, .ordinal = ordinal,
+    };
+    struct slice zone = slice_of(o->zone), match = slice_of(o->match);
+    uint64_t     h = XXH3_64bits(&fixed, sizeof fixed);
+
+    h = XXH3_64bits_withSeed(zone.ptr != NULL ? zone.ptr : "", zone.len, h);
+    return XXH3_64bits_withSeed(match.ptr != NULL ? match.ptr : "", match.len, h);
+}
+
+static uint64_t status_cost_most(const struct limit_options *o)
+{
+    uint64_t most = 0;
+
+    for (unsigned i = 0; i < o->cost_count; i++)
+        if (o->costs[i].status_first != 0 && o->costs[i].cost > most)
+            most = o->costs[i].cost;
+    return most;
+}
+
+static bool identity_is_taken(const struct ledger *l, unsigned before, uint64_t identity)
+{
+    for (unsigned i = 0; i < before; i++)
+        if (l->scopes[i].identity == identity)
+            return true;
+    return false;
+}
+
+static struct slot *slot_new(struct limit *limit, enum slot_scope scope, uint64_t identity, struct account *a,
+                             const char *name)
+{
+    struct slot *s = mem_alloc(sizeof *s);
+
+    *s = (struct slot){ .limit = limit, .scope = scope, .identity = identity, .account = a, .name = name };
+    return s;
+}
+
+struct ledger *ledger_new(const struct limit_options *limits, unsigned count)
+{
+    struct ledger *l = mem_alloc(sizeof *l);
+
+    CHECK(count <= LEDGER_MAX_LIMITS);
+    l->count = count;
+    l->scopes = mem_alloc(count * sizeof *l->scopes);
+    l->keep.dirty_end = &l->keep.dirty;
+    for (unsigned i = 0; i < count; i++) {
+        struct limit_scope *scope = &l->scopes[i];
+        unsigned            ordinal = 0;
+
+        scope->options = &limits[i];
+        do
+            scope->identity = scope_identity(&limits[i], ordinal++);
+        while (identity_is_taken(l, i, scope->identity));
+        scope->status_cost_most = status_cost_most(&limits[i]);
+        scope->model = limit_new(&limits[i]);
+        if (!limits[i].per_credential)
+            scope->slot = slot_new(limit_new_like(scope->model), SLOT_SHARED, scope->identity, NULL, limits[i].name);
+        if (scope->slot != NULL)
+            lease_new_slot(l, scope->slot, (struct budget_now){ 0, 0 });
+    }
+    return l;
+}
+
+void ledger_slot_free(struct ledger *l, struct slot *s)
+{
+    if (s == NULL)
+        return;
+    lease_drop_slot(l, s);
+    limit_free(s->limit);
+    if (s->scope == SLOT_NAMED)
+        free((char *)(uintptr_t)s->name);
+    free(s);
+}
+
+static void account_free(struct ledger *l, struct account *a)
+{
+    accounts_remove(&l->accounts, a);
+    for (unsigned i = 0; i < l->count; i++)
+        ledger_slot_free(l, a->line[i].slot);
+    for (unsigned i = 0; i < a->named_count; i++)
+        ledger_slot_free(l, a->named[i]);
+    free(a->seen);
+    free(a);
+}
+
+void ledger_free(struct ledger *l)
+{
+    struct account *a;
+    size_t          at = 0;
+
+    if (l == NULL)
+        return;
+    while ((a = accounts_next(&l->accounts, &at)) != NULL) {
+        account_free(l, a);
+        at--;                         /* another may have moved there */
+    }
+    free(l->accounts.table);
+    for (unsigned i = 0; i < l->count; i++) {
+        ledger_slot_free(l, l->scopes[i].slot);
+        limit_free(l->scopes[i].model);
+    }
+    ledger_keep_free(l);
+    free(l->scopes);
+    free(l);
+}
+
+/* -- buckets of a credential -- */
+
+struct account *ledger_account(struct ledger *l, const uint8_t *credential, struct budget_now own)
+{
+    struct account *a = accounts_find(&l->accounts, credential);
+
+    if (a == NULL) {
+        a = mem_alloc(sizeof *a + l->count * sizeof a->line[0]);
+        a->has_credential = credential != NULL;
+        if (credential != NULL)
+            memcpy(a->credential, credential, LEDGER_CREDENTIAL_BYTES);
+        accounts_add(&l->accounts, a);
+    }
+    a->used_ns = own.mono_ns;
+    return a;
+}
+
+struct slot *ledger_slot_new(struct ledger *l, struct account *a, unsigned index, struct budget_now own)
+{
+    struct limit_scope *scope = &l->scopes[index];
+    bool                owned = scope->slot == NULL;
+    struct slot        *s;
+
+    s = slot_new(owned ? limit_new_like(scope->model) : limit_new_open(), owned ? SLOT_OWNED : SLOT_TOLD,
+                 scope->identity, a, scope->options->name);
+    a->line[index].slot = s;
+    lease_new_slot(l, s, own);
+    return s;
+}
+
+uint64_t ledger_name_hash(struct slice name)
+{
+    uint64_t h;
+    char     lower[NAME_MOST_BYTES];
+
+    if (name.len > sizeof lower)
+        name.len = sizeof lower;
+    for (size_t i = 0; i < name.len; i++)
+        lower[i] = name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? (char)(name.ptr[i] + 32) : name.ptr[i];
+    h = XXH3_64bits(lower, name.len);
+    return h != 0 ? h : 1;
+}
+
+/* NULL where there are too many and none can go. */
+struct slot *ledger_named_new(struct ledger *l, struct account *a, struct slice name, struct budget_now own)
+{
+    unsigned at = a->named_count;
+
+    if (at == NAMED_MOST) {
+        for (at = 0; at < NAMED_MOST; at++)
+            if (a->named_open[at] == 0 && lease_is_idle(a->named[at]) && limit_is_whole(a->named[at]->limit, own))
+                break;
+        if (at == NAMED_MOST)
+            return NULL;
+        ledger_slot_free(l, a->named[at]);
+    } else {
+        a->named_count++;
+    }
+    if (name.len > NAME_MOST_BYTES)
+        name.len = NAME_MOST_BYTES;
+    a->named_open[at] = 0;
+    a->named[at] = slot_new(limit_new_open(), SLOT_NAMED, ledger_name_hash(name), a,
+                            mem_copy(name.len > 0 ? name : SLICE("api")));
+    lease_new_slot(l, a->named[at], own);
+    return a->named[at];
+}
+
+static bool slot_can_go(const struct slot *s, struct budget_now own)
+{
+    return s == NULL || (lease_is_idle(s) && limit_is_whole(s->limit, own));
+}
+
+static bool account_can_go(const struct ledger *l, const struct account *a, struct budget_now own)
+{
+    if (a->open > 0)
+        return false;
+    for (unsigned i = 0; i < l->count; i++)
+        if (!slot_can_go(a->line[i].slot, own))
+            return false;
+    for (unsigned i = 0; i < a->named_count; i++)
+        if (!slot_can_go(a->named[i], own))
+            return false;
+    return true;
+}
+
+void ledger_sweep(struct ledger *l, const struct account *in_use, struct budget_now own)
+{
+    struct account *a;
+
+    if (++l->spendings < SPENDINGS_A_SWEEP)
+        return;
+    l->spendings = 0;
+    if (l->accounts.hand >= l->accounts.capacity)
+        l->accounts.hand = 0;
+    a = accounts_next(&l->accounts, &l->accounts.hand);
+    if (a == NULL || a == in_use ||
+        (l->accounts.count <= ACCOUNTS_KEPT && own.mono_ns - a->used_ns < ACCOUNT_IDLE_NS))
+        return;
+    if (account_can_go(l, a, own))
+        account_free(l, a);
+}

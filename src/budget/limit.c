@@ -1,0 +1,381 @@
+/*
+ * What all kinds of limits have in common: what the API said beside what is
+ * configured, and images.
+ *
+ * A cap is one statement of the API: so many are left until then.  Every
+ * spending lowers all caps; a cap ends at its time.  Statements that speak of the same
+ * time are one cap with the lower number; of more than LIMIT_CAPS the
+ * loosest is dropped, since the next answer repeats it.
+ */
+#include "budget/limit_kind.h"
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <xxhash.h>
+
+#define SAME_CAP_NS     (2 * NS_PER_SEC)
+#define LONGEST_TOLD_NS (INT64_C(32) * 86400 * NS_PER_SEC)    /* a mistaken reset does not freeze for ever */
+
+/* -- a limit that allows everything -- */
+
+static void open_nothing(struct limit *l)
+{
+    (void)l;
+}
+
+static int64_t open_wait_ns(const struct limit *l, uint64_t cost, struct budget_now now)
+{
+    (void)l; (void)cost; (void)now;
+    return 0;
+}
+
+static void open_spend(struct limit *l, uint64_t cost, struct budget_now now)
+{
+    (void)l; (void)cost; (void)now;
+}
+
+static uint64_t open_left(const struct limit *l, struct budget_now now)
+{
+    (void)l; (void)now;
+    return UINT64_MAX;
+}
+
+static int64_t open_whole_in_ns(const struct limit *l, struct budget_now now)
+{
+    (void)l; (void)now;
+    return 0;
+}
+
+static size_t open_image_bytes(const struct limit *l)
+{
+    (void)l;
+    return 0;
+}
+
+static size_t open_save(const struct limit *l, void *out, struct budget_now now)
+{
+    (void)l; (void)out; (void)now;
+    return 0;
+}
+
+static bool open_restore(struct limit *l, const void *in, size_t bytes, int64_t elapsed_ns, bool same_boot,
+                         struct budget_now now)
+{
+    (void)l; (void)in; (void)elapsed_ns; (void)same_boot; (void)now;
+    return bytes == 0;
+}
+
+static const struct limit_kind_ops open_ops = {
+    .init = open_nothing, .fini = open_nothing, .wait_ns = open_wait_ns, .spend = open_spend,
+    .give_back = open_spend, .predict_ns = open_wait_ns, .left = open_left,
+    .whole_in_ns = open_whole_in_ns, .image_bytes = open_image_bytes, .save = open_save,
+    .restore = open_restore,
+};
+
+/* -- life -- */
+
+static const struct limit_kind_ops *const kinds[] = {
+    [LIMIT_SLIDING] = &limit_sliding_ops,
+    [LIMIT_BUCKET]  = &limit_bucket_ops,
+    [LIMIT_FIXED]   = &limit_fixed_ops,
+    [LIMIT_LEARNED] = &limit_learned_ops,
+};
+
+struct limit *limit_new(const struct limit_options *o)
+{
+    struct limit *l = mem_alloc(sizeof *l);
+
+    CHECK((unsigned)o->kind < sizeof kinds / sizeof kinds[0]);
+    CHECK(o->count > 0 && o->window_ns > 0);
+    CHECK(o->kind != LIMIT_BUCKET || o->burst > 0);
+    l->ops = kinds[o->kind];
+    l->kind = o->kind;
+    l->count = o->count;
+    l->burst = o->burst;
+    l->window_ns = o->window_ns;
+    l->start_minute = o->start_minute;
+    if (o->kind == LIMIT_FIXED) {
+        l->zone = o->zone != NULL ? zone_open(o->zone) : NULL;
+        if (l->zone == NULL)          /* its file vanished since the configuration was read */
+            l->zone = zone_open("UTC");
+    }
+    l->ops->init(l);
+    return l;
+}
+
+struct limit *limit_new_like(struct limit *like)
+{
+    struct limit *l = mem_alloc(sizeof *l);
+
+    *l = (struct limit){ .ops = like->ops, .kind = like->kind, .count = like->count, .burst = like->burst,
+                         .window_ns = like->window_ns, .start_minute = like->start_minute,
+                         .zone = zone_share(like->zone) };
+    l->ops->init(l);
+    return l;
+}
+
+struct limit *limit_new_open(void)
+{
+    struct limit *l = mem_alloc(sizeof *l);
+
+    *l = (struct limit){ .ops = &open_ops, .kind = LIMIT_LEARNED };
+    return l;
+}
+
+void limit_free(struct limit *l)
+{
+    if (l == NULL)
+        return;
+    l->ops->fini(l);
+    zone_close(l->zone);
+    free(l);
+}
+
+uint64_t limit_most(const struct limit *l)
+{
+    return l->kind == LIMIT_BUCKET ? l->burst : l->count;
+}
+
+/* -- what the API said -- */
+
+static bool cap_holds(const struct limit_cap *c, struct budget_now now)
+{
+    return c->until_ns > now.mono_ns;
+}
+
+static int64_t told_wait_ns(const struct limit *l, uint64_t units, struct budget_now now)
+{
+    int64_t until_ns = l->blocked_until_ns;
+
+    for (unsigned i = 0; i < LIMIT_CAPS; i++)
+        if (cap_holds(&l->cap[i], now) && l->cap[i].left < units && l->cap[i].until_ns > until_ns)
+            until_ns = l->cap[i].until_ns;
+    return until_ns > now.mono_ns ? until_ns - now.mono_ns : 0;
+}
+
+static uint64_t told_left(const struct limit *l, struct budget_now now)
+{
+    uint64_t left = l->blocked_until_ns > now.mono_ns ? 0 : UINT64_MAX;
+
+    for (unsigned i = 0; i < LIMIT_CAPS; i++)
+        if (cap_holds(&l->cap[i], now) && l->cap[i].left < left)
+            left = l->cap[i].left;
+    return left;
+}
+
+static int64_t clamp_told(int64_t in_ns)
+{
+    return in_ns > LONGEST_TOLD_NS ? LONGEST_TOLD_NS : in_ns;
+}
+
+static void add_cap(struct limit *l, uint64_t left, int64_t until_ns, struct budget_now now)
+{
+    struct limit_cap *place = NULL;
+
+    for (unsigned i = 0; i < LIMIT_CAPS; i++) {
+        struct limit_cap *c = &l->cap[i];
+
+        if (!cap_holds(c, now)) {
+            *c = (struct limit_cap){ 0, 0 };
+        } else if (llabs(c->until_ns - until_ns) <= SAME_CAP_NS) {
+            c->left = left < c->left ? left : c->left;
+            c->until_ns = until_ns > c->until_ns ? until_ns : c->until_ns;
+            return;
+        }
+        if (place == NULL || (place->until_ns != 0 && (c->until_ns == 0 || c->left > place->left)))
+            place = c;
+    }
+    if (place->until_ns == 0 || left < place->left)
+        *place = (struct limit_cap){ until_ns, left };
+}
+
+void limit_learn(struct limit *l, int64_t remaining, int64_t allowed, int64_t reset_in_ns, struct budget_now now)
+{
+    uint64_t left = remaining > 0 ? (uint64_t)remaining : 0;
+
+    if (allowed > 0)
+        l->told = (uint64_t)allowed;
+    if (remaining < 0 || reset_in_ns <= 0)
+        return;
+    reset_in_ns = clamp_told(reset_in_ns);
+    if (l->ops == &limit_learned_ops)
+        limit_learned_told(l, remaining, reset_in_ns, now);
+    add_cap(l, left, time_add(now.mono_ns, time_add(reset_in_ns, LIMIT_GUARD_NS)), now);
+}
+
+void limit_block(struct limit *l, int64_t for_ns, struct budget_now now)
+{
+    int64_t until_ns = time_add(now.mono_ns, clamp_told(for_ns));
+
+    if (for_ns > 0 && until_ns > l->blocked_until_ns)
+        l->blocked_until_ns = until_ns;
+}
+
+/* -- spending -- */
+
+int64_t limit_wait_ns(const struct limit *l, uint64_t cost, struct budget_now now)
+{
+    uint64_t most = limit_most(l);
+    int64_t  own_ns, told_ns;
+
+    if (cost == 0)
+        return told_wait_ns(l, 0, now);
+    if (most != 0 && cost > most)
+        return INT64_MAX;
+    own_ns = l->ops->wait_ns(l, cost, now);
+    told_ns = told_wait_ns(l, cost, now);
+    return own_ns > told_ns ? own_ns : told_ns;
+}
+
+void limit_spend(struct limit *l, uint64_t cost, struct budget_now now)
+{
+    if (cost == 0)
+        return;
+    l->ops->spend(l, cost, now);
+    for (unsigned i = 0; i < LIMIT_CAPS; i++)
+        l->cap[i].left -= cost < l->cap[i].left ? cost : l->cap[i].left;
+}
+
+void limit_spend_up_to(struct limit *l, uint64_t cost, struct budget_now now)
+{
+    uint64_t left = l->ops->left(l, now);
+
+    if (l->kind == LIMIT_BUCKET)
+        limit_bucket_fill(l, cost, now);         /* it has fractions of a unit, too */
+    else if (left > 0 && cost > 0)
+        l->ops->spend(l, cost < left ? cost : left, now);
+}
+
+/* A cap that holds was either lowered by this spending or learned while it was under way and then took it
+ * for spent (the ledger's doing): in both cases it has these units to give back. */
+void limit_return(struct limit *l, uint64_t cost, struct budget_now spent, struct budget_now now)
+{
+    if (cost == 0)
+        return;
+    l->ops->give_back(l, cost, spent);
+    for (unsigned i = 0; i < LIMIT_CAPS; i++)
+        if (cap_holds(&l->cap[i], now) && l->cap[i].left < UINT64_MAX - cost)
+            l->cap[i].left += cost;
+}
+
+int64_t limit_predict_ns(const struct limit *l, uint64_t ahead, struct budget_now now)
+{
+    int64_t told_ns = told_wait_ns(l, 0, now), own_ns = l->ops->predict_ns(l, ahead, now);
+
+    for (unsigned i = 0; i < LIMIT_CAPS; i++) {
+        const struct limit_cap *c = &l->cap[i];
+
+        if (cap_holds(c, now) && c->left <= ahead && c->until_ns - now.mono_ns > told_ns)
+            told_ns = c->until_ns - now.mono_ns;
+    }
+    return own_ns > told_ns ? own_ns : told_ns;
+}
+
+bool limit_is_whole(const struct limit *l, struct budget_now now)
+{
+    if (l->blocked_until_ns > now.mono_ns)
+        return false;
+    for (unsigned i = 0; i < LIMIT_CAPS; i++)
+        if (cap_holds(&l->cap[i], now))
+            return false;
+    return l->ops->whole_in_ns(l, now) <= 0;
+}
+
+int64_t limit_memory_ns(const struct limit *l)
+{
+    if (l->kind != LIMIT_BUCKET)
+        return l->window_ns;
+    return l->count == 0 ? 0 : (int64_t)((double)l->window_ns / (double)l->count * (double)l->burst);
+}
+
+struct limit_state limit_state(const struct limit *l, struct budget_now now)
+{
+    struct limit_state s = { .allowed = limit_most(l), .left = l->ops->left(l, now),
+                             .resets_in_ns = l->ops->whole_in_ns(l, now) };
+    uint64_t           told = told_left(l, now);
+
+    if (s.allowed == 0)
+        s.allowed = l->told;
+    if (told < s.left)
+        s.left = told;
+    if (s.left > s.allowed && s.allowed != 0)
+        s.left = s.allowed;
+    for (unsigned i = 0; i < LIMIT_CAPS; i++)
+        if (cap_holds(&l->cap[i], now) && l->cap[i].until_ns - now.mono_ns > s.resets_in_ns)
+            s.resets_in_ns = l->cap[i].until_ns - now.mono_ns;
+    if (l->blocked_until_ns > now.mono_ns)
+        s.blocked_for_ns = l->blocked_until_ns - now.mono_ns;
+    if (s.blocked_for_ns > s.resets_in_ns)
+        s.resets_in_ns = s.blocked_for_ns;
+    return s;
+}
+
+/* -- images: a head, the caps, what the kind keeps -- */
+
+enum { IMAGE_VERSION = 1 };
+
+struct image_head {
+    uint32_t         version, kind;
+    uint64_t         sum;             /* of everything behind it */
+    int64_t          window_ns;
+    int64_t          blocked_for_ns;
+    uint64_t         told;
+    struct limit_cap cap[LIMIT_CAPS]; /* until: from the time of saving */
+};
+enum { SUMMED_FROM = offsetof(struct image_head, window_ns) };
+
+size_t limit_image_bytes(const struct limit *l)
+{
+    return sizeof(struct image_head) + l->ops->image_bytes(l);
+}
+
+size_t limit_save(const struct limit *l, void *image, struct budget_now now)
+{
+    struct image_head head = { .version = IMAGE_VERSION, .kind = (uint32_t)l->kind, .window_ns = l->window_ns,
+                               .told = l->told };
+    char             *out = image;
+    size_t            bytes;
+
+    if (l->blocked_until_ns > now.mono_ns)
+        head.blocked_for_ns = l->blocked_until_ns - now.mono_ns;
+    for (unsigned i = 0; i < LIMIT_CAPS; i++)
+        if (cap_holds(&l->cap[i], now))
+            head.cap[i] = (struct limit_cap){ l->cap[i].until_ns - now.mono_ns, l->cap[i].left };
+    bytes = sizeof head + l->ops->save(l, out + sizeof head, now);
+    memcpy(out, &head, sizeof head);
+    head.sum = XXH3_64bits(out + SUMMED_FROM, bytes - SUMMED_FROM);
+    memcpy(out, &head, sizeof head);
+    return bytes;
+}
+
+bool limit_restore(struct limit *l, const void *image, size_t bytes, int64_t elapsed_ns, bool same_boot,
+                   struct budget_now now)
+{
+    struct image_head head;
+    const char       *in = image;
+
+    if (bytes < sizeof head)
+        return false;
+    memcpy(&head, in, sizeof head);
+    if (head.version != IMAGE_VERSION || head.kind != (uint32_t)l->kind || head.window_ns != l->window_ns ||
+        head.sum != XXH3_64bits(in + SUMMED_FROM, bytes - SUMMED_FROM))
+        return false;
+    if (elapsed_ns < 0)
+        elapsed_ns = 0;
+    if (!l->ops->restore(l, in + sizeof head, bytes - sizeof head, elapsed_ns, same_boot, now))
+        return false;
+    l->told = head.told;
+    l->blocked_until_ns = 0;
+    limit_block(l, head.blocked_for_ns - elapsed_ns, now);
+    for (unsigned i = 0; i < LIMIT_CAPS; i++) {
+        int64_t left_ns = clamp_told(head.cap[i].until_ns) - elapsed_ns;
+
+        l->cap[i] = (struct limit_cap){ 0, 0 };
+        if (left_ns > 0)
+            l->cap[i] = (struct limit_cap){ time_add(now.mono_ns, left_ns), head.cap[i].left };
+    }
+    return true;
+}

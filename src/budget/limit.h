@@ -1,0 +1,76 @@
+/*
+ * One limit's memory: how much may be spent now, and when more (contract
+ * section 5).  Pure: the caller brings the clock.  Constant memory whatever
+ * the count: a sliding window keeps the times of at most LIMIT_SLOTS groups of
+ * requests, so it is exact up to LIMIT_SLOTS a window and on the safe side above,
+ * wasting at most 0.5 %.  Upstream thread.
+ *
+ * Beside what is configured a limit holds what the API said of it: caps ("so
+ * many until then") and a block ("nothing before then").  These only tighten.
+ */
+#ifndef WEIR_BUDGET_LIMIT_H
+#define WEIR_BUDGET_LIMIT_H
+
+#include "budget/options.h"
+
+enum { LIMIT_SLOTS = 512 };
+/* A unit of a sliding or learned window is free again this much later than the window says, so that two
+ * requests that are delayed differently on their way do not meet in one window at the API.  For windows
+ * under about a second it is less: guard and grouping together stay within 0.5 % of the window. */
+#define LIMIT_GUARD_NS (INT64_C(5) * 1000 * 1000)
+/* A token bucket lets a request go this much early (at most a tenth of its interval), so that
+ * the lateness of timers is made up for and "burst 1" keeps its rate. */
+#define LIMIT_SLACK_NS (INT64_C(2) * 1000 * 1000)
+
+struct limit;
+
+struct limit *limit_new(const struct limit_options *o);      /* copies what it needs; full budget */
+/* Another of the same options, full; shares what is immutable. For buckets per credential. */
+struct limit *limit_new_like(struct limit *);
+/* Allows everything; holds only what the API says. */
+struct limit *limit_new_open(void);
+void limit_free(struct limit *);                             /* NULL is fine */
+
+/* Monotonic time never goes back; wall time may. */
+struct budget_now { int64_t mono_ns, wall_ns; };
+/* Nanoseconds until `cost` could be spent, 0: now; INT64_MAX: never (cost over what the limit ever allows).
+ * Changes nothing. */
+int64_t limit_wait_ns(const struct limit *, uint64_t cost, struct budget_now now);
+/* Spends; the caller has seen limit_wait_ns() == 0 at this `now`. */
+void limit_spend(struct limit *, uint64_t cost, struct budget_now now);
+/* Spends as much of it as there is: for what may have been spent and nobody knows. */
+void limit_spend_up_to(struct limit *, uint64_t cost, struct budget_now now);
+/* Gives back what was spent at `spent` (an attempt that never left, a 304 that costs nothing). */
+void limit_return(struct limit *, uint64_t cost, struct budget_now spent, struct budget_now now);
+/* The wait of the `ahead`-th unit from now (0: the next) if all before it are spent as early as allowed. */
+int64_t limit_predict_ns(const struct limit *, uint64_t ahead, struct budget_now now);
+
+/* The API says: `remaining` left for `reset_in_ns` from now; `allowed`: of how many (-1: it does not say).
+ * Only ever tightens, except that a learned window begins anew when the API says so. */
+void limit_learn(struct limit *, int64_t remaining, int64_t allowed, int64_t reset_in_ns, struct budget_now now);
+/* The API says: nothing for `for_ns` from now (Retry-After). Only ever tightens. */
+void limit_block(struct limit *, int64_t for_ns, struct budget_now now);
+
+/* The most that can be spent at once; 0: no bound. */
+uint64_t limit_most(const struct limit *);
+/* True where nothing is remembered any more: as good as new. */
+bool limit_is_whole(const struct limit *, struct budget_now now);
+/* After a pause this long all of what is configured is allowed again. */
+int64_t limit_memory_ns(const struct limit *);
+
+struct limit_state {                  /* for `weirctl limits` and RateLimit fields */
+    uint64_t allowed, left;
+    int64_t  resets_in_ns;            /* until it is whole again if nothing is spent */
+    int64_t  blocked_for_ns;          /* 0: not blocked by what the API said */
+};
+struct limit_state limit_state(const struct limit *, struct budget_now now);
+
+/* A flat image of the state (version and sum inside; ages, so that it may be read under other clocks).
+ * limit_save() writes at most limit_image_bytes() and returns how much. */
+size_t limit_image_bytes(const struct limit *);
+size_t limit_save(const struct limit *, void *image, struct budget_now now);
+/* `elapsed_ns`: since limit_save().  `same_boot` false: that is an estimate.  The limit may differ in count and burst.
+ * False where the image is damaged or of another kind or window; then the limit is as it was. */
+bool limit_restore(struct limit *, const void *image, size_t bytes, int64_t elapsed_ns, bool same_boot, struct budget_now now);
+
+#endif

@@ -1,0 +1,95 @@
+/*
+ * What the kinds of limits have in common, inside of this room: limit.c keeps what
+ * the API said and the images, sliding.c, bucket.c and fixed.c what is spent.
+ */
+#ifndef WEIR_BUDGET_LIMIT_KIND_H
+#define WEIR_BUDGET_LIMIT_KIND_H
+
+#include "budget/limit.h"
+#include "budget/zone.h"
+
+struct group {                        /* requests that are forgotten together */
+    int64_t  first_ns, newest_ns;     /* monotonic */
+    uint64_t count;
+};
+
+struct sliding {
+    struct group *ring;               /* oldest at `head` */
+    unsigned      head, used, capacity;
+    uint64_t      total;              /* of all counts */
+    int64_t       hold_ns;            /* how long a unit counts: window and guard */
+    int64_t       quantum_ns;         /* width of a group; 0: one for each time */
+};
+
+enum { BUCKET_LOWS = 8 };
+struct bucket {                       /* GCRA; the theoretical arrival time is exact: ns and fraction/count */
+    int64_t  interval_ns, interval_rest;
+    int64_t  arrival_ns, arrival_rest;
+    int64_t  slack_ns;
+    struct { int64_t at_ns, debt_ns; } low[BUCKET_LOWS];      /* both rise: bucket_give_back() */
+    unsigned lows;
+};
+
+struct fixed {                        /* wall clock for LIMIT_FIXED, monotonic for LIMIT_LEARNED */
+    int64_t  begin_ns, end_ns;        /* end 0: no window has begun */
+    uint64_t used, late;              /* `late` of them so shortly before the end that they count in the next, too */
+    bool     end_is_told;             /* LIMIT_LEARNED: the API said when */
+};
+
+struct limit_cap { int64_t until_ns; uint64_t left; };       /* monotonic; until 0: free */
+enum { LIMIT_CAPS = 4 };
+
+struct limit {
+    const struct limit_kind_ops *ops;
+    enum limit_kind  kind;
+    uint64_t         count, burst;
+    int64_t          window_ns;
+    unsigned         start_minute;
+    struct zone     *zone;            /* a reference; LIMIT_FIXED */
+    union { struct sliding sliding; struct bucket bucket; struct fixed fixed; } is;
+    struct limit_cap cap[LIMIT_CAPS];
+    int64_t          blocked_until_ns;
+    uint64_t         told;            /* how many the API says it allows; 0: it has not */
+};
+
+struct limit_kind_ops {
+    void     (*init)(struct limit *);
+    void     (*fini)(struct limit *);
+    /* Cost is 1 to limit_most(). */
+    int64_t  (*wait_ns)(const struct limit *, uint64_t cost, struct budget_now now);
+    void     (*spend)(struct limit *, uint64_t cost, struct budget_now now);
+    void     (*give_back)(struct limit *, uint64_t cost, struct budget_now spent);
+    int64_t  (*predict_ns)(const struct limit *, uint64_t ahead, struct budget_now now);
+    uint64_t (*left)(const struct limit *, struct budget_now now);
+    int64_t  (*whole_in_ns)(const struct limit *, struct budget_now now);
+    size_t   (*image_bytes)(const struct limit *);
+    size_t   (*save)(const struct limit *, void *out, struct budget_now now);
+    /* `bytes` is the whole of what save() wrote; false: damaged. */
+    bool     (*restore)(struct limit *, const void *in, size_t bytes, int64_t elapsed_ns, bool same_boot, struct budget_now now);
+};
+
+extern const struct limit_kind_ops limit_sliding_ops, limit_bucket_ops, limit_fixed_ops, limit_learned_ops;
+
+/* LIMIT_BUCKET: spends as much of it as there is. */
+void limit_bucket_fill(struct limit *, uint64_t cost, struct budget_now now);
+/* LIMIT_LEARNED: the API told of its window. */
+void limit_learned_told(struct limit *, int64_t remaining, int64_t reset_in_ns, struct budget_now now);
+
+/* Times come from clocks and files: sums that do not overflow. */
+static inline int64_t time_add(int64_t a, int64_t b)
+{
+    int64_t sum;
+
+    if (__builtin_add_overflow(a, b, &sum))
+        return b > 0 ? INT64_MAX : INT64_MIN;
+    return sum;
+}
+
+static inline int64_t time_times(int64_t a, uint64_t n)
+{
+    int64_t product;
+
+    return __builtin_mul_overflow(a, n, &product) ? INT64_MAX : product;
+}
+
+#endif

@@ -1,0 +1,109 @@
+/*
+ * The rules of repeating, as the contract's section 5 and RFC 9110 9.2.2 have them.
+ */
+#include "budget/retry.h"
+
+#include "base/clock.h"
+#include "http/date.h"
+
+#define LONGEST_RETRY_AFTER_S (INT64_C(366) * 86400)
+
+static const struct {
+    const char *token;
+    bool        nothing_was_done;     /* repeated for every method */
+} outcomes[] = {
+    [ATTEMPT_OK]        = { "ok",        false },
+    [ATTEMPT_STATUS]    = { "status",    false },
+    [ATTEMPT_REFUSED]   = { "refused",   true },
+    [ATTEMPT_DROPPED]   = { "dropped",   false },
+    [ATTEMPT_TIMEOUT]   = { "timeout",   false },
+    [ATTEMPT_CUT_SHORT] = { "cut_short", false },
+    [ATTEMPT_INVALID]   = { "invalid",   false },
+};
+
+enum { TOO_MANY_REQUESTS = 429 };
+
+const char *attempt_outcome_token(enum attempt_outcome o)
+{
+    return (unsigned)o < sizeof outcomes / sizeof outcomes[0] ? outcomes[o].token : "unknown";
+}
+
+bool retry_status_listed(const struct retry_options *o, unsigned status)
+{
+    for (unsigned i = 0; i < o->status_count; i++)
+        if (o->statuses[i] == status)
+            return true;
+    return false;
+}
+
+/* RFC 9110 10.2.3. A date that has passed is 0. */
+int64_t retry_after_ns(struct slice value, int64_t now_wall_ns)
+{
+    int64_t seconds;
+
+    value = slice_trim(value);
+    if (value.ptr == NULL || value.len == 0)
+        return -1;
+    if (slice_to_int64(value, &seconds)) {
+        if (seconds > LONGEST_RETRY_AFTER_S)
+            seconds = LONGEST_RETRY_AFTER_S;
+        return seconds * NS_PER_SEC;
+    }
+    if (value.ptr[0] >= '0' && value.ptr[0] <= '9') {         /* digits alone, but over INT64_MAX */
+        for (size_t i = 0; i < value.len; i++)
+            if (value.ptr[i] < '0' || value.ptr[i] > '9')
+                return -1;
+        return LONGEST_RETRY_AFTER_S * NS_PER_SEC;
+    }
+    if (!http_date_parse(value, now_wall_ns / NS_PER_SEC, &seconds))
+        return -1;
+    if (seconds <= now_wall_ns / NS_PER_SEC)
+        return 0;
+    if (seconds > now_wall_ns / NS_PER_SEC + LONGEST_RETRY_AFTER_S)
+        return LONGEST_RETRY_AFTER_S * NS_PER_SEC;
+    return seconds * NS_PER_SEC - now_wall_ns;
+}
+
+static bool may_repeat(const struct retry_options *o, const struct retry_question *q)
+{
+    if (q->outcome == ATTEMPT_OK || (unsigned)q->outcome >= sizeof outcomes / sizeof outcomes[0])
+        return false;
+    if (q->attempts_made >= o->attempts || q->client_saw_byte || !q->body_kept || !q->share_left)
+        return false;
+    if (q->outcome == ATTEMPT_STATUS && !retry_status_listed(o, q->status))
+        return false;
+    if (outcomes[q->outcome].nothing_was_done ||
+        (q->outcome == ATTEMPT_STATUS && q->status == TOO_MANY_REQUESTS))
+        return true;
+    return http_method_is_idempotent(q->method) || q->idempotency_key;
+}
+
+/* Doubles with every attempt; the upper half is left to chance, so that those that failed together
+ * do not come back together. */
+static int64_t backoff_ns(const struct retry_options *o, const struct retry_question *q)
+{
+    int64_t pause_ns = o->backoff_ns;
+    double  chance = q->chance >= 0.0 && q->chance <= 1.0 ? q->chance : 1.0;
+
+    for (unsigned i = 1; i < q->attempts_made && pause_ns < o->max_backoff_ns; i++)
+        if (__builtin_mul_overflow(pause_ns, 2, &pause_ns))
+            pause_ns = o->max_backoff_ns;
+    if (pause_ns > o->max_backoff_ns)
+        pause_ns = o->max_backoff_ns;
+    return pause_ns / 2 + (int64_t)((double)(pause_ns - pause_ns / 2) * chance);
+}
+
+struct retry_answer retry_decide(const struct retry_options *o, const struct retry_question *q)
+{
+    struct retry_answer no = { false, 0 };
+    int64_t             told_ns = -1, after_ns;
+
+    if (!may_repeat(o, q))
+        return no;
+    if (q->outcome == ATTEMPT_STATUS)
+        told_ns = retry_after_ns(q->retry_after, q->now_wall_ns);
+    after_ns = told_ns > 0 ? told_ns : backoff_ns(o, q);
+    if (after_ns > q->wait_left_ns)
+        return no;
+    return (struct retry_answer){ true, after_ns };
+}

@@ -1,0 +1,46 @@
+/*
+ * Whether a failed attempt is tried again, and when (contract section 5).
+ * Pure: chance and time are arguments.  Upstream thread.
+ */
+#ifndef WEIR_BUDGET_RETRY_H
+#define WEIR_BUDGET_RETRY_H
+
+#include "budget/options.h"
+#include "http/message.h"
+
+enum attempt_outcome {
+    ATTEMPT_OK,                       /* a usable answer */
+    ATTEMPT_STATUS,                   /* an answer whose status is in `on` */
+    ATTEMPT_REFUSED,                  /* no connection was made: nothing was done */
+    ATTEMPT_DROPPED,                  /* the connection broke before the answer's end */
+    ATTEMPT_TIMEOUT,
+    ATTEMPT_CUT_SHORT,                /* the body ended early */
+    ATTEMPT_INVALID                   /* the body failed `validate` */
+};
+const char *attempt_outcome_token(enum attempt_outcome);   /* "ok" "status" "refused" ... */
+
+struct retry_question {
+    enum attempt_outcome outcome;
+    unsigned             status;          /* of ATTEMPT_STATUS */
+    unsigned             attempts_made;   /* this one included */
+    enum http_method     method;
+    bool                 idempotency_key; /* the request carries one */
+    bool                 body_kept;       /* the request has no body, or all of it can be sent again */
+    bool                 client_saw_byte;
+    struct slice         retry_after;     /* field value; ptr NULL */
+    int64_t              now_wall_ns;
+    int64_t              wait_left_ns;    /* of queue.max_wait, or of the client's */
+    double               chance;          /* 0.0 to 1.0: the jitter */
+    bool                 share_left;      /* retry.share is not used up */
+};
+struct retry_answer {
+    bool    again;
+    int64_t after_ns;                     /* from now */
+};
+/* RFC 9110 9.2.2 (idempotent methods), 10.2.3 (Retry-After); exponential with full jitter above half. */
+struct retry_answer retry_decide(const struct retry_options *o, const struct retry_question *q);
+bool retry_status_listed(const struct retry_options *o, unsigned status);
+/* Retry-After in nanoseconds from now; -1 where it does not parse. */
+int64_t retry_after_ns(struct slice value, int64_t now_wall_ns);
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * What a text of a setting must look like.  A check says in *why what is
+ * wrong and what would be right; the conversions are for texts that passed
+ * their check.  Pure but for the time zones that limit_parse() looks up.
+ */
+#ifndef WEIR_CONFIG_CHECKS_H
+#define WEIR_CONFIG_CHECKS_H
+
+#include "base/arena.h"
+#include "base/fault.h"
+#include "budget/options.h"
+#include "policy/options.h"
+
+bool check_some_text(const char *, struct fault *why);       /* not empty */
+bool check_name(const char *, struct fault *why);            /* of upstreams, budgets, identities */
+/* http or https, without query, fragment and user */
+bool check_url(const char *, struct fault *why);
+bool check_host(const char *, struct fault *why);            /* "api.example.org", "[::1]:8443" */
+bool check_listener(const char *, struct fault *why);        /* "127.0.0.1:8080", "unix:/path" */
+bool check_tcp_address(const char *, struct fault *why);     /* "127.0.0.1:8080"; "" is none */
+bool check_socket_path(const char *, struct fault *why);
+bool check_rate(const char *, struct fault *why);
+bool check_cost(const char *, struct fault *why);            /* "304 0", "GET 1", "* 5" */
+bool check_pattern(const char *, struct fault *why);
+bool check_ttl(const char *, struct fault *why);
+bool check_status_ttl(const char *, struct fault *why);      /* "404 1m" */
+bool check_method(const char *, struct fault *why);
+bool check_known_method(const char *, struct fault *why);    /* one of enum http_method */
+bool check_field_name(const char *, struct fault *why);
+bool check_field(const char *, struct fault *why);           /* "Name: value" */
+bool check_field_value(const char *, struct fault *why);
+bool check_origin(const char *, struct fault *why);          /* "https://app.example.org" */
+bool check_access(const char *, struct fault *why);          /* "user:ann", "127.0.0.0/8" */
+/* FILE, "credential:NAME", "env:NAME" */
+bool check_value_source(const char *, struct fault *why);
+/* stderr, journal, off or an absolute path */
+bool check_log_target(const char *, struct fault *why);
+bool check_low_budget(const char *, struct fault *why);      /* "10%", "100" */
+
+bool check_is_loopback(const char *tcp_address);
+
+struct policy_ttl        ttl_of(const char *text);
+struct policy_status_ttl status_ttl_of(const char *text);
+struct limit_cost        cost_of(const char *text, struct arena *);
+
+#endif

@@ -1,0 +1,106 @@
+/*
+ * The configuration as the rooms use it: one immutable snapshot, reference
+ * counted, swapped whole on reload.  Reading files, names of settings and
+ * their documentation are config/'s alone; main and front hold snapshots.
+ */
+#ifndef WEIR_CONFIG_CONFIG_H
+#define WEIR_CONFIG_CONFIG_H
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/ref.h"
+#include "policy/options.h"
+#include "route/route.h"
+#include "store/options.h"
+#include "upstream/options.h"
+
+#include <stdio.h>
+
+struct config_listener {
+    const char *address;              /* "127.0.0.1:8080", "[::1]:8080", "unix:/path" */
+    unsigned    mode;                 /* unix sockets: 0600 and the like */
+    const char *group;                /* NULL: unchanged */
+};
+
+enum access_log_kind { ACCESS_STDERR, ACCESS_JOURNAL, ACCESS_FILE, ACCESS_OFF };
+
+enum upstream_mode { MODE_LIVE, MODE_OFFLINE, MODE_READ_ONLY };
+
+struct config_identity {              /* several tokens of one principal */
+    const char        *name;
+    const char *const *value_files;   /* FILE, "credential:NAME" or "env:NAME"; ends with NULL */
+};
+
+struct config_upstream {
+    /* name, hosts, rules with their policies; equal to the one in `routes` */
+    struct route_upstream   route;
+    struct upstream_options fetch;
+    enum upstream_mode      mode;
+    bool                    intercept, rewrite_links;
+    const char *const      *allow_origins;      /* lists end with NULL; NULL: none */
+    const char *const      *access;             /* NULL: all */
+    /* NULL: not set */
+    const char             *auth_header, *auth_param, *auth_value_file, *auth_command;
+    unsigned                auth_methods;       /* bit set of enum http_method */
+    const struct config_identity *identities;
+    unsigned                identity_count;
+    const char             *low_budget_below;   /* "10%", or a number of requests; NULL: not set */
+    int64_t                 low_budget_stale_ns;
+    int64_t                 bust_every_ns;      /* with policy's bust_param; 0: not set */
+    double                  max_share;          /* 0: no bound */
+};
+
+struct config_client { const char *match; bool batch; bool interactive; double share; };
+
+struct config {
+    struct ref                     ref;          /* config_release() */
+    const char                    *file;         /* NULL: the embedded default */
+    const struct config_listener  *listeners;
+    unsigned                       listener_count;
+    unsigned                       workers;      /* resolved: at least 1 */
+    struct config_listener         admin_socket; /* address "unix:/run/weir/admin.sock" */
+    const char                    *admin_listen; /* NULL: none */
+    struct store_options           cache;
+    struct state_options           state;
+    const char                    *proxy_listen; /* NULL: none */
+    bool                           proxy_tunnel;
+    /* false in the embedded default: a busy port is a warning */
+    bool                           proxy_required;
+    enum log_level                 log_level;
+    enum access_log_kind           access_log;
+    const char                    *access_file;  /* ACCESS_FILE */
+    bool                           access_json;  /* else a plain line */
+    bool                           allow_remote;
+    /* names that Host may be beside loopback names and listed hosts */
+    const char *const             *allow_hosts;
+    unsigned                       max_connections;
+    int64_t                        head_timeout_ns, body_timeout_ns, idle_timeout_ns;
+    const struct config_client    *clients;
+    unsigned                       client_count;
+    const struct config_upstream  *upstreams;
+    unsigned                       upstream_count;
+    /* of each upstream, in order: for upstream_configure() */
+    const struct upstream_options **fetch_options;
+    struct route_table            *routes;
+};
+
+static inline void config_acquire(struct config *c) { ref_acquire(&c->ref); }
+static inline void config_release(struct config *c) { if (c != NULL) ref_release(&c->ref); }
+
+/* Problems are printed to `problems` (may be NULL), one line each: "FILE:LINE: setting: what is
+ * wrong; what would be right".  NULL where there was an error; warnings ("FILE:LINE: warning: ...")
+ * alone do not fail.  The files conf.d/?.conf (any name) beside the file adds upstreams. */
+struct config *config_load(const char *file, FILE *problems);
+/* What an ordinary user gets without a file (contract section 1): XDG directories, shipped
+ * upstreams. */
+struct config *config_load_default(FILE *problems);
+/* The file that would be used when none is named: /etc/weir/weir.conf, the user's, or NULL for the
+ * embedded default. In `buffer`. */
+const char *config_find(char *buffer, size_t bytes);
+/* Every setting in effect, as a file that could be loaded again. */
+void config_dump(const struct config *, FILE *out);
+/* Settings that only a restart can change and that differ: names, comma separated; empty: none. */
+void config_restart_needed(const struct config *old, const struct config *fresh, char *names,
+                           size_t bytes);
+
+#endif

@@ -1,0 +1,95 @@
+/*
+ * The configuration of someone who has none: loopback only, the directories
+ * of the user who starts Weir, and upstreams to try.  The same upstreams
+ * stand in etc/weir.conf, with comments; a test compares the two.
+ */
+#include "config/snapshot.h"
+
+#include "base/paths.h"
+
+#include <unistd.h>
+
+#ifndef WEIR_SYSCONFDIR
+#define WEIR_SYSCONFDIR "/etc"
+#endif
+
+const char default_text[] =
+    "proxy = { listen = \"127.0.0.1:3128\"; };\n"
+    "upstreams = (\n"
+    "  { name   = \"inat\";\n"
+    "    url    = \"https://api.inaturalist.org\";\n"
+    "    limits = ( \"1/s burst 5\", \"60/min\", \"10000/day\" );\n"
+    "    ttl    = \"origin else 30m\";\n"
+    "    stale_if_error = \"1d\";\n"
+    "    stale_while_revalidate = \"1m\";\n"
+    "    rules  = (\n"
+    "      { match = \"/v1/users/me\"; ttl = \"never\"; },\n"
+    "      { match = \"/v1/taxa/**\";  ttl = \"30d\"; status = ( \"404 1h\" ); },\n"
+    "      { match = \"~^/v[0-9]+/(places|controlled_terms)(/|$)\"; ttl = \"7d\"; }\n"
+    "    );\n"
+    "  },\n"
+    "  { name   = \"github\";\n"
+    "    url    = \"https://api.github.com\";\n"
+    "    limits = ( { rate = \"5000/h window learned\"; per = \"credential\"; cost = ( \"304 0\" "
+    "); },\n"
+    "               { rate = \"900/min\"; per = \"credential\"; cost = ( \"GET 1\", \"HEAD 1\", "
+    "\"* 5\" ); },\n"
+    "               { rate = \"30/min\";  per = \"credential\"; match = \"/search/**\"; } );\n"
+    "    stale_if_error = \"1d\";\n"
+    "  },\n"
+    "  { name   = \"gbif\";\n"
+    "    url    = \"https://api.gbif.org\";\n"
+    "    limits = ( \"10/s burst 20\" );\n"
+    "    ttl    = \"origin else 1h\";\n"
+    "    stale_if_error = \"1d\";\n"
+    "    rules  = (\n"
+    "      { match = \"/v1/species/**\";              ttl = \"7d\"; },\n"
+    "      { match = \"/v1/{dataset,organization}/*\"; ttl = \"1d\"; }\n"
+    "    );\n"
+    "  },\n"
+    "  { name   = \"crossref\";\n"
+    "    url    = \"https://api.crossref.org\";\n"
+    "    limits = ( \"10/s burst 10\" );\n"
+    "    ttl    = \"1d\";\n"
+    "    stale_if_error = \"7d\";\n"
+    "  },\n"
+    "  { name   = \"nominatim\";\n"
+    "    url    = \"https://nominatim.openstreetmap.org\";\n"
+    "    limits = ( \"1/s burst 1\" );\n"
+    "    max_in_flight = 1;\n"
+    "    ttl    = \"30d\";\n"
+    "    stale_if_error = \"forever\";\n"
+    "  },\n"
+    "  { name   = \"wikipedia\";\n"
+    "    url    = \"https://en.wikipedia.org\";\n"
+    "    limits = ( \"5/s burst 10\" );\n"
+    "    max_in_flight = 3;\n"
+    "    rules  = (\n"
+    "      { match = \"/api/rest_v1/**\"; ttl = \"origin else 1h\"; },\n"
+    "      { match = \"/w/api.php?action=query\"; ttl = \"10m\"; }\n"
+    "    );\n"
+    "  }\n"
+    ");\n";
+
+void defaults_for_user(struct settings *top, struct arena *arena)
+{
+    char path[4096];
+
+    if (paths_user_cache(path, sizeof path) == 0)
+        top->cache_path = arena_copy(arena, slice_of(path)).ptr;
+    if (paths_user_state(path, sizeof path) == 0)
+        top->state_path = arena_copy(arena, slice_of(path)).ptr;
+    if (paths_user_runtime(path, sizeof path) == 0)
+        top->admin_path = arena_printf(arena, "%s/admin.sock", path).ptr;
+}
+
+const char *config_find(char *buffer, size_t bytes)
+{
+    if (geteuid() != 0) {
+        if (paths_user_config(buffer, bytes) != 0)
+            return NULL;
+    } else if ((size_t)snprintf(buffer, bytes, "%s/weir/weir.conf", WEIR_SYSCONFDIR) >= bytes) {
+        return NULL;
+    }
+    return access(buffer, F_OK) == 0 ? buffer : NULL;
+}

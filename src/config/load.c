@@ -1,0 +1,349 @@
+/*
+ * From files to a snapshot: texts are read and scanned, libconfig builds
+ * their trees, the option table turns those into settings, and where nothing
+ * is wrong with them, settings become a struct config.
+ *
+ * Everything that lives as long as the snapshot is in its arena; trees, texts
+ * and problems are gone when loading ends.  Any thread: nothing here is
+ * shared between two loads.
+ */
+#include "base/check.h"
+#include "base/paths.h"
+#include "config/snapshot.h"
+#include "config/source.h"
+
+#include <dirent.h>
+#include <libconfig.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct document {                     /* one file with its includes */
+    config_t         tree;
+    bool             whole;           /* the tree is all of it */
+    struct document *next;
+};
+
+struct load {
+    struct snapshot *snap;
+    struct arena     scratch;         /* texts, places, problems */
+    struct problems  problems;
+    struct reader    reader;
+    struct document *documents;
+    unsigned         rank;
+};
+
+/* -- documents -- */
+
+/* Ties every value of the tree to its place; false where text and tree differ. */
+static bool attach(config_setting_t *s, const struct nodes *nodes, unsigned *at)
+{
+    for (unsigned i = 0; config_setting_is_aggregate(s) && i < (unsigned)config_setting_length(s);
+         i++) {
+        config_setting_t *e = config_setting_get_elem(s, i);
+
+        if (*at >= nodes->count)
+            return false;
+        config_setting_set_hook(e, &nodes->items[(*at)++]);
+        if (!attach(e, nodes, at))
+            return false;
+    }
+    return true;
+}
+
+static struct document *parse(struct load *l, struct source *src, bool readable)
+{
+    struct document *d = arena_alloc(&l->scratch, sizeof *d);
+    struct nodes     nodes = { NULL, 0 };
+    unsigned         at = 0;
+    struct node     *root = arena_alloc(&l->scratch, sizeof *root);
+    bool             good = source_scan(src, &nodes, &l->scratch, &l->problems);
+
+    config_init(&d->tree);
+    d->next = l->documents;
+    l->documents = d;
+    if (!readable || !good)           /* libconfig leaks what it has read of a bad text */
+        return d;
+    if (config_read_string(&d->tree, src->text) != CONFIG_TRUE) {
+        unsigned line = (unsigned)config_error_line(&d->tree);
+
+        problem_error(&l->problems, src->lines[line > 0 && line <= src->line_count ? line - 1 : 0],
+                      NULL, "%s", config_error_text(&d->tree));
+        return d;
+    }
+    root->place = src->lines[0];
+    root->place.line = 0;
+    config_setting_set_hook(config_root_setting(&d->tree), root);
+    d->whole = attach(config_root_setting(&d->tree), &nodes, &at) && at == nodes.count;
+    CHECK(d->whole);
+    return d;
+}
+
+static struct document *open_file(struct load *l, const char *file)
+{
+    struct source src;
+    bool          good = source_read(&src, file, &l->scratch, &l->problems, &l->rank);
+
+    return parse(l, &src, good);
+}
+
+static struct document *open_default(struct load *l)
+{
+    struct source src;
+    bool good = source_of_text(&src, "the embedded default", slice_of(default_text), &l->scratch,
+                               &l->problems, &l->rank);
+
+    return parse(l, &src, good);
+}
+
+/* -- settings -- */
+
+static void read_main(struct load *l, const struct document *d)
+{
+    struct settings *top = &l->snap->settings;
+
+    top->from = config_root_setting(&d->tree);
+    reader_group(&l->reader, &section_top, top->from, top);
+}
+
+static const struct option *upstreams_row(void)
+{
+    const struct option *o = section_top.options;
+
+    while (strcmp(o->name, "upstreams") != 0)
+        o++;
+    return o;
+}
+
+/* A file of conf.d adds upstreams and nothing else. */
+static void read_addition(struct load *l, const struct document *d)
+{
+    const config_setting_t *root = config_root_setting(&d->tree);
+
+    for (unsigned i = 0; i < (unsigned)config_setting_length(root); i++) {
+        const config_setting_t *s = config_setting_get_elem(root, i);
+
+        if (strcmp(config_setting_name(s), "upstreams") == 0)
+            reader_groups(&l->reader, upstreams_row(), s, &l->snap->settings,
+                          &l->snap->settings.upstreams);
+        else
+            reader_error(&l->reader, s, NULL,
+                         "a file of conf.d only adds upstreams; this setting belongs in weir.conf");
+    }
+}
+
+static int is_addition(const struct dirent *e)
+{
+    return e->d_name[0] != '.' && slice_ends_with(slice_of(e->d_name), SLICE(".conf"));
+}
+
+static void read_additions(struct load *l, const char *file)
+{
+    const char     *slash = strrchr(file, '/');
+    const char *folder =
+        arena_printf(&l->scratch, "%.*sconf.d", slash != NULL ? (int)(slash - file + 1) : 0, file)
+            .ptr;
+    struct dirent **names = NULL;
+    int             count = scandir(folder, &names, is_addition, alphasort);
+
+    for (int i = 0; i < count; i++) {
+        struct document *d =
+            open_file(l, arena_printf(&l->scratch, "%s/%s", folder, names[i]->d_name).ptr);
+
+        if (d->whole)
+            read_addition(l, d);
+        free(names[i]);
+    }
+    free(names);
+}
+
+/* -- from settings to the snapshot -- */
+
+static unsigned cpu_count(void)
+{
+    cpu_set_t allowed;
+
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 1)
+        return 1;
+    return (unsigned)CPU_COUNT(&allowed);
+}
+
+static void make_listeners(struct snapshot *snap)
+{
+    const struct set_listener *set = snap->settings.listeners.items;
+    struct config_listener *made =
+        arena_alloc(&snap->arena, (snap->settings.listeners.count + 1) * sizeof made[0]);
+
+    for (unsigned i = 0; i < snap->settings.listeners.count; i++)
+        made[i] = (struct config_listener){ set[i].address, set[i].mode, set[i].group };
+    snap->config.listeners = made;
+    snap->config.listener_count = snap->settings.listeners.count;
+}
+
+static void make_clients(struct snapshot *snap)
+{
+    const struct set_client *set = snap->settings.clients.items;
+    struct config_client *made =
+        arena_alloc(&snap->arena, (snap->settings.clients.count + 1) * sizeof made[0]);
+
+    for (unsigned i = 0; i < snap->settings.clients.count; i++)
+        made[i] = (struct config_client){ .match = set[i].match,
+                                          .interactive = set[i].priority == 0,
+                                          .batch = set[i].priority == 1,
+                                          .share = set[i].share };
+    snap->config.clients = made;
+    snap->config.client_count = snap->settings.clients.count;
+}
+
+static void make_log(struct snapshot *snap)
+{
+    static const struct { const char *word; enum access_log_kind kind; } words[] = {
+        { "stderr", ACCESS_STDERR }, { "journal", ACCESS_JOURNAL }, { "off", ACCESS_OFF },
+    };
+    struct config *c = &snap->config;
+
+    c->log_level = (enum log_level)snap->settings.log_level;
+    c->access_json = snap->settings.log_format == 0;
+    c->access_log = ACCESS_FILE;
+    c->access_file = snap->settings.log_access;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(c->access_file, words[i].word) == 0) {
+            c->access_log = words[i].kind;
+            c->access_file = NULL;
+            return;
+        }
+    }
+}
+
+static void make_upstreams(struct snapshot *snap)
+{
+    unsigned                        count = snap->settings.upstreams.count;
+    const struct set_upstream      *set = snap->settings.upstreams.items;
+    struct config_upstream         *made = arena_alloc(&snap->arena, (count + 1) * sizeof made[0]);
+    struct route_upstream *routes = arena_alloc(&snap->arena, (count + 1) * sizeof routes[0]);
+    const struct upstream_options **fetch =
+        arena_alloc(&snap->arena, (count + 1) * sizeof fetch[0]);
+
+    for (unsigned i = 0; i < count; i++) {
+        upstream_resolve(snap, &set[i], &made[i]);
+        made[i].route.index = i;
+        routes[i] = made[i].route;
+        fetch[i] = &made[i].fetch;
+    }
+    snap->config.upstreams = made;
+    snap->config.upstream_count = count;
+    snap->config.fetch_options = fetch;
+    snap->config.routes = route_table_build(routes, count);
+}
+
+static void make(struct snapshot *snap)
+{
+    const struct settings *top = &snap->settings;
+    struct config         *c = &snap->config;
+
+    make_listeners(snap);
+    make_clients(snap);
+    make_log(snap);
+    make_upstreams(snap);
+    c->workers = top->workers > 0 ? top->workers : cpu_count();
+    c->admin_socket =
+        (struct config_listener){ arena_printf(&snap->arena, "unix:%s", top->admin_path).ptr,
+                                  top->admin_mode, top->admin_group };
+    c->admin_listen = top->admin_listen;
+    c->cache = (struct store_options){
+        .path = top->cache_path, .max_bytes = (uint64_t)top->cache_bytes, .readers = c->workers + 1
+    };
+    c->state = (struct state_options){ .path = top->state_path };
+    c->proxy_listen = top->proxy_listen;
+    c->proxy_tunnel = top->proxy_tunnel == 1;
+    c->allow_remote = top->allow_remote;
+    c->allow_hosts = top->allow_hosts;
+    c->max_connections = top->max_connections;
+    c->head_timeout_ns = top->head_timeout_ns;
+    c->body_timeout_ns = top->body_timeout_ns;
+    c->idle_timeout_ns = top->idle_timeout_ns;
+}
+
+/* -- lives -- */
+
+static void destroy(struct ref *ref)
+{
+    struct snapshot *snap = (struct snapshot *)(void *)CONTAINER_OF(ref, struct config, ref);
+
+    route_table_free(snap->config.routes);
+    for (struct owned_pattern *p = snap->patterns; p != NULL; p = p->next)
+        pattern_free(p->pattern);
+    arena_free(&snap->arena);
+    free(snap);
+}
+
+static void begin(struct load *l)
+{
+    *l = (struct load){ .snap = mem_alloc(sizeof *l->snap) };
+    ref_init(&l->snap->config.ref, destroy);
+    l->problems.arena = &l->scratch;
+    l->reader = (struct reader){ &l->snap->arena, &l->problems, false };
+    reader_defaults(&l->reader, &section_top, &l->snap->settings);
+}
+
+/* After all files are read: checks the whole, makes the snapshot, drops everything else. */
+static struct config *finish(struct load *l, FILE *problems)
+{
+    struct config       *made = &l->snap->config;
+    struct set_upstream *all = l->snap->settings.upstreams.items;
+
+    for (unsigned i = 0; i < l->snap->settings.upstreams.count; i++)
+        upstream_default_hosts(&l->snap->arena, &all[i]);
+    settings_review(&l->reader, &l->snap->settings);
+    if (l->problems.errors == 0)
+        make(l->snap);
+    if (problems != NULL)
+        problems_print(&l->problems, problems);
+    if (l->problems.errors > 0) {
+        config_release(made);
+        made = NULL;
+    }
+    for (struct document *d = l->documents; d != NULL; d = d->next)
+        config_destroy(&d->tree);
+    arena_free(&l->scratch);
+    return made;
+}
+
+/* A user's own file has the user's directories for defaults, any other the system's. */
+static bool is_users(const char *file)
+{
+    char own[4096];
+
+    return geteuid() != 0 && paths_user_config(own, sizeof own) == 0 && strcmp(file, own) == 0;
+}
+
+struct config *config_load(const char *file, FILE *problems)
+{
+    struct load            l;
+    const struct document *d;
+
+    begin(&l);
+    if (is_users(file))
+        defaults_for_user(&l.snap->settings, &l.snap->arena);
+    d = open_file(&l, file);
+    if (d->whole)
+        read_main(&l, d);
+    read_additions(&l, file);
+    l.snap->config.file = arena_copy(&l.snap->arena, slice_of(file)).ptr;
+    l.snap->config.proxy_required = true;
+    return finish(&l, problems);
+}
+
+struct config *config_load_default(FILE *problems)
+{
+    struct load            l;
+    const struct document *d;
+
+    begin(&l);
+    defaults_for_user(&l.snap->settings, &l.snap->arena);
+    l.reader.embedded = true;
+    d = open_default(&l);
+    CHECK(d->whole);
+    read_main(&l, d);
+    return finish(&l, problems);
+}

@@ -1,0 +1,510 @@
+/*
+ * Every setting there is, one row each: the loader, --dump-config and the
+ * settings tables of weir.conf(5) are made from these rows.
+ *
+ * A row's `value` is the default as a file would state it.  Help texts are
+ * whole sentences for the manual.  After a change here run tests/unit/test_config_files
+ * with WEIR_UPDATE_MANUAL=1, which writes the manual's tables anew, and show the
+ * setting in etc/weir.conf.  A row that nothing acts on yet is PENDING.
+ */
+#include "config/checks.h"
+#include "config/reader.h"
+
+#include "base/clock.h"
+
+#include <stddef.h>
+
+#ifndef WEIR_LOCALSTATEDIR
+#define WEIR_LOCALSTATEDIR "/var"
+#endif
+#ifndef WEIR_RUNSTATEDIR
+#define WEIR_RUNSTATEDIR "/run"
+#endif
+
+#define ROW(n, t, v, where, h, ...) \
+    { .name = (n), .type = TYPE_##t, .value = (v), .offset = (where), .help = (h), __VA_ARGS__ }
+#define AT(member)   offsetof(struct SECTION, member)
+#define RESTART      .reload = RELOAD_RESTART
+#define PENDING      .pending = true
+#define RANGE(a, b)  .min = (a), .max = (b)
+#define END          { .name = NULL }
+
+#define SECONDS(n)   ((n) * NS_PER_SEC)
+#define DAYS(n)      SECONDS(INT64_C(86400) * (n))
+#define MIB          (INT64_C(1) << 20)
+#define TIB          (INT64_C(1) << 40)
+
+/* -- what stands at the top -- */
+
+#define SECTION set_listener
+static const struct option listener_options[] = {
+    ROW("address", TEXT, NULL, AT(address),
+        "A numeric address and a port, or \"unix:\" and the absolute path of a socket.",
+        .check = check_listener, .required = true, RESTART),
+    ROW("mode", MODE, "\"0666\"", AT(mode),
+        "File mode of a unix socket. Which users may use an upstream is said by its access "
+        "setting.",
+        RESTART),
+    ROW("group", TEXT, NULL, AT(group), "Group that a unix socket is given to.",
+        .check = check_some_text, .unset = "the daemon's", RESTART),
+    END
+};
+static const struct section listener_section = {
+    "listen", listener_options, sizeof(struct set_listener), "address", NULL
+};
+#undef SECTION
+
+#define SECTION settings
+static const struct option admin_options[] = {
+    ROW("socket", PATH, "\"" WEIR_RUNSTATEDIR "/weir/admin.sock\"", AT(admin_path),
+        "The socket that weirctl speaks to.", .check = check_socket_path,
+        .unset = "\"/run/weir/admin.sock\"", RESTART),
+    ROW("mode", MODE, "\"0600\"", AT(admin_mode), "File mode of that socket.", RESTART),
+    ROW("group", TEXT, NULL, AT(admin_group), "Group that the socket is given to.",
+        .check = check_some_text, .unset = "the daemon's", RESTART),
+    ROW("listen", TEXT, NULL, AT(admin_listen),
+        "A TCP address for the same, for metrics. \"\" is none. Whoever reaches it may flush and "
+        "purge.",
+        .check = check_tcp_address, .unset = "none", RESTART),
+    END
+};
+static const struct section admin_section = { "admin", admin_options, 0, NULL, NULL };
+
+static const struct option cache_options[] = {
+    ROW("path", PATH, "\"" WEIR_LOCALSTATEDIR "/cache/weir\"", AT(cache_path),
+        "Directory of the cache. It may be deleted at any time.", .unset = "\"/var/cache/weir\"",
+        RESTART),
+    ROW("max_size", SIZE, "\"2GiB\"", AT(cache_bytes),
+        "How large the cache may grow, database and body files together.", RANGE(MIB, 256 * TIB),
+        RESTART),
+    ROW("max_object_size", SIZE, "\"1GiB\"", AT(max_object_bytes),
+        "The largest body that is kept, where an upstream does not say otherwise.",
+        RANGE(0, 256 * TIB)),
+    END
+};
+static const struct section cache_section = { "cache", cache_options, 0, NULL, NULL };
+
+static const struct option state_options[] = {
+    ROW("path", PATH, "\"" WEIR_LOCALSTATEDIR "/lib/weir\"", AT(state_path),
+        "Directory of what must not be lost: the ledger of the budgets, the local CA, the hashing "
+        "key.",
+        .unset = "\"/var/lib/weir\"", RESTART),
+    END
+};
+static const struct section state_section = { "state", state_options, 0, NULL, NULL };
+
+static const char *const tunnel_words[] = { "deny", "allow", NULL };
+static const struct option proxy_options[] = {
+    ROW("listen", TEXT, NULL, AT(proxy_listen),
+        "Address of the forward proxy, such as \"127.0.0.1:3128\". \"\" is none.",
+        .check = check_tcp_address, .unset = "none", RESTART, PENDING),
+    ROW("tunnel", WORD, "\"deny\"", AT(proxy_tunnel),
+        "Whether a CONNECT to a host of no upstream is refused or tunnelled unread.",
+        .words = tunnel_words, PENDING),
+    END
+};
+static const struct section proxy_section = { "proxy", proxy_options, 0, NULL, NULL };
+
+static const char *const level_words[] = { "error", "warning", "info", "debug", NULL };
+static const char *const format_words[] = { "json", "plain", NULL };
+static const struct option log_options[] = {
+    ROW("level", WORD, "\"info\"", AT(log_level), "The least important events that are logged.",
+        .words = level_words),
+    ROW("access", TEXT, "\"stderr\"", AT(log_access),
+        "Where the line of each request goes: \"stderr\", \"journal\", \"off\" or the absolute "
+        "path of a file.",
+        .check = check_log_target),
+    ROW("format", WORD, "\"json\"", AT(log_format), "How such a line is written.",
+        .words = format_words),
+    END
+};
+static const struct section log_section = { "log", log_options, 0, NULL, NULL };
+
+static const struct option server_options[] = {
+    ROW("max_connections", INT, "10000", AT(max_connections), "Clients connected at one time.",
+        RANGE(1, 1000000)),
+    ROW("head_timeout", DURATION, "\"10s\"", AT(head_timeout_ns),
+        "How long a client may take for the head of a request.", RANGE(NS_PER_MS, DAYS(1))),
+    ROW("body_timeout", DURATION, "\"60s\"", AT(body_timeout_ns),
+        "How long a client may pause within a body that it sends or takes.",
+        RANGE(NS_PER_MS, DAYS(1))),
+    ROW("idle_timeout", DURATION, "\"2m\"", AT(idle_timeout_ns),
+        "How long a connection without a request is kept.", RANGE(NS_PER_MS, DAYS(1))),
+    ROW("allow_remote", BOOL, "false", AT(allow_remote),
+        "Permits addresses to listen at that other machines can reach. Weir has no accounts: "
+        "everyone who reaches it uses its credentials and its budget."),
+    ROW("allow_hosts", TEXTS, "()", AT(allow_hosts),
+        "Names for Weir itself that Host may say, beside loopback names and listed hosts.",
+        .check = check_host),
+    END
+};
+static const struct section server_section = { "server", server_options, 0, NULL, NULL };
+#undef SECTION
+
+#define SECTION set_client
+static const char *const priority_words[] = { "interactive", "batch", NULL };
+static const struct option client_options[] = {
+    ROW("match", TEXT, NULL, AT(match), "Name of the client; * stands for any characters.",
+        .check = check_some_text, .required = true),
+    ROW("priority", WORD, "\"interactive\"", AT(priority),
+        "Who goes first when the budget is short.", .words = priority_words),
+    ROW("share", SHARE, "\"100%\"", AT(share),
+        "The part of a budget that these clients may use up together."),
+    END
+};
+static const struct section client_section = {
+    "clients", client_options, sizeof(struct set_client), NULL, NULL
+};
+#undef SECTION
+
+/* -- upstreams -- */
+
+#define SECTION set_limit
+static const char *const per_words[] = { "upstream", "credential", NULL };
+static const struct option limit_options_table[] = {
+    ROW("rate", TEXT, NULL, AT(rate),
+        "\"60/min\" (also /s /h /day /month) is a sliding window; \"10/s burst 20\" a token "
+        "bucket; "
+        "\"5000/day window 00:00 America/Los_Angeles\" a window that starts at that wall-clock "
+        "time; "
+        "\"5000/h window learned\" one that starts and resets when the API's headers say.",
+        .check = check_rate, .required = true, .wanted = "a text in quotes, such as \"60/min\""),
+    ROW("name", TEXT, NULL, AT(name), "What weirctl and the log call it.", .check = check_some_text,
+        .unset = "the rate"),
+    ROW("per", WORD, "\"upstream\"", AT(per),
+        "Whether all requests share it, or those of each credential.", .words = per_words),
+    ROW("match", TEXT, NULL, AT(match), "Pattern of the requests that it counts.",
+        .check = check_pattern, .unset = "all"),
+    ROW("methods", TEXTS, NULL, AT(methods), "Methods that it counts.", .check = check_known_method,
+        .unset = "all"),
+    ROW("cost", TEXTS, NULL, AT(cost),
+        "What a request costs, by method or status; the first that fits counts. "
+        "A cost by status is settled when the answer comes: \"304 0\" gives back what was charged.",
+        .check = check_cost, .unset = "1 each"),
+    END
+};
+static const struct section limit_section = {
+    "limits", limit_options_table, sizeof(struct set_limit), "rate", NULL
+};
+#undef SECTION
+
+static const char *const partition_words[] = { "credential", "shared", NULL };
+static const char *const cookie_words[] = { "refuse", "strip", "store", NULL };
+static const char *const validate_words[] = { "json", NULL };
+
+#define HELP_TTL                                                                                   \
+    "How long an answer is fresh. A duration such as \"1h\" replaces everything the origin says, " \
+    "no-store and "                                                                                \
+    "private included; \"origin\" is RFC 9111; \"origin else 1h\" is the origin where it says "    \
+    "anything, else 1h; "                                                                          \
+    "\"never\" does not store; \"revalidate\" stores and asks each time; \"forever\" never asks "  \
+    "again. "                                                                                      \
+    "It is applied when a stored answer is read, from the time it was fetched."
+
+/* Settings of an upstream that a rule may state for itself. */
+#define POLICY_ROWS                                                                               \
+    ROW("ttl", TEXT, "\"origin\"", AT(policy.ttl), HELP_TTL, .check = check_ttl,                  \
+        .wanted = "a text in quotes, such as \"1h\", \"origin else 30m\" or \"never\""),          \
+        ROW("stale_if_error", DURATION, NULL, AT(policy.stale_if_error_ns),                       \
+            "How long past its lifetime an answer is served when the upstream fails.",            \
+            RANGE(0, INT64_MAX), .unset = "what the origin says"),                                \
+        ROW("stale_while_revalidate", DURATION, NULL, AT(policy.stale_while_revalidate_ns),       \
+            "How long past its lifetime an answer is served while a new one is fetched.",         \
+            RANGE(0, INT64_MAX), .unset = "what the origin says"),                                \
+        ROW("partition", WORD, "\"credential\"", AT(policy.partition),                            \
+            "Whose answers are whose: each credential has its own, or all share them. "           \
+            "Shared ignores credential fields in Vary too.",                                      \
+            .words = partition_words),                                                            \
+        ROW("ignore_params", TEXTS, "()", AT(policy.ignore_params),                               \
+            "Query parameters that are no part of the key, but are still sent. Never for "        \
+            "secrets.",                                                                           \
+            .check = check_some_text),                                                            \
+        ROW("match_headers", TEXTS, "()", AT(policy.match_headers),                               \
+            "Request fields that are part of the key, beyond what Vary says.",                    \
+            .check = check_field_name),                                                           \
+        ROW("set_cookie", WORD, NULL, AT(policy.set_cookie),                                      \
+            "What becomes of an answer that sets a cookie: it is not stored, stored without the " \
+            "cookie, or stored whole.",                                                           \
+            .words = cookie_words, .unset = "\"strip\" under a duration, else \"refuse\""),       \
+        ROW("heuristic", NUMBER, "0.0", AT(policy.heuristic),                                     \
+            "The share of the age of Last-Modified for which an answer without a lifetime is "    \
+            "fresh (RFC 9111, 4.2.2).",                                                           \
+            RANGE(0, 1)),                                                                         \
+        ROW("validate", WORD, NULL, AT(policy.validate),                                          \
+            "\"json\": a body that does not parse is a failure, retried and never stored.",       \
+            .words = validate_words, .unset = "none"),                                            \
+        ROW("max_object_size", SIZE, NULL, AT(policy.max_object_bytes),                           \
+            "The largest body that is kept.", RANGE(0, 256 * TIB), .unset = "the one of cache")
+
+#define SECTION set_rule
+static const struct option rule_options[] = {
+    ROW("match", TEXT, NULL, AT(match),
+        "Pattern of the requests that it is for, matched on the path behind the upstream's url.",
+        .check = check_pattern, .required = true),
+    ROW("methods", TEXTS, "( \"GET\", \"HEAD\" )", AT(methods),
+        "A request of another method passes the rule over.", .check = check_method),
+    ROW("status", TEXTS, "()", AT(status),
+        "Lifetimes by status, such as \"404 1m\" or \"5xx never\". "
+        "Without it a duration covers 200, 203, 300, 301 and 308.",
+        .check = check_status_ttl),
+    ROW("key_body", BOOL, "false", AT(key_body),
+        "The body is part of the key: for a POST that only asks. Such a request is no write."),
+    ROW("invalidates", TEXTS, "()", AT(invalidates),
+        "Patterns of what a successful write that matches the rule drops as well.",
+        .check = check_pattern),
+    POLICY_ROWS,
+    END
+};
+
+static void inherit_from_upstream(void *element, const void *parent)
+{
+    ((struct set_rule *)element)->policy = ((const struct set_upstream *)parent)->policy;
+}
+
+static const struct section rule_section = {
+    "rules", rule_options, sizeof(struct set_rule), NULL, inherit_from_upstream
+};
+#undef SECTION
+
+#define SECTION set_identity
+static const struct option identity_options[] = {
+    ROW("name", TEXT, NULL, AT(name), "Name of the principal; it makes the partition.",
+        .check = check_name, .required = true),
+    ROW("value_files", TEXTS, NULL, AT(value_files),
+        "Where its tokens are: the path of a file, \"credential:NAME\" or \"env:NAME\". Each has "
+        "buckets of its own.",
+        .check = check_value_source, .required = true),
+    END
+};
+static const struct section identity_section = {
+    "identities", identity_options, sizeof(struct set_identity), NULL, NULL
+};
+#undef SECTION
+
+#define SECTION set_upstream
+static const struct option queue_options_table[] = {
+    ROW("max_wait", DURATION, "\"30s\"", AT(queue_wait_ns),
+        "A request that would wait longer for the budget gets a stale answer where one is allowed, "
+        "else 429 at once.",
+        RANGE(0, DAYS(30))),
+    ROW("max_length", INT, "1000", AT(queue_length), "Requests that may wait at one time.",
+        RANGE(0, 1000000)),
+    END
+};
+static const struct section queue_section = { "queue", queue_options_table, 0, NULL, NULL };
+
+static const struct option retry_options_table[] = {
+    ROW("attempts", INT, "3", AT(attempts), "Attempts in all, the first included. 1 is no retry.",
+        RANGE(1, 100)),
+    ROW("backoff", DURATION, "\"500ms\"", AT(backoff_ns),
+        "The wait before the second attempt. It doubles each time and is blurred.",
+        RANGE(NS_PER_MS, DAYS(1))),
+    ROW("max_backoff", DURATION, "\"30s\"", AT(max_backoff_ns), "The longest such wait.",
+        RANGE(NS_PER_MS, DAYS(1))),
+    ROW("on", STATUSES, "( 429, 500, 502, 503, 504 )", AT(retry_on),
+        "Statuses that are tried again.", RANGE(100, 599)),
+    ROW("share", SHARE, "\"20%\"", AT(retry_share),
+        "The part of an upstream's requests that retries may add."),
+    END
+};
+static const struct section retry_section = { "retry", retry_options_table, 0, NULL, NULL };
+
+static const struct option timeout_options[] = {
+    ROW("connect", DURATION, "\"5s\"", AT(connect_ns), "For the connection, TLS included.",
+        RANGE(NS_PER_MS, DAYS(1))),
+    ROW("read", DURATION, "\"30s\"", AT(read_ns), "Between two reads.", RANGE(NS_PER_MS, DAYS(1))),
+    ROW("write", DURATION, "\"60s\"", AT(write_ns), "Between two writes.",
+        RANGE(NS_PER_MS, DAYS(1))),
+    ROW("total", DURATION, "\"5m\"", AT(total_ns), "Of one attempt, the queue not counted.",
+        RANGE(NS_PER_MS, DAYS(30))),
+    END
+};
+static const struct section timeout_section = { "timeout", timeout_options, 0, NULL, NULL };
+
+static const struct option auth_options[] = {
+    ROW("header", TEXT, NULL, AT(auth_header), "Request field that carries the credential.",
+        .check = check_field_name, .unset = "none", PENDING),
+    ROW("param", TEXT, NULL, AT(auth_param), "Query parameter that carries the credential.",
+        .check = check_some_text, .unset = "none", PENDING),
+    ROW("value_file", TEXT, NULL, AT(auth_value_file),
+        "Where the value is: the path of a file, \"credential:NAME\" (systemd) or \"env:NAME\".",
+        .check = check_value_source, .unset = "none", PENDING),
+    ROW("command", TEXT, NULL, AT(auth_command), "A command that prints the value.",
+        .check = check_some_text, .unset = "none", PENDING),
+    ROW("methods", TEXTS, "( \"GET\", \"HEAD\" )", AT(auth_methods), "Methods that it is used for.",
+        .check = check_known_method),
+    END
+};
+static const struct section auth_section = { "auth", auth_options, 0, NULL, NULL };
+
+static const struct option low_budget_options[] = {
+    ROW("below", TEXT, NULL, AT(low_budget_below), "A share of a budget, or a number of requests.",
+        .check = check_low_budget, .unset = "never", PENDING),
+    ROW("stale", DURATION, NULL, AT(low_budget_stale_ns),
+        "How long past its lifetime an answer is served while less than that is left.",
+        RANGE(0, INT64_MAX), .unset = "not at all", PENDING),
+    END
+};
+static const struct section low_budget_section = { "low_budget", low_budget_options, 0, NULL,
+                                                   NULL };
+
+static const struct option bust_options[] = {
+    ROW("name", TEXT, NULL, AT(bust_name), "Query parameter that a refresh adds.",
+        .check = check_some_text, .unset = "none", PENDING),
+    ROW("every", DURATION, NULL, AT(bust_every_ns), "How long the CDN keeps an answer.",
+        RANGE(NS_PER_SEC, DAYS(365)), .unset = "none", PENDING),
+    END
+};
+static const struct section bust_section = { "bust_param", bust_options, 0, NULL, NULL };
+
+static const struct option tls_options_table[] = {
+    ROW("verify", BOOL, "true", AT(tls_verify), "Whether the upstream's certificate is checked."),
+    ROW("ca_file", PATH, NULL, AT(ca_file), "Certificates to trust (PEM).",
+        .unset = "the system's"),
+    ROW("cert_file", PATH, NULL, AT(cert_file), "Certificate to show to the upstream (PEM).",
+        .unset = "none"),
+    ROW("key_file", PATH, NULL, AT(key_file), "Its private key (PEM).", .unset = "none"), END
+};
+static const struct section tls_section = { "tls", tls_options_table, 0, NULL, NULL };
+
+static const char *const invalidate_words[] = { "path", "uri", "off", NULL };
+static const char *const abort_words[] = { "finish", "drop", NULL };
+static const char *const mode_words[] = { "live", "offline", "read_only", NULL };
+
+/* `rules` stands last: it inherits what is read before it. */
+static const struct option upstream_options_table[] = {
+    ROW("name", TEXT, NULL, AT(name),
+        "The first part of the path in base-URL mode: letters, digits, dots, underscores and "
+        "hyphens, no dot first.",
+        .check = check_name, .required = true),
+    ROW("url", TEXT, NULL, AT(url), "Where the API is: http or https, host, port, path.",
+        .check = check_url, .required = true),
+    ROW("hosts", TEXTS, NULL, AT(hosts),
+        "Hosts whose requests go to this upstream. "
+        "One without a port stands for an absent or the scheme's default port.",
+        .check = check_host, .unset = "the host of url"),
+    ROW("limits", GROUPS, NULL, AT(limits),
+        "Rates, all of which hold at once. A text is the rate of a group.",
+        .section = &limit_section, .unset = "none"),
+    ROW("budget", TEXT, NULL, AT(budget),
+        "Upstreams that name one budget share it: the limits of all of them hold for their "
+        "requests together.",
+        .check = check_name, .unset = "its own"),
+    ROW("max_in_flight", INT, "10", AT(max_in_flight),
+        "Requests at the API at one time. 0 is no bound.", RANGE(0, 100000)),
+    ROW("max_connections", INT, "10", AT(max_connections), "Connections to it.", RANGE(1, 10000)),
+    ROW("max_idle_connections", INT, "5", AT(max_idle_connections), "Idle ones that are kept.",
+        RANGE(0, 10000)),
+    ROW("queue", GROUP, NULL, 0, "Requests that wait for the budget.", .section = &queue_section),
+    ROW("retry", GROUP, NULL, 0, "Trying again.", .section = &retry_section),
+    ROW("timeout", GROUP, NULL, 0, "Times after which an attempt has failed.",
+        .section = &timeout_section),
+    POLICY_ROWS,
+    ROW("credential_headers", TEXTS,
+        "( \"Authorization\", \"Cookie\", \"X-Api-Key\", \"Private-Token\" )",
+        AT(credential_headers),
+        "Request fields that make the partition, hashed. They are never stored or logged.",
+        .check = check_field_name),
+    ROW("credential_params", TEXTS,
+        "( \"api_key\", \"apikey\", \"access_token\", \"token\", \"key\" )", AT(credential_params),
+        "The same of query parameters.", .check = check_some_text),
+    ROW("identities", GROUPS, NULL, AT(identities),
+        "Several tokens of one principal: one partition, a bucket for each token.",
+        .section = &identity_section, .unset = "none", PENDING),
+    ROW("auth", GROUP, NULL, 0,
+        "A credential that Weir adds. Its partition is the upstream's name, not its value.",
+        .section = &auth_section),
+    ROW("access", TEXTS, NULL, AT(access),
+        "Who may use the upstream: \"user:NAME\", \"group:NAME\", addresses and networks.",
+        .check = check_access, .unset = "all", PENDING),
+    ROW("set_headers", TEXTS, "()", AT(set_headers),
+        "\"Name: value\" fields that are put on every request.", .check = check_field),
+    ROW("user_agent", TEXT, NULL, AT(user_agent), "User-Agent that is put on every request.",
+        .check = check_field_value, .unset = "the client's"),
+    ROW("max_share", SHARE, NULL, AT(max_share),
+        "The part of the cache that this upstream may fill.", .unset = "no bound", PENDING),
+    ROW("low_budget", GROUP, NULL, 0, "Sparing a budget that runs short.",
+        .section = &low_budget_section),
+    ROW("on_abort", WORD, "\"finish\"", AT(on_abort),
+        "What becomes of a GET whose client leaves while it waits: \"finish\" keeps its place and "
+        "stores the answer, "
+        "\"drop\" frees the place. Other methods always drop what was not sent.",
+        .words = abort_words),
+    ROW("invalidate", WORD, "\"path\"", AT(invalidate),
+        "What a successful write drops: \"path\" is that path with any query in the own partition, "
+        "\"uri\" is RFC 9111, 4.4.",
+        .words = invalidate_words),
+    ROW("rewrite_links", BOOL, "false", AT(rewrite_links),
+        "JSON strings that begin with the upstream's URL are rewritten to lead back through Weir.",
+        PENDING),
+    ROW("bust_param", GROUP, NULL, 0,
+        "For a CDN that ignores no-cache: a refresh adds a parameter that is never part of the "
+        "key.",
+        .section = &bust_section),
+    ROW("allow_origins", TEXTS, "()", AT(allow_origins),
+        "Web origins whose pages may call this upstream.", .check = check_origin),
+    ROW("tls", GROUP, NULL, 0, "TLS to the upstream.", .section = &tls_section),
+    ROW("mode", WORD, "\"live\"", AT(mode),
+        "\"offline\" answers from the cache alone, else 504; \"read_only\" lets no write through.",
+        .words = mode_words),
+    ROW("intercept", BOOL, "true", AT(intercept),
+        "Whether a CONNECT to one of the hosts is opened with Weir's own CA; else it is tunnelled.",
+        PENDING),
+    ROW("rules", GROUPS, NULL, AT(rules), "The first rule that matches a request counts.",
+        .section = &rule_section, .unset = "none"),
+    END
+};
+#undef SECTION
+
+static void inherit_from_top(void *element, const void *parent)
+{
+    ((struct set_upstream *)element)->policy.max_object_bytes =
+        ((const struct settings *)parent)->max_object_bytes;
+}
+
+static const struct section upstream_section = {
+    "upstreams", upstream_options_table, sizeof(struct set_upstream), NULL, inherit_from_top
+};
+
+#define SECTION settings
+static const struct option top_options[] = {
+    ROW("listen", GROUPS, "( \"127.0.0.1:8080\" )", AT(listeners),
+        "Where clients are served. A text is the address of a group.", .section = &listener_section,
+        RESTART),
+    ROW("workers", INT, "0", AT(workers), "Threads that serve clients. 0 is one per CPU.",
+        RANGE(0, 1024), RESTART),
+    ROW("admin", GROUP, NULL, 0, "The endpoint for weirctl and metrics.",
+        .section = &admin_section),
+    ROW("cache", GROUP, NULL, 0, "What is stored.", .section = &cache_section),
+    ROW("state", GROUP, NULL, 0, "What is remembered.", .section = &state_section),
+    ROW("proxy", GROUP, NULL, 0, "The forward proxy for https_proxy.", .section = &proxy_section),
+    ROW("log", GROUP, NULL, 0, "Events and requests.", .section = &log_section),
+    ROW("server", GROUP, NULL, 0, "What clients are granted.", .section = &server_section),
+    ROW("clients", GROUPS, NULL, AT(clients),
+        "Classes for clients that cannot send a header. The first match counts.",
+        .section = &client_section, .unset = "none", PENDING),
+    ROW("upstreams", GROUPS, NULL, AT(upstreams), "The APIs.", .section = &upstream_section,
+        .unset = "none"),
+    END
+};
+#undef SECTION
+
+const struct section section_top = { "the top of the file", top_options, sizeof(struct settings),
+                                     NULL, NULL };
+
+static void visit(const struct section *in,
+                  void (*each)(void *, const struct section *, const struct option *),
+                  void *context)
+{
+    for (const struct option *o = in->options; o->name != NULL; o++)
+        each(context, in, o);
+    for (const struct option *o = in->options; o->name != NULL; o++)
+        if (o->section != NULL)
+            visit(o->section, each, context);
+}
+
+void options_visit(void (*each)(void *, const struct section *, const struct option *),
+                   void *context)
+{
+    visit(&section_top, each, context);
+}

@@ -1,0 +1,291 @@
+/*
+ * Reads libconfig's tree by the option table: groups into structs, lists of
+ * groups into arrays, each value by its type.  Whatever the table does not
+ * know is a problem with a hint; reading goes on, so that one look shows all.
+ */
+#include "config/reader.h"
+
+#include "base/check.h"
+#include "config/checks.h"
+#include "config/source.h"
+
+#include <libconfig.h>
+#include <stdlib.h>
+
+struct place reader_place(const config_setting_t *s)
+{
+    const struct node *n = config_setting_get_hook(s);
+
+    return n != NULL ? n->place
+                     : (struct place){ "the defaults", config_setting_source_line(s), 0 };
+}
+
+/* "inat" of a group with a name in a list, else "[2]". */
+static const char *element_name(struct arena *arena, const config_setting_t *s)
+{
+    const config_setting_t *name =
+        config_setting_is_group(s) ? config_setting_get_member(s, "name") : NULL;
+    const char *text = name != NULL ? config_setting_get_string(name) : NULL;
+
+    if (text != NULL && check_name(text, NULL))
+        return arena_printf(arena, ".%s", text).ptr;
+    return arena_printf(arena, "[%d]", config_setting_index(s)).ptr;
+}
+
+const char *reader_path(struct reader *r, const config_setting_t *s, const char *member)
+{
+    struct arena *arena = r->problems->arena;
+    const char   *own = "";
+
+    if (!config_setting_is_root(s)) {
+        const config_setting_t *parent = config_setting_parent(s);
+        const char             *before = reader_path(r, parent, NULL);
+
+        if (config_setting_name(s) != NULL)
+            own = arena_printf(arena, "%s%s%s", before, *before != '\0' ? "." : "",
+                               config_setting_name(s))
+                      .ptr;
+        else
+            own = arena_printf(arena, "%s%s", before, element_name(arena, s)).ptr;
+    }
+    if (member != NULL)
+        own = arena_printf(arena, "%s%s%s", own, *own != '\0' ? "." : "", member).ptr;
+    return own;
+}
+
+static void complain(struct reader *r, bool warning, const config_setting_t *s, const char *member,
+                     const char *format, va_list args)
+{
+    const config_setting_t *at = s;
+    const char             *path = reader_path(r, s, member);
+
+    /* Where the group has the member, its line says more than the group's. */
+    if (member != NULL && config_setting_is_group(s) &&
+        config_setting_get_member(s, member) != NULL)
+        at = config_setting_get_member(s, member);
+    problem_add(r->problems, warning, reader_place(at), *path != '\0' ? path : NULL, format, args);
+}
+
+void reader_error(struct reader *r, const config_setting_t *s, const char *member,
+                  const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    complain(r, false, s, member, format, args);
+    va_end(args);
+}
+
+void reader_warning(struct reader *r, const config_setting_t *s, const char *member,
+                    const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    complain(r, true, s, member, format, args);
+    va_end(args);
+}
+
+/* -- defaults -- */
+
+/* Reads "value = LITERAL" of our own table, which cannot fail. */
+static void read_default(struct reader *r, const struct option *o, void *field)
+{
+    config_t          tree;
+    char              text[256];
+    config_setting_t *s;
+
+    CHECK((size_t)snprintf(text, sizeof text, "value = %s;\n", o->value) < sizeof text);
+    config_init(&tree);
+    CHECK(config_read_string(&tree, text) == CONFIG_TRUE);
+    s = config_lookup(&tree, "value");
+    if (o->type == TYPE_GROUPS) {
+        struct group_list *list = field;
+
+        reader_groups(r, o, s, NULL, list);
+        for (unsigned i = 0; i < list->count; i++)         /* `from` ends with this tree */
+            *(const config_setting_t **)(void *)((char *)list->items + i * o->section->bytes) =
+                NULL;
+    } else {
+        CHECK(value_types[o->type].parse(r, s, o, field));
+    }
+    config_destroy(&tree);
+}
+
+void reader_defaults(struct reader *r, const struct section *section, void *base)
+{
+    for (const struct option *o = section->options; o->name != NULL; o++) {
+        void *field = (char *)base + o->offset;
+
+        if (o->type == TYPE_GROUP) {
+            reader_defaults(r, o->section, field);
+            continue;
+        }
+        if (o->type == TYPE_GROUPS)
+            *(struct group_list *)field = (struct group_list){ NULL, 0 };
+        else
+            value_types[o->type].clear(field);
+        if (o->value != NULL)
+            read_default(r, o, field);
+    }
+}
+
+/* -- settings that nobody knows -- */
+
+struct search {                       /* where else a name would be right */
+    const char           *name;
+    const struct section *not_here;
+    const struct section *found;
+};
+
+static void look_for(void *context, const struct section *section, const struct option *o)
+{
+    struct search *s = context;
+
+    if (s->found == NULL && section != s->not_here && strcmp(o->name, s->name) == 0)
+        s->found = section;
+}
+
+static void unknown(struct reader *r, const struct section *section, const config_setting_t *s)
+{
+    const char   *names[64] = { NULL };
+    const char   *near;
+    struct search elsewhere = { config_setting_name(s), section, NULL };
+
+    for (unsigned i = 0; section->options[i].name != NULL && i + 1 < sizeof names / sizeof names[0];
+         i++)
+        names[i] = section->options[i].name;
+    near = problem_near(elsewhere.name, names);
+    options_visit(look_for, &elsewhere);
+    if (near != NULL)
+        reader_error(r, s, NULL, "there is no such setting; did you mean \"%s\"?", near);
+    else if (elsewhere.found != NULL)
+        reader_error(r, s, NULL, "there is no such setting here; it belongs in %s",
+                     elsewhere.found->title);
+    else
+        reader_error(r, s, NULL, "there is no such setting; weir.conf(5) lists those of %s",
+                     section->title);
+}
+
+static bool is_known(const struct section *section, const char *name)
+{
+    for (const struct option *o = section->options; o->name != NULL; o++)
+        if (strcmp(o->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* -- groups -- */
+
+/* A setting that nothing acts on is no silent one, unless it says what is so anyway. */
+static void remark_pending(struct reader *r, const struct option *o, const config_setting_t *s,
+                           const void *field)
+{
+    char  *text = NULL;
+    size_t bytes = 0;
+    FILE  *out;
+    bool   says_something;
+
+    if (!o->pending || r->embedded)
+        return;
+    out = open_memstream(&text, &bytes);
+    if (out == NULL)
+        return;
+    says_something = o->type == TYPE_GROUPS ? ((const struct group_list *)field)->count > 0
+                                            : value_types[o->type].print(out, o, field);
+    fclose(out);
+    if (says_something && (o->value == NULL || strcmp(text, o->value) != 0))
+        reader_warning(r, s, NULL, "is not in effect yet in this version");
+    free(text);
+}
+
+void reader_group(struct reader *r, const struct section *section, const config_setting_t *group,
+                  void *base)
+{
+    for (unsigned i = 0; i < (unsigned)config_setting_length(group); i++) {
+        const config_setting_t *s = config_setting_get_elem(group, i);
+
+        if (!is_known(section, config_setting_name(s)))
+            unknown(r, section, s);
+    }
+    for (const struct option *o = section->options; o->name != NULL; o++) {
+        const config_setting_t *s = config_setting_get_member(group, o->name);
+        void                   *field = (char *)base + o->offset;
+
+        if (s == NULL) {
+            if (o->required)
+                reader_error(r, group, o->name, "is missing; wanted is %s",
+                             o->wanted != NULL ? o->wanted : value_types[o->type].wanted);
+        } else if (o->type == TYPE_GROUP) {
+            if (config_setting_is_group(s))
+                reader_group(r, o->section, s, field);
+            else
+                reader_error(r, s, NULL, "wanted is %s", value_types[TYPE_GROUP].wanted);
+        } else if (o->type == TYPE_GROUPS) {
+            /* What is stated replaces the default. */
+            *(struct group_list *)field = (struct group_list){ NULL, 0 };
+            reader_groups(r, o, s, base, field);
+        } else {
+            value_types[o->type].parse(r, s, o, field);
+        }
+        if (s != NULL)
+            remark_pending(r, o, s, field);
+    }
+}
+
+/* The row that a bare text stands for. */
+static const struct option *plain_row(const struct section *section)
+{
+    const struct option *o = section->options;
+
+    while (strcmp(o->name, section->plain) != 0)
+        o++;
+    return o;
+}
+
+static void read_element(struct reader *r, const struct section *section, const config_setting_t *s,
+                         void *item)
+{
+    if (config_setting_is_group(s)) {
+        reader_group(r, section, s, item);
+    } else if (section->plain != NULL && config_setting_type(s) == CONFIG_TYPE_STRING) {
+        const struct option *o = plain_row(section);
+
+        value_types[o->type].parse(r, s, o, (char *)item + o->offset);
+    } else {
+        reader_error(r, s, NULL, "wanted is %sa group: { %s = ...; }",
+                     section->plain != NULL ? "a text or " : "", section->options[0].name);
+    }
+}
+
+void reader_groups(struct reader *r, const struct option *o, const config_setting_t *list,
+                   const void *parent, struct group_list *out)
+{
+    const struct section *section = o->section;
+    unsigned              more;
+    char                 *items, *template;
+
+    if (!config_setting_is_list(list) &&
+        !(config_setting_is_array(list) && section->plain != NULL)) {
+        reader_error(r, list, NULL, "wanted is %s", value_types[TYPE_GROUPS].wanted);
+        return;
+    }
+    more = (unsigned)config_setting_length(list);
+    items = arena_alloc(r->arena, (out->count + more) * section->bytes);
+    if (out->count > 0)
+        memcpy(items, out->items, out->count * section->bytes);
+    template = arena_alloc(r->arena, section->bytes);
+    reader_defaults(r, section, template);
+    if (section->inherit != NULL)
+        section->inherit(template, parent);
+    for (unsigned i = 0; i < more; i++) {
+        const config_setting_t *s = config_setting_get_elem(list, i);
+        char                   *item = items + (out->count + i) * section->bytes;
+
+        memcpy(item, template, section->bytes);
+        *(const config_setting_t **)(void *)item = s;
+        read_element(r, section, s, item);
+    }
+    out->items = items;
+    out->count += more;
+}

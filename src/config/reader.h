@@ -1,0 +1,58 @@
+/*
+ * What the parts of the loader share while a configuration is read: memory,
+ * problems, and how a setting of libconfig's tree is named in a message.
+ * One thread.
+ */
+#ifndef WEIR_CONFIG_READER_H
+#define WEIR_CONFIG_READER_H
+
+#include "config/problems.h"
+#include "config/settings.h"
+
+struct reader {
+    struct arena    *arena;           /* the snapshot's: what is read stays there */
+    struct problems *problems;
+    /* the text is our own: what is not in effect yet goes without saying */
+    bool             embedded;
+};
+
+/* The settings' values: one per option type (values.c). */
+struct value_type {
+    const char *wanted;               /* "a duration in quotes, such as \"30s\", or \"forever\"" */
+    /* False and a problem where the setting is not of this type. */
+    bool (*parse)(struct reader *, const struct config_setting_t *, const struct option *,
+                  void *field);
+    /* False where it is not set. */
+    bool      (*print)(FILE *, const struct option *, const void *field);
+    void      (*clear)(void *field);  /* to "not set" */
+};
+extern const struct value_type value_types[TYPE_COUNT];
+
+struct place reader_place(const struct config_setting_t *);
+/* "upstreams.inat.limits[2]" and, where it is not NULL, ".member". In the arena. */
+const char *reader_path(struct reader *, const struct config_setting_t *, const char *member);
+/* A problem with a setting, or with what its group should have and does not (`member`, may be
+ * NULL). */
+void reader_error(struct reader *, const struct config_setting_t *, const char *member,
+                  const char *format, ...) __attribute__((format(printf, 4, 5)));
+void reader_warning(struct reader *, const struct config_setting_t *, const char *member,
+                    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Fills the struct at `base` with the section's defaults. */
+void reader_defaults(struct reader *, const struct section *, void *base);
+/* Reads the group over what stands at `base`. */
+void reader_group(struct reader *, const struct section *, const struct config_setting_t *group,
+                  void *base);
+/* Reads a list of groups behind those that are there already. */
+void reader_groups(struct reader *, const struct option *, const struct config_setting_t *list,
+                   const void *parent, struct group_list *out);
+
+/* Texts in quotes, escaped as libconfig reads them. */
+void print_quoted(FILE *out, const char *text);
+/* "30s", "forever" and "2GiB" in a buffer of at least 32 bytes. */
+const char *format_duration(int64_t ns, char *buffer);
+const char *format_size(int64_t bytes, char *buffer);
+/* "2GiB" and its kin; false for anything else. */
+bool parse_size_text(const char *text, int64_t *bytes);
+
+#endif

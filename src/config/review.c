@@ -1,0 +1,421 @@
+/*
+ * What no setting can tell alone: settings that contradict one another are
+ * errors, those that were hardly meant so are warnings.
+ *
+ * Runs over all files together, before anything is made of them; a setting
+ * that was wrong by itself is NULL here and passed over.
+ */
+#include "config/snapshot.h"
+
+#include "budget/ledger.h"
+#include "config/checks.h"
+#include "http/url.h"
+
+#include <libconfig.h>
+#include <stdlib.h>
+#include <strings.h>
+
+static bool has_text(const char *const *list, const char *text)
+{
+    for (; list != NULL && *list != NULL; list++)
+        if (strcasecmp(*list, text) == 0)
+            return true;
+    return false;
+}
+
+static bool has_method(const char *const *list, const char *method)
+{
+    for (; list != NULL && *list != NULL; list++)
+        if (strcmp(*list, method) == 0)
+            return true;
+    return false;
+}
+
+/* The setting `name` of a group, or the group itself where it has none. */
+static const config_setting_t *member(const config_setting_t *group, const char *name)
+{
+    const config_setting_t *s = config_setting_get_member(group, name);
+
+    return s != NULL ? s : group;
+}
+
+/* -- listeners -- */
+
+static void review_address(struct reader *r, const struct settings *top,
+                           const config_setting_t *group, const char *name, const char *address)
+{
+    if (address != NULL && !top->allow_remote && !check_is_loopback(address))
+        reader_error(r, group, name,
+                     "other machines can reach \"%s\"; listen at a loopback address such as "
+                     "\"127.0.0.1:8080\", or say allow_remote = true in server",
+                     address);
+}
+
+static void review_listeners(struct reader *r, const struct settings *top)
+{
+    const struct set_listener *all = top->listeners.items;
+
+    for (unsigned i = 0; i < top->listeners.count; i++) {
+        if (all[i].address == NULL || all[i].from == NULL)      /* wrong by itself; the default */
+            continue;
+        review_address(r, top, all[i].from, config_setting_is_group(all[i].from) ? "address" : NULL,
+                       all[i].address);
+        for (unsigned j = 0; j < i; j++)
+            if (all[j].address != NULL && strcmp(all[i].address, all[j].address) == 0
+                && !slice_ends_with(slice_of(all[i].address), SLICE(":0")))
+                reader_error(r, all[i].from, NULL, "\"%s\" stands in the list twice",
+                             all[i].address);
+    }
+    if (top->from == NULL)
+        return;
+    if (top->listeners.count == 0)
+        reader_error(r, top->from, "listen",
+                     "nobody could reach Weir; name an address, such as \"127.0.0.1:8080\"");
+    review_address(r, top, member(top->from, "admin"), "listen", top->admin_listen);
+    review_address(r, top, member(top->from, "proxy"), "listen", top->proxy_listen);
+    if (strcmp(top->cache_path, top->state_path) == 0)
+        reader_error(r, member(top->from, "state"), "path",
+                     "is the cache's directory too; a cache may be deleted, "
+                     "the state must not");
+}
+
+/* -- rules -- */
+
+/* Every method of `later` is one of `earlier`. */
+static bool covers(const struct set_rule *earlier, const struct set_rule *later)
+{
+    for (const char *const *m = later->methods; m != NULL && *m != NULL; m++)
+        if (!has_method(earlier->methods, *m))
+            return false;
+    return true;
+}
+
+static void review_hidden(struct reader *r, const struct set_rule *rules, unsigned count)
+{
+    struct pattern **patterns = mem_alloc(count * sizeof patterns[0]);
+
+    for (unsigned i = 0; i < count; i++) {
+        struct fault why;
+
+        patterns[i] =
+            rules[i].match != NULL ? pattern_compile(slice_of(rules[i].match), &why) : NULL;
+        for (unsigned j = 0; patterns[i] != NULL && j < i; j++) {
+            if (patterns[j] == NULL || !covers(&rules[j], &rules[i]) ||
+                !pattern_hides(patterns[j], patterns[i]))
+                continue;
+            reader_warning(r, rules[i].from, "match",
+                           "the rule \"%s\" of line %u matches first, so this one never "
+                           "counts; the narrower rule goes first",
+                           rules[j].match, reader_place(rules[j].from).line);
+            break;
+        }
+    }
+    for (unsigned i = 0; i < count; i++)
+        pattern_free(patterns[i]);
+    free(patterns);
+}
+
+static bool is_stored(const char *ttl)
+{
+    return ttl != NULL && strcmp(ttl, "never") != 0 && strcmp(ttl, "origin") != 0;
+}
+
+static void review_rule(struct reader *r, const struct set_rule *rule)
+{
+    bool reads = has_method(rule->methods, "GET") || has_method(rule->methods, "HEAD");
+    bool posts = has_method(rule->methods, "POST") || has_method(rule->methods, "QUERY");
+
+    if (rule->methods != NULL && rule->methods[0] == NULL)
+        reader_error(r, rule->from, "methods",
+                     "no method is named, so the rule never counts; leave the setting out "
+                     "for GET and HEAD");
+    if (rule->key_body && !posts)
+        reader_warning(r, rule->from, "key_body",
+                       "only GET and HEAD come here, which have no body; methods = "
+                       "( \"POST\" ) was perhaps meant");
+    if (!rule->key_body && !reads && posts && is_stored(rule->policy.ttl))
+        reader_warning(r, rule->from, "ttl",
+                       "a POST is stored only where its body is part of the key: "
+                       "key_body = true");
+    if (rule->policy.set_cookie == 2 && rule->policy.partition == 1)
+        reader_warning(r, rule->from, "set_cookie",
+                       "a cookie that is stored and shared is handed to everyone");
+}
+
+/* -- limits -- */
+
+/* The most that could be spent at once by the tightest other limit that counts every request. */
+static uint64_t tightest_window(const struct set_limit *limits, unsigned count)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct limit_options limit = { 0 };
+        const char          *bad;
+
+        if (limits[i].rate == NULL || limits[i].match != NULL || limits[i].methods != NULL
+            || limits[i].cost != NULL || limits[i].per != 0
+            || !limit_parse(slice_of(limits[i].rate), &limit, &bad))
+            continue;
+        free((char *)limit.zone);
+        if (limit.kind != LIMIT_BUCKET && limit.count < least)
+            least = limit.count;
+    }
+    return least;
+}
+
+static void review_limits(struct reader *r, const struct set_upstream *u)
+{
+    const struct set_limit *all = u->limits.items;
+    uint64_t                least = tightest_window(all, u->limits.count);
+
+    if (u->limits.count > LEDGER_MAX_LIMITS)
+        reader_error(r, u->from, "limits", "%u limits; an upstream may have %d", u->limits.count,
+                     LEDGER_MAX_LIMITS);
+    for (unsigned i = 0; i < u->limits.count; i++) {
+        struct limit_options limit = { 0 };
+        const char          *bad;
+
+        for (unsigned j = 0; all[i].name != NULL && j < i; j++)
+            if (all[j].name != NULL && strcmp(all[i].name, all[j].name) == 0)
+                reader_error(r, all[i].from, "name",
+                             "two limits are called \"%s\"; give this one another name",
+                             all[i].name);
+        if (all[i].rate == NULL || !limit_parse(slice_of(all[i].rate), &limit, &bad))
+            continue;
+        free((char *)limit.zone);
+        if (limit.kind == LIMIT_BUCKET && limit.burst > least)
+            reader_warning(r, all[i].from, NULL,
+                           "a burst of %llu can never come, another limit allows only %llu",
+                           (unsigned long long)limit.burst, (unsigned long long)least);
+    }
+}
+
+/* -- one upstream -- */
+
+static void review_pairs(struct reader *r, const struct set_upstream *u)
+{
+    const config_setting_t *auth = member(u->from, "auth");
+
+    if (u->auth_header != NULL && u->auth_param != NULL)
+        reader_error(r, auth, "param", "header and param exclude one another; keep one");
+    if (u->auth_value_file != NULL && u->auth_command != NULL)
+        reader_error(r, auth, "command", "value_file and command exclude one another; keep one");
+    if ((u->auth_header != NULL || u->auth_param != NULL) && u->auth_value_file == NULL &&
+        u->auth_command == NULL)
+        reader_error(r, auth, "value_file",
+                     "is missing; value_file or command says where the credential is");
+    if ((u->auth_value_file != NULL || u->auth_command != NULL) && u->auth_header == NULL &&
+        u->auth_param == NULL)
+        reader_error(r, auth, "header",
+                     "is missing; header or param says how the credential is sent");
+    if ((u->bust_name != NULL) != (u->bust_every_ns >= 0))
+        reader_error(r, member(u->from, "bust_param"), u->bust_name != NULL ? "every" : "name",
+                     "is missing; bust_param is { name = \"v\"; every = \"122s\"; }");
+    if ((u->low_budget_below != NULL) != (u->low_budget_stale_ns >= 0))
+        reader_error(r, member(u->from, "low_budget"),
+                     u->low_budget_below != NULL ? "stale" : "below",
+                     "is missing; low_budget is { below = \"10%%\"; stale = \"1h\"; }");
+    if (u->key_file != NULL && u->cert_file == NULL)
+        reader_error(r, member(u->from, "tls"), "cert_file",
+                     "is missing; a key goes with its certificate");
+}
+
+static void review_secrets(struct reader *r, const struct set_upstream *u)
+{
+    for (const char *const *p = u->policy.ignore_params; p != NULL && *p != NULL; p++)
+        if (has_text(u->credential_params, *p))
+            reader_warning(r, u->from, "ignore_params",
+                           "\"%s\" carries a credential (credential_params); it makes "
+                           "the partition already, take it out here",
+                           *p);
+    for (const char *const *h = u->policy.match_headers; h != NULL && *h != NULL; h++)
+        if (has_text(u->credential_headers, *h))
+            reader_warning(r, u->from, "match_headers",
+                           "\"%s\" carries a credential (credential_headers); it makes "
+                           "the partition already, take it out here",
+                           *h);
+    for (const char *const *f = u->set_headers; f != NULL && *f != NULL; f++) {
+        char   name[64];
+        size_t length = strcspn(*f, ":");
+
+        if (length >= sizeof name)
+            continue;
+        memcpy(name, *f, length);
+        name[length] = '\0';
+        if (has_text(u->credential_headers, name))
+            reader_warning(r, u->from, "set_headers",
+                           "%s is a credential in readable form; auth with a value_file "
+                           "keeps it out of the configuration",
+                           name);
+        if (u->user_agent != NULL && strcasecmp(name, "User-Agent") == 0)
+            reader_error(r, u->from, "user_agent", "set_headers sets User-Agent too; keep one");
+    }
+}
+
+/* A status that says the same however often it is asked. */
+static bool is_lasting(unsigned status)
+{
+    static const unsigned passing[] = { 408, 409, 420, 421, 423, 425, 429, 430 };
+
+    if (status >= 500)
+        return status == 501 || status == 505;
+    for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++)
+        if (status == passing[i])
+            return false;
+    return true;
+}
+
+static void review_retry(struct reader *r, const struct set_upstream *u)
+{
+    const config_setting_t *retry = member(u->from, "retry");
+
+    for (const unsigned *s = u->retry_on; s != NULL && *s != 0; s++)
+        if (is_lasting(*s))
+            reader_warning(r, retry, "on",
+                           "%u will hardly change by asking again; each attempt costs budget", *s);
+    if (u->backoff_ns > u->max_backoff_ns)
+        reader_warning(r, retry, "backoff", "is longer than max_backoff, which then is the wait");
+    if (u->read_ns > u->total_ns)
+        reader_warning(r, member(u->from, "timeout"), "read",
+                       "is longer than total, which ends the attempt first");
+    if (u->max_idle_connections > u->max_connections)
+        reader_warning(r, u->from, "max_idle_connections", "is more than max_connections (%u)",
+                       u->max_connections);
+}
+
+/* A request to Weir's own address would come back to it for ever. */
+static void review_loop(struct reader *r, const struct settings *top, const struct set_upstream *u)
+{
+    const struct set_listener *listeners = top->listeners.items;
+    struct http_url            url;
+    char                       authority[128];
+
+    if (u->url == NULL || !http_url_parse(slice_of(u->url), &url))
+        return;
+    snprintf(authority, sizeof authority, SLICE_FMT ":%u", SLICE_ARG(url.host), url.port);
+    if (strncasecmp(authority, "localhost:", 10) == 0)
+        snprintf(authority, sizeof authority, "127.0.0.1:%u", url.port);
+    for (unsigned i = 0; i < top->listeners.count; i++)
+        if (listeners[i].address != NULL && strcmp(listeners[i].address, authority) == 0)
+            reader_error(r, u->from, "url", "is Weir's own address; name the API behind it");
+    if (top->proxy_listen != NULL && strcmp(top->proxy_listen, authority) == 0)
+        reader_error(r, u->from, "url", "is Weir's own proxy; name the API behind it");
+}
+
+static void review_upstream(struct reader *r, const struct settings *top,
+                            const struct set_upstream *u)
+{
+    const struct set_rule *rules = u->rules.items;
+
+    review_limits(r, u);
+    review_pairs(r, u);
+    review_secrets(r, u);
+    review_retry(r, u);
+    review_loop(r, top, u);
+    review_hidden(r, rules, u->rules.count);
+    for (unsigned i = 0; i < u->rules.count; i++)
+        review_rule(r, &rules[i]);
+    if (u->policy.set_cookie == 2 && u->policy.partition == 1)
+        reader_warning(r, u->from, "set_cookie",
+                       "a cookie that is stored and shared is handed to everyone");
+    if (u->policy.max_object_bytes > top->cache_bytes)
+        reader_warning(r, u->from, "max_object_size",
+                       "is more than the whole cache may hold (max_size in cache)");
+    if (!u->tls_verify)
+        reader_warning(r, member(u->from, "tls"), "verify",
+                       "anyone on the way can read and change what is sent; "
+                       "ca_file trusts a certificate of your own");
+    if (u->access != NULL && u->access[0] == NULL)
+        reader_warning(r, u->from, "access",
+                       "nobody may use this upstream; leave the setting out for all");
+    if (u->low_budget_below != NULL && u->limits.count == 0 && u->budget == NULL)
+        reader_warning(r, member(u->from, "low_budget"), "below",
+                       "the upstream has no limits that could run short");
+}
+
+/* -- upstreams among one another -- */
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* One limit, stated for two upstreams of a budget. */
+static bool same_limit(const struct set_limit *a, const struct set_limit *b)
+{
+    return same_text(a->rate, b->rate) && same_text(a->name, b->name) &&
+           same_text(a->match, b->match) && a->per == b->per && a->methods == NULL &&
+           b->methods == NULL && a->cost == NULL && b->cost == NULL;
+}
+
+/* A budget has the limits of all its upstreams, equal ones once. */
+static void review_budget(struct reader *r, const struct set_upstream *all, unsigned last)
+{
+    const struct set_limit *seen[LEDGER_MAX_LIMITS];
+    unsigned                count = 0;
+
+    for (unsigned i = 0; all[last].budget != NULL && i <= last; i++) {
+        const struct set_limit *l = all[i].limits.items;
+
+        for (unsigned k = 0; same_text(all[i].budget, all[last].budget) && k < all[i].limits.count;
+             k++) {
+            bool known = false;
+
+            for (unsigned n = 0; n < count; n++)
+                known = known || same_limit(seen[n], &l[k]);
+            if (known)
+                continue;
+            if (count == LEDGER_MAX_LIMITS) {
+                reader_error(r, all[last].from, "budget",
+                             "the upstreams that share \"%s\" have more than %d limits",
+                             all[last].budget, LEDGER_MAX_LIMITS);
+                return;
+            }
+            seen[count++] = &l[k];
+        }
+    }
+}
+
+static const char *first_shared_host(const struct set_upstream *a, const struct set_upstream *b)
+{
+    for (const char *const *h = b->hosts; h != NULL && *h != NULL; h++)
+        if (has_text(a->hosts, *h))
+            return *h;
+    return NULL;
+}
+
+static void review_two(struct reader *r, const struct set_upstream *first,
+                       const struct set_upstream *second)
+{
+    struct place at = reader_place(first->from);
+    const char  *host = first_shared_host(first, second);
+
+    if (first->name != NULL && second->name != NULL && strcmp(first->name, second->name) == 0)
+        reader_error(r, second->from, "name",
+                     "two upstreams are called \"%s\"; the other one stands at %s:%u", first->name,
+                     at.file, at.line);
+    if (host != NULL)
+        reader_warning(r, second->from, "hosts",
+                       "\"%s\" is a host of the upstream at %s:%u too, which gets its "
+                       "requests",
+                       host, at.file, at.line);
+}
+
+void settings_review(struct reader *r, const struct settings *top)
+{
+    const struct set_upstream *all = top->upstreams.items;
+
+    review_listeners(r, top);
+    for (unsigned i = 0; i < top->upstreams.count; i++) {
+        if (!config_setting_is_group(all[i].from))
+            continue;
+        review_upstream(r, top, &all[i]);
+        review_budget(r, all, i);
+        for (unsigned j = 0; j < i; j++)
+            if (config_setting_is_group(all[j].from))
+                review_two(r, &all[j], &all[i]);
+    }
+    if (top->upstreams.count == 0 && top->from != NULL)
+        reader_warning(r, top->from, "upstreams", "no API is named, so every request is refused");
+}

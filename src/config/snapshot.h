@@ -1,0 +1,43 @@
+/*
+ * What stands behind a struct config: the settings it was made from and the
+ * memory that all of it lives in.  Made by load.c, read by dump.c.
+ */
+#ifndef WEIR_CONFIG_SNAPSHOT_H
+#define WEIR_CONFIG_SNAPSHOT_H
+
+#include "config/config.h"
+#include "config/reader.h"
+
+struct owned_pattern {
+    struct pattern       *pattern;
+    struct owned_pattern *next;
+};
+
+struct snapshot {
+    struct config         config;
+    struct settings       settings;
+    /* everything the two point at, but patterns and the route table */
+    struct arena          arena;
+    struct owned_pattern *patterns;
+};
+
+/* Compiles a pattern that the snapshot owns; the text has passed check_pattern(). */
+struct pattern *snapshot_pattern(struct snapshot *, const char *text);
+
+/* `hosts` where it is not set: the authority of `url` (upstream.c). */
+void upstream_default_hosts(struct arena *, struct set_upstream *);
+/* Turns one upstream's settings into what the rooms use.  The settings are without error. */
+void upstream_resolve(struct snapshot *, const struct set_upstream *, struct config_upstream *out);
+/* What no setting can tell alone: contradictions are errors, what was hardly meant is a warning
+ * (review.c). */
+void settings_review(struct reader *, const struct settings *);
+
+/* The embedded configuration (defaults.c). */
+extern const char default_text[];
+/* Directories of an ordinary user in place of the system's. */
+void defaults_for_user(struct settings *, struct arena *);
+
+/* NAME = VALUE as a file would state it, all settings of a section. */
+void dump_section(FILE *out, const struct section *, const void *base, unsigned indent);
+
+#endif

@@ -1,0 +1,227 @@
+/*
+ * Reads a configuration's files into one text: every `@include "FILE"` line
+ * is replaced by that file, looked for beside the file that includes it, and
+ * each line of the result remembers where it came from.
+ */
+#include "config/source.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { INCLUDE_DEPTH = 10, FILE_BYTES_MAX = 8 << 20 };
+
+struct builder {                      /* malloc'd while it grows */
+    char            *text;
+    size_t           used, room;
+    struct place    *lines;
+    unsigned         line_count, line_room;
+    struct arena    *arena;
+    struct problems *problems;
+    unsigned        *rank;
+    unsigned         depth;
+};
+
+/* Where a line begins decides whether "@include" is one: in a comment or a text it is not. */
+enum inside { INSIDE_NOTHING, INSIDE_COMMENT, INSIDE_TEXT };
+
+static enum inside inside_after(enum inside in, struct slice line)
+{
+    for (size_t i = 0; i < line.len; i++) {
+        char c = line.ptr[i], next = i + 1 < line.len ? line.ptr[i + 1] : '\0';
+
+        if (in == INSIDE_COMMENT) {
+            if (c == '*' && next == '/') {
+                in = INSIDE_NOTHING;
+                i++;
+            }
+        } else if (in == INSIDE_TEXT) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in = INSIDE_NOTHING;
+        } else if (c == '#' || (c == '/' && next == '/')) {
+            break;
+        } else if (c == '/' && next == '*') {
+            in = INSIDE_COMMENT;
+            i++;
+        } else if (c == '"') {
+            in = INSIDE_TEXT;
+        }
+    }
+    return in;
+}
+
+static void add_line(struct builder *b, struct slice line, struct place place)
+{
+    if (b->used + line.len + 2 > b->room) {
+        b->room = (b->used + line.len + 2) * 2;
+        b->text = mem_resize(b->text, b->room);
+    }
+    memcpy(b->text + b->used, line.ptr, line.len);
+    b->used += line.len;
+    b->text[b->used++] = '\n';        /* libconfig wants one behind a last comment */
+    if (b->line_count == b->line_room) {
+        b->line_room = b->line_room * 2 + 64;
+        b->lines = mem_resize(b->lines, b->line_room * sizeof b->lines[0]);
+    }
+    b->lines[b->line_count++] = place;
+}
+
+/* All of a file, NUL-terminated, in the arena; ptr NULL and errno set where it cannot be read. */
+static struct slice slurp(const char *file, struct arena *arena)
+{
+    struct slice got = SLICE_NONE;
+    char        *buffer = NULL;
+    size_t       used = 0, n;
+    int          saved;
+    FILE        *in = fopen(file, "re");
+
+    if (in == NULL)
+        return got;
+    do {
+        buffer = mem_resize(buffer, used + 65536);
+        n = fread(buffer + used, 1, 65536, in);
+        used += n;
+    } while (n > 0 && used <= FILE_BYTES_MAX);
+    saved = ferror(in) ? errno : used > FILE_BYTES_MAX ? EFBIG : 0;
+    fclose(in);
+    if (saved == 0)
+        got = arena_copy(arena, (struct slice){ buffer, used });
+    free(buffer);
+    errno = saved;
+    return got;
+}
+
+/* The FILE of a line that is nothing but `@include "FILE"` and perhaps a comment. */
+static bool include_of(struct slice line, struct slice *file)
+{
+    struct slice rest = slice_trim(line);
+    size_t       quote;
+
+    if (!slice_starts_with(rest, SLICE("@include")))
+        return false;
+    rest = slice_trim(slice_sub(rest, 8, rest.len));
+    if (rest.len < 2 || rest.ptr[0] != '"')
+        return false;
+    quote = slice_find(rest, '"', 1);
+    if (quote == rest.len)
+        return false;
+    *file = slice_sub(rest, 1, quote);
+    rest = slice_trim(slice_sub(rest, quote + 1, rest.len));
+    return rest.len == 0 || rest.ptr[0] == '#' || slice_starts_with(rest, SLICE("//"));
+}
+
+static bool add_file(struct builder *b, const char *file, const struct place *included_at);
+
+static bool add_include(struct builder *b, struct slice name, struct place at)
+{
+    const char *slash = strrchr(at.file, '/');
+    const char *file;
+
+    if (b->depth >= INCLUDE_DEPTH) {
+        problem_error(b->problems, at, NULL,
+                      "@include: files include one another more than %d deep; "
+                      "does one include itself?",
+                      INCLUDE_DEPTH);
+        return false;
+    }
+    if (name.len > 0 && name.ptr[0] == '/')
+        file = arena_copy(b->arena, name).ptr;
+    else
+        file =
+            arena_printf(b->arena, "%.*s" SLICE_FMT, slash != NULL ? (int)(slash - at.file + 1) : 0,
+                         at.file, SLICE_ARG(name))
+                .ptr;
+    return add_file(b, file, &at);
+}
+
+static bool add_text(struct builder *b, const char *name, struct slice text)
+{
+    enum inside  in = INSIDE_NOTHING;
+    struct place place = { name, 0, 0 };
+    size_t       at = 0;
+    bool         good = true;
+
+    if (slice_starts_with(text, SLICE("\xef\xbb\xbf")))          /* a byte order mark */
+        text = slice_sub(text, 3, text.len);
+    while (at < text.len) {
+        size_t       end = slice_find(text, '\n', at);
+        struct slice line = slice_sub(text, at, end), file;
+
+        if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+            line.len--;
+        place.line++;
+        place.rank = (*b->rank)++;
+        if (memchr(line.ptr, '\0', line.len) != NULL) {
+            problem_error(b->problems, place, NULL, "a NUL byte; a configuration is plain text");
+            return false;
+        }
+        if (in == INSIDE_NOTHING && include_of(line, &file)) {
+            good = add_include(b, file, place) && good;
+        } else {
+            add_line(b, line, place);
+            in = inside_after(in, line);
+        }
+        at = end + 1;
+    }
+    return good;
+}
+
+static bool add_file(struct builder *b, const char *file, const struct place *included_at)
+{
+    struct slice text = slurp(file, b->arena);
+    bool         good;
+
+    if (text.ptr == NULL) {
+        int          why = errno;
+        struct place whole = { file, 0, *b->rank };
+
+        if (included_at != NULL)
+            problem_error(b->problems, *included_at, NULL,
+                          "@include: %s cannot be read: %s; a relative "
+                          "name is looked for beside the file that includes it",
+                          file, strerror(why));
+        else
+            problem_error(b->problems, whole, NULL, "cannot be read: %s", strerror(why));
+        return false;
+    }
+    b->depth++;
+    good = add_text(b, file, text);
+    b->depth--;
+    return good;
+}
+
+static void finish(struct builder *b, struct source *out, const char *name)
+{
+    if (b->line_count == 0)
+        add_line(b, SLICE(""), (struct place){ name, 1, (*b->rank)++ });
+    out->text = arena_alloc(b->arena, b->used + 1);
+    memcpy(out->text, b->text, b->used);
+    out->bytes = b->used;
+    out->lines = arena_alloc(b->arena, b->line_count * sizeof out->lines[0]);
+    memcpy(out->lines, b->lines, b->line_count * sizeof out->lines[0]);
+    out->line_count = b->line_count;
+    free(b->text);
+    free(b->lines);
+}
+
+bool source_read(struct source *out, const char *file, struct arena *arena,
+                 struct problems *problems, unsigned *rank)
+{
+    struct builder b = { .arena = arena, .problems = problems, .rank = rank };
+    const char    *name = arena_copy(arena, slice_of(file)).ptr;
+    bool           good = add_file(&b, name, NULL);
+
+    finish(&b, out, name);
+    return good;
+}
+
+bool source_of_text(struct source *out, const char *name, struct slice text, struct arena *arena,
+                    struct problems *problems, unsigned *rank)
+{
+    struct builder b = { .arena = arena, .problems = problems, .rank = rank };
+    bool           good = add_text(&b, name, text);
+
+    finish(&b, out, name);
+    return good;
+}

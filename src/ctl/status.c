@@ -1,0 +1,52 @@
+/*
+ * weirctl status: what the daemon is, has stored and has done.
+ */
+#include "ctl/ctl.h"
+
+static long long number(const json_t *o, const char *name)
+{
+    return json_integer_value(json_object_get(o, name));
+}
+
+static void print_cache(const json_t *cache)
+{
+    printf("cache      %lld responses, %s of %s, %lld of them in files%s\n", number(cache, "records"),
+           ctl_size((double)number(cache, "bytes")), ctl_size((double)number(cache, "max_bytes")),
+           number(cache, "body_files"),
+           json_is_true(json_object_get(cache, "broken")) ? ", BROKEN: nothing is read or stored" : "");
+}
+
+static void print_counters(const json_t *n)
+{
+    printf("requests   %lld: %lld hits, %lld stale, %lld revalidated, %lld misses, %lld passed, %lld refused\n",
+           number(n, "requests"), number(n, "hits"), number(n, "stale_hits"), number(n, "revalidated"),
+           number(n, "misses"), number(n, "passed"), number(n, "client_errors") + number(n, "budget_refused"));
+    printf("upstreams  %lld attempts, %lld of them retries, %lld failed, %lld answers shared\n",
+           number(n, "upstream_attempts"), number(n, "upstream_retries"), number(n, "upstream_failures"),
+           number(n, "collapsed"));
+}
+
+int ctl_status(const struct ctl *c)
+{
+    json_t *answer = ctl_ask(c, "GET", "/status", NULL), *upstream;
+    size_t  i;
+
+    if (answer == NULL)
+        return 1;
+    if (!ctl_print_json(c, answer)) {
+        printf("weir %s, pid %lld, up %s, %lld workers, %s\n",
+               json_string_value(json_object_get(answer, "version")), number(answer, "pid"),
+               ctl_duration(json_number_value(json_object_get(answer, "uptime_s"))), number(answer, "workers"),
+               json_string_value(json_object_get(answer, "config")));
+        print_cache(json_object_get(answer, "cache"));
+        print_counters(json_object_get(answer, "counters"));
+        json_array_foreach(json_object_get(answer, "upstreams"), i, upstream)
+            printf("%-10s %lld in flight, %lld waiting, %lld requests, %lld attempts, %lld retries, %lld failures%s\n",
+                   json_string_value(json_object_get(upstream, "name")), number(upstream, "in_flight"),
+                   number(upstream, "waiting"), number(upstream, "requests"), number(upstream, "attempts"),
+                   number(upstream, "retries"), number(upstream, "failures"),
+                   json_is_true(json_object_get(upstream, "breaker_open")) ? ", not asked: it fails" : "");
+    }
+    json_decref(answer);
+    return 0;
+}

@@ -1,0 +1,273 @@
+/*
+ * The access log's formatting and its per-worker buffer.
+ *
+ * A line is formatted into a buffer of the worker's and reaches the
+ * descriptor whole: lines of several workers may interleave, bytes may not
+ * (O_APPEND, one write(2) of whole lines).
+ */
+#include "engine/access.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "http/json.h"
+
+#include <systemd/sd-journal.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BUFFER_BYTES = 64 * 1024, LINE_BYTES = 16 * 1024, TARGET_BYTES = 4096 };
+
+static const int64_t flush_after_ns = NS_PER_SEC;
+
+struct access_log {
+    enum access_log_kind kind;
+    bool                 json;
+    int                  fd;                 /* -1: nowhere */
+    size_t               used;
+    int64_t              due_ns;             /* INT64_MAX: empty */
+    int64_t              second;             /* `stamp` is of this second */
+    char                 stamp[24];          /* "2026-11-20T21:45:00" */
+    char                 buffer[BUFFER_BYTES];
+};
+
+static void open_destination(struct access_log *log, const struct config *c)
+{
+    log->kind = c->access_log;
+    log->json = c->access_json;
+    log->fd = -1;
+    if (c->access_log == ACCESS_STDERR)
+        log->fd = STDERR_FILENO;
+    else if (c->access_log == ACCESS_FILE) {
+        log->fd = open(c->access_file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+        if (log->fd < 0)
+            log_error("access_log_failed", "file=%s reason=%s", log_quote(c->access_file),
+                      log_quote(strerror(errno)));
+    }
+}
+
+static void close_destination(struct access_log *log)
+{
+    if (log->kind == ACCESS_FILE && log->fd >= 0)
+        close(log->fd);
+    log->fd = -1;
+}
+
+struct access_log *access_log_open(const struct config *c)
+{
+    struct access_log *log = mem_alloc(sizeof *log);
+
+    log->due_ns = INT64_MAX;
+    log->second = -1;
+    open_destination(log, c);
+    return log;
+}
+
+void access_log_configure(struct access_log *log, const struct config *c)
+{
+    access_log_flush(log);
+    close_destination(log);
+    open_destination(log, c);
+}
+
+void access_log_close(struct access_log *log)
+{
+    if (log == NULL)
+        return;
+    access_log_flush(log);
+    close_destination(log);
+    free(log);
+}
+
+int64_t access_log_due_ns(const struct access_log *log)
+{
+    return log->due_ns;
+}
+
+static void flush_to_journal(struct access_log *log)
+{
+    char *line = log->buffer, *end = log->buffer + log->used;
+
+    while (line < end) {
+        char *stop = memchr(line, '\n', (size_t)(end - line));
+
+        if (stop == NULL)
+            break;
+        sd_journal_send("MESSAGE=%.*s", (int)(stop - line), line, "PRIORITY=6", "SYSLOG_IDENTIFIER=weir-access",
+                        (char *)NULL);
+        line = stop + 1;
+    }
+}
+
+/* A log that cannot be written (a full disk) loses lines, not requests. */
+void access_log_flush(struct access_log *log)
+{
+    const char *at = log->buffer;
+    size_t      left = log->used;
+
+    if (log->kind == ACCESS_JOURNAL)
+        flush_to_journal(log);
+    else
+        while (log->fd >= 0 && left > 0) {
+            ssize_t n = write(log->fd, at, left);
+
+            if (n < 0 && errno == EINTR)
+                continue;
+            if (n <= 0)
+                break;
+            at += n;
+            left -= (size_t)n;
+        }
+    log->used = 0;
+    log->due_ns = INT64_MAX;
+}
+
+static const char *stamp(struct access_log *log, int64_t wall_ns)
+{
+    int64_t   second = wall_ns / NS_PER_SEC;
+    struct tm tm;
+    time_t    t = (time_t)second;
+
+    if (second != log->second && gmtime_r(&t, &tm) != NULL) {
+        strftime(log->stamp, sizeof log->stamp, "%Y-%m-%dT%H:%M:%S", &tm);
+        log->second = second;
+    }
+    return log->stamp;
+}
+
+/* "503 503 200" or "timeout refused 200": what each attempt came to. */
+static void write_attempts(struct json_out *o, const struct access_record *r)
+{
+    char     text[192];
+    size_t   n = 0;
+    unsigned kept = r->attempt_count < ATTEMPTS_KEPT ? r->attempt_count : ATTEMPTS_KEPT;
+
+    text[0] = '\0';
+    for (unsigned i = 0; i < kept && n < sizeof text; i++) {
+        const struct attempt *a = &r->attempts[i];
+
+        if (a->status != 0)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%u", i > 0 ? " " : "", a->status);
+        else
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", i > 0 ? " " : "",
+                                  attempt_outcome_token(a->outcome));
+    }
+    json_key(o, "outcomes");
+    json_text(o, slice_of(text));
+}
+
+static void write_ms(struct json_out *o, const char *name, int64_t ns)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%.3f", (double)ns / NS_PER_MS);
+    json_key(o, name);
+    json_raw(o, slice_of(text));
+}
+
+static void write_text(struct json_out *o, const char *name, const char *text)
+{
+    if (text == NULL || text[0] == '\0')
+        return;
+    json_key(o, name);
+    json_text(o, slice_of(text));
+}
+
+static void write_flag(struct json_out *o, const char *name, bool set)
+{
+    json_key(o, name);
+    json_raw(o, set ? SLICE("true") : SLICE("false"));
+}
+
+static void format_json(struct json_out *o, const struct access_record *r, const char *second)
+{
+    char time[40];
+
+    snprintf(time, sizeof time, "%s.%03dZ", second, (int)(r->started_wall_ns / NS_PER_MS % 1000));
+    json_raw(o, SLICE("{"));
+    write_text(o, "time", time);
+    json_key(o, "id");
+    json_int(o, (int64_t)r->id);
+    write_text(o, "peer", r->peer);
+    if (r->client.ptr != NULL) {
+        json_key(o, "client");
+        json_text(o, slice_sub(r->client, 0, 128));
+    }
+    json_key(o, "method");
+    json_text(o, slice_sub(r->method, 0, 64));
+    write_text(o, "upstream", r->upstream);
+    json_key(o, "target");
+    json_text(o, slice_sub(r->target, 0, TARGET_BYTES / 2));
+    write_text(o, "rule", r->rule);
+    json_key(o, "status");
+    json_int(o, r->status);
+    json_key(o, "bytes");
+    json_int(o, r->sent_bytes);
+    json_key(o, "received_bytes");
+    json_int(o, r->received_bytes);
+    write_text(o, "cache", r->cache);
+    write_text(o, "fwd", r->forward);
+    write_text(o, "detail", r->detail);
+    write_flag(o, "collapsed", r->collapsed);
+    write_flag(o, "stored", r->stored);
+    write_flag(o, "whole", r->whole);
+    json_key(o, "attempts");
+    json_int(o, r->attempt_count);
+    if (r->attempt_count > 0)
+        write_attempts(o, r);
+    write_ms(o, "queue_ms", r->queued_ns);
+    write_ms(o, "upstream_ms", r->upstream_ns);
+    write_ms(o, "took_ms", r->took_ns);
+    json_raw(o, SLICE("}\n"));
+}
+
+/* Printable ASCII but no quote: the plain line's fields stay apart. */
+static void plain(struct json_out *o, struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i] > ' ' && text.ptr[i] < 0x7f && text.ptr[i] != '"' ? text.ptr[i] : '?';
+
+        json_raw(o, (struct slice){ &c, 1 });
+    }
+}
+
+static void format_plain(struct json_out *o, const struct access_record *r, const char *second)
+{
+    char text[256];
+    int  n = snprintf(text, sizeof text, "%s.%03dZ %s ", second, (int)(r->started_wall_ns / NS_PER_MS % 1000),
+                      r->peer);
+
+    json_raw(o, (struct slice){ text, (size_t)n });
+    plain(o, slice_sub(r->method, 0, 64));
+    json_raw(o, SLICE(" "));
+    plain(o, slice_sub(r->target, 0, TARGET_BYTES));
+    n = snprintf(text, sizeof text, " %u %lld %s fwd=%s attempts=%u queue=%.1fms upstream=%.1fms took=%.1fms%s\n",
+                 r->status, (long long)r->sent_bytes, r->cache, r->forward != NULL ? r->forward : "-",
+                 r->attempt_count, (double)r->queued_ns / NS_PER_MS, (double)r->upstream_ns / NS_PER_MS,
+                 (double)r->took_ns / NS_PER_MS, r->whole ? "" : " broken");
+    json_raw(o, (struct slice){ text, (size_t)n });
+}
+
+void access_log_write(struct access_log *log, const struct access_record *r)
+{
+    struct json_out out;
+
+    if (log->kind == ACCESS_OFF || (log->fd < 0 && log->kind != ACCESS_JOURNAL))
+        return;
+    if (BUFFER_BYTES - log->used < LINE_BYTES)
+        access_log_flush(log);
+    out = (struct json_out){ log->buffer + log->used, BUFFER_BYTES - log->used, 0, false };
+    if (log->json)
+        format_json(&out, r, stamp(log, r->started_wall_ns));
+    else
+        format_plain(&out, r, stamp(log, r->started_wall_ns));
+    if (out.overflow)
+        return;
+    if (log->used == 0)
+        log->due_ns = clock_mono_ns() + flush_after_ns;
+    log->used += out.used;
+}

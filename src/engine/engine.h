@@ -1,0 +1,104 @@
+/*
+ * One exchange: a client's request on its way to an answer.
+ *
+ * An engine is a worker's share of the shared services (store, upstream
+ * thread, configuration); an exchange is a list of steps that runs on that
+ * worker, suspends while the upstream thread works for it, and ends with a
+ * reply that front/ puts on the wire.  Everything here is called on the
+ * worker's thread, but for engine_services, which only lends.
+ *
+ * Life:  exchange_open -> exchange_begin -> [exchange_upload]* ->
+ *        exchange_run (again after each wake) -> exchange_read* -> exchange_close.
+ */
+#ifndef WEIR_ENGINE_ENGINE_H
+#define WEIR_ENGINE_ENGINE_H
+
+#include "config/config.h"
+#include "engine/access.h"
+#include "http/message.h"
+#include "policy/key.h"
+#include "store/store.h"
+#include "upstream/upstream.h"
+
+struct engine_services {              /* lent to every engine, outlives them */
+    struct store      *store;
+    struct upstream   *upstream;
+    struct key_secret  secret;
+};
+
+struct engine;
+
+/* `mailbox` is the worker's; `index` of `count` engines: so that no two number a request alike.
+ * Takes a reference to `config`.  Never NULL. */
+struct engine *engine_open(const struct engine_services *, struct mailbox *, struct config *config,
+                           struct access_log *, unsigned index, unsigned count);
+/* All exchanges are closed and their mail delivered (see engine_is_idle). */
+void engine_close(struct engine *);
+/* For the exchanges that are opened from now on. */
+void engine_configure(struct engine *, struct config *config);
+/* True where no exchange is open and no mail for one is on its way. */
+bool engine_is_idle(const struct engine *);
+
+struct exchange;
+
+struct exchange_input {               /* borrowed until exchange_close() */
+    struct http_request request;      /* target raw; fields as received */
+    bool                has_body;
+    int64_t             body_bytes;   /* -1: chunked */
+    size_t              head_bytes;
+    bool                is_doubtful;  /* the head did not stand on the wire as it was parsed */
+    const char         *peer;         /* "127.0.0.1:50814", "unix" */
+    /* Called on the worker's thread, never from within a call of the front's: what
+     * made it wait is there, call exchange_run() or exchange_read() again. */
+    void              (*wake)(void *owner);
+    /* A 1xx head other than 100 and 101 came from the API (RFC 9110 15.2); fields are borrowed. */
+    void              (*interim)(void *owner, unsigned status, const struct http_fields *fields);
+    void               *owner;
+};
+
+struct exchange *exchange_open(struct engine *, const struct exchange_input *);
+
+enum exchange_state {
+    EXCHANGE_WAIT,                    /* `wake` will come */
+    EXCHANGE_READY                    /* exchange_reply() has the head */
+};
+
+/* The head is there, the body (if any) is not: refuses what must be refused
+ * before a body is taken (READY), and begins to send a request that has one. */
+enum exchange_state exchange_begin(struct exchange *);
+/* Bytes taken; fewer than `count`: wait for `wake`, then offer the rest again. */
+size_t exchange_upload(struct exchange *, const void *bytes, size_t count);
+/* The client's body has ended. */
+void exchange_upload_end(struct exchange *);
+enum exchange_state exchange_run(struct exchange *);
+
+enum reply_kind {
+    REPLY_EMPTY,                      /* no content; `length` may still be announced (HEAD, 304) */
+    REPLY_BYTES,                      /* `bytes`, borrowed until exchange_reply_taken() */
+    REPLY_FILE,                       /* `length` bytes of `fd` from `offset`; the front takes the descriptor over */
+    REPLY_STREAM                      /* exchange_read() gives them as they come */
+};
+
+struct reply {
+    unsigned           status;
+    struct http_fields fields;        /* without Content-Length, which `length` is */
+    enum reply_kind    kind;
+    struct slice       bytes;
+    int                fd;
+    int64_t            offset;
+    int64_t            length;        /* -1: unknown */
+    bool               close;         /* the connection ends with this answer */
+};
+const struct reply *exchange_reply(const struct exchange *);
+/* The front has copied what it needs of `bytes` and `fields`. */
+void exchange_reply_taken(struct exchange *);
+
+/* REPLY_STREAM: as spool_read(); WAIT: `wake` will come. */
+enum spool_read exchange_read(struct exchange *, void *buffer, size_t count, size_t *got);
+/* After SPOOL_READ_END: trailers to send, borrowed until close; NULL where there are none. */
+const struct http_fields *exchange_trailers(const struct exchange *);
+
+/* `whole`: the answer went out to its end; `sent_bytes` of body went out. Writes the access log's line. */
+void exchange_close(struct exchange *, bool whole, int64_t sent_bytes);
+
+#endif

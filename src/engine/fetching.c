@@ -1,0 +1,376 @@
+/*
+ * The steps that need the API: filling a fetch for the upstream thread, and
+ * turning what it reports into a reply.
+ */
+#include "engine/internal.h"
+
+#include "base/clock.h"
+#include "base/counters.h"
+
+static void receive_event(struct mail *m)
+{
+    struct fetch    *f = CONTAINER_OF(m, struct fetch, mail);
+    struct exchange *x = f->owner;
+
+    if (x != NULL)
+        x->in.wake(x->in.owner);
+}
+
+static void receive_interim(struct mail *m)
+{
+    struct fetch_interim *i = CONTAINER_OF(m, struct fetch_interim, mail);
+    struct exchange      *x = i->fetch->owner;
+
+    if (x != NULL && x->in.request.version_minor >= 1)
+        x->in.interim(x->in.owner, i->status, &i->fields);
+    fetch_interim_free(i);
+}
+
+/* The upstream thread is done with it: see fetch_leave(). */
+static void receive_gone(struct fetch *f)
+{
+    struct engine *e = f->engine;
+
+    e->fetch_count--;
+}
+
+/* The whole "Weir-" family is between the client and Weir, whether or not this version knows the name. */
+static void remove_own_names(struct http_fields *f)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < f->count; i++)
+        if (!slice_eq_nocase(slice_sub(f->items[i].name, 0, 5), SLICE("Weir-")))
+            f->items[kept++] = f->items[i];
+    f->count = kept;
+}
+
+/* The fields that go upstream: end to end, Weir among the recipients (RFC 9110 7.6.3), body framing left to the transfer. */
+static struct http_fields wire_fields(struct exchange *x, struct arena *a)
+{
+    struct http_fields end_to_end = http_fields_end_to_end(&x->in.request.fields, a);
+    struct http_fields f = http_fields_copy(&end_to_end, a);
+    struct slice       via = http_fields_join(&f, SLICE("Via"), a);
+    const struct http_fields *set = &x->up->fetch.set_headers;
+
+    remove_own_names(&f);
+    http_fields_remove(&f, HTTP_VIA);
+    http_fields_add_id(&f, a, HTTP_VIA,
+                       via.ptr != NULL ? arena_printf(a, SLICE_FMT ", 1.1 weir", SLICE_ARG(via)) : SLICE("1.1 weir"));
+    if (x->in.has_body)
+        http_fields_remove(&f, HTTP_CONTENT_LENGTH);
+    for (unsigned i = 0; i < set->count; i++) {
+        int at = http_fields_find_name(&f, set->items[i].name, 0);
+
+        if (at >= 0)
+            f.items[at].value = set->items[i].value;
+        else
+            http_fields_add(&f, a, set->items[i].name, set->items[i].value);
+    }
+    return f;
+}
+
+static bool has_own_conditional(const struct http_fields *f)
+{
+    static const enum http_name conditional[] = { HTTP_IF_MATCH, HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE,
+                                                  HTTP_IF_UNMODIFIED_SINCE, HTTP_IF_RANGE };
+
+    for (size_t i = 0; i < sizeof conditional / sizeof *conditional; i++)
+        if (http_fields_find(f, conditional[i], 0) >= 0)
+            return true;
+    return false;
+}
+
+static void copy_stored(struct exchange *x, struct fetch *f)
+{
+    const struct candidate *c = &x->stored;
+
+    f->stored_head = c->response;
+    f->stored_head.head.fields = http_fields_copy(&c->response.head.fields, &f->arena);
+    f->stored_selection = arena_copy(&f->arena, c->selection);
+    f->stored_id = c->id;
+    memcpy(f->stored_variant, c->variant, sizeof f->stored_variant);
+    memcpy(f->variant, c->variant, sizeof f->variant);
+}
+
+/* Decides how the request goes up: with Weir's validators, or as the client sent it. */
+static void fill_conditions(struct exchange *x, struct fetch *f)
+{
+    struct http_fields *fields = &f->request.fields;
+    bool                ranged = http_fields_find(fields, HTTP_RANGE, 0) >= 0;
+
+    if (x->has_key && x->stored.selected && x->decision.verdict != VERDICT_FETCH
+        && policy_conditional_fields(&x->stored.response, fields, &f->arena)) {
+        f->validating = true;
+        copy_stored(x, f);
+        http_fields_remove(fields, HTTP_RANGE);
+        http_fields_remove(fields, HTTP_IF_RANGE);
+        return;
+    }
+    x->own_conditional = has_own_conditional(fields);
+    if (ranged) {                       /* a part goes through as it is: what is kept is kept whole */
+        f->has_key = false;
+        f->may_store = false;
+    }
+}
+
+static struct fetch *fill_fetch(struct exchange *x)
+{
+    struct fetch *f = fetch_new();
+
+    config_acquire(x->config);
+    f->config = &x->config->ref;
+    f->upstream = &x->up->fetch;
+    f->policy = x->policy;
+    f->request = (struct http_request){
+        .method = x->in.request.method,
+        .method_name = arena_copy(&f->arena, x->in.request.method_name),
+        .target = arena_copy(&f->arena, x->route.target),
+        .version_minor = 1,
+        .fields = wire_fields(x, &f->arena),
+    };
+    f->path = arena_copy(&f->arena, x->route.path);
+    f->partition = x->partition;
+    f->has_credential = x->has_credential;
+    f->has_key = x->has_key && x->decision.verdict != VERDICT_BYPASS;
+    if (f->has_key) {
+        f->key = x->key;
+        f->key.full = arena_copy(&f->arena, x->key.full);
+    }
+    f->may_store = f->has_key && x->decision.may_store;
+    f->must_be_new = x->decision.must_be_new;
+    fill_conditions(x, f);
+    f->batch = x->wish.batch;
+    f->client = arena_copy(&f->arena, x->wish.client.ptr != NULL ? x->wish.client : slice_of(x->in.peer));
+    f->max_wait_ns = x->up->fetch.queue.max_wait_ns;
+    if (x->wish.max_wait_ns != POLICY_UNSET && x->wish.max_wait_ns < f->max_wait_ns)
+        f->max_wait_ns = x->wish.max_wait_ns;
+    f->read_timeout_ns = x->wish.timeout_ns != POLICY_UNSET ? x->wish.timeout_ns : x->up->fetch.read_timeout_ns;
+    f->arrived_mono_ns = x->started_mono_ns;
+    f->looked_up_wall_ns = x->looked_up_wall_ns;
+    f->looked_again = x->looked_up > 1;
+    f->mailbox = x->engine->mailbox;
+    f->mail.receive = receive_event;
+    f->on_interim = receive_interim;
+    f->on_gone = receive_gone;
+    f->engine = x->engine;
+    return f;
+}
+
+static void submit(struct exchange *x, struct fetch *f)
+{
+    x->engine->fetch_count++;
+    fetch_submit(x->engine->services->upstream, f);
+}
+
+enum step step_fetch(struct exchange *x)
+{
+    struct fetch *f = fill_fetch(x);
+
+    candidate_keep(x);
+    if (!x->stored.selected && f->validating) {     /* its body file is gone: not worth asking about */
+        fetch_leave(x->engine->services->upstream, f);
+        x->decision.verdict = VERDICT_FETCH;
+        f = fill_fetch(x);
+    }
+    counter_add(f->has_key ? COUNTER_MISSES : COUNTER_PASSED, 1);
+    if (x->in.has_body && x->upload == NULL) {
+        x->upload = upload_new(x->in.body_bytes);
+        upload_set_worker(x->upload, x->engine->mailbox, &x->room);
+    }
+    if (x->upload != NULL) {
+        upload_acquire(x->upload);
+        f->upload = x->upload;
+    }
+    f->owner = x;
+    x->fetch = f;
+    x->forwarded = true;
+    submit(x, f);
+    x->at = STEP_AWAIT;
+    return STEP_SUSPEND;
+}
+
+/* stale-while-revalidate (RFC 5861 3): one fetch that nobody waits for. */
+static void refresh_behind(struct exchange *x)
+{
+    struct fetch *f = fill_fetch(x);
+
+    f->refresh_behind = true;
+    f->owner = NULL;
+    submit(x, f);
+    fetch_leave(x->engine->services->upstream, f);
+}
+
+enum step step_serve(struct exchange *x)
+{
+    if (!serve_stored(x, 0)) {                      /* the body file is gone: as if it had never been stored */
+        candidate_drop(x);
+        x->decision = policy_decide(x->policy, &x->in.request, &x->wish, NULL, false, clock_wall_ns());
+        x->cache_word = "miss";
+        return x->decision.verdict == VERDICT_UNAVAILABLE ? STEP_DECIDE : STEP_FETCH;
+    }
+    counter_add(x->decision.ttl_ns > 0 ? COUNTER_HITS : COUNTER_STALE_HITS, 1);
+    if (x->decision.verdict == VERDICT_SERVE_AND_REFRESH)
+        refresh_behind(x);
+    return STEP_DONE;
+}
+
+/* An error came, or nothing: what is stored may cover for it (RFC 5861 4, RFC 9111 4.2.4). */
+static bool cover_with_stale(struct exchange *x, unsigned status, const char *why)
+{
+    if (!x->stored.selected
+        || !policy_stale_if_error(x->policy, &x->wish, &x->stored.response, clock_wall_ns()))
+        return false;
+    x->detail = why;
+    x->cache_word = "stale";
+    counter_add(COUNTER_STALE_HITS, 1);
+    return serve_stored(x, status);
+}
+
+static bool is_error_status(unsigned status)
+{
+    return status == 500 || status == 502 || status == 503 || status == 504;
+}
+
+static enum step deliver_head(struct exchange *x)
+{
+    struct fetch  *f = x->fetch;
+    struct answer *answer = f->answer;
+    struct reply  *r = &x->reply;
+    struct stored_response fresh = { .head = answer->head,
+                                     .requested_wall_ns = answer->requested_wall_ns,
+                                     .received_wall_ns = answer->received_wall_ns };
+    bool           has_body = answer->body != NULL && x->in.request.method != HTTP_HEAD
+                           && !http_status_has_no_body(answer->head.status);
+
+    if (is_error_status(answer->head.status) && cover_with_stale(x, answer->head.status, "stale-if-error"))
+        return STEP_DONE;
+    if (x->collapsed)
+        counter_add(COUNTER_COLLAPSED, 1);
+    candidate_drop(x);
+    x->answer = answer;
+    answer_acquire(answer);
+    if (f->has_key && answer->storable != STORABLE_YES && (x->detail == NULL || x->detail[0] == '\0'))
+        x->detail = storable_token(answer->storable);
+    *r = (struct reply){ .status = answer->head.status, .fd = -1, .length = answer->content_length };
+    r->fields = http_fields_copy(&answer->head.fields, &x->arena);
+    if (f->validating && answer->head.status == 200
+        && policy_precondition(&x->in.request, &fresh) == PRECONDITION_NOT_MODIFIED) {
+        r->status = 304;                            /* the client has this one already */
+        r->fields = policy_304_fields(&r->fields, &x->arena);
+        has_body = false;
+    }
+    http_fields_remove(&r->fields, HTTP_CONTENT_LENGTH);
+    r->kind = has_body ? REPLY_STREAM : REPLY_EMPTY;
+    if (r->status == 204)
+        r->length = 0;
+    reply_finish_fields(x, &r->fields, answer->head.status);
+    return STEP_DONE;
+}
+
+static enum step deliver_not_modified(struct exchange *x)
+{
+    struct answer *answer = x->fetch->answer;
+
+    if (!x->stored.selected)
+        return STEP_LOOKUP;
+    x->stored.response.head.fields = http_fields_copy(&answer->head.fields, &x->arena);
+    x->stored.response.requested_wall_ns = answer->requested_wall_ns;
+    x->stored.response.received_wall_ns = answer->received_wall_ns;
+    x->cache_word = "revalidated";
+    counter_add(COUNTER_REVALIDATED, 1);
+    if (serve_stored(x, 304))
+        return STEP_DONE;
+    return STEP_LOOKUP;
+}
+
+static enum step deliver_refused(struct exchange *x)
+{
+    struct fetch *f = x->fetch;
+
+    if (cover_with_stale(x, 0, "stale-over-budget"))
+        return STEP_DONE;
+    counter_add(COUNTER_BUDGET_REFUSED, 1);
+    return reply_problem(x, &(struct problem){
+        .status = 429, .title = "Over budget", .reason = "over-budget", .retry_after_ns = f->wait_ns,
+        .detail = arena_printf(&x->arena, "The limit \"%s\" of upstream %s would make this request wait for %.1f s, "
+                               "longer than it may; try again then, or raise queue.max_wait or Weir-Max-Wait.",
+                               f->limit != NULL ? f->limit : "queue", x->up->route.name,
+                               (double)f->wait_ns / NS_PER_SEC) });
+}
+
+/* RFC 9209 2.3: dns_timeout, connection_timeout, http_response_timeout and the like. */
+static bool is_timeout(const char *proxy_error)
+{
+    return proxy_error != NULL && slice_ends_with(slice_of(proxy_error), SLICE("_timeout"));
+}
+
+static enum step deliver_failed(struct exchange *x)
+{
+    struct fetch *f = x->fetch;
+    unsigned      status = 502;
+    bool          pausing = f->wait_ns > 0;
+
+    if (cover_with_stale(x, 0, "stale-if-error"))
+        return STEP_DONE;
+    if (pausing)
+        status = 503;
+    else if (f->outcome == ATTEMPT_TIMEOUT || is_timeout(f->proxy_error))
+        status = 504;
+    return reply_problem(x, &(struct problem){
+        .status = status,
+        .title = status == 504 ? "Upstream timed out" : status == 503 ? "Upstream is down" : "Upstream failed",
+        .proxy_error = f->proxy_error != NULL ? f->proxy_error : "destination_unavailable",
+        .reason = "upstream-failed", .retry_after_ns = pausing ? f->wait_ns : -1,
+        .detail = slice_of(f->error) });
+}
+
+/* What the upstream thread counted belongs to the log line and to Server-Timing. */
+static void note_fetch(struct exchange *x)
+{
+    struct fetch *f = x->fetch;
+
+    if (x->fetch_noted)
+        return;
+    x->fetch_noted = true;
+    x->collapsed = f->collapsed;
+    x->stored_flag = f->stored;
+    x->queued_ns += f->queued_ns;
+    x->upstream_ns += f->upstream_ns;
+    x->attempt_count = f->attempt_count;
+    memcpy(x->attempts, f->attempts, sizeof x->attempts);
+}
+
+static void leave_fetch(struct exchange *x)
+{
+    x->fetch->owner = NULL;
+    fetch_leave(x->engine->services->upstream, x->fetch);
+    x->fetch = NULL;
+    x->fetch_noted = false;
+}
+
+enum step step_await(struct exchange *x)
+{
+    if (x->fetch->event == FETCH_PENDING)
+        return STEP_SUSPEND;
+    note_fetch(x);
+    switch (x->fetch->event) {
+    case FETCH_HEAD:
+        return invalidate_after_write(x, &x->fetch->answer->head) ? deliver_head(x) : STEP_SUSPEND;
+    case FETCH_NOT_MODIFIED:
+        if (deliver_not_modified(x) == STEP_DONE)
+            return STEP_DONE;
+        leave_fetch(x);
+        return STEP_LOOKUP;
+    case FETCH_LOOK_AGAIN:
+        leave_fetch(x);
+        x->forwarded = false;
+        return STEP_LOOKUP;
+    case FETCH_REFUSED:
+        return deliver_refused(x);
+    case FETCH_FAILED:
+    case FETCH_PENDING:
+        break;
+    }
+    return deliver_failed(x);
+}

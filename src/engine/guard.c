@@ -1,0 +1,151 @@
+/*
+ * The guard: framing two parsers could read differently, names that are not
+ * Weir's, and pages of other sites.  Each check is a function of the head
+ * alone; the engine asks them in this order before anything else is done.
+ */
+#include "engine/guard.h"
+
+#include "http/list.h"
+#include "http/url.h"
+
+#include <arpa/inet.h>
+
+static const struct refusal no_refusal = { 0, NULL, NULL };
+
+static struct refusal bad_request(const char *detail)
+{
+    return (struct refusal){ 400, "Malformed request", detail };
+}
+
+/* RFC 9112 6.1, 6.3: a message whose length two recipients could see differently is a smuggling attempt. */
+static struct refusal check_length(const struct http_request *r)
+{
+    unsigned lengths = http_fields_count(&r->fields, HTTP_CONTENT_LENGTH);
+    unsigned codings = http_fields_count(&r->fields, HTTP_TRANSFER_ENCODING);
+    int64_t  length;
+
+    if (lengths > 0 && codings > 0)
+        return bad_request("Send either Content-Length or Transfer-Encoding, not both.");
+    if (lengths > 1)
+        return bad_request("Send Content-Length once.");
+    if (lengths == 1 && !slice_to_int64(http_fields_get(&r->fields, HTTP_CONTENT_LENGTH), &length))
+        return bad_request("Content-Length must be one decimal number.");
+    if (codings > 0 && r->version_minor == 0)
+        return bad_request("Transfer-Encoding is not part of HTTP/1.0.");
+    if (codings > 1)
+        return bad_request("Send Transfer-Encoding once.");
+    if (codings == 1
+        && !slice_eq_nocase(http_fields_get(&r->fields, HTTP_TRANSFER_ENCODING), SLICE("chunked")))
+        return (struct refusal){ 501, "Unknown transfer coding",
+                                 "The only transfer coding understood is chunked." };
+    return no_refusal;
+}
+
+static struct refusal check_host_field(const struct http_request *r)
+{
+    unsigned     hosts = http_fields_count(&r->fields, HTTP_HOST);
+    struct slice host;
+    unsigned     port;
+
+    if (hosts > 1)
+        return bad_request("Send Host once.");
+    if (hosts == 0)
+        return r->version_minor >= 1 ? bad_request("An HTTP/1.1 request needs a Host field.")
+                                     : no_refusal;
+    if (!http_authority_parse(http_fields_get(&r->fields, HTTP_HOST), &host, &port))
+        return bad_request("Host must be a name or an address with an optional port.");
+    return no_refusal;
+}
+
+struct refusal guard_framing(const struct http_request *r, size_t head_bytes)
+{
+    struct refusal no;
+
+    if (head_bytes > GUARD_HEAD_BYTES)
+        return (struct refusal){ 431, "Request head too large",
+                                 "The request line and the fields together may have 32 KiB." };
+    if (!http_is_token(r->method_name))
+        return bad_request("The method holds a character that is not allowed there.");
+    for (unsigned i = 0; i < r->fields.count; i++) {
+        const struct http_field *f = &r->fields.items[i];
+
+        if (!http_is_token(f->name))
+            return bad_request("A field name holds a character that is not allowed there.");
+        if (!http_is_field_value(f->value))
+            return bad_request("A field value holds a control character.");
+    }
+    no = check_host_field(r);
+    return no.status != 0 ? no : check_length(r);
+}
+
+/* 127.0.0.0/8, [::1], localhost and what ends in .localhost (RFC 6761 6.3). */
+static bool is_loopback_name(struct slice host)
+{
+    char           text[INET6_ADDRSTRLEN + 1];
+    struct in_addr v4;
+
+    if (slice_eq_nocase(host, SLICE("localhost")) || slice_eq(host, SLICE("[::1]")))
+        return true;
+    if (host.len > 10 && slice_eq_nocase(slice_sub(host, host.len - 10, host.len), SLICE(".localhost")))
+        return true;
+    if (host.len >= sizeof text)
+        return false;
+    memcpy(text, host.ptr, host.len);
+    text[host.len] = '\0';
+    return inet_pton(AF_INET, text, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
+}
+
+bool guard_is_own_host(const struct config *c, struct slice authority)
+{
+    struct slice host, own;
+    unsigned     port, own_port;
+
+    if (!http_authority_parse(authority, &host, &port))
+        return false;
+    if (is_loopback_name(host))
+        return true;
+    for (const char *const *name = c->allow_hosts; name != NULL && *name != NULL; name++)
+        if (slice_eq_nocase(host, slice_of(*name)) || slice_eq_nocase(authority, slice_of(*name)))
+            return true;
+    for (unsigned i = 0; i < c->listener_count; i++)
+        if (http_authority_parse(slice_of(c->listeners[i].address), &own, &own_port)
+            && slice_eq_nocase(host, own))
+            return true;
+    return false;
+}
+
+static bool origin_is_allowed(const struct config_upstream *up, struct slice origin)
+{
+    if (up == NULL || up->allow_origins == NULL || origin.ptr == NULL)
+        return false;
+    for (const char *const *allowed = up->allow_origins; *allowed != NULL; allowed++)
+        if (slice_eq(slice_of(*allowed), SLICE("*")) || slice_eq_nocase(slice_of(*allowed), origin))
+            return true;
+    return false;
+}
+
+/* Weir's own pages: the origin is "http://" and what Host says. */
+static bool origin_is_own(struct slice origin, struct slice host)
+{
+    struct slice scheme = SLICE("http://");
+
+    return slice_starts_with(origin, scheme)
+        && slice_eq_nocase(slice_sub(origin, scheme.len, origin.len), host);
+}
+
+struct refusal guard_origin(const struct config_upstream *up, const struct http_request *r, struct slice host)
+{
+    struct slice origin = http_fields_get(&r->fields, HTTP_ORIGIN);
+    struct slice site = http_fields_get(&r->fields, HTTP_SEC_FETCH_SITE);
+    bool         from_elsewhere = false;
+
+    if (origin.ptr != NULL)
+        from_elsewhere = !origin_is_own(origin, host);
+    else if (site.ptr != NULL)
+        from_elsewhere = !slice_eq(site, SLICE("same-origin")) && !slice_eq(site, SLICE("none"));
+    if (!from_elsewhere || origin_is_allowed(up, origin))
+        return no_refusal;
+    return (struct refusal){ 403, "Request of another site's page",
+                             "A page of another site may use this upstream only where the upstream's "
+                             "allow_origins lists its origin." };
+}

@@ -1,0 +1,26 @@
+/*
+ * Who may ask at all, and which requests are too ambiguous to pass on
+ * (contract section 7).  Pure; any thread.
+ */
+#ifndef WEIR_ENGINE_GUARD_H
+#define WEIR_ENGINE_GUARD_H
+
+#include "config/config.h"
+#include "http/message.h"
+
+enum { GUARD_HEAD_BYTES = 32 * 1024 };
+
+struct refusal {                      /* status 0: none */
+    unsigned    status;
+    const char *title;                /* short, for `title` of the problem */
+    const char *detail;               /* what to do about it */
+};
+
+/* The framing of the head (RFC 9112 3.2, 6.1, 6.3): doubtful ones get 400, a head over GUARD_HEAD_BYTES 431. */
+struct refusal guard_framing(const struct http_request *r, size_t head_bytes);
+/* A name under which Weir itself is reached: loopback names and addresses, listeners, `allow_hosts`. */
+bool guard_is_own_host(const struct config *c, struct slice host);
+/* Origin and Sec-Fetch-Site of a page elsewhere are refused with 403 unless `up` (may be NULL) allows the origin. */
+struct refusal guard_origin(const struct config_upstream *up, const struct http_request *r, struct slice host);
+
+#endif

@@ -1,0 +1,152 @@
+/*
+ * What the engine's own files share: the exchange as its steps see it.
+ * No other room includes this.
+ */
+#ifndef WEIR_ENGINE_INTERNAL_H
+#define WEIR_ENGINE_INTERNAL_H
+
+#include "engine/engine.h"
+#include "engine/guard.h"
+#include "policy/decide.h"
+#include "policy/validate.h"
+#include "route/route.h"
+
+/* The way of a request, in order; a step returns the next one, the runner alone moves. */
+#define ENGINE_STEPS(X) \
+    X(ADMIT,   admit)   /* framing, names, origins; Weir's own endpoints */       \
+    X(ROUTE,   route)   /* upstream, rule, what the request's fields ask for */   \
+    X(KEY,     key)     /* whose it is, and what it is the same as */             \
+    X(LOOKUP,  lookup)  /* what the store has for it */                           \
+    X(DECIDE,  decide)  /* policy: serve, ask, fetch or refuse */                 \
+    X(PURGE,   purge)   /* PURGE: drops the URL from the caller's partition */    \
+    X(SERVE,   serve)   /* from what is stored */                                 \
+    X(FETCH,   fetch)   /* ask the upstream thread */                             \
+    X(AWAIT,   await)   /* suspended until it has answered */
+
+enum step {
+#define X(id, name) STEP_##id,
+    ENGINE_STEPS(X)
+#undef X
+    STEP_DONE,                        /* the reply's head is ready */
+    STEP_SUSPEND
+};
+
+#define X(id, name) enum step step_##name(struct exchange *x);
+struct exchange;
+ENGINE_STEPS(X)
+#undef X
+
+struct engine {
+    const struct engine_services *services;
+    struct mailbox               *mailbox;
+    struct config                *config;
+    struct access_log            *access;
+    struct store_reader          *reader;
+    struct exchange              *unused;         /* kept for the next request */
+    unsigned                      unused_count;
+    unsigned                      open_count;     /* exchanges, fenced ones included */
+    unsigned                      fetch_count;    /* fetches whose last mail has not come */
+    unsigned                      change_count;   /* invalidations that the writer has not acknowledged */
+    uint64_t                      next_id, id_step;
+};
+
+/* What is stored for the request, as far as the exchange may still serve it. */
+struct candidate {
+    bool                   selected;              /* something was found */
+    bool                   other_variant;
+    struct stored_response response;
+    struct slice           selection;
+    struct slice           body;                  /* inline: database pages, or the arena once kept */
+    uint64_t               body_file;
+    uint64_t               id;
+    uint8_t                hash[STORE_HASH_BYTES], variant[STORE_HASH_BYTES];
+    struct store_record    record;                /* valid while `borrowed` */
+    bool                   borrowed;              /* the store's read transaction is open for it */
+    int                    fd;                    /* body file; -1: not opened */
+};
+
+struct invalidation;
+
+struct exchange {
+    struct engine               *engine;
+    struct config               *config;          /* a reference */
+    struct exchange_input        in;
+    struct arena                 arena;
+    uint64_t                     id;
+    enum step                    at;
+    bool                         running;         /* inside the runner: no wake */
+    bool                         begun;
+    bool                         closed;          /* only its fence is awaited */
+
+    struct route                 route;
+    const struct config_upstream *up;
+    const struct route_rule     *rule;
+    const struct policy_options *policy;
+    struct request_wish          wish;
+
+    bool                         has_key;
+    bool                         has_credential;
+    struct partition             partition;
+    struct cache_key             key;
+    int64_t                      looked_up_wall_ns;
+    unsigned                     looked_up;       /* times */
+    struct candidate             stored;
+    struct decision              decision;
+
+    struct fetch                *fetch;
+    bool                         fetch_noted;     /* what it counted is in the fields below */
+    struct upload               *upload;
+    struct mail                  room;            /* the upload has space again */
+    bool                         collecting;      /* the body is gathered for the key */
+    bool                         upload_ended;
+    bool                         own_conditional; /* the client's conditional fields went upstream */
+
+    struct reply                 reply;
+    struct answer               *answer;          /* REPLY_STREAM: a reference */
+    struct spool_reader          reader;
+    bool                         reader_open;
+
+    struct invalidation         *invalidations;   /* on their way through the writer */
+    bool                         invalidated;
+    uint64_t                     dropped;         /* records, by them */
+
+    struct mail                  fence;
+    int64_t                      started_wall_ns, started_mono_ns;
+    int64_t                      received_bytes;
+    const char                  *cache_word;      /* for the access log */
+    const char                  *detail;
+    bool                         collapsed, stored_flag, forwarded;
+    int64_t                      queued_ns, upstream_ns;
+    unsigned                     attempt_count;
+    struct attempt               attempts[ATTEMPTS_KEPT];
+    struct exchange             *next_unused;
+};
+
+/* serve.c: the candidate as the reply, fresh or not.  False where its body file is gone. */
+bool serve_stored(struct exchange *x, unsigned upstream_status);
+/* Copies what is borrowed of the database, so that the exchange may be suspended. */
+void candidate_keep(struct exchange *x);
+void candidate_drop(struct exchange *x);
+
+/* invalidate.c: starts what a successful write drops; true when the writer has done all of it. */
+bool invalidate_after_write(struct exchange *x, const struct http_response *response);
+/* The exchange ends: nobody waits for them. */
+void invalidate_forget(struct exchange *x);
+
+/* reply.c */
+struct problem {
+    unsigned     status;
+    const char  *title;
+    struct slice detail;
+    const char  *proxy_error;         /* RFC 9209 error type; NULL: none */
+    const char  *reason;              /* Cache-Status detail token */
+    int64_t      retry_after_ns;      /* -1: none */
+    bool         close;
+};
+enum step reply_problem(struct exchange *x, const struct problem *p);
+enum step reply_refusal(struct exchange *x, const struct refusal *r);
+enum step reply_text(struct exchange *x, unsigned status, const char *type, struct slice text);
+/* Adds Via, Cache-Status and Server-Timing to `fields` (its own lines of them joined in front). */
+void reply_finish_fields(struct exchange *x, struct http_fields *fields, unsigned upstream_status);
+
+#endif

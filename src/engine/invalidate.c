@@ -1,0 +1,154 @@
+/*
+ * What a successful write drops from the cache (RFC 9111 4.4, and the wider
+ * `invalidate = "path"` and `invalidates` of the settings), and PURGE.
+ *
+ * The answer to the client waits for the commit, so that what it asks next
+ * cannot be answered with what it has just changed.
+ */
+#include "engine/internal.h"
+
+#include "base/counters.h"
+#include "engine/purge.h"
+#include "http/url.h"
+
+#include <stdlib.h>
+
+struct invalidation {                 /* one change on its way through the writer */
+    struct store_change change;
+    struct engine      *engine;
+    struct exchange    *owner;        /* NULL once it was closed */
+    struct purge       *purge;
+    struct invalidation *next;        /* of the owner's */
+};
+
+static void receive_done(struct mail *m)
+{
+    struct invalidation *i = CONTAINER_OF(CONTAINER_OF(m, struct store_change, done), struct invalidation, change);
+    struct exchange     *x = i->owner;
+
+    i->engine->change_count--;
+    counter_add(COUNTER_PURGED, i->change.changed);
+    if (x != NULL) {
+        struct invalidation **link = &x->invalidations;
+
+        while (*link != i)
+            link = &(*link)->next;
+        *link = i->next;
+        x->dropped += i->change.changed;
+        if (x->invalidations == NULL)
+            x->in.wake(x->in.owner);
+    }
+    purge_free(i->purge);
+    free(i);
+}
+
+static struct invalidation *new_invalidation(struct exchange *x, enum store_change_kind kind)
+{
+    struct invalidation *i = mem_alloc(sizeof *i);
+
+    i->engine = x->engine;
+    i->owner = x;
+    i->change.kind = kind;
+    i->change.reply_to = x->engine->mailbox;
+    i->change.done.receive = receive_done;
+    i->next = x->invalidations;
+    x->invalidations = i;
+    x->engine->change_count++;
+    return i;
+}
+
+static void submit(struct exchange *x, struct invalidation *i)
+{
+    store_submit(x->engine->services->store, &i->change);
+}
+
+/* The caller's own partition of a target: with any query, or that URL alone. */
+static void drop_target(struct exchange *x, struct slice target, bool any_query)
+{
+    const struct http_request get = { .method = HTTP_GET, .method_name = SLICE("GET"),
+                                      .fields = x->in.request.fields };
+    const struct key_input    in = {
+        .scheme = x->route.upstream->scheme,
+        .authority = x->route.upstream->authority,
+        .target = target,
+        .request = &get,
+    };
+    struct cache_key     key = policy_key(x->policy, &x->engine->services->secret, &in, &x->partition, &x->arena);
+    struct invalidation *i = new_invalidation(x, any_query ? STORE_DROP_TAG : STORE_DROP);
+
+    memcpy(i->change.hash, key.hash, sizeof i->change.hash);
+    memcpy(i->change.tag, key.path_tag, sizeof i->change.tag);
+    submit(x, i);
+}
+
+static void drop_matching(struct exchange *x, const char *pattern)
+{
+    const struct route_upstream *u = x->route.upstream;
+    struct slice                 url = arena_printf(&x->arena, SLICE_FMT "://" SLICE_FMT SLICE_FMT "%s",
+                                                    SLICE_ARG(u->scheme), SLICE_ARG(u->authority),
+                                                    SLICE_ARG(u->base_path), pattern);
+    struct purge                *purge = purge_make(x->config, url, NULL);
+    struct invalidation         *i;
+
+    if (purge == NULL)
+        return;
+    i = new_invalidation(x, STORE_DROP_MATCHING);
+    i->purge = purge;
+    i->change.matches = purge_matches;
+    i->change.context = purge;
+    submit(x, i);
+}
+
+/* The request's own URL, and what Location and Content-Location of the same origin name. */
+static void drop_named(struct exchange *x, const struct http_response *response)
+{
+    const struct route_upstream *u = x->route.upstream;
+    struct slice    own = arena_printf(&x->arena, SLICE_FMT "://" SLICE_FMT SLICE_FMT, SLICE_ARG(u->scheme),
+                                       SLICE_ARG(u->authority), SLICE_ARG(x->route.target));
+    struct slice    urls[3];
+    unsigned        n = policy_invalidated(&x->in.request, response, own, &x->arena, urls);
+    struct http_url url;
+
+    for (unsigned i = 0; i < n; i++)
+        if (http_url_parse(urls[i], &url))
+            drop_target(x, url.target.len > 0 ? url.target : SLICE("/"), x->policy->invalidate == INVALIDATE_PATH);
+}
+
+static bool is_write(const struct exchange *x)
+{
+    return !http_method_is_safe(x->in.request.method) && !x->has_key;
+}
+
+bool invalidate_after_write(struct exchange *x, const struct http_response *response)
+{
+    const char *const *pattern = x->rule != NULL ? x->rule->invalidates : NULL;
+
+    if (!x->invalidated && is_write(x) && response->status >= 200 && response->status < 400
+        && x->policy->invalidate != INVALIDATE_OFF) {
+        x->invalidated = true;
+        drop_named(x, response);
+        for (; pattern != NULL && *pattern != NULL; pattern++)
+            drop_matching(x, *pattern);
+    }
+    return x->invalidations == NULL;
+}
+
+enum step step_purge(struct exchange *x)
+{
+    if (!x->invalidated) {
+        x->invalidated = true;
+        drop_target(x, x->route.target, false);
+    }
+    if (x->invalidations != NULL)
+        return STEP_SUSPEND;
+    x->cache_word = "purge";
+    return reply_text(x, 200, "application/json",
+                      arena_printf(&x->arena, "{\"dropped\": %llu}\n", (unsigned long long)x->dropped));
+}
+
+void invalidate_forget(struct exchange *x)
+{
+    for (struct invalidation *i = x->invalidations; i != NULL; i = i->next)
+        i->owner = NULL;
+    x->invalidations = NULL;
+}

@@ -1,0 +1,182 @@
+/*
+ * What Weir itself says: problem bodies (RFC 9457) with Proxy-Status (RFC
+ * 9209), and on every answer Via, Cache-Status (RFC 9211) and Server-Timing.
+ */
+#include "engine/internal.h"
+
+#include "base/clock.h"
+#include "base/counters.h"
+#include "http/json.h"
+#include "http/structured.h"
+
+enum { PROBLEM_BYTES = 2048 };
+
+static void add(struct exchange *x, struct http_fields *f, enum http_name id, struct slice value)
+{
+    http_fields_add_id(f, &x->arena, id, value);
+}
+
+/* Weir's member behind those that came with the answer: the list's order is the way it took (RFC 9211 2). */
+static void append_member(struct exchange *x, struct http_fields *f, enum http_name id, struct slice member)
+{
+    struct slice before = http_fields_join(f, slice_of(http_name_text(id)), &x->arena);
+
+    if (before.ptr != NULL && before.len > 0) {
+        http_fields_remove(f, id);
+        member = arena_printf(&x->arena, SLICE_FMT ", " SLICE_FMT, SLICE_ARG(before), SLICE_ARG(member));
+    }
+    add(x, f, id, member);
+}
+
+static int64_t whole_seconds(int64_t ns)
+{
+    return ns >= 0 ? ns / NS_PER_SEC : -((-ns + NS_PER_SEC - 1) / NS_PER_SEC);
+}
+
+static bool was_forwarded(const struct exchange *x)
+{
+    return x->forwarded;
+}
+
+static struct slice cache_status(struct exchange *x, unsigned upstream_status)
+{
+    char            text[192];
+    size_t          n = 0;
+    struct slice    detail = SLICE_NONE;
+
+#define PUT(...) \
+    do { \
+        if (n < sizeof text) \
+            n += (size_t)snprintf(text + n, sizeof text - n, __VA_ARGS__); \
+    } while (0)
+    PUT("weir");
+    if (was_forwarded(x)) {
+        PUT("; fwd=%s", forward_reason_token(x->decision.forward));
+        if (upstream_status != 0)
+            PUT("; fwd-status=%u", upstream_status);
+        if (x->stored_flag)
+            PUT("; stored");
+        if (x->collapsed)
+            PUT("; collapsed");
+    } else if (x->stored.selected) {
+        PUT("; hit");
+        if (x->decision.ttl_ns != INT64_MAX)
+            PUT("; ttl=%lld", (long long)whole_seconds(x->decision.ttl_ns));
+    }
+#undef PUT
+    if (n >= sizeof text)
+        n = sizeof text - 1;
+    if (x->detail != NULL && x->detail[0] != '\0')
+        detail = slice_of(x->detail);
+    else if (x->rule != NULL && x->rule->policy.label != NULL && x->rule->policy.label[0] != '\0')
+        detail = sf_string(slice_of(x->rule->policy.label), &x->arena);
+    if (detail.ptr == NULL)
+        return arena_copy(&x->arena, (struct slice){ text, n });
+    return arena_printf(&x->arena, "%.*s; detail=" SLICE_FMT, (int)n, text, SLICE_ARG(detail));
+}
+
+static void add_server_timing(struct exchange *x, struct http_fields *f)
+{
+    append_member(x, f, HTTP_SERVER_TIMING,
+                  arena_printf(&x->arena, "weir-queue;dur=%.1f, weir-upstream;dur=%.1f;desc=\"%u attempt%s\"",
+                               (double)x->queued_ns / NS_PER_MS, (double)x->upstream_ns / NS_PER_MS,
+                               x->attempt_count, x->attempt_count == 1 ? "" : "s"));
+}
+
+void reply_finish_fields(struct exchange *x, struct http_fields *f, unsigned upstream_status)
+{
+    append_member(x, f, HTTP_VIA, SLICE("1.1 weir"));
+    append_member(x, f, HTTP_CACHE_STATUS, cache_status(x, upstream_status));
+    if (was_forwarded(x))
+        add_server_timing(x, f);
+}
+
+static struct slice problem_body(struct exchange *x, const struct problem *p)
+{
+    struct json_out out = { arena_alloc_raw(&x->arena, PROBLEM_BYTES), PROBLEM_BYTES, 0, false };
+
+    json_raw(&out, SLICE("{"));
+    json_key(&out, "type");
+    json_text(&out, SLICE("about:blank"));
+    json_key(&out, "title");
+    json_text(&out, slice_of(p->title));
+    json_key(&out, "status");
+    json_int(&out, p->status);
+    json_key(&out, "detail");
+    json_text(&out, slice_sub(p->detail, 0, PROBLEM_BYTES / 2));
+    if (x->up != NULL) {
+        json_key(&out, "upstream");
+        json_text(&out, slice_of(x->up->route.name));
+    }
+    if (p->retry_after_ns >= 0) {
+        json_key(&out, "retry_after_ms");
+        json_int(&out, p->retry_after_ns / NS_PER_MS);
+    }
+    json_raw(&out, SLICE("}\n"));
+    return out.overflow ? SLICE("{}\n") : (struct slice){ out.buffer, out.used };
+}
+
+/* RFC 9209 2.3, for what has none of its own. */
+static const char *proxy_error_of(const struct problem *p)
+{
+    static const struct { unsigned status; const char *token; } tokens[] = {
+        { 400, "http_request_error" },    { 403, "http_request_denied" }, { 404, "destination_not_found" },
+        { 405, "http_request_denied" },   { 429, "http_request_denied" }, { 431, "http_request_error" },
+        { 501, "http_upgrade_failed" },
+    };
+
+    if (p->proxy_error != NULL)
+        return p->proxy_error;
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
+        if (tokens[i].status == p->status)
+            return tokens[i].token;
+    return "proxy_internal_response";
+}
+
+enum step reply_problem(struct exchange *x, const struct problem *p)
+{
+    struct reply *r = &x->reply;
+
+    candidate_drop(x);
+    *r = (struct reply){ .status = p->status, .kind = REPLY_BYTES, .fd = -1, .close = p->close };
+    if (p->reason != NULL)
+        x->detail = p->reason;
+    if (x->cache_word == NULL || p->status >= 400)
+        x->cache_word = "error";
+    add(x, &r->fields, HTTP_CONTENT_TYPE, SLICE("application/problem+json"));
+    add(x, &r->fields, HTTP_CACHE_CONTROL, SLICE("no-store"));
+    if (p->retry_after_ns >= 0)
+        add(x, &r->fields, HTTP_RETRY_AFTER,
+            arena_printf(&x->arena, "%lld", (long long)((p->retry_after_ns + NS_PER_SEC - 1) / NS_PER_SEC)));
+    add(x, &r->fields, HTTP_PROXY_STATUS,
+        arena_printf(&x->arena, "weir; error=%s; details=" SLICE_FMT, proxy_error_of(p),
+                     SLICE_ARG(sf_string(p->detail, &x->arena))));
+    reply_finish_fields(x, &r->fields, 0);
+    r->bytes = problem_body(x, p);
+    r->length = (int64_t)r->bytes.len;
+    if (x->in.request.method == HTTP_HEAD)
+        r->kind = REPLY_EMPTY;
+    return STEP_DONE;
+}
+
+enum step reply_refusal(struct exchange *x, const struct refusal *no)
+{
+    counter_add(COUNTER_CLIENT_ERRORS, 1);
+    return reply_problem(x, &(struct problem){
+        .status = no->status, .title = no->title, .detail = slice_of(no->detail),
+        .retry_after_ns = -1, .close = true });
+}
+
+enum step reply_text(struct exchange *x, unsigned status, const char *type, struct slice text)
+{
+    struct reply *r = &x->reply;
+
+    *r = (struct reply){ .status = status, .kind = REPLY_BYTES, .fd = -1, .bytes = text,
+                         .length = (int64_t)text.len };
+    add(x, &r->fields, HTTP_CONTENT_TYPE, slice_of(type));
+    add(x, &r->fields, HTTP_CACHE_CONTROL, SLICE("no-store"));
+    reply_finish_fields(x, &r->fields, 0);
+    if (x->in.request.method == HTTP_HEAD)
+        r->kind = REPLY_EMPTY;
+    return STEP_DONE;
+}

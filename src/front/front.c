@@ -1,0 +1,263 @@
+/*
+ * Listeners and the balance between workers; everything here runs on the
+ * main thread.
+ */
+#include "front/front.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "front/listener.h"
+#include "front/worker.h"
+
+#include <systemd/sd-daemon.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { LISTENERS_MAX = 64, ACCEPT_BATCH = 64 };
+
+struct front {
+    struct front_services services;
+    struct config        *config;
+    struct listener       listeners[LISTENERS_MAX];
+    unsigned              listener_count;
+    struct worker        *workers;
+    unsigned              worker_count;
+    int                   epoll_fd;
+    int                   done_fd;    /* each worker adds one when its thread ends */
+    int                   spare_fd;   /* given up for a moment when descriptors run out */
+    unsigned              max_connections;
+};
+
+static int add_listener(struct front *f, const struct config_listener *c, enum listener_kind kind, struct fault *why)
+{
+    if (f->listener_count == LISTENERS_MAX)
+        return fault_set(why, "cannot listen on %s: at most %d listeners", c->address, (int)LISTENERS_MAX);
+    if (listener_open(&f->listeners[f->listener_count], c, kind, f->config->allow_remote, why) != 0)
+        return -1;
+    f->listener_count++;
+    return 0;
+}
+
+/* Sockets that systemd opened: the one named "admin" is the admin socket, all others carry data.
+ * They stand for the configuration's listeners of that kind. */
+static void adopt_systemd_sockets(struct front *f, bool *data, bool *admin)
+{
+    char **names = NULL;
+    int    n = sd_listen_fds_with_names(1, &names);
+
+    for (int i = 0; i < n; i++) {
+        bool is_admin = names != NULL && names[i] != NULL && strcmp(names[i], "admin") == 0;
+        int  fd = SD_LISTEN_FDS_START + i;
+
+        if (f->listener_count == LISTENERS_MAX)
+            break;
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+        listener_adopt(&f->listeners[f->listener_count++], fd, is_admin ? LISTENER_ADMIN : LISTENER_DATA);
+        *(is_admin ? admin : data) = true;
+    }
+    for (int i = 0; names != NULL && names[i] != NULL; i++)
+        free(names[i]);
+    free(names);
+}
+
+static int open_listeners(struct front *f, struct fault *why)
+{
+    bool data = false, admin = false;
+
+    adopt_systemd_sockets(f, &data, &admin);
+    for (unsigned i = 0; !data && i < f->config->listener_count; i++)
+        if (add_listener(f, &f->config->listeners[i], LISTENER_DATA, why) != 0)
+            return -1;
+    if (!admin && f->config->admin_socket.address != NULL
+        && add_listener(f, &f->config->admin_socket, LISTENER_ADMIN, why) != 0)
+        return -1;
+    if (f->config->admin_listen != NULL) {
+        struct config_listener tcp = { .address = f->config->admin_listen };
+
+        if (add_listener(f, &tcp, LISTENER_ADMIN, why) != 0)
+            return -1;
+    }
+    for (unsigned i = 0; i < f->listener_count; i++) {
+        struct epoll_event event = { .events = EPOLLIN, .data.u32 = i };
+
+        if (epoll_ctl(f->epoll_fd, EPOLL_CTL_ADD, f->listeners[i].fd, &event) != 0)
+            return fault_set_errno(why, errno, "cannot watch %s", f->listeners[i].address);
+        log_info("listening", "address=%s kind=%s", f->listeners[i].address,
+                 f->listeners[i].kind == LISTENER_ADMIN ? "admin" : "data");
+    }
+    return 0;
+}
+
+static void free_front(struct front *f)
+{
+    for (unsigned i = 0; i < f->listener_count; i++)
+        listener_close(&f->listeners[i]);
+    free(f->workers);
+    if (f->epoll_fd >= 0)
+        close(f->epoll_fd);
+    if (f->done_fd >= 0)
+        close(f->done_fd);
+    if (f->spare_fd >= 0)
+        close(f->spare_fd);
+    config_release(f->config);
+    free(f);
+}
+
+struct front *front_open(const struct front_services *services, struct config *config, struct fault *why)
+{
+    struct front *f = mem_alloc(sizeof *f);
+
+    f->services = *services;
+    config_acquire(config);
+    f->config = config;
+    f->max_connections = config->max_connections;
+    f->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    f->done_fd = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+    f->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (f->epoll_fd < 0 || f->done_fd < 0) {
+        fault_set_errno(why, errno, "cannot start the client side");
+        goto fail;
+    }
+    if (open_listeners(f, why) != 0)
+        goto fail;
+    f->workers = mem_alloc(config->workers * sizeof *f->workers);
+    for (; f->worker_count < config->workers; f->worker_count++)
+        if (worker_start(&f->workers[f->worker_count], &f->services, config, f->worker_count, f->done_fd, why) != 0)
+            goto fail;
+    return f;
+fail:
+    front_close(f, 0, -1);
+    return NULL;
+}
+
+int front_fd(const struct front *f)
+{
+    return f->epoll_fd;
+}
+
+static struct worker *idlest(struct front *f, unsigned *total)
+{
+    struct worker *best = &f->workers[0];
+    unsigned       least = UINT32_MAX;
+
+    *total = 0;
+    for (unsigned i = 0; i < f->worker_count; i++) {
+        unsigned n = atomic_load_explicit(&f->workers[i].connections, memory_order_relaxed);
+
+        *total += n;
+        if (n < least) {
+            least = n;
+            best = &f->workers[i];
+        }
+    }
+    return best;
+}
+
+/* Out of descriptors: the connection is taken with the spare one and closed, or it would be reported for ever. */
+static void shed_one(struct front *f, int listener_fd)
+{
+    int fd;
+
+    close(f->spare_fd);
+    fd = accept4(listener_fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    f->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    log_error("descriptors_exhausted", "advice=%s", log_quote("raise LimitNOFILE"));
+}
+
+static void refuse_connection(int fd)
+{
+    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n"
+                                 "Connection: close\r\n\r\n";
+
+    if (send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        log_debug("refusal_unsent", "reason=%s", log_quote(strerror(errno)));
+    close(fd);
+}
+
+static void accept_from(struct front *f, struct listener *l)
+{
+    for (int i = 0; i < ACCEPT_BATCH; i++) {
+        struct sockaddr_storage sa = { .ss_family = AF_UNSPEC };
+        socklen_t               len = sizeof sa;
+        unsigned                total;
+        struct worker          *w;
+        int                     fd = accept4(l->fd, (struct sockaddr *)&sa, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE)
+                shed_one(f, l->fd);
+            return;
+        }
+        w = idlest(f, &total);
+        if (total >= f->max_connections)
+            refuse_connection(fd);
+        else
+            worker_adopt(w, fd, l->kind, (struct sockaddr *)&sa, len);
+    }
+}
+
+void front_accept(struct front *f)
+{
+    struct epoll_event events[LISTENERS_MAX];
+    int                n = epoll_wait(f->epoll_fd, events, LISTENERS_MAX, 0);
+
+    for (int i = 0; i < n; i++)
+        accept_from(f, &f->listeners[events[i].data.u32]);
+}
+
+void front_configure(struct front *f, struct config *config)
+{
+    config_acquire(config);
+    config_release(f->config);
+    f->config = config;
+    f->max_connections = config->max_connections;
+    for (unsigned i = 0; i < f->worker_count; i++)
+        worker_configure(&f->workers[i], config);
+}
+
+/* Waits until every worker has ended; a readable `hurry_fd` takes the grace away. */
+static void await_workers(struct front *f, int hurry_fd)
+{
+    for (unsigned ended = 0; ended < f->worker_count;) {
+        struct pollfd fds[2] = { { .fd = f->done_fd, .events = POLLIN }, { .fd = hurry_fd, .events = POLLIN } };
+        uint64_t      one;
+
+        poll(fds, 2, -1);
+        if ((fds[0].revents & POLLIN) != 0 && read(f->done_fd, &one, sizeof one) == sizeof one)
+            ended++;
+        if ((fds[1].revents & POLLIN) != 0) {
+            hurry_fd = -1;
+            for (unsigned i = 0; i < f->worker_count; i++)
+                worker_hurry(&f->workers[i]);
+        }
+    }
+}
+
+unsigned front_close(struct front *f, int64_t grace_ns, int hurry_fd)
+{
+    unsigned broken_off = 0;
+
+    if (f == NULL)
+        return 0;
+    for (unsigned i = 0; i < f->listener_count; i++)
+        listener_close(&f->listeners[i]);
+    for (unsigned i = 0; i < f->worker_count; i++)
+        worker_stop(&f->workers[i], grace_ns);
+    await_workers(f, hurry_fd);
+    for (unsigned i = 0; i < f->worker_count; i++) {
+        pthread_join(f->workers[i].thread, NULL);
+        broken_off += f->workers[i].broken_off;
+        worker_free(&f->workers[i]);
+    }
+    free_front(f);
+    return broken_off;
+}

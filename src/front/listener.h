@@ -1,0 +1,27 @@
+/*
+ * Listening sockets: TCP and unix, from the configuration or from systemd.
+ */
+#ifndef WEIR_FRONT_LISTENER_H
+#define WEIR_FRONT_LISTENER_H
+
+#include "config/config.h"
+
+enum listener_kind { LISTENER_DATA, LISTENER_ADMIN };
+
+struct listener {
+    int                fd;
+    enum listener_kind kind;
+    bool               is_unix;
+    char               path[108];     /* of a unix socket this process made: unlinked at close; else "" */
+    char               address[160];  /* as bound, for the log: "127.0.0.1:41873" */
+};
+
+/* Opens one (close-on-exec, non-blocking). -1: *why names the address and what is wrong with it. A unix
+ * socket that nobody listens on is replaced; one in use is not. */
+int  listener_open(struct listener *, const struct config_listener *, enum listener_kind, bool allow_remote,
+                   struct fault *why);
+/* Takes a descriptor that systemd passed over. */
+void listener_adopt(struct listener *, int fd, enum listener_kind);
+void listener_close(struct listener *);
+
+#endif

@@ -1,0 +1,87 @@
+/*
+ * The shapes of a response, each with the one way of making it that keeps
+ * the connection usable: see the table of facts in ARCHITECTURE.md.
+ */
+#include "front/response.h"
+
+enum { STREAM_BLOCK_BYTES = 32 * 1024, FIELD_OVERHEAD = 4, HEAD_OVERHEAD = 256 };
+
+/* For a head that announces a length whose body is never asked for (HEAD, 304). */
+static ssize_t read_nothing(void *context, uint64_t position, char *buffer, size_t count)
+{
+    (void)context;
+    (void)position;
+    (void)buffer;
+    (void)count;
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static bool head_fits(const struct http_fields *f, size_t room)
+{
+    size_t bytes = HEAD_OVERHEAD;
+
+    for (unsigned i = 0; i < f->count; i++)
+        bytes += f->items[i].name.len + f->items[i].value.len + FIELD_OVERHEAD;
+    return bytes <= room;
+}
+
+static struct MHD_Response *make_empty(const struct reply *r, bool is_head)
+{
+    struct MHD_Response *response;
+
+    if (!is_head && r->status != 304)
+        return MHD_create_response_from_buffer(0, (void *)(uintptr_t)"", MHD_RESPMEM_PERSISTENT);
+    if (r->length >= 0)
+        return MHD_create_response_from_callback((uint64_t)r->length, 1024, read_nothing, NULL, NULL);
+    /* Unknown: chunked would send a last chunk after a head that has no body. */
+    response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 1024, read_nothing, NULL, NULL);
+    if (response != NULL)
+        MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+    return response;
+}
+
+static struct MHD_Response *make_body(const struct reply *r, const struct response_options *o)
+{
+    switch (r->kind) {
+    case REPLY_BYTES:
+        return MHD_create_response_from_buffer(r->bytes.len, (void *)(uintptr_t)r->bytes.ptr,
+                                               MHD_RESPMEM_MUST_COPY);
+    case REPLY_FILE:
+        return MHD_create_response_from_fd_at_offset64((uint64_t)r->length, r->fd, (uint64_t)r->offset);
+    case REPLY_STREAM:
+        return MHD_create_response_from_callback(r->length >= 0 ? (uint64_t)r->length : MHD_SIZE_UNKNOWN,
+                                                 STREAM_BLOCK_BYTES, o->read, o->context, NULL);
+    case REPLY_EMPTY:
+        break;
+    }
+    return make_empty(r, o->is_head);
+}
+
+/* MHD takes neither an empty value nor a tab; the first says nothing, the second is white space as SP is (RFC 9110 5.5). */
+static void add_field(struct MHD_Response *response, const struct http_field *f, struct arena *a)
+{
+    struct slice name = arena_copy(a, f->name), value = arena_copy(a, f->value);
+    char        *tab;
+
+    if (value.len == 0)
+        return;
+    while ((tab = memchr(value.ptr, '\t', value.len)) != NULL)
+        *tab = ' ';
+    MHD_add_response_header(response, name.ptr, value.ptr);
+}
+
+struct MHD_Response *response_make(const struct reply *r, const struct response_options *o, struct arena *a)
+{
+    struct MHD_Response *response;
+
+    if (!head_fits(&r->fields, o->head_room))
+        return NULL;
+    response = make_body(r, o);
+    if (response == NULL)
+        return NULL;
+    if (o->close || r->close)           /* before Date: behind it MHD would send a second Date */
+        MHD_add_response_header(response, "Connection", "close");
+    for (unsigned i = 0; i < r->fields.count; i++)
+        add_field(response, &r->fields.items[i], a);
+    return response;
+}

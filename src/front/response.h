@@ -1,0 +1,23 @@
+/*
+ * From a reply to what libmicrohttpd queues.
+ */
+#ifndef WEIR_FRONT_RESPONSE_H
+#define WEIR_FRONT_RESPONSE_H
+
+#include "engine/engine.h"
+
+#include <microhttpd.h>
+
+struct response_options {
+    bool   is_head;                   /* the request's method is HEAD */
+    bool   close;                     /* say Connection: close */
+    size_t head_room;                 /* bytes a response head may have in MHD's pool */
+    MHD_ContentReaderCallback     read;       /* REPLY_STREAM, called with `context` */
+    void                         *context;
+};
+
+/* NULL: the head is larger than `head_room` or cannot be said in HTTP; nothing of `reply` was taken.
+ * Otherwise a file descriptor of the reply's belongs to the response. `a` for terminated copies. */
+struct MHD_Response *response_make(const struct reply *, const struct response_options *, struct arena *a);
+
+#endif

@@ -1,0 +1,333 @@
+/*
+ * weir: wires the rooms, runs, unwinds in reverse.
+ *
+ * The main thread reads the configuration, opens the store, the state, the
+ * upstream thread and the front, and then waits: for signals, for
+ * connections to hand on, and for reloaded configurations from the admin
+ * socket.  Exit status: 0 after SIGTERM or SIGINT, 1 where it could not start.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mailbox.h"
+#include "config/config.h"
+#include "front/front.h"
+#include "route/pattern.h"
+#include "store/state.h"
+#include "store/store.h"
+#include "upstream/upstream.h"
+
+#include <sodium.h>
+#include <systemd/sd-daemon.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+static const int64_t grace_ns = 25 * NS_PER_SEC;      /* for what is in flight, under systemd's own 90 s */
+
+struct daemon {
+    const char      *config_file;     /* NULL: the embedded default */
+    struct config   *config;          /* main thread; others hold what they were given */
+    struct config   *started_with;    /* constant: what only a restart can change is compared with it */
+    bool             closing;
+    struct state    *state;
+    struct store    *store;
+    struct upstream *upstream;
+    struct front    *front;
+    struct mailbox  *mailbox;         /* main's: new configurations come here */
+    int              signal_fd;
+    int64_t          started_wall_ns;
+};
+
+struct new_config {
+    struct mail    mail;
+    struct daemon *daemon;
+    struct config *config;            /* a reference */
+};
+
+static struct config *load(const char *file, FILE *problems)
+{
+    return file != NULL ? config_load(file, problems) : config_load_default(problems);
+}
+
+/* -- reload -- */
+
+static void receive_config(struct mail *m)
+{
+    struct new_config *n = CONTAINER_OF(m, struct new_config, mail);
+    struct daemon     *d = n->daemon;
+
+    if (d->closing) {
+        config_release(n->config);
+        free(n);
+        return;
+    }
+    config_release(d->config);
+    d->config = n->config;
+    log_set_level(d->config->log_level);
+    upstream_configure(d->upstream, &d->config->ref, d->config->fetch_options, d->config->upstream_count);
+    front_configure(d->front, d->config);
+    log_info("reloaded", "file=%s", log_quote(d->config_file != NULL ? d->config_file : "embedded default"));
+    free(n);
+}
+
+/* Any thread.  Reads the files here; main swaps.  *text says what was wrong, or what needs a restart. */
+static bool reload(void *context, char **text)
+{
+    struct daemon     *d = context;
+    size_t             bytes;
+    FILE              *problems = open_memstream(text, &bytes);
+    struct config     *fresh;
+    struct new_config *n;
+    char               names[512];
+
+    if (problems == NULL)
+        return false;
+    fresh = load(d->config_file, problems);
+    if (fresh != NULL) {
+        config_restart_needed(d->started_with, fresh, names, sizeof names);
+        if (names[0] != '\0')
+            fprintf(problems, "in effect only after a restart: %s\n", names);
+    }
+    fclose(problems);
+    if (fresh == NULL)
+        return false;
+    n = mem_alloc(sizeof *n);
+    n->mail.receive = receive_config;
+    n->daemon = d;
+    n->config = fresh;
+    mailbox_post(d->mailbox, &n->mail);
+    return true;
+}
+
+static void reload_on_signal(struct daemon *d)
+{
+    char *text = NULL;
+
+    sd_notify(0, "RELOADING=1");
+    if (!reload(d, &text))
+        log_error("reload_failed", "kept=old problems=%s", log_quote(text != NULL ? text : ""));
+    else if (text != NULL && text[0] != '\0')
+        log_warning("reload_incomplete", "note=%s", log_quote(text));
+    sd_notify(0, "READY=1");
+    free(text);
+}
+
+/* -- start and end -- */
+
+static int block_signals(void)
+{
+    sigset_t set;
+
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* A socket per client and one per upstream request: as many as the system lets us have. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static bool match_pattern(const void *pattern, struct slice path)
+{
+    return pattern_matches(pattern, path);
+}
+
+static int open_rooms(struct daemon *d, struct fault *why)
+{
+    struct fault          note = { "" };
+    struct front_services services = { .engine = { 0 } };
+
+    d->state = state_open(&d->config->state, why, &note);
+    if (d->state == NULL)
+        return -1;
+    if (note.text[0] != '\0')
+        log_warning("state_set_aside", "note=%s", log_quote(note.text));
+    note.text[0] = '\0';
+    d->store = store_open(&d->config->cache, why, &note);
+    if (d->store == NULL)
+        return -1;
+    if (note.text[0] != '\0')
+        log_warning("cache_set_aside", "note=%s", log_quote(note.text));
+    d->upstream = upstream_open(&(struct upstream_start){ .store = d->store, .state = d->state,
+                                                          .match = match_pattern }, why);
+    if (d->upstream == NULL)
+        return -1;
+    upstream_configure(d->upstream, &d->config->ref, d->config->fetch_options, d->config->upstream_count);
+    services.engine.store = d->store;
+    services.engine.upstream = d->upstream;
+    memcpy(services.engine.secret.bytes, state_key(d->state), sizeof services.engine.secret.bytes);
+    services.admin = (struct admin_services){ .store = d->store, .upstream = d->upstream, .reload = reload,
+                                              .context = d, .started_wall_ns = d->started_wall_ns };
+    d->front = front_open(&services, d->config, why);
+    return d->front != NULL ? 0 : -1;
+}
+
+static void close_rooms(struct daemon *d)
+{
+    unsigned broken_off = front_close(d->front, grace_ns, d->signal_fd);
+
+    if (broken_off > 0)
+        log_warning("stopped_early", "broken_off=%u", broken_off);
+    upstream_close(d->upstream);
+    store_close(d->store);
+    state_close(d->state);
+}
+
+static int watchdog_ms(void)
+{
+    uint64_t us = 0;
+
+    return sd_watchdog_enabled(0, &us) > 0 && us > 0 ? (int)(us / 2000) : -1;
+}
+
+/* Until a signal says to stop. */
+static void run(struct daemon *d)
+{
+    int tick_ms = watchdog_ms();
+
+    for (;;) {
+        struct pollfd           fds[3] = { { .fd = d->signal_fd, .events = POLLIN },
+                                           { .fd = front_fd(d->front), .events = POLLIN },
+                                           { .fd = mailbox_fd(d->mailbox), .events = POLLIN } };
+        struct signalfd_siginfo s;
+
+        poll(fds, 3, tick_ms);
+        if (tick_ms > 0)
+            sd_notify(0, "WATCHDOG=1");
+        if ((fds[1].revents & POLLIN) != 0)
+            front_accept(d->front);
+        if ((fds[2].revents & POLLIN) != 0)
+            mailbox_deliver(d->mailbox);
+        if ((fds[0].revents & POLLIN) == 0 || read(d->signal_fd, &s, sizeof s) != sizeof s)
+            continue;
+        if (s.ssi_signo != SIGHUP)
+            return;
+        reload_on_signal(d);
+    }
+}
+
+static int serve(struct daemon *d)
+{
+    struct fault why = { "" };
+    int          status = 1;
+
+    d->signal_fd = block_signals();
+    d->mailbox = mailbox_open();
+    raise_descriptor_limit();
+    clock_start();
+    d->started_wall_ns = clock_wall_ns();
+    log_set_level(d->config->log_level);
+    if (sodium_init() < 0 || d->signal_fd < 0 || d->mailbox == NULL) {
+        fprintf(stderr, "weir: cannot start: %s\n", strerror(errno));
+        return 1;
+    }
+    if (open_rooms(d, &why) == 0) {
+        log_info("ready", "version=%s config=%s", PACKAGE_VERSION,
+                 log_quote(d->config_file != NULL ? d->config_file : "embedded default"));
+        sd_notify(0, "READY=1");
+        run(d);
+        sd_notify(0, "STOPPING=1");
+        log_info("stopping", "grace_s=%d", (int)(grace_ns / NS_PER_SEC));
+        status = 0;
+    } else {
+        fprintf(stderr, "weir: %s\n", why.text);
+    }
+    d->closing = true;
+    close_rooms(d);
+    mailbox_deliver(d->mailbox);
+    mailbox_close(d->mailbox);
+    close(d->signal_fd);
+    return status;
+}
+
+static void print_help(FILE *out)
+{
+    fputs("Usage: weir [-c FILE] [--check | --dump-config]\n"
+          "\n"
+          "A local caching, rate-limiting HTTP proxy for API clients.\n"
+          "\n"
+          "  -c, --config FILE  read FILE; without it /etc/weir/weir.conf or, for a user,\n"
+          "                     $XDG_CONFIG_HOME/weir/weir.conf, else a built-in default\n"
+          "      --check        say what is wrong with the configuration, and exit\n"
+          "      --dump-config  print every setting in effect, and exit\n"
+          "      --version      print the version, and exit\n"
+          "  -h, --help         print this, and exit\n"
+          "\n"
+          "weirctl(1) asks a running weir. weir(8) and weir.conf(5) tell the rest.\n", out);
+}
+
+enum mode { MODE_SERVE, MODE_CHECK, MODE_DUMP };
+
+static int act(enum mode mode, struct daemon *d)
+{
+    int status = 0;
+
+    d->config = load(d->config_file, stderr);
+    if (d->config == NULL)
+        return 1;
+    d->started_with = d->config;
+    config_acquire(d->started_with);
+    if (mode == MODE_SERVE)
+        status = serve(d);
+    else if (mode == MODE_DUMP)
+        config_dump(d->config, stdout);
+    else
+        printf("%s: no errors\n", d->config_file != NULL ? d->config_file : "embedded default");
+    config_release(d->config);
+    config_release(d->started_with);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    enum { OPTION_CHECK = 256, OPTION_DUMP, OPTION_VERSION };
+    static const struct option options[] = {
+        { "config",      required_argument, NULL, 'c' },
+        { "check",       no_argument,       NULL, OPTION_CHECK },
+        { "dump-config", no_argument,       NULL, OPTION_DUMP },
+        { "version",     no_argument,       NULL, OPTION_VERSION },
+        { "help",        no_argument,       NULL, 'h' },
+        { NULL, 0, NULL, 0 },
+    };
+    struct daemon d = { .signal_fd = -1 };
+    enum mode     mode = MODE_SERVE;
+    char          found[4096];
+    int           option;
+
+    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':            d.config_file = optarg; break;
+        case OPTION_CHECK:   mode = MODE_CHECK; break;
+        case OPTION_DUMP:    mode = MODE_DUMP; break;
+        case OPTION_VERSION: printf("weir %s\n", PACKAGE_VERSION); return 0;
+        case 'h':            print_help(stdout); return 0;
+        default:             print_help(stderr); return 2;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "weir: unexpected argument \"%s\"; see weir --help\n", argv[optind]);
+        return 2;
+    }
+    if (d.config_file == NULL)
+        d.config_file = config_find(found, sizeof found);
+    return act(mode, &d);
+}

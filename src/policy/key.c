@@ -1,0 +1,423 @@
+/*
+ * Partition and key, built in one pass over the target with the memory for
+ * the longest result taken at once: this runs for every request.
+ */
+#include "policy/key.h"
+
+#include "http/encoding.h"
+#include "http/url.h"
+#include "policy/body.h"
+
+#include <sodium.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <stdlib.h>
+
+enum { HEX_BYTES = 2 * PARTITION_BYTES };
+
+/* ---- small helpers ---- */
+
+static char *put(char *at, struct slice s)
+{
+    if (s.len > 0)
+        memcpy(at, s.ptr, s.len);
+    return at + s.len;
+}
+
+static char *put_hex(char *at, const uint8_t *bytes, size_t count)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < count; i++) {
+        *at++ = digits[bytes[i] >> 4];
+        *at++ = digits[bytes[i] & 15];
+    }
+    return at;
+}
+
+static void hash_fast(uint8_t out[KEY_HASH_BYTES], struct slice text)
+{
+    XXH128_canonical_t canonical;
+
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits(text.ptr, text.len));
+    _Static_assert(sizeof canonical.digest == KEY_HASH_BYTES, "XXH3-128");
+    memcpy(out, canonical.digest, KEY_HASH_BYTES);
+}
+
+static void hash_secret(uint8_t out[PARTITION_BYTES], const struct key_secret *secret,
+                        struct slice text)
+{
+    crypto_generichash(out, PARTITION_BYTES, (const unsigned char *)text.ptr, text.len,
+                       secret->bytes, KEY_SECRET_BYTES);
+}
+
+static bool list_has(const char *const *list, struct slice name)
+{
+    for (; list != NULL && *list != NULL; list++)
+        if (slice_eq(name, slice_of(*list)))
+            return true;
+    return false;
+}
+
+static bool list_has_nocase(const char *const *list, struct slice name)
+{
+    for (; list != NULL && *list != NULL; list++)
+        if (slice_eq_nocase(name, slice_of(*list)))
+            return true;
+    return false;
+}
+
+/* ---- credentials ---- */
+
+/* What is hashed: length and bytes in turn, so that no two sets of credentials read the same. */
+struct digest {
+    crypto_generichash_state state;
+    bool                     any;
+};
+
+static void digest_add(struct digest *d, const struct key_secret *secret, char kind,
+                       struct slice name, struct slice value)
+{
+    uint64_t lengths[2] = { name.len, value.len };
+
+    if (!d->any)
+        crypto_generichash_init(&d->state, secret->bytes, KEY_SECRET_BYTES, PARTITION_BYTES);
+    d->any = true;
+    crypto_generichash_update(&d->state, (const unsigned char *)&kind, 1);
+    crypto_generichash_update(&d->state, (const unsigned char *)lengths, sizeof lengths);
+    crypto_generichash_update(&d->state, (const unsigned char *)name.ptr, name.len);
+    crypto_generichash_update(&d->state, (const unsigned char *)value.ptr, value.len);
+}
+
+/* Calls `each` for every credential of the request, headers in the order of the setting; stops
+ * where it returns false. The value of a parameter is raw. */
+typedef bool (*credential_each)(void *context, char kind, struct slice name, struct slice value);
+
+static void visit_credentials(const struct policy_options *o, const struct key_input *in,
+                              struct arena *a, credential_each each, void *context)
+{
+    struct slice path, query, parameter;
+
+    for (const char *const *name = o->credential_headers; name != NULL && *name != NULL; name++) {
+        struct slice wanted = slice_of(*name);
+
+        for (int at = http_fields_find_name(&in->request->fields, wanted, 0); at >= 0;
+             at = http_fields_find_name(&in->request->fields, wanted, (unsigned)at + 1))
+            if (!each(context, 'h', wanted, in->request->fields.items[at].value))
+                return;
+    }
+    if (o->credential_params == NULL || o->credential_params[0] == NULL)
+        return;
+    http_target_split(in->target, &path, &query);
+    while (http_query_next(&query, &parameter)) {
+        struct slice name = http_parameter_name(parameter, a);
+        size_t       equals = slice_find(parameter, '=', 0);
+
+        if (list_has(o->credential_params, name) &&
+            !each(context, 'p', name, slice_sub(parameter, equals + 1, parameter.len)))
+            return;
+    }
+}
+
+static bool note_first(void *context, char kind, struct slice name, struct slice value)
+{
+    (void)kind;
+    (void)name;
+    (void)value;
+    *(bool *)context = true;
+    return false;
+}
+
+bool policy_has_credential(const struct policy_options *o, const struct key_input *in,
+                           struct arena *a)
+{
+    bool any = in->credential_name.ptr != NULL;
+
+    if (!any)
+        visit_credentials(o, in, a, note_first, &any);
+    return any;
+}
+
+struct digesting {
+    struct digest            *digest;
+    const struct key_secret  *secret;
+    const struct key_input   *in;
+};
+
+static bool digest_credential(void *context, char kind, struct slice name, struct slice value)
+{
+    struct digesting *d = context;
+    struct slice      named = d->in->credential_field;
+    bool              same = kind == 'h' ? slice_eq_nocase(name, named) : slice_eq(name, named);
+
+    if (named.ptr == NULL || !same)
+        digest_add(d->digest, d->secret, kind, name, value);
+    return true;
+}
+
+struct partition policy_partition(const struct policy_options *o, const struct key_secret *secret,
+                                  const struct key_input *in, struct arena *a)
+{
+    struct partition p = { { 0 } };
+    struct digest    d;
+    struct digesting context = { &d, secret, in };
+
+    d.any = false;
+    if (o->shared)
+        return p;
+    if (in->credential_name.ptr != NULL)
+        digest_add(&d, secret, 'n', in->credential_name, SLICE(""));
+    if (in->credential_name.ptr == NULL || in->credential_field.ptr != NULL)
+        visit_credentials(o, in, a, digest_credential, &context);
+    if (d.any)
+        crypto_generichash_final(&d.state, p.bytes, sizeof p.bytes);
+    return p;
+}
+
+/* ---- the key's text ---- */
+
+static bool is_zero(const struct partition *p)
+{
+    static const struct partition zero;
+
+    return memcmp(p, &zero, sizeof zero) == 0;
+}
+
+/* GET and HEAD share what is stored (RFC 9111 4: a GET's response answers a HEAD). */
+static struct slice key_method(const struct http_request *r)
+{
+    return r->method == HTTP_HEAD ? SLICE("GET") : r->method_name;
+}
+
+static bool looks_at_parameters(const struct policy_options *o)
+{
+    return (o->ignore_params != NULL && o->ignore_params[0] != NULL) ||
+           (o->credential_params != NULL && o->credential_params[0] != NULL) ||
+           o->bust_param != NULL;
+}
+
+static bool is_left_out(const struct policy_options *o, struct slice name)
+{
+    return list_has(o->ignore_params, name) ||
+           (o->bust_param != NULL && slice_eq(name, slice_of(o->bust_param)));
+}
+
+/*
+ * "name=" and what stands for the value, with the parameter's own spelling of
+ * the name.  The partition has the value already, and there the tokens of one
+ * identity are one; without a partition the hash keeps apart what a
+ * parameter named "key" or "token" may well tell apart.
+ */
+static char *put_credential(char *at, const struct policy_options *o,
+                            const struct key_secret *secret, struct slice parameter)
+{
+    size_t  equals = slice_find(parameter, '=', 0);
+    uint8_t hash[PARTITION_BYTES];
+
+    at = put(at, slice_sub(parameter, 0, equals));
+    *at++ = '=';
+    if (!o->shared)
+        return put(at, SLICE("*"));
+    hash_secret(hash, secret, slice_sub(parameter, equals + 1, parameter.len));
+    return put_hex(at, hash, sizeof hash);
+}
+
+/* The query with "?", or nothing where all of it is left out. */
+static char *put_query(char *at, const struct policy_options *o, const struct key_secret *secret,
+                       struct slice query, struct arena *a)
+{
+    char         before = '?';
+    struct slice parameter;
+
+    while (http_query_next(&query, &parameter)) {
+        struct slice name = http_parameter_name(parameter, a);
+
+        if (is_left_out(o, name))
+            continue;
+        *at++ = before;
+        before = '&';
+        if (list_has(o->credential_params, name))
+            at = put_credential(at, o, secret, parameter);
+        else
+            at = put(at, parameter);
+    }
+    return at;
+}
+
+static char *put_target(char *at, const struct policy_options *o, const struct key_secret *secret,
+                        struct slice target, struct arena *a)
+{
+    struct slice path, query;
+
+    if (!looks_at_parameters(o))
+        return put(at, target);
+    http_target_split(target, &path, &query);
+    return put_query(put(at, path), o, secret, query, a);
+}
+
+/* Room for put_target(): each parameter may become a hash. */
+static size_t target_room(const struct policy_options *o, struct slice target)
+{
+    size_t parameters = 1;
+
+    if (!looks_at_parameters(o))
+        return target.len;
+    for (size_t i = slice_find(target, '&', 0); i < target.len; i = slice_find(target, '&', i + 1))
+        parameters++;
+    return target.len + parameters * (HEX_BYTES + 1);
+}
+
+/* ---- what the settings add to the key ---- */
+
+static struct slice header_value(const struct policy_options *o, const struct key_secret *secret,
+                                 const struct http_request *r, struct slice name, struct arena *a)
+{
+    struct slice value;
+    uint8_t      hash[PARTITION_BYTES];
+    char        *hex;
+
+    if (http_fields_find_name(&r->fields, name, 0) < 0)
+        return SLICE_NONE;
+    if (slice_eq_nocase(name, SLICE("accept-encoding")))
+        return http_accept_encoding_normalise(&r->fields, a);
+    if (slice_eq_nocase(name, SLICE("accept-language")))
+        return http_accept_language_normalise(&r->fields, a);
+    value = http_fields_join(&r->fields, name, a);
+    if (!list_has_nocase(o->credential_headers, name))
+        return value;
+    hash_secret(hash, secret, value);
+    hex = arena_alloc_raw(a, HEX_BYTES);
+    put_hex(hex, hash, sizeof hash);
+    return (struct slice){ hex, HEX_BYTES };
+}
+
+static void digest_field(struct digest *d, const struct key_secret *secret,
+                         const struct http_request *r, enum http_name id)
+{
+    digest_add(d, secret, 'f', slice_of(http_name_text(id)), http_fields_get(&r->fields, id));
+}
+
+/* JSON by what it says, anything else by its bytes, its type and its coding. */
+static void hash_body(uint8_t out[PARTITION_BYTES], const struct key_secret *secret,
+                      const struct key_input *in)
+{
+    struct digest d;
+    size_t        length = 0;
+    char         *canonical = policy_body_canonical(in->body, &length);
+
+    d.any = false;
+    if (canonical != NULL) {
+        digest_add(&d, secret, 'j', SLICE(""), (struct slice){ canonical, length });
+    } else {
+        digest_field(&d, secret, in->request, HTTP_CONTENT_TYPE);
+        digest_field(&d, secret, in->request, HTTP_CONTENT_ENCODING);
+        digest_add(&d, secret, 'r', SLICE(""), in->body);
+    }
+    crypto_generichash_final(&d.state, out, PARTITION_BYTES);
+    free(canonical);
+}
+
+/* All of it, each line begun by its LF; empty for most. */
+static struct slice key_extras(const struct policy_options *o, const struct key_secret *secret,
+                               const struct key_input *in, struct arena *a)
+{
+    struct slice extras = SLICE("");
+
+    for (const char *const *name = o->match_headers; name != NULL && *name != NULL; name++) {
+        struct slice value = header_value(o, secret, in->request, slice_of(*name), a);
+        struct slice wanted = slice_of(*name);
+        char        *longer = arena_alloc_raw(a, extras.len + wanted.len + value.len + 3);
+        char        *at = put(longer, extras);
+
+        *at++ = '\n';
+        at = put(at, wanted);
+        if (value.ptr != NULL) {
+            at = put(at, SLICE(": "));
+            at = put(at, value);
+        }
+        extras = (struct slice){ longer, (size_t)(at - longer) };
+    }
+    if (o->key_body && in->body.ptr != NULL && in->body.len > 0) {
+        char   *longer = arena_alloc_raw(a, extras.len + 2 + HEX_BYTES);
+        char   *at = put(put(longer, extras), SLICE("\n#"));
+        uint8_t hash[PARTITION_BYTES];
+
+        hash_body(hash, secret, in);
+        at = put_hex(at, hash, sizeof hash);
+        extras = (struct slice){ longer, (size_t)(at - longer) };
+    }
+    return extras;
+}
+
+/* Partition and URL without its query: for all methods the same.  Half of the partition's hash is
+ * plenty here: where two fell together, an invalidation would reach too far, and no more. */
+static void hash_path(uint8_t out[KEY_HASH_BYTES], const struct partition *p, struct slice url)
+{
+    uint64_t           seed;
+    XXH128_canonical_t canonical;
+
+    memcpy(&seed, p->bytes, sizeof seed);
+    XXH128_canonicalFromHash(&canonical,
+                             XXH3_128bits_withSeed(url.ptr, slice_find(url, '?', 0), seed));
+    memcpy(out, canonical.digest, KEY_HASH_BYTES);
+}
+
+struct cache_key policy_key(const struct policy_options *o, const struct key_secret *secret,
+                            const struct key_input *in, const struct partition *p, struct arena *a)
+{
+    struct slice     method = key_method(in->request);
+    struct slice     extras = key_extras(o, secret, in, a);
+    size_t           room = HEX_BYTES + 5 + method.len + in->scheme.len + in->authority.len +
+                            target_room(o, in->target) + extras.len;
+    char            *text = arena_alloc_raw(a, room), *at = text, *url;
+    struct cache_key key;
+
+    if (is_zero(p))
+        *at++ = '-';
+    else
+        at = put_hex(at, p->bytes, sizeof p->bytes);
+    *at++ = ' ';
+    at = put(at, method);
+    *at++ = ' ';
+    url = at;
+    at = put(at, in->scheme);
+    at = put(at, SLICE("://"));
+    at = put(at, in->authority);
+    at = put_target(at, o, secret, in->target, a);
+    hash_path(key.path_tag, p, (struct slice){ url, (size_t)(at - url) });
+    at = put(at, extras);
+    key.full = (struct slice){ text, (size_t)(at - text) };
+    hash_fast(key.hash, key.full);
+    return key;
+}
+
+struct slice policy_key_url(struct slice full)
+{
+    size_t       partition = slice_find(full, ' ', 0);
+    struct slice url = slice_sub(full, slice_find(full, ' ', partition + 1) + 1, full.len);
+
+    return slice_sub(url, 0, slice_find(url, '\n', 0));
+}
+
+struct slice policy_redact_target(const struct policy_options *o, struct slice target,
+                                  struct arena *a)
+{
+    struct slice path, query, parameter;
+    char        *text, *at;
+
+    http_target_split(target, &path, &query);
+    if (query.ptr == NULL || o->credential_params == NULL || o->credential_params[0] == NULL)
+        return target;
+    text = at = arena_alloc_raw(a, target_room(o, target));
+    at = put(at, path);
+    for (char before = '?'; http_query_next(&query, &parameter); before = '&') {
+        *at++ = before;
+        if (list_has(o->credential_params, http_parameter_name(parameter, a)))
+            at =
+                put(put(at, slice_sub(parameter, 0, slice_find(parameter, '=', 0))), SLICE("=***"));
+        else
+            at = put(at, parameter);
+    }
+    return (struct slice){ text, (size_t)(at - text) };
+}

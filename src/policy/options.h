@@ -1,0 +1,61 @@
+/*
+ * What the configuration says about caching, for one upstream or one rule of
+ * it: plain values, filled by config/ (a rule's unset settings are its
+ * upstream's).  Immutable while a configuration lives; any thread.
+ */
+#ifndef WEIR_POLICY_OPTIONS_H
+#define WEIR_POLICY_OPTIONS_H
+
+#include "base/slice.h"
+
+enum ttl_kind {
+    TTL_ORIGIN,                       /* RFC 9111 alone */
+    TTL_ORIGIN_ELSE,                  /* RFC 9111, or `ns` where the origin says nothing */
+    TTL_FIXED,                        /* `ns`, whatever the origin says */
+    TTL_NEVER,                        /* not stored */
+    TTL_REVALIDATE,                   /* stored, asked each time */
+    TTL_FOREVER
+};
+
+struct policy_ttl {
+    enum ttl_kind kind;
+    int64_t       ns;
+};
+
+struct policy_status_ttl {            /* one entry of `status`: "404 1m", "5xx never" */
+    unsigned          first, last;    /* inclusive */
+    struct policy_ttl ttl;
+};
+
+enum set_cookie_policy {
+    SET_COOKIE_DEFAULT,               /* strip under a duration, refuse otherwise */
+    SET_COOKIE_REFUSE, SET_COOKIE_STRIP, SET_COOKIE_STORE
+};
+enum validate_kind { VALIDATE_NONE, VALIDATE_JSON };
+enum invalidate_kind { INVALIDATE_PATH, INVALIDATE_URI, INVALIDATE_OFF };
+
+enum { POLICY_UNSET = -1 };
+
+struct policy_options {
+    /* rule's pattern; "" for the upstream itself */
+    const char                     *label;
+    struct policy_ttl               ttl;
+    const struct policy_status_ttl *status;
+    unsigned                        status_count;
+    bool                            shared;            /* partition = "shared" */
+    bool                            key_body;
+    enum set_cookie_policy          set_cookie;
+    enum validate_kind              validate;
+    enum invalidate_kind            invalidate;
+    double                          heuristic;         /* 0.0 to 1.0, RFC 9111 4.2.2 */
+    int64_t                         stale_if_error_ns;         /* POLICY_UNSET: the origin's */
+    int64_t                         stale_while_revalidate_ns; /* POLICY_UNSET: the origin's */
+    int64_t                         max_object_bytes;  /* largest body kept */
+    const char *const              *credential_headers;        /* lists end with NULL */
+    const char *const              *credential_params;
+    const char *const              *ignore_params;
+    const char *const              *match_headers;
+    const char                     *bust_param;        /* NULL: none */
+};
+
+#endif

@@ -1,0 +1,222 @@
+/*
+ * Selections: made once when a response is stored, compared for every
+ * look-up that finds one.
+ */
+#include "policy/vary.h"
+
+#include "http/encoding.h"
+#include "http/list.h"
+
+#include <sodium.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+enum { SECRET_HASH_BYTES = 16, SECRET_HEX_BYTES = 2 * SECRET_HASH_BYTES };
+
+/* ---- the normalised value of one field ---- */
+
+static bool is_ows(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* Does white space stand next to a comma (in quotes or not: that is looked at then)? */
+static bool has_loose_commas(struct slice s)
+{
+    for (size_t i = slice_find(s, ',', 0); i < s.len; i = slice_find(s, ',', i + 1))
+        if ((i > 0 && is_ows(s.ptr[i - 1])) || (i + 1 < s.len && is_ows(s.ptr[i + 1])))
+            return true;
+    return false;
+}
+
+/* RFC 9111 4.1: white space may come and go where the syntax allows it, which for a list is around
+ * its commas. */
+static struct slice without_loose_space(struct slice value, struct arena *a)
+{
+    bool   quoted = false;
+    size_t used = 0;
+    char  *out;
+
+    if (!has_loose_commas(value))
+        return value;
+    out = arena_alloc_raw(a, value.len);
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.ptr[i];
+
+        if (c == '"')
+            quoted = !quoted;
+        if (quoted && c == '\\' && i + 1 < value.len) {
+            out[used++] = c;
+            c = value.ptr[++i];
+        } else if (!quoted && c == ',') {
+            while (used > 0 && is_ows(out[used - 1]))
+                used--;
+            while (i + 1 < value.len && is_ows(value.ptr[i + 1]))
+                i++;
+        }
+        out[used++] = c;
+    }
+    return (struct slice){ out, used };
+}
+
+/* Fields that carry secrets whatever the settings call a credential: their value never stands in a
+ * record. */
+static bool is_secret(struct slice name)
+{
+    static const enum http_name secrets[] = { HTTP_AUTHORIZATION, HTTP_COOKIE,
+                                              HTTP_PROXY_AUTHORIZATION, HTTP_X_API_KEY,
+                                              HTTP_PRIVATE_TOKEN };
+    enum http_name              id = http_name_parse(name);
+
+    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++)
+        if (id == secrets[i])
+            return true;
+    return false;
+}
+
+static struct slice hashed(struct slice value, struct arena *a)
+{
+    unsigned char hash[SECRET_HASH_BYTES];
+    char         *hex = arena_alloc_raw(a, SECRET_HEX_BYTES + 1);
+
+    crypto_generichash(hash, sizeof hash, (const unsigned char *)value.ptr, value.len, NULL, 0);
+    sodium_bin2hex(hex, SECRET_HEX_BYTES + 1, hash, sizeof hash);
+    return (struct slice){ hex, SECRET_HEX_BYTES };
+}
+
+/* ptr NULL where the request has no such field. `name` in lower case. */
+static struct slice selecting_value(const struct http_fields *request, struct slice name,
+                                    struct arena *a)
+{
+    struct slice value = http_fields_join(request, name, a);
+
+    if (value.ptr == NULL)
+        return value;
+    if (slice_eq(name, SLICE("accept-encoding")))
+        return http_accept_encoding_normalise(request, a);
+    if (slice_eq(name, SLICE("accept-language")))
+        return http_accept_language_normalise(request, a);
+    return is_secret(name) ? hashed(value, a) : without_loose_space(value, a);
+}
+
+/* ---- making a selection ---- */
+
+static struct slice lower_copy(struct slice s, struct arena *a)
+{
+    char *p = arena_alloc_raw(a, s.len + 1);
+
+    for (size_t i = 0; i < s.len; i++)
+        p[i] = s.ptr[i] >= 'A' && s.ptr[i] <= 'Z' ? (char)(s.ptr[i] | 0x20) : s.ptr[i];
+    p[s.len] = '\0';
+    return (struct slice){ p, s.len };
+}
+
+static bool is_credential(const struct policy_options *o, struct slice name)
+{
+    for (const char *const *c = o->credential_headers; c != NULL && *c != NULL; c++)
+        if (slice_eq_nocase(name, slice_of(*c)))
+            return true;
+    return false;
+}
+
+/* Puts `name` in its place among the sorted ones; once. */
+static void insert_sorted(struct slice *names, unsigned *count, struct slice name)
+{
+    unsigned at = *count;
+
+    while (at > 0 && strcmp(names[at - 1].ptr, name.ptr) > 0)
+        at--;
+    if (at > 0 && slice_eq(names[at - 1], name))
+        return;
+    memmove(&names[at + 1], &names[at], (*count - at) * sizeof names[0]);
+    names[at] = name;
+    (*count)++;
+}
+
+static unsigned count_members(const struct http_fields *response)
+{
+    struct http_list list = http_list_of_field(response, HTTP_VARY);
+    struct slice     member;
+    unsigned         n = 0;
+
+    while (http_list_next(&list, &member))
+        n++;
+    return n;
+}
+
+static struct slice write_selection(const struct slice *names, unsigned count,
+                                    const struct http_fields *request, struct arena *a)
+{
+    struct slice *values = arena_alloc_raw(a, count * sizeof values[0]);
+    size_t        length = 0;
+    char         *text, *at;
+
+    for (unsigned i = 0; i < count; i++) {
+        values[i] = selecting_value(request, names[i], a);
+        length += names[i].len + values[i].len + 3;
+    }
+    text = at = arena_alloc_raw(a, length);
+    for (unsigned i = 0; i < count; i++) {
+        at = (char *)memcpy(at, names[i].ptr, names[i].len) + names[i].len;
+        if (values[i].ptr != NULL) {
+            *at++ = ':';
+            *at++ = ' ';
+            if (values[i].len > 0)
+                at = (char *)memcpy(at, values[i].ptr, values[i].len) + values[i].len;
+        }
+        *at++ = '\n';
+    }
+    return (struct slice){ text, (size_t)(at - text) };
+}
+
+bool policy_selection(const struct policy_options *o, const struct http_fields *response,
+                      const struct http_fields *request, struct arena *a, struct slice *selection)
+{
+    struct http_list list = http_list_of_field(response, HTTP_VARY);
+    unsigned         members = count_members(response), count = 0;
+    struct slice    *names, member;
+
+    *selection = SLICE("");
+    if (members == 0)
+        return true;
+    names = arena_alloc_raw(a, (members + 1) * sizeof names[0]);
+    while (http_list_next(&list, &member)) {
+        /* What is no field name selects nothing that could be compared: as safe as "*". */
+        if (slice_eq(member, SLICE("*")) || !http_is_token(member))
+            return false;
+        /* The partition stands for credentials; under `shared` they are to make no difference. */
+        if (!is_credential(o, member))
+            insert_sorted(names, &count, lower_copy(member, a));
+    }
+    *selection = write_selection(names, count, request, a);
+    return true;
+}
+
+/* ---- comparing ---- */
+
+bool policy_selects(struct slice selection, const struct http_fields *request,
+                    struct slice stored_content_encoding, struct arena *a)
+{
+    while (selection.len > 0) {
+        size_t       end = slice_find(selection, '\n', 0);
+        struct slice line = slice_sub(selection, 0, end);
+        size_t       colon = slice_find(line, ':', 0);
+        struct slice value = selecting_value(request, slice_sub(line, 0, colon), a);
+
+        if (colon == line.len
+                ? value.ptr != NULL
+                : value.ptr == NULL || !slice_eq(value, slice_sub(line, colon + 2, line.len)))
+            return false;
+        selection = slice_sub(selection, end + 1, selection.len);
+    }
+    return http_coding_is_acceptable(request, stored_content_encoding);
+}
+
+void policy_variant_hash(struct slice selection, uint8_t out[VARIANT_HASH_BYTES])
+{
+    XXH128_canonical_t canonical;
+
+    _Static_assert(sizeof canonical.digest == VARIANT_HASH_BYTES, "XXH3-128");
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits(selection.ptr, selection.len));
+    memcpy(out, canonical.digest, VARIANT_HASH_BYTES);
+}

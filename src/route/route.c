@@ -1,0 +1,279 @@
+/*
+ * The way a request came is told by its target and its Host; names and hosts
+ * are looked up in two sorted arrays, built once for each configuration.
+ */
+#include "route/route.h"
+
+#include "http/url.h"
+
+#include <stdlib.h>
+
+enum { PORT_HTTP = 80, PORT_HTTPS = 443 };
+
+struct name_entry {
+    struct slice                 name;
+    const struct route_upstream *upstream;
+};
+
+struct host_entry {
+    struct slice                 host;
+    unsigned                     port;
+    const struct route_upstream *upstream;
+};
+
+struct route_table {
+    struct name_entry *names;         /* sorted by name */
+    struct host_entry *hosts;         /* sorted by host, then by place in the configuration */
+    unsigned           name_count, host_count;
+};
+
+/* ---- the table ---- */
+
+static unsigned char lower(char c)
+{
+    return (unsigned char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+}
+
+static int compare(struct slice a, struct slice b)
+{
+    size_t shorter = a.len < b.len ? a.len : b.len;
+    int    order = shorter > 0 ? memcmp(a.ptr, b.ptr, shorter) : 0;
+
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+static int compare_nocase(struct slice a, struct slice b)
+{
+    size_t shorter = a.len < b.len ? a.len : b.len;
+
+    for (size_t i = 0; i < shorter; i++)
+        if (lower(a.ptr[i]) != lower(b.ptr[i]))
+            return lower(a.ptr[i]) < lower(b.ptr[i]) ? -1 : 1;
+    return (a.len > b.len) - (a.len < b.len);
+}
+
+static int order_names(const void *a, const void *b)
+{
+    const struct name_entry *x = a, *y = b;
+
+    return compare(x->name, y->name);
+}
+
+static int order_hosts(const void *a, const void *b)
+{
+    const struct host_entry *x = a, *y = b;
+    int                      order = compare_nocase(x->host, y->host);
+
+    return order != 0 ? order : (x->upstream > y->upstream) - (x->upstream < y->upstream);
+}
+
+struct route_table *route_table_build(const struct route_upstream *upstreams, unsigned count)
+{
+    struct route_table *t = mem_alloc(sizeof *t);
+    unsigned            hosts = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        hosts += upstreams[i].host_count;
+    t->names = mem_alloc(count * sizeof t->names[0]);
+    t->hosts = mem_alloc(hosts * sizeof t->hosts[0]);
+    for (unsigned i = 0; i < count; i++) {
+        const struct route_upstream *u = &upstreams[i];
+
+        t->names[t->name_count++] = (struct name_entry){ slice_of(u->name), u };
+        for (unsigned k = 0; k < u->host_count; k++)
+            t->hosts[t->host_count++] =
+                (struct host_entry){ u->hosts[k].host, u->hosts[k].port, u };
+    }
+    qsort(t->names, t->name_count, sizeof t->names[0], order_names);
+    qsort(t->hosts, t->host_count, sizeof t->hosts[0], order_hosts);
+    return t;
+}
+
+void route_table_free(struct route_table *t)
+{
+    if (t == NULL)
+        return;
+    free(t->names);
+    free(t->hosts);
+    free(t);
+}
+
+static const struct route_upstream *find_name(const struct route_table *t, struct slice name)
+{
+    struct name_entry        wanted = { .name = name };
+    const struct name_entry *found =
+        bsearch(&wanted, t->names, t->name_count, sizeof t->names[0], order_names);
+
+    return found != NULL ? found->upstream : NULL;
+}
+
+/*
+ * `port` 0: none was written.  `default_port` is what the scheme makes of
+ * that, 0 where the scheme is not known (a Host field): then either default
+ * will do.
+ */
+static bool is_default(unsigned port, unsigned default_port)
+{
+    return default_port != 0 ? port == default_port : port == PORT_HTTP || port == PORT_HTTPS;
+}
+
+static bool port_matches(unsigned listed, unsigned port, unsigned default_port)
+{
+    if (listed == port)
+        return true;
+    if (listed == 0)
+        return is_default(port, default_port);
+    return port == 0 && is_default(listed, default_port);
+}
+
+static const struct route_upstream *find_host(const struct route_table *t, struct slice host,
+                                              unsigned port, unsigned default_port)
+{
+    unsigned low = 0, high = t->host_count;
+
+    if (host.len > 1 && host.ptr[host.len - 1] == '.')
+        host.len--;                   /* the DNS root, left out by all but a few */
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+
+        if (compare_nocase(t->hosts[middle].host, host) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < t->host_count && compare_nocase(t->hosts[low].host, host) == 0; low++)
+        if (port_matches(t->hosts[low].port, port, default_port))
+            return t->hosts[low].upstream;
+    return NULL;
+}
+
+/* ---- the way of a request ---- */
+
+/* `rest` behind `base`, byte for byte; "/" is put where there would be no path at all. */
+static struct slice join(struct slice base, struct slice rest, struct arena *a)
+{
+    bool   needs_slash = base.len == 0 && (rest.len == 0 || rest.ptr[0] == '?');
+    size_t length = base.len + (needs_slash ? 1 : 0) + rest.len;
+    char  *p, *end;
+
+    if (base.len == 0 && !needs_slash)
+        return rest;
+    p = end = arena_alloc_raw(a, length + 1);
+    if (base.len > 0)
+        end = (char *)memcpy(end, base.ptr, base.len) + base.len;
+    if (needs_slash)
+        *end++ = '/';
+    if (rest.len > 0)
+        end = (char *)memcpy(end, rest.ptr, rest.len) + rest.len;
+    *end = '\0';
+    return (struct slice){ p, length };
+}
+
+/* What rules see: the target behind the upstream's base path, as it is where it does not stand
+ * below that. */
+static struct slice below_base(struct slice target, struct slice base, struct arena *a)
+{
+    struct slice rest = slice_sub(target, base.len, target.len);
+
+    if (base.len == 0 || !slice_starts_with(target, base) ||
+        (rest.len > 0 && rest.ptr[0] != '/' && rest.ptr[0] != '?'))
+        return target;
+    return join(SLICE(""), rest, a);
+}
+
+static struct route to_upstream(enum route_way way, const struct route_upstream *u,
+                                struct slice target, struct arena *a)
+{
+    return (struct route){ .way = way, .upstream = u, .target = target, .prefix = SLICE(""),
+                           .path = below_base(target, u->base_path, a) };
+}
+
+static bool is_own(struct slice target)
+{
+    return slice_starts_with(target, SLICE("/.weir")) &&
+           (target.len == 6 || target.ptr[6] == '/' || target.ptr[6] == '?');
+}
+
+/* "/name" and what follows it up to a slash, a query or the end. */
+static struct route by_prefix(const struct route_table *t, struct slice target, struct arena *a)
+{
+    size_t                       end = 1;
+    const struct route_upstream *u;
+    struct slice                 rest;
+
+    if (is_own(target))
+        return (struct route){
+            .way = ROUTE_OWN, .target = target, .path = target, .prefix = SLICE("")
+        };
+    if (target.len == 0 || target.ptr[0] != '/')
+        return (struct route){ .way = ROUTE_NONE };
+    while (end < target.len && target.ptr[end] != '/' && target.ptr[end] != '?')
+        end++;
+    u = find_name(t, slice_sub(target, 1, end));
+    if (u == NULL)
+        return (struct route){ .way = ROUTE_NONE };
+    rest = slice_sub(target, end, target.len);
+    return (struct route){ .way = ROUTE_PREFIX,
+                           .upstream = u,
+                           .target = join(u->base_path, rest, a),
+                           .path = join(SLICE(""), rest, a),
+                           .prefix = slice_sub(target, 0, end) };
+}
+
+static struct route by_absolute(const struct route_table *t, const struct http_url *url,
+                                struct slice host, bool own_host, struct arena *a)
+{
+    unsigned default_port = slice_eq_nocase(url->scheme, SLICE("https")) ? PORT_HTTPS : PORT_HTTP;
+    const struct route_upstream *u = find_host(t, url->host, url->port, default_port);
+    struct slice                 target = join(SLICE(""), url->target, a);
+
+    if (u != NULL)
+        return to_upstream(ROUTE_ABSOLUTE, u, target, a);
+    /* RFC 9112 3.2.2: a server takes the absolute form for itself, too. */
+    if (own_host && slice_eq_nocase(url->authority, host))
+        return by_prefix(t, target, a);
+    return (struct route){ .way = ROUTE_NONE };
+}
+
+struct route route_find(const struct route_table *t, struct slice target, struct slice host,
+                        bool own_host, struct arena *a)
+{
+    const struct route_upstream *u = NULL;
+    struct http_url              url;
+    struct slice                 name;
+    unsigned                     port;
+
+    if (target.len > 0 && target.ptr[0] != '/' && http_url_parse(target, &url))
+        return by_absolute(t, &url, host, own_host, a);
+    if (own_host && is_own(target))   /* reserved, whatever `hosts` lists */
+        return by_prefix(t, target, a);
+    if (host.ptr != NULL && http_authority_parse(host, &name, &port))
+        u = find_host(t, name, port, 0);
+    if (u != NULL)
+        return to_upstream(ROUTE_HOST, u, target, a);
+    /* HTTP/1.0 may leave Host out; a foreign name in it is some page's way in (contract section 7).
+     */
+    return own_host || host.ptr == NULL ? by_prefix(t, target, a)
+                                        : (struct route){ .way = ROUTE_NONE };
+}
+
+/* ---- rules ---- */
+
+static bool method_is_listed(const struct route_rule *rule, const struct http_request *r)
+{
+    if (r->method != HTTP_OTHER)
+        return (rule->methods >> r->method & 1) != 0;
+    for (const char *const *name = rule->other_methods; name != NULL && *name != NULL; name++)
+        if (slice_eq(r->method_name, slice_of(*name)))
+            return true;
+    return false;
+}
+
+const struct route_rule *route_rule_find(const struct route_upstream *u,
+                                         const struct http_request *r, struct slice path)
+{
+    for (unsigned i = 0; i < u->rule_count; i++)
+        if (method_is_listed(&u->rules[i], r) && pattern_matches(u->rules[i].pattern, path))
+            return &u->rules[i];
+    return NULL;
+}

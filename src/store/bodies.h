@@ -1,0 +1,44 @@
+/*
+ * Body files: <cache>/bodies/<low byte of the number>/<number>, both in hex.
+ *
+ * A file is linked before its record is committed and removed after the
+ * record is gone; what a crash leaves between the two is an orphan, which the
+ * sweep after the next start removes.  A number is never used twice.
+ */
+#ifndef WEIR_STORE_BODIES_H
+#define WEIR_STORE_BODIES_H
+
+#include "base/fault.h"
+#include "store/spool.h"
+
+#include <dirent.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* -1 and *why where it cannot. Makes "bodies" under the directory. */
+int  bodies_open(int directory_fd, struct fault *why);
+
+/* Of all files there are; 0: none.  Reads every directory. */
+uint64_t bodies_highest(int bodies_fd);
+/* 0, or an errno: EEXIST where the number is taken. The spool is whole. */
+int  bodies_link(int bodies_fd, uint64_t number, const struct spool *);
+/* -1 where it is gone or not `bytes` long. */
+int  bodies_read(int bodies_fd, uint64_t number, int64_t bytes);
+void bodies_remove(int bodies_fd, uint64_t number);
+
+struct sweep {                        /* all zero: done */
+    bool     running;
+    int      bodies_fd;
+    uint64_t below;                   /* files with this number or a higher one are not looked at */
+    unsigned directory;               /* 0 to 255 */
+    DIR     *open;                    /* of `directory` */
+    uint64_t removed;
+};
+
+void sweep_begin(struct sweep *, int bodies_fd, uint64_t below);
+/* The numbers found by looking at a few entries more: candidates, to be removed where no record has them.
+ * Ends the sweep (running = false) behind the last directory. */
+unsigned sweep_step(struct sweep *, uint64_t *numbers, unsigned at_most);
+void sweep_end(struct sweep *);
+
+#endif

@@ -1,0 +1,180 @@
+/*
+ * What the files of the store share: the store itself, the writer, and the
+ * transaction in which it makes changes.  Nobody outside this room includes it.
+ *
+ * Tables: records (hash + variant -> record.h), tags (tag + hash + variant -> nothing), (number of a body file -> hash + variant), meta ("format", "sequence", "totals").
+ */
+#ifndef WEIR_STORE_INTERNAL_H
+#define WEIR_STORE_INTERNAL_H
+
+#include "base/mailbox.h"
+#include "db/db.h"
+#include "store/bodies.h"
+#include "store/evict.h"
+#include "store/record.h"
+#include "store/state.h"
+#include "store/store.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    VARIANTS_AT_MOST  = 64,           /* under one hash: the oldest goes */
+    TOUCHES           = 256,          /* of a reader's ring; half of it makes a merge */
+    SUSPECTS          = 32,           /* damaged records that wait to be dropped */
+    BLOCK_BYTES       = 4096,         /* body files are counted in whole ones */
+    IDS_AT_ONCE       = 1 << 20,      /* marked as used before they are */
+};
+
+struct totals { uint64_t body_files, body_bytes; };          /* stands in table meta as it is */
+
+struct store {
+    struct db       *db;
+    db_table         records, tags, files, meta;
+    int              bodies_fd;
+    uint64_t         max_bytes;
+    uint64_t         started_at;      /* ids and body files below it are of an earlier run */
+    struct writer   *writer;
+    struct mailbox  *mailbox;         /* the writer's */
+    _Atomic bool     broken;
+    _Atomic unsigned stride;          /* of so many touches one is left as a sample */
+    _Atomic uint64_t records_now, body_files_now, bytes_now; /* written by the writer behind each commit */
+};
+
+struct store_reader {
+    struct store     *store;
+    struct db_txn    *txn;            /* the reader's thread, as all that follows unless said */
+    struct db_cursor *cursor;
+    bool              borrowed;       /* the transaction is renewed */
+    uint64_t          verified[1024]; /* ids of records whose body was found right */
+    uint32_t          random;
+    _Atomic uint64_t  touches[TOUCHES];                      /* names; the writer reads them */
+    _Atomic uint32_t  touched;        /* how many were ever put there */
+    uint32_t          merged;         /* writer */
+    _Atomic bool      merge_posted, suspect_posted;
+    struct mail       merge, suspect, gone;                  /* to the writer; the last one frees the reader */
+    struct record_key suspect_key;    /* the writer's while suspect_posted */
+};
+
+/* -- writer.c -- */
+
+struct work {                         /* one change in a group */
+    struct store_change *change;
+    uint64_t             body_file;   /* of a PUT, already linked */
+    bool                 refused;     /* the body's file could not be made: not a matter of the transaction */
+    bool                 more;        /* a DROP_TAG that is not done with yet */
+};
+
+struct job {                          /* a change that takes several transactions */
+    struct store_change *change;      /* NULL: none. Its new_id: what is as new as that stays */
+    struct record_key    next_key;    /* where it goes on */
+    unsigned             failures;
+};
+
+struct queue { struct mail *first, **end; };                 /* received, not yet dealt with */
+
+struct numbers { uint64_t *items; unsigned count, capacity; };
+
+struct writer {
+    struct store        *store;
+    pthread_t            thread;
+    bool                 stopping;
+    struct mail          stop;
+
+    struct queue         changes;     /* in order */
+    unsigned             waiting;
+    uint64_t             waiting_bytes;
+    bool                 urgent;
+    int64_t              first_at_ns;         /* monotonic: when the first of them came */
+    int64_t              commit_ns;                          /* what the last group took */
+
+    struct queue         state_changes;
+    struct queue         jobs;        /* behind `job` */
+    struct job           job;
+
+    struct totals        totals;      /* as committed */
+    uint64_t             next_id;     /* of records and body files alike */
+    uint64_t             id_limit;    /* as stored: a restart begins there */
+    struct evict        *evict;
+    uint64_t             random;
+    int64_t              merged_at_ns;
+    bool                 nothing_to_evict;
+    struct sweep         sweep;
+    struct numbers       doomed;      /* body files without a record once this transaction is committed */
+    struct record_key    suspects[SUSPECTS];
+    unsigned             suspect_count;
+    char                *scratch;     /* a record that is being rewritten */
+    size_t               scratch_bytes;
+    struct { int64_t at_ns; uint64_t unsaid; } said[4];      /* log lines of each kind: see writer_warn() */
+};
+
+struct writer *writer_start(struct store *, struct totals totals, uint64_t next_id, uint64_t id_limit, struct fault *why);
+void           writer_stop(struct writer *);         /* commits what waits; NULL is fine */
+/* Sets what its mails do on the writer's thread. */
+void           writer_init_reader(struct store_reader *);
+
+enum writer_warning { WARN_BODY, WARN_COMMIT, WARN_STATE, WARN_BROKEN };
+/* At most one line a minute of each kind. */
+void           writer_warn(struct writer *, enum writer_warning kind, const char *reason);
+/* The database is past mending: look-ups miss, the next start begins a new one. */
+void           writer_broken(struct writer *);
+/* Numbers for records and body files: never used before, by any run. */
+uint64_t       writer_new_id(struct writer *);
+void           writer_publish(struct writer *);
+void           writer_answer(struct store_change *, bool ok);
+void           queue_push(struct queue *, struct mail *);
+struct mail   *queue_pop(struct queue *);            /* NULL: empty */
+/* As `mail.receive` of a state_change. */
+void           writer_receive_state(struct mail *);
+
+/* -- apply.c: changes within one transaction -- */
+
+struct apply {
+    struct writer *writer;
+    struct store  *store;
+    struct db_txn *txn;
+    struct totals  totals;            /* as they will be */
+    uint64_t       freed_bytes;
+    unsigned       removed, evicted;
+    uint64_t       id_limit;          /* as it will be stored */
+};
+
+enum db_result apply_begin(struct writer *, struct apply *);
+/* Stores the totals and commits; body files without a record are removed then. Ends `apply` in any case. */
+enum db_result apply_commit(struct apply *);
+void           apply_abort(struct apply *);
+/* PUT, FRESHEN, INVALIDATE, DROP, DROP_TAG (up to a bound: work->more). Sets changed and new_id. */
+enum db_result apply_change(struct apply *, struct work *);
+/* Removes the record and all that points to it; DB_NOT_FOUND where there is none below that id. */
+enum db_result apply_remove(struct apply *, const struct record_key *, uint64_t below_id);
+/* Those with that tag, from *from on, which moves; *more: there are more than it has looked at. */
+enum db_result apply_drop_tag(struct apply *, const uint8_t tag[STORE_HASH_BYTES], uint64_t below_id, unsigned at_most,
+                              struct record_key *from, uint64_t *dropped, bool *more);
+enum db_result apply_flush(struct apply *);
+/* Bytes that a value of that size takes in the database, roughly. */
+uint64_t       apply_cost(uint64_t value_bytes);
+
+/* -- reclaim.c: eviction -- */
+
+/* Bytes that must go so that `incoming` find room. */
+uint64_t       reclaim_need(const struct writer *, uint64_t incoming);
+/* Evicts until about `bytes` are free, at most `records`; DB_NOT_FOUND where there was nothing. */
+enum db_result reclaim_some(struct apply *, uint64_t bytes, unsigned records);
+/* A transaction of its own, as small as need be. False where it freed nothing. */
+bool           reclaim_step(struct writer *);
+void           reclaim_merge(struct writer *, struct store_reader *);
+
+/* -- jobs.c: what takes several transactions -- */
+
+void           job_add(struct writer *, struct store_change *);
+bool           job_step(struct writer *);            /* false: there is none */
+void           flush_everything(struct writer *, struct store_change *);
+void           drop_suspects(struct writer *);
+bool           sweep_some(struct writer *);          /* false: it is done */
+
+/* -- state.c -- */
+
+/* Commits them all in one transaction for each state; answers. The writer may be NULL. */
+void           state_write(struct writer *, struct queue *);
+
+#endif

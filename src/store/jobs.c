@@ -1,0 +1,286 @@
+/*
+ * What the writer does in several transactions: dropping by pattern, by a tag
+ * with many records, everything where the map is too full for doing it at once,
+ * damaged records that look-ups met; and the sweep of body files.
+ *
+ * A step is short, and other changes are made between two of them; a job drops nothing
+ * that was stored after it was submitted.
+ */
+#include "store/internal.h"
+
+#include "base/log.h"
+
+#include <inttypes.h>
+
+enum { SCANNED_AT_ONCE = 1000, DROPPED_AT_ONCE = 250, SWEPT_AT_ONCE = 128, TRIES = 3 };
+
+static void warn_of(struct writer *w, enum db_result r)
+{
+    if (r == DB_BROKEN)
+        writer_broken(w);
+    else if (r != DB_OK)
+        writer_warn(w, WARN_COMMIT, r == DB_FULL ? "the database is full" : db_reason(w->store->db));
+}
+
+void job_add(struct writer *w, struct store_change *c)
+{
+    c->new_id = w->next_id;
+    queue_push(&w->jobs, &c->mail);
+}
+
+static void end_job(struct writer *w, bool ok)
+{
+    struct store_change *c = w->job.change;
+
+    w->job = (struct job){ 0 };
+    c->new_id = 0;
+    writer_answer(c, ok);
+}
+
+/* -- by pattern -- */
+
+struct found { struct record_key keys[DROPPED_AT_ONCE]; unsigned count; bool at_end; };
+
+static bool is_wanted(const struct store_change *c, struct slice key, struct slice value)
+{
+    struct record r;
+
+    if (c->matches == NULL || !record_decode(key, value, &r))
+        return true;                                 /* a damaged one goes with the rest */
+    return r.view.id < c->new_id && c->matches(r.view.full_key, c->context);
+}
+
+/* The next key in the database's order. */
+static void step_behind(struct record_key *key)
+{
+    for (int i = RECORD_KEY_BYTES - 1; i >= 0 && ++key->bytes[i] == 0; i--)
+        ;
+}
+
+static enum db_result scan(struct store *s, struct job *job, struct found *found)
+{
+    struct slice      key = record_key_slice(&job->next_key), value;
+    struct db_txn    *txn;
+    struct db_cursor *cursor = NULL;
+    enum db_result    r = db_begin(s->db, false, &txn);
+
+    *found = (struct found){ 0 };
+    if (r == DB_OK)
+        r = db_cursor_open(txn, s->records, &cursor);
+    if (r == DB_OK)
+        r = db_cursor_move(cursor, DB_AT_OR_AFTER, &key, &value);
+    for (unsigned i = 0; r == DB_OK && i < SCANNED_AT_ONCE && found->count < DROPPED_AT_ONCE; i++) {
+        memcpy(job->next_key.bytes, key.ptr, RECORD_KEY_BYTES);
+        if (is_wanted(job->change, key, value))
+            found->keys[found->count++] = job->next_key;
+        step_behind(&job->next_key);
+        r = db_cursor_move(cursor, DB_NEXT, &key, &value);
+    }
+    db_cursor_close(cursor);
+    db_abort(txn);
+    found->at_end = r == DB_NOT_FOUND;
+    return r == DB_NOT_FOUND ? DB_OK : r;
+}
+
+static enum db_result remove_found(struct writer *w, struct job *job, const struct found *found)
+{
+    struct apply   a;
+    enum db_result r = apply_begin(w, &a);
+
+    if (r != DB_OK)
+        return r;
+    for (unsigned i = 0; i < found->count && (r == DB_OK || r == DB_NOT_FOUND); i++)
+        r = apply_remove(&a, &found->keys[i], job->change->new_id);
+    if (r != DB_OK && r != DB_NOT_FOUND) {
+        apply_abort(&a);
+        return r;
+    }
+    r = apply_commit(&a);
+    if (r == DB_OK)
+        job->change->changed += a.removed;
+    return r;
+}
+
+static enum db_result step_matching(struct writer *w, struct job *job, bool *done)
+{
+    const struct record_key from = job->next_key;
+    struct found            found;
+    enum db_result          r = scan(w->store, job, &found);
+
+    if (r == DB_OK && found.count > 0)
+        r = remove_found(w, job, &found);
+    if (r != DB_OK)
+        job->next_key = from;
+    *done = found.at_end;
+    return r;
+}
+
+/* -- by tag -- */
+
+static enum db_result step_tag(struct writer *w, struct job *job, bool *done)
+{
+    struct record_key from = job->next_key;
+    struct apply      a;
+    uint64_t          dropped = 0;
+    bool              more = false;
+    enum db_result    r = apply_begin(w, &a);
+
+    if (r != DB_OK)
+        return r;
+    r = apply_drop_tag(&a, job->change->tag, job->change->new_id, DROPPED_AT_ONCE, &from, &dropped, &more);
+    if (r != DB_OK) {
+        apply_abort(&a);
+        return r;
+    }
+    r = apply_commit(&a);
+    if (r == DB_OK) {
+        job->change->changed += dropped;
+        job->next_key = from;
+    }
+    *done = !more;
+    return r;
+}
+
+bool job_step(struct writer *w)
+{
+    bool           done = false;
+    enum db_result r;
+
+    if (w->job.change == NULL) {
+        struct mail *next = queue_pop(&w->jobs);
+
+        if (next == NULL)
+            return false;
+        w->job = (struct job){ .change = CONTAINER_OF(next, struct store_change, mail) };
+    }
+    r = w->store->broken                           ? DB_REFUSED
+        : w->job.change->kind == STORE_DROP_TAG ? step_tag(w, &w->job, &done)
+                                                : step_matching(w, &w->job, &done);
+    if (r == DB_OK) {
+        w->job.failures = 0;
+        if (done)
+            end_job(w, true);
+        return true;
+    }
+    warn_of(w, r);
+    if (w->store->broken || ++w->job.failures >= TRIES)
+        end_job(w, false);
+    else if (r == DB_FULL)
+        reclaim_step(w);
+    return true;
+}
+
+/* -- everything -- */
+
+void flush_everything(struct writer *w, struct store_change *c)
+{
+    const uint64_t records = atomic_load_explicit(&w->store->records_now, memory_order_relaxed);
+    struct apply   a;
+    enum db_result r = w->store->broken ? DB_REFUSED : apply_begin(w, &a);
+
+    c->changed = 0;
+    if (r == DB_OK) {
+        r = apply_flush(&a);
+        if (r == DB_OK)
+            r = apply_commit(&a);
+        else
+            apply_abort(&a);
+    }
+    if (r == DB_FULL) {
+        c->matches = NULL;                           /* one batch after another, then */
+        job_add(w, c);
+        return;
+    }
+    warn_of(w, r);
+    if (r == DB_OK) {
+        c->changed = records;
+        sweep_begin(&w->sweep, w->store->bodies_fd, w->next_id);
+    }
+    writer_answer(c, r == DB_OK);
+}
+
+/* -- damaged records -- */
+
+static bool is_damaged(struct apply *a, const struct record_key *key)
+{
+    struct slice  value;
+    struct record r;
+
+    return db_get(a->txn, a->store->records, record_key_slice(key), &value) == DB_OK &&
+           !(record_decode(record_key_slice(key), value, &r) && record_body_is_right(&r));
+}
+
+void drop_suspects(struct writer *w)
+{
+    struct apply   a;
+    enum db_result r = DB_OK;
+
+    if (w->suspect_count == 0 || w->store->broken || apply_begin(w, &a) != DB_OK)
+        return;
+    for (unsigned i = 0; i < w->suspect_count && r == DB_OK; i++)
+        if (is_damaged(&a, &w->suspects[i]))
+            r = apply_remove(&a, &w->suspects[i], UINT64_MAX);
+    w->suspect_count = 0;
+    if (r == DB_OK)
+        r = apply_commit(&a);
+    else
+        apply_abort(&a);
+    if (r == DB_OK && a.removed > 0)
+        log_warning("cache_records_damaged", "dropped=%u", a.removed);
+    warn_of(w, r);
+}
+
+/* -- the sweep -- */
+
+/* 1: a record has it; 0: none has; -1: the table says so, but not the record. */
+static int has_record(struct store *s, struct db_txn *txn, uint64_t number)
+{
+    struct slice  key, value;
+    struct record r;
+
+    if (db_get(txn, s->files, (struct slice){ (const char *)&number, sizeof number }, &key) != DB_OK)
+        return 0;
+    if (db_get(txn, s->records, key, &value) == DB_OK && record_decode(key, value, &r) && r.view.body_file == number)
+        return 1;
+    return -1;
+}
+
+static void forget_numbers(struct writer *w, const uint64_t *numbers, unsigned count)
+{
+    struct apply a;
+
+    if (count == 0 || apply_begin(w, &a) != DB_OK)
+        return;
+    for (unsigned i = 0; i < count; i++)
+        (void)db_delete(a.txn, w->store->files, (struct slice){ (const char *)&numbers[i], sizeof numbers[i] }, SLICE_NONE);
+    (void)apply_commit(&a);
+}
+
+bool sweep_some(struct writer *w)
+{
+    struct store  *s = w->store;
+    uint64_t       numbers[SWEPT_AT_ONCE], stale[SWEPT_AT_ONCE];
+    unsigned       stale_count = 0, count;
+    struct db_txn *txn;
+
+    if (!w->sweep.running || s->broken)
+        return false;
+    count = sweep_step(&w->sweep, numbers, SWEPT_AT_ONCE);
+    if (count > 0 && db_begin(s->db, false, &txn) == DB_OK) {
+        for (unsigned i = 0; i < count; i++) {
+            int has = has_record(s, txn, numbers[i]);
+
+            if (has > 0)
+                continue;
+            if (has < 0)
+                stale[stale_count++] = numbers[i];
+            bodies_remove(s->bodies_fd, numbers[i]);
+            w->sweep.removed++;
+        }
+        db_abort(txn);
+        forget_numbers(w, stale, stale_count);
+    }
+    if (!w->sweep.running && w->sweep.removed > 0)
+        log_info("cache_swept", "files=%" PRIu64, w->sweep.removed);
+    return w->sweep.running;
+}

@@ -1,0 +1,159 @@
+/*
+ * Look-ups: on the caller's thread, without lock, system call or allocation.
+ *
+ * A reader keeps its transaction's slot and renews it for each look-up, so that no
+ * old snapshot holds pages back.  A damaged record is a miss; the writer is
+ * told to drop it.  An inline body is checked when the reader first meets that
+ * version of the record; which ones it has met stands in a small table.
+ */
+#include "store/internal.h"
+
+#include "base/arena.h"
+
+#include <stdlib.h>
+
+enum { VERIFIED = sizeof(((struct store_reader *)0)->verified) / sizeof(uint64_t) };
+
+struct store_reader *store_reader_open(struct store *s)
+{
+    struct store_reader *r = mem_alloc(sizeof *r);
+
+    r->store = s;
+    r->random = (uint32_t)(uintptr_t)r | 1;
+    writer_init_reader(r);
+    return r;
+}
+
+void store_reader_close(struct store_reader *r)
+{
+    if (r == NULL)
+        return;
+    store_reader_end(r);
+    db_cursor_close(r->cursor);
+    db_abort(r->txn);
+    if (r->store != NULL)
+        mailbox_post(r->store->mailbox, &r->gone);   /* behind whatever of it stands there */
+    else
+        free(r);
+}
+
+void store_reader_end(struct store_reader *r)
+{
+    if (r->borrowed)
+        db_read_reset(r->txn);
+    r->borrowed = false;
+}
+
+static enum db_result begin(struct store_reader *r)
+{
+    enum db_result result;
+
+    store_reader_end(r);
+    if (r->txn == NULL) {
+        result = db_begin(r->store->db, false, &r->txn);
+        if (result != DB_OK)
+            return result;
+        result = db_cursor_open(r->txn, r->store->records, &r->cursor);
+        if (result != DB_OK) {
+            db_abort(r->txn);
+            r->txn = NULL;
+            return result;
+        }
+        r->borrowed = true;
+        return DB_OK;
+    }
+    result = db_read_renew(r->txn);
+    if (result != DB_OK)
+        return result;
+    r->borrowed = true;
+    return db_cursor_renew(r->cursor, r->txn);
+}
+
+static void report(struct store_reader *r, struct slice key)
+{
+    if (key.len != RECORD_KEY_BYTES || atomic_exchange(&r->suspect_posted, true))
+        return;
+    memcpy(r->suspect_key.bytes, key.ptr, RECORD_KEY_BYTES);
+    mailbox_post(r->store->mailbox, &r->suspect);
+}
+
+static bool body_is_right(struct store_reader *r, const struct record *record)
+{
+    uint64_t *verified = &r->verified[record->view.id % VERIFIED];
+
+    if (*verified == record->view.id)
+        return true;
+    if (!record_body_is_right(record))
+        return false;
+    *verified = record->view.id;
+    return true;
+}
+
+static bool is_newer(const struct store_record *a, const struct store_record *b)
+{
+    return a->received_wall_ns != b->received_wall_ns ? a->received_wall_ns > b->received_wall_ns : a->id > b->id;
+}
+
+enum store_result store_lookup(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key,
+                               store_accept accept, void *context, struct store_record *out)
+{
+    uint8_t           from[RECORD_KEY_BYTES] = { 0 };
+    struct slice      key = { (const char *)from, sizeof from }, value;
+    enum store_result result = STORE_MISS;
+    enum db_result    found;
+
+    if (r->store == NULL || atomic_load_explicit(&r->store->broken, memory_order_relaxed) || begin(r) != DB_OK)
+        return STORE_BROKEN;
+    memcpy(from, hash, STORE_HASH_BYTES);
+    found = db_cursor_move(r->cursor, DB_AT_OR_AFTER, &key, &value);
+    for (; found == DB_OK && key.len >= STORE_HASH_BYTES && memcmp(key.ptr, hash, STORE_HASH_BYTES) == 0;
+         found = db_cursor_move(r->cursor, DB_NEXT, &key, &value)) {
+        struct record record;
+
+        if (!record_decode(key, value, &record) || !body_is_right(r, &record)) {
+            report(r, key);
+            continue;
+        }
+        if (!slice_eq(record.view.full_key, full_key))
+            continue;                                /* another key with the same hash */
+        if (result == STORE_MISS)
+            result = STORE_OTHER_VARIANT;
+        if (result == STORE_HIT && !is_newer(&record.view, out))
+            continue;
+        if (accept == NULL || accept(&record.view, context)) {
+            *out = record.view;
+            result = STORE_HIT;
+        }
+    }
+    if (found == DB_BROKEN)
+        result = STORE_BROKEN;
+    if (result != STORE_HIT)
+        store_reader_end(r);
+    return result;
+}
+
+int store_body_open(struct store *s, const struct store_record *record)
+{
+    if (s == NULL || record->body_file == 0)
+        return -1;
+    return bodies_read(s->bodies_fd, record->body_file, record->body_bytes);
+}
+
+void store_touch(struct store_reader *r, const struct store_record *record)
+{
+    uint32_t at, stride;
+
+    if (r->store == NULL)
+        return;
+    stride = atomic_load_explicit(&r->store->stride, memory_order_relaxed);
+    r->random ^= r->random << 13;
+    r->random ^= r->random >> 17;
+    r->random ^= r->random << 5;
+    if (r->random % stride != 0)
+        return;
+    at = atomic_load_explicit(&r->touched, memory_order_relaxed);
+    atomic_store_explicit(&r->touches[at % TOUCHES], evict_name(record->hash, record->variant), memory_order_relaxed);
+    atomic_store_explicit(&r->touched, at + 1, memory_order_release);
+    if ((at + 1) % (TOUCHES / 2) == 0 && !atomic_exchange(&r->merge_posted, true))
+        mailbox_post(r->store->mailbox, &r->merge);
+}

@@ -1,0 +1,201 @@
+/*
+ * Eviction: who goes, how much goes, and what the workers' samples tell.
+ *
+ * Victims come from small runs of records at random keys: keys are hashes, so
+ * neighbours are a random sample.  The worst two of sixteen go (evict.h).
+ *
+ * How much: small records share pages, and a page is free only when nearly all on
+ * it are gone.  To evict until pages come free would throw half the cache
+ * away at once; so at the reserve, records are traded one for one (by bytes) for those
+ * that come, a little more the deeper the reserve is used.  Only over
+ * max_bytes itself (it was lowered) does eviction go on until it fits.
+ */
+#include "store/internal.h"
+
+#include "base/clock.h"
+#include "base/counters.h"
+
+#include <inttypes.h>
+
+enum {
+    SAMPLE          = 16,
+    VICTIMS         = 2,              /* of a sample */
+    STEP_RECORDS    = 256,
+    RESERVE_SHARE   = 64,             /* one part of max_bytes */
+    BUSY_STRIDE     = 8,
+};
+
+struct candidate {
+    struct record_key key;
+    double            worth;
+};
+
+static uint64_t next_random(struct writer *w)
+{
+    w->random ^= w->random << 13;
+    w->random ^= w->random >> 7;
+    w->random ^= w->random << 17;
+    return w->random;
+}
+
+uint64_t reclaim_need(const struct writer *w, uint64_t incoming)
+{
+    const struct store *s = w->store;
+    const uint64_t      reserve = s->max_bytes / RESERVE_SHARE;
+    const uint64_t      limit = s->max_bytes - reserve;
+    const uint64_t      now = atomic_load_explicit(&s->bytes_now, memory_order_relaxed);
+    uint64_t            over, trade;
+
+    if (now + incoming <= limit)
+        return 0;
+    over = now + incoming - limit;
+    if (now > s->max_bytes)
+        return over;
+    trade = incoming;
+    if (now > limit && reserve > 0)
+        trade += (uint64_t)((double)incoming * 3 * (double)(now - limit) / (double)reserve);
+    return over < trade ? over : trade;
+}
+
+static double worth_of(const struct writer *w, struct slice key, struct slice value, uint32_t now)
+{
+    struct record r;
+    uint64_t      bytes;
+
+    if (!record_decode(key, value, &r))
+        return -1;                                   /* damaged: nothing is worth less */
+    bytes = value.len + (r.view.body_file != 0 ? (uint64_t)r.view.body_bytes : 0);
+    return evict_worth(w->evict, evict_name(r.view.hash, r.view.variant), evict_ticks(r.view.received_wall_ns), bytes,
+                       r.view.invalidated, now);
+}
+
+/* A run of records at a random place, round the end where need be. */
+static enum db_result take_sample(struct apply *a, struct candidate *sample, unsigned *count)
+{
+    struct writer    *w = a->writer;
+    const uint32_t    now = evict_ticks(clock_wall_ns());
+    const uint64_t    place[] = { next_random(w), 0, 0, 0 };
+    struct slice      key = { (const char *)place, sizeof place }, value;
+    struct db_cursor *cursor;
+    enum db_move      move = DB_AT_OR_AFTER;
+    bool              round = false;
+    enum db_result    r = db_cursor_open(a->txn, a->store->records, &cursor);
+
+    *count = 0;
+    if (r != DB_OK)
+        return r;
+    while (*count < SAMPLE) {
+        r = db_cursor_move(cursor, move, &key, &value);
+        move = DB_NEXT;
+        if (r == DB_NOT_FOUND && !round) {
+            round = true;
+            move = DB_FIRST;
+            continue;
+        }
+        if (r != DB_OK || key.len != RECORD_KEY_BYTES)
+            break;
+        if (round && *count > 0 && memcmp(key.ptr, sample[0].key.bytes, RECORD_KEY_BYTES) == 0)
+            break;                                   /* fewer than a sample in all */
+        memcpy(sample[*count].key.bytes, key.ptr, RECORD_KEY_BYTES);
+        sample[(*count)++].worth = worth_of(w, key, value, now);
+    }
+    db_cursor_close(cursor);
+    if (r == DB_NOT_FOUND || r == DB_OK)
+        r = *count > 0 ? DB_OK : DB_NOT_FOUND;
+    return r;
+}
+
+/* Moves the least worthy to the front. */
+static void worst_first(struct candidate *sample, unsigned count, unsigned wanted)
+{
+    for (unsigned i = 0; i < wanted; i++)
+        for (unsigned k = i + 1; k < count; k++)
+            if (sample[k].worth < sample[i].worth) {
+                struct candidate c = sample[i];
+
+                sample[i] = sample[k];
+                sample[k] = c;
+            }
+}
+
+enum db_result reclaim_some(struct apply *a, uint64_t bytes, unsigned records)
+{
+    const uint64_t enough = a->freed_bytes + bytes;
+
+    while (a->freed_bytes < enough && records > 0) {
+        struct candidate sample[SAMPLE];
+        unsigned         count, wanted;
+        enum db_result   r = take_sample(a, sample, &count);
+
+        if (r != DB_OK)
+            return r;
+        wanted = count < SAMPLE || records < VICTIMS ? 1 : VICTIMS;
+        worst_first(sample, count, wanted);
+        for (unsigned i = 0; i < wanted && a->freed_bytes < enough; i++) {
+            r = apply_remove(a, &sample[i].key, UINT64_MAX);
+            if (r != DB_OK)
+                return r;
+            a->evicted++;
+            records--;
+        }
+    }
+    return DB_OK;
+}
+
+/* Everything but "the transaction was too much for the full map" ends it. */
+static enum db_result try_step(struct writer *w, uint64_t bytes, unsigned records, unsigned *evicted)
+{
+    struct apply   a;
+    enum db_result r = apply_begin(w, &a);
+
+    *evicted = 0;
+    if (r != DB_OK)
+        return r;
+    r = reclaim_some(&a, bytes, records);
+    if (r != DB_OK && (r != DB_NOT_FOUND || a.evicted == 0)) {
+        apply_abort(&a);
+        return r;
+    }
+    r = apply_commit(&a);
+    if (r == DB_OK)
+        *evicted = a.evicted;
+    return r;
+}
+
+bool reclaim_step(struct writer *w)
+{
+    const uint64_t some = w->store->max_bytes / RESERVE_SHARE;
+    uint64_t       bytes = reclaim_need(w, 0);
+    unsigned       evicted = 0;
+    enum db_result r = DB_FULL;
+
+    for (unsigned records = STEP_RECORDS; r == DB_FULL && records > 0; records /= 8)
+        r = try_step(w, bytes > some ? bytes : some, records, &evicted);
+    w->nothing_to_evict = evicted == 0;
+    counter_add(COUNTER_EVICTED, evicted);
+    if (r == DB_BROKEN)
+        writer_broken(w);
+    else if (r != DB_OK && r != DB_NOT_FOUND)
+        writer_warn(w, WARN_COMMIT, r == DB_FULL ? "the database is full" : db_reason(w->store->db));
+    return evicted > 0;
+}
+
+void reclaim_merge(struct writer *w, struct store_reader *reader)
+{
+    const uint32_t now = evict_ticks(clock_wall_ns());
+    const int64_t  now_ns = clock_mono_ns(), passed_ns = now_ns - w->merged_at_ns;
+    unsigned       stride = atomic_load_explicit(&w->store->stride, memory_order_relaxed);
+    uint32_t       end = atomic_load_explicit(&reader->touched, memory_order_acquire);
+
+    if (end - reader->merged > TOUCHES)              /* the reader was quicker: those are overwritten */
+        reader->merged = end - TOUCHES;
+    for (; reader->merged != end; reader->merged++)
+        evict_use(w->evict, atomic_load_explicit(&reader->touches[reader->merged % TOUCHES], memory_order_relaxed), now);
+
+    /* Every touch is a sample while there are few of them. */
+    w->merged_at_ns = now_ns;
+    if (stride == 1 && passed_ns < 10 * NS_PER_MS)
+        atomic_store_explicit(&w->store->stride, BUSY_STRIDE, memory_order_relaxed);
+    else if (stride != 1 && passed_ns > 160 * NS_PER_MS)
+        atomic_store_explicit(&w->store->stride, 1, memory_order_relaxed);
+}

@@ -1,0 +1,265 @@
+/*
+ * The state directory: the hashing key, and the ledger's database.
+ *
+ * A ledger entry is on disk when its submitter hears of it: this environment
+ * is synced at every commit.  Entries that wait share a commit.
+ */
+#include "store/state.h"
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "db/db.h"
+#include "store/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FORMAT = 1, TABLES = 2, READERS = 4, KEY_BYTES = 32, NAME_BYTES = 400 };
+#define MAP_BYTES (UINT64_C(256) * 1024 * 1024)
+
+struct state {
+    struct db *db;
+    db_table   ledger, meta;
+    uint8_t    key[KEY_BYTES];
+};
+
+/* -- the key -- */
+
+static int write_key(int directory, const uint8_t key[KEY_BYTES])
+{
+    int fd = openat(directory, "key.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int ok;
+
+    if (fd < 0)
+        return -1;
+    ok = write(fd, key, KEY_BYTES) == KEY_BYTES && fsync(fd) == 0;
+    if (close(fd) != 0 || !ok || renameat(directory, "key.new", directory, "key") != 0)
+        return -1;
+    return fsync(directory);
+}
+
+static int make_key(struct state *s, const char *path, struct fault *why)
+{
+    if (getrandom(s->key, sizeof s->key, 0) != (ssize_t)sizeof s->key || write_key(db_directory(s->db), s->key) != 0)
+        return fault_set_errno(why, errno, "cannot write %s/key", path);
+    return 0;
+}
+
+/* A key of another length is kept beside the new one: what was stored under it cannot be found any more. */
+static int set_key_aside(struct state *s, const char *path, struct fault *why, struct fault *note)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "key.damaged-%lld", (long long)(clock_wall_ns() / NS_PER_SEC));
+    if (renameat(db_directory(s->db), "key", db_directory(s->db), name) != 0)
+        return fault_set_errno(why, errno, "cannot rename the damaged %s/key", path);
+    fault_set(note, "the hashing key %s/key is damaged: kept as %s, a new one is made", path, name);
+    return make_key(s, path, why);
+}
+
+static int read_key(struct state *s, const char *path, struct fault *why, struct fault *note)
+{
+    uint8_t bytes[KEY_BYTES + 1];
+    ssize_t n;
+    int     fd = openat(db_directory(s->db), "key", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 && errno == ENOENT)
+        return make_key(s, path, why);
+    if (fd < 0)
+        return fault_set_errno(why, errno, "cannot read %s/key", path);
+    n = read(fd, bytes, sizeof bytes);
+    close(fd);
+    if (n < 0)
+        return fault_set_errno(why, errno, "cannot read %s/key", path);
+    if (n != KEY_BYTES)
+        return set_key_aside(s, path, why, note);
+    memcpy(s->key, bytes, KEY_BYTES);
+    return 0;
+}
+
+/* -- opening -- */
+
+/* DB_EXISTS: another format. */
+static enum db_result open_tables(struct state *s)
+{
+    uint32_t       format = FORMAT;
+    struct slice   value;
+    struct db_txn *txn;
+    enum db_result r = db_begin(s->db, true, &txn);
+
+    if (r != DB_OK)
+        return r;
+    if ((r = db_table_open(txn, "meta", DB_CREATE, &s->meta)) == DB_OK)
+        r = db_table_open(txn, "ledger", DB_CREATE, &s->ledger);
+    if (r == DB_OK && db_get(txn, s->meta, SLICE("format"), &value) == DB_OK &&
+        (value.len != sizeof format || memcmp(value.ptr, &format, sizeof format) != 0))
+        r = DB_EXISTS;
+    if (r == DB_OK)
+        r = db_put(txn, s->meta, SLICE("format"), (struct slice){ (const char *)&format, sizeof format });
+    if (r != DB_OK) {
+        db_abort(txn);
+        return r;
+    }
+    return db_commit(txn);
+}
+
+static enum db_open_result open_database(struct state *s, const char *path, struct fault *why)
+{
+    enum db_open_result opened = db_open(path, MAP_BYTES, TABLES, READERS, 0, &s->db, why);
+    enum db_result      r;
+
+    if (opened != DB_OPENED)
+        return opened;
+    r = open_tables(s);
+    if (r == DB_OK)
+        return DB_OPENED;
+    if (r == DB_EXISTS)
+        fault_set(why, "the ledger in %s is of another format", path);
+    else
+        fault_set(why, "the ledger in %s %s: %s", path, r == DB_BROKEN ? "is damaged" : "cannot be used", db_reason(s->db));
+    db_close(s->db);
+    s->db = NULL;
+    return r == DB_BROKEN || r == DB_EXISTS ? DB_DAMAGED : DB_UNUSABLE;
+}
+
+static int open_or_begin(struct state *s, const char *path, struct fault *why, struct fault *note)
+{
+    char                name[64];
+    struct fault        damage;
+    enum db_open_result opened = open_database(s, path, &damage);
+
+    if (opened == DB_OPENED)
+        return 0;
+    if (opened != DB_DAMAGED)
+        return fault_set(why, "%s", damage.text);
+    if (db_set_aside(path, name, sizeof name, why) != 0)
+        return -1;
+    fault_set(note, "%s: kept as %s, a new one is begun", damage.text, name);
+    return open_database(s, path, why) == DB_OPENED ? 0 : -1;
+}
+
+struct state *state_open(const struct state_options *options, struct fault *why, struct fault *note)
+{
+    struct state *s = mem_alloc(sizeof *s);
+
+    if (note != NULL)
+        note->text[0] = '\0';
+    if (open_or_begin(s, options->path, why, note) != 0)
+        goto fail;
+    if (read_key(s, options->path, why, note) != 0)
+        goto fail;
+    return s;
+fail:
+    state_close(s);
+    return NULL;
+}
+
+void state_close(struct state *s)
+{
+    if (s == NULL)
+        return;
+    db_close(s->db);
+    explicit_bzero(s->key, sizeof s->key);
+    free(s);
+}
+
+int state_directory(const struct state *s)
+{
+    return db_directory(s->db);
+}
+
+const uint8_t *state_key(const struct state *s)
+{
+    return s->key;
+}
+
+/* -- the ledger -- */
+
+void state_load(struct state *s, void (*each)(void *context, struct slice name, struct slice value), void *context)
+{
+    struct slice      name = SLICE_NONE, value;
+    struct db_cursor *cursor = NULL;
+    struct db_txn    *txn;
+
+    if (db_begin(s->db, false, &txn) != DB_OK)
+        return;
+    if (db_cursor_open(txn, s->ledger, &cursor) == DB_OK)
+        for (enum db_move move = DB_FIRST; db_cursor_move(cursor, move, &name, &value) == DB_OK; move = DB_NEXT)
+            each(context, name, value);
+    db_cursor_close(cursor);
+    db_abort(txn);
+}
+
+static enum db_result apply(struct state *s, struct db_txn *txn, const struct state_change *c)
+{
+    enum db_result r;
+
+    if (c->value.ptr != NULL)
+        return db_put(txn, s->ledger, c->name, c->value);
+    r = db_delete(txn, s->ledger, c->name, SLICE_NONE);
+    return r == DB_NOT_FOUND ? DB_OK : r;
+}
+
+/* Moves those of one state, which stand first, to `taken`, and commits them. */
+static enum db_result write_one_state(struct queue *q, struct queue *taken, struct state *s)
+{
+    struct db_txn *txn;
+    enum db_result r = db_begin(s->db, true, &txn);
+    bool           begun = r == DB_OK;
+
+    while (q->first != NULL) {
+        struct state_change *c = CONTAINER_OF(q->first, struct state_change, mail);
+
+        if (c->state != s)
+            break;
+        queue_push(taken, queue_pop(q));
+        if (r == DB_OK)
+            r = apply(s, txn, c);
+    }
+    if (begun && r != DB_OK)
+        db_abort(txn);
+    return r == DB_OK ? db_commit(txn) : r;
+}
+
+void state_write(struct writer *w, struct queue *q)
+{
+    while (q->first != NULL) {
+        struct state  *s = CONTAINER_OF(q->first, struct state_change, mail)->state;
+        struct queue   taken = { 0 };
+        enum db_result r = write_one_state(q, &taken, s);
+        struct mail   *m;
+
+        if (r != DB_OK && w != NULL)
+            writer_warn(w, WARN_STATE, r == DB_FULL ? "the ledger is full" : db_reason(s->db));
+        else if (r != DB_OK)
+            log_error("state_commit_failed", "reason=%s", log_quote(db_reason(s->db)));
+        while ((m = queue_pop(&taken)) != NULL) {
+            struct state_change *c = CONTAINER_OF(m, struct state_change, mail);
+
+            c->ok = r == DB_OK;
+            mailbox_post(c->reply_to, &c->done);
+        }
+    }
+}
+
+void state_submit(struct store *store, struct state_change *c)
+{
+    struct queue alone = { 0 };
+
+    CHECK(c->reply_to != NULL);
+    CHECK(c->name.len > 0 && c->name.len <= NAME_BYTES);
+    c->mail.receive = writer_receive_state;
+    if (store != NULL) {
+        mailbox_post(store->mailbox, &c->mail);
+        return;
+    }
+    queue_push(&alone, &c->mail);                    /* no cache, no writer thread: the caller waits for the disk */
+    state_write(NULL, &alone);
+}

@@ -1,0 +1,222 @@
+/*
+ * Opening and closing of the cache.
+ *
+ * A database that is damaged, that was marked so by the last run, or that another version of the
+ * format wrote is set aside and a new one begun; its body files become
+ * orphans, which the sweep removes.
+ */
+#include "store/internal.h"
+
+#include "base/arena.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { FORMAT = 1, TABLES = 4, OWN_READERS = 8, SEQUENCE_SHIFT = 24 };
+#define SMALLEST_BYTES   (UINT64_C(256) * 1024)
+#define SMALLEST_MARGIN  (UINT64_C(256) * 1024 * 1024)
+
+struct opening {
+    const struct store_options *options;
+    uint64_t                    max_bytes;
+    struct totals               totals;
+    uint64_t                    next_id, id_limit;
+};
+
+/* The map is larger than what may be used: only addresses are spent, and a full map can hardly be emptied. */
+static uint64_t map_bytes(uint64_t max_bytes)
+{
+    return max_bytes + (max_bytes / 4 > SMALLEST_MARGIN ? max_bytes / 4 : SMALLEST_MARGIN);
+}
+
+/* False: it is not there, or not of that size. */
+static bool get_meta(struct store *s, struct db_txn *txn, struct slice name, void *out, size_t bytes)
+{
+    struct slice value;
+
+    if (db_get(txn, s->meta, name, &value) != DB_OK || value.len != bytes)
+        return false;
+    memcpy(out, value.ptr, bytes);
+    return true;
+}
+
+static enum db_result open_tables(struct store *s, struct db_txn *txn)
+{
+    const struct { const char *name; unsigned flags; db_table *table; } rows[TABLES] = {
+        { "meta", DB_CREATE, &s->meta },
+        { "records", DB_CREATE, &s->records },
+        { "tags", DB_CREATE, &s->tags },
+        { "files", DB_CREATE, &s->files },
+    };
+    enum db_result r = DB_OK;
+
+    for (int i = 0; r == DB_OK && i < TABLES; i++) {
+        struct db_cursor *cursor = NULL;
+        struct slice      key = SLICE_NONE, value;
+
+        r = db_table_open(txn, rows[i].name, rows[i].flags, rows[i].table);
+        if (r == DB_OK)
+            r = db_cursor_open(txn, *rows[i].table, &cursor);
+        if (r == DB_OK)
+            r = db_cursor_move(cursor, DB_FIRST, &key, &value);     /* the way down to a leaf is there */
+        db_cursor_close(cursor);
+        if (r == DB_NOT_FOUND)
+            r = DB_OK;
+    }
+    return r;
+}
+
+/* Ids and file numbers go on where they stopped, or from the clock where that is further; those of a new database
+ * behind the body files that an old one left. */
+static enum db_result begin_sequence(struct store *s, struct db_txn *txn, struct opening *o)
+{
+    uint64_t stored = 0, clock = (uint64_t)(clock_wall_ns() / NS_PER_SEC) << SEQUENCE_SHIFT;
+
+    if (!get_meta(s, txn, SLICE("sequence"), &stored, sizeof stored))
+        stored = bodies_highest(s->bodies_fd) + 1;
+    o->next_id = stored > clock ? stored : clock;
+    o->id_limit = o->next_id + IDS_AT_ONCE;
+    return db_put(txn, s->meta, SLICE("sequence"), (struct slice){ (const char *)&o->id_limit, sizeof o->id_limit });
+}
+
+/* DB_EXISTS: another format. */
+static enum db_result read_meta(struct store *s, struct opening *o)
+{
+    const uint32_t own = FORMAT;
+    uint32_t       format = FORMAT;
+    struct db_txn *txn;
+    enum db_result r = db_begin(s->db, true, &txn);
+
+    if (r != DB_OK)
+        return r;
+    r = open_tables(s, txn);
+    if (r == DB_OK) {
+        get_meta(s, txn, SLICE("format"), &format, sizeof format);
+        o->totals = (struct totals){ 0 };
+        get_meta(s, txn, SLICE("totals"), &o->totals, sizeof o->totals);
+        r = format != FORMAT ? DB_EXISTS : DB_OK;
+    }
+    if (r == DB_OK)
+        r = db_put(txn, s->meta, SLICE("format"), (struct slice){ (const char *)&own, sizeof own });
+    if (r == DB_OK)
+        r = begin_sequence(s, txn, o);
+    if (r != DB_OK) {
+        db_abort(txn);
+        return r;
+    }
+    return db_commit(txn);
+}
+
+static enum db_open_result open_database(struct store *s, struct opening *o, struct fault *why)
+{
+    enum db_open_result opened = db_open(o->options->path, map_bytes(o->max_bytes), TABLES,
+                                         o->options->readers + OWN_READERS, DB_LAZY_SYNC, &s->db, why);
+    enum db_result      r;
+
+    if (opened != DB_OPENED)
+        return opened;
+    if (s->bodies_fd < 0 && (s->bodies_fd = bodies_open(db_directory(s->db), why)) < 0) {
+        db_close(s->db);
+        s->db = NULL;
+        return DB_UNUSABLE;
+    }
+    if (faccessat(db_directory(s->db), "damaged", F_OK, 0) == 0) {
+        fault_set(why, "the cache in %s was found damaged by the last run", o->options->path);
+        unlinkat(db_directory(s->db), "damaged", 0);
+        opened = DB_DAMAGED;
+    } else {
+        r = read_meta(s, o);
+        if (r == DB_OK)
+            return DB_OPENED;
+        opened = r == DB_BROKEN || r == DB_EXISTS ? DB_DAMAGED : DB_UNUSABLE;
+        if (r == DB_EXISTS)
+            fault_set(why, "the cache in %s is of another format", o->options->path);
+        else
+            fault_set(why, "the cache in %s %s: %s", o->options->path, r == DB_BROKEN ? "is damaged" : "cannot be used",
+                      db_reason(s->db));
+    }
+    db_close(s->db);
+    s->db = NULL;
+    return opened;
+}
+
+/* Opens it, with a new database where the old one is of no use. */
+static int open_or_begin(struct store *s, struct opening *o, struct fault *why, struct fault *note)
+{
+    char         name[64];
+    struct fault damage;
+
+    switch (open_database(s, o, &damage)) {
+    case DB_OPENED:
+        return 0;
+    case DB_DAMAGED:
+        break;
+    default:
+        return fault_set(why, "%s", damage.text);
+    }
+    if (db_set_aside(o->options->path, name, sizeof name, why) != 0)
+        return -1;
+    fault_set(note, "%s: kept as %s, a new one is begun", damage.text, name);
+    return open_database(s, o, why) == DB_OPENED ? 0 : -1;
+}
+
+struct store *store_open(const struct store_options *options, struct fault *why, struct fault *note)
+{
+    struct store  *s = mem_alloc(sizeof *s);
+    struct opening o = { .options = options };
+
+    o.max_bytes = options->max_bytes > SMALLEST_BYTES ? options->max_bytes : SMALLEST_BYTES;
+    s->max_bytes = o.max_bytes;
+    s->bodies_fd = -1;
+    atomic_init(&s->stride, 1);
+    if (note != NULL)
+        note->text[0] = '\0';
+    if (open_or_begin(s, &o, why, note) != 0)
+        goto fail;
+    s->started_at = o.next_id;
+    s->mailbox = mailbox_open();
+    if (s->mailbox == NULL) {
+        fault_set_errno(why, errno, "cannot start the cache's writer thread");
+        goto fail;
+    }
+    s->writer = writer_start(s, o.totals, o.next_id, o.id_limit, why);
+    if (s->writer == NULL)
+        goto fail;
+    return s;
+fail:
+    store_close(s);
+    return NULL;
+}
+
+void store_close(struct store *s)
+{
+    if (s == NULL)
+        return;
+    writer_stop(s->writer);
+    mailbox_close(s->mailbox);
+    if (s->bodies_fd >= 0)
+        close(s->bodies_fd);
+    db_close(s->db);
+    free(s);
+}
+
+int store_directory(const struct store *s)
+{
+    return s != NULL ? db_directory(s->db) : -1;
+}
+
+struct store_status store_status(struct store *s)
+{
+    if (s == NULL)
+        return (struct store_status){ .broken = true };
+    return (struct store_status){
+        .records = atomic_load_explicit(&s->records_now, memory_order_relaxed),
+        .body_files = atomic_load_explicit(&s->body_files_now, memory_order_relaxed),
+        .bytes = atomic_load_explicit(&s->bytes_now, memory_order_relaxed),
+        .max_bytes = s->max_bytes,
+        .broken = atomic_load(&s->broken),
+    };
+}

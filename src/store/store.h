@@ -1,0 +1,111 @@
+/*
+ * The cache on disk: records by key and variant in LMDB, large bodies as
+ * files beside it.
+ *
+ * Look-ups are lock-free reads of mapped memory on the caller's thread, each
+ * with its own store_reader.  Every change is a message to the one writer
+ * thread (store_submit), which commits in groups, links body files, and
+ * evicts.  A store that cannot be opened or that breaks later is no reason
+ * to stop: look-ups miss, changes report failure, and the log says so.
+ */
+#ifndef WEIR_STORE_STORE_H
+#define WEIR_STORE_STORE_H
+
+#include "base/arena.h"
+#include "base/fault.h"
+#include "http/fields.h"
+#include "store/options.h"
+#include "store/spool.h"
+
+enum { STORE_HASH_BYTES = 16, STORE_INLINE_BYTES = 64 * 1024 /* a longer body is a file */ };
+
+struct store;
+
+/* A NULL store is a broken one in every function below: look-ups miss, changes are answered with ok = false. */
+
+/* NULL: the directory cannot be used or another instance holds it (one clear line in *why).
+ * A damaged or newer-format database is set aside ("data.mdb.damaged-<time>"), a new one begun, and *note
+ * (may be NULL) says so. Starts the writer thread. */
+struct store *store_open(const struct store_options *, struct fault *why, struct fault *note);
+/* Commits what was submitted, stops the writer. NULL is fine. All readers are closed before. */
+void store_close(struct store *);
+int  store_directory(const struct store *);          /* for spools; borrowed */
+
+/* -- look-up: one reader per thread -- */
+struct store_reader;
+struct store_reader *store_reader_open(struct store *);      /* never NULL; look-ups miss where the store is broken */
+void store_reader_close(struct store_reader *);
+
+struct store_record {                 /* a view: borrows database pages until store_reader_end() */
+    struct slice full_key;
+    struct slice selection;           /* policy/vary.h */
+    struct slice encoded_fields;      /* see store_record_fields() */
+    unsigned     status;
+    int64_t      requested_wall_ns, received_wall_ns;
+    int64_t      body_bytes;
+    struct slice body;                /* inline; ptr NULL where it is a file */
+    uint64_t     body_file;           /* number of the body file; 0: inline */
+    bool         invalidated;
+    bool         had_credential;
+    struct slice upstream;            /* name of the upstream it came from */
+    uint64_t     id;                  /* of this version of the record: another after each change */
+    uint8_t      hash[STORE_HASH_BYTES], variant[STORE_HASH_BYTES];
+};
+
+enum store_result { STORE_HIT, STORE_MISS, STORE_OTHER_VARIANT, STORE_BROKEN };
+/* Of the variants under `hash` whose full key is the same, the newest that `accept` takes.
+ * STORE_OTHER_VARIANT: there were some, none was taken.  On a hit *out is valid until store_reader_end(). */
+typedef bool (*store_accept)(const struct store_record *, void *context);
+enum store_result store_lookup(struct store_reader *, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key,
+                               store_accept accept, void *context, struct store_record *out);
+/* Ends the borrow. Harmless where nothing was borrowed. */
+void store_reader_end(struct store_reader *);
+/* The head's fields as slices of the record; the array is in the arena. A NUL byte follows each name and value. */
+struct http_fields store_record_fields(const struct store_record *, struct arena *);
+/* The body file, opened for reading (caller closes), -1 where it is gone: then it is a miss. */
+int store_body_open(struct store *, const struct store_record *);
+/* Leaves a sample for the eviction's recency; costs a few instructions. */
+void store_touch(struct store_reader *, const struct store_record *);
+
+/* -- changes: any thread -- */
+enum store_change_kind {
+    STORE_PUT,                        /* a whole response: replaces that variant */
+    STORE_FRESHEN,                    /* new fields and times for the record `id` (hash, variant), which is valid again;
+                                       * changed 0 where it is another by now */
+    STORE_INVALIDATE,                 /* all variants under `hash`: kept for validation only */
+    STORE_DROP,                       /* all variants under `hash` */
+    STORE_DROP_TAG,                   /* every record with `tag` (path_tag) */
+    STORE_DROP_MATCHING,              /* every record whose full key `matches` (purge by glob): scanned in batches,
+                                       * between which other changes are made; what is stored meanwhile stays */
+    STORE_FLUSH                       /* everything */
+};
+
+struct store_change {                 /* the submitter's memory until `done` is received */
+    struct mail         mail;         /* the writer's */
+    enum store_change_kind kind;
+    uint8_t             hash[STORE_HASH_BYTES], variant[STORE_HASH_BYTES], tag[STORE_HASH_BYTES];
+    uint64_t            id;
+    struct slice        full_key, selection;
+    const char         *upstream;     /* name: counted for max_share and shown by status */
+    unsigned            status;
+    struct http_fields  fields;       /* as stored */
+    int64_t             requested_wall_ns, received_wall_ns;
+    bool                had_credential;
+    struct spool       *body;         /* whole, not passed; the submitter's reference, until `done`; NULL: no body */
+    bool              (*matches)(struct slice full_key, void *context);   /* called on the writer's thread */
+    void               *context;
+    /* answer */
+    struct mailbox     *reply_to;     /* where `done` is posted after the commit; never NULL */
+    struct mail         done;         /* .receive set by the submitter */
+    bool                ok;           /* committed: readers see it from now on */
+    uint64_t            changed;      /* records stored or dropped */
+    uint64_t            new_id;
+};
+/* The writer groups changes for up to 250 ms; INVALIDATE, FLUSH and the DROPs are committed at once.
+ * Changes of one thread are made in the order they were submitted. */
+void store_submit(struct store *, struct store_change *);
+
+struct store_status { uint64_t records, body_files, bytes, max_bytes; bool broken; };
+struct store_status store_status(struct store *);            /* any thread */
+
+#endif

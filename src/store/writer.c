@@ -1,0 +1,473 @@
+/*
+ * The writer thread: the one place that changes the cache and the state.
+ *
+ * Changes come as mail and wait to be committed together: WAIT_SHARE times as long as a
+ * commit takes on this disk, within limits; or until there are many, or one is urgent.  Between groups
+ * it takes a step of whatever else is to do: a job, eviction, the sweep.
+ *
+ * A group that fits neither the map nor a transaction is halved until it does; a
+ * change that does not fit alone fails alone.
+ */
+#include "store/internal.h"
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/counters.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { GROUP_CHANGES = 1000, GROUP_BYTES = 4 * 1024 * 1024, EVICTED_AT_ONCE = 4096, LINK_TRIES = 8, WAIT_SHARE = 16, FULL_TRIES = 4 };
+#define LONGEST_WAIT_NS  (250 * NS_PER_MS)
+#define SHORTEST_WAIT_NS (5 * NS_PER_MS)
+#define SAID_NS          (60 * NS_PER_SEC)
+
+void queue_push(struct queue *q, struct mail *m)
+{
+    if (q->end == NULL)
+        q->end = &q->first;
+    m->next = NULL;
+    *q->end = m;
+    q->end = &m->next;
+}
+
+struct mail *queue_pop(struct queue *q)
+{
+    struct mail *m = q->first;
+
+    if (m == NULL)
+        return NULL;
+    q->first = m->next;
+    if (q->first == NULL)
+        q->end = &q->first;
+    return m;
+}
+
+void writer_answer(struct store_change *c, bool ok)
+{
+    c->ok = ok;
+    if (!ok)
+        c->changed = c->new_id = 0;
+    mailbox_post(c->reply_to, &c->done);
+}
+
+void writer_warn(struct writer *w, enum writer_warning kind, const char *reason)
+{
+    static const char *const events[] = {
+        [WARN_BODY] = "cache_body_failed", [WARN_COMMIT] = "cache_commit_failed",
+        [WARN_STATE] = "state_commit_failed", [WARN_BROKEN] = "cache_broken",
+    };
+    const int64_t now_ns = clock_mono_ns();
+
+    if (w->said[kind].at_ns != 0 && now_ns - w->said[kind].at_ns < SAID_NS) {
+        w->said[kind].unsaid++;
+        return;
+    }
+    if (kind == WARN_BROKEN || kind == WARN_STATE)
+        log_error(events[kind], "reason=%s", log_quote(reason));
+    else
+        log_warning(events[kind], "reason=%s unsaid_before=%" PRIu64, log_quote(reason), w->said[kind].unsaid);
+    w->said[kind].at_ns = now_ns;
+    w->said[kind].unsaid = 0;
+}
+
+void writer_broken(struct writer *w)
+{
+    int fd;
+
+    if (atomic_exchange(&w->store->broken, true))
+        return;
+    writer_warn(w, WARN_BROKEN, db_reason(w->store->db));
+    fd = openat(db_directory(w->store->db), "damaged", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+}
+
+uint64_t writer_new_id(struct writer *w)
+{
+    return w->next_id++;
+}
+
+void writer_publish(struct writer *w)
+{
+    struct store   *s = w->store;
+    struct db_txn  *txn;
+    struct db_space space;
+    uint64_t        records = 0;
+
+    if (db_space(s->db, &space) == DB_OK)
+        atomic_store_explicit(&s->bytes_now, space.used_bytes + w->totals.body_bytes, memory_order_relaxed);
+    if (db_begin(s->db, false, &txn) == DB_OK) {
+        if (db_table_count(txn, s->records, &records) == DB_OK)
+            atomic_store_explicit(&s->records_now, records, memory_order_relaxed);
+        db_abort(txn);
+    }
+    atomic_store_explicit(&s->body_files_now, w->totals.body_files, memory_order_relaxed);
+}
+
+/* -- mail -- */
+
+/* Mail says nothing of the store that it was sent to; it is received on the writer's own thread. */
+static _Thread_local struct writer *self;
+
+static bool is_urgent(enum store_change_kind kind)
+{
+    return kind != STORE_PUT && kind != STORE_FRESHEN;
+}
+
+static void receive_change(struct mail *m)
+{
+    struct store_change *c = CONTAINER_OF(m, struct store_change, mail);
+    struct writer       *w = self;
+
+    if (w->changes.first == NULL)
+        w->first_at_ns = clock_mono_ns();
+    queue_push(&w->changes, m);
+    w->waiting++;
+    w->waiting_bytes += c->body != NULL && c->kind == STORE_PUT ? (uint64_t)spool_length(c->body) : 0;
+    w->urgent = w->urgent || is_urgent(c->kind);
+}
+
+void store_submit(struct store *s, struct store_change *c)
+{
+    CHECK(c->reply_to != NULL);
+    c->mail.receive = receive_change;
+    if (s != NULL)
+        mailbox_post(s->mailbox, &c->mail);
+    else
+        writer_answer(c, false);
+}
+
+void writer_receive_state(struct mail *m)
+{
+    queue_push(&self->state_changes, m);
+}
+
+static void receive_stop(struct mail *m)
+{
+    CONTAINER_OF(m, struct writer, stop)->stopping = true;
+}
+
+static void receive_merge(struct mail *m)
+{
+    struct store_reader *r = CONTAINER_OF(m, struct store_reader, merge);
+
+    atomic_store(&r->merge_posted, false);
+    reclaim_merge(self, r);
+}
+
+static void receive_suspect(struct mail *m)
+{
+    struct store_reader *r = CONTAINER_OF(m, struct store_reader, suspect);
+
+    if (self->suspect_count < SUSPECTS)
+        self->suspects[self->suspect_count++] = r->suspect_key;
+    atomic_store(&r->suspect_posted, false);
+}
+
+static void receive_gone(struct mail *m)
+{
+    free(CONTAINER_OF(m, struct store_reader, gone));
+}
+
+void writer_init_reader(struct store_reader *r)
+{
+    r->merge.receive = receive_merge;
+    r->suspect.receive = receive_suspect;
+    r->gone.receive = receive_gone;
+}
+
+/* -- groups -- */
+
+struct group {
+    struct work works[GROUP_CHANGES];
+    unsigned    count;
+};
+
+static uint64_t cost_of(const struct work *work)
+{
+    const struct store_change *c = work->change;
+    uint64_t                   bytes;
+
+    if (c->kind != STORE_PUT)
+        return 0;
+    bytes = c->full_key.len + c->selection.len + 2 * c->fields.count * sizeof(uint64_t);
+    for (unsigned i = 0; i < c->fields.count; i++)
+        bytes += c->fields.items[i].name.len + c->fields.items[i].value.len;
+    if (c->body != NULL && work->body_file == 0)
+        bytes += (uint64_t)spool_length(c->body);
+    bytes = apply_cost(bytes);
+    return work->body_file != 0 ? bytes + (uint64_t)spool_length(c->body) : bytes;
+}
+
+/* The body's file comes before the transaction: a crash leaves an orphan, never a record without its body. */
+static void link_body(struct writer *w, struct work *work)
+{
+    struct store_change *c = work->change;
+    int                  err = EEXIST;
+
+    if (c->kind != STORE_PUT || c->body == NULL)
+        return;
+    if (spool_ended(c->body) != SPOOL_WHOLE || spool_is_pass(c->body) ||
+        (uint64_t)spool_length(c->body) > w->store->max_bytes - w->store->max_bytes / 8) {
+        work->refused = true;
+        return;
+    }
+    if (spool_length(c->body) <= STORE_INLINE_BYTES)
+        return;
+    for (int i = 0; i < LINK_TRIES && err == EEXIST; i++) {
+        work->body_file = writer_new_id(w);
+        err = bodies_link(w->store->bodies_fd, work->body_file, c->body);
+    }
+    if (err != 0) {
+        char text[128];
+
+        work->body_file = 0;
+        work->refused = true;
+        writer_warn(w, WARN_BODY, strerror_r(err, text, sizeof text));
+    }
+}
+
+/* Counted before the submitter is told, so that who has heard of a commit finds it counted. */
+static void count(const struct store_change *c, bool ok)
+{
+    if (c->kind != STORE_PUT && c->kind != STORE_FRESHEN)
+        return;
+    if (!ok)
+        counter_add(COUNTER_STORE_FAILURES, 1);
+    else if (c->kind == STORE_PUT || c->changed > 0)
+        counter_add(COUNTER_STORED, 1);
+}
+
+static void answer(struct writer *w, struct work *work, bool ok)
+{
+    struct store_change *c = work->change;
+
+    if (ok && work->more) {
+        job_add(w, c);
+        return;
+    }
+    if ((!ok || work->refused) && work->body_file != 0)
+        bodies_remove(w->store->bodies_fd, work->body_file);
+    count(c, ok && !work->refused);
+    writer_answer(c, ok && !work->refused);
+}
+
+static enum db_result try_works(struct writer *w, struct work *works, unsigned count)
+{
+    struct apply   a;
+    uint64_t       incoming = 0, need;
+    enum db_result r = apply_begin(w, &a);
+
+    if (r != DB_OK)
+        return r;
+    for (unsigned i = 0; i < count; i++)
+        incoming += works[i].refused ? 0 : cost_of(&works[i]);
+    need = incoming > 0 ? reclaim_need(w, incoming) : 0;
+    if (need > 0) {
+        r = reclaim_some(&a, need, EVICTED_AT_ONCE);
+        if (r == DB_NOT_FOUND)                       /* nothing is left to evict: max_bytes is tiny */
+            r = DB_OK;
+    }
+    for (unsigned i = 0; i < count && r == DB_OK; i++)
+        if (!works[i].refused)
+            r = apply_change(&a, &works[i]);
+    if (r != DB_OK) {
+        apply_abort(&a);
+        return r;
+    }
+    r = apply_commit(&a);
+    if (r == DB_OK)
+        counter_add(COUNTER_EVICTED, a.evicted);
+    return r;
+}
+
+static void note_uses(struct writer *w, const struct work *works, unsigned count)
+{
+    const unsigned stride = atomic_load_explicit(&w->store->stride, memory_order_relaxed);
+
+    for (unsigned i = 0; i < count; i++)
+        if (works[i].change->kind == STORE_PUT && !works[i].refused && works[i].change->new_id % stride == 0)
+            evict_stored(w->evict, evict_name(works[i].change->hash, works[i].change->variant));
+}
+
+/* Halves what does not fit; the stack is 10 deep at most. */
+static void run_works(struct writer *w, struct work *works, unsigned count)
+{
+    enum db_result r = DB_FULL;
+
+    /* A full disk is helped by eviction too: what is freed has its place on the disk already. */
+    for (int i = 0; i < FULL_TRIES; i++) {
+        r = w->store->broken ? DB_BROKEN : try_works(w, works, count);
+        if ((r != DB_FULL && (r != DB_REFUSED || i > 0)) || !reclaim_step(w))
+            break;
+    }
+    if (r == DB_FULL && count > 1) {
+        run_works(w, works, count / 2);
+        run_works(w, works + count / 2, count - count / 2);
+        return;
+    }
+    if (r == DB_OK)
+        note_uses(w, works, count);
+    else if (r == DB_BROKEN)
+        writer_broken(w);
+    else
+        writer_warn(w, WARN_COMMIT, r == DB_FULL ? "the database is full" : db_reason(w->store->db));
+    for (unsigned i = 0; i < count; i++)
+        answer(w, &works[i], r == DB_OK);
+}
+
+/* FLUSH and DROP_MATCHING are no part of a group. */
+static bool stands_alone(const struct store_change *c)
+{
+    return c->kind == STORE_FLUSH || c->kind == STORE_DROP_MATCHING;
+}
+
+static void start_alone(struct writer *w, struct store_change *c)
+{
+    if (c->kind == STORE_FLUSH) {
+        flush_everything(w, c);
+        return;
+    }
+    c->changed = 0;
+    job_add(w, c);
+}
+
+/* Takes what waits, as far as a group may go, and commits it. */
+static void run_group(struct writer *w)
+{
+    struct group  *g = mem_alloc(sizeof *g);
+    const uint64_t most = w->store->max_bytes / 8 < GROUP_BYTES ? w->store->max_bytes / 8 : GROUP_BYTES;
+    uint64_t       bytes = 0;
+
+    while (w->changes.first != NULL && g->count < GROUP_CHANGES && (g->count == 0 || bytes < most)) {
+        struct store_change *c = CONTAINER_OF(w->changes.first, struct store_change, mail);
+        struct work         *work = &g->works[g->count];
+
+        if (stands_alone(c) && g->count > 0)
+            break;
+        queue_pop(&w->changes);
+        w->waiting--;
+        w->waiting_bytes -= c->body != NULL && c->kind == STORE_PUT ? (uint64_t)spool_length(c->body) : 0;
+        if (stands_alone(c)) {
+            start_alone(w, c);
+            break;
+        }
+        *work = (struct work){ .change = c };
+        if (!w->store->broken)
+            link_body(w, work);
+        bytes += cost_of(work);
+        g->count++;
+    }
+    if (g->count > 0) {
+        int64_t begun_ns = clock_mono_ns();
+
+        w->nothing_to_evict = false;
+        run_works(w, g->works, g->count);
+        w->commit_ns = clock_mono_ns() - begun_ns;
+    }
+    w->first_at_ns = clock_mono_ns();
+    if (w->changes.first == NULL)
+        w->urgent = false;
+    free(g);
+}
+
+/* -- the thread -- */
+
+/* How long the changes that wait may wait on: 0: not at all, -1: there are none. */
+static int64_t wait_ns(const struct writer *w)
+{
+    int64_t wait = w->commit_ns * WAIT_SHARE, left;
+
+    if (w->changes.first == NULL)
+        return -1;
+    if (w->stopping || w->urgent || w->waiting >= GROUP_CHANGES || w->waiting_bytes >= GROUP_BYTES)
+        return 0;
+    if (wait < SHORTEST_WAIT_NS)
+        wait = SHORTEST_WAIT_NS;
+    if (wait > LONGEST_WAIT_NS)
+        wait = LONGEST_WAIT_NS;
+    left = w->first_at_ns + wait - clock_mono_ns();
+    return left > 0 && left <= wait ? left : 0;      /* a clock that was moved makes it due */
+}
+
+static bool is_over(const struct writer *w)
+{
+    return !w->nothing_to_evict && !w->store->broken &&
+           atomic_load_explicit(&w->store->bytes_now, memory_order_relaxed) > w->store->max_bytes;
+}
+
+static void wait_for_mail(struct writer *w, bool busy)
+{
+    struct pollfd watch = { .fd = mailbox_fd(w->store->mailbox), .events = POLLIN };
+    int64_t       ns = wait_ns(w);
+    int           ms = busy || ns == 0 ? 0 : ns < 0 ? -1 : (int)((ns + NS_PER_MS - 1) / NS_PER_MS);
+
+    poll(&watch, 1, ms);
+}
+
+static void *run(void *argument)
+{
+    struct writer *w = argument;
+    bool           busy = false;
+
+    self = w;
+    pthread_setname_np(pthread_self(), "weir-writer");
+    while (!w->stopping || busy || w->changes.first != NULL || w->state_changes.first != NULL) {
+        wait_for_mail(w, busy || w->stopping);
+        mailbox_deliver(w->store->mailbox);
+        state_write(w, &w->state_changes);
+        if (wait_ns(w) == 0)
+            run_group(w);
+        drop_suspects(w);
+        busy = job_step(w);
+        if (is_over(w))
+            busy = reclaim_step(w) || busy;
+        if (!w->stopping)
+            busy = sweep_some(w) || busy;
+    }
+    return NULL;
+}
+
+struct writer *writer_start(struct store *s, struct totals totals, uint64_t next_id, uint64_t id_limit, struct fault *why)
+{
+    struct writer *w = mem_alloc(sizeof *w);
+    int            err;
+
+    w->store = s;
+    w->stop.receive = receive_stop;
+    w->totals = totals;
+    w->next_id = next_id;
+    w->id_limit = id_limit;
+    w->random = next_id * 0x9E3779B97F4A7C15u | 1;
+    w->evict = evict_new(s->max_bytes / BLOCK_BYTES);
+    sweep_begin(&w->sweep, s->bodies_fd, s->started_at);
+    writer_publish(w);
+    err = pthread_create(&w->thread, NULL, run, w);
+    if (err == 0)
+        return w;
+    fault_set_errno(why, err, "cannot start the cache's writer thread");
+    sweep_end(&w->sweep);
+    evict_free(w->evict);
+    free(w);
+    return NULL;
+}
+
+void writer_stop(struct writer *w)
+{
+    if (w == NULL)
+        return;
+    mailbox_post(w->store->mailbox, &w->stop);
+    pthread_join(w->thread, NULL);
+    sweep_end(&w->sweep);
+    evict_free(w->evict);
+    free(w->doomed.items);
+    free(w->scratch);
+    free(w);
+}

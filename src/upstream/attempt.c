@@ -1,0 +1,467 @@
+/*
+ * What becomes of an attempt: its head is given out, kept back until its body
+ * is known to be sound, or put by while the request is tried again; its body
+ * goes to the spool; and its end decides what the flight does next.
+ *
+ * attempt_head() and attempt_body() run inside curl's callbacks: they call
+ * nothing of curl's.  attempt_ended() runs from the loop.
+ */
+#include "upstream/inside.h"
+
+#include "base/counters.h"
+#include "base/log.h"
+#include "http/date.h"
+#include "policy/validate.h"
+
+/* -- the record for the log -- */
+
+static void record(struct flight *f, const struct transfer *t, enum attempt_outcome outcome, unsigned status)
+{
+    int64_t now = clock_mono_ns();
+    int64_t waited = t->begun_ns - f->unsent_from_ns;
+    int64_t from = t->sent_ns != 0 ? t->sent_ns : t->begun_ns;
+
+    if (f->attempt_count < ATTEMPTS_KEPT)
+        f->attempts[f->attempt_count] = (struct attempt){ outcome, status, waited, now - from };
+    if (f->attempt_count == 0)
+        site_count_request(f->site, t->begun_ns);
+    else
+        site_count_retry(f->site);
+    if (f->attempt_count > 0 && t->prereqs > 0)
+        counter_add(COUNTER_UPSTREAM_RETRIES, 1);
+    f->attempt_count++;
+    f->waited_ns += waited;
+    if (outcome != ATTEMPT_OK) {
+        f->site->failures++;
+        counter_add(COUNTER_UPSTREAM_FAILURES, 1);
+    }
+}
+
+/* -- whether again -- */
+
+static double chance(struct upstream *up)
+{
+    up->random ^= up->random << 13;   /* xorshift64: jitter wants no more */
+    up->random ^= up->random >> 7;
+    up->random ^= up->random << 17;
+    return (double)(up->random >> 11) / (double)(UINT64_C(1) << 53);
+}
+
+/* The most that anybody who waits would still wait. */
+static int64_t wait_left(const struct flight *f)
+{
+    int64_t now = clock_mono_ns(), most = 0;
+
+    for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
+        if (w->at == WAITER_WAITING && waiter_wait_left(w, now) > most)
+            most = waiter_wait_left(w, now);
+    if (f->keep && most == 0)
+        most = f->keep_until_ns > now ? f->keep_until_ns - now : f->leader->max_wait_ns;
+    return most;
+}
+
+/* Asks budget/; the answer counts only where the budget allows the next attempt in time, too. */
+static struct retry_answer ask_retry(struct flight *f, enum attempt_outcome outcome, unsigned status,
+                                     struct slice retry_after)
+{
+    const struct fetch   *fetch = f->leader;
+    const char           *limit;
+    struct retry_question q = {
+        .outcome = outcome,
+        .status = status,
+        .attempts_made = f->attempt_count,
+        .method = fetch->request.method,
+        .idempotency_key = http_fields_find(&fetch->request.fields, HTTP_IDEMPOTENCY_KEY, 0) >= 0,
+        .body_kept = fetch->upload == NULL || upload_is_kept(fetch->upload),
+        .client_saw_byte = f->answer != NULL,
+        .retry_after = retry_after,
+        .now_wall_ns = clock_wall_ns(),
+        .wait_left_ns = wait_left(f),
+        .chance = chance(f->up),
+        .share_left = site_may_retry(f->site, clock_mono_ns()),
+    };
+    struct retry_answer a = retry_decide(&f->site->options->retry, &q);
+
+    if (a.again && (f->up->stopping || !flight_goes_on(f)
+                    || dispatch_predict(f->site, NULL, &f->charge, f->entry.priority, f->entry.client, &limit)
+                           > q.wait_left_ns))
+        a.again = false;
+    return a;
+}
+
+/* -- the head -- */
+
+/* RFC 9110 6.6.1: what came without a Date is dated by its arrival before it is cached or passed on. */
+static void date_head(struct answer *a)
+{
+    char text[HTTP_DATE_BYTES];
+
+    if (http_fields_find(&a->head.fields, HTTP_DATE, 0) >= 0)
+        return;
+    http_date_format(a->received_wall_ns / NS_PER_SEC, text);
+    http_fields_add_id(&a->head.fields, &a->arena, HTTP_DATE, arena_copy(&a->arena, slice_of(text)));
+}
+
+static struct answer *make_answer(struct transfer *t)
+{
+    struct answer *a = answer_new();
+    struct head   *h = &t->head;
+
+    a->arena = h->arena;
+    h->arena = (struct arena){ 0 };
+    a->head.status = h->status;
+    a->head.fields = http_fields_end_to_end(&h->fields, &a->arena);
+    h->fields = (struct http_fields){ 0 };
+    a->content_length = h->content_length;
+    a->http2 = h->http2;
+    a->requested_wall_ns = t->sent_wall_ns;
+    a->received_wall_ns = t->head_wall_ns;
+    date_head(a);
+    if (t->fetch->request.method != HTTP_HEAD && !http_status_has_no_body(h->status))
+        a->body = spool_new(store_directory(t->up->store));
+    return a;
+}
+
+static void settle_budget(struct transfer *t, const struct http_response *head)
+{
+    struct ledger *l = t->site->budget->ledger;
+
+    if (t->prereqs == 0)
+        ledger_return(l, &t->receipt);
+    else
+        ledger_settle(l, &t->charge, &t->receipt, head, budget_time());
+    t->receipt.count = 0;
+    queue_reconsider(t->site->budget->queue, NULL);
+    dispatch_kick(t->site->budget);
+}
+
+static void part(struct flight *f, struct transfer *t)
+{
+    f->transfer = NULL;
+    t->flight = NULL;
+}
+
+/* A listed status that is asked for again: the flight goes on, this answer is read out and kept for the case that
+ * the retry is never sent. */
+static bool put_by(struct flight *f, struct transfer *t)
+{
+    struct answer      *a = t->answer;
+    struct retry_answer again;
+
+    again = ask_retry(f, ATTEMPT_STATUS, a->head.status, http_fields_get(&a->head.fields, HTTP_RETRY_AFTER));
+    if (!again.again)
+        return false;
+    t->retrying = true;
+    part(f, t);
+    answer_release(f->spare);
+    f->spare = a;
+    answer_acquire(a);
+    dispatch_pause(f, again.after_ns);
+    return true;
+}
+
+/* RFC 9111 4.3.4.  A 304 that speaks of another response than ours is no answer: asked again without conditions. */
+static void not_modified(struct flight *f, struct transfer *t)
+{
+    if (policy_304_selects(&t->answer->head, &t->fetch->stored_head)) {
+        t->given = true;
+        share_not_modified(f, t, t->answer);
+        return;
+    }
+    part(f, t);
+    f->plain = true;
+    f->again = true;
+    dispatch_put(f);
+}
+
+static bool is_checked(const struct transfer *t)
+{
+    return t->fetch->policy->validate == VALIDATE_JSON && t->answer->body != NULL
+        && t->answer->head.status >= 200 && t->answer->head.status < 300
+        && http_fields_get(&t->answer->head.fields, HTTP_CONTENT_ENCODING).ptr == NULL;
+}
+
+static bool give(struct flight *f, struct transfer *t)
+{
+    t->given = true;
+    share_head(f, t, t->answer);
+    if (flight_goes_on(f))
+        return true;
+    t->stop = STOP_ABANDONED;
+    return false;
+}
+
+bool attempt_head(struct transfer *t)
+{
+    struct flight *f = t->flight;
+    unsigned       status = t->head.status;
+    bool           listed;
+
+    t->head_wall_ns = clock_wall_ns();
+    t->site->http2 = t->head.http2;
+    t->answer = make_answer(t);
+    settle_budget(t, &t->answer->head);
+    site_report_breaker(t->site, true, clock_mono_ns());
+    if (f == NULL)
+        return true;
+    listed = retry_status_listed(&f->site->options->retry, status);
+    answer_release(f->spare);
+    f->spare = NULL;
+    if (listed) {
+        record(f, t, ATTEMPT_STATUS, status);
+        return put_by(f, t) || give(f, t);
+    }
+    if (is_checked(t)) {
+        t->held = true;
+        return true;
+    }
+    record(f, t, ATTEMPT_OK, status);
+    if (status == 304 && t->fetch->validating && !f->plain) {
+        not_modified(f, t);
+        return true;
+    }
+    return give(f, t);
+}
+
+/* -- the body -- */
+
+static void log_disk(struct upstream *up, const char *why)
+{
+    int64_t now = clock_mono_ns();
+
+    if (up->disk_refused_ns != 0 && now - up->disk_refused_ns < 60 * NS_PER_SEC)
+        return;
+    up->disk_refused_ns = now;
+    log_error("upstream_disk_refused", " reason=%s", log_quote(why));
+}
+
+/* Longer than is kept: from here on it only passes. With one reader what he has read need not stand any longer. */
+static void stop_storing(struct flight *f, struct spool *body)
+{
+    f->storing = false;
+    flight_hide(f);
+    if (f->receiving + f->waiting <= 1)
+        spool_set_pass(body);
+}
+
+static enum body_result to_spool(struct transfer *t, const char *bytes, size_t count)
+{
+    struct spool *body = t->answer->body;
+    struct fault  why;
+
+    if (t->flight != NULL && !t->held && !t->answer->http2 && spool_is_ahead(body)) {
+        transfer_await_readers(t);
+        return BODY_PAUSE;
+    }
+    if (spool_write(body, bytes, count, &why) != 0) {
+        log_disk(t->up, why.text);
+        t->stop = STOP_DISK;
+        return BODY_STOP;
+    }
+    t->body_bytes += (int64_t)count;
+    return BODY_TAKEN;
+}
+
+static enum body_result check_body(struct flight *f, struct transfer *t, const char *bytes, size_t count)
+{
+    bool sound = json_check_feed(&t->json, bytes, count);
+
+    if (!t->held || t->body_bytes <= JSON_HELD_BYTES)
+        return BODY_TAKEN;
+    if (!sound)
+        return BODY_STOP;
+    t->held = false;                  /* so far it is sound, and too long to be kept back */
+    record(f, t, ATTEMPT_OK, t->answer->head.status);
+    return give(f, t) ? BODY_TAKEN : BODY_STOP;
+}
+
+enum body_result attempt_body(struct transfer *t, const char *bytes, size_t count)
+{
+    struct flight   *f = t->flight;
+    enum body_result result;
+
+    t->progress_ns = clock_mono_ns();
+    if (t->answer == NULL || t->answer->body == NULL)
+        return BODY_TAKEN;
+    if (f == NULL && t->body_bytes + (int64_t)count > SPARE_BODY_BYTES) {
+        t->stop = STOP_ENOUGH;
+        return BODY_STOP;
+    }
+    result = to_spool(t, bytes, count);
+    if (result != BODY_TAKEN || f == NULL)
+        return result;
+    if (f->storing && spool_is_pass(t->answer->body)) {
+        log_disk(t->up, "the cache's disk is full or broken: answers pass through without being stored");
+        f->storing = false;
+        flight_hide(f);
+    }
+    if (f->storing && t->fetch->policy->max_object_bytes >= 0 && t->body_bytes > t->fetch->policy->max_object_bytes)
+        stop_storing(f, t->answer->body);
+    if (is_checked(t) && check_body(f, t, bytes, count) == BODY_STOP)
+        return BODY_STOP;
+    if (t->given && !flight_goes_on(f)) {
+        t->stop = STOP_ABANDONED;
+        return BODY_STOP;
+    }
+    return BODY_TAKEN;
+}
+
+void attempt_trailer(struct transfer *t, struct slice name, struct slice value)
+{
+    struct answer *a = t->answer;
+
+    /* RFC 9110 6.5.1: what frames or routes has no business in a trailer. */
+    if (a == NULL || (http_name_flags(http_name_parse(name)) & HTTP_HOP_BY_HOP) != 0
+        || slice_eq_nocase(name, SLICE("Content-Length")))
+        return;
+    http_fields_add(&a->trailers, &a->trailer_arena, arena_copy(&a->trailer_arena, name),
+                    arena_copy(&a->trailer_arena, value));
+}
+
+/* -- the end -- */
+
+/* Nobody receives any more: those who have the head have all of it. */
+static void release_receivers(struct flight *f)
+{
+    struct fetch_links *next;
+
+    for (struct fetch_links *w = f->first; w != NULL; w = next) {
+        next = w->next;
+        if (w->at == WAITER_RECEIVING)
+            flight_unlink(w);
+    }
+}
+
+static void end_flight(struct flight *f, bool again)
+{
+    if (!again && f->leader->upload != NULL)
+        upload_discard(f->leader->upload);
+    flight_settle(f);
+}
+
+static void whole(struct flight *f, struct transfer *t)
+{
+    bool sound = !is_checked(t) || json_check_end(&t->json);
+
+    if (f->others != NULL)
+        f->others->trailers = http_fields_copy(&t->answer->trailers, &f->others->trailer_arena);
+    if (t->answer->body != NULL)
+        spool_finish(t->answer->body, SPOOL_WHOLE);
+    release_receivers(f);
+    if (f->storing && !sound) {
+        f->storing = false;
+        flight_hide(f);
+    }
+    if (f->storing)
+        commit_put(f);
+    f->storing = false;
+    if (!f->committing)
+        flight_hide(f);
+    f->at = FLIGHT_COMMITTING;
+    end_flight(f, false);
+}
+
+static void cut(struct flight *f, struct transfer *t, CURLcode code)
+{
+    struct failure failure;
+
+    failure_of_transfer(&failure, t, code);
+    if (t->answer->body != NULL && spool_ended(t->answer->body) == SPOOL_GROWING)
+        spool_finish(t->answer->body, SPOOL_CUT_SHORT);
+    if (t->stop != STOP_ABANDONED) {
+        counter_add(COUNTER_CUT_SHORT, 1);
+        log_info("upstream_body_cut", " upstream=%s bytes=%lld reason=%s", f->site->name, (long long)t->body_bytes,
+                 log_quote(failure.text));
+    }
+    f->storing = false;
+    f->keep = false;
+    flight_hide(f);
+    release_receivers(f);
+    f->at = FLIGHT_COMMITTING;
+    end_flight(f, false);
+}
+
+/* Who is to blame: a connection that could not be made or that broke counts against the API, our own ending of it does not. */
+static void report_breaker(struct transfer *t)
+{
+    bool ours = t->stop == STOP_ABANDONED || t->stop == STOP_OVER_BUDGET || t->stop == STOP_DISK
+             || t->stop == STOP_UPLOAD_BROKEN || t->stop == STOP_SECOND_SENDING;
+
+    if (t->head.final)
+        return;
+    if (!ours || t->site->breaker.probing)
+        site_report_breaker(t->site, false, clock_mono_ns());
+}
+
+static void failed(struct flight *f, struct transfer *t, const struct failure *failure)
+{
+    struct retry_answer again = { .again = false };
+
+    f->failure = *failure;
+    record(f, t, failure->outcome, t->head.final ? t->head.status : 0);
+    log_debug("upstream_attempt_failed", " upstream=%s attempt=%u outcome=%s reason=%s", f->site->name,
+              f->attempt_count, attempt_outcome_token(failure->outcome), log_quote(failure->text));
+    if (!failure->final)
+        again = ask_retry(f, failure->outcome, 0, SLICE_NONE);
+    if (again.again) {
+        dispatch_pause(f, again.after_ns);
+        return;
+    }
+    f->keep = false;
+    f->at = FLIGHT_COMMITTING;
+    flight_fail(f, 0);
+}
+
+/* A body that was to be checked before its head went out has ended. */
+static void checked(struct flight *f, struct transfer *t, bool complete, CURLcode code)
+{
+    struct failure failure;
+
+    if (complete && json_check_end(&t->json)) {
+        record(f, t, ATTEMPT_OK, t->answer->head.status);
+        t->held = false;
+        t->given = true;
+        share_head(f, t, t->answer);
+        whole(f, t);
+        return;
+    }
+    if (complete || !json_check_feed(&t->json, "", 0))
+        failure_set(&failure, ATTEMPT_INVALID, "http_protocol_error",
+                    "%s: its answer is not JSON, and validate = \"json\" asks for that", f->site->name);
+    else
+        failure_of_transfer(&failure, t, code);
+    failed(f, t, &failure);
+}
+
+void attempt_ended(struct transfer *t, CURLcode code)
+{
+    struct flight *f = t->flight;
+    bool           no_body = t->answer != NULL && t->answer->body == NULL;
+    bool           complete = t->head.final && (code == CURLE_OK || no_body);
+    struct failure failure;
+
+    if (t->prereqs == 0 || !t->head.final)
+        settle_budget(t, NULL);
+    if (!complete)
+        report_breaker(t);
+    if (f == NULL) {
+        if (t->answer != NULL && t->answer->body != NULL)
+            spool_finish(t->answer->body, complete ? SPOOL_WHOLE : SPOOL_CUT_SHORT);
+        return;
+    }
+    part(f, t);
+    if (t->stop == STOP_OVER_BUDGET) {
+        dispatch_put(f);              /* nothing was sent: its turn comes again */
+        return;
+    }
+    if (t->held)
+        checked(f, t, complete, code);
+    else if (complete)
+        whole(f, t);
+    else if (t->given)
+        cut(f, t, code);
+    else {
+        failure_of_transfer(&failure, t, code);
+        failed(f, t, &failure);
+    }
+}

@@ -1,0 +1,369 @@
+/*
+ * Who goes next: flights in their budget's queue, the reservation of budget
+ * when one is taken out, and refusals when the wait would be too long.
+ *
+ * Budget is spent twice in a sense and charged once: it is reserved here, and
+ * the reservation is exchanged for a charge of the present moment when the
+ * request really goes out (dispatch_sends(), CURLOPT_PREREQFUNCTION).  So a
+ * slow connection neither lets two requests have one place, nor makes
+ * the API see more in its window than was counted in ours.
+ */
+#include "upstream/inside.h"
+
+#include <stdio.h>
+
+enum { GRACE_MS = 250 };              /* a wait that was predicted to end just in time may end a little later */
+
+void dispatch_charge(struct charge *c, const struct fetch *f)
+{
+    static const struct partition none;
+
+    *c = (struct charge){
+        .method = f->request.method,
+        .method_name = f->request.method_name,
+        .path = f->path,
+        .credential = memcmp(&f->partition, &none, sizeof none) != 0 ? f->partition.bytes : NULL,
+    };
+}
+
+uint64_t dispatch_client(const struct fetch *f)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);      /* FNV-1a */
+
+    for (size_t i = 0; i < f->client.len; i++)
+        h = (h ^ (unsigned char)f->client.ptr[i]) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+void dispatch_kick(struct budget *b)
+{
+    b->dirty = true;
+}
+
+/* -- waits and their ends -- */
+
+int64_t waiter_wait_left(const struct fetch_links *w, int64_t now_ns)
+{
+    bool    unsent = w->flight == NULL || w->flight->at == FLIGHT_WAITING || w->flight->at == FLIGHT_PAUSING;
+    int64_t left = w->wait_left_ns - (unsent && w->flight != NULL ? now_ns - w->wait_from_ns : 0);
+
+    return left > 0 ? left : 0;
+}
+
+static int64_t add_times(int64_t a, int64_t b)
+{
+    return b > INT64_MAX - a ? INT64_MAX : a + b;
+}
+
+void dispatch_set_deadline(struct flight *f)
+{
+    int64_t next = INT64_MAX;
+
+    if (f->at != FLIGHT_WAITING && f->at != FLIGHT_PAUSING)
+        return;
+    for (const struct fetch_links *w = f->first; w != NULL; w = w->next) {
+        int64_t until = add_times(w->wait_from_ns, w->wait_left_ns);
+
+        if (until < next)
+            next = until;
+    }
+    if (f->waiting == 0 && f->keep)
+        next = f->keep_until_ns;
+    if (next == INT64_MAX)
+        timers_clear(&f->up->timers, &f->deadline);
+    else
+        timers_set(&f->up->timers, &f->deadline, add_times(next, GRACE_MS * NS_PER_MS));
+}
+
+/* The flight's wait under way is over: what it took is off everybody's allowance. */
+static void end_wait(struct flight *f, int64_t now)
+{
+    for (struct fetch_links *w = f->first; w != NULL; w = w->next)
+        if (w->at == WAITER_WAITING)
+            w->wait_left_ns = waiter_wait_left(w, now);
+    timers_clear(&f->up->timers, &f->deadline);
+}
+
+static void begin_wait(struct flight *f)
+{
+    int64_t now = clock_mono_ns();
+
+    f->unsent_from_ns = now;
+    for (struct fetch_links *w = f->first; w != NULL; w = w->next)
+        w->wait_from_ns = now;
+}
+
+int64_t dispatch_predict(struct site *site, const struct flight *f, const struct charge *charge,
+                         enum queue_priority priority, uint64_t client, const char **limit)
+{
+    struct budget     *b = site->budget;
+    struct budget_now  now = budget_time();
+    struct queue_class class;
+    uint64_t           ahead;
+    int64_t            wait, pause = 0;
+    const char        *tightest = NULL;
+
+    if (f != NULL && f->at == FLIGHT_PAUSING)
+        pause = f->pause.at_ns > now.mono_ns ? f->pause.at_ns - now.mono_ns : 0;
+    if (f != NULL && queue_waits(&f->entry)) {
+        ahead = queue_ahead_of(b->queue, &f->entry);
+    } else {
+        class = ledger_class(b->ledger, charge);
+        ahead = queue_ahead(b->queue, &class, priority, client);
+    }
+    wait = ledger_predict_ns(b->ledger, charge, ahead, now, &tightest);
+    if (tightest != NULL)
+        *limit = tightest;
+    return wait > pause ? wait : pause;
+}
+
+void waiter_refuse(struct fetch_links *w, int64_t wait_ns, const char *limit)
+{
+    snprintf(w->limit, sizeof w->limit, "%s", limit);
+    w->fetch->limit = w->limit;
+    w->fetch->wait_ns = wait_ns;
+    if (w->fetch->upload != NULL && (w->flight == NULL || w->flight->waiting == 1))
+        upload_discard(w->fetch->upload);
+    waiter_post(w, FETCH_REFUSED);
+}
+
+/* A retry's wait is over: the last real answer passes through, else what went wrong. */
+static bool end_retries(struct flight *f)
+{
+    if (f->attempt_count == 0)
+        return false;
+    dispatch_withdraw(f);
+    if (!share_spare(f))
+        flight_fail(f, 0);
+    return true;
+}
+
+static void fire_deadline(struct timer *t)
+{
+    struct flight      *f = CONTAINER_OF(t, struct flight, deadline);
+    int64_t             now = clock_mono_ns();
+    const char         *limit = "queue";
+    int64_t             wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, f->entry.client, &limit);
+    struct fetch_links *next;
+
+    if (f->attempt_count > 0) {
+        bool somebody_may_wait = f->waiting == 0 && now < f->keep_until_ns;
+
+        for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
+            somebody_may_wait = somebody_may_wait || waiter_wait_left(w, now) > 0;
+        if (!somebody_may_wait && end_retries(f))
+            return;
+    }
+    for (struct fetch_links *w = f->first; w != NULL && f->attempt_count == 0; w = next) {
+        next = w->next;
+        if (waiter_wait_left(w, now) == 0)
+            waiter_refuse(w, wait > NS_PER_SEC ? wait : NS_PER_SEC, limit);
+    }
+    if (f->waiting == 0 && (!f->keep || now >= f->keep_until_ns)) {
+        flight_hide(f);
+        dispatch_withdraw(f);
+        flight_settle(f);
+        return;
+    }
+    dispatch_set_deadline(f);
+    if (timer_is_set(&f->deadline) && f->deadline.at_ns <= now)        /* some wait on, others are through */
+        timers_set(&f->up->timers, &f->deadline, now + NS_PER_SEC);
+}
+
+static void fire_pause(struct timer *t)
+{
+    dispatch_put(CONTAINER_OF(t, struct flight, pause));
+}
+
+/* -- in and out of the queue -- */
+
+void dispatch_put(struct flight *f)
+{
+    struct budget *b = f->site->budget;
+
+    if (f->at != FLIGHT_PAUSING)      /* back-off and queue are one wait */
+        begin_wait(f);
+    f->at = FLIGHT_WAITING;
+    f->deadline.fire = fire_deadline;
+    dispatch_charge(&f->charge, f->leader);
+    f->entry.class = ledger_class(b->ledger, &f->charge);
+    f->entry.client = dispatch_client(f->leader);
+    f->entry.arrived_ns = f->leader->arrived_mono_ns;
+    f->entry.priority = QUEUE_INTERACTIVE;
+    if (f->leader->batch) {
+        f->entry.priority = QUEUE_BATCH;
+        for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
+            if (!w->fetch->batch)
+                f->entry.priority = QUEUE_INTERACTIVE;
+    }
+    if (f->again)
+        queue_put_again(b->queue, &f->entry);
+    else
+        queue_put(b->queue, &f->entry);
+    f->again = true;
+    f->site->waiting++;
+    dispatch_set_deadline(f);
+    dispatch_kick(b);
+}
+
+void dispatch_withdraw(struct flight *f)
+{
+    if (queue_waits(&f->entry)) {
+        queue_remove(f->site->budget->queue, &f->entry);
+        f->site->waiting--;
+        dispatch_kick(f->site->budget);
+    }
+    timers_clear(&f->up->timers, &f->pause);
+    timers_clear(&f->up->timers, &f->deadline);
+}
+
+void dispatch_pause(struct flight *f, int64_t after_ns)
+{
+    begin_wait(f);
+    f->at = FLIGHT_PAUSING;
+    f->again = true;
+    f->pause.fire = fire_pause;
+    f->deadline.fire = fire_deadline;
+    timers_set(&f->up->timers, &f->pause, clock_mono_ns() + after_ns);
+    dispatch_set_deadline(f);
+}
+
+/* -- before budget is spent: the store may have it by now -- */
+
+struct look { const struct fetch *fetch; struct arena arena; };
+
+static bool accept_newer(const struct store_record *r, void *context)
+{
+    struct look       *look = context;
+    struct http_fields fields;
+
+    if (r->received_wall_ns <= look->fetch->looked_up_wall_ns || r->invalidated)
+        return false;
+    fields = store_record_fields(r, &look->arena);
+    return policy_selects(r->selection, &look->fetch->request.fields,
+                          http_fields_get(&fields, HTTP_CONTENT_ENCODING), &look->arena);
+}
+
+static bool is_stored_by_now(struct upstream *up, const struct fetch *f)
+{
+    struct look         look = { .fetch = f };
+    struct store_record record;
+    bool                there;
+
+    if (!f->has_key || f->must_be_new || f->looked_again)
+        return false;
+    there = store_lookup(up->reader, f->key.hash, f->key.full, accept_newer, &look, &record) == STORE_HIT;
+    store_reader_end(up->reader);
+    arena_free(&look.arena);
+    return there;
+}
+
+/* True where nobody is left that the flight should be sent for. */
+static bool look_again(struct flight *f)
+{
+    struct fetch_links *next;
+
+    if (f->attempt_count > 0)
+        return false;
+    if (f->waiting == 0)
+        return f->leader->refresh_behind ? false : is_stored_by_now(f->up, f->leader);
+    for (struct fetch_links *w = f->first; w != NULL; w = next) {
+        next = w->next;
+        if (is_stored_by_now(f->up, w->fetch))
+            waiter_post(w, FETCH_LOOK_AGAIN);
+    }
+    return f->waiting == 0;
+}
+
+/* -- taking them out -- */
+
+static int64_t may_go(void *context, struct queue_entry *e, bool overtaken)
+{
+    struct budget *b = context;
+    struct flight *f = CONTAINER_OF(e, struct flight, entry);
+
+    if (f->site->in_flight >= site_slots(f->site))
+        return INT64_MAX;             /* until one ends: transfer.c has all bands asked again then */
+    return overtaken ? ledger_claim_ns(b->ledger, &f->charge, budget_time(), NULL)
+                     : ledger_wait_ns(b->ledger, &f->charge, budget_time(), NULL);
+}
+
+static void send_flight(struct budget *b, struct flight *f)
+{
+    struct budget_now now = budget_time();
+    struct receipt    receipt;
+    int64_t           retry_in = 0;
+
+    f->site->waiting--;
+    if (look_again(f)) {
+        timers_clear(&f->up->timers, &f->deadline);
+        f->at = FLIGHT_COMMITTING;
+        flight_settle(f);
+        return;
+    }
+    if (!breaker_allows(&f->site->breaker, now.mono_ns, &retry_in)) {
+        if (end_retries(f))
+            return;
+        failure_set(&f->failure, ATTEMPT_REFUSED, "destination_unavailable",
+                    "%s: it failed many times in a row and is asked again after a pause.", f->site->name);
+        flight_fail(f, retry_in);
+        return;
+    }
+    end_wait(f, now.mono_ns);
+    ledger_spend(b->ledger, &f->charge, now, &receipt);
+    f->at = FLIGHT_SENDING;
+    transfer_start(f, &receipt, now);
+}
+
+static bool has_slot(const struct budget *b)
+{
+    for (const struct site *s = b->up->sites; s != NULL; s = s->next)
+        if (s->budget == b && s->waiting > 0 && s->in_flight < site_slots(s))
+            return true;
+    return false;
+}
+
+static void run_budget(struct budget *b)
+{
+    struct queue_entry *e;
+    int64_t             wake = INT64_MAX;
+
+    b->dirty = false;
+    while (has_slot(b) && (e = queue_take(b->queue, clock_mono_ns(), may_go, b, &wake)) != NULL)
+        send_flight(b, CONTAINER_OF(e, struct flight, entry));
+    if (wake != INT64_MAX)
+        timers_set(&b->up->timers, &b->wake, add_times(clock_mono_ns(), wake));
+    else
+        timers_clear(&b->up->timers, &b->wake);
+    keep_look(b);
+}
+
+void dispatch_run(struct upstream *up)
+{
+    for (struct budget *b = up->budgets; b != NULL; b = b->next)
+        if (b->dirty)
+            run_budget(b);
+}
+
+/* -- on the wire -- */
+
+bool dispatch_sends(struct transfer *t)
+{
+    struct flight    *f = t->flight;
+    struct budget    *b = t->site->budget;
+    struct budget_now now = budget_time();
+
+    if (now.mono_ns - t->reserved_ns >= NS_PER_MS && t->receipt.count > 0) {
+        ledger_return(b->ledger, &t->receipt);
+        if (ledger_wait_ns(b->ledger, &t->charge, now, NULL) > 0)
+            return false;
+        ledger_spend(b->ledger, &t->charge, now, &t->receipt);
+        t->reserved_ns = now.mono_ns;
+        dispatch_kick(b);
+    }
+    if (f != NULL && f->first_sent_ns == 0)
+        f->first_sent_ns = now.mono_ns;
+    if (f != NULL)
+        f->sent_count++;
+    return true;
+}

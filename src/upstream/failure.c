@@ -1,0 +1,130 @@
+/*
+ * What an attempt that failed is called: the outcome for the retry decision,
+ * the error type of RFC 9209 2.3, and a sentence for people that names the
+ * API's host and nothing that was sent to it.
+ */
+#include "upstream/inside.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+enum { NOT_SENT = 1, FINAL = 2, TELL = 4 /* curl's own words add something */ };
+
+/* Rows in order: the first whose code fits, and whose NOT_SENT flag does not contradict, counts. */
+static const struct code_row {
+    CURLcode             code;
+    unsigned             flags;
+    enum attempt_outcome outcome;
+    const char          *token;
+    const char          *text;
+} code_rows[] = {
+    { CURLE_COULDNT_RESOLVE_HOST,    0,            ATTEMPT_REFUSED, "dns_error", "its name cannot be resolved" },
+    { CURLE_OPERATION_TIMEDOUT,      NOT_SENT,     ATTEMPT_REFUSED, "connection_timeout", "it did not accept a connection in time" },
+    { CURLE_OPERATION_TIMEDOUT,      0,            ATTEMPT_TIMEOUT, "http_response_timeout", "it did not answer in time" },
+    { CURLE_COULDNT_CONNECT,         0,            ATTEMPT_REFUSED, "connection_refused", "it refused the connection" },
+    { CURLE_PEER_FAILED_VERIFICATION, FINAL | TELL, ATTEMPT_REFUSED, "tls_certificate_error", "its certificate is not trusted" },
+    { CURLE_SSL_ISSUER_ERROR,        FINAL | TELL, ATTEMPT_REFUSED, "tls_certificate_error", "its certificate is not trusted" },
+    { CURLE_SSL_CACERT_BADFILE,      FINAL | TELL, ATTEMPT_REFUSED, "proxy_configuration_error", "tls.ca_file cannot be used" },
+    { CURLE_SSL_CERTPROBLEM,         FINAL | TELL, ATTEMPT_REFUSED, "proxy_configuration_error", "tls.cert_file or tls.key_file cannot be used" },
+    { CURLE_SSL_CONNECT_ERROR,       TELL,         ATTEMPT_REFUSED, "tls_protocol_error", "no TLS connection could be made" },
+    { CURLE_PARTIAL_FILE,            0,            ATTEMPT_CUT_SHORT, "http_response_incomplete", "its answer broke off" },
+    { CURLE_UNSUPPORTED_PROTOCOL,    0,            ATTEMPT_DROPPED, "http_protocol_error", "its answer is not HTTP" },
+    { CURLE_WEIRD_SERVER_REPLY,      0,            ATTEMPT_DROPPED, "http_protocol_error", "its answer is not HTTP" },
+    { CURLE_HTTP2,                   0,            ATTEMPT_DROPPED, "http_protocol_error", "the HTTP/2 connection failed" },
+    { CURLE_HTTP2_STREAM,            0,            ATTEMPT_DROPPED, "http_protocol_error", "it reset the HTTP/2 stream" },
+};
+
+static const struct stop_row {
+    enum attempt_outcome outcome;
+    bool                 final;
+    const char          *token, *text;
+} stop_rows[] = {
+    [STOP_ABANDONED]       = { ATTEMPT_DROPPED, true,  "connection_terminated", "nobody waited for it any more" },
+    [STOP_SECOND_SENDING]  = { ATTEMPT_DROPPED, false, "connection_terminated", "it closed the connection instead of answering" },
+    [STOP_OVER_BUDGET]     = { ATTEMPT_REFUSED, false, "connection_limit_reached", "the budget was tightened meanwhile" },
+    [STOP_HEAD_TOO_LARGE]  = { ATTEMPT_DROPPED, true,  "http_response_header_section_size", "the head of its answer is too large" },
+    [STOP_HEAD_MALFORMED]  = { ATTEMPT_DROPPED, false, "http_protocol_error", "the head of its answer contradicts itself" },
+    [STOP_DISK]            = { ATTEMPT_DROPPED, true,  "proxy_internal_error", "there was no room for its answer" },
+    [STOP_UPLOAD_BROKEN]   = { ATTEMPT_DROPPED, true,  "http_request_error", "the client broke off its request" },
+    [STOP_CONNECT_TIMEOUT] = { ATTEMPT_REFUSED, false, "connection_timeout", "it did not accept a connection in time" },
+    [STOP_READ_TIMEOUT]    = { ATTEMPT_TIMEOUT, false, "http_response_timeout", "it sent nothing for longer than timeout.read" },
+    [STOP_WRITE_TIMEOUT]   = { ATTEMPT_TIMEOUT, false, "connection_write_timeout", "it took nothing of the request for longer than timeout.write" },
+    [STOP_TOTAL_TIMEOUT]   = { ATTEMPT_TIMEOUT, false, "http_response_timeout", "its answer took longer than timeout.total" },
+    [STOP_ENOUGH]          = { ATTEMPT_STATUS,  false, "http_request_error", "it answered with an error" },
+};
+
+void failure_set(struct failure *f, enum attempt_outcome outcome, const char *token, const char *format, ...)
+{
+    va_list args;
+
+    f->outcome = outcome;
+    f->token = token;
+    f->final = false;
+    va_start(args, format);
+    vsnprintf(f->text, sizeof f->text, format, args);
+    va_end(args);
+}
+
+/* "could not connect" has causes that people must tell apart. */
+static void refine_connect(struct failure *f, const struct transfer *t, struct slice host)
+{
+    long err = 0;
+
+    curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &err);
+    if (err == ENETUNREACH || err == EHOSTUNREACH)
+        failure_set(f, ATTEMPT_REFUSED, "destination_ip_unroutable", SLICE_FMT ": there is no route to it",
+                    SLICE_ARG(host));
+    else if (err == ETIMEDOUT)
+        failure_set(f, ATTEMPT_REFUSED, "connection_timeout", SLICE_FMT ": it did not accept a connection in time",
+                    SLICE_ARG(host));
+}
+
+static void by_code(struct failure *f, const struct transfer *t, CURLcode code, struct slice host)
+{
+    bool not_sent = t->prereqs == 0;
+
+    for (size_t i = 0; i < sizeof code_rows / sizeof *code_rows; i++) {
+        const struct code_row *row = &code_rows[i];
+
+        if (row->code != code || ((row->flags & NOT_SENT) != 0 && !not_sent))
+            continue;
+        failure_set(f, row->outcome, row->token, SLICE_FMT ": %s%s%.80s%s", SLICE_ARG(host), row->text,
+                    (row->flags & TELL) != 0 && t->error[0] != '\0' ? " (" : "",
+                    (row->flags & TELL) != 0 ? t->error : "",
+                    (row->flags & TELL) != 0 && t->error[0] != '\0' ? ")" : "");
+        f->final = (row->flags & FINAL) != 0;
+        if (code == CURLE_COULDNT_CONNECT)
+            refine_connect(f, t, host);
+        return;
+    }
+    if (not_sent)
+        failure_set(f, ATTEMPT_REFUSED, "connection_terminated", SLICE_FMT ": no connection could be made",
+                    SLICE_ARG(host));
+    else
+        failure_set(f, ATTEMPT_DROPPED, "connection_terminated",
+                    SLICE_FMT ": it closed the connection instead of answering", SLICE_ARG(host));
+}
+
+void failure_of_transfer(struct failure *f, const struct transfer *t, CURLcode code)
+{
+    struct slice host = t->fetch->upstream->authority;
+
+    host.len = host.len < 60 ? host.len : 60;
+    if (t->stop != STOP_NONE) {
+        const struct stop_row *row = &stop_rows[t->stop];
+
+        failure_set(f, row->outcome, row->token, SLICE_FMT ": %s", SLICE_ARG(host), row->text);
+        f->final = row->final;
+    } else {
+        by_code(f, t, code, host);
+    }
+    /* A timed-out or broken body is one that was cut short; where nothing was sent nothing was done. */
+    if (t->head.final && (f->outcome == ATTEMPT_DROPPED || f->outcome == ATTEMPT_CUT_SHORT)
+        && t->stop != STOP_DISK && t->stop != STOP_ABANDONED) {
+        f->outcome = ATTEMPT_CUT_SHORT;
+        f->token = "http_response_incomplete";
+    }
+    if (t->prereqs == 0)
+        f->outcome = ATTEMPT_REFUSED;
+}

@@ -1,0 +1,176 @@
+/*
+ * The door between workers and the upstream thread.
+ *
+ * A fetch carries its own mails (in `links`): `submit` and `leave` go in, the
+ * fetch's `mail` and `gone` come out.  The result becomes visible to the
+ * engine on the worker's thread: `event` is set there, as the mail arrives.
+ */
+#include "upstream/inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void destroy(struct ref *ref)
+{
+    struct fetch *f = CONTAINER_OF(ref, struct fetch, ref);
+
+    answer_release(f->answer);
+    upload_release(f->upload);
+    ref_release(f->config);
+    arena_free(&f->arena);
+    free(f->links);
+    free(f);
+}
+
+void fetch_acquire(struct fetch *f)
+{
+    ref_acquire(&f->ref);
+}
+
+void fetch_release(struct fetch *f)
+{
+    if (f != NULL)
+        ref_release(&f->ref);
+}
+
+/* -- on the worker's thread -- */
+
+struct fetch *fetch_new(void)
+{
+    struct fetch *f = mem_alloc(sizeof *f);
+
+    ref_init(&f->ref, destroy);
+    f->links = mem_alloc(sizeof *f->links);
+    f->links->fetch = f;
+    return f;
+}
+
+static void receive_final(struct mail *m)
+{
+    struct fetch *f = CONTAINER_OF(m, struct fetch, mail);
+
+    f->event = f->links->event;
+    f->links->receive(m);
+}
+
+static void receive_gone(struct mail *m)
+{
+    struct fetch *f = CONTAINER_OF(m, struct fetch_links, gone)->fetch;
+
+    if (f->on_gone != NULL)
+        f->on_gone(f);
+    fetch_release(f);
+}
+
+static void receive_submit(struct mail *m);
+static void receive_leave(struct mail *m);
+
+void fetch_submit(struct upstream *up, struct fetch *f)
+{
+    struct fetch_links *w = f->links;
+
+    w->up = up;
+    w->submitted = true;
+    w->receive = f->mail.receive;
+    f->mail.receive = receive_final;
+    w->submit.receive = receive_submit;
+    fetch_acquire(f);
+    mailbox_post(up->mailbox, &w->submit);
+}
+
+void fetch_leave(struct upstream *up, struct fetch *f)
+{
+    if (!f->links->submitted) {
+        fetch_release(f);
+        return;
+    }
+    f->links->leave.receive = receive_leave;
+    mailbox_post(up->mailbox, &f->links->leave);
+}
+
+void fetch_interim_free(struct fetch_interim *i)
+{
+    fetch_release(i->fetch);
+    arena_free(&i->arena);
+    free(i);
+}
+
+/* -- on the upstream thread -- */
+
+static void receive_submit(struct mail *m)
+{
+    struct fetch_links *w = CONTAINER_OF(m, struct fetch_links, submit);
+    struct fetch       *f = w->fetch;
+
+    memcpy(w->variant, f->variant, sizeof w->variant);
+    w->wait_left_ns = f->max_wait_ns;
+    if (w->up->stopping) {
+        f->outcome = ATTEMPT_REFUSED;
+        f->proxy_error = "proxy_internal_error";
+        snprintf(f->error, sizeof f->error, "Weir is shutting down.");
+        waiter_post(w, FETCH_FAILED);
+        return;
+    }
+    flight_enter(site_of(w->up, f), w);
+}
+
+static void receive_leave(struct mail *m)
+{
+    struct fetch_links *w = CONTAINER_OF(m, struct fetch_links, leave);
+    struct fetch       *f = w->fetch;
+
+    w->left = true;
+    if (w->flight != NULL)
+        flight_leave(w);
+    w->gone.receive = receive_gone;
+    mailbox_post(f->mailbox, &w->gone);
+    fetch_release(f);
+}
+
+/* What the attempts were like; a fetch that joined late waited no longer than it was there. */
+static void tell_times(struct fetch_links *w, const struct flight *fl)
+{
+    struct fetch *f = w->fetch;
+    int64_t       now = clock_mono_ns(), there = now - f->arrived_mono_ns;
+    int64_t       end = fl->head_ns != 0 ? fl->head_ns : now;
+
+    memcpy(f->attempts, fl->attempts, sizeof f->attempts);
+    f->attempt_count = fl->attempt_count;
+    f->collapsed = f != fl->leader && fl->attempt_count > 0;
+    f->queued_ns = fl->first_sent_ns != 0 ? fl->waited_ns : there;
+    f->upstream_ns = fl->first_sent_ns != 0 && end > fl->first_sent_ns ? end - fl->first_sent_ns : 0;
+    if (there < 0)
+        there = 0;
+    if (f->queued_ns > there)
+        f->queued_ns = there;
+    if (f->upstream_ns > there)
+        f->upstream_ns = there;
+}
+
+void waiter_post(struct fetch_links *w, enum fetch_event event)
+{
+    if (w->flight != NULL) {
+        tell_times(w, w->flight);
+        if (w->at != WAITER_RECEIVING)
+            flight_unlink(w);
+    }
+    if (w->left)
+        return;                                     /* its `gone` is on the way already */
+    w->event = event;
+    mailbox_post(w->fetch->mailbox, &w->fetch->mail);
+}
+
+void waiter_post_interim(struct fetch_links *w, unsigned status, const struct http_fields *fields)
+{
+    struct fetch_interim *i;
+
+    if (w->left || w->fetch->on_interim == NULL)
+        return;
+    i = mem_alloc(sizeof *i);
+    i->fetch = w->fetch;
+    fetch_acquire(w->fetch);
+    i->status = status;
+    i->fields = http_fields_copy(fields, &i->arena);
+    i->mail.receive = w->fetch->on_interim;
+    mailbox_post(w->fetch->mailbox, &i->mail);
+}

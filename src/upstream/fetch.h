@@ -1,0 +1,142 @@
+/*
+ * One client's wish for an upstream answer, and what becomes of it.
+ *
+ * The engine fills a fetch on its worker and submits it; from then on what it asked
+ * is constant, and the upstream thread reports by posting `fetch.mail` to the worker's
+ * mailbox: `event` says what happened.  Each side holds one reference; the worker
+ * gives its own back with fetch_leave(), which also says that the client
+ * waits no longer.
+ *
+ * Life:  new -> submit -> [FETCH_INTERIM]* -> one of the final events -> leave.
+ * After FETCH_HEAD the body is read from answer->body at the worker's pace.
+ */
+#ifndef WEIR_UPSTREAM_FETCH_H
+#define WEIR_UPSTREAM_FETCH_H
+
+#include "base/arena.h"
+#include "base/mailbox.h"
+#include "base/ref.h"
+#include "budget/retry.h"
+#include "policy/decide.h"
+#include "policy/key.h"
+#include "policy/storable.h"
+#include "policy/vary.h"
+#include "store/spool.h"
+#include "upstream/options.h"
+#include "upstream/upload.h"
+
+enum fetch_event {
+    FETCH_PENDING,
+    FETCH_HEAD,                       /* `answer` has the head; its body follows in the spool */
+    FETCH_NOT_MODIFIED,               /* the stored response still holds; answer->head is that, freshened */
+    FETCH_LOOK_AGAIN,                 /* the store has it by now: look up once more */
+    FETCH_REFUSED,                    /* the budget or the queue: `wait_ns` until it would be allowed; answer NULL */
+    FETCH_FAILED                      /* no usable answer: `outcome`, `error`; answer NULL */
+};
+
+struct attempt {                      /* one try, for the log and Server-Timing */
+    enum attempt_outcome outcome;     /* budget/retry.h */
+    unsigned             status;      /* 0: none came */
+    int64_t              waited_ns;   /* in queue, for budget or back-off, before it */
+    int64_t              took_ns;     /* from sending to the head or the failure */
+};
+enum { ATTEMPTS_KEPT = 8 };
+
+/* What came from the API: shared by all who wait for it, immutable once posted. */
+struct answer {
+    struct ref            ref;        /* answer_release() */
+    struct arena          arena;      /* holds the head */
+    struct http_response  head;       /* end-to-end fields as the API sent them (or freshened) */
+    struct spool         *body;       /* NULL: no content (HEAD, 204, 304) */
+    int64_t               content_length;                    /* -1: unknown */
+    int64_t               requested_wall_ns, received_wall_ns;
+    enum storable         storable;   /* STORABLE_YES: it is being stored */
+    bool                  http2;
+    struct http_fields    trailers;   /* valid once the spool has ended whole; in arena of its own */
+    struct arena          trailer_arena;
+};
+void answer_acquire(struct answer *);
+void answer_release(struct answer *);                        /* NULL is fine */
+
+/* A 1xx head other than 100 and 101 (RFC 9110 15.2, 103 Early Hints), passed on as it comes. */
+struct fetch_interim {
+    struct mail        mail;          /* .receive is the fetch's on_interim */
+    struct fetch      *fetch;         /* a reference */
+    unsigned           status;
+    struct http_fields fields;        /* in `arena` */
+    struct arena       arena;
+};
+void fetch_interim_free(struct fetch_interim *);             /* drops its reference too */
+
+struct fetch {
+    /* -- filled by the engine before fetch_submit(), constant behind it; text in `arena` -- */
+    struct arena                   arena;
+    struct ref                    *config;        /* a reference: keeps `upstream` and `policy` alive */
+    const struct upstream_options *upstream;
+    const struct policy_options   *policy;        /* of the matching rule */
+    struct http_request            request;       /* target and fields as they go upstream (end to end) */
+    struct slice                   path;          /* what limits' `match` sees */
+    struct upload                 *upload;        /* a reference; NULL: no body */
+    struct partition               partition;
+    bool                           has_credential;
+    bool                           has_key;       /* false: passed through, neither shared nor stored */
+    struct cache_key               key;
+    uint8_t                        variant[VARIANT_HASH_BYTES];   /* of the last known Vary: flights are told apart by it */
+    bool                           may_store;     /* the request does not forbid it */
+    bool                           must_be_new;   /* joins only a flight not yet sent */
+    bool                           refresh_behind;/* nobody waits: stale-while-revalidate */
+    bool                           validating;    /* the conditional fields in `request` are Weir's own, for: */
+    struct stored_response         stored_head;   /* copied to the arena; head.status 0: none */
+    struct slice                   stored_selection;
+    uint64_t                       stored_id;     /* store_record.id; 0: none */
+    uint8_t                        stored_variant[VARIANT_HASH_BYTES];
+    bool                           batch;         /* priority class */
+    struct slice                   client;        /* for fairness and the log */
+    int64_t                        max_wait_ns;   /* queue.max_wait or Weir-Max-Wait */
+    int64_t                        read_timeout_ns;
+    int64_t                        arrived_mono_ns;
+    int64_t                        looked_up_wall_ns;   /* a record received later than this: FETCH_LOOK_AGAIN */
+    bool                           looked_again;  /* has had FETCH_LOOK_AGAIN once: fetch now */
+    struct mailbox                *mailbox;       /* the worker's */
+    struct mail                    mail;          /* .receive set by the engine; posted once, with the final event */
+    void                         (*on_interim)(struct mail *);   /* NULL: 1xx heads are not wanted */
+    void                         (*on_gone)(struct fetch *);      /* see fetch_leave(); may be NULL */
+    void                          *engine;        /* whose fetch it is; untouched by the upstream thread */
+    void                          *owner;         /* the exchange; the worker's alone; NULL once it left */
+
+    /* -- filled by the upstream thread before it posts `mail` -- */
+    enum fetch_event               event;
+    struct answer                 *answer;        /* the fetch's reference */
+    bool                           collapsed;     /* shared an upstream request that another began */
+    bool                           stored;        /* the answer is being stored: Cache-Status `stored` */
+    enum attempt_outcome           outcome;       /* FETCH_FAILED */
+    char                           error[160];    /* FETCH_FAILED: for people, never a credential; Proxy-Status details */
+    const char                    *proxy_error;   /* RFC 9209 error type token: "connection_refused" ... */
+    int64_t                        wait_ns;       /* FETCH_REFUSED: exact, from now */
+    const char                    *limit;         /* FETCH_REFUSED: name of the limit, or "queue" */
+    struct attempt                 attempts[ATTEMPTS_KEPT];
+    unsigned                       attempt_count; /* may exceed ATTEMPTS_KEPT */
+    int64_t                        queued_ns;     /* all waits */
+    int64_t                        upstream_ns;   /* from the first sending to the head */
+
+    struct fetch_links            *links;         /* the upstream thread's own */
+    struct ref                     ref;
+};
+
+struct upstream;
+
+struct fetch *fetch_new(void);                               /* zeroed, one reference: the worker's */
+/* Hands it over (takes a second reference). The answer comes as mail; never from within this call. */
+void fetch_submit(struct upstream *, struct fetch *);
+/*
+ * Worker: done with it, whether or not an answer came.  `mail` may still arrive:
+ * the engine's receive sees owner NULL and does nothing.  The upstream thread takes
+ * note, drops its reference, and posts one last mail (of its own, in the fetch)
+ * to the worker's mailbox; on the worker's thread that mail calls on_gone(fetch)
+ * and then drops the worker's reference.  So the memory outlives every mail
+ * that was posted before, and a worker can wait until all its fetches are gone.
+ * Never called twice.  A fetch that was not submitted is freed at once (no on_gone).
+ */
+void fetch_leave(struct upstream *, struct fetch *);
+
+#endif

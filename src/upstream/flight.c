@@ -1,0 +1,359 @@
+/*
+ * Flights: the table by which equal fetches find each other, who waits for
+ * what, and how a flight ends.
+ *
+ * Two fetches are equal when upstream, method, key, the last known variant and,
+ * for Weir's own validations, the record in question are the same.  A request with conditions
+ * or ranges of the client's own is nobody's equal (RFC 9110 13, 14).
+ */
+#include "upstream/inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* -- equality -- */
+
+/* May this fetch share an upstream request with others at all? */
+static bool is_shareable(const struct fetch *f)
+{
+    static const enum http_name own[] = { HTTP_IF_MATCH, HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE,
+                                          HTTP_IF_UNMODIFIED_SINCE, HTTP_IF_RANGE, HTTP_RANGE };
+
+    if (!f->has_key || !f->may_store)
+        return false;
+    for (size_t i = 0; i < sizeof own / sizeof *own && !f->validating; i++)
+        if (http_fields_find(&f->request.fields, own[i], 0) >= 0)
+            return false;
+    return true;
+}
+
+static uint64_t mix(uint64_t h, const void *bytes, size_t count)
+{
+    uint64_t word = 0;
+
+    memcpy(&word, bytes, count < sizeof word ? count : sizeof word);
+    h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 29;
+}
+
+static uint64_t validated_id(const struct fetch *f)
+{
+    return f->validating ? f->stored_id : 0;
+}
+
+static uint64_t hash_of(const struct fetch *f, const uint8_t variant[VARIANT_HASH_BYTES])
+{
+    uint64_t id = validated_id(f);
+    uint64_t h = mix((uint64_t)f->request.method, f->key.hash, sizeof f->key.hash);
+
+    return mix(mix(h, variant, VARIANT_HASH_BYTES), &id, sizeof id);
+}
+
+static bool is_equal(const struct flight *f, const struct site *site, const struct fetch_links *w)
+{
+    const struct fetch *a = f->leader, *b = w->fetch;
+
+    return f->site == site && slice_eq(a->request.method_name, b->request.method_name)
+        && memcmp(a->key.hash, b->key.hash, sizeof a->key.hash) == 0 && slice_eq(a->key.full, b->key.full)
+        && memcmp(f->variant, w->variant, sizeof f->variant) == 0 && validated_id(a) == validated_id(b);
+}
+
+/* -- what is known to be unshareable: a slot for each hash, the newest counts -- */
+
+static uint64_t unshareable_hash(const struct site *site, const struct fetch *f)
+{
+    uint64_t h = mix((uint64_t)(uintptr_t)site, f->key.hash, sizeof f->key.hash);
+
+    return h != 0 ? h : 1;
+}
+
+void flight_remember_unshareable(struct flight *f)
+{
+    uint64_t hash = unshareable_hash(f->site, f->leader);
+
+    if (is_shareable(f->leader))
+        f->up->unshareable[hash % UNSHAREABLE_SLOTS] =
+            (struct unshareable){ hash, clock_mono_ns() + UNSHAREABLE_SECONDS * NS_PER_SEC };
+}
+
+static bool is_known_unshareable(struct upstream *up, const struct site *site, const struct fetch *f)
+{
+    uint64_t                  hash = unshareable_hash(site, f);
+    const struct unshareable *u = &up->unshareable[hash % UNSHAREABLE_SLOTS];
+
+    return u->hash == hash && clock_mono_ns() < u->until_ns;
+}
+
+/* -- the list of those who wait -- */
+
+void flight_link(struct flight *f, struct fetch_links *w)
+{
+    int64_t now = clock_mono_ns();
+
+    w->flight = f;
+    w->at = WAITER_WAITING;
+    w->wait_from_ns = now;
+    w->next = NULL;
+    w->previous = f->last;
+    *(f->last != NULL ? &f->last->next : &f->first) = w;
+    f->last = w;
+    f->waiting++;
+}
+
+void flight_unlink(struct fetch_links *w)
+{
+    struct flight *f = w->flight;
+
+    *(w->previous != NULL ? &w->previous->next : &f->first) = w->next;
+    *(w->next != NULL ? &w->next->previous : &f->last) = w->previous;
+    if (w->at == WAITER_RECEIVING)
+        f->receiving--;
+    else
+        f->waiting--;
+    w->flight = NULL;
+    w->at = WAITER_NOWHERE;
+    w->next = w->previous = NULL;
+}
+
+/* -- birth and end -- */
+
+static struct flight *flight_new(struct site *site, struct fetch_links *w, bool shared)
+{
+    struct upstream *up = site->up;
+    struct flight   *f = mem_alloc(sizeof *f);
+
+    f->up = up;
+    f->site = site;
+    f->leader = w->fetch;
+    fetch_acquire(f->leader);
+    memcpy(f->variant, w->variant, sizeof f->variant);
+    f->keep = f->leader->refresh_behind;
+    f->again = w->split;
+    f->next_of_site = site->flights;
+    if (site->flights != NULL)
+        site->flights->previous_of_site = f;
+    site->flights = f;
+    up->flight_count++;
+    if (shared) {
+        f->bucket_hash = hash_of(f->leader, f->variant);
+        f->in_table = true;
+        f->next_in_bucket = up->buckets[f->bucket_hash % FLIGHT_BUCKETS];
+        up->buckets[f->bucket_hash % FLIGHT_BUCKETS] = f;
+    }
+    flight_link(f, w);
+    return f;
+}
+
+void flight_hide(struct flight *f)
+{
+    struct flight **at = &f->up->buckets[f->bucket_hash % FLIGHT_BUCKETS];
+
+    if (!f->in_table)
+        return;
+    while (*at != f)
+        at = &(*at)->next_in_bucket;
+    *at = f->next_in_bucket;
+    f->in_table = false;
+}
+
+bool flight_goes_on(const struct flight *f)
+{
+    return f->waiting > 0 || f->receiving > 0 || (f->keep && (f->answer == NULL || f->storing));
+}
+
+void flight_settle(struct flight *f)
+{
+    struct site *site = f->site;
+
+    if (f->dead || f->transfer != NULL || f->waiting > 0 || f->receiving > 0 || f->committing
+        || queue_waits(&f->entry) || timer_is_set(&f->pause))
+        return;
+    flight_hide(f);
+    dispatch_withdraw(f);
+    f->dead = true;
+    *(f->previous_of_site != NULL ? &f->previous_of_site->next_of_site : &site->flights) = f->next_of_site;
+    if (f->next_of_site != NULL)
+        f->next_of_site->previous_of_site = f->previous_of_site;
+    f->next_in_bucket = f->up->dead_flights;
+    f->up->dead_flights = f;
+    f->up->flight_count--;
+}
+
+void flight_sweep(struct upstream *up)
+{
+    while (up->dead_flights != NULL) {
+        struct flight *f = up->dead_flights;
+
+        up->dead_flights = f->next_in_bucket;
+        answer_release(f->answer);
+        answer_release(f->others);
+        answer_release(f->spare);
+        arena_free(&f->change_arena);
+        fetch_release(f->leader);
+        free(f);
+    }
+}
+
+void flight_fail(struct flight *f, int64_t wait_ns)
+{
+    struct fetch_links *next;
+
+    flight_hide(f);
+    dispatch_withdraw(f);
+    for (struct fetch_links *w = f->first; w != NULL; w = next) {
+        struct fetch *fetch = w->fetch;
+
+        next = w->next;
+        if (w->at != WAITER_WAITING)
+            continue;
+        fetch->outcome = f->failure.outcome;
+        fetch->proxy_error = f->failure.token;
+        fetch->wait_ns = wait_ns;
+        snprintf(fetch->error, sizeof fetch->error, "%s", f->failure.text);
+        waiter_post(w, FETCH_FAILED);
+    }
+    if (f->leader->upload != NULL)
+        upload_discard(f->leader->upload);
+    flight_settle(f);
+}
+
+/* -- coming -- */
+
+/* Takes a place in this flight, where it can. False: it needs one of its own. True also where it was refused. */
+static bool try_join(struct flight *f, struct fetch_links *w)
+{
+    const char *limit = "queue";
+    int64_t     wait;
+
+    if (f->at == FLIGHT_STREAMING || f->at == FLIGHT_COMMITTING)
+        return share_late(f, w);
+    if (f->at == FLIGHT_SENDING) {
+        if (w->fetch->must_be_new && f->transfer != NULL && f->transfer->prereqs > 0)
+            return false;
+        flight_link(f, w);
+        return true;
+    }
+    wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, f->entry.client, &limit);
+    if (wait > w->wait_left_ns) {
+        waiter_refuse(w, wait, limit);
+        return true;
+    }
+    flight_link(f, w);
+    if (!w->fetch->batch && f->entry.priority == QUEUE_BATCH) {
+        bool waits = queue_waits(&f->entry);
+
+        queue_remove(f->site->budget->queue, &f->entry);
+        f->entry.priority = QUEUE_INTERACTIVE;
+        if (waits)
+            queue_put_again(f->site->budget->queue, &f->entry);
+        dispatch_kick(f->site->budget);
+    }
+    dispatch_set_deadline(f);
+    return true;
+}
+
+static void fail_at_once(struct site *site, struct fetch_links *w, const char *token, const char *text, int64_t wait_ns)
+{
+    struct fetch *f = w->fetch;
+
+    f->outcome = ATTEMPT_REFUSED;
+    f->proxy_error = token;
+    f->wait_ns = wait_ns;
+    snprintf(f->error, sizeof f->error, "%s: %s", site->name, text);
+    waiter_post(w, FETCH_FAILED);
+}
+
+/* CURLOPT_REQUEST_TARGET is sent as it is: what would end the request line early must not get there. */
+static bool may_be_sent(struct slice target)
+{
+    if (target.len == 0 || target.ptr[0] != '/')
+        return false;
+    for (size_t i = 0; i < target.len; i++)
+        if ((unsigned char)target.ptr[i] <= ' ' || target.ptr[i] == 0x7f)
+            return false;
+    return true;
+}
+
+/* No place in the queue, or a wait that is longer than it may be: said before the wait is begun. */
+static bool is_refused(struct site *site, struct fetch_links *w)
+{
+    const struct fetch *f = w->fetch;
+    struct charge       charge;
+    const char         *limit = "queue";
+    int64_t             wait;
+
+    dispatch_charge(&charge, f);
+    wait = dispatch_predict(site, NULL, &charge, f->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE,
+                            dispatch_client(f), &limit);
+    if (wait <= w->wait_left_ns
+        && (site->waiting < site->options->queue.max_length
+            || (wait == 0 && site->waiting == 0 && site->in_flight < site_slots(site))))
+        return false;
+    if (wait <= w->wait_left_ns) {
+        limit = "queue";
+        wait = wait > NS_PER_SEC ? wait : NS_PER_SEC;
+    }
+    waiter_refuse(w, wait, limit);
+    return true;
+}
+
+void flight_enter(struct site *site, struct fetch_links *w)
+{
+    struct upstream *up = site->up;
+    struct fetch    *fetch = w->fetch;
+    bool             shared = is_shareable(fetch) && !is_known_unshareable(up, site, fetch);
+    int64_t          now = clock_mono_ns();
+
+    if (!may_be_sent(fetch->request.target)) {
+        fail_at_once(site, w, "http_request_error", "the request target cannot be sent.", 0);
+        return;
+    }
+    if (shared) {
+        struct flight *f = up->buckets[hash_of(fetch, w->variant) % FLIGHT_BUCKETS], *next;
+
+        for (; f != NULL; f = next) {
+            next = f->next_in_bucket;
+            if (is_equal(f, site, w) && try_join(f, w))
+                return;
+        }
+    }
+    if (site->breaker.open_until_ns > now) {
+        fail_at_once(site, w, "destination_unavailable",
+                     "it failed many times in a row and is asked again after a pause.",
+                     site->breaker.open_until_ns - now);
+        return;
+    }
+    if (!is_refused(site, w))
+        dispatch_put(flight_new(site, w, shared));
+}
+
+/* -- going -- */
+
+/* on_abort = "finish": a GET whose answer may serve the client's retry goes on without it. */
+static bool finishes(const struct fetch *f)
+{
+    return f->refresh_behind
+        || (f->request.method == HTTP_GET && f->has_key && f->may_store && !f->upstream->drop_on_abort);
+}
+
+void flight_leave(struct fetch_links *w)
+{
+    struct flight *f = w->flight;
+
+    if (finishes(w->fetch)) {
+        int64_t until = w->wait_from_ns + w->wait_left_ns;
+
+        f->keep_until_ns = f->keep && f->keep_until_ns > until ? f->keep_until_ns : until;
+        f->keep = true;
+    }
+    flight_unlink(w);
+    if (flight_goes_on(f) || f->committing) {
+        dispatch_set_deadline(f);
+        return;
+    }
+    flight_hide(f);
+    dispatch_withdraw(f);
+    if (f->transfer != NULL)
+        transfer_abandon(f->transfer);
+    flight_settle(f);
+}

@@ -1,0 +1,390 @@
+/*
+ * What the files of this room share: the upstream thread's own structures.
+ * No other room includes this; all of it belongs to the upstream thread,
+ * but for what fetch.h and upload.h say of their mails.
+ *
+ *   struct site      one upstream at work: its connections (a curl multi handle
+ *                    each, so that pools are apart), its breaker, its counts
+ *   struct budget    a ledger and the queue before it; sites may share one
+ *   struct flight    one wish, of one or of many equal fetches, until it is
+ *                    answered and what came is committed
+ *   struct transfer  one attempt at the API: an easy handle and what it reads
+ *   struct fetch_links   a fetch's place in all this ("waiter")
+ *
+ * A flight's life (enum flight_at): WAITING in the queue -> SENDING -> STREAMING
+ * once the head is given out -> COMMITTING until the writer has it -> freed.
+ * A retry goes from SENDING through PAUSING back to WAITING.
+ *
+ * Files: fetch.c (in and out of the thread), flight.c (table, joining, leaving),
+ * dispatch.c (queue and budget), request.c, transfer.c, response.c (one
+ * attempt), attempt.c (what became of it, retries), share.c (who gets the head),
+ * commit.c (to the store), site.c, keep.c (the ledger's rows), upstream.c (thread).
+ *
+ * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
+ * upstream_body_cut, upstream_disk_refused, upstream_set, upstream_tls_files, ledger_not_kept.
+ * Never a target's query, a credential or a body.
+ */
+#ifndef WEIR_UPSTREAM_INSIDE_H
+#define WEIR_UPSTREAM_INSIDE_H
+
+#include "budget/breaker.h"
+#include "budget/ledger.h"
+#include "budget/queue.h"
+#include "upstream/json_check.h"
+#include "upstream/timer.h"
+#include "upstream/upstream.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+
+struct site;
+struct transfer;
+struct flight;
+
+/* -- limits of our own -- */
+enum {
+    FLIGHT_BUCKETS        = 1024,     /* a power of two */
+    UNSHAREABLE_SLOTS     = 1024,
+    UNSHAREABLE_SECONDS   = 300,
+    SPARE_BODY_BYTES      = 64 * 1024,        /* of a failure that is tried again */
+    JSON_HELD_BYTES       = 1024 * 1024,      /* of a body that is checked before its head goes out */
+    HEAD_MAX_BYTES        = 256 * 1024,
+    HEAD_MAX_FIELDS       = 1000,
+    STREAMS_PER_CONNECTION = 100,
+    IDLE_TRANSFERS        = 64,
+    RETRY_FLOOR           = 10        /* retries that `retry.share` always leaves, renewed one a second */
+};
+
+/* -- the ledger and its queue -- */
+struct budget {
+    struct budget        *next;
+    struct upstream      *up;
+    char                 *name;       /* "upstream NAME" or "budget NAME": also the rows' name in the state */
+    struct ref           *config;     /* what `limits` borrows from */
+    struct limit_options *limits;     /* of all its sites, equal ones once */
+    unsigned              limit_count;
+    struct ledger        *ledger;
+    struct queue         *queue;
+    struct timer          wake;       /* the queue may be asked again */
+    struct timer          save;       /* rows are due */
+    bool                  dirty;      /* to be dispatched before the loop sleeps */
+};
+
+/* -- one upstream at work -- */
+struct site {
+    struct site                   *next;
+    struct upstream               *up;
+    char                          *name;
+    struct ref                    *config;    /* what `options` is part of */
+    const struct upstream_options *options;
+    bool                           configured;        /* in the configuration in effect */
+    struct budget                 *budget;
+    CURLM                         *multi;
+    struct timer                   curl_timer;
+    bool                           reap;      /* curl may have finished something */
+    struct breaker                 breaker;
+    bool                           http2;     /* the last answer came over it */
+    struct flight                 *flights;   /* all of this site */
+    struct transfer               *transfers; /* under way */
+    unsigned                       in_flight, waiting, connections;
+    uint64_t                       requests, attempts, retries, failures;
+    double                         retry_balance;
+    int64_t                        retry_balance_ns;  /* when it was last renewed */
+};
+
+/* -- who waits -- */
+enum waiter_at { WAITER_NOWHERE, WAITER_WAITING, WAITER_RECEIVING /* has the head, the body is coming */ };
+
+struct fetch_links {
+    struct mail         submit, leave, gone;  /* worker -> here, here -> worker */
+    void              (*receive)(struct mail *);      /* the engine's, of fetch->mail */
+    enum fetch_event    event;                /* what fetch->event becomes when that mail arrives */
+    struct upstream    *up;
+    struct fetch       *fetch;
+    struct flight      *flight;
+    struct fetch_links *next, *previous;      /* in the flight, in order of arrival */
+    enum waiter_at      at;
+    bool                submitted, left;
+    bool                split;                /* was parted from a flight at its head */
+    uint8_t             variant[VARIANT_HASH_BYTES];  /* the fetch's, or what the split taught */
+    int64_t             wait_left_ns;         /* of max_wait, before the wait under way */
+    int64_t             wait_from_ns;         /* when that began */
+    char                limit[64];            /* holds fetch->limit */
+};
+
+/* -- one wish -- */
+enum flight_at { FLIGHT_WAITING, FLIGHT_PAUSING, FLIGHT_SENDING, FLIGHT_STREAMING, FLIGHT_COMMITTING };
+
+struct failure {                      /* of one attempt */
+    enum attempt_outcome outcome;
+    const char          *token;       /* RFC 9209 error type */
+    char                 text[160];
+    bool                 final;       /* trying again cannot help */
+};
+
+struct flight {
+    struct upstream    *up;
+    struct site        *site;
+    struct flight      *next_of_site, *previous_of_site;
+    struct flight      *next_in_bucket;
+    bool                in_table;     /* others may join */
+    bool                dead;         /* to be freed; nothing may be done with it */
+    enum flight_at      at;
+    struct fetch       *leader;       /* whose request is sent: a reference */
+    uint8_t             variant[VARIANT_HASH_BYTES];
+    uint64_t            bucket_hash;
+    struct fetch_links *first, *last;
+    unsigned            waiting, receiving;   /* of the waiters */
+    bool                keep;         /* goes on without anybody: on_abort = "finish", refresh_behind */
+    int64_t             keep_until_ns;        /* as long as that one would have waited */
+
+    struct queue_entry  entry;
+    struct charge       charge;
+    struct timer        pause;        /* back-off */
+    struct timer        deadline;     /* the next waiter whose wait is over */
+    int64_t             unsent_from_ns;       /* when the wait under way began */
+    bool                again;        /* has had its turn: queue_put_again() */
+    bool                plain;        /* without Weir's own conditions: the 304 was about something else */
+
+    struct transfer    *transfer;     /* under way */
+    struct attempt      attempts[ATTEMPTS_KEPT];
+    unsigned            attempt_count;
+    unsigned            sent_count;   /* of these, those that reached the API */
+    int64_t             waited_ns, first_sent_ns, head_ns;
+    struct failure      failure;      /* the last one */
+    struct answer      *spare;        /* the last listed status, for when it is not tried again after all */
+
+    /* from the head on */
+    struct answer      *answer;
+    struct answer      *others;       /* the same without its cookies, for all but the first; NULL: it sets none */
+    struct slice        selection;    /* in answer's arena */
+    bool                freshened;    /* by a 304: answer has the stored head, and no body */
+    bool                storing;      /* the body goes to the store when it is whole */
+    struct store_change change;
+    struct arena        change_arena;
+    bool                committing;   /* `change` is the writer's */
+};
+
+/* -- one attempt -- */
+enum stop {                           /* why we ended a transfer that curl would have gone on with */
+    STOP_NONE,
+    STOP_ABANDONED,                   /* nobody wants it any more */
+    STOP_SECOND_SENDING,              /* a reused connection died and curl would send again */
+    STOP_OVER_BUDGET,                 /* while it connected the budget was tightened */
+    STOP_HEAD_TOO_LARGE,
+    STOP_HEAD_MALFORMED,
+    STOP_DISK,
+    STOP_UPLOAD_BROKEN,
+    STOP_CONNECT_TIMEOUT, STOP_READ_TIMEOUT, STOP_WRITE_TIMEOUT, STOP_TOTAL_TIMEOUT,
+    STOP_ENOUGH                       /* the body of a failure that is tried again is too long to read out */
+};
+
+struct head {                         /* being read */
+    struct arena       arena;
+    struct http_fields fields;
+    unsigned           status;
+    bool               http2;
+    size_t             bytes;
+    int64_t            content_length;        /* -1: none */
+    bool               chunked;
+    bool               open;          /* between status line and blank line */
+    bool               final;         /* the final head has been read: what follows are trailers */
+};
+
+struct transfer {
+    struct upstream    *up;
+    struct transfer    *next_idle;
+    struct transfer    *next_of_site, *previous_of_site;
+    struct site        *site;
+    struct flight      *flight;       /* NULL: nobody's any more, it is only read out */
+    struct fetch       *fetch;        /* whose request it sends: a reference */
+    CURL               *easy;
+    struct curl_slist  *fields;
+    char                error[CURL_ERROR_SIZE];
+
+    struct receipt      receipt;      /* reserved from dispatch, stamped anew when it is sent */
+    int64_t             reserved_ns;
+    struct charge       charge;
+    unsigned            prereqs;
+    int64_t             begun_ns, sent_ns, sent_wall_ns, head_wall_ns;
+    int64_t             paused_ns;    /* for the clients' sake, in all: not the API's fault */
+    int64_t             pause_from_ns;
+    int64_t             uploaded_bytes;
+    enum stop           stop;
+
+    struct head         head;
+    struct answer      *answer;       /* made of the final head: a reference */
+    bool                given;        /* waiters have the head */
+    bool                held;         /* the head waits for its body to be checked */
+    bool                retrying;     /* a listed status: the flight has gone on without it */
+    struct json_check   json;
+    int64_t             body_bytes;
+
+    struct upload      *upload;       /* the fetch's */
+    bool                sent_all;     /* nothing of the request is left to send */
+    bool                receive_paused, send_paused;
+    int64_t             progress_ns;  /* of what the read or write time-out measures */
+    struct timer        timer;
+    struct mail         ready, drained, farewell;
+    bool                drained_wanted, mailed, ended;
+};
+
+/* -- the thread -- */
+struct watch { struct site *site; };  /* by descriptor */
+
+struct kept_row { struct kept_row *next; char *budget; uint8_t key[LEDGER_KEY_BYTES]; char *value; size_t bytes; };
+
+struct unshareable { uint64_t hash; int64_t until_ns; };
+
+struct upstream {
+    pthread_t            thread;
+    struct mailbox      *mailbox;
+    int                  epoll_fd;
+    bool                 fake_clock;          /* WEIR_CLOCK_FILE: time may jump while the loop sleeps */
+    struct store        *store;
+    struct state        *state;
+    upstream_match       match;
+    struct store_reader *reader;
+    struct timers        timers;
+    struct watch        *watches;
+    unsigned             watch_count;
+    struct site         *sites;
+    struct budget       *budgets;
+    struct flight       *buckets[FLIGHT_BUCKETS];
+    struct flight       *dead_flights;
+    unsigned             flight_count;
+    struct unshareable   unshareable[UNSHAREABLE_SLOTS];
+    struct transfer     *idle_transfers;
+    unsigned             idle_count, farewells;
+    unsigned             commits;             /* changes at the writer */
+    unsigned             saves;               /* rows at the writer */
+    struct kept_row     *rows;                /* as they were at the start, until their budget is made */
+    uint8_t              boot[LEDGER_BOOT_BYTES];
+    bool                 keep_failed;         /* said in the log */
+    uint64_t             random;
+    struct mail          stop;
+    bool                 stopping;
+    int64_t              disk_refused_ns;     /* said in the log at this time */
+};
+
+static inline struct budget_now budget_time(void);
+
+/* answer.c */
+struct answer *answer_new(void);
+
+/* fetch.c */
+void fetch_acquire(struct fetch *);
+void fetch_release(struct fetch *);
+/* Posts the final event; what it says stands in the fetch. Unlinks the waiter from its flight unless it receives. */
+void waiter_post(struct fetch_links *, enum fetch_event);
+void waiter_post_interim(struct fetch_links *, unsigned status, const struct http_fields *);
+
+/* flight.c */
+void flight_enter(struct site *, struct fetch_links *);
+void flight_link(struct flight *, struct fetch_links *);
+void flight_unlink(struct fetch_links *);
+void flight_leave(struct fetch_links *);
+void flight_hide(struct flight *);                   /* nobody joins any more */
+/* Frees it at the end of the loop's round where nothing holds it. */
+void flight_settle(struct flight *);
+void flight_fail(struct flight *, int64_t wait_ns);  /* everybody hears of flight->failure */
+void flight_sweep(struct upstream *);
+void flight_remember_unshareable(struct flight *);
+bool flight_goes_on(const struct flight *);          /* somebody waits, or it finishes by itself */
+
+/* dispatch.c */
+void dispatch_put(struct flight *);                  /* into the queue */
+void dispatch_withdraw(struct flight *);             /* out of queue, pause and deadline */
+void dispatch_pause(struct flight *, int64_t after_ns);
+void dispatch_run(struct upstream *);                /* all dirty budgets */
+void dispatch_kick(struct budget *);
+void dispatch_set_deadline(struct flight *);
+/* Nanoseconds that a fetch joining (flight) or entering (NULL) would wait. */
+int64_t dispatch_predict(struct site *, const struct flight *, const struct charge *, enum queue_priority,
+                         uint64_t client, const char **limit);
+void dispatch_charge(struct charge *, const struct fetch *);
+uint64_t dispatch_client(const struct fetch *);
+int64_t waiter_wait_left(const struct fetch_links *, int64_t now_ns);
+/* PREREQ: may it go now? */
+bool dispatch_sends(struct transfer *);
+void waiter_refuse(struct fetch_links *, int64_t wait_ns, const char *limit);
+
+/* request.c */
+bool request_prepare(struct transfer *);
+
+/* transfer.c */
+void transfer_start(struct flight *, const struct receipt *, struct budget_now);
+/* Ends it now (not from within a curl callback); `attempt_ended` hears of it. */
+void transfer_stop(struct transfer *, enum stop);
+/* The flight wants no more of it: ended, without a word to the flight. */
+void transfer_abandon(struct transfer *);
+void transfer_reap(struct site *);
+void transfer_free_all(struct upstream *);
+/* From curl's callbacks: is it sent now; the request's body. */
+bool transfer_sends(struct transfer *);
+size_t transfer_read_upload(struct transfer *, char *buffer, size_t count);
+/* The spool's readers are to catch up first: `drained` will resume it. */
+void transfer_await_readers(struct transfer *);
+
+/* response.c */
+/* One header line of curl's. False: the transfer is to end (t->stop says why). */
+bool response_line(struct transfer *, const char *line, size_t bytes);
+
+/* attempt.c: called from curl callbacks (head, body) and from the loop (ended) */
+bool attempt_head(struct transfer *);
+enum body_result { BODY_TAKEN, BODY_PAUSE, BODY_STOP };
+enum body_result attempt_body(struct transfer *, const char *bytes, size_t count);
+void attempt_ended(struct transfer *, CURLcode);
+void attempt_trailer(struct transfer *, struct slice name, struct slice value);
+
+/* failure.c */
+void failure_of_transfer(struct failure *, const struct transfer *, CURLcode);
+void failure_set(struct failure *, enum attempt_outcome, const char *token, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* share.c */
+/* The flight's final head: decides whether it is stored, and who gets it. */
+void share_head(struct flight *, struct transfer *, struct answer *);
+void share_not_modified(struct flight *, struct transfer *, struct answer *);
+/* One that came later and may have what is coming or being committed; false: not this answer. */
+bool share_late(struct flight *, struct fetch_links *);
+/* What was kept of the last attempt goes to everybody. */
+bool share_spare(struct flight *);
+
+/* commit.c */
+void commit_put(struct flight *);
+void commit_freshen(struct flight *);
+
+/* site.c */
+struct site *site_of(struct upstream *, const struct fetch *);
+void site_configure(struct upstream *, struct ref *config, const struct upstream_options *const *, unsigned count);
+void site_free_all(struct upstream *);
+/* Requests that may be under way at once. */
+unsigned site_slots(const struct site *);
+bool site_may_retry(struct site *, int64_t now_ns);
+void site_count_request(struct site *, int64_t now_ns);
+void site_count_retry(struct site *);
+void site_report_breaker(struct site *, bool ok, int64_t now_ns);
+
+/* keep.c */
+void keep_load(struct upstream *);
+void keep_start(struct budget *);
+void keep_look(struct budget *);                     /* something was spent: rows may be due */
+void keep_stop(struct budget *);
+void keep_free(struct upstream *);
+
+/* report.c */
+void report_fill(struct upstream *, struct upstream_report *);
+
+/* upstream.c */
+int  upstream_socket(CURL *, curl_socket_t, int what, void *site, void *socketp);
+int  upstream_timer(CURLM *, long timeout_ms, void *site);
+
+#include "base/clock.h"
+
+static inline struct budget_now budget_time(void)
+{
+    return (struct budget_now){ .mono_ns = clock_mono_ns(), .wall_ns = clock_wall_ns() };
+}
+
+#endif

@@ -1,0 +1,186 @@
+/*
+ * The ledger's rows: read once at the start, written through the store's
+ * writer thread as the ledger wants them written.
+ *
+ * A row's name in the state is its budget's name, a newline, and the row's key.
+ */
+#include "upstream/inside.h"
+
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { NAME_MAX_BYTES = 400 - LEDGER_KEY_BYTES - 1 };
+
+struct row_change {
+    struct state_change change;
+    struct budget      *budget;
+    uint8_t             key[LEDGER_KEY_BYTES];
+    uint64_t            ticket;
+    char                bytes[];      /* name, then value */
+};
+
+/* -- loading -- */
+
+static void load_row(void *context, struct slice name, struct slice value)
+{
+    struct upstream *up = context;
+    struct kept_row *row;
+
+    if (name.len < LEDGER_KEY_BYTES + 1 || name.ptr[name.len - LEDGER_KEY_BYTES - 1] != '\n')
+        return;
+    row = mem_alloc(sizeof *row);
+    row->budget = mem_copy(slice_sub(name, 0, name.len - LEDGER_KEY_BYTES - 1));
+    memcpy(row->key, name.ptr + name.len - LEDGER_KEY_BYTES, LEDGER_KEY_BYTES);
+    row->value = mem_copy(value);
+    row->bytes = value.len;
+    row->next = up->rows;
+    up->rows = row;
+}
+
+static void free_row(struct kept_row *row)
+{
+    free(row->budget);
+    free(row->value);
+    free(row);
+}
+
+/* The boot's id as 16 bytes; all zero where the kernel does not tell: then every start counts as behind a reboot. */
+static void read_boot(uint8_t boot[LEDGER_BOOT_BYTES])
+{
+    char    text[64] = "";
+    int     fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    int     digits = 0;
+
+    if (fd >= 0)
+        close(fd);
+    for (ssize_t i = 0; i < n && digits < 2 * LEDGER_BOOT_BYTES; i++) {
+        char c = text[i];
+        int  digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+
+        if (digit < 0)
+            continue;
+        boot[digits / 2] = (uint8_t)(boot[digits / 2] << 4 | digit);
+        digits++;
+    }
+}
+
+void keep_load(struct upstream *up)
+{
+    if (up->state == NULL)
+        return;
+    read_boot(up->boot);
+    state_load(up->state, load_row, up);
+}
+
+void keep_free(struct upstream *up)
+{
+    while (up->rows != NULL) {
+        struct kept_row *row = up->rows;
+
+        up->rows = row->next;
+        free_row(row);
+    }
+}
+
+/* -- writing -- */
+
+static void receive_saved(struct mail *m)
+{
+    struct row_change *r = CONTAINER_OF(m, struct row_change, change.done);
+    struct budget     *b = r->budget;
+    struct upstream   *up = b->up;
+
+    up->saves--;
+    ledger_saved(b->ledger, r->key, r->ticket, r->change.ok, budget_time());
+    if (!r->change.ok && !up->keep_failed)
+        log_error("ledger_not_kept", " budget=%s reason=%s", log_quote(b->name),
+                  log_quote("the state directory cannot be written: what is spent would be forgotten by a restart"));
+    up->keep_failed = !r->change.ok;
+    free(r);
+    queue_reconsider(b->queue, NULL);
+    dispatch_kick(b);
+}
+
+static void put_row(void *context, const struct ledger_row *row)
+{
+    struct budget     *b = context;
+    size_t             length = strlen(b->name);
+    size_t             name_bytes;
+    struct row_change *r;
+
+    if (length > NAME_MAX_BYTES)
+        length = NAME_MAX_BYTES;
+    name_bytes = length + 1 + LEDGER_KEY_BYTES;
+    r = mem_alloc(sizeof *r + name_bytes + row->value.len);
+    memcpy(r->bytes, b->name, length);
+    r->bytes[length] = '\n';
+    memcpy(r->bytes + length + 1, row->key, LEDGER_KEY_BYTES);
+    if (row->value.ptr != NULL)
+        memcpy(r->bytes + name_bytes, row->value.ptr, row->value.len);
+    r->budget = b;
+    memcpy(r->key, row->key, sizeof r->key);
+    r->ticket = row->ticket;
+    r->change.state = b->up->state;
+    r->change.name = (struct slice){ r->bytes, name_bytes };
+    r->change.value = row->value.ptr != NULL ? (struct slice){ r->bytes + name_bytes, row->value.len } : SLICE_NONE;
+    r->change.reply_to = b->up->mailbox;
+    r->change.done.receive = receive_saved;
+    b->up->saves++;
+    state_submit(b->up->store, &r->change);
+}
+
+void keep_look(struct budget *b)
+{
+    struct budget_now now = budget_time();
+    int64_t           due;
+
+    if (b->up->state == NULL || b->up->stopping)
+        return;
+    due = ledger_save_due_ns(b->ledger, now);
+    if (due == 0) {
+        ledger_save(b->ledger, now, put_row, b);
+        due = ledger_save_due_ns(b->ledger, now);
+    }
+    if (due == INT64_MAX)
+        timers_clear(&b->up->timers, &b->save);
+    else
+        timers_set(&b->up->timers, &b->save, now.mono_ns + (due > NS_PER_MS ? due : NS_PER_MS));
+}
+
+static void fire_save(struct timer *t)
+{
+    keep_look(CONTAINER_OF(t, struct budget, save));
+}
+
+void keep_start(struct budget *b)
+{
+    struct kept_row **at = &b->up->rows;
+
+    b->save.fire = fire_save;
+    if (b->up->state == NULL)
+        return;
+    while (*at != NULL) {
+        struct kept_row *row = *at;
+
+        if (strncmp(row->budget, b->name, NAME_MAX_BYTES) != 0) {
+            at = &row->next;
+            continue;
+        }
+        *at = row->next;
+        ledger_load(b->ledger, row->key, (struct slice){ row->value, row->bytes });
+        free_row(row);
+    }
+    ledger_start(b->ledger, b->up->boot, budget_time());
+    keep_look(b);
+}
+
+void keep_stop(struct budget *b)
+{
+    if (b->up->state != NULL && b->ledger != NULL)
+        ledger_stop(b->ledger, budget_time(), put_row, b);
+}

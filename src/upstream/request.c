@@ -1,0 +1,246 @@
+/*
+ * A fetch's request as curl is told to send it: byte for byte what the engine
+ * made of the client's, and nothing that curl would add by itself.
+ *
+ * The target goes through CURLOPT_REQUEST_TARGET, apart from the URL, so it is never
+ * parsed or normalised.  "Name;" sends an empty field; "Name:" keeps curl
+ * from adding that field.
+ */
+#include "upstream/inside.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* One line, but for trailers that came while the transfer was paused: those come together. */
+static size_t on_header(char *text, size_t size, size_t count, void *transfer)
+{
+    size_t bytes = size * count;
+
+    for (size_t at = 0; at < bytes;) {
+        const char *end = memchr(text + at, '\n', bytes - at);
+        size_t      length = end != NULL ? (size_t)(end - text) + 1 - at : bytes - at;
+
+        if (!response_line(transfer, text + at, length))
+            return 0;
+        at += length;
+    }
+    return bytes;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t count, void *transfer)
+{
+    struct transfer *t = transfer;
+
+    switch (attempt_body(t, bytes, size * count)) {
+    case BODY_TAKEN:
+        return size * count;
+    case BODY_PAUSE:
+        t->receive_paused = true;
+        return CURL_WRITEFUNC_PAUSE;
+    case BODY_STOP:
+        break;
+    }
+    return CURL_WRITEFUNC_ERROR;
+}
+
+/* Once per real sending: the second means that a reused connection died and curl would send the
+ * request again without asking anybody (no option stops that). */
+static int on_sending(void *transfer, char *primary_ip, char *local_ip, int primary_port, int local_port)
+{
+    struct transfer *t = transfer;
+
+    (void)primary_ip, (void)local_ip, (void)primary_port, (void)local_port;
+    return transfer_sends(t) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
+static size_t on_upload(char *buffer, size_t size, size_t count, void *transfer)
+{
+    return transfer_read_upload(transfer, buffer, size * count);
+}
+
+static curl_socket_t on_open_socket(void *site, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct site  *s = site;
+    curl_socket_t fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
+    (void)purpose;
+    if (fd != CURL_SOCKET_BAD)
+        s->connections++;
+    return fd;
+}
+
+static int on_close_socket(void *site, curl_socket_t fd)
+{
+    struct site *s = site;
+
+    s->connections--;
+    return close(fd);
+}
+
+/* -- fields -- */
+
+static bool add_line(struct transfer *t, struct arena *a, struct slice name, struct slice value)
+{
+    struct slice       line = value.len > 0 ? arena_printf(a, SLICE_FMT ": " SLICE_FMT, SLICE_ARG(name), SLICE_ARG(value))
+                                            : arena_printf(a, SLICE_FMT ";", SLICE_ARG(name));
+    struct curl_slist *longer = curl_slist_append(t->fields, line.ptr);
+
+    if (longer == NULL)
+        return false;
+    t->fields = longer;
+    return true;
+}
+
+/* What frames the message is curl's; Weir's own conditions fall where the flight has to go without. */
+static bool is_left_out(const struct transfer *t, const struct http_field *field)
+{
+    static const enum http_name conditions[] = { HTTP_IF_MATCH, HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE,
+                                                 HTTP_IF_UNMODIFIED_SINCE };
+
+    if (field->id == HTTP_CONTENT_LENGTH || field->id == HTTP_TRANSFER_ENCODING || field->id == HTTP_EXPECT
+        || field->id == HTTP_CONNECTION)
+        return true;
+    /* A body that is to be checked must come as it is. */
+    if (field->id == HTTP_ACCEPT_ENCODING && t->fetch->policy->validate == VALIDATE_JSON)
+        return true;
+    for (size_t i = 0; i < sizeof conditions / sizeof *conditions && t->flight->plain; i++)
+        if (field->id == conditions[i])
+            return true;
+    return !http_is_token(field->name) || !http_is_field_value(field->value);
+}
+
+static const struct { const char *name, *line; } curls_own[] = {
+    { "Accept", "Accept:" }, { "User-Agent", "User-Agent:" },
+};
+
+static bool add_fields(struct transfer *t)
+{
+    const struct fetch       *f = t->fetch;
+    const struct http_fields *fields = &f->request.fields;
+    struct arena              a = { 0 };
+    struct curl_slist        *longer;
+    bool                      ok = true;
+
+    if (http_fields_find(fields, HTTP_HOST, 0) < 0)
+        ok = add_line(t, &a, SLICE("Host"), f->upstream->authority);
+    for (unsigned i = 0; i < fields->count && ok; i++)
+        if (!is_left_out(t, &fields->items[i]))
+            ok = add_line(t, &a, fields->items[i].name, fields->items[i].value);
+    for (size_t i = 0; i < sizeof curls_own / sizeof *curls_own && ok; i++)
+        if (http_fields_find_name(fields, slice_of(curls_own[i].name), 0) < 0) {
+            longer = curl_slist_append(t->fields, curls_own[i].line);
+            ok = longer != NULL;
+            t->fields = ok ? longer : t->fields;
+        }
+    longer = ok ? curl_slist_append(t->fields, "Expect:") : NULL;
+    if (longer != NULL)
+        t->fields = longer;
+    arena_free(&a);
+    return longer != NULL;
+}
+
+/* -- options -- */
+
+/* What the method and the body ask for: an upload is PUT to curl, whatever its name. */
+static void set_method(struct transfer *t)
+{
+    const struct http_request *r = &t->fetch->request;
+    struct slice               length = http_fields_get(&r->fields, HTTP_CONTENT_LENGTH);
+    struct arena               a = { 0 };
+    int64_t                    announced = -1;
+
+    if (r->method == HTTP_HEAD) {
+        curl_easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
+    } else if (t->fetch->upload != NULL) {
+        curl_easy_setopt(t->easy, CURLOPT_UPLOAD, 1L);
+        curl_easy_setopt(t->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)upload_length(t->fetch->upload));
+    } else if (slice_to_int64(length, &announced) && announced == 0) {
+        curl_easy_setopt(t->easy, CURLOPT_UPLOAD, 1L);      /* the client said Content-Length: 0, so do we */
+        curl_easy_setopt(t->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)0);
+    } else {
+        curl_easy_setopt(t->easy, CURLOPT_HTTPGET, 1L);
+    }
+    if (r->method != HTTP_HEAD)
+        curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, arena_copy(&a, r->method_name).ptr);
+    arena_free(&a);
+}
+
+static void set_callbacks(struct transfer *t)
+{
+    CURL *e = t->easy;
+
+    curl_easy_setopt(e, CURLOPT_PRIVATE, t);
+    curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
+    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(e, CURLOPT_READFUNCTION, on_upload);
+    curl_easy_setopt(e, CURLOPT_READDATA, t);
+    curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_sending);
+    curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t->site);
+    curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+    curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, t->site);
+}
+
+static const struct { CURLoption option; long value; } fixed[] = {
+    { CURLOPT_NOSIGNAL, 1 },
+    { CURLOPT_PATH_AS_IS, 1 },
+    { CURLOPT_FOLLOWLOCATION, 0 },
+    { CURLOPT_HTTP09_ALLOWED, 0 },
+    { CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS },
+    { CURLOPT_DISALLOW_USERNAME_IN_URL, 1 },
+    { CURLOPT_QUICK_EXIT, 1 },                      /* giving up does not wait for a resolver thread */
+    { CURLOPT_TCP_KEEPALIVE, 1 },
+    { CURLOPT_MAXAGE_CONN, 55 },                    /* most servers close at 60 s and later */
+};
+
+static void set_connection(struct transfer *t)
+{
+    const struct upstream_options *o = t->fetch->upstream;
+    CURL                          *e = t->easy;
+    long                           verify = o->tls.verify ? 1 : 0;
+
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+        curl_easy_setopt(e, fixed[i].option, fixed[i].value);
+    curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(e, CURLOPT_PROXY, "");         /* never the environment's: it may point at Weir */
+    curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(e, CURLOPT_PIPEWAIT, t->site->http2 ? 1L : 0L);
+    if (o->connect_timeout_ns > 0)
+        curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)((o->connect_timeout_ns + NS_PER_MS - 1) / NS_PER_MS));
+    if (o->max_idle_connections == 0)
+        curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
+    curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, verify);
+    curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, verify * 2);
+    if (o->tls.ca_file != NULL)
+        curl_easy_setopt(e, CURLOPT_CAINFO, o->tls.ca_file);
+    if (o->tls.cert_file != NULL)
+        curl_easy_setopt(e, CURLOPT_SSLCERT, o->tls.cert_file);
+    if (o->tls.key_file != NULL)
+        curl_easy_setopt(e, CURLOPT_SSLKEY, o->tls.key_file);
+}
+
+bool request_prepare(struct transfer *t)
+{
+    const struct upstream_options *o = t->fetch->upstream;
+    struct arena                   a = { 0 };
+    struct slice                   url = arena_printf(&a, SLICE_FMT "://" SLICE_FMT "/", SLICE_ARG(o->scheme),
+                                                      SLICE_ARG(o->authority));
+    bool                           ok;
+
+    t->error[0] = '\0';
+    ok = curl_easy_setopt(t->easy, CURLOPT_URL, url.ptr) == CURLE_OK
+      && curl_easy_setopt(t->easy, CURLOPT_REQUEST_TARGET, arena_copy(&a, t->fetch->request.target).ptr) == CURLE_OK
+      && add_fields(t)
+      && curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->fields) == CURLE_OK;
+    arena_free(&a);
+    if (!ok)
+        return false;
+    set_callbacks(t);
+    set_connection(t);
+    set_method(t);
+    return true;
+}

@@ -1,0 +1,149 @@
+/*
+ * Heads as curl's header callback brings them: a status line, fields, a blank
+ * line; 1xx heads before the final one, trailers (RFC 9112 7.1.2, RFC 9113 8.1) behind it.
+ */
+#include "upstream/inside.h"
+
+#include <stdlib.h>
+
+static struct slice line_text(const char *line, size_t bytes)
+{
+    while (bytes > 0 && (line[bytes - 1] == '\n' || line[bytes - 1] == '\r'))
+        bytes--;
+    return (struct slice){ line, bytes };
+}
+
+static bool malformed(struct transfer *t)
+{
+    t->stop = STOP_HEAD_MALFORMED;
+    return false;
+}
+
+/* "HTTP/1.1 200 OK", "HTTP/2 200" */
+static bool begin_head(struct transfer *t, struct slice line)
+{
+    struct head *h = &t->head;
+    size_t       space = slice_find(line, ' ', 0);
+    struct slice code = slice_trim(slice_sub(line, space, line.len));
+    int64_t      status;
+
+    if (!slice_to_int64(slice_sub(code, 0, 3), &status) || status < 100)
+        return malformed(t);
+    arena_reset(&h->arena);
+    h->fields = (struct http_fields){ 0 };
+    h->status = (unsigned)status;
+    h->http2 = slice_starts_with(line, SLICE("HTTP/2"));
+    h->content_length = -1;
+    h->chunked = false;
+    h->open = true;
+    return true;
+}
+
+/* A line that begins with white space goes on with the one before it (obs-fold, RFC 9112 5.2). */
+static void continue_field(struct head *h, struct slice line)
+{
+    struct http_field *last;
+    struct slice       more = slice_trim(line);
+
+    if (h->fields.count == 0)
+        return;
+    last = &h->fields.items[h->fields.count - 1];
+    last->value = last->value.len > 0 && more.len > 0
+                ? arena_printf(&h->arena, SLICE_FMT " " SLICE_FMT, SLICE_ARG(last->value), SLICE_ARG(more))
+                : arena_copy(&h->arena, more.len > 0 ? more : last->value);
+}
+
+/* Differing lengths mean that somebody on the way is being misled (RFC 9112 6.3). */
+static bool note_length(struct transfer *t, struct slice value)
+{
+    struct head *h = &t->head;
+    int64_t      length;
+
+    if (!slice_to_int64(value, &length))
+        return true;                  /* a list of equal ones, or junk: curl decides how the body is framed */
+    if (h->content_length >= 0 && h->content_length != length)
+        return malformed(t);
+    h->content_length = length;
+    return true;
+}
+
+static bool add_field(struct transfer *t, struct slice line)
+{
+    struct head *h = &t->head;
+    size_t       colon = slice_find(line, ':', 0);
+    struct slice name = slice_sub(line, 0, colon);
+    struct slice value = slice_trim(slice_sub(line, colon + 1, line.len));
+
+    if (colon == line.len || !http_is_token(name) || !http_is_field_value(value))
+        return true;                  /* nothing that could be passed on */
+    if (h->final) {
+        attempt_trailer(t, name, value);
+        return true;
+    }
+    if (h->fields.count >= HEAD_MAX_FIELDS) {
+        t->stop = STOP_HEAD_TOO_LARGE;
+        return false;
+    }
+    http_fields_add(&h->fields, &h->arena, arena_copy(&h->arena, name), arena_copy(&h->arena, value));
+    switch (h->fields.items[h->fields.count - 1].id) {
+    case HTTP_CONTENT_LENGTH:
+        return note_length(t, value);
+    case HTTP_TRANSFER_ENCODING:
+        h->chunked = true;
+        return true;
+    default:
+        return true;
+    }
+}
+
+/* RFC 9110 15.2: what a client may make use of; 100 was for us, 101 was never asked for. */
+static void pass_interim(struct transfer *t)
+{
+    struct http_fields fields;
+
+    if (t->head.status <= 101 || t->flight == NULL)
+        return;
+    fields = http_fields_end_to_end(&t->head.fields, &t->head.arena);
+    for (struct fetch_links *w = t->flight->first; w != NULL; w = w->next)
+        waiter_post_interim(w, t->head.status, &fields);
+}
+
+static bool end_head(struct transfer *t)
+{
+    struct head *h = &t->head;
+
+    if (!h->open)
+        return true;                  /* the blank line behind trailers */
+    h->open = false;
+    if (h->status < 200) {
+        pass_interim(t);
+        return true;
+    }
+    h->final = true;
+    if (h->chunked)
+        h->content_length = -1;       /* RFC 9112 6.3: Transfer-Encoding overrides it */
+    return attempt_head(t);
+}
+
+bool response_line(struct transfer *t, const char *bytes, size_t count)
+{
+    struct head *h = &t->head;
+    struct slice line = line_text(bytes, count);
+
+    t->progress_ns = clock_mono_ns();
+    h->bytes += count;
+    if (h->bytes > HEAD_MAX_BYTES) {
+        t->stop = STOP_HEAD_TOO_LARGE;
+        return false;
+    }
+    if (line.len == 0)
+        return end_head(t);
+    if (!h->open && !h->final)
+        return slice_starts_with(line, SLICE("HTTP/")) ? begin_head(t, line) : true;
+    if (line.ptr[0] == ' ' || line.ptr[0] == '\t') {
+        if (h->open)
+            continue_field(h, line);
+        return true;
+    }
+    return add_field(t, line);
+}

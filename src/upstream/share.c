@@ -1,0 +1,292 @@
+/*
+ * The head decides who gets an answer (RFC 9111 4: collapsed requests).
+ *
+ * Storable and fresh: everyone whose request selects it (Vary) gets it.  Else
+ * it belongs to the one it was made for; the others part, each with a flight of
+ * its own, at the place in the queue that their arrival gives them, and the key is
+ * remembered, so that the next ones do not wait for one another.  Two exceptions:
+ *
+ *  - a failure (5xx, or a status that `retry.on` lists, such as 429) goes to everyone
+ *    who waits, whatever it says about storing: asking again for each of
+ *    them would be a storm at an API that has just said it cannot;
+ *  - any other 4xx goes to everyone whose request selects it, unless it says no-store or
+ *    private: they asked the same thing with the same credential.
+ *
+ * A cookie that an answer sets is given to the first of them only, unless
+ * set_cookie = "store" asks for more.
+ */
+#include "upstream/inside.h"
+
+#include "policy/freshness.h"
+#include "policy/validate.h"
+
+/* -- what may be done with it -- */
+
+enum sharing { SHARE_ONE, SHARE_SELECTING, SHARE_ALL };
+
+struct judgement { enum storable storable; bool shareable; };
+
+/* Size says nothing about who may have it, so it is looked at apart: see judge(). */
+static struct judgement ask_policy(const struct fetch *f, const struct answer *a, enum http_method as)
+{
+    struct http_request         request = f->request;
+    const struct storable_input in = {
+        .request = &request,
+        .response = &a->head,
+        .has_credential = f->has_credential,
+        .content_length = -1,
+        .now_wall_ns = a->received_wall_ns,
+    };
+
+    request.method = as;
+    return (struct judgement){ policy_storable(f->policy, &in), policy_shareable(f->policy, &in) };
+}
+
+static bool is_too_large(const struct fetch *f, int64_t bytes)
+{
+    return f->policy->max_object_bytes >= 0 && bytes > f->policy->max_object_bytes;
+}
+
+static struct judgement judge(struct flight *f, const struct fetch *fetch, struct answer *a)
+{
+    struct judgement j = ask_policy(fetch, a, fetch->request.method);
+    bool             head = j.storable == STORABLE_METHOD && fetch->request.method == HTTP_HEAD;
+
+    if (head)                         /* is not stored, but shared as the GET of it would be */
+        j.shareable = ask_policy(fetch, a, HTTP_GET).shareable;
+    if (j.storable != STORABLE_YES && !head)
+        return j;
+    if (!fetch->has_key)
+        return (struct judgement){ STORABLE_METHOD, false };
+    if (!fetch->may_store)
+        return (struct judgement){ STORABLE_REQUEST_NO_STORE, false };
+    if (!policy_selection(fetch->policy, &a->head.fields, &fetch->request.fields, &a->arena, &f->selection))
+        return (struct judgement){ STORABLE_VARY_STAR, false };
+    if (!head && is_too_large(fetch, a->content_length))
+        j.storable = STORABLE_TOO_LARGE;
+    return j;
+}
+
+static enum sharing how_to_share(struct flight *f, const struct fetch *fetch, struct answer *a, bool shareable)
+{
+    unsigned status = a->head.status;
+
+    if (shareable)
+        return SHARE_SELECTING;
+    if (status >= 500 || retry_status_listed(&f->site->options->retry, status))
+        return SHARE_ALL;
+    if (status >= 400 && (a->storable == STORABLE_STATUS || a->storable == STORABLE_NO_LIFETIME
+                          || a->storable == STORABLE_AUTHORIZATION)
+        && policy_selection(fetch->policy, &a->head.fields, &fetch->request.fields, &a->arena, &f->selection))
+        return SHARE_SELECTING;
+    return SHARE_ONE;
+}
+
+static bool selects(const struct flight *f, const struct answer *a, const struct fetch *fetch)
+{
+    struct arena scratch = { 0 };
+    bool         yes = f->selection.ptr != NULL && policy_selects(f->selection, &fetch->request.fields,
+                                      http_fields_get(&a->head.fields, HTTP_CONTENT_ENCODING), &scratch);
+
+    arena_free(&scratch);
+    return yes;
+}
+
+/* -- giving -- */
+
+static void hand_over(struct fetch_links *w, struct answer *a, enum fetch_event event, bool stored)
+{
+    struct flight *f = w->flight;
+    bool           receives = f->answer != NULL && a->body != NULL && a->body == f->answer->body
+                           && spool_ended(a->body) == SPOOL_GROWING;
+
+    w->fetch->answer = a;
+    answer_acquire(a);
+    w->fetch->stored = stored;
+    if (receives) {
+        w->at = WAITER_RECEIVING;
+        f->waiting--;
+        f->receiving++;
+    }
+    waiter_post(w, event);
+}
+
+/* The same without its cookies: for all but the first. NULL where it sets none. */
+static struct answer *without_cookies(const struct answer *a)
+{
+    struct answer *b;
+
+    if (http_fields_find(&a->head.fields, HTTP_SET_COOKIE, 0) < 0)
+        return NULL;
+    b = answer_new();
+    b->head.status = a->head.status;
+    b->head.fields = http_fields_copy(&a->head.fields, &b->arena);
+    http_fields_remove(&b->head.fields, HTTP_SET_COOKIE);
+    b->body = a->body;
+    if (b->body != NULL)
+        spool_acquire(b->body);
+    b->content_length = a->content_length;
+    b->requested_wall_ns = a->requested_wall_ns;
+    b->received_wall_ns = a->received_wall_ns;
+    b->storable = a->storable;
+    b->http2 = a->http2;
+    return b;
+}
+
+/* What the head taught about Vary goes with those who part, so that equal ones among them find each other. */
+static void learn_variant(const struct answer *a, struct fetch_links *w)
+{
+    struct arena scratch = { 0 };
+    struct slice selection;
+
+    if (policy_selection(w->fetch->policy, &a->head.fields, &w->fetch->request.fields, &scratch, &selection))
+        policy_variant_hash(selection, w->variant);
+    arena_free(&scratch);
+}
+
+static void enter_again(struct site *site, struct fetch_links *parted)
+{
+    while (parted != NULL) {
+        struct fetch_links *w = parted;
+
+        parted = w->next;
+        w->next = NULL;
+        w->split = true;
+        flight_enter(site, w);
+    }
+}
+
+/* Everyone who may have it gets it; returns those who may not, taken off the flight, in their order. */
+static struct fetch_links *give_out(struct flight *f, const struct fetch *leader, struct answer *a, enum sharing how)
+{
+    struct fetch_links  *parted = NULL, **end = &parted, *next;
+    unsigned             given = 0;
+
+    for (struct fetch_links *w = f->first; w != NULL; w = next) {
+        bool gets = how == SHARE_ALL || w->fetch == leader || selects(f, a, w->fetch);
+
+        next = w->next;
+        if (w->at != WAITER_WAITING)
+            continue;
+        if (how == SHARE_ONE && given > 0)
+            gets = false;
+        if (gets) {
+            hand_over(w, given > 0 && f->others != NULL ? f->others : a, FETCH_HEAD, f->storing);
+            given++;
+            continue;
+        }
+        flight_unlink(w);
+        learn_variant(a, w);
+        *end = w;
+        end = &w->next;
+    }
+    return parted;
+}
+
+void share_head(struct flight *f, struct transfer *t, struct answer *a)
+{
+    struct judgement    j = judge(f, t->fetch, a);
+    enum sharing        how;
+    struct fetch_links *parted;
+
+    a->storable = j.storable;
+    how = how_to_share(f, t->fetch, a, j.shareable);
+    f->at = FLIGHT_STREAMING;
+    f->head_ns = clock_mono_ns();
+    f->answer = a;
+    answer_acquire(a);
+    f->storing = a->storable == STORABLE_YES;
+    if (how != SHARE_ONE && t->fetch->policy->set_cookie != SET_COOKIE_STORE)
+        f->others = without_cookies(a);
+    if (!f->storing || how == SHARE_ONE)
+        flight_hide(f);
+    if (how == SHARE_ONE) {
+        /* Where the one that it was made for has left, another that selects it may have it; of "Vary: *" none does. */
+        if (!policy_selection(t->fetch->policy, &a->head.fields, &t->fetch->request.fields, &a->arena, &f->selection))
+            f->selection = SLICE_NONE;
+        flight_remember_unshareable(f);
+    }
+    parted = give_out(f, t->fetch, a, how);
+    if (!f->storing && f->receiving <= 1 && a->body != NULL)
+        spool_set_pass(a->body);
+    enter_again(f->site, parted);
+}
+
+/* -- 304 -- */
+
+void share_not_modified(struct flight *f, struct transfer *t, struct answer *a)
+{
+    const struct fetch     *fetch = t->fetch;
+    struct http_fields      update = a->head.fields;
+    struct fetch_links     *next;
+
+    a->head.status = fetch->stored_head.head.status;
+    a->head.fields = policy_freshen(&fetch->stored_head.head.fields, &update, &a->arena);
+    a->storable = judge(f, fetch, a).storable;
+    f->at = FLIGHT_STREAMING;
+    f->head_ns = clock_mono_ns();
+    f->answer = a;
+    f->freshened = true;
+    answer_acquire(a);
+    if (a->storable == STORABLE_YES)
+        commit_freshen(f);
+    else
+        flight_hide(f);
+    for (struct fetch_links *w = f->first; w != NULL; w = next) {
+        next = w->next;
+        hand_over(w, a, FETCH_NOT_MODIFIED, a->storable == STORABLE_YES);
+    }
+}
+
+/* -- latecomers and leftovers -- */
+
+bool share_late(struct flight *f, struct fetch_links *w)
+{
+    const struct fetch    *fetch = w->fetch;
+    struct answer         *a = f->answer;
+    struct stored_response r;
+    struct cache_control   cc;
+    struct lifetime        life;
+
+    if (a == NULL || !(f->storing || f->committing) || fetch->must_be_new || !fetch->may_store)
+        return false;
+    if (a->body != NULL && (spool_is_pass(a->body) || spool_ended(a->body) == SPOOL_CUT_SHORT))
+        return false;
+    r = (struct stored_response){
+        .head = a->head,
+        .requested_wall_ns = a->requested_wall_ns,
+        .received_wall_ns = a->received_wall_ns,
+        .had_credential = f->leader->has_credential,
+    };
+    cc = cache_control_of_response(&a->head.fields);
+    life = policy_lifetime(fetch->policy, &r, &cc, POLICY_UNSET);
+    if (life.always_validate || policy_ttl_left_ns(&r, &life, clock_wall_ns()) <= 0 || !selects(f, a, fetch))
+        return false;
+    flight_link(f, w);
+    hand_over(w, f->others != NULL ? f->others : a, f->freshened ? FETCH_NOT_MODIFIED : FETCH_HEAD, true);
+    return true;
+}
+
+bool share_spare(struct flight *f)
+{
+    struct answer      *a = f->spare, *plain;
+    struct fetch_links *next;
+    unsigned            given = 0;
+
+    if (a == NULL || (a->body != NULL && spool_ended(a->body) == SPOOL_CUT_SHORT))
+        return false;
+    flight_hide(f);
+    f->at = FLIGHT_COMMITTING;
+    f->keep = false;
+    plain = without_cookies(a);
+    for (struct fetch_links *w = f->first; w != NULL; w = next) {
+        next = w->next;
+        if (w->at == WAITER_WAITING)
+            hand_over(w, given++ > 0 && plain != NULL ? plain : a, FETCH_HEAD, false);
+    }
+    answer_release(plain);
+    if (f->leader->upload != NULL)
+        upload_discard(f->leader->upload);
+    flight_settle(f);
+    return true;
+}

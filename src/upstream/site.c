@@ -1,0 +1,348 @@
+/*
+ * Sites and budgets: what a configuration's upstreams are at work, found
+ * again by name when it is swapped, so that connections, what waits and what was spent go over.
+ *
+ * Upstreams that name one `budget` share its ledger and queue; its limits are
+ * all of theirs, equal ones once.  Budgets stay for the life of the thread:
+ * an upstream that a reload takes away and another brings back has no more quota than before.
+ */
+#include "upstream/inside.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SLOTS_UNBOUNDED = 100000 };
+
+/* -- budgets -- */
+
+static void budget_name(char *out, size_t bytes, const struct upstream_options *o)
+{
+    snprintf(out, bytes, "%s %s", o->budget != NULL ? "budget" : "upstream",
+             o->budget != NULL ? o->budget : o->name);
+}
+
+static struct budget *budget_find(const struct upstream *up, const char *name)
+{
+    struct budget *b = up->budgets;
+
+    while (b != NULL && strcmp(b->name, name) != 0)
+        b = b->next;
+    return b;
+}
+
+static void fire_wake(struct timer *t)
+{
+    dispatch_kick(CONTAINER_OF(t, struct budget, wake));
+}
+
+static struct budget *budget_new(struct upstream *up, const char *name)
+{
+    struct budget *b = mem_alloc(sizeof *b);
+
+    b->up = up;
+    b->name = mem_copy(slice_of(name));
+    b->queue = queue_new();
+    b->wake.fire = fire_wake;
+    b->next = up->budgets;
+    up->budgets = b;
+    return b;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool same_limit(const struct limit_options *a, const struct limit_options *b)
+{
+    return a->kind == b->kind && a->count == b->count && a->window_ns == b->window_ns && a->burst == b->burst
+        && a->start_minute == b->start_minute && a->per_credential == b->per_credential
+        && a->methods == b->methods && a->cost_count == b->cost_count && same_text(a->name, b->name)
+        && same_text(a->zone, b->zone) && same_text(a->match, b->match);
+}
+
+static void add_limits(struct budget *b, const struct upstream_options *o)
+{
+    for (unsigned i = 0; i < o->limit_count; i++) {
+        bool known = false;
+
+        for (unsigned k = 0; k < b->limit_count; k++)
+            known = known || same_limit(&b->limits[k], &o->limits[i]);
+        if (!known && b->limit_count < LEDGER_MAX_LIMITS)
+            b->limits[b->limit_count++] = o->limits[i];
+    }
+}
+
+/* The limits of the configured sites that use it (or of `only`) take the place of what was there. */
+static void budget_renew(struct budget *b, struct ref *config, const struct site *only)
+{
+    struct limit_options *old_limits = b->limits;
+    struct ledger        *old = b->ledger;
+    struct ref           *old_config = b->config;
+
+    b->limits = mem_alloc(LEDGER_MAX_LIMITS * sizeof *b->limits);
+    b->limit_count = 0;
+    for (const struct site *s = b->up->sites; s != NULL; s = s->next)
+        if (s->budget == b && (only != NULL ? s == only : s->configured))
+            add_limits(b, s->options);
+    b->ledger = ledger_new(b->limits, b->limit_count);
+    ledger_set_match(b->ledger, b->up->match);
+    if (config != NULL)
+        ref_acquire(config);
+    b->config = config;
+    if (old != NULL)
+        ledger_adopt(b->ledger, old, budget_time());
+    else
+        keep_start(b);
+    ledger_free(old);
+    free(old_limits);
+    ref_release(old_config);
+    dispatch_kick(b);
+}
+
+static struct budget *budget_of(struct upstream *up, const struct upstream_options *o)
+{
+    char           name[512];
+    struct budget *b;
+
+    budget_name(name, sizeof name, o);
+    b = budget_find(up, name);
+    return b != NULL ? b : budget_new(up, name);
+}
+
+static void budget_free(struct budget *b)
+{
+    timers_clear(&b->up->timers, &b->wake);
+    timers_clear(&b->up->timers, &b->save);
+    queue_free(b->queue);
+    ledger_free(b->ledger);
+    free(b->limits);
+    ref_release(b->config);
+    free(b->name);
+    free(b);
+}
+
+/* -- sites -- */
+
+static void fire_curl_timer(struct timer *t)
+{
+    struct site *s = CONTAINER_OF(t, struct site, curl_timer);
+    int          running;
+
+    s->reap = true;
+    curl_multi_socket_action(s->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+}
+
+static struct site *site_find(const struct upstream *up, const char *name)
+{
+    struct site *s = up->sites;
+
+    while (s != NULL && strcmp(s->name, name) != 0)
+        s = s->next;
+    return s;
+}
+
+static void site_set_options(struct site *s, struct ref *config, const struct upstream_options *o)
+{
+    struct ref *old = s->config;
+
+    if (config != NULL)
+        ref_acquire(config);
+    s->config = config;
+    s->options = o;
+    s->budget = budget_of(s->up, o);
+    ref_release(old);
+    curl_multi_setopt(s->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)o->max_connections);
+}
+
+static struct site *site_new(struct upstream *up, const char *name)
+{
+    struct site *s = mem_alloc(sizeof *s);
+
+    s->up = up;
+    s->name = mem_copy(slice_of(name));
+    s->multi = curl_multi_init();
+    if (s->multi == NULL)
+        abort();                      /* only for want of memory */
+    curl_multi_setopt(s->multi, CURLMOPT_SOCKETFUNCTION, upstream_socket);
+    curl_multi_setopt(s->multi, CURLMOPT_SOCKETDATA, s);
+    curl_multi_setopt(s->multi, CURLMOPT_TIMERFUNCTION, upstream_timer);
+    curl_multi_setopt(s->multi, CURLMOPT_TIMERDATA, s);
+    curl_multi_setopt(s->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)STREAMS_PER_CONNECTION);
+    s->curl_timer.fire = fire_curl_timer;
+    s->retry_balance = RETRY_FLOOR;
+    s->retry_balance_ns = clock_mono_ns();
+    s->next = up->sites;
+    up->sites = s;
+    return s;
+}
+
+static void site_free(struct site *s)
+{
+    struct upstream *up = s->up;
+
+    curl_multi_cleanup(s->multi);
+    for (unsigned fd = 0; fd < up->watch_count; fd++)
+        if (up->watches[fd].site == s)
+            up->watches[fd].site = NULL;
+    timers_clear(&up->timers, &s->curl_timer);
+    ref_release(s->config);
+    free(s->name);
+    free(s);
+}
+
+struct site *site_of(struct upstream *up, const struct fetch *f)
+{
+    struct site *s = site_find(up, f->upstream->name);
+
+    if (s != NULL)
+        return s;
+    s = site_new(up, f->upstream->name);            /* of a configuration that is on its way in or out */
+    site_set_options(s, f->config, f->upstream);
+    if (s->budget->ledger == NULL)
+        budget_renew(s->budget, f->config, s);
+    return s;
+}
+
+/* What waits is taken out of the queues while classes of charge change, and put back in the order it had. */
+static void take_out(struct upstream *up)
+{
+    for (struct site *s = up->sites; s != NULL; s = s->next)
+        for (struct flight *f = s->flights; f != NULL; f = f->next_of_site)
+            queue_remove(s->budget->queue, &f->entry);
+}
+
+static void put_back(struct upstream *up)
+{
+    for (struct site *s = up->sites; s != NULL; s = s->next)
+        for (struct flight *f = s->flights; f != NULL; f = f->next_of_site)
+            if (f->at == FLIGHT_WAITING && !f->dead) {
+                f->entry.class = ledger_class(s->budget->ledger, &f->charge);
+                queue_put_again(s->budget->queue, &f->entry);
+            }
+}
+
+static void drop_unused(struct upstream *up)
+{
+    struct site **at = &up->sites;
+
+    while (*at != NULL) {
+        struct site *s = *at;
+
+        if (s->configured || s->flights != NULL || s->transfers != NULL) {
+            at = &s->next;
+            continue;
+        }
+        *at = s->next;
+        site_free(s);
+    }
+}
+
+void site_configure(struct upstream *up, struct ref *config, const struct upstream_options *const *upstreams,
+                    unsigned count)
+{
+    flight_sweep(up);
+    drop_unused(up);                  /* those that the configuration before this one had left out */
+    take_out(up);
+    for (struct site *s = up->sites; s != NULL; s = s->next)
+        s->configured = false;
+    for (unsigned i = 0; i < count; i++) {
+        struct site *s = site_find(up, upstreams[i]->name);
+
+        if (s == NULL)
+            s = site_new(up, upstreams[i]->name);
+        site_set_options(s, config, upstreams[i]);
+        s->configured = true;
+    }
+    for (struct budget *b = up->budgets; b != NULL; b = b->next) {
+        bool used = false;
+
+        for (const struct site *s = up->sites; s != NULL; s = s->next)
+            used = used || (s->budget == b && s->configured);
+        if (used)
+            budget_renew(b, config, NULL);
+    }
+    put_back(up);
+    log_debug("upstream_set", " count=%u", count);
+}
+
+void site_free_all(struct upstream *up)
+{
+    while (up->sites != NULL) {
+        struct site *s = up->sites;
+
+        up->sites = s->next;
+        site_free(s);
+    }
+    while (up->budgets != NULL) {
+        struct budget *b = up->budgets;
+
+        up->budgets = b->next;
+        budget_free(b);
+    }
+}
+
+/* -- what may be under way -- */
+
+unsigned site_slots(const struct site *s)
+{
+    unsigned slots = SLOTS_UNBOUNDED;
+    unsigned connections = s->options->max_connections;
+
+    if (connections > 0)              /* a request each, or many over HTTP/2: curl is never made to queue */
+        slots = s->http2 ? connections * STREAMS_PER_CONNECTION : connections;
+    if (s->options->max_in_flight > 0 && s->options->max_in_flight < slots)
+        slots = s->options->max_in_flight;
+    return slots;
+}
+
+/*
+ * retry.share: every request earns a share of a retry, every retry costs
+ * one.  A floor, renewed one a second, lets a quiet upstream's few requests be
+ * tried again too; what was earned is not saved up beyond a burst.
+ */
+static void renew_balance(struct site *s, int64_t now_ns)
+{
+    double earned = (double)(now_ns - s->retry_balance_ns) / (double)NS_PER_SEC;
+
+    s->retry_balance_ns = now_ns;
+    if (s->retry_balance < RETRY_FLOOR) {
+        s->retry_balance += earned;
+        if (s->retry_balance > RETRY_FLOOR)
+            s->retry_balance = RETRY_FLOOR;
+    }
+}
+
+void site_count_request(struct site *s, int64_t now_ns)
+{
+    renew_balance(s, now_ns);
+    s->requests++;
+    if (s->retry_balance < 10.0 * RETRY_FLOOR)
+        s->retry_balance += s->options->retry.share;
+}
+
+bool site_may_retry(struct site *s, int64_t now_ns)
+{
+    renew_balance(s, now_ns);
+    return s->options->retry.share >= 1.0 || (s->options->retry.share > 0.0 && s->retry_balance >= 1.0);
+}
+
+void site_count_retry(struct site *s)
+{
+    s->retries++;
+    if (s->retry_balance >= 1.0)
+        s->retry_balance -= 1.0;
+}
+
+void site_report_breaker(struct site *s, bool ok, int64_t now_ns)
+{
+    bool was_open = s->breaker.open_until_ns != 0;
+
+    breaker_report(&s->breaker, ok, now_ns);
+    if (!was_open && s->breaker.open_until_ns != 0)
+        log_warning("upstream_breaker_open", " upstream=%s failures=%u", s->name, s->breaker.failures);
+    if (was_open && s->breaker.open_until_ns == 0)
+        log_info("upstream_breaker_closed", " upstream=%s", s->name);
+}

@@ -1,0 +1,359 @@
+/*
+ * One attempt's life with curl: an easy handle from the pool, the time-outs,
+ * pausing for slow clients, and its end.
+ *
+ * Two mails of other threads may be addressed to a transfer (`ready` of the
+ * upload, `drained` of the spool).  At its end both are taken back, and then it
+ * writes to itself: mail comes in order, so when `farewell` arrives nothing
+ * else is on its way and the memory serves the next attempt.
+ */
+#include "upstream/inside.h"
+
+#include "base/check.h"
+#include "base/counters.h"
+
+#include <stdlib.h>
+
+/* -- time-outs: progress only stamps the time; the timer looks at the stamp when it fires -- */
+
+
+struct due { int64_t at_ns; enum stop stop; };
+
+static void consider(struct due *due, int64_t from_ns, int64_t allowed_ns, enum stop stop)
+{
+    if (allowed_ns > 0 && allowed_ns < INT64_MAX - from_ns && from_ns + allowed_ns < due->at_ns)
+        *due = (struct due){ from_ns + allowed_ns, stop };
+}
+
+static struct due next_due(const struct transfer *t)
+{
+    const struct upstream_options *o = t->fetch->upstream;
+    struct due                     due = { INT64_MAX, STOP_NONE };
+
+    if (!t->receive_paused)
+        consider(&due, t->begun_ns + t->paused_ns, o->total_timeout_ns, STOP_TOTAL_TIMEOUT);
+    if (t->prereqs == 0)              /* curl's own is kept as well: this one also bounds what curl would queue */
+        consider(&due, t->begun_ns + NS_PER_SEC, o->connect_timeout_ns, STOP_CONNECT_TIMEOUT);
+    else if (!t->sent_all && !t->send_paused)
+        consider(&due, t->progress_ns, o->write_timeout_ns, STOP_WRITE_TIMEOUT);
+    else if (t->sent_all && !t->receive_paused)
+        consider(&due, t->progress_ns, t->fetch->read_timeout_ns, STOP_READ_TIMEOUT);
+    return due;
+}
+
+static void watch_time(struct transfer *t)
+{
+    struct due due = next_due(t);
+
+    if (due.at_ns == INT64_MAX)
+        timers_clear(&t->up->timers, &t->timer);
+    else if (!timer_is_set(&t->timer) || due.at_ns < t->timer.at_ns)
+        timers_set(&t->up->timers, &t->timer, due.at_ns);
+}
+
+static void fire_timer(struct timer *timer)
+{
+    struct transfer *t = CONTAINER_OF(timer, struct transfer, timer);
+    struct due       due = next_due(t);
+
+    if (due.at_ns <= clock_mono_ns())
+        transfer_stop(t, due.stop);
+    else
+        watch_time(t);
+}
+
+/* -- pausing -- */
+
+static void resume(struct transfer *t)
+{
+    int mask = (t->receive_paused ? CURLPAUSE_RECV : 0) | (t->send_paused ? CURLPAUSE_SEND : 0);
+
+    t->progress_ns = clock_mono_ns();
+    t->site->reap = true;
+    watch_time(t);
+    curl_easy_pause(t->easy, mask);
+}
+
+static void receive_ready(struct mail *m)
+{
+    struct transfer *t = CONTAINER_OF(m, struct transfer, ready);
+
+    if (t->ended || !t->send_paused)
+        return;
+    t->send_paused = false;
+    resume(t);
+}
+
+static void receive_drained(struct mail *m)
+{
+    struct transfer *t = CONTAINER_OF(m, struct transfer, drained);
+
+    t->drained_wanted = false;
+    if (t->ended || !t->receive_paused)
+        return;
+    t->receive_paused = false;
+    t->paused_ns += clock_mono_ns() - t->pause_from_ns;
+    resume(t);
+}
+
+void transfer_await_readers(struct transfer *t)
+{
+    t->receive_paused = true;
+    t->pause_from_ns = clock_mono_ns();
+    t->mailed = true;
+    if (!t->drained_wanted) {
+        t->drained_wanted = true;
+        spool_set_drained_mail(t->answer->body, t->up->mailbox, &t->drained);
+    }
+}
+
+/* -- what curl asks -- */
+
+bool transfer_sends(struct transfer *t)
+{
+    int64_t now = clock_mono_ns();
+
+    if (t->prereqs > 0) {
+        t->stop = STOP_SECOND_SENDING;
+        return false;
+    }
+    if (!dispatch_sends(t)) {
+        t->stop = STOP_OVER_BUDGET;
+        return false;
+    }
+    t->prereqs++;
+    t->site->attempts++;
+    counter_add(COUNTER_UPSTREAM_ATTEMPTS, 1);
+    t->sent_ns = t->progress_ns = now;
+    t->sent_wall_ns = clock_wall_ns();
+    t->sent_all = t->upload == NULL || upload_length(t->upload) == 0;
+    timers_clear(&t->up->timers, &t->timer);
+    watch_time(t);
+    return true;
+}
+
+static size_t upload_part(struct transfer *t, size_t bytes)
+{
+    t->uploaded_bytes += (int64_t)bytes;
+    if (bytes == 0 || t->uploaded_bytes == upload_length(t->upload))
+        t->sent_all = true;
+    if (t->sent_all)
+        watch_time(t);
+    return bytes;
+}
+
+size_t transfer_read_upload(struct transfer *t, char *buffer, size_t count)
+{
+    size_t got = 0;
+
+    if (t->upload == NULL)
+        return 0;
+    t->progress_ns = clock_mono_ns();
+    switch (upload_read(t->upload, buffer, count, &got)) {
+    case UPLOAD_BYTES:
+        return upload_part(t, got);
+    case UPLOAD_END:
+        return upload_part(t, 0);
+    case UPLOAD_WAIT:
+        t->send_paused = true;
+        return CURL_READFUNC_PAUSE;
+    case UPLOAD_BROKEN:
+        break;
+    }
+    t->stop = STOP_UPLOAD_BROKEN;
+    return CURL_READFUNC_ABORT;
+}
+
+/* -- beginning -- */
+
+static void receive_farewell(struct mail *m);
+
+static struct transfer *take_idle(struct upstream *up)
+{
+    struct transfer *t = up->idle_transfers;
+
+    if (t != NULL) {
+        up->idle_transfers = t->next_idle;
+        up->idle_count--;
+        return t;
+    }
+    t = mem_alloc(sizeof *t);
+    t->easy = curl_easy_init();
+    CHECK(t->easy != NULL);
+    return t;
+}
+
+/* So many connections stay: those in use and max_idle_connections more. */
+static void bound_idle(struct site *s)
+{
+    unsigned kept = s->options->max_idle_connections + (s->in_flight > 0 ? s->in_flight - 1 : 0);
+
+    curl_multi_setopt(s->multi, CURLMOPT_MAXCONNECTS, kept > 0 ? (long)kept : 1L);
+}
+
+static void link_transfer(struct transfer *t)
+{
+    struct site *s = t->site;
+
+    t->previous_of_site = NULL;
+    t->next_of_site = s->transfers;
+    if (s->transfers != NULL)
+        s->transfers->previous_of_site = t;
+    s->transfers = t;
+    s->in_flight++;
+    bound_idle(s);
+}
+
+static void unlink_transfer(struct transfer *t)
+{
+    struct site *s = t->site;
+
+    *(t->previous_of_site != NULL ? &t->previous_of_site->next_of_site : &s->transfers) = t->next_of_site;
+    if (t->next_of_site != NULL)
+        t->next_of_site->previous_of_site = t->previous_of_site;
+    s->in_flight--;
+    bound_idle(s);
+}
+
+static void end_transfer(struct transfer *t, CURLcode code, bool added);
+
+void transfer_start(struct flight *f, const struct receipt *receipt, struct budget_now now)
+{
+    struct upstream *up = f->up;
+    struct transfer *t = take_idle(up);
+    CURL            *easy = t->easy;
+    bool             added;
+
+    *t = (struct transfer){ .up = up, .site = f->site, .flight = f, .fetch = f->leader, .easy = easy };
+    fetch_acquire(t->fetch);
+    f->transfer = t;
+    t->receipt = *receipt;
+    t->charge = f->charge;
+    t->reserved_ns = t->begun_ns = t->progress_ns = now.mono_ns;
+    t->timer.fire = fire_timer;
+    t->ready.receive = receive_ready;
+    t->drained.receive = receive_drained;
+    t->farewell.receive = receive_farewell;
+    link_transfer(t);
+    if (t->fetch->upload != NULL && t->fetch->request.method != HTTP_HEAD) {
+        t->upload = t->fetch->upload;
+        t->mailed = true;
+        upload_rewind(t->upload);
+        upload_set_reader(t->upload, up->mailbox, &t->ready);
+    }
+    added = request_prepare(t) && curl_multi_add_handle(f->site->multi, easy) == CURLM_OK;
+    if (!added) {
+        end_transfer(t, CURLE_FAILED_INIT, false);
+        return;
+    }
+    watch_time(t);
+}
+
+/* -- the end -- */
+
+static void keep_idle(struct transfer *t)
+{
+    struct upstream *up = t->up;
+
+    if (up->idle_count >= IDLE_TRANSFERS) {
+        curl_easy_cleanup(t->easy);
+        free(t);
+        return;
+    }
+    t->next_idle = up->idle_transfers;
+    up->idle_transfers = t;
+    up->idle_count++;
+}
+
+static void receive_farewell(struct mail *m)
+{
+    struct transfer *t = CONTAINER_OF(m, struct transfer, farewell);
+
+    t->up->farewells--;
+    keep_idle(t);
+}
+
+static void retire(struct transfer *t)
+{
+    struct site *s = t->site;
+
+    t->ended = true;
+    timers_clear(&t->up->timers, &t->timer);
+    if (t->upload != NULL)
+        upload_set_reader(t->upload, NULL, NULL);
+    if (t->answer != NULL && t->answer->body != NULL && t->drained_wanted)
+        spool_set_drained_mail(t->answer->body, NULL, NULL);
+    unlink_transfer(t);
+    curl_easy_reset(t->easy);
+    curl_slist_free_all(t->fields);
+    t->fields = NULL;
+    answer_release(t->answer);
+    t->answer = NULL;
+    arena_free(&t->head.arena);
+    fetch_release(t->fetch);
+    t->fetch = NULL;
+    t->upload = NULL;
+    queue_reconsider(s->budget->queue, NULL);       /* a slot is free */
+    dispatch_kick(s->budget);
+    if (t->mailed) {
+        t->up->farewells++;
+        mailbox_post(t->up->mailbox, &t->farewell);
+    } else {
+        keep_idle(t);
+    }
+}
+
+static void end_transfer(struct transfer *t, CURLcode code, bool added)
+{
+    if (added)
+        curl_multi_remove_handle(t->site->multi, t->easy);
+    t->site->reap = true;
+    attempt_ended(t, code);
+    retire(t);
+}
+
+void transfer_stop(struct transfer *t, enum stop stop)
+{
+    t->stop = stop;
+    end_transfer(t, CURLE_ABORTED_BY_CALLBACK, true);
+}
+
+void transfer_abandon(struct transfer *t)
+{
+    if (t->flight != NULL)
+        t->flight->transfer = NULL;
+    t->flight = NULL;
+    transfer_stop(t, STOP_ABANDONED);
+}
+
+void transfer_reap(struct site *s)
+{
+    int      left;
+    CURLMsg *message;
+
+    s->reap = false;
+    while ((message = curl_multi_info_read(s->multi, &left)) != NULL) {
+        struct transfer *t = NULL;
+        CURLcode         code = message->data.result;
+
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &t);
+        end_transfer(t, code, true);
+    }
+}
+
+void transfer_free_all(struct upstream *up)
+{
+    for (struct site *s = up->sites; s != NULL; s = s->next)
+        while (s->transfers != NULL)
+            transfer_abandon(s->transfers);
+    while (up->idle_transfers != NULL) {
+        struct transfer *t = up->idle_transfers;
+
+        up->idle_transfers = t->next_idle;
+        curl_easy_cleanup(t->easy);
+        free(t);
+    }
+    up->idle_count = 0;
+}

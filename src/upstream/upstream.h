@@ -1,0 +1,57 @@
+/*
+ * The upstream thread: the one place that decides about the scarce thing.
+ *
+ * It owns the curl multi handle, the table of flights, the queues, the
+ * ledgers, retries and breakers; everything reaches it as mail, so nothing of
+ * it is locked.  What it decides with is pure (budget/, policy/).
+ */
+#ifndef WEIR_UPSTREAM_UPSTREAM_H
+#define WEIR_UPSTREAM_UPSTREAM_H
+
+#include "store/state.h"
+#include "store/store.h"
+#include "upstream/fetch.h"
+
+struct upstream_start {
+    struct store   *store;            /* may be broken, never NULL */
+    struct state   *state;            /* NULL: the ledger is not kept */
+    upstream_match  match;            /* pattern_matches() */
+};
+
+/* Starts the thread. NULL and *why where it cannot. */
+struct upstream *upstream_open(const struct upstream_start *, struct fault *why);
+/* Ends what is in flight (clients get FETCH_FAILED), stops the thread, frees. Workers are stopped before. NULL is fine. */
+void upstream_close(struct upstream *);
+struct mailbox *upstream_mailbox(struct upstream *);
+
+/* The upstreams in effect from now on; ledgers of the same name and limits go over. Holds a reference to `config`
+ * until the next call. Any thread; takes effect on the upstream thread. */
+void upstream_configure(struct upstream *, struct ref *config, const struct upstream_options *const *upstreams, unsigned count);
+
+/* -- what it is doing, for status, limits and metrics -- */
+struct upstream_limit_report {
+    char     name[64];
+    char     credential[12];          /* first characters of the partition's hash in hex; "" for per-upstream */
+    uint64_t allowed, left;
+    int64_t  resets_in_ns, blocked_for_ns;
+};
+struct upstream_report_entry {
+    char     name[64];
+    unsigned in_flight, waiting, connections;
+    uint64_t requests, attempts, retries, failures;
+    bool     breaker_open;
+    struct upstream_limit_report *limits;
+    unsigned limit_count;
+};
+struct upstream_report {              /* the asker's; answered by mail */
+    struct mail     mail;             /* upstream's */
+    struct mailbox *reply_to;
+    struct mail     done;
+    struct arena    arena;            /* holds the entries; the asker frees it */
+    struct upstream_report_entry *entries;
+    unsigned        count;
+    unsigned        flights;          /* in the table, committing ones included */
+};
+void upstream_ask(struct upstream *, struct upstream_report *);
+
+#endif

@@ -1,0 +1,200 @@
+/*
+ * A load generator for `make bench`: keep-alive clients on one thread.
+ *
+ *   load PORT PATH CLIENTS SECONDS [FIELD]...
+ *
+ * Every client sends a GET, reads the answer to its end (Content-Length
+ * only) and sends the next one.  Prints requests a second and how long they
+ * took.  Anything but a complete 200 ends it with status 1.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { HEAD_BYTES = 16384, BATCH = 256, BUCKETS = 2000, BUCKET_NS = 10000 };
+
+struct client {
+    int      fd;
+    int64_t  sent_ns;
+    uint64_t body_left;
+    unsigned head_length;
+    char     head[HEAD_BYTES + 1];
+};
+
+/* Counts per 10 microseconds, the last one for all that is over 20 ms. */
+static uint64_t took[BUCKETS + 1];
+static uint64_t done, worst_ns;
+static char     request[8192];
+static size_t   request_length;
+
+static void die(const char *what)
+{
+    fprintf(stderr, "load: %s: %s\n", what, errno != 0 ? strerror(errno) : "not as it should be");
+    exit(1);
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void send_request(struct client *c)
+{
+    c->head_length = 0;
+    c->body_left = 0;
+    c->sent_ns = now_ns();
+    if (send(c->fd, request, request_length, MSG_NOSIGNAL) != (ssize_t)request_length)
+        die("send");
+}
+
+static void open_client(struct client *c, uint16_t port, int epoll_fd)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = c };
+    int                one = 1;
+
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof to) != 0)
+        die("connect");
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) != 0)
+        die("epoll_ctl");
+}
+
+static void finish(struct client *c)
+{
+    uint64_t ns = (uint64_t)(now_ns() - c->sent_ns);
+    uint64_t bucket = ns / BUCKET_NS;
+
+    took[bucket < BUCKETS ? bucket : BUCKETS]++;
+    worst_ns = ns > worst_ns ? ns : worst_ns;
+    done++;
+    send_request(c);
+}
+
+/* The head is there when its empty line is; what follows is the beginning of the body. */
+static void read_head(struct client *c)
+{
+    ssize_t  n = recv(c->fd, c->head + c->head_length, HEAD_BYTES - c->head_length, MSG_DONTWAIT);
+    char    *end, *length;
+    uint64_t body, have;
+
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n <= 0)
+        die("the connection ended");
+    c->head_length += (unsigned)n;
+    c->head[c->head_length] = '\0';
+    end = strstr(c->head, "\r\n\r\n");
+    if (end == NULL)
+        return;
+    errno = 0;
+    length = strcasestr(c->head, "\r\nContent-Length:");
+    if (strncmp(c->head, "HTTP/1.1 200", 12) != 0 || length == NULL || length > end)
+        die(strtok(c->head, "\r"));
+    body = strtoull(length + 17, NULL, 10);
+    have = c->head_length - (uint64_t)(end + 4 - c->head);
+    c->body_left = body - have;
+    c->head_length = HEAD_BYTES;        /* marks that the head is done */
+    if (c->body_left == 0)
+        finish(c);
+}
+
+static void read_some(struct client *c)
+{
+    static char sink[262144];
+    ssize_t     n;
+
+    if (c->head_length < HEAD_BYTES) {
+        read_head(c);
+        return;
+    }
+    n = recv(c->fd, sink, c->body_left < sizeof sink ? c->body_left : sizeof sink, MSG_DONTWAIT);
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n <= 0)
+        die("the connection ended in a body");
+    c->body_left -= (uint64_t)n;
+    if (c->body_left == 0)
+        finish(c);
+}
+
+static double percentile_us(double share)
+{
+    uint64_t seen = 0;
+
+    for (unsigned i = 0; i <= BUCKETS; i++) {
+        seen += took[i];
+        if ((double)seen >= share * (double)done)
+            return (i + 1) * (BUCKET_NS / 1000.0);
+    }
+    return 0;
+}
+
+static void prepare_request(char **arguments, const char *path)
+{
+    FILE *out = fmemopen(request, sizeof request, "w");
+
+    if (out == NULL)
+        die("request");
+    fprintf(out, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n", path);
+    for (; *arguments != NULL; arguments++)
+        fprintf(out, "%s\r\n", *arguments);
+    fprintf(out, "\r\n");
+    fclose(out);
+    request_length = strlen(request);
+}
+
+int main(int argc, char **argv)
+{
+    unsigned       clients;
+    struct client *client;
+    int64_t        begin_ns, end_ns;
+    int            epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+
+    if (argc < 5) {
+        fprintf(stderr, "usage: load PORT PATH CLIENTS SECONDS [FIELD]...\n");
+        return 2;
+    }
+    clients = (unsigned)atoi(argv[3]);
+    client = calloc(clients, sizeof *client);
+    if (client == NULL || clients == 0 || epoll_fd < 0)
+        die("clients");
+    prepare_request(argv + 5, argv[2]);
+    for (unsigned i = 0; i < clients; i++)
+        open_client(&client[i], (uint16_t)atoi(argv[1]), epoll_fd);
+
+    begin_ns = now_ns();
+    end_ns = begin_ns + (int64_t)(atof(argv[4]) * 1e9);
+    for (unsigned i = 0; i < clients; i++)
+        send_request(&client[i]);
+    while (now_ns() < end_ns) {
+        struct epoll_event event[BATCH];
+        int                n = epoll_wait(epoll_fd, event, BATCH, 100);
+
+        for (int i = 0; i < n; i++)
+            read_some(event[i].data.ptr);
+    }
+    printf("%.0f requests/s, p50 %.0f us, p99 %.0f us, worst %.0f us\n",
+           (double)done / ((double)(now_ns() - begin_ns) / 1e9), percentile_us(0.5),
+           percentile_us(0.99), (double)worst_ns / 1e3);
+    for (unsigned i = 0; i < clients; i++)
+        close(client[i].fd);
+    free(client);
+    close(epoll_fd);
+    return done > 0 ? 0 : 1;
+}

@@ -1,0 +1,55 @@
+/*
+ * An upstream thread between a scripted origin and a test that plays the worker.
+ * Set `options` and `policy` between rig_open() and rig_start().
+ */
+#ifndef WEIR_TEST_RIG_H
+#define WEIR_TEST_RIG_H
+
+#include "origin.h"
+
+#include "upstream/upstream.h"
+
+enum { RIG_LIMITS = 4 };
+
+struct rig {
+    struct origin           *origin;
+    char                    *directory;
+    struct store            *store;
+    struct upstream         *up;
+    struct mailbox          *box;     /* the worker's */
+    char                     authority[64];
+    struct ref               config;
+    struct upstream_options  options;
+    struct policy_options    policy;
+    struct limit_options     limits[RIG_LIMITS];
+    unsigned                 open_fetches, interims;
+    unsigned                 last_interim;
+};
+
+/* No retries, no limits, time-outs of 5 s, ttl = "origin". */
+void rig_open(struct rig *, origin_script script, const void *context);
+void rig_start(struct rig *);
+/* Leaves nothing behind; all fetches have been left. */
+void rig_close(struct rig *);
+/* The count-a-window sliding limit `limits[at]`. */
+void rig_limit(struct rig *, unsigned at, const char *name, uint64_t count, int64_t window_ns);
+
+/* A fetch with a key that stands for target and method; `lines`: "Name: value\n"... */
+struct fetch *rig_fetch(struct rig *, const char *method, const char *target, const char *lines);
+void          rig_submit(struct rig *, struct fetch *);
+/* Until its final event has come (10 s, then the test fails). */
+enum fetch_event rig_await(struct rig *, struct fetch *);
+/* Both, and fails the test where the event or (for FETCH_HEAD) the status is another. */
+void rig_expect(struct rig *, struct fetch *, enum fetch_event event, unsigned status);
+/* Reads the body to its end; the bytes' count in *got, the first of them NUL-terminated in `out`. */
+enum spool_read rig_body(struct rig *, struct fetch *, char *out, size_t bytes, size_t *got);
+void rig_expect_body(struct rig *, struct fetch *, const char *text);
+void rig_leave(struct rig *, struct fetch *);
+/* Until the fetches that were left are gone: then the thread has taken note of everything before it. */
+void rig_settle(struct rig *);
+/* What the thread says of itself; the caller frees the arena. */
+void rig_report(struct rig *, struct upstream_report *);
+/* Runs mail until `done(context)`; fails the test after 10 s. */
+void rig_until(struct rig *, bool (*done)(void *), void *context);
+
+#endif

@@ -1,0 +1,102 @@
+/*
+ * The arena: what it hands out is aligned, apart from everything else, and
+ * gone (or kept) when it is said to be.
+ */
+#include "base/arena.h"
+
+#include "property.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+static void test_blocks_are_aligned_zeroed_and_apart(void **state)
+{
+    enum { BLOCKS = 400 };
+    struct property p = { 17 };
+    struct arena    a = { 0 };
+    unsigned char  *blocks[BLOCKS];
+    size_t          sizes[BLOCKS];
+
+    (void)state;
+    for (int i = 0; i < BLOCKS; i++) {
+        sizes[i] = property_below(&p, i % 50 == 0 ? 100000 : 300);
+        blocks[i] = arena_alloc(&a, sizes[i]);
+        assert_int_equal((uintptr_t)blocks[i] % _Alignof(max_align_t), 0);
+        for (size_t k = 0; k < sizes[i]; k++)
+            assert_int_equal(blocks[i][k], 0);
+        memset(blocks[i], i & 0xff, sizes[i]);
+    }
+    for (int i = 0; i < BLOCKS; i++)
+        for (size_t k = 0; k < sizes[i]; k++)
+            assert_int_equal(blocks[i][k], i & 0xff);
+    arena_free(&a);
+}
+
+static void test_reset_gives_the_same_memory_again(void **state)
+{
+    struct arena a = { 0 };
+    char        *first = arena_alloc(&a, 100);
+
+    (void)state;
+    arena_alloc(&a, 1000000);
+    memset(first, 'x', 100);
+    arena_reset(&a);
+    assert_ptr_equal(arena_alloc(&a, 100), first);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(first[i], 0);
+    arena_free(&a);
+    assert_null(a.first);
+    arena_free(&a);                  /* empty is fine */
+    arena_reset(&a);
+}
+
+static void test_first_chunk_stays_small(void **state)
+{
+    struct arena a = { 0 };
+    char        *large = arena_alloc(&a, 1 << 20);
+
+    (void)state;
+    large[(1 << 20) - 1] = 'x';
+    arena_reset(&a);
+    assert_in_range((uintptr_t)arena_alloc_raw(&a, 1) - (uintptr_t)a.first, 0, 4096);
+    arena_free(&a);
+}
+
+static void test_copies_end_with_nul(void **state)
+{
+    struct arena a = { 0 };
+    struct slice copy = arena_copy(&a, slice_sub(SLICE("hello"), 0, 4));
+    struct slice empty = arena_copy(&a, SLICE_NONE);
+    struct slice printed = arena_printf(&a, "%s-%d", "x", 42);
+    char        *own = mem_copy(SLICE("ab"));
+
+    (void)state;
+    assert_string_equal(copy.ptr, "hell");
+    assert_int_equal(copy.len, 4);
+    assert_string_equal(empty.ptr, "");
+    assert_string_equal(printed.ptr, "x-42");
+    assert_int_equal(printed.len, 4);
+    assert_int_equal(arena_printf(&a, "%05000d", 1).len, 5000);
+    assert_string_equal(own, "ab");
+    own = mem_resize(own, 100);
+    assert_string_equal(own, "ab");
+    free(own);
+    free(mem_alloc(0));
+    arena_free(&a);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_blocks_are_aligned_zeroed_and_apart),
+        cmocka_unit_test(test_reset_gives_the_same_memory_again),
+        cmocka_unit_test(test_first_chunk_stays_small),
+        cmocka_unit_test(test_copies_end_with_nul),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

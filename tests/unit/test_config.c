@@ -1,0 +1,453 @@
+/*
+ * What settings become: defaults, inheritance, conversions, further files,
+ * and the dump that loads to the same.
+ */
+#include "base/clock.h"
+#include "conf.h"
+#include "config/settings.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#ifndef WEIR_LOCALSTATEDIR
+#define WEIR_LOCALSTATEDIR "/var"
+#endif
+#ifndef WEIR_RUNSTATEDIR
+#define WEIR_RUNSTATEDIR "/run"
+#endif
+
+/* -- what the settings become -- */
+
+static void test_defaults(void **state)
+{
+    struct config                *c = conf_load_good(API API_END);
+    const struct config_upstream *u = &c->upstreams[0];
+
+    (void)state;
+    assert_int_equal(c->listener_count, 1);
+    assert_string_equal(c->listeners[0].address, "127.0.0.1:8080");
+    assert_true(c->workers >= 1);
+    assert_string_equal(c->admin_socket.address, "unix:" WEIR_RUNSTATEDIR "/weir/admin.sock");
+    assert_int_equal(c->admin_socket.mode, 0600);
+    assert_null(c->admin_listen);
+    assert_string_equal(c->cache.path, WEIR_LOCALSTATEDIR "/cache/weir");
+    assert_string_equal(c->state.path, WEIR_LOCALSTATEDIR "/lib/weir");
+    assert_int_equal(c->cache.max_bytes, INT64_C(2) << 30);
+    assert_null(c->proxy_listen);
+    assert_false(c->proxy_tunnel);
+    assert_true(c->proxy_required);
+    assert_int_equal(c->log_level, LOG_LEVEL_INFO);
+    assert_int_equal(c->access_log, ACCESS_STDERR);
+    assert_true(c->access_json);
+    assert_false(c->allow_remote);
+    assert_int_equal(c->upstream_count, 1);
+    assert_ptr_equal(c->fetch_options[0], &u->fetch);
+    assert_int_equal(u->fetch.retry.attempts, 3);
+    assert_int_equal(u->fetch.retry.backoff_ns, 500 * NS_PER_MS);
+    assert_int_equal(u->fetch.retry.max_backoff_ns, 30 * NS_PER_SEC);
+    assert_int_equal(u->fetch.retry.status_count, 5);
+    assert_int_equal(u->fetch.retry.statuses[0], 429);
+    assert_true(u->fetch.retry.share > 0.19 && u->fetch.retry.share < 0.21);
+    assert_int_equal(u->fetch.queue.max_wait_ns, 30 * NS_PER_SEC);
+    assert_int_equal(u->fetch.queue.max_length, 1000);
+    assert_int_equal(u->fetch.connect_timeout_ns, 5 * NS_PER_SEC);
+    assert_int_equal(u->fetch.read_timeout_ns, 30 * NS_PER_SEC);
+    assert_int_equal(u->fetch.write_timeout_ns, 60 * NS_PER_SEC);
+    assert_int_equal(u->fetch.total_timeout_ns, 300 * NS_PER_SEC);
+    assert_int_equal(u->fetch.max_connections, 10);
+    assert_true(u->fetch.tls.verify);
+    assert_false(u->fetch.drop_on_abort);
+    assert_int_equal(u->route.policy.ttl.kind, TTL_ORIGIN);
+    assert_false(u->route.policy.shared);
+    assert_int_equal(u->route.policy.stale_if_error_ns, POLICY_UNSET);
+    assert_int_equal(u->route.policy.stale_while_revalidate_ns, POLICY_UNSET);
+    assert_int_equal(u->route.policy.max_object_bytes, INT64_C(1) << 30);
+    assert_int_equal(u->route.policy.set_cookie, SET_COOKIE_DEFAULT);
+    assert_int_equal(u->route.policy.validate, VALIDATE_NONE);
+    assert_int_equal(u->route.policy.invalidate, INVALIDATE_PATH);
+    assert_string_equal(u->route.policy.credential_headers[3], "Private-Token");
+    assert_null(u->route.policy.credential_headers[4]);
+    assert_string_equal(u->route.policy.credential_params[0], "api_key");
+    assert_null(u->route.policy.ignore_params[0]);
+    assert_null(u->access);
+    assert_null(u->allow_origins);
+    assert_true(u->intercept);
+    assert_int_equal(u->mode, MODE_LIVE);
+    config_release(c);
+}
+
+static void test_place_of_an_upstream(void **state)
+{
+    static const struct {
+        const char *url, *scheme, *authority, *base_path, *host;
+        unsigned    port;
+    } rows[] = {
+        { "https://API.example.org", "https", "api.example.org", "", "api.example.org", 0 },
+        { "https://a.example.org:443/", "https", "a.example.org", "", "a.example.org", 0 },
+        { "http://a.example.org:443/v1/", "http", "a.example.org:443", "/v1", "a.example.org",
+          443 },
+        { "http://[::1]:81/a/b", "http", "[::1]:81", "/a/b", "[::1]", 81 },
+        { "http://127.0.0.1:80", "http", "127.0.0.1", "", "127.0.0.1", 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char                         text[256];
+        struct config               *c;
+        const struct route_upstream *r;
+
+        snprintf(text, sizeof text, "upstreams = ( { name = \"a\"; url = \"%s\"; } );",
+                 rows[i].url);
+        c = conf_load_good(text);
+        r = &c->upstreams[0].route;
+        if (!slice_eq(r->scheme, slice_of(rows[i].scheme)) ||
+            !slice_eq(r->authority, slice_of(rows[i].authority)) ||
+            !slice_eq(r->base_path, slice_of(rows[i].base_path)) || r->host_count != 1 ||
+            !slice_eq(r->hosts[0].host, slice_of(rows[i].host)) || r->hosts[0].port != rows[i].port)
+            fail_msg("%s", rows[i].url);
+        config_release(c);
+    }
+}
+
+static void test_ttls(void **state)
+{
+    static const struct { const char *text; enum ttl_kind kind; int64_t seconds; } rows[] = {
+        { "1h", TTL_FIXED, 3600 }, { "0s", TTL_FIXED, 0 }, { "origin", TTL_ORIGIN, 0 },
+        { "origin else 30m", TTL_ORIGIN_ELSE, 1800 }, { "never", TTL_NEVER, 0 },
+        { "revalidate", TTL_REVALIDATE, 0 }, { "forever", TTL_FOREVER, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char                     text[256];
+        struct config           *c;
+        const struct policy_ttl *ttl;
+
+        snprintf(text, sizeof text, API "ttl = \"%s\";" API_END, rows[i].text);
+        c = conf_load_good(text);
+        ttl = &c->upstreams[0].route.policy.ttl;
+        if (ttl->kind != rows[i].kind ||
+            (rows[i].seconds > 0 && ttl->ns != rows[i].seconds * NS_PER_SEC))
+            fail_msg("%s", rows[i].text);
+        config_release(c);
+    }
+}
+
+static void test_rules_inherit_what_they_do_not_say(void **state)
+{
+    /* `rules` stands before what it inherits. */
+    struct config *c = conf_load_good("cache = { max_object_size = \"5MiB\"; };" API
+                                      "rules = ( { match = \"/a\"; }, { match = \"/b\"; ttl = "
+                                      "\"7d\"; status = ( \"404 1m\", \"5xx never\" );"
+                                      "  methods = ( \"POST\", \"BREW\" ); key_body = true; "
+                                      "partition = \"credential\"; stale_if_error = \"0s\";"
+                                      "  invalidates = ( \"/x/**\" ); } );"
+                                      "ttl = \"1h\"; partition = \"shared\"; stale_if_error = "
+                                      "\"1d\"; heuristic = 0.1; validate = \"json\";"
+                                      "set_cookie = \"store\"; ignore_params = ( \"utm\" ); "
+                                      "bust_param = { name = \"v\"; every = \"122s\"; };" API_END);
+    const struct config_upstream *u = &c->upstreams[0];
+    const struct route_rule      *a = &u->route.rules[0], *b = &u->route.rules[1];
+
+    (void)state;
+    assert_int_equal(u->route.rule_count, 2);
+    assert_string_equal(a->policy.label, "/a");
+    assert_int_equal(a->methods, 1u << HTTP_GET | 1u << HTTP_HEAD);
+    assert_null(a->other_methods);
+    assert_int_equal(a->policy.ttl.ns, 3600 * NS_PER_SEC);
+    assert_true(a->policy.shared);
+    assert_int_equal(a->policy.stale_if_error_ns, 86400 * NS_PER_SEC);
+    assert_true(a->policy.heuristic > 0.09 && a->policy.heuristic < 0.11);
+    assert_int_equal(a->policy.validate, VALIDATE_JSON);
+    assert_int_equal(a->policy.set_cookie, SET_COOKIE_STORE);
+    assert_int_equal(a->policy.max_object_bytes, 5 << 20);
+    assert_string_equal(a->policy.ignore_params[0], "utm");
+    assert_string_equal(a->policy.bust_param, "v");
+    assert_int_equal(u->bust_every_ns, 122 * NS_PER_SEC);
+    assert_int_equal(a->policy.status_count, 0);
+    assert_null(a->invalidates);
+    assert_int_equal(b->policy.ttl.ns, 7 * 86400 * NS_PER_SEC);
+    assert_false(b->policy.shared);
+    assert_int_equal(b->policy.stale_if_error_ns, 0);
+    assert_int_equal(b->methods, 1u << HTTP_POST);
+    assert_string_equal(b->other_methods[0], "BREW");
+    assert_true(b->policy.key_body);
+    assert_int_equal(b->policy.status_count, 2);
+    assert_int_equal(b->policy.status[0].first, 404);
+    assert_int_equal(b->policy.status[0].ttl.ns, 60 * NS_PER_SEC);
+    assert_int_equal(b->policy.status[1].first, 500);
+    assert_int_equal(b->policy.status[1].last, 599);
+    assert_int_equal(b->policy.status[1].ttl.kind, TTL_NEVER);
+    assert_string_equal(b->invalidates[0], "/x/**");
+    assert_true(pattern_matches(a->pattern, SLICE("/a")));
+    config_release(c);
+}
+
+static void test_limits(void **state)
+{
+    struct config *c = conf_load_good(
+        API
+        "limits = ( \"60/min\", \"10/s burst 20\","
+        "{ rate = \"30/min\"; per = \"credential\"; match = \"/search/**\"; methods = ( \"GET\" );"
+        "  cost = ( \"304 0\", \"5xx 2\", \"GET 1\", \"* 5\" ); }, { rate = \"30/min\"; match = "
+        "\"/x\"; },"
+        "{ rate = \"30/min\"; name = \"mine\"; }, \"60/min\" );" API_END);
+    const struct limit_options *l = c->upstreams[0].fetch.limits;
+
+    (void)state;
+    assert_int_equal(c->upstreams[0].fetch.limit_count, 6);
+    assert_string_equal(l[0].name, "60/min");
+    assert_int_equal(l[0].kind, LIMIT_SLIDING);
+    assert_int_equal(l[0].count, 60);
+    assert_int_equal(l[0].window_ns, 60 * NS_PER_SEC);
+    assert_false(l[0].per_credential);
+    assert_null(l[0].pattern);
+    assert_int_equal(l[0].methods, 0);
+    assert_int_equal(l[1].kind, LIMIT_BUCKET);
+    assert_int_equal(l[1].burst, 20);
+    assert_true(l[2].per_credential);
+    assert_true(pattern_matches(l[2].pattern, SLICE("/search/code?q=x")));
+    assert_int_equal(l[2].methods, 1u << HTTP_GET);
+    assert_int_equal(l[2].cost_count, 4);
+    assert_int_equal(l[2].costs[0].status_first, 304);
+    assert_int_equal(l[2].costs[0].cost, 0);
+    assert_int_equal(l[2].costs[1].status_last, 599);
+    assert_string_equal(l[2].costs[2].method, "GET");
+    assert_string_equal(l[2].costs[3].method, "*");
+    assert_int_equal(l[2].costs[3].cost, 5);
+    assert_string_equal(l[2].name, "30/min");
+    assert_string_equal(l[3].name, "30/min /x");
+    assert_string_equal(l[4].name, "mine");
+    assert_string_equal(l[5].name, "60/min #2");
+    config_release(c);
+}
+
+static void test_other_settings_arrive(void **state)
+{
+    struct config *c = conf_load_good(
+        "listen = ( \"[::1]:81\", { address = \"unix:/x/y\"; mode = \"0660\"; group = \"g\"; } ); "
+        "workers = 3;"
+        "admin = { socket = \"/a/b\"; mode = \"0640\"; listen = \"127.0.0.1:9\"; };"
+        "log = { level = \"debug\"; access = \"/l\"; format = \"plain\"; };"
+        "proxy = { listen = \"127.0.0.1:3128\"; tunnel = \"allow\"; };"
+        "server = { allow_hosts = ( \"weir.lan\" ); max_connections = 7; idle_timeout = \"1s\"; };"
+        "clients = ( { match = \"ci\"; priority = \"batch\"; share = \"80%\"; } );" API
+        "set_headers = ( \"X-A: b c\", \"X-B:\" ); user_agent = \"u\"; on_abort = \"drop\"; mode = "
+        "\"offline\";"
+        "auth = { param = \"k\"; value_file = \"env:X\"; methods = ( \"POST\" ); }; budget = "
+        "\"x\"; max_share = \"25%\";"
+        "access = ( \"user:ann\", \"10.0.0.0/8\", \"::1\" ); allow_origins = ( \"https://o\" ); "
+        "intercept = false;"
+        "identities = ( { name = \"i\"; value_files = ( \"credential:a\", \"/b\" ); } ); "
+        "invalidate = \"off\";"
+        "low_budget = { below = \"10%\"; stale = \"1h\"; }; hosts = ( \"H.example:8443\", \"h\" );"
+        "tls = { ca_file = \"ca.pem\"; cert_file = \"/c\"; key_file = \"/k\"; };" API_END);
+    const struct config_upstream *u = &c->upstreams[0];
+    char                          ca[4096];
+
+    (void)state;
+    assert_string_equal(c->listeners[0].address, "[::1]:81");
+    assert_string_equal(c->listeners[1].address, "unix:/x/y");
+    assert_int_equal(c->listeners[1].mode, 0660);
+    assert_string_equal(c->listeners[1].group, "g");
+    assert_int_equal(c->workers, 3);
+    assert_int_equal(c->cache.readers, 4);
+    assert_string_equal(c->admin_socket.address, "unix:/a/b");
+    assert_int_equal(c->admin_socket.mode, 0640);
+    assert_string_equal(c->admin_listen, "127.0.0.1:9");
+    assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
+    assert_int_equal(c->access_log, ACCESS_FILE);
+    assert_string_equal(c->access_file, "/l");
+    assert_false(c->access_json);
+    assert_string_equal(c->proxy_listen, "127.0.0.1:3128");
+    assert_true(c->proxy_tunnel);
+    assert_string_equal(c->allow_hosts[0], "weir.lan");
+    assert_int_equal(c->max_connections, 7);
+    assert_int_equal(c->idle_timeout_ns, NS_PER_SEC);
+    assert_true(c->client_count == 1 && c->clients[0].batch && !c->clients[0].interactive);
+    assert_int_equal(u->fetch.set_headers.count, 3);
+    assert_true(slice_eq(u->fetch.set_headers.items[0].value, SLICE("b c")));
+    assert_true(slice_eq(u->fetch.set_headers.items[1].name, SLICE("X-B")));
+    assert_true(slice_eq(u->fetch.set_headers.items[2].name, SLICE("User-Agent")));
+    assert_true(u->fetch.drop_on_abort);
+    assert_int_equal(u->mode, MODE_OFFLINE);
+    assert_string_equal(u->auth_param, "k");
+    assert_string_equal(u->auth_value_file, "env:X");
+    assert_int_equal(u->auth_methods, 1u << HTTP_POST);
+    assert_string_equal(u->fetch.budget, "x");
+    assert_true(u->max_share > 0.24 && u->max_share < 0.26);
+    assert_string_equal(u->access[2], "::1");
+    assert_string_equal(u->allow_origins[0], "https://o");
+    assert_false(u->intercept);
+    assert_string_equal(u->identities[0].value_files[1], "/b");
+    assert_int_equal(u->route.policy.invalidate, INVALIDATE_OFF);
+    assert_string_equal(u->low_budget_below, "10%");
+    assert_int_equal(u->low_budget_stale_ns, 3600 * NS_PER_SEC);
+    assert_int_equal(u->route.host_count, 2);
+    assert_true(slice_eq(u->route.hosts[0].host, SLICE("h.example")));
+    assert_int_equal(u->route.hosts[0].port, 8443);
+    snprintf(ca, sizeof ca, "%s/ca.pem", conf_directory());
+    assert_string_equal(u->fetch.tls.ca_file, ca);         /* beside the file that names it */
+    config_release(c);
+}
+
+static void test_conf_d_adds_upstreams(void **state)
+{
+    char          *said;
+    struct config *c;
+
+    (void)state;
+    assert_int_equal(mkdir(conf_path("conf.d"), 0700), 0);
+    conf_write(conf_path("conf.d/2.conf"),
+               "upstreams = ( { name = \"c\"; url = \"https://c\"; } );");
+    conf_write(conf_path("conf.d/1.conf"),
+               "upstreams = ( { name = \"b\"; url = \"https://b\"; } );");
+    conf_write(conf_path("conf.d/.x.conf"), "nonsense");
+    conf_write(conf_path("conf.d/x.conf~"), "nonsense");
+    c = conf_load_good("cache = { max_object_size = \"1MiB\"; };" API API_END);
+    assert_int_equal(c->upstream_count, 3);
+    assert_string_equal(c->upstreams[0].route.name, "a");
+    assert_string_equal(c->upstreams[1].route.name, "b");
+    assert_string_equal(c->upstreams[2].route.name, "c");
+    assert_int_equal(c->upstreams[2].route.index, 2);
+    assert_int_equal(c->upstreams[2].route.policy.max_object_bytes, 1 << 20);
+    config_release(c);
+    conf_write(conf_path("conf.d/2.conf"),
+               "\nupstreams = ( { name = \"a\"; url = \"x\"; } );\nworkers = 1;");
+    assert_null(conf_load(API API_END, &said));
+    assert_non_null(strstr(said, "conf.d/2.conf:2: upstreams.a.url: \"x\" is no URL"));
+    assert_non_null(
+        strstr(said, "conf.d/2.conf:2: upstreams.a.name: two upstreams are called \"a\""));
+    assert_non_null(strstr(said, "conf.d/2.conf:3: workers: a file of conf.d only adds upstreams"));
+    free(said);
+    unlink(conf_path("conf.d/1.conf"));
+    unlink(conf_path("conf.d/2.conf"));
+    unlink(conf_path("conf.d/.x.conf"));
+    unlink(conf_path("conf.d/x.conf~"));
+    rmdir(conf_path("conf.d"));
+}
+
+static void test_include_beside_the_file(void **state)
+{
+    struct config *c;
+    char          *said;
+
+    (void)state;
+    conf_write(conf_path("part"), "{ name = \"p\"; url = \"https://p\"; }");
+    c = conf_load_good("upstreams = (\n@include \"part\" # here\n);");
+    assert_string_equal(c->upstreams[0].route.name, "p");
+    config_release(c);
+    conf_write(conf_path("part"), "\n{ name = \"p\"; url = 3; }");
+    assert_null(
+        conf_load("upstreams = (\n@include \"part\"\n, { name = \"q\"; url = 4; } );", &said));
+    assert_non_null(strstr(said, "/part:2: upstreams.p.url: is a number"));
+    assert_non_null(strstr(said, "/weir.conf:3: upstreams.q.url: is a number"));
+    free(said);
+    unlink(conf_path("part"));
+}
+
+/* -- dump, reload, lives -- */
+
+/* dump(c) loads and dumps to the same; frees c. */
+static void check_round_trip(const char *name, struct config *c)
+{
+    char          *first, *second, *said;
+    struct config *again;
+
+    if (c == NULL)
+        fail_msg("%s: refused", name);
+    first = conf_dump(c);
+    again = conf_load(first, &said);
+    if (again == NULL)
+        fail_msg("%s: its dump is refused: %s", name, said);
+    second = conf_dump(again);
+    if (strcmp(first, second) != 0)
+        fail_msg("%s: the dump of the dump differs:\n%s\n%s", name, first, second);
+    free(first);
+    free(second);
+    free(said);
+    config_release(c);
+    config_release(again);
+}
+
+static void test_dump_loads_to_the_same(void **state)
+{
+    (void)state;
+    check_round_trip("the embedded default", config_load_default(NULL));
+    check_round_trip("etc/weir.conf", config_load(conf_source("etc/weir.conf"), NULL));
+    check_round_trip("the contract's example",
+                     config_load(conf_source("tests/conf/good-contract.conf"), NULL));
+    check_round_trip(
+        "escapes",
+        conf_load_good(API "user_agent = \"a\\\\b \\\"c\\\" \\x7e\xc3\xa4\"; heuristic = 0.125;"
+                           "retry = { share = \"12.5%\"; on = ( ); }; hosts = ( );" API_END));
+}
+
+static void test_restart_needed(void **state)
+{
+    static const struct { const char *name, *text, *names;
+    } rows[] = {
+        { "nothing", "", "" },
+        { "live_settings", "log = { level = \"debug\"; }; server = { max_connections = 5; };", "" },
+        { "listeners", "listen = ( \"127.0.0.1:9\" );", "listen" },
+        { "several",
+          "workers = 7; cache = { path = \"/x\"; max_object_size = \"1MiB\"; }; admin = { mode = "
+          "\"0660\"; };",
+          "workers, admin.mode, cache.path" },
+    };
+    struct config *old;
+
+    (void)state;
+    old = conf_load_good(API API_END);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char           text[512], names[128] = "x";
+        struct config *fresh;
+
+        snprintf(text, sizeof text, "%s" API "ttl = \"1h\";" API_END, rows[i].text);
+        fresh = conf_load_good(text);
+        config_restart_needed(old, fresh, names, sizeof names);
+        if (strcmp(names, rows[i].names) != 0)
+            fail_msg("%s: \"%s\"", rows[i].name, names);
+        config_release(fresh);
+    }
+    config_release(old);
+}
+
+static void test_holders_keep_it_alive(void **state)
+{
+    struct config *c = conf_load_good(API "rules = ( { match = \"/a/**\"; } );" API_END);
+    struct ref    *held = &c->ref;
+
+    (void)state;
+    config_acquire(c);
+    config_release(c);
+    assert_true(pattern_matches(c->upstreams[0].route.rules[0].pattern, SLICE("/a/b")));
+    ref_release(held);
+    config_release(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_place_of_an_upstream),
+        cmocka_unit_test(test_ttls),
+        cmocka_unit_test(test_rules_inherit_what_they_do_not_say),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_other_settings_arrive),
+        cmocka_unit_test(test_conf_d_adds_upstreams),
+        cmocka_unit_test(test_include_beside_the_file),
+        cmocka_unit_test(test_dump_loads_to_the_same),
+        cmocka_unit_test(test_restart_needed),
+        cmocka_unit_test(test_holders_keep_it_alive),
+    };
+
+    return cmocka_run_group_tests(tests, conf_set_up, conf_tear_down);
+}

@@ -1,0 +1,644 @@
+/*
+ * Each kind of limit against what it promises: never over, hardly anything
+ * wasted, exact waits, images that tell the same.
+ */
+#include "budget/limit.h"
+
+#include "base/clock.h"
+#include "property.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#define S   NS_PER_SEC
+#define MS  NS_PER_MS
+#define DAY (86400 * S)
+
+static struct limit *make(const char *text)
+{
+    struct limit_options o = { .name = text };
+    const char          *bad;
+    struct limit        *l;
+
+    if (!limit_parse(slice_of(text), &o, &bad))
+        fail_msg("%s: %s", text, bad);
+    l = limit_new(&o);
+    free((char *)(uintptr_t)o.zone);
+    return l;
+}
+
+static struct budget_now at(int64_t ns)
+{
+    return (struct budget_now){ ns, INT64_C(1700000000) * S + ns };
+}
+
+/* How many of cost 1 go at this moment. */
+static unsigned drain(struct limit *l, struct budget_now now)
+{
+    unsigned n = 0;
+
+    while (n < 100000 && limit_wait_ns(l, 1, now) == 0) {
+        limit_spend(l, 1, now);
+        n++;
+    }
+    return n;
+}
+
+/* -- sliding -- */
+
+static void test_all_may_come_at_once(void **state)
+{
+    static const struct { const char *text; unsigned count; } rows[] = {
+        { "1/s", 1 }, { "60/min", 60 }, { "512/min", 512 }, { "513/min", 513 }, { "10000/day", 10000 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct limit *l = make(rows[i].text);
+
+        if (drain(l, at(0)) != rows[i].count)
+            fail_msg("%s", rows[i].text);
+        limit_free(l);
+    }
+}
+
+/* No closed window of the length told holds more than `count` of the times. */
+static void check_window(const char *name, const int64_t *times, size_t n, uint64_t count, int64_t window_ns)
+{
+    for (size_t i = count; i < n; i++)
+        if (times[i] - times[i - count] <= window_ns)
+            fail_msg("%s: %llu and one more within %lld ns", name, (unsigned long long)count,
+                     (long long)(times[i] - times[i - count]));
+}
+
+/* Random arrivals, at times in bursts: never over in any window. */
+static void test_never_over(void **state)
+{
+    static const struct { const char *text; uint64_t count; int64_t window_ns; } rows[] = {
+        { "1/s", 1, S }, { "5/s", 5, S }, { "60/min", 60, 60 * S }, { "512/min", 512, 60 * S }, { "700/min", 700, 60 * S },
+        { "1000/s", 1000, S }, { "10000/h", 10000, 3600 * S },
+    };
+    enum { MOST = 40000 };
+    int64_t        *times = malloc(MOST * sizeof *times);
+    struct property p = { 7 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct limit *l = make(rows[i].text);
+        int64_t       mean = rows[i].window_ns / (int64_t)rows[i].count, now = 0;
+        size_t        n = 0;
+
+        for (int step = 0; step < MOST * 2 && n < MOST; step++) {
+            struct budget_now t = at(now);
+
+            now += (int64_t)property_below(&p, (size_t)mean) * (property_below(&p, 100) == 0 ? 200 : 1);
+            t = at(now);
+            if (limit_wait_ns(l, 1, t) != 0)
+                continue;
+            limit_spend(l, 1, t);
+            times[n++] = now;
+        }
+        assert_true(n > rows[i].count);
+        check_window(rows[i].text, times, n, rows[i].count, rows[i].window_ns);
+        limit_free(l);
+    }
+    free(times);
+}
+
+/* Greedy clients get 99.5 % of what is allowed, and exactly as early as limit_wait_ns() says. */
+static void test_hardly_wasted(void **state)
+{
+    static const char *const rows[] = { "1/s", "10/s", "100/s", "1000/s", "60/min", "600/min", "10000/day" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct limit         *l = make(rows[i]);
+        struct limit_options  o = { 0 };
+        const char           *bad;
+        int64_t               now = 0, end;
+        uint64_t              sent = 0, due;
+
+        limit_parse(slice_of(rows[i]), &o, &bad);
+        end = 20 * o.window_ns;
+        while (now < end) {
+            int64_t wait_ns = limit_wait_ns(l, 1, at(now));
+
+            if (wait_ns > 0) {
+                assert_int_not_equal(limit_wait_ns(l, 1, at(now + wait_ns - 1)), 0);
+                now += wait_ns;
+                /* 20 windows hold 20 times the count: the first burst belongs to the first. */
+                continue;
+            }
+            limit_spend(l, 1, at(now));
+            sent++;
+            now += o.window_ns / (int64_t)o.count / 7;        /* not all at once: the groups drift */
+        }
+        due = 20 * o.count;
+        if (sent < due - due / 200)
+            fail_msg("%s: %llu of %llu", rows[i], (unsigned long long)sent, (unsigned long long)due);
+        limit_free(l);
+    }
+}
+
+static void test_guard_in_the_window(void **state)
+{
+    struct limit *l = make("60/min");
+
+    (void)state;
+    drain(l, at(0));
+    assert_int_equal(limit_wait_ns(l, 1, at(0)), 60 * S + LIMIT_GUARD_NS);
+    assert_int_equal(limit_wait_ns(l, 61, at(0)), INT64_MAX);
+    assert_int_equal(drain(l, at(60 * S + LIMIT_GUARD_NS)), 60);
+    limit_free(l);
+}
+
+static void test_give_back(void **state)
+{
+    static const char *const rows[] = { "10/min", "1000/min", "10/min burst 10", "10/day window 00:00 UTC", "10/h window learned" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct limit *l = make(rows[i]);
+        unsigned      all = drain(l, at(0));
+
+        limit_return(l, 3, at(0), at(S / 100));
+        if (drain(l, at(S / 100)) != 3)
+            fail_msg("%s", rows[i]);
+        assert_true(all >= 10);
+        limit_free(l);
+    }
+}
+
+/* What is given back late must not count twice: its time had passed already. */
+static void test_give_back_of_what_was_free_again(void **state)
+{
+    struct limit *window = make("10/s"), *bucket = make("10/s burst 10");
+
+    (void)state;
+    limit_spend(window, 1, at(0));
+    limit_return(window, 1, at(0), at(5 * S));
+    assert_int_equal(drain(window, at(5 * S)), 10);
+    limit_return(window, 1, at(0), at(5 * S));
+    assert_int_equal(drain(window, at(5 * S)), 0);
+
+    limit_spend(bucket, 1, at(0));
+    assert_int_equal(drain(bucket, at(5 * S)), 10);
+    limit_return(bucket, 1, at(0), at(5 * S));
+    assert_int_equal(drain(bucket, at(5 * S)), 0);
+    limit_free(window);
+    limit_free(bucket);
+}
+
+/* -- token bucket -- */
+
+static void test_bucket(void **state)
+{
+    struct limit *l = make("10/s burst 20");
+    int64_t       now = 0;
+
+    (void)state;
+    assert_int_equal(drain(l, at(0)), 20);
+    assert_int_equal(limit_wait_ns(l, 1, at(0)), 100 * MS - LIMIT_SLACK_NS);
+    assert_int_equal(limit_wait_ns(l, 21, at(0)), INT64_MAX);
+    for (int i = 0; i < 100; i++) {
+        now += limit_wait_ns(l, 1, at(now));
+        limit_spend(l, 1, at(now));
+    }
+    assert_int_equal(now, 10 * S - LIMIT_SLACK_NS);
+    assert_int_equal(drain(l, at(now + 500 * MS)), 5);
+    assert_int_equal(drain(l, at(now + 100 * S)), 20);
+    limit_free(l);
+}
+
+static void test_burst_of_one_spaces_evenly(void **state)
+{
+    struct limit *l = make("10/s burst 1");
+    int64_t       now = 0, last = -1;
+    int           sent = 0;
+
+    (void)state;
+    for (; now < 20 * S; now += 1700 * NS_PER_US) {           /* a timer that is late each time */
+        if (limit_wait_ns(l, 1, at(now)) > 0)
+            continue;
+        limit_spend(l, 1, at(now));
+        if (last >= 0)
+            assert_true(now - last >= 100 * MS - LIMIT_SLACK_NS);
+        last = now;
+        sent++;
+    }
+    assert_true(sent >= 199 && sent <= 201);
+    limit_free(l);
+}
+
+static void test_bucket_rate_is_exact(void **state)
+{
+    struct limit *l = make("3/s burst 1");                    /* a third of a second is no whole number of ns */
+    int64_t       now = 0;
+
+    (void)state;
+    limit_spend(l, 1, at(0));
+    for (int i = 0; i < 300000; i++) {
+        now += limit_wait_ns(l, 1, at(now));
+        limit_spend(l, 1, at(now));
+    }
+    assert_in_range(100000 * S - now, LIMIT_SLACK_NS - 2, LIMIT_SLACK_NS + 2);
+    limit_free(l);
+}
+
+/* Everything sent conforms to the bucket, whatever is given back in between. */
+static void test_bucket_never_over_with_returns(void **state)
+{
+    enum { SENT = 4000, BURST = 5 };
+    static int64_t  times[SENT];
+    static bool     gone[SENT];
+    struct limit   *l = make("10/s burst 5");
+    struct property p = { 3 };
+    int64_t         now = 0;
+    size_t          n = 0;
+
+    (void)state;
+    while (n < SENT) {
+        now += (int64_t)property_below(&p, 150) * MS;
+        if (limit_wait_ns(l, 1, at(now)) == 0) {
+            limit_spend(l, 1, at(now));
+            times[n++] = now;
+        }
+        if (n > 0 && property_below(&p, 3) == 0) {
+            size_t which = n - 1 - property_below(&p, n < 12 ? n : 12);
+
+            if (!gone[which])
+                limit_return(l, 1, at(times[which]), at(now));
+            gone[which] = true;
+        }
+    }
+    for (size_t from = 0; from < SENT; from++) {
+        int kept = 0;
+
+        for (size_t to = from; to < SENT && to < from + 300; to++) {
+            if (gone[to])
+                continue;
+            kept++;
+            if (!gone[from] && kept > BURST + (times[to] - times[from] + LIMIT_SLACK_NS) / (100 * MS))
+                fail_msg("%d within %lld ms", kept, (long long)((times[to] - times[from]) / MS));
+        }
+    }
+    limit_free(l);
+}
+
+/* -- fixed windows -- */
+
+static void test_fixed_windows_in_zones(void **state)
+{
+    static const struct { const char *name, *text; int64_t wall_s, next_s; } rows[] = {
+        { "utc_midnight", "5/day window 00:00 UTC", 1700000000, 1700006400 },
+        { "utc_noon", "5/day window 12:00 UTC", 1700000000, 1700049600 },
+        { "los_angeles_in_winter", "5/day window 00:00 America/Los_Angeles", 1700000000, 1700035200 },
+        { "los_angeles_in_summer", "5/day window 00:00 America/Los_Angeles", 1720000000, 1720076400 },
+        /* 2024-03-10 has 23 hours there, 2024-11-03 has 25. */
+        { "day_of_23_hours", "5/day window 00:00 America/Los_Angeles", 1710057600 + 60, 1710140400 },
+        { "day_of_25_hours", "5/day window 00:00 America/Los_Angeles", 1730617200 + 60, 1730707200 },
+        /* 02:30 does not come on 2024-03-10: the leap at 10:00 UTC is its time. */
+        { "start_that_is_leapt_over", "5/day window 02:30 America/Los_Angeles", 1710057600, 1710064800 },
+        /* 01:30 comes twice on 2024-11-03: the first counts, and the day that begins then is 25 hours long. */
+        { "start_that_comes_twice", "5/day window 01:30 America/Los_Angeles", 1730617200, 1730622600 },
+        { "behind_the_first_of_two", "5/day window 01:30 America/Los_Angeles", 1730622600, 1730712600 },
+        { "behind_the_second_of_two", "5/day window 01:30 America/Los_Angeles", 1730626200 + 1, 1730712600 },
+        { "far_future_by_the_rule", "5/day window 00:00 America/Los_Angeles", 2540000000, 2540012400 },
+        { "hours", "5/h window 00:15 UTC", 1700000000, 1700000100 },
+        { "half_hour_zone", "5/day window 00:00 Asia/Kolkata", 1700000000, 1700073000 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct limit     *l = make(rows[i].text);
+        struct budget_now now = { 0, rows[i].wall_s * S };
+
+        if (drain(l, now) != 5 || limit_wait_ns(l, 1, now) != (rows[i].next_s - rows[i].wall_s) * S)
+            fail_msg("%s: next %lld", rows[i].name, (long long)(rows[i].wall_s + limit_wait_ns(l, 1, now) / S));
+        now.wall_ns = rows[i].next_s * S;
+        if (drain(l, now) != 5)
+            fail_msg("%s: not anew", rows[i].name);
+        limit_free(l);
+    }
+}
+
+static void test_fixed_window_and_steps_of_the_clock(void **state)
+{
+    struct limit     *l = make("5/day window 00:00 UTC");
+    struct budget_now now = { 0, INT64_C(1700006400) * S + 600 * S };        /* ten past midnight */
+
+    (void)state;
+    assert_int_equal(drain(l, now), 5);
+    now.wall_ns -= 3600 * S;                     /* ten past eleven, once more */
+    assert_int_equal(drain(l, now), 0);
+    now.wall_ns += 3600 * S;                     /* that midnight began no window */
+    assert_int_equal(drain(l, now), 0);
+    now.wall_ns -= 40 * DAY;                     /* a wrong date: spent stays spent, but not for 40 days */
+    assert_int_equal(drain(l, now), 0);
+    assert_true(limit_wait_ns(l, 1, now) <= DAY);
+    limit_free(l);
+}
+
+static void test_late_in_a_window_counts_in_the_next(void **state)
+{
+    struct limit     *l = make("5/day window 00:00 UTC");
+    struct budget_now now = { 0, INT64_C(1700006400) * S - 3 * MS };
+
+    (void)state;
+    limit_spend(l, 2, now);
+    now.wall_ns += 4 * MS;
+    assert_int_equal(drain(l, now), 3);
+    now.wall_ns += DAY;
+    assert_int_equal(drain(l, now), 5);
+    limit_free(l);
+}
+
+/* -- what the API says -- */
+
+static void test_told_only_tightens(void **state)
+{
+    static const char *const rows[] = { "60/min", "10/s burst 20", "60/day window 00:00 UTC", "60/h window learned" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct limit *l = make(rows[i]);
+
+        limit_learn(l, 3, 60, 30 * S, at(0));
+        limit_learn(l, 50, 60, 30 * S, at(0));
+        if (limit_state(l, at(0)).left != 3 || drain(l, at(0)) != 3)
+            fail_msg("%s: not three", rows[i]);
+        if (limit_wait_ns(l, 1, at(0)) != 30 * S + LIMIT_GUARD_NS)
+            fail_msg("%s: waits %lld", rows[i], (long long)limit_wait_ns(l, 1, at(0)));
+        if (drain(l, at(31 * S)) == 0)
+            fail_msg("%s: not freed", rows[i]);
+        limit_free(l);
+    }
+}
+
+static void test_told_more_than_configured(void **state)
+{
+    struct limit *l = make("5/min");
+
+    (void)state;
+    limit_learn(l, 1000, 5000, 10 * S, at(0));
+    assert_int_equal(drain(l, at(0)), 5);
+    assert_int_equal(drain(l, at(20 * S)), 0);
+    limit_free(l);
+}
+
+static void test_two_caps_hold_both(void **state)
+{
+    struct limit *l = make("1000/min");
+
+    (void)state;
+    limit_learn(l, 5, -1, 60 * S, at(0));
+    limit_learn(l, 0, -1, 10 * S, at(0));
+    assert_int_equal(limit_wait_ns(l, 1, at(0)), 10 * S + LIMIT_GUARD_NS);
+    assert_int_equal(drain(l, at(11 * S)), 5);
+    assert_int_equal(limit_wait_ns(l, 1, at(11 * S)), 49 * S + LIMIT_GUARD_NS);
+    limit_free(l);
+}
+
+static void test_block(void **state)
+{
+    struct limit *l = make("60/min");
+
+    (void)state;
+    limit_block(l, 10 * S, at(0));
+    limit_block(l, 5 * S, at(0));
+    assert_int_equal(limit_wait_ns(l, 1, at(0)), 10 * S);
+    assert_int_equal(limit_state(l, at(4 * S)).blocked_for_ns, 6 * S);
+    assert_false(limit_is_whole(l, at(9 * S)));
+    assert_int_equal(limit_wait_ns(l, 1, at(10 * S)), 0);
+    assert_true(limit_is_whole(l, at(10 * S)));
+    limit_block(l, INT64_MAX, at(10 * S));        /* a mistake of the API does not freeze for ever */
+    assert_true(limit_wait_ns(l, 1, at(10 * S)) <= 32 * DAY);
+    limit_free(l);
+}
+
+static void test_learned_window(void **state)
+{
+    struct limit *l = make("100/h window learned");
+
+    (void)state;
+    assert_int_equal(drain(l, at(0)), 100);
+    assert_int_equal(limit_wait_ns(l, 1, at(0)), 3600 * S + LIMIT_GUARD_NS);
+    /* The API began its window earlier: its word counts for the end. */
+    limit_learn(l, 0, 100, 600 * S, at(S));
+    assert_int_equal(limit_wait_ns(l, 1, at(S)), 600 * S + LIMIT_GUARD_NS);
+    limit_learn(l, 0, 100, 598 * S, at(2 * S));  /* the same, in whole seconds */
+    assert_int_equal(limit_wait_ns(l, 1, at(601 * S)), LIMIT_GUARD_NS);
+    assert_int_equal(drain(l, at(602 * S)), 100);
+    limit_learn(l, 40, 100, 3600 * S, at(603 * S));
+    assert_int_equal(limit_wait_ns(l, 1, at(603 * S)), 3600 * S + LIMIT_GUARD_NS);
+    limit_free(l);
+}
+
+static void test_learned_window_begun_by_the_api(void **state)
+{
+    struct limit *l = make("100/h window learned");
+
+    (void)state;
+    limit_spend(l, 90, at(0));
+    limit_learn(l, 10, 100, 60 * S, at(0));
+    limit_learn(l, 95, 100, 3600 * S, at(59 * S));            /* its clock is a second ahead: a new window */
+    assert_int_equal(limit_wait_ns(l, 96, at(61 * S)), 3598 * S + LIMIT_GUARD_NS);
+    assert_int_equal(drain(l, at(61 * S)), 95);
+    limit_learn(l, 99, 100, 1 * S, at(62 * S));               /* an old answer that came late */
+    assert_int_equal(drain(l, at(64 * S)), 0);
+    limit_free(l);
+}
+
+/* -- predictions -- */
+
+/* The prediction for n ahead is when the (n+1)st goes if all go as early as they may. */
+static void test_predictions_come_true(void **state)
+{
+    static const char *const rows[] = { "1/s", "7/s", "60/min", "600/min", "10/s burst 1", "10/s burst 20", "3/s burst 2",
+                                        "50/h window 00:00 UTC", "50/h window learned" };
+    struct property p = { 11 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct limit *l = make(rows[i]);
+        int64_t       start = 0, now, predicted[300];
+
+        for (int k = 0; k < 40; k++) {           /* some history */
+            start += (int64_t)property_below(&p, 300) * MS;
+            if (limit_wait_ns(l, 1, at(start)) == 0)
+                limit_spend(l, 1, at(start));
+        }
+        if (i % 3 == 0)
+            limit_learn(l, 5, -1, 2 * S, at(start));
+        for (unsigned n = 0; n < 300; n++)
+            predicted[n] = limit_predict_ns(l, n, at(start));
+        now = start;
+        for (unsigned n = 0; n < 300; n++) {
+            int64_t had, wait_ns = limit_wait_ns(l, 1, at(now));
+
+            now += wait_ns;
+            limit_spend(l, 1, at(now));
+            had = now - start;
+            if (llabs(had - predicted[n]) > had / 20 && llabs(had - predicted[n]) > 20 * MS)
+                fail_msg("%s: %u ahead: predicted %lld ms, had %lld ms", rows[i], n, (long long)(predicted[n] / MS),
+                         (long long)(had / MS));
+        }
+        limit_free(l);
+    }
+}
+
+/* -- images -- */
+
+static void test_images_tell_the_same(void **state)
+{
+    static const char *const rows[] = { "1/s", "60/min", "5000/min", "10/s burst 20", "3/s burst 2", "50/day window 00:00 UTC",
+                                        "50/h window learned" };
+    struct property p = { 5 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct limit *l = make(rows[i]), *copy = make(rows[i]);
+        int64_t       now = 0, elapsed = 3 * S, shift = INT64_C(77777) * S;
+        char         *image;
+        size_t        bytes;
+
+        for (int k = 0; k < 3000; k++) {
+            now += (int64_t)property_below(&p, 10) * MS;
+            if (limit_wait_ns(l, 1, at(now)) == 0)
+                limit_spend(l, 1, at(now));
+        }
+        limit_learn(l, 9, 100, 60 * S, at(now));
+        image = malloc(limit_image_bytes(l));
+        bytes = limit_save(l, image, at(now));
+        /* The copy lives under another monotonic clock. */
+        struct budget_now then = at(now + elapsed), there = { then.mono_ns + shift, then.wall_ns };
+
+        if (!limit_restore(copy, image, bytes, elapsed, true, there))
+            fail_msg("%s: not restored", rows[i]);
+        for (int k = 0; k < 200; k++) {
+            int64_t a, b;
+
+            then.mono_ns += 50 * MS, then.wall_ns += 50 * MS;
+            there.mono_ns += 50 * MS, there.wall_ns += 50 * MS;
+            a = limit_wait_ns(l, 1, then);
+            b = limit_wait_ns(copy, 1, there);
+            if (llabs(a - b) > 1)                /* an arrival time's fraction is rounded up */
+                fail_msg("%s: %lld and %lld", rows[i], (long long)a, (long long)b);
+            if (a <= 0 && b <= 0) {
+                limit_spend(l, 1, then);
+                limit_spend(copy, 1, there);
+            }
+        }
+        free(image);
+        limit_free(l);
+        limit_free(copy);
+    }
+}
+
+static void test_damaged_images_are_refused(void **state)
+{
+    struct limit *l = make("60/min"), *other = make("60/h"), *bucket = make("60/min burst 3");
+    char          image[16384];
+    size_t        bytes;
+
+    (void)state;
+    drain(l, at(0));
+    bytes = limit_save(l, image, at(0));
+    assert_true(bytes <= limit_image_bytes(l) && bytes <= sizeof image);
+    assert_false(limit_restore(other, image, bytes, 0, true, at(0)));
+    assert_false(limit_restore(bucket, image, bytes, 0, true, at(0)));
+    for (size_t cut = 0; cut < bytes; cut++)
+        assert_false(limit_restore(l, image, cut, 0, true, at(0)));
+    for (size_t i = 0; i < bytes; i++) {
+        image[i] ^= 0x10;
+        if (limit_restore(l, image, bytes, 0, true, at(0)))
+            fail_msg("byte %zu", i);
+        image[i] ^= 0x10;
+    }
+    assert_int_equal(drain(l, at(0)), 0);
+    assert_int_equal(drain(other, at(0)), 60);
+    limit_free(l);
+    limit_free(other);
+    limit_free(bucket);
+}
+
+static void test_image_under_another_count(void **state)
+{
+    struct limit *l = make("60/min"), *less = make("20/min"), *more = make("1000/min"), *slow = make("5/s burst 30"),
+                 *fast = make("10/s burst 20");
+    char          image[16384];
+    size_t        bytes;
+
+    (void)state;
+    for (int i = 0; i < 60; i++)
+        limit_spend(l, 1, at(i * S / 10));
+    bytes = limit_save(l, image, at(6 * S));
+    assert_true(limit_restore(less, image, bytes, 0, true, at(6 * S)));
+    assert_int_equal(drain(less, at(6 * S)), 0);
+    assert_true(limit_wait_ns(less, 1, at(6 * S)) > 57 * S);  /* until fewer than 20 are left in the window */
+    assert_true(limit_restore(more, image, bytes, 0, true, at(6 * S)));
+    assert_int_equal(drain(more, at(6 * S)), 940);
+    assert_int_equal(drain(fast, at(0)), 20);
+    bytes = limit_save(fast, image, at(0));
+    assert_true(limit_restore(slow, image, bytes, 0, true, at(0)));
+    assert_int_equal(drain(slow, at(0)), 10);
+    limit_free(l);
+    limit_free(less);
+    limit_free(more);
+    limit_free(slow);
+    limit_free(fast);
+}
+
+static void test_memory_is_constant(void **state)
+{
+    struct limit   *l = make("1000000/day");
+    struct property p = { 9 };
+    int64_t         now = 0;
+
+    (void)state;
+    for (int i = 0; i < 400000; i++) {
+        now += (int64_t)property_below(&p, 2000) * MS;
+        if (limit_wait_ns(l, 1, at(now)) == 0)
+            limit_spend(l, 1, at(now));
+    }
+    assert_true(limit_image_bytes(l) < 10000);
+    limit_free(l);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all_may_come_at_once),
+        cmocka_unit_test(test_never_over),
+        cmocka_unit_test(test_hardly_wasted),
+        cmocka_unit_test(test_guard_in_the_window),
+        cmocka_unit_test(test_give_back),
+        cmocka_unit_test(test_give_back_of_what_was_free_again),
+        cmocka_unit_test(test_bucket),
+        cmocka_unit_test(test_burst_of_one_spaces_evenly),
+        cmocka_unit_test(test_bucket_rate_is_exact),
+        cmocka_unit_test(test_bucket_never_over_with_returns),
+        cmocka_unit_test(test_fixed_windows_in_zones),
+        cmocka_unit_test(test_fixed_window_and_steps_of_the_clock),
+        cmocka_unit_test(test_late_in_a_window_counts_in_the_next),
+        cmocka_unit_test(test_told_only_tightens),
+        cmocka_unit_test(test_told_more_than_configured),
+        cmocka_unit_test(test_two_caps_hold_both),
+        cmocka_unit_test(test_block),
+        cmocka_unit_test(test_learned_window),
+        cmocka_unit_test(test_learned_window_begun_by_the_api),
+        cmocka_unit_test(test_predictions_come_true),
+        cmocka_unit_test(test_images_tell_the_same),
+        cmocka_unit_test(test_damaged_images_are_refused),
+        cmocka_unit_test(test_image_under_another_count),
+        cmocka_unit_test(test_memory_is_constant),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,200 @@
+/*
+ * Variants (RFC 9111 4.1).
+ */
+#include "policy/vary.h"
+
+#include "head.h"
+#include "property.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+static const char *const credential_headers[] = { "Authorization", "Cookie", NULL };
+static const struct policy_options plain = { .credential_headers = credential_headers };
+static const struct policy_options no_credentials = { .credential_headers = NULL };
+
+static void test_selection_text(void **state)
+{
+    static const struct { const char *name, *response, *request, *selection;
+    } rows[] = {
+        { "no_vary", "Age: 1\n", "Foo: 1\n", "" },
+        { "empty_vary", "Vary:\n", "Foo: 1\n", "" },
+        { "one_name", "Vary: Foo\n", "Foo: 1\n", "foo: 1\n" },
+        { "sorted_once_and_lower", "Vary: Foo, bar\nVary: FOO,,baz\n", "bar: b\nFoo: f\n",
+          "bar: b\nbaz\nfoo: f\n" },
+        { "absent_is_told_from_empty", "Vary: Foo, Bar\n", "Foo:\n", "bar\nfoo: \n" },
+        { "lines_are_combined", "Vary: Foo\n", "Foo: 1\nFoo: 2\n", "foo: 1,2\n" },
+        { "space_around_commas", "Vary: Foo\n", "Foo: 1 ,\t2\n", "foo: 1,2\n" },
+        { "space_inside_members_stays", "Vary: Foo\n", "Foo: a b, c\n", "foo: a b,c\n" },
+        { "quoted_commas_stay", "Vary: Foo\n", "Foo: \"a, b\", c\n", "foo: \"a, b\",c\n" },
+        { "quoted_quotes_stay", "Vary: Foo\n", "Foo: \"a\\\", b\", c\n", "foo: \"a\\\", b\",c\n" },
+        { "encoding_is_normalised", "Vary: Accept-Encoding\n",
+          "Accept-Encoding: GZIP;q=0.9 , br, x-gzip, deflate;q=0\n",
+          "accept-encoding: br, gzip\n" },
+        { "credentials_are_the_partition's", "Vary: Cookie, Foo, authorization\n",
+          "Cookie: s\nAuthorization: s\n", "foo\n" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct head  response = head_of(rows[i].response), request = head_of(rows[i].request);
+        struct slice selection;
+
+        if (!policy_selection(&plain, &response.fields, &request.fields, &request.arena,
+                              &selection) ||
+            !slice_eq(selection, slice_of(rows[i].selection)))
+            fail_msg("%s: %.*s", rows[i].name, SLICE_ARG(selection));
+        head_free(&response);
+        head_free(&request);
+    }
+}
+
+static void test_star(void **state)
+{
+    static const struct { const char *name, *response; } rows[] = {
+        { "star", "Vary: *\n" },
+        { "star_first", "Vary: *, Foo\n" },
+        { "star_last", "Vary: Foo, *\n" },
+        { "star_between", "Vary: Foo,*,Bar\n" },
+        { "star_on_another_line", "Vary: Foo\nVary: *\n" },
+        { "no_field_name", "Vary: Foo Bar\n" },
+        { "quoted", "Vary: \"Foo\"\n" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct head  response = head_of(rows[i].response), request = head_of("Foo: 1\n");
+        struct slice selection;
+
+        if (policy_selection(&plain, &response.fields, &request.fields, &request.arena, &selection))
+            fail_msg("%s", rows[i].name);
+        head_free(&response);
+        head_free(&request);
+    }
+}
+
+/* The request `first` fetched a response with `response`; does it answer `second`? */
+static void test_selects(void **state)
+{
+    static const struct { const char *name, *response, *first, *second; bool selects;
+    } rows[] = {
+        { "no_vary_selects_all", "Age: 1\n", "Foo: 1\n", "Foo: 2\n", true },
+        { "same_value", "Vary: Foo\n", "Foo: 1\n", "Foo: 1\n", true },
+        { "other_value", "Vary: Foo\n", "Foo: 1\n", "Foo: 2\n", false },
+        { "case_of_the_name", "Vary: foo\n", "FOO: 1\n", "Foo: 1\n", true },
+        { "case_of_the_value", "Vary: foo\n", "Foo: a\n", "Foo: A\n", false },
+        { "omitted", "Vary: Foo\n", "Foo: 1\n", "", false },
+        { "added", "Vary: Foo\n", "", "Foo: 1\n", false },
+        { "absent_both_times", "Vary: Foo\n", "", "Bar: 1\n", true },
+        { "absent_is_not_empty", "Vary: Foo\n", "", "Foo:\n", false },
+        { "empty_is_not_absent", "Vary: Foo\n", "Foo:\n", "", false },
+        { "two_of_two", "Vary: Foo, Bar\n", "Foo: 1\nBar: a\n", "Bar: a\nFoo: 1\n", true },
+        { "one_of_two", "Vary: Foo, Bar\n", "Foo: 1\nBar: a\n", "Foo: 1\nBar: b\n", false },
+        { "one_of_three", "Vary: Foo, Bar, Baz\n", "Foo: 1\nBar: a4\nBaz: 7\n",
+          "Foo: 1\nBar: a\nBaz: 7\n", false },
+        { "others_do_not_matter", "Vary: Foo\n", "Foo: 1\nOther: 2\n", "Foo: 1\nOther: 3\n", true },
+        { "space", "Vary: Foo\n", "Foo: 1,2\n", "Foo:  1, 2 \n", true },
+        { "combined", "Vary: Foo\n", "Foo: 1, 2\n", "Foo: 1\nFoo: 2\n", true },
+        { "order_of_lines_matters", "Vary: Foo\n", "Foo: 1\nFoo: 2\n", "Foo: 2\nFoo: 1\n", false },
+        { "encoding_spellings", "Vary: Accept-Encoding\n", "Accept-Encoding: gzip, deflate\n",
+          "accept-encoding: deflate;q=0.5,gzip;q=1.0\n", true },
+        { "encoding_differs", "Vary: Accept-Encoding\n", "Accept-Encoding: gzip\n",
+          "Accept-Encoding: br\n", false },
+        { "language_space_and_case", "Vary: Accept-Language\n", "Accept-Language: en-GB,de;q=0.5\n",
+          "Accept-Language: EN-gb , de; q=0.5\n", true },
+        { "language_differs", "Vary: Accept-Language\n", "Accept-Language: en\n",
+          "Accept-Language: de\n", false },
+        { "value_with_colon", "Vary: Foo\n", "Foo: a: b\n", "Foo: a: b\n", true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct head response = head_of(rows[i].response), first = head_of(rows[i].first),
+                    second = head_of(rows[i].second);
+        struct slice selection;
+
+        assert_true(
+            policy_selection(&plain, &response.fields, &first.fields, &first.arena, &selection));
+        selection = property_exact(selection);
+        if (policy_selects(selection, &second.fields, SLICE_NONE, &second.arena) != rows[i].selects)
+            fail_msg("%s", rows[i].name);
+        property_free(selection);
+        head_free(&response);
+        head_free(&first);
+        head_free(&second);
+    }
+}
+
+/* Contract section 4: a client that wants identity gets it. */
+static void test_coding_must_be_acceptable(void **state)
+{
+    static const struct { const char *name, *request, *coding; bool selects; } rows[] = {
+        { "identity_for_all", "Accept-Encoding: gzip\n", NULL, true },
+        { "gzip_for_gzip", "Accept-Encoding: br, gzip\n", "gzip", true },
+        { "gzip_for_identity", "Accept-Encoding: identity\n", "gzip", false },
+        { "gzip_for_br", "Accept-Encoding: br\n", "gzip", false },
+        { "gzip_refused", "Accept-Encoding: *, gzip;q=0\n", "gzip", false },
+        { "gzip_for_no_preference", "", "gzip", true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct head request = head_of(rows[i].request);
+
+        if (policy_selects(SLICE(""), &request.fields, slice_of(rows[i].coding), &request.arena) !=
+            rows[i].selects)
+            fail_msg("%s", rows[i].name);
+        head_free(&request);
+    }
+}
+
+/* Contract section 7: where Vary names a secret that the settings do not call a credential, its
+ * hash stands there. */
+static void test_secrets_are_hashed(void **state)
+{
+    struct head response = head_of("Vary: Cookie\n"), request = head_of("Cookie: s=hunter2\n"),
+                other = head_of("Cookie: s=x\n");
+    struct slice selection;
+
+    (void)state;
+    assert_true(policy_selection(&no_credentials, &response.fields, &request.fields, &request.arena,
+                                 &selection));
+    assert_null(memmem(selection.ptr, selection.len, "hunter2", 7));
+    assert_true(policy_selects(selection, &request.fields, SLICE_NONE, &request.arena));
+    assert_false(policy_selects(selection, &other.fields, SLICE_NONE, &other.arena));
+    head_free(&response);
+    head_free(&request);
+    head_free(&other);
+}
+
+static void test_variant_hash(void **state)
+{
+    uint8_t a[VARIANT_HASH_BYTES], b[VARIANT_HASH_BYTES];
+
+    (void)state;
+    policy_variant_hash(SLICE("foo: 1\n"), a);
+    policy_variant_hash(SLICE("foo: 1\n"), b);
+    assert_memory_equal(a, b, sizeof a);
+    policy_variant_hash(SLICE("foo: 2\n"), b);
+    assert_memory_not_equal(a, b, sizeof a);
+    policy_variant_hash(SLICE_NONE, a);
+    policy_variant_hash(SLICE(""), b);
+    assert_memory_equal(a, b, sizeof a);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_selection_text),
+        cmocka_unit_test(test_star),
+        cmocka_unit_test(test_selects),
+        cmocka_unit_test(test_coding_must_be_acceptable),
+        cmocka_unit_test(test_secrets_are_hashed),
+        cmocka_unit_test(test_variant_hash),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
