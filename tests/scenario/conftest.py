@@ -1,0 +1,109 @@
+"""Fixtures: each test has its own directory, origin(s) and daemon(s); none of them outlives it."""
+import pathlib
+import shutil
+import signal
+import tempfile
+import threading
+
+import pytest
+
+pytest.register_assert_rewrite("harness")
+
+from harness.clock import Clock                                    # noqa: E402
+from harness.daemon import Daemon                                  # noqa: E402
+from harness.origin import Origin                                  # noqa: E402
+from harness.settings import upstream                              # noqa: E402
+from harness.wait import SANITIZER, WEIR, WEIRCTL, slowness        # noqa: E402
+
+TEST_SECONDS = 60
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes seconds of real time by its nature")
+
+
+def pytest_report_header(config):
+    return f"weir: {WEIR}, weirctl: {WEIRCTL}, sanitizer: {SANITIZER}"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    """A test that hangs fails by name instead of holding the run up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def too_long(signum, frame):
+        raise AssertionError(f"the test took longer than {TEST_SECONDS * slowness:g} s")
+    old = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(int(TEST_SECONDS * slowness))
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, old)
+
+
+@pytest.fixture
+def place():
+    """A directory with a short name (unix sockets allow 107 bytes), gone at the end."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="weir-test-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def clock(place):
+    moved = Clock(place / "clock")
+    yield moved
+    moved.close()
+
+
+@pytest.fixture
+def origins():
+    """Makes origins; a handler that failed fails the test."""
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(Origin(*args, **kwargs))
+        return made[-1]
+    yield make
+    for each in made:
+        each.stop()
+    errors = [error for each in made for error in each.errors]
+    assert not errors, "the origin's script: " + "; ".join(errors)
+
+
+@pytest.fixture
+def origin(origins):
+    return origins()
+
+
+@pytest.fixture
+def daemons(place, clock, origins):
+    """Makes daemons that are not started; at the end each must leave with status 0 on SIGTERM."""
+    made = []
+
+    def make(*upstreams, **kwargs):
+        kwargs.setdefault("name", f"weir{len(made)}" if made else "weir")
+        made.append(Daemon(place, *upstreams, clock=clock, **kwargs))
+        return made[-1]
+    yield make
+    failures = []
+    for each in made:
+        try:
+            each.stop()
+        except AssertionError as failure:
+            failures.append(str(failure))
+        finally:
+            each.kill()
+            print(f"--- standard error of {each.name}:\n" + "\n".join(each.lines[-200:]))
+    assert not failures, "\n".join(failures)
+
+
+@pytest.fixture
+def weir(daemons, origin):
+    """Starts a daemon whose one upstream `api` is `origin`: weir(ttl="1h", limits=["1/s"])."""
+    def start(settings=None, path="", **of_upstream):
+        return daemons(upstream(origin, path=path, **of_upstream), settings=settings).start()
+    return start

@@ -1,0 +1,361 @@
+"""Budgets: never one request over, waiting in order, and an exact answer to those who cannot wait (contract section 5)."""
+import json
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from harness.clock import DAY, HOUR, MINUTE
+from harness.origin import answer
+from harness.settings import retry, upstream
+from harness.wait import seconds, until
+
+
+def fire(d, count, target="/api/%d", fields=()):
+    """`count` requests at once, each on a connection of its own."""
+    clients = [d.connect(timeout=30) for _ in range(count)]
+    for i, client in enumerate(clients):
+        client.start("GET", target % i, fields)
+    return clients
+
+
+def collect(clients):
+    responses = [client.read_response() for client in clients]
+    for client in clients:
+        client.close()
+    return responses
+
+
+@pytest.mark.slow
+def test_25_requests_at_10_a_second(weir, origin):
+    """Spaced evenly: between 2.3 and 3.2 s, and never more than 11 in any second."""
+    d = weir(limits=["10/s burst 1"], queue={"max_wait": "30s"})
+    responses = collect(fire(d, 25))
+    assert {r.status for r in responses} == {200} and origin.count() == 25
+    times = origin.times()
+    assert 2.3 <= times[-1] - times[0] <= 3.2
+    assert origin.most_in_any(1.0) <= 11
+
+
+@pytest.mark.slow
+def test_sliding_window_lets_all_come_at_once_and_then_waits(weir, origin):
+    d = weir(limits=["5/s"], queue={"max_wait": "30s"})
+    assert {r.status for r in collect(fire(d, 12))} == {200}
+    times = origin.times()
+    assert times[4] - times[0] < 0.9, "the first five may come at once"
+    assert origin.most_in_any(0.95) <= 5
+    assert 1.95 <= times[-1] - times[0] <= 3.0
+
+
+@pytest.mark.slow
+def test_bucket_lets_its_burst_through(weir, origin):
+    d = weir(limits=["10/s burst 5"], queue={"max_wait": "30s"})
+    assert {r.status for r in collect(fire(d, 15))} == {200}
+    times = origin.times()
+    assert times[4] - times[0] < 0.3 and 0.9 <= times[-1] - times[0] <= 1.8
+
+
+@pytest.mark.parametrize("limits, count, window", [
+    (["3/min"], 3, MINUTE), (["2/h"], 2, HOUR), (["2/day"], 2, DAY), (["100/s", "3/min"], 3, MINUTE), (["3/min", "2/h"], 2, HOUR),
+    (["1/min burst 2"], 2, MINUTE), ([{"rate": "2/h", "name": "hourly"}], 2, HOUR),
+])
+def test_over_the_limit_is_429_with_an_exact_retry_after(weir, origin, clock, limits, count, window):
+    d = weir(limits=limits, queue={"max_wait": "1s"})
+    for i in range(count):
+        assert d.get(f"/api/{i}").status == 200
+    began = time.monotonic()
+    refused = d.get("/api/more")
+    assert time.monotonic() - began < seconds(1), "the wait is predicted before it is begun"
+    assert refused.status == 429 and refused.complete
+    after = int(refused.fields.get("Retry-After"))
+    assert window - 20 <= after <= window + 1
+    assert refused.fields.get("Content-Type") == "application/problem+json"
+    problem = json.loads(refused.body)
+    assert problem["status"] == 429 and problem["detail"]
+    assert refused.proxy_status is not None
+    assert origin.count() == count
+    clock.advance(after - 8)
+    assert d.get("/api/early").status == 429
+    clock.advance(8)
+    assert d.get("/api/late").status == 200
+    assert origin.count() == count + 1
+
+
+def test_refused_requests_cost_nothing_and_hits_neither(weir, origin, clock):
+    origin.reply(body=b"x", fields=[("Cache-Control", "max-age=100000")])
+    d = weir(limits=["2/h"], queue={"max_wait": "0s"})
+    assert d.get("/api/x").status == 200
+    d.wait_stored()
+    for _ in range(20):
+        assert d.get("/api/x").cache.hit
+    assert d.get("/api/y").status == 200
+    for i in range(5):
+        assert d.get(f"/api/{i}").status == 429
+    clock.advance(HOUR + 1)
+    assert [d.get(f"/api/z{i}").status for i in range(3)] == [200, 200, 429]
+
+
+def test_every_attempt_is_charged(weir, origin):
+    origin.script(answer(503), answer(503), answer(200))
+    d = weir(limits=["4/h"], queue={"max_wait": "1s"}, retry=retry(attempts=3))
+    assert d.get("/api/a").status == 200             # three attempts
+    assert d.get("/api/b").status == 200
+    assert d.get("/api/c").status == 429
+    assert origin.count() == 4
+
+
+def test_retry_that_the_budget_forbids_is_not_made(weir, origin):
+    origin.reply(503, b"down")
+    d = weir(limits=["2/h"], queue={"max_wait": "1s"}, retry=retry(attempts=5))
+    response = d.get("/api/a")
+    assert response.status in (503, 429) and origin.count() == 2
+
+
+def test_limit_of_some_requests_holds_only_those(weir, origin):
+    d = weir(limits=[{"rate": "1/h", "match": "/search/**"}, {"rate": "1/h", "methods": ["POST"]}, "10/h"], queue={"max_wait": "0s"})
+    assert [d.get(f"/api/search/{i}").status for i in range(2)] == [200, 429]
+    assert [d.request("POST", "/api/x", body=b"").status for _ in range(2)] == [200, 429]
+    assert d.get("/api/other").status == 200
+
+
+def test_limit_per_credential(weir, origin):
+    d = weir(limits=[{"rate": "1/h", "per": "credential"}], queue={"max_wait": "0s"})
+
+    def ask(who, i):
+        return d.get(f"/api/{who}{i}", [("Authorization", who)]).status
+    assert [ask("ann", 1), ask("ann", 2), ask("bob", 1), ask("bob", 2)] == [200, 429, 200, 429]
+
+
+def test_cost_by_method_and_status(weir, origin):
+    d = weir(limits=[{"rate": "6/h", "cost": ["GET 1", "* 5"]}], queue={"max_wait": "0s"})
+    assert d.request("POST", "/api/x", body=b"").status == 200
+    assert d.request("POST", "/api/x", body=b"").status == 429
+    assert [d.get(f"/api/{i}").status for i in range(2)] == [200, 429]
+
+
+def test_used_up_quota_is_still_used_up_after_a_restart(weir, origin, clock):
+    d = weir(limits=["3/day"], queue={"max_wait": "0s"})
+    for i in range(2):
+        assert d.get(f"/api/{i}").status == 200
+    d.restart()
+    assert [d.get(f"/api/r{i}").status for i in range(2)] == [200, 429]
+    d.kill()
+    d.start()
+    assert d.get("/api/k").status == 429
+    clock.advance(DAY + 1)
+    assert d.get("/api/l").status == 200
+
+
+def test_used_up_quota_survives_flush_and_reload(weir, origin):
+    d = weir(limits=["2/day"], queue={"max_wait": "0s"})
+    for i in range(2):
+        assert d.get(f"/api/{i}").status == 200
+    assert d.ctl("flush").returncode == 0 and d.ctl("reload").returncode == 0
+    assert d.get("/api/x").status == 429
+
+
+# -- what the API says -------------------------------------------------------------
+
+def test_retry_after_of_the_api_holds_the_next_requests(weir, origin, clock):
+    origin.script(answer(429, b"slow down", [("Retry-After", "120")]), answer(200, b"ok"))
+    d = weir(limits=["100/min"], queue={"max_wait": "1s"})
+    assert d.get("/api/a").status == 429
+    held = d.get("/api/b")
+    assert held.status == 429 and 110 <= int(held.fields.get("Retry-After")) <= 120 and origin.count() == 1
+    clock.advance(121)
+    assert d.get("/api/b").body == b"ok"
+
+
+def test_remaining_zero_holds_until_the_reset(weir, origin, clock):
+    origin.script(answer(200, b"last", [("RateLimit-Limit", "10"), ("RateLimit-Remaining", "0"), ("RateLimit-Reset", "60")]),
+                  answer(200, b"ok"))
+    d = weir(limits=["100/min"], queue={"max_wait": "1s"})
+    assert d.get("/api/a").body == b"last"
+    assert d.get("/api/b").status == 429 and origin.count() == 1
+    clock.advance(62)
+    assert d.get("/api/b").body == b"ok"
+
+
+# -- the queue ----------------------------------------------------------------------
+
+class Gate:
+    """Holds each answer until the test lets one more go."""
+
+    def __init__(self):
+        self.turns = threading.Semaphore(0)
+
+    def __call__(self, request, conn):
+        assert self.turns.acquire(timeout=seconds(20))
+        conn.answer(body=request.target.encode())
+
+    def open(self, count=1000):
+        self.turns.release(count)
+
+
+def waiting(d):
+    return sum(u["waiting"] for u in upstreams_of(d))
+
+
+def upstreams_of(d):
+    """The upstreams' part of the status, a list of objects."""
+    part = d.status()["upstreams"]
+    return list(part.values()) if isinstance(part, dict) else part
+
+
+def enqueue(d, targets, fields=lambda t: []):
+    """One client after the other, each seen waiting before the next begins."""
+    clients = []
+    for target in targets:
+        before = waiting(d)
+        client = d.connect(timeout=30)
+        client.start("GET", target, fields(target))
+        clients.append(client)
+        until(lambda: waiting(d) > before, f"{target} in the queue")
+    return clients
+
+
+def test_waiting_requests_go_in_order(weir, origin):
+    origin.handler = gate = Gate()
+    d = weir(max_in_flight=1, queue={"max_wait": "60s"})
+    first = fire(d, 1, "/api/first%d")
+    origin.wait_requests(1)
+    clients = enqueue(d, [f"/api/{i}" for i in range(6)])
+    gate.open()
+    assert [r.body for r in collect(clients)] == [b"/%d" % i for i in range(6)]
+    collect(first)
+    assert [r.target for r in origin.requests] == ["/first0"] + [f"/{i}" for i in range(6)]
+    assert origin.most_in_flight == 1
+
+
+def test_max_in_flight_is_never_exceeded(weir, origin):
+    origin.handler = gate = Gate()
+    d = weir(max_in_flight=3, queue={"max_wait": "60s"})
+    clients = fire(d, 12)
+    origin.wait_requests(3)
+    until(lambda: waiting(d) == 9, "nine to wait")
+    gate.open()
+    assert {r.status for r in collect(clients)} == {200}
+    assert origin.most_in_flight == 3 and origin.count() == 12
+
+
+def test_max_length_of_the_queue(weir, origin):
+    origin.handler = gate = Gate()
+    d = weir(max_in_flight=1, queue={"max_wait": "60s", "max_length": 2})
+    first = fire(d, 1, "/api/first%d")
+    origin.wait_requests(1)
+    clients = enqueue(d, ["/api/a", "/api/b"])
+    refused = d.get("/api/c")
+    assert refused.status in (429, 503) and "Retry-After" in refused.fields
+    gate.open()
+    assert {r.status for r in collect(first + clients)} == {200} and origin.count() == 3
+
+
+def test_interactive_goes_before_batch(weir, origin):
+    origin.handler = gate = Gate()
+    d = weir(max_in_flight=1, queue={"max_wait": "60s"})
+    first = fire(d, 1, "/api/first%d")
+    origin.wait_requests(1)
+    clients = enqueue(d, ["/api/batch1", "/api/batch2", "/api/now1", "/api/now2"],
+                      lambda t: [("Weir-Priority", "batch" if "batch" in t else "interactive")])
+    gate.open()
+    collect(first + clients)
+    assert [r.target for r in origin.requests][1:] == ["/now1", "/now2", "/batch1", "/batch2"]
+
+
+def test_queue_is_fair_between_clients(weir, origin):
+    origin.handler = gate = Gate()
+    d = weir(max_in_flight=1, queue={"max_wait": "60s"})
+    first = fire(d, 1, "/api/first%d")
+    origin.wait_requests(1)
+    clients = enqueue(d, ["/api/a1", "/api/a2", "/api/a3", "/api/a4", "/api/b1"], lambda t: [("Weir-Client", t[5])])
+    gate.open()
+    collect(first + clients)
+    order = [r.target for r in origin.requests][1:]
+    assert order.index("/b1") <= 1 and [t for t in order if t[1] == "a"] == ["/a1", "/a2", "/a3", "/a4"]
+
+
+@pytest.mark.parametrize("on_abort, asked", [("drop", False), ("finish", True)])
+def test_client_that_leaves_the_queue(weir, origin, on_abort, asked):
+    origin.handler = gate = Gate()
+    d = weir(max_in_flight=1, queue={"max_wait": "60s"}, on_abort=on_abort, ttl="1h")
+    first = fire(d, 1, "/api/first%d")
+    origin.wait_requests(1)
+    gone, stays = enqueue(d, ["/api/gone", "/api/stays"])
+    gone.reset()
+    d.wait_counter("client_gone", 1)
+    gate.open()
+    collect(first + [stays])
+    until(lambda: upstreams_of(d)[0]["in_flight"] == 0 and waiting(d) == 0, "the queue to empty")
+    assert ("/gone" in [r.target for r in origin.requests]) == asked
+
+
+def test_post_that_leaves_the_queue_is_not_sent(weir, origin):
+    origin.handler = gate = Gate()
+    d = weir(max_in_flight=1, queue={"max_wait": "60s"})
+    first = fire(d, 1, "/api/first%d")
+    origin.wait_requests(1)
+    client = d.connect()
+    client.start("POST", "/api/gone", body=b"x")
+    until(lambda: waiting(d) == 1, "the POST in the queue")
+    client.reset()
+    until(lambda: waiting(d) == 0, "the POST out of the queue")
+    gate.open()
+    collect(first)
+    assert origin.count() == 1
+
+
+def test_weir_max_wait_refuses_at_once(weir, origin):
+    d = weir(limits=["1/min"], queue={"max_wait": "10m"})
+    assert d.get("/api/a").status == 200
+    refused = d.get("/api/b", [("Weir-Max-Wait", "2s")])
+    assert refused.status == 429 and 40 <= int(refused.fields.get("Retry-After")) <= 61
+
+
+def test_hit_does_not_wait_for_the_budget(weir, origin):
+    origin.reply(body=b"x", fields=[("Cache-Control", "max-age=3600")])
+    d = weir(limits=["1/min"], queue={"max_wait": "10m"})
+    d.get("/api/x")
+    d.wait_stored()
+    with d.connect() as waits, d.connect() as client:
+        waits.start("GET", "/api/other")
+        until(lambda: waiting(d) == 1, "one to wait")
+        for _ in range(20):
+            assert client.get("/api/x").cache.hit
+
+
+def test_one_budget_of_two_upstreams(daemons, origin, origins):
+    other = origins()
+    d = daemons(upstream(origin, name="a", budget="common", limits=["2/h"], queue={"max_wait": "0s"}),
+                upstream(other, name="b", budget="common", limits=["2/h"], queue={"max_wait": "0s"})).start()
+    assert [d.get(t).status for t in ("/a/1", "/b/1", "/a/2", "/b/2")] == [200, 200, 429, 429]
+    assert origin.count() + other.count() == 2
+
+
+def test_stale_is_served_where_the_budget_refuses(weir, origin, clock):
+    origin.reply(body=b"old", fields=[("Cache-Control", "max-age=60")])
+    d = weir(limits=["1/day"], queue={"max_wait": "0s"}, stale_if_error="1d")
+    d.get("/api/x")
+    d.wait_stored()
+    clock.advance(HOUR)
+    response = d.get("/api/x")
+    assert (response.status, response.body) == (200, b"old") and origin.count() == 1
+
+
+@pytest.mark.slow
+def test_limits_hold_over_four_processes(weir, origin, place):
+    """Four Python processes with requests.Session: together not one over the limit."""
+    d = weir(limits=["20/s"], queue={"max_wait": "60s"})
+    script = ("import requests,sys\ns=requests.Session();s.trust_env=False\n"
+              "for i in range(15):\n r=s.get('%s/api/%%s/%%d'%%(sys.argv[1],i),timeout=60);assert r.status_code==200,r.text\n" % d.url)
+    workers = [subprocess.Popen([sys.executable, "-c", script, str(n)]) for n in range(4)]
+    try:
+        assert [w.wait(seconds(30)) for w in workers] == [0] * 4
+    finally:
+        for w in workers:
+            w.kill()
+            w.wait()
+    assert origin.count() == 60 and origin.most_in_any(0.9) <= 20        # its threads stamp late when the machine is busy
+    times = origin.times()
+    assert times[-1] - times[0] <= 2.9, "under saturation the budget is used"

@@ -1,0 +1,176 @@
+"""Rules: which one matches, and every kind of ttl, applied when a stored answer is read (contract section 3)."""
+import pytest
+
+from harness.clock import DAY, HOUR, MINUTE
+from harness.settings import upstream
+
+
+def numbered(fields=(), status=200):
+    def handler(request, conn):
+        conn.answer(status, b"%d" % (conn.origin.requests.index(request) + 1), fields)
+    return handler
+
+
+NOTHING, SIXTY = [], [("Cache-Control", "max-age=60")]
+FORBIDDEN = [("Cache-Control", "no-store, private, max-age=0")]
+
+# ttl, what the origin says, the ages at which it is still a hit, the age at which it is asked again (None: never)
+KINDS = [
+    ("duration_without_a_word", "1h", NOTHING, [1, 59 * MINUTE], 61 * MINUTE),
+    ("duration_over_a_longer_max_age", "10s", SIXTY, [1, 9], 11),
+    ("duration_over_a_shorter_max_age", "1h", SIXTY, [61, 59 * MINUTE], 61 * MINUTE),
+    ("duration_over_no_store", "1h", FORBIDDEN, [1, 59 * MINUTE], 61 * MINUTE),
+    ("milliseconds", "90500ms", NOTHING, [80], 91),
+    ("days", "30d", NOTHING, [29 * DAY], 31 * DAY),
+    ("forever", "forever", FORBIDDEN, [DAY, 3650 * DAY], None),
+    ("origin_max_age", "origin", SIXTY, [1, 59], 61),
+    ("origin_without_a_word", "origin", NOTHING, [], 0),
+    ("origin_no_store", "origin", FORBIDDEN, [], 0),
+    ("else_where_nothing_is_said", "origin else 1h", NOTHING, [61, 59 * MINUTE], 61 * MINUTE),
+    ("else_gives_way_to_max_age", "origin else 1h", SIXTY, [59], 61),
+    ("else_gives_way_to_no_store", "origin else 1h", FORBIDDEN, [], 0),
+    ("never", "never", SIXTY, [], 0),
+]
+
+
+@pytest.mark.parametrize("ttl, fields, hits, asked", [k[1:] for k in KINDS], ids=[k[0] for k in KINDS])
+@pytest.mark.parametrize("where", ["upstream", "rule"])
+def test_ttl(weir, origin, clock, where, ttl, fields, hits, asked):
+    origin.handler = numbered(fields)
+    d = weir(ttl=ttl) if where == "upstream" else weir(ttl="never", rules=[{"match": "/x", "ttl": ttl}])
+    d.get("/api/x")
+    if hits:
+        d.wait_stored()
+    for age in hits:
+        clock.advance(age - clock.offset)
+        hit = d.get("/api/x")
+        assert hit.cache.hit and hit.body == b"1", age
+    if asked is not None:
+        clock.advance(asked - clock.offset)
+        assert d.get("/api/x").body == b"2"
+
+
+def test_revalidate_asks_each_time_and_sends_no_body_twice(weir, origin):
+    def handler(request, conn):
+        if request.fields.get("If-None-Match") == '"v"':
+            conn.answer(304, b"", [("ETag", '"v"')])
+        else:
+            conn.answer(200, b"body", [("ETag", '"v"'), ("Cache-Control", "max-age=3600")])
+    origin.handler = handler
+    d = weir(ttl="revalidate")
+    assert d.get("/api/x").body == b"body"
+    d.wait_stored()
+    for _ in range(3):
+        assert d.get("/api/x").body == b"body"
+    assert origin.count() == 4 and all(r.fields.get("If-None-Match") == '"v"' for r in origin.requests[1:])
+
+
+STATUSES = [
+    # status, the ttl of the rule, its `status`, hit?
+    (200, "1h", [], True), (203, "1h", [], True), (300, "1h", [], True), (301, "1h", [], True), (308, "1h", [], True),
+    (404, "1h", [], False), (302, "1h", [], False), (500, "1h", [], False), (201, "1h", [], False),
+    (404, "1h", ["404 1m"], True), (410, "1h", ["4xx 1m"], True), (404, "1h", ["4xx never"], False),
+    (404, "1h", ["404 1m", "4xx never"], True), (503, "1h", ["5xx never"], False), (302, "1h", ["302 1m"], True),
+    (200, "1h", ["200 never"], False), (500, "never", ["500 1m"], True),
+]
+
+
+@pytest.mark.parametrize("status, ttl, listed, hit", STATUSES)
+def test_ttl_by_status(weir, origin, status, ttl, listed, hit):
+    origin.handler = numbered(status=status)
+    rule = {"match": "/**", "ttl": ttl}
+    if listed:
+        rule["status"] = listed
+    d = weir(rules=[rule])
+    d.get("/api/x")
+    if hit:
+        d.wait_stored()
+    again = d.get("/api/x")
+    assert (again.status, again.body, bool(again.cache.hit)) == (status, b"1" if hit else b"2", hit)
+
+
+def test_ttl_of_a_status_runs_out(weir, origin, clock):
+    origin.handler = numbered(status=404)
+    d = weir(rules=[{"match": "/**", "ttl": "1h", "status": ["404 1m"]}])
+    d.get("/api/x")
+    d.wait_stored()
+    clock.advance(59)
+    assert d.get("/api/x").cache.hit
+    clock.advance(2)
+    assert d.get("/api/x").body == b"2"
+
+
+PATTERNS = [
+    # pattern, targets that match, targets that do not
+    ("/v1/x", ["/v1/x", "/v1/x?q=1"], ["/v1/x/", "/v1/xy", "/v1", "/V1/x"]),
+    ("/v1/*", ["/v1/x", "/v1/", "/v1/x?a/b"], ["/v1/x/y", "/v1"]),
+    ("/v1/*/c", ["/v1/b/c"], ["/v1/b/b/c", "/v1/c"]),
+    ("/v1/**", ["/v1", "/v1/", "/v1/x", "/v1/x/y/z?q"], ["/v10", "/v2/x"]),
+    ("/**/c", ["/a/c", "/a/b/c"], ["/a/b/d"]),
+    ("/v?/x", ["/v1/x", "/v2/x"], ["/v/x", "/v10/x", "/v//x"]),
+    ("/{a,b}/x", ["/a/x", "/b/x"], ["/c/x", "/ab/x"]),
+    ("/x.{json,xml}", ["/x.json", "/x.xml?q"], ["/x.txt", "/xajson"]),
+    ("~^/v[0-9]+/places/", ["/v1/places/", "/v22/places/7?x"], ["/v/places/", "/a/v1/places/"]),
+    ("/%23tag", ["/%23tag"], ["/%2523tag", "/%23Tag"]),
+]
+
+
+@pytest.mark.parametrize("pattern, yes, no", PATTERNS, ids=[p[0] for p in PATTERNS])
+def test_pattern(weir, origin, pattern, yes, no):
+    origin.handler = numbered()
+    d = weir(ttl="never", rules=[{"match": pattern, "ttl": "1h"}])
+    for target in yes:
+        assert d.get("/api" + target).cache.stored, f"{target} is matched"
+    for target in no:
+        assert not d.get("/api" + target).cache.stored, f"{target} is not matched"
+
+
+def test_first_match_wins_and_says_so(weir, origin):
+    origin.handler = numbered()
+    d = weir(rules=[{"match": "/a/special", "ttl": "never"}, {"match": "/a/**", "ttl": "1h"}, {"match": "/a/late", "ttl": "never"}])
+    assert not d.get("/api/a/special").cache.stored
+    assert d.get("/api/a/late").cache.stored
+    d.wait_stored()
+    assert d.get("/api/a/late").cache.hit
+
+
+def test_rule_of_another_method_is_passed_over(weir, origin):
+    origin.handler = numbered()
+    d = weir(rules=[{"match": "/x", "methods": ["POST"], "ttl": "1h", "key_body": True}, {"match": "/x", "ttl": "never"}])
+    assert not d.get("/api/x").cache.stored
+    assert d.request("POST", "/api/x", body=b"q").cache.stored
+
+
+def test_rule_sees_the_path_without_the_base_of_the_url(weir, origin):
+    origin.handler = numbered()
+    d = weir(path="/base", ttl="never", rules=[{"match": "/x", "ttl": "1h"}])
+    assert d.get("/api/x").cache.stored and origin.last.target == "/base/x"
+
+
+def test_detail_names_the_reason(weir, origin):
+    origin.handler = numbered([("Cache-Control", "no-store")])
+    assert weir().get("/api/x").cache.detail == "no-store"
+
+
+@pytest.mark.parametrize("old, new, fields, age, was, then", [
+    ("1h", "1m", NOTHING, 5 * MINUTE, True, False),
+    ("1m", "1h", NOTHING, 5 * MINUTE, False, True),
+    ("1h", "never", NOTHING, 5 * MINUTE, True, False),
+    ("1h", "origin", SIXTY, 5 * MINUTE, True, False),
+    ("origin", "1d", SIXTY, 5 * HOUR, False, True),
+    ("30d", "7d", NOTHING, 8 * DAY, True, False),
+    ("1h", "forever", NOTHING, 300 * DAY, False, True),
+])
+def test_changed_rule_takes_effect_on_what_is_stored(daemons, origin, clock, old, new, fields, age, was, then):
+    origin.handler = numbered(fields)
+    d = daemons(upstream(origin, ttl=old)).start()
+    d.get("/api/x")
+    d.wait_stored()
+    clock.advance(age)
+    if was:                                          # a look that would fetch anew is not taken
+        assert d.get("/api/x").cache.hit
+    d.write([upstream(origin, ttl=new)])
+    assert d.ctl("reload").returncode == 0
+    response = d.get("/api/x")
+    assert bool(response.cache.hit) == then
+    assert response.body == (b"1" if then else b"2")
