@@ -99,20 +99,6 @@ static void bucket_spend(struct limit *l, uint64_t cost, struct budget_now now)
     }
 }
 
-void limit_bucket_fill(struct limit *l, uint64_t cost, struct budget_now now)
-{
-    struct bucket *b = &l->is.bucket;
-    int64_t        rest, most_ns = time_add(now.mono_ns, intervals(l, l->burst, &rest));
-
-    if (cost == 0 || b->arrival_ns >= most_ns)   /* empty, or more than that under another burst */
-        return;
-    bucket_spend(l, cost < l->burst ? cost : l->burst, now);
-    if (b->arrival_ns >= most_ns) {
-        b->arrival_ns = most_ns;
-        b->arrival_rest = rest;
-    }
-}
-
 /* Without this request everything behind it would have found less debt; where that would be
  * less than none, the bucket was full meanwhile, and the time it then stood full cannot be given back. */
 static void bucket_give_back(struct limit *l, uint64_t cost, struct budget_now spent)

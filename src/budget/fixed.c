@@ -22,7 +22,7 @@
  * in the next window, so it counts in both. */
 #define LATE_NS NS_PER_SEC
 
-enum { LATE_PART = 200, IMAGE_BYTES = 40, IS_TOLD = 1 };
+enum { LATE_PART = 200, IMAGE_BYTES = 40, IS_TOLD = 1, IS_DOUBTFUL = 2 };
 
 static int64_t floor_to(int64_t value, int64_t step)
 {
@@ -84,6 +84,7 @@ static struct fixed fixed_now(const struct limit *l, struct budget_now now)
     if (f.end_ns == 0 || now.wall_ns >= f.end_ns) {
         f.used = now.wall_ns - f.end_ns < l->window_ns ? f.late : 0;
         f.late = 0;
+        f.is_doubtful = false;
     }
     f.begin_ns = begin_ns;
     f.end_ns = end_ns;
@@ -126,7 +127,7 @@ static void use(const struct limit *l, struct fixed *f, uint64_t cost, int64_t n
     int64_t late_ns = l->window_ns / LATE_PART < LATE_NS ? l->window_ns / LATE_PART : LATE_NS;
 
     f->used = f->used + cost >= f->used ? f->used + cost : UINT64_MAX;
-    if (now_ns >= f->end_ns - late_ns)
+    if (f->is_doubtful || now_ns >= f->end_ns - late_ns)
         f->late += cost;
 }
 
@@ -178,7 +179,7 @@ static size_t window_image_bytes(const struct limit *l)
 static size_t save_window(const struct fixed *f, void *out, int64_t begin_ns, int64_t end_ns)
 {
     uint64_t values[IMAGE_BYTES / sizeof(uint64_t)] = { (uint64_t)begin_ns, (uint64_t)end_ns, f->used,
-                                                        f->late, f->end_is_told ? IS_TOLD : 0 };
+                                                        f->late, (f->end_is_told ? IS_TOLD : 0) | (f->is_doubtful ? IS_DOUBTFUL : 0) };
 
     memcpy(out, values, sizeof values);
     return sizeof values;
@@ -193,7 +194,9 @@ static bool load_window(struct fixed *f, const void *in, size_t bytes)
     memcpy(values, in, sizeof values);
     if ((int64_t)values[1] < (int64_t)values[0])
         return false;
-    *f = (struct fixed){ (int64_t)values[0], (int64_t)values[1], values[2], values[3], (values[4] & IS_TOLD) != 0 };
+    *f = (struct fixed){ .begin_ns = (int64_t)values[0], .end_ns = (int64_t)values[1], .used = values[2],
+                         .late = values[3], .end_is_told = (values[4] & IS_TOLD) != 0,
+                         .is_doubtful = (values[4] & IS_DOUBTFUL) != 0 };
     return true;
 }
 
@@ -205,7 +208,7 @@ static size_t fixed_save(const struct limit *l, void *out, struct budget_now now
 }
 
 /* Over a reboot nobody knows whether the wall clock is right: an hour more, to be sure, but no longer than a
- * window from now, when it is over in any case. */
+ * window from now, when it is over in any case.  What is spent until then may belong to the next window. */
 static bool fixed_restore(struct limit *l, const void *in, size_t bytes, int64_t elapsed_ns, bool same_boot,
                           struct budget_now now)
 {
@@ -218,6 +221,7 @@ static bool fixed_restore(struct limit *l, const void *in, size_t bytes, int64_t
         f.end_ns = time_add(f.end_ns, HOUR_NS);
         if (f.end_ns > time_add(now.wall_ns, l->window_ns))
             f.end_ns = time_add(now.wall_ns, l->window_ns);
+        f.is_doubtful = true;
     }
     l->is.fixed = f;
     return true;

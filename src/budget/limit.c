@@ -239,13 +239,12 @@ void limit_spend(struct limit *l, uint64_t cost, struct budget_now now)
         l->cap[i].left -= cost < l->cap[i].left ? cost : l->cap[i].left;
 }
 
+/* A bucket goes into debt for it: its burst may have been larger when it was spent, and it has fractions of a unit. */
 void limit_spend_up_to(struct limit *l, uint64_t cost, struct budget_now now)
 {
-    uint64_t left = l->ops->left(l, now);
+    uint64_t left = l->kind == LIMIT_BUCKET ? l->burst : l->ops->left(l, now);
 
-    if (l->kind == LIMIT_BUCKET)
-        limit_bucket_fill(l, cost, now);         /* it has fractions of a unit, too */
-    else if (left > 0 && cost > 0)
+    if (left > 0 && cost > 0)
         l->ops->spend(l, cost < left ? cost : left, now);
 }
 

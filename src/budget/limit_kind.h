@@ -32,7 +32,8 @@ struct bucket {                       /* GCRA; the theoretical arrival time is e
 
 struct fixed {                        /* wall clock for LIMIT_FIXED, monotonic for LIMIT_LEARNED */
     int64_t  begin_ns, end_ns;        /* end 0: no window has begun */
-    uint64_t used, late;              /* `late` of them so shortly before the end that they count in the next, too */
+    uint64_t used, late;              /* `late` of them count in the next window, too */
+    bool     is_doubtful;             /* its end is not known for certain: all that is spent is late */
     bool     end_is_told;             /* LIMIT_LEARNED: the API said when */
 };
 
@@ -70,8 +71,6 @@ struct limit_kind_ops {
 
 extern const struct limit_kind_ops limit_sliding_ops, limit_bucket_ops, limit_fixed_ops, limit_learned_ops;
 
-/* LIMIT_BUCKET: spends as much of it as there is. */
-void limit_bucket_fill(struct limit *, uint64_t cost, struct budget_now now);
 /* LIMIT_LEARNED: the API told of its window. */
 void limit_learned_told(struct limit *, int64_t remaining, int64_t reset_in_ns, struct budget_now now);
 

@@ -87,9 +87,10 @@ static unsigned uses_of(const struct evict *e, uint64_t name)
     unsigned least = LARGEST_COUNT;
 
     for (unsigned row = 0; row < ROWS; row++) {
-        unsigned shift, count;
+        unsigned        shift;
+        const uint64_t *word = counter_of(e, name, row, &shift);
+        unsigned        count = (unsigned)(*word >> shift) & LARGEST_COUNT;
 
-        count = (unsigned)(*counter_of(e, name, row, &shift) >> shift) & 15;
         if (count < least)
             least = count;
     }

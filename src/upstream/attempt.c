@@ -199,6 +199,7 @@ bool attempt_head(struct transfer *t)
 
     t->head_wall_ns = clock_wall_ns();
     t->site->http2 = t->head.http2;
+    tls_end_know(t);
     t->answer = make_answer(t);
     settle_budget(t, &t->answer->head);
     site_report_breaker(t->site, true, clock_mono_ns());
@@ -437,7 +438,7 @@ void attempt_ended(struct transfer *t, CURLcode code)
 {
     struct flight *f = t->flight;
     bool           no_body = t->answer != NULL && t->answer->body == NULL;
-    bool           complete = t->head.final && (code == CURLE_OK || no_body);
+    bool           complete = t->head.final && (no_body || (code == CURLE_OK && !tls_end_is_cut(t)));
     struct failure failure;
 
     if (t->prereqs == 0 || !t->head.final)

@@ -146,6 +146,11 @@ static void fire_deadline(struct timer *t)
     int64_t             wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, f->entry.client, &limit);
     struct fetch_links *next;
 
+    if (f->attempt_count == 0 && wait == 0 && f->site->in_flight < site_slots(f->site)) {
+        dispatch_kick(f->site->budget);       /* its turn is here: it is this thread that is late */
+        timers_set(&f->up->timers, &f->deadline, now + GRACE_MS * NS_PER_MS);
+        return;
+    }
     if (f->attempt_count > 0) {
         bool somebody_may_wait = f->waiting == 0 && now < f->keep_until_ns;
 

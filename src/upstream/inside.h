@@ -16,7 +16,7 @@
  * A retry goes from SENDING through PAUSING back to WAITING.
  *
  * Files: fetch.c (in and out of the thread), flight.c (table, joining, leaving),
- * dispatch.c (queue and budget), request.c, transfer.c, response.c (one
+ * dispatch.c (queue and budget), request.c, tls_end.c, transfer.c, response.c (one
  * attempt), attempt.c (what became of it, retries), share.c (who gets the head),
  * commit.c (to the store), site.c, keep.c (the ledger's rows), upstream.c (thread).
  *
@@ -186,7 +186,7 @@ struct head {                         /* being read */
     bool               http2;
     size_t             bytes;
     int64_t            content_length;        /* -1: none */
-    bool               chunked;
+    bool               chunked;       /* or another Transfer-Encoding */
     bool               open;          /* between status line and blank line */
     bool               final;         /* the final head has been read: what follows are trailers */
 };
@@ -219,6 +219,8 @@ struct transfer {
     bool                retrying;     /* a listed status: the flight has gone on without it */
     struct json_check   json;
     int64_t             body_bytes;
+    const void         *tls;          /* the library's handle of the connection; NULL: plain, or not known */
+    bool                tls_closed;   /* the API closed it in order (close_notify) */
 
     struct upload      *upload;       /* the fetch's */
     bool                sent_all;     /* nothing of the request is left to send */
@@ -264,6 +266,7 @@ struct upstream {
     uint64_t             random;
     struct mail          stop;
     bool                 stopping;
+    bool                 tls_tells;           /* how TLS connections end: see tls_end.c */
     int64_t              disk_refused_ns;     /* said in the log at this time */
 };
 
@@ -311,6 +314,12 @@ void waiter_refuse(struct fetch_links *, int64_t wait_ns, const char *limit);
 
 /* request.c */
 bool request_prepare(struct transfer *);
+
+/* tls_end.c */
+void tls_end_watch(struct transfer *);               /* while the easy handle is prepared */
+void tls_end_know(struct transfer *);                /* at the final head: which connection it is */
+/* The connection's end delimits the body, and it did not come in order (RFC 9112 9.8). */
+bool tls_end_is_cut(const struct transfer *);
 
 /* transfer.c */
 void transfer_start(struct flight *, const struct receipt *, struct budget_now);

@@ -213,6 +213,7 @@ static void set_connection(struct transfer *t)
         curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)((o->connect_timeout_ns + NS_PER_MS - 1) / NS_PER_MS));
     if (o->max_idle_connections == 0)
         curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
+    tls_end_watch(t);
     curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, verify);
     curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, verify * 2);
     if (o->tls.ca_file != NULL)

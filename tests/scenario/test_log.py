@@ -36,7 +36,7 @@ def test_times_and_waits(weir, origin):
     for line in (first, second):
         assert {"time", "queue_ms", "upstream_ms", "took_ms"} <= set(line)
         assert 0 <= line["upstream_ms"] <= line["took_ms"]
-    assert first["queue_ms"] < 300 and 300 <= second["queue_ms"] <= second["took_ms"] + 1
+    assert 300 <= second["queue_ms"] <= second["took_ms"] + 1
 
 
 def test_attempts(weir, origin):
@@ -58,7 +58,7 @@ def test_every_request_has_a_line(weir, origin, method, target, fields, status):
 
 
 def test_refused_by_the_budget(weir, origin):
-    d = weir(limits=["1/h"], queue={"max_wait": "0s"})
+    d = weir(limits=["1/h"], queue={"max_wait": "2s"})
     d.get("/api/a")
     d.get("/api/b")
     line = one(d, 2)

@@ -11,9 +11,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -638,6 +642,95 @@ static void test_directory_deleted_while_running(void **state)
     f->directory = tempdir_make();
 }
 
+/* A file may not grow any more, which is what a full disk looks like from here. */
+static void test_a_disk_that_refuses(void **state)
+{
+    struct fixture     *f = *state;
+    const struct rlimit none = { 12 * MIB, RLIM_INFINITY };
+    struct rlimit       before;
+    unsigned            stored = 0;
+
+    getrlimit(RLIMIT_FSIZE, &before);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_true(put_records(f->store, 0, 50, 1000));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    for (unsigned n = 100; n < 700; n += 100)
+        stored += put_records(f->store, n, n + 100, 30000);
+    assert_true(stored < 6);
+    assert_false(store_status(f->store).broken);
+    assert_true(put_record(f->store, 2000, 0, 100) || put_record(f->store, 2001, 0, 100));    /* in pages that were freed */
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_true(put_records(f->store, 3000, 3100, 30000));
+    assert_true(has_record(f->store, f->reader, 3001, 0, 30000));
+    fixture_reopen(f);
+    assert_true(has_record(f->store, f->reader, 3001, 0, 30000));
+}
+
+/* -- threads -- */
+
+struct looker {
+    struct fixture *f;
+    _Atomic bool   *stop;
+    unsigned        wrong, hits;
+};
+
+/* Whatever is seen is whole: the body is as long and as filled as its record says. */
+static void *look_in_thread(void *argument)
+{
+    struct looker       *l = argument;
+    struct store_reader *r = store_reader_open(l->f->store);
+    unsigned             seed = 1;
+
+    while (!*l->stop) {
+        struct store_record record;
+        unsigned            n = (seed = seed * 1103515245 + 12345) >> 16 & 63;
+
+        if (look_up(r, n, &record) == STORE_HIT) {
+            l->hits++;
+            for (size_t i = 0; i < record.body.len; i++)
+                if ((unsigned char)record.body.ptr[i] != body_byte(n, (int64_t)i)) {
+                    l->wrong++;
+                    break;
+                }
+            store_touch(r, &record);
+        }
+        store_reader_end(r);
+    }
+    store_reader_close(r);
+    return NULL;
+}
+
+static void test_look_ups_while_everything_changes(void **state)
+{
+    enum { THREADS = 3 };
+    struct fixture *f = *state;
+    _Atomic bool    stop = false;
+    struct looker   lookers[THREADS];
+    pthread_t       threads[THREADS];
+
+    assert_true(put_records(f->store, 0, 64, 500));
+    for (int i = 0; i < THREADS; i++) {
+        lookers[i] = (struct looker){ .f = f, .stop = &stop };
+        assert_int_equal(pthread_create(&threads[i], NULL, look_in_thread, &lookers[i]), 0);
+    }
+    for (int round = 0; round < 20; round++) {
+        struct arena        a = { 0 };
+        struct store_change c = make_put(&a, (unsigned)round, 0, NULL);
+
+        c.kind = round % 3 == 0 ? STORE_INVALIDATE : round % 3 == 1 ? STORE_DROP : STORE_DROP_MATCHING;
+        c.matches = ends_with_7;
+        assert_true(do_change(f->store, &c));
+        assert_true(put_records(f->store, 0, 64, 500 + 100 * round));
+        arena_free(&a);
+    }
+    stop = true;
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(lookers[i].wrong, 0);
+        assert_true(lookers[i].hits > 0);
+    }
+}
+
 /* -- the sweep -- */
 
 static void make_file(const struct fixture *f, uint64_t number)
@@ -689,6 +782,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_line_where_it_cannot_open, setup, teardown),
         cmocka_unit_test(test_without_a_store_everything_misses),
         cmocka_unit_test_setup_teardown(test_directory_deleted_while_running, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_disk_that_refuses, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_look_ups_while_everything_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sweep_removes_orphans_only, setup, teardown),
     };
 

@@ -309,7 +309,7 @@ class Origin:
         """The most requests that arrived in any window of so many seconds."""
         times, most, begin = self.times(), 0, 0
         for end, time_ in enumerate(times):
-            while time_ - times[begin] >= window:
+            while begin < end and time_ - times[begin] >= window:
                 begin += 1
             most = max(most, end - begin + 1)
         return most

@@ -6,6 +6,7 @@ never a pause, so a build without them loses nothing.
 import mmap
 import os
 import shutil
+import threading
 import time
 
 DEFAULT_SECONDS = 10.0
@@ -37,6 +38,29 @@ slowness = {None: 1.0, "undefined": 2.0, "address": 4.0, "thread": 6.0}[SANITIZE
 def seconds(count=DEFAULT_SECONDS):
     """A time-out as this build needs it."""
     return count * slowness
+
+
+class Stalls:
+    """How late this process is woken while a measurement runs: figures of real time are read with `worst` in mind.
+
+    A busy machine holds threads back for tenths of a second; what an origin stamps is then late by as much.
+    """
+
+    def __enter__(self):
+        self.worst, self._ended = 0.0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def _watch(self):
+        while not self._ended.is_set():
+            began = time.monotonic()
+            self._ended.wait(0.005)
+            self.worst = max(self.worst, time.monotonic() - began - 0.005)
+
+    def __exit__(self, *_):
+        self._ended.set()
+        self._thread.join()
 
 
 def until(condition, what, timeout=DEFAULT_SECONDS, every=0.01):
