@@ -239,13 +239,13 @@ void limit_spend(struct limit *l, uint64_t cost, struct budget_now now)
         l->cap[i].left -= cost < l->cap[i].left ? cost : l->cap[i].left;
 }
 
-/* A bucket goes into debt for it: its burst may have been larger when it was spent, and it has fractions of a unit. */
+/* Not cut to what is left: count and burst may have been larger when it was spent. */
 void limit_spend_up_to(struct limit *l, uint64_t cost, struct budget_now now)
 {
-    uint64_t left = l->kind == LIMIT_BUCKET ? l->burst : l->ops->left(l, now);
+    uint64_t most = limit_most(l);
 
-    if (left > 0 && cost > 0)
-        l->ops->spend(l, cost < left ? cost : left, now);
+    if (cost > 0)
+        l->ops->spend(l, cost < most ? cost : most, now);
 }
 
 /* A cap that holds was either lowered by this spending or learned while it was under way and then took it

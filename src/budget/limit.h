@@ -38,7 +38,7 @@ struct budget_now { int64_t mono_ns, wall_ns; };
 int64_t limit_wait_ns(const struct limit *, uint64_t cost, struct budget_now now);
 /* Spends; the caller has seen limit_wait_ns() == 0 at this `now`. */
 void limit_spend(struct limit *, uint64_t cost, struct budget_now now);
-/* Spends as much of it as there may be: for what may have been spent and nobody knows. */
+/* For what may have been spent and nobody knows: up to all that may ever be spent at once. */
 void limit_spend_up_to(struct limit *, uint64_t cost, struct budget_now now);
 /* Gives back what was spent at `spent` (an attempt that never left, a 304 that costs nothing). */
 void limit_return(struct limit *, uint64_t cost, struct budget_now spent, struct budget_now now);

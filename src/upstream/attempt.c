@@ -445,6 +445,8 @@ void attempt_ended(struct transfer *t, CURLcode code)
         settle_budget(t, NULL);
     if (!complete)
         report_breaker(t);
+    if (!complete && code == CURLE_OK)
+        code = t->head.final ? CURLE_PARTIAL_FILE : CURLE_GOT_NOTHING;
     if (f == NULL) {
         if (t->answer != NULL && t->answer->body != NULL)
             spool_finish(t->answer->body, complete ? SPOOL_WHOLE : SPOOL_CUT_SHORT);
