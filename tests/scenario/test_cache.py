@@ -45,8 +45,8 @@ def test_miss_then_hit_and_what_they_say(weir, origin):
     d.wait_stored()
     hit = d.get("/api/x")
     assert hit.cache.hit and hit.cache.fwd is None and hit.body == b"1"
-    assert 3590 <= hit.cache.ttl <= 3600
-    assert int(hit.fields.get("Age")) <= 9 and len(hit.fields.all("Via")) == 1
+    assert 3570 <= hit.cache.ttl <= 3600
+    assert int(hit.fields.get("Age")) <= 30 and len(hit.fields.all("Via")) == 1
     assert len(member(hit.fields.joined("Cache-Status"))) >= 1
     assert origin.count() == 1
 
@@ -58,21 +58,21 @@ def test_age_grows_with_time_and_ttl_shrinks(weir, origin, clock):
     d.wait_stored()
     clock.advance(1000)
     hit = d.get("/api/x")
-    assert hit.cache.hit and 1000 <= int(hit.fields.get("Age")) <= 1010 and 2590 <= hit.cache.ttl <= 2600
+    assert hit.cache.hit and 1000 <= int(hit.fields.get("Age")) <= 1030 and 2570 <= hit.cache.ttl <= 2600
     clock.advance(2601)
     stale = d.get("/api/x")
     assert not stale.cache.hit and stale.cache.fwd == "stale" and stale.body == b"2"
 
 
 def test_age_of_the_origin_counts(weir, origin, clock):
-    origin.handler = numbered([("Cache-Control", "max-age=100"), ("Age", "90")])
+    origin.handler = numbered([("Cache-Control", "max-age=200"), ("Age", "100")])
     d = weir()
     d.get("/api/x")
     d.wait_stored()
-    clock.advance(5)
+    clock.advance(50)
     hit = d.get("/api/x")
-    assert hit.cache.hit and 95 <= int(hit.fields.get("Age")) <= 98
-    clock.advance(6)
+    assert hit.cache.hit and 150 <= int(hit.fields.get("Age")) <= 180
+    clock.advance(51)
     assert d.get("/api/x").body == b"2"
 
 
@@ -81,9 +81,9 @@ def test_expires_is_heard(weir, origin, clock):
     d = weir()
     d.get("/api/x")
     d.wait_stored()
-    clock.advance(590)
+    clock.advance(570)
     assert d.get("/api/x").body == b"1"
-    clock.advance(12)
+    clock.advance(31)
     assert d.get("/api/x").body == b"2"
 
 
@@ -165,7 +165,7 @@ def test_stale_is_validated_and_lives_again(weir, origin, clock):
     assert again.cache.fwd == "stale" and again.cache.fwd_status == 304
     assert origin.count() == 2 and origin.last.fields.get("If-None-Match") == '"v1"'
     d.wait_counter("revalidated", 1)
-    clock.advance(50)                                # fresh again from the 304 on
+    clock.advance(30)                                # fresh again from the 304 on
     until(lambda: d.get("/api/x").cache.hit, "a hit after the 304")
     assert d.get("/api/x").body == b"body" and origin.count() == 2
 

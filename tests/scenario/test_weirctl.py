@@ -92,6 +92,13 @@ def test_purge(filled, origin, what, remain):
     assert left(d, origin) == remain
 
 
+def test_purge_by_weirs_own_url(filled, origin):
+    """The address a person has at hand is the one they asked Weir for."""
+    d = filled()
+    assert find_key(d.ctl_json("purge", d.url + "/api/c"), "dropped") == 1
+    assert left(d, origin) == STORED[:4]
+
+
 def test_purge_takes_every_partition(weir, origin):
     origin.reply(body=b"x", fields=FRESH)
     d = weir(ttl="1h")
