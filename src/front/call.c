@@ -17,10 +17,8 @@
 #include "front/rawhead.h"
 #include "front/response.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 
 enum { UNUSED_CALLS = 256, ADMIN_BODY_BYTES = 1024 * 1024, HEAD_ROOM_BYTES = 24 * 1024 };
@@ -127,13 +125,9 @@ void call_free_unused(struct worker *w)
 
 static void suspend(struct call *call)
 {
-    struct epoll_event event = { .events = EPOLLRDHUP, .data.ptr = call };
-
     CHECK(!call->suspended);
     call->suspended = true;
     MHD_suspend_connection(call->mhd);
-    if (epoll_ctl(call->worker->epoll_fd, EPOLL_CTL_ADD, call->connection->fd, &event) != 0)
-        log_warning("watch_failed", "peer=%s reason=%s", call->connection->peer, log_quote(strerror(errno)));
 }
 
 static void resume(struct call *call)
@@ -141,13 +135,18 @@ static void resume(struct call *call)
     if (!call->suspended)
         return;
     call->suspended = false;
-    epoll_ctl(call->worker->epoll_fd, EPOLL_CTL_DEL, call->connection->fd, NULL);
     MHD_resume_connection(call->mhd);
 }
 
 static void wake(void *owner)
 {
     resume(owner);
+}
+
+static void break_off(struct call *call)
+{
+    call->gone = true;
+    resume(call);
 }
 
 /* MHD cannot say it, but while the call waits the connection is ours to write to (RFC 9110 15.2). It goes out
@@ -166,13 +165,15 @@ static void send_interim(void *owner, unsigned status, const struct http_fields 
     text = arena_printf(&call->arena, SLICE_FMT "\r\n", SLICE_ARG(text));
     sent = send(call->connection->fd, text.ptr, text.len, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent > 0 && (size_t)sent < text.len)
-        call_on_hangup(call);
+        break_off(call);
 }
 
-void call_on_hangup(struct call *call)
+/* While it waits, that is a client that left; otherwise perhaps one that only has nothing more to ask. */
+void call_on_peer_closed(struct connection *c)
 {
-    call->gone = true;
-    resume(call);
+    c->peer_closed = true;
+    if (c->call != NULL && c->call->suspended)
+        break_off(c->call);
 }
 
 bool call_any(const struct worker *w)
@@ -231,6 +232,7 @@ static void read_head(struct call *call, const char *method, const char *version
     struct slice                    length;
 
     call->connection = info->socket_context;
+    call->connection->call = call;
     if (call->worker->config->idle_timeout_ns != call->worker->mhd_idle_ns)
         MHD_set_connection_option(call->mhd, MHD_CONNECTION_OPTION_TIMEOUT,
                                   (unsigned)(call->worker->config->idle_timeout_ns / NS_PER_SEC));
@@ -498,12 +500,10 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
     (void)mhd;
     if (call == NULL)
         return;
-    if (call->suspended) {
-        epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, call->connection->fd, NULL);
-        call->suspended = false;
-    }
-    if (call->connection != NULL)
+    if (call->connection != NULL) {
+        call->connection->call = NULL;
         call->connection->deadline_ns = worker_socket_clock_ns() + w->config->idle_timeout_ns;
+    }
     if (call->exchange != NULL)
         exchange_close(call->exchange, whole,
                        call->streaming ? call->sent_bytes : whole ? call->reply_bytes : 0);

@@ -4,8 +4,8 @@
  *
  * MHD has an epoll of its own whose descriptor stands in ours; MHD_run() is
  * called after every wake-up (an MHD thread of its own could hang, see
- * ARCHITECTURE.md).  A suspended connection leaves MHD's epoll, so while it
- * waits its socket stands in ours for EPOLLRDHUP only.
+ * ARCHITECTURE.md).  A suspended connection leaves MHD's epoll, so every
+ * socket stands in ours too, for EPOLLRDHUP only.
  */
 #include "front/worker.h"
 
@@ -78,6 +78,15 @@ static void unlink_connection(struct connection *c)
         c->worker->open = c->next;
 }
 
+/* For as long as it is open, and told once: MHD's own epoll has the rest. */
+static void watch_peer(struct worker *w, struct connection *c)
+{
+    struct epoll_event event = { .events = EPOLLRDHUP | EPOLLET, .data.ptr = c };
+
+    if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) != 0)
+        log_warning("watch_failed", "peer=%s reason=%s", c->peer, log_quote(strerror(errno)));
+}
+
 /* Runs inside MHD_add_connection() for the start, inside MHD_run() or MHD_stop_daemon() for the end. */
 static void on_connection(void *context, struct MHD_Connection *mhd, void **socket_context,
                           enum MHD_ConnectionNotificationCode what)
@@ -94,6 +103,7 @@ static void on_connection(void *context, struct MHD_Connection *mhd, void **sock
         w->open = c;
         w->adding = NULL;
         *socket_context = c;
+        watch_peer(w, c);
         return;
     }
     c = *socket_context;
@@ -188,14 +198,19 @@ void worker_hurry(struct worker *w)
     mailbox_post(w->mailbox, &w->hurry);
 }
 
-/* A head that takes too long, a connection idle for too long: MHD's own time-out starts anew with every byte. */
+/*
+ * A head that takes too long, a connection idle for too long: MHD's own time-out starts anew with every byte.  And a
+ * client that left in the middle of a head: MHD waits for an edge that the end of the connection, when it
+ * came together with those bytes, has used up.
+ */
 static void sweep(struct worker *w, int64_t now)
 {
     if (now < w->sweep_at_ns)
         return;
     w->sweep_at_ns = now + sweep_ns;
     for (struct connection *c = w->open; c != NULL; c = c->next)
-        if (c->deadline_ns <= now) {
+        if (c->deadline_ns <= now || (c->peer_closed && c->call == NULL)) {
+            c->peer_closed = false;
             c->deadline_ns = INT64_MAX;
             shutdown(c->fd, SHUT_RDWR);
         }
@@ -234,7 +249,7 @@ static void one_round(struct worker *w)
         if (events[i].data.ptr == w->mailbox)
             mailbox_deliver(w->mailbox);
         else if (events[i].data.ptr != w->daemon)
-            call_on_hangup(events[i].data.ptr);
+            call_on_peer_closed(events[i].data.ptr);
     }
     MHD_run(w->daemon);
     if (access_log_due_ns(w->access) <= clock_mono_ns())

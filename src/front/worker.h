@@ -21,6 +21,8 @@ struct connection {                   /* one client's socket; MHD's socket conte
     int                   fd;
     enum listener_kind    kind;
     bool                  is_unix;
+    bool                  peer_closed;    /* the client will send no more */
+    struct call          *call;           /* whose head is whole; NULL between requests */
     char                  peer[80];
     int64_t               deadline_ns;    /* real monotonic; INT64_MAX while a request is being answered */
     struct connection    *next, *previous;
@@ -73,8 +75,8 @@ enum MHD_Result call_on_request(void *worker, struct MHD_Connection *, const cha
                                 void **context);
 void call_on_completed(void *worker, struct MHD_Connection *, void **context,
                        enum MHD_RequestTerminationCode);
-/* The peer of a suspended call is gone. */
-void call_on_hangup(struct call *);
+/* The client has closed its side. */
+void call_on_peer_closed(struct connection *);
 /* True while a request whose head is whole is being answered. */
 bool call_any(const struct worker *);
 /* Breaks off every call of the worker. */
