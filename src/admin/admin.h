@@ -18,8 +18,8 @@
 struct admin_services {               /* lent; outlive every call */
     struct store    *store;
     struct upstream *upstream;
-    /* Reads the configuration again and swaps it; false: the old one stays, *problems (malloc'd, caller frees) says why.
-     * Called on the worker's thread; may block for the reading of the files. */
+    /* Reads the configuration again and swaps it; false: the old one stays, *problems (malloc'd, caller frees) says
+     * why. Called on the worker's thread; may block for the reading of the files. */
     bool           (*reload)(void *context, char **problems);
     void            *context;
     int64_t          started_wall_ns;

@@ -178,8 +178,9 @@ static size_t window_image_bytes(const struct limit *l)
 
 static size_t save_window(const struct fixed *f, void *out, int64_t begin_ns, int64_t end_ns)
 {
-    uint64_t values[IMAGE_BYTES / sizeof(uint64_t)] = { (uint64_t)begin_ns, (uint64_t)end_ns, f->used,
-                                                        f->late, (f->end_is_told ? IS_TOLD : 0) | (f->is_doubtful ? IS_DOUBTFUL : 0) };
+    uint64_t values[IMAGE_BYTES / sizeof(uint64_t)] = { (uint64_t)begin_ns, (uint64_t)end_ns, f->used, f->late,
+                                                        (f->end_is_told ? IS_TOLD : 0) |
+                                                            (f->is_doubtful ? IS_DOUBTFUL : 0) };
 
     memcpy(out, values, sizeof values);
     return sizeof values;
@@ -235,7 +236,8 @@ static struct fixed learned_now(const struct limit *l, struct budget_now now)
 
     if (f.end_ns != 0 && now.mono_ns < f.end_ns)
         return f;
-    return (struct fixed){ .begin_ns = now.mono_ns, .used = f.end_ns != 0 && now.mono_ns - f.end_ns < l->window_ns ? f.late : 0,
+    return (struct fixed){ .begin_ns = now.mono_ns,
+                           .used = f.end_ns != 0 && now.mono_ns - f.end_ns < l->window_ns ? f.late : 0,
                            .end_ns = time_add(now.mono_ns, time_add(l->window_ns, LIMIT_GUARD_NS)) };
 }
 

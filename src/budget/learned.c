@@ -244,8 +244,8 @@ static bool is_name(const struct sf_member *m)
     return m->value.type == SF_STRING || m->value.type == SF_TOKEN;
 }
 
-/* What RateLimit-Policy says of the policy of this name (new form), or, without one, of the only one or the one with this
- * quota (old form: 100;w=60). */
+/* What RateLimit-Policy says of the policy of this name (new form), or, without one, of the only one or the one with
+ * this quota (old form: 100;w=60). */
 static void add_policy(const struct sf_members *policies, struct learned_hint *h)
 {
     for (unsigned i = 0; i < policies->count; i++) {
@@ -334,7 +334,8 @@ static void sort_hints(struct learned_hint *h, unsigned count)
     }
 }
 
-unsigned learned_read(const struct http_response *r, int64_t now_wall_ns, struct arena *a, struct learned_hint out[LEARNED_MAX])
+unsigned learned_read(const struct http_response *r, int64_t now_wall_ns, struct arena *a,
+                      struct learned_hint out[LEARNED_MAX])
 {
     struct sf_members   policies = { NULL, 0 };
     struct learned_hint single;

@@ -19,8 +19,10 @@ enum { LEARNED_MAX = 4 };
 
 /* The statements of this head; 0 to LEARNED_MAX. Those with the smallest remaining come first.  A 401 says
  * nothing: it speaks of whoever the API took the caller for.  Names are in the arena or borrowed. */
-unsigned learned_read(const struct http_response *, int64_t now_wall_ns, struct arena *, struct learned_hint out[LEARNED_MAX]);
-/* Nothing before this time has passed: Retry-After of a 429, 503 or 403 (GitHub's secondary limits); -1: it does not say. */
+unsigned learned_read(const struct http_response *, int64_t now_wall_ns, struct arena *,
+                      struct learned_hint out[LEARNED_MAX]);
+/* Nothing before this time has passed: Retry-After of a 429, 503 or 403 (GitHub's secondary limits); -1: it does not
+ * say. */
 int64_t learned_block_ns(const struct http_response *, int64_t now_wall_ns);
 /* Nanoseconds from 1970 as the API's Date has it; -1: none. */
 int64_t learned_date_ns(const struct http_response *, int64_t now_wall_ns);

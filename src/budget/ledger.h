@@ -77,21 +77,26 @@ void ledger_spend(struct ledger *, const struct charge *, struct budget_now now,
 void ledger_return(struct ledger *, struct receipt *);
 /* The answer came: costs by status are settled ("304 0" gives back), and what the API says is learned.
  * NULL: no answer will come; nothing is given back.  Empties the receipt. */
-void ledger_settle(struct ledger *, const struct charge *, struct receipt *, const struct http_response *, struct budget_now now);
-/* The API said so in a body: nothing of this kind before `for_ns` from now (GitHub's secondary limits without Retry-After). */
+void ledger_settle(struct ledger *, const struct charge *, struct receipt *, const struct http_response *,
+                   struct budget_now now);
+/* The API said so in a body: nothing of this kind before `for_ns` from now (GitHub's secondary limits without
+ * Retry-After). */
 void ledger_block(struct ledger *, const struct charge *, int64_t for_ns, struct budget_now now);
 /* The wait of a request that has `ahead` others of its kind before it (queue_ahead()). */
-int64_t ledger_predict_ns(struct ledger *, const struct charge *, uint64_t ahead, struct budget_now now, const char **tightest);
+int64_t ledger_predict_ns(struct ledger *, const struct charge *, uint64_t ahead, struct budget_now now,
+                          const char **tightest);
 
 /* The class that the queue keeps apart from others. */
 struct queue_class ledger_class(struct ledger *, const struct charge *);
 /* The limit of this charge that has the smallest share left: for RateLimit fields and `low_budget`.
  * False where no limit holds. */
-bool ledger_lowest(struct ledger *, const struct charge *, struct budget_now now, struct limit_state *, const char **name);
+bool ledger_lowest(struct ledger *, const struct charge *, struct budget_now now, struct limit_state *,
+                   const char **name);
 
 /* Calls `each` for every bucket: limit (for what is only learned: kind LIMIT_LEARNED, count 0, the
  * resource's name), credential (NULL: per upstream or without one) and state. */
-typedef void (*ledger_each)(void *context, const struct limit_options *, const uint8_t *credential, const struct limit_state *);
+typedef void (*ledger_each)(void *context, const struct limit_options *, const uint8_t *credential,
+                            const struct limit_state *);
 void ledger_visit(struct ledger *, struct budget_now now, ledger_each each, void *context);
 
 /* -- durable -- */
@@ -104,7 +109,8 @@ struct ledger_row {
 };
 typedef void (*ledger_put)(void *context, const struct ledger_row *);
 
-/* One row as it was kept; copied. Rows of limits that are no more and damaged ones are passed over by ledger_start(). */
+/* One row as it was kept; copied. Rows of limits that are no more and damaged ones are passed over by ledger_start().
+ */
 void ledger_load(struct ledger *, const uint8_t key[LEDGER_KEY_BYTES], struct slice value);
 /* All rows are loaded.  `boot`: this boot's id (/proc/sys/kernel/random/boot_id): within one boot the monotonic
  * clock says how much time has passed, over a reboot the wall clock, on the safe side. */
@@ -113,8 +119,10 @@ void ledger_start(struct ledger *, const uint8_t boot[LEDGER_BOOT_BYTES], struct
 int64_t ledger_save_due_ns(const struct ledger *, struct budget_now now);
 /* Puts out every row that has to be written; rows are to be written in this order. */
 void ledger_save(struct ledger *, struct budget_now now, ledger_put put, void *context);
-/* A row is durable, or could not be written (!ok: the ledger goes on without leases and tries again in a few seconds). */
-void ledger_saved(struct ledger *, const uint8_t key[LEDGER_KEY_BYTES], uint64_t ticket, bool ok, struct budget_now now);
+/* A row is durable, or could not be written (!ok: the ledger goes on without leases and tries again in a few seconds).
+ */
+void ledger_saved(struct ledger *, const uint8_t key[LEDGER_KEY_BYTES], uint64_t ticket, bool ok,
+                  struct budget_now now);
 /* Puts out everything as it is, and that the end was clean. Nothing may be spent behind it. */
 void ledger_stop(struct ledger *, struct budget_now now, ledger_put put, void *context);
 

@@ -127,7 +127,11 @@ struct row_head {                     /* then: name, prefixes, image */
 enum { ROW_VERSION = 1, ROW_MAGIC = 0x57c1, ROW_SUMMED_FROM = sizeof(uint64_t) };
 
 /* What one charge spends from. */
-struct plan_line { struct slot *slot; uint64_t cost; unsigned index; /* of the limit; LEDGER_MAX_LIMITS and up: named */ };
+struct plan_line {
+    struct slot *slot;
+    uint64_t cost;
+    unsigned index; /* of the limit; LEDGER_MAX_LIMITS and up: named */
+};
 struct plan {
     struct plan_line line[2 * LEDGER_MAX_LIMITS + SEEN_NAMES];
     unsigned         count;

@@ -71,6 +71,7 @@ size_t limit_image_bytes(const struct limit *);
 size_t limit_save(const struct limit *, void *image, struct budget_now now);
 /* `elapsed_ns`: since limit_save().  `same_boot` false: that is an estimate.  The limit may differ in count and burst.
  * False where the image is damaged or of another kind or window; then the limit is as it was. */
-bool limit_restore(struct limit *, const void *image, size_t bytes, int64_t elapsed_ns, bool same_boot, struct budget_now now);
+bool limit_restore(struct limit *, const void *image, size_t bytes, int64_t elapsed_ns, bool same_boot,
+                   struct budget_now now);
 
 #endif

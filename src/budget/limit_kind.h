@@ -66,7 +66,8 @@ struct limit_kind_ops {
     size_t   (*image_bytes)(const struct limit *);
     size_t   (*save)(const struct limit *, void *out, struct budget_now now);
     /* `bytes` is the whole of what save() wrote; false: damaged. */
-    bool     (*restore)(struct limit *, const void *in, size_t bytes, int64_t elapsed_ns, bool same_boot, struct budget_now now);
+    bool (*restore)(struct limit *, const void *in, size_t bytes, int64_t elapsed_ns, bool same_boot,
+                    struct budget_now now);
 };
 
 extern const struct limit_kind_ops limit_sliding_ops, limit_bucket_ops, limit_fixed_ops, limit_learned_ops;

@@ -562,7 +562,8 @@ static uint64_t predict(const struct queue *q, const struct queue_band *band, co
     ahead = own + others_ahead(q, band, c, priority, own, clients, false);
     rest = others_ahead(q, band, c, other, 0, 1, true);
     if (priority == QUEUE_BATCH)      /* before each batch one so many interactive ones */
-        return ahead + least(rest, (ahead + 1) * (QUEUE_BATCH_EVERY - 1) - least(q->since_batch, QUEUE_BATCH_EVERY - 1));
+        return ahead +
+               least(rest, (ahead + 1) * (QUEUE_BATCH_EVERY - 1) - least(q->since_batch, QUEUE_BATCH_EVERY - 1));
     return ahead + least(rest, (ahead + q->since_batch) / (QUEUE_BATCH_EVERY - 1));
 }
 

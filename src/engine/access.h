@@ -16,7 +16,8 @@
 
 struct access_log;
 
-/* One per worker.  Never NULL.  A file that cannot be opened is an error in the event log, and the lines are dropped. */
+/* One per worker.  Never NULL.  A file that cannot be opened is an error in the event log, and the lines are dropped.
+ */
 struct access_log *access_log_open(const struct config *);
 void access_log_close(struct access_log *);                  /* NULL is fine; flushes */
 /* Opens the destination anew (reload, log rotation). */

@@ -45,7 +45,8 @@ static void remove_own_names(struct http_fields *f)
     f->count = kept;
 }
 
-/* The fields that go upstream: end to end, Weir among the recipients (RFC 9110 7.6.3), body framing left to the transfer. */
+/* The fields that go upstream: end to end, Weir among the recipients (RFC 9110 7.6.3), body framing left to the
+ * transfer. */
 static struct http_fields wire_fields(struct exchange *x, struct arena *a)
 {
     struct http_fields end_to_end = http_fields_end_to_end(&x->in.request.fields, a);

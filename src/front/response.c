@@ -57,7 +57,8 @@ static struct MHD_Response *make_body(const struct reply *r, const struct respon
     return make_empty(r, o->is_head);
 }
 
-/* MHD takes neither an empty value nor a tab; the first says nothing, the second is white space as SP is (RFC 9110 5.5). */
+/* MHD takes neither an empty value nor a tab; the first says nothing, the second is white space as SP is (RFC
+ * 9110 5.5). */
 static void add_field(struct MHD_Response *response, const struct http_field *f, struct arena *a)
 {
     struct slice name = arena_copy(a, f->name), value = arena_copy(a, f->value);

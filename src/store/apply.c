@@ -118,7 +118,8 @@ static struct slice tag_key_slice(const struct tag_key *t)
     return (struct slice){ (const char *)t->bytes, sizeof t->bytes };
 }
 
-/* What points to a record goes with it. A damaged one says nothing: its tag and file are found to lead nowhere later. */
+/* What points to a record goes with it. A damaged one says nothing: its tag and file are found to lead nowhere later.
+ */
 static enum db_result unhook(struct apply *a, const struct record_key *key, const struct record *r)
 {
     const struct tag_key tag = tag_key(r->tag, key);
@@ -443,7 +444,8 @@ static enum db_result drop_tag(struct apply *a, struct work *work)
 {
     struct record_key from = { { 0 } };
 
-    return apply_drop_tag(a, work->change->tag, UINT64_MAX, DROPPED_AT_ONCE, &from, &work->change->changed, &work->more);
+    return apply_drop_tag(a, work->change->tag, UINT64_MAX, DROPPED_AT_ONCE, &from, &work->change->changed,
+                          &work->more);
 }
 
 /* -- dispatch -- */

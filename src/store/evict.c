@@ -142,7 +142,8 @@ static unsigned size_steps(uint64_t bytes)
     return steps;
 }
 
-double evict_worth(const struct evict *e, uint64_t name, uint32_t stored, uint64_t bytes, bool invalidated, uint32_t now)
+double evict_worth(const struct evict *e, uint64_t name, uint32_t stored, uint64_t bytes, bool invalidated,
+                   uint32_t now)
 {
     const struct last_use *use = last_use_of(e, name);
     uint32_t               last = stored;

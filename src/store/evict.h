@@ -32,6 +32,7 @@ void   evict_use(struct evict *, uint64_t name, uint32_t now);
 /* A record was stored: somebody wanted it, and its own time says when. */
 void   evict_stored(struct evict *, uint64_t name);
 /* The smallest goes first. `stored`: ticks of when it was fetched. */
-double evict_worth(const struct evict *, uint64_t name, uint32_t stored, uint64_t bytes, bool invalidated, uint32_t now);
+double evict_worth(const struct evict *, uint64_t name, uint32_t stored, uint64_t bytes, bool invalidated,
+                   uint32_t now);
 
 #endif

@@ -2,7 +2,8 @@
  * What the files of the store share: the store itself, the writer, and the
  * transaction in which it makes changes.  Nobody outside this room includes it.
  *
- * Tables: records (hash + variant -> record.h), tags (tag + hash + variant -> nothing), (number of a body file -> hash + variant), meta ("format", "sequence", "totals").
+ * Tables: records (hash + variant -> record.h), tags (tag + hash + variant -> nothing), (number of a body file -> hash
+ * + variant), meta ("format", "sequence", "totals").
  */
 #ifndef WEIR_STORE_INTERNAL_H
 #define WEIR_STORE_INTERNAL_H
@@ -21,6 +22,7 @@
 enum {
     VARIANTS_AT_MOST  = 64,           /* under one hash: the oldest goes */
     TOUCHES           = 256,          /* of a reader's ring; half of it makes a merge */
+    VERIFIED          = 16384,
     SUSPECTS          = 32,           /* damaged records that wait to be dropped */
     BLOCK_BYTES       = 4096,         /* body files are counted in whole ones */
     IDS_AT_ONCE       = 1 << 20,      /* marked as used before they are */
@@ -46,7 +48,7 @@ struct store_reader {
     struct db_txn    *txn;            /* the reader's thread, as all that follows unless said */
     struct db_cursor *cursor;
     bool              borrowed;       /* the transaction is renewed */
-    uint64_t          verified[1024]; /* ids of records whose body was found right */
+    uint32_t          verified[VERIFIED];     /* ids (lower half) of records whose body was found right */
     uint32_t          random;
     _Atomic uint64_t  touches[TOUCHES];                      /* names; the writer reads them */
     _Atomic uint32_t  touched;        /* how many were ever put there */
@@ -108,7 +110,8 @@ struct writer {
     struct { int64_t at_ns; uint64_t unsaid; } said[4];      /* log lines of each kind: see writer_warn() */
 };
 
-struct writer *writer_start(struct store *, struct totals totals, uint64_t next_id, uint64_t id_limit, struct fault *why);
+struct writer *writer_start(struct store *, struct totals totals, uint64_t next_id, uint64_t id_limit,
+                            struct fault *why);
 void           writer_stop(struct writer *);         /* commits what waits; NULL is fine */
 /* Sets what its mails do on the writer's thread. */
 void           writer_init_reader(struct store_reader *);

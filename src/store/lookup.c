@@ -12,8 +12,6 @@
 
 #include <stdlib.h>
 
-enum { VERIFIED = sizeof(((struct store_reader *)0)->verified) / sizeof(uint64_t) };
-
 struct store_reader *store_reader_open(struct store *s)
 {
     struct store_reader *r = mem_alloc(sizeof *r);
@@ -79,13 +77,14 @@ static void report(struct store_reader *r, struct slice key)
 
 static bool body_is_right(struct store_reader *r, const struct record *record)
 {
-    uint64_t *verified = &r->verified[record->view.id % VERIFIED];
+    const uint32_t id = (uint32_t)record->view.id;
+    uint32_t      *verified = &r->verified[id % VERIFIED];
 
-    if (*verified == record->view.id)
+    if (record->view.body_file != 0 || *verified == id)
         return true;
     if (!record_body_is_right(record))
         return false;
-    *verified = record->view.id;
+    *verified = id;
     return true;
 }
 

@@ -190,7 +190,8 @@ void reclaim_merge(struct writer *w, struct store_reader *reader)
     if (end - reader->merged > TOUCHES)              /* the reader was quicker: those are overwritten */
         reader->merged = end - TOUCHES;
     for (; reader->merged != end; reader->merged++)
-        evict_use(w->evict, atomic_load_explicit(&reader->touches[reader->merged % TOUCHES], memory_order_relaxed), now);
+        evict_use(w->evict, atomic_load_explicit(&reader->touches[reader->merged % TOUCHES], memory_order_relaxed),
+                  now);
 
     /* Every touch is a sample while there are few of them. */
     w->merged_at_ns = now_ns;

@@ -51,7 +51,8 @@ struct slice record_key_slice(const struct record_key *key)
 /* Keys are hashes already: mixing is enough. */
 static uint64_t key_mix(const void *key)
 {
-    static const uint64_t odd[] = { 0x9E3779B185EBCA87u, 0xC2B2AE3D27D4EB4Fu, 0x165667B19E3779F9u, 0x85EBCA77C2B2AE63u };
+    static const uint64_t odd[] = { 0x9E3779B185EBCA87u, 0xC2B2AE3D27D4EB4Fu, 0x165667B19E3779F9u,
+                                    0x85EBCA77C2B2AE63u };
     uint64_t              words[4], mixed = 0;
 
     memcpy(words, key, sizeof words);
@@ -236,7 +237,8 @@ bool record_decode(struct slice key, struct slice value, struct record *out)
     if (key.len != RECORD_KEY_BYTES || value.len < sizeof head)
         return false;
     memcpy(&head, value.ptr, sizeof head);
-    before_body = sizeof head + (uint64_t)head.full_key_bytes + head.selection_bytes + head.upstream_bytes + head.fields_bytes;
+    before_body =
+        sizeof head + (uint64_t)head.full_key_bytes + head.selection_bytes + head.upstream_bytes + head.fields_bytes;
     body = head.body_file == 0 ? (uint64_t)head.body_bytes : 0;
     if (head.body_bytes < 0 || before_body > value.len || value.len - before_body != body)
         return false;

@@ -59,7 +59,8 @@ int  spool_write(struct spool *, const void *bytes, size_t count, struct fault *
 void spool_finish(struct spool *, enum spool_end end);
 /* From now on nothing behind the slowest reader needs to be kept. Not to be undone. */
 void spool_set_pass(struct spool *);
-/* True while a SPOOL_PASS is over SPOOL_AHEAD_BYTES ahead of its slowest reader (or has unread bytes and no readers). */
+/* True while a SPOOL_PASS is over SPOOL_AHEAD_BYTES ahead of its slowest reader (or has unread bytes and no readers).
+ */
 bool spool_is_ahead(const struct spool *);
 /* Posted (once each time it was set) when readers of a SPOOL_PASS have caught up again: within half of
  * SPOOL_AHEAD_BYTES, at once where they are already. Not to be set again before it was received.
@@ -72,7 +73,8 @@ int64_t        spool_length(const struct spool *);   /* bytes published so far *
 enum spool_end spool_ended(const struct spool *);    /* read it before spool_length() to know the final length */
 /* The unnamed file with everything in it, or -1 while it stands in memory (or the disk refused). Borrowed. */
 int            spool_file(const struct spool *);
-/* Copies up to `count` bytes from `offset` without touching any reader; the number copied (0: none there), -1: unreadable. */
+/* Copies up to `count` bytes from `offset` without touching any reader; the number copied (0: none there), -1:
+ * unreadable. */
 ssize_t        spool_peek(const struct spool *, int64_t offset, void *buffer, size_t count);
 
 /* -- reader's thread -- */

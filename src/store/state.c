@@ -123,7 +123,8 @@ static enum db_open_result open_database(struct state *s, const char *path, stru
     if (r == DB_EXISTS)
         fault_set(why, "the ledger in %s is of another format", path);
     else
-        fault_set(why, "the ledger in %s %s: %s", path, r == DB_BROKEN ? "is damaged" : "cannot be used", db_reason(s->db));
+        fault_set(why, "the ledger in %s %s: %s", path, r == DB_BROKEN ? "is damaged" : "cannot be used",
+                  db_reason(s->db));
     db_close(s->db);
     s->db = NULL;
     return r == DB_BROKEN || r == DB_EXISTS ? DB_DAMAGED : DB_UNUSABLE;

@@ -43,13 +43,11 @@ static bool get_meta(struct store *s, struct db_txn *txn, struct slice name, voi
     return true;
 }
 
-static enum db_result open_tables(struct store *s, struct db_txn *txn)
+/* `create`: the flag, or 0: DB_NOT_FOUND where one is missing. */
+static enum db_result open_tables(struct store *s, struct db_txn *txn, unsigned create)
 {
-    const struct { const char *name; unsigned flags; db_table *table; } rows[TABLES] = {
-        { "meta", DB_CREATE, &s->meta },
-        { "records", DB_CREATE, &s->records },
-        { "tags", DB_CREATE, &s->tags },
-        { "files", DB_CREATE, &s->files },
+    const struct { const char *name; db_table *table; } rows[TABLES] = {
+        { "meta", &s->meta }, { "records", &s->records }, { "tags", &s->tags }, { "files", &s->files },
     };
     enum db_result r = DB_OK;
 
@@ -57,9 +55,10 @@ static enum db_result open_tables(struct store *s, struct db_txn *txn)
         struct db_cursor *cursor = NULL;
         struct slice      key = SLICE_NONE, value;
 
-        r = db_table_open(txn, rows[i].name, rows[i].flags, rows[i].table);
-        if (r == DB_OK)
-            r = db_cursor_open(txn, *rows[i].table, &cursor);
+        r = db_table_open(txn, rows[i].name, create, rows[i].table);
+        if (r != DB_OK)
+            return r;
+        r = db_cursor_open(txn, *rows[i].table, &cursor);
         if (r == DB_OK)
             r = db_cursor_move(cursor, DB_FIRST, &key, &value);     /* the way down to a leaf is there */
         db_cursor_close(cursor);
@@ -71,38 +70,52 @@ static enum db_result open_tables(struct store *s, struct db_txn *txn)
 
 /* Ids and file numbers go on where they stopped, or from the clock where that is further; those of a new database
  * behind the body files that an old one left. */
-static enum db_result begin_sequence(struct store *s, struct db_txn *txn, struct opening *o)
+static void begin_sequence(struct store *s, struct db_txn *txn, struct opening *o)
 {
-    uint64_t stored = 0, clock = (uint64_t)(clock_wall_ns() / NS_PER_SEC) << SEQUENCE_SHIFT;
+    uint64_t clock = (uint64_t)(clock_wall_ns() / NS_PER_SEC) << SEQUENCE_SHIFT;
 
-    if (!get_meta(s, txn, SLICE("sequence"), &stored, sizeof stored))
-        stored = bodies_highest(s->bodies_fd) + 1;
-    o->next_id = stored > clock ? stored : clock;
-    o->id_limit = o->next_id + IDS_AT_ONCE;
-    return db_put(txn, s->meta, SLICE("sequence"), (struct slice){ (const char *)&o->id_limit, sizeof o->id_limit });
+    if (!get_meta(s, txn, SLICE("sequence"), &o->id_limit, sizeof o->id_limit))
+        o->id_limit = 0;
+    o->next_id = o->id_limit > 0 ? o->id_limit : bodies_highest(s->bodies_fd) + 1;
+    if (o->next_id < clock)
+        o->next_id = clock;
 }
 
-/* DB_EXISTS: another format. */
+/* Reads only: a start does not wait for the disk.  DB_NOT_FOUND: it is new; DB_EXISTS: of another format. */
 static enum db_result read_meta(struct store *s, struct opening *o)
 {
+    uint32_t       format = 0;
+    struct db_txn *txn;
+    enum db_result r = db_begin(s->db, false, &txn);
+
+    if (r != DB_OK)
+        return r;
+    r = open_tables(s, txn, 0);
+    if (r == DB_OK && !get_meta(s, txn, SLICE("format"), &format, sizeof format))
+        r = DB_NOT_FOUND;
+    else if (r == DB_OK && format != FORMAT)
+        r = DB_EXISTS;
+    if (r != DB_OK) {
+        db_abort(txn);
+        return r;
+    }
+    o->totals = (struct totals){ 0 };
+    get_meta(s, txn, SLICE("totals"), &o->totals, sizeof o->totals);
+    begin_sequence(s, txn, o);
+    return db_commit(txn);                           /* an abort would close the tables again */
+}
+
+static enum db_result write_meta(struct store *s)
+{
     const uint32_t own = FORMAT;
-    uint32_t       format = FORMAT;
     struct db_txn *txn;
     enum db_result r = db_begin(s->db, true, &txn);
 
     if (r != DB_OK)
         return r;
-    r = open_tables(s, txn);
-    if (r == DB_OK) {
-        get_meta(s, txn, SLICE("format"), &format, sizeof format);
-        o->totals = (struct totals){ 0 };
-        get_meta(s, txn, SLICE("totals"), &o->totals, sizeof o->totals);
-        r = format != FORMAT ? DB_EXISTS : DB_OK;
-    }
+    r = open_tables(s, txn, DB_CREATE);
     if (r == DB_OK)
         r = db_put(txn, s->meta, SLICE("format"), (struct slice){ (const char *)&own, sizeof own });
-    if (r == DB_OK)
-        r = begin_sequence(s, txn, o);
     if (r != DB_OK) {
         db_abort(txn);
         return r;
@@ -129,6 +142,8 @@ static enum db_open_result open_database(struct store *s, struct opening *o, str
         opened = DB_DAMAGED;
     } else {
         r = read_meta(s, o);
+        if (r == DB_NOT_FOUND && (r = write_meta(s)) == DB_OK)
+            r = read_meta(s, o);
         if (r == DB_OK)
             return DB_OPENED;
         opened = r == DB_BROKEN || r == DB_EXISTS ? DB_DAMAGED : DB_UNUSABLE;

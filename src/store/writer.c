@@ -23,7 +23,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { GROUP_CHANGES = 1000, GROUP_BYTES = 4 * 1024 * 1024, EVICTED_AT_ONCE = 4096, LINK_TRIES = 8, WAIT_SHARE = 16, FULL_TRIES = 4 };
+enum {
+    GROUP_CHANGES = 1000,
+    GROUP_BYTES = 4 * 1024 * 1024,
+    EVICTED_AT_ONCE = 4096,
+    LINK_TRIES = 8,
+    WAIT_SHARE = 16,
+    FULL_TRIES = 4
+};
 #define LONGEST_WAIT_NS  (250 * NS_PER_MS)
 #define SHORTEST_WAIT_NS (5 * NS_PER_MS)
 #define SAID_NS          (60 * NS_PER_SEC)
@@ -435,7 +442,8 @@ static void *run(void *argument)
     return NULL;
 }
 
-struct writer *writer_start(struct store *s, struct totals totals, uint64_t next_id, uint64_t id_limit, struct fault *why)
+struct writer *writer_start(struct store *s, struct totals totals, uint64_t next_id, uint64_t id_limit,
+                            struct fault *why)
 {
     struct writer *w = mem_alloc(sizeof *w);
     int            err;

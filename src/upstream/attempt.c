@@ -382,7 +382,7 @@ static void cut(struct flight *f, struct transfer *t, CURLcode code)
     end_flight(f, false);
 }
 
-/* Who is to blame: a connection that could not be made or that broke counts against the API, our own ending of it does not. */
+/* A connection that could not be made or that broke counts against the API; our own ending of it does not. */
 static void report_breaker(struct transfer *t)
 {
     bool ours = t->stop == STOP_ABANDONED || t->stop == STOP_OVER_BUDGET || t->stop == STOP_DISK

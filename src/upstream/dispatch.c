@@ -12,7 +12,10 @@
 
 #include <stdio.h>
 
-enum { GRACE_MS = 250 };              /* a wait that was predicted to end just in time may end a little later */
+enum {
+    GRACE_MS = 250,                   /* a wait that was predicted to end just in time may end a little later */
+    LATE_MS  = 1                      /* so long behind its reservation a request is charged anew */
+};
 
 void dispatch_charge(struct charge *c, const struct fetch *f)
 {
@@ -352,23 +355,50 @@ void dispatch_run(struct upstream *up)
 
 /* -- on the wire -- */
 
+/* The longest that one request may be behind in a token bucket by its own lateness. */
+static int64_t pace_ns(const struct budget *b)
+{
+    int64_t longest = 0;
+
+    for (unsigned i = 0; i < b->limit_count; i++) {
+        const struct limit_options *o = &b->limits[i];
+        int64_t                     most = 1;
+
+        for (unsigned k = 0; k < o->cost_count; k++)
+            if (o->costs[k].cost > most)
+                most = o->costs[k].cost;
+        if (o->kind == LIMIT_BUCKET && o->window_ns / (int64_t)o->count * most > longest)
+            longest = o->window_ns / (int64_t)o->count * most;
+    }
+    return longest;
+}
+
+/*
+ * The reservation becomes a charge of this moment.  A window has its place
+ * back and gives another; a bucket does not give back the time that it
+ * stood full while this one was connecting, and is charged once more for it: with warm
+ * connections nothing of this happens.  Anything else that says "wait" by now is
+ * the API's own word, and is heeded: nothing is sent.
+ */
+static bool stamp_anew(struct transfer *t, struct budget *b, struct budget_now now)
+{
+    ledger_return(b->ledger, &t->receipt);
+    if (ledger_wait_ns(b->ledger, &t->charge, now, NULL) > pace_ns(b))
+        return false;
+    ledger_spend(b->ledger, &t->charge, now, &t->receipt);
+    dispatch_kick(b);
+    return true;
+}
+
 bool dispatch_sends(struct transfer *t)
 {
     struct flight    *f = t->flight;
-    struct budget    *b = t->site->budget;
     struct budget_now now = budget_time();
 
-    if (now.mono_ns - t->reserved_ns >= NS_PER_MS && t->receipt.count > 0) {
-        ledger_return(b->ledger, &t->receipt);
-        if (ledger_wait_ns(b->ledger, &t->charge, now, NULL) > 0)
-            return false;
-        ledger_spend(b->ledger, &t->charge, now, &t->receipt);
-        t->reserved_ns = now.mono_ns;
-        dispatch_kick(b);
-    }
+    if (now.mono_ns - t->reserved_ns >= LATE_MS * NS_PER_MS && t->receipt.count > 0
+        && !stamp_anew(t, t->site->budget, now))
+        return false;
     if (f != NULL && f->first_sent_ns == 0)
         f->first_sent_ns = now.mono_ns;
-    if (f != NULL)
-        f->sent_count++;
     return true;
 }

@@ -81,7 +81,8 @@ struct fetch {
     bool                           has_credential;
     bool                           has_key;       /* false: passed through, neither shared nor stored */
     struct cache_key               key;
-    uint8_t                        variant[VARIANT_HASH_BYTES];   /* of the last known Vary: flights are told apart by it */
+    /* of the last known Vary: flights are told apart by it */
+    uint8_t                        variant[VARIANT_HASH_BYTES];
     bool                           may_store;     /* the request does not forbid it */
     bool                           must_be_new;   /* joins only a flight not yet sent */
     bool                           refresh_behind;/* nobody waits: stale-while-revalidate */
@@ -110,7 +111,8 @@ struct fetch {
     bool                           collapsed;     /* shared an upstream request that another began */
     bool                           stored;        /* the answer is being stored: Cache-Status `stored` */
     enum attempt_outcome           outcome;       /* FETCH_FAILED */
-    char                           error[160];    /* FETCH_FAILED: for people, never a credential; Proxy-Status details */
+    /* FETCH_FAILED: for people, never a credential; Proxy-Status details */
+    char                           error[160];
     const char                    *proxy_error;   /* RFC 9209 error type token: "connection_refused" ... */
     int64_t                        wait_ns;       /* FETCH_REFUSED: exact, from now */
     const char                    *limit;         /* FETCH_REFUSED: name of the limit, or "queue" */

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define LONG_WAIT_NS (INT64_C(1000) * 86400 * NS_PER_SEC)      /* "forever" and its like */
+
 /* -- equality -- */
 
 /* May this fetch share an upstream request with others at all? */
@@ -341,7 +343,8 @@ void flight_leave(struct fetch_links *w)
     struct flight *f = w->flight;
 
     if (finishes(w->fetch)) {
-        int64_t until = w->wait_from_ns + w->wait_left_ns;
+        int64_t left = waiter_wait_left(w, clock_mono_ns());
+        int64_t until = left < LONG_WAIT_NS ? clock_mono_ns() + left : INT64_MAX;
 
         f->keep_until_ns = f->keep && f->keep_until_ns > until ? f->keep_until_ns : until;
         f->keep = true;

@@ -149,7 +149,6 @@ struct flight {
     struct transfer    *transfer;     /* under way */
     struct attempt      attempts[ATTEMPTS_KEPT];
     unsigned            attempt_count;
-    unsigned            sent_count;   /* of these, those that reached the API */
     int64_t             waited_ns, first_sent_ns, head_ns;
     struct failure      failure;      /* the last one */
     struct answer      *spare;        /* the last listed status, for when it is not tried again after all */

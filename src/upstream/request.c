@@ -11,6 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define DAY_MS 86400000L
+#define DAY_NS (DAY_MS * NS_PER_MS)
+
 /* One line, but for trailers that came while the transfer was paused: those come together. */
 static size_t on_header(char *text, size_t size, size_t count, void *transfer)
 {
@@ -81,8 +84,8 @@ static int on_close_socket(void *site, curl_socket_t fd)
 
 static bool add_line(struct transfer *t, struct arena *a, struct slice name, struct slice value)
 {
-    struct slice       line = value.len > 0 ? arena_printf(a, SLICE_FMT ": " SLICE_FMT, SLICE_ARG(name), SLICE_ARG(value))
-                                            : arena_printf(a, SLICE_FMT ";", SLICE_ARG(name));
+    struct slice line = value.len > 0 ? arena_printf(a, SLICE_FMT ": " SLICE_FMT, SLICE_ARG(name), SLICE_ARG(value))
+                                      : arena_printf(a, SLICE_FMT ";", SLICE_ARG(name));
     struct curl_slist *longer = curl_slist_append(t->fields, line.ptr);
 
     if (longer == NULL)
@@ -209,8 +212,9 @@ static void set_connection(struct transfer *t)
     curl_easy_setopt(e, CURLOPT_PROXY, "");         /* never the environment's: it may point at Weir */
     curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(e, CURLOPT_PIPEWAIT, t->site->http2 ? 1L : 0L);
-    if (o->connect_timeout_ns > 0)
-        curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)((o->connect_timeout_ns + NS_PER_MS - 1) / NS_PER_MS));
+    if (o->connect_timeout_ns > 0)    /* "forever" is a day: libcurl's own default would be 5 minutes */
+        curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
+                         o->connect_timeout_ns < DAY_NS ? (long)(o->connect_timeout_ns / NS_PER_MS + 1) : DAY_MS);
     if (o->max_idle_connections == 0)
         curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
     tls_end_watch(t);

@@ -25,10 +25,12 @@ struct upload *upload_new(int64_t length);
 void upload_acquire(struct upload *);
 void upload_release(struct upload *);                        /* NULL is fine */
 void upload_set_worker(struct upload *, struct mailbox *, struct mail *room);
-void upload_set_reader(struct upload *, struct mailbox *, struct mail *ready);   /* NULL mailbox: nobody reads any more */
+/* NULL mailbox: nobody reads any more */
+void upload_set_reader(struct upload *, struct mailbox *, struct mail *ready);
 
 /* -- worker -- */
-/* Bytes taken; less than `count`: full, `room` will come (also when the reader is gone: then everything is taken and dropped). */
+/* Bytes taken; less than `count`: full, `room` will come (also when the reader is gone: then everything is taken and
+ * dropped). */
 size_t upload_write(struct upload *, const void *bytes, size_t count);
 void   upload_finish(struct upload *, bool whole);           /* false: the client broke off */
 

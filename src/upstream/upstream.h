@@ -20,13 +20,15 @@ struct upstream_start {
 
 /* Starts the thread. NULL and *why where it cannot. */
 struct upstream *upstream_open(const struct upstream_start *, struct fault *why);
-/* Ends what is in flight (clients get FETCH_FAILED), stops the thread, frees. Workers are stopped before. NULL is fine. */
+/* Ends what is in flight (clients get FETCH_FAILED), stops the thread, frees.  Workers are stopped before.
+ * NULL is fine. */
 void upstream_close(struct upstream *);
 struct mailbox *upstream_mailbox(struct upstream *);
 
 /* The upstreams in effect from now on; ledgers of the same name and limits go over. Holds a reference to `config`
  * until the next call. Any thread; takes effect on the upstream thread. */
-void upstream_configure(struct upstream *, struct ref *config, const struct upstream_options *const *upstreams, unsigned count);
+void upstream_configure(struct upstream *, struct ref *config, const struct upstream_options *const *upstreams,
+                        unsigned count);
 
 /* -- what it is doing, for status, limits and metrics -- */
 struct upstream_limit_report {

@@ -251,7 +251,7 @@ void origin_await(struct origin *o, unsigned requests)
     int             err = 0;
 
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 10;
+    until.tv_sec += 30;
     pthread_mutex_lock(&o->lock);
     while (o->request_count < requests && err == 0)
         err = pthread_cond_timedwait(&o->changed, &o->lock, &until);

@@ -26,7 +26,7 @@ unsigned       origin_requests(struct origin *);
 unsigned       origin_connections(struct origin *);
 /* Request `number` (from 0) as it came, chunks and all; NUL-terminated; lives as long as the origin. */
 const char    *origin_text(struct origin *, unsigned number);
-/* Waits until so many requests have come (10 s, then the test fails). */
+/* Waits until so many requests have come (30 s, then the test fails). */
 void           origin_await(struct origin *, unsigned requests);
 /* Lets origin_wait() return, for good. */
 void           origin_let_go(struct origin *);

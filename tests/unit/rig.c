@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { PATIENCE_S = 30 };
+
 static const char *const no_names[] = { NULL };
 
 static void config_stays(struct ref *ref)
@@ -48,10 +50,10 @@ void rig_open(struct rig *r, origin_script script, const void *context)
         .authority = slice_of(r->authority),
         .limits = r->limits,
         .retry = { .attempts = 1, .backoff_ns = NS_PER_MS, .max_backoff_ns = 10 * NS_PER_MS, .share = 1.0 },
-        .queue = { .max_wait_ns = 5 * NS_PER_SEC, .max_length = 1000 },
-        .connect_timeout_ns = 5 * NS_PER_SEC,
-        .read_timeout_ns = 5 * NS_PER_SEC,
-        .write_timeout_ns = 5 * NS_PER_SEC,
+        .queue = { .max_wait_ns = 60 * NS_PER_SEC, .max_length = 1000 },
+        .connect_timeout_ns = 30 * NS_PER_SEC,
+        .read_timeout_ns = 30 * NS_PER_SEC,
+        .write_timeout_ns = 30 * NS_PER_SEC,
         .total_timeout_ns = 60 * NS_PER_SEC,
         .max_connections = 10,
         .max_idle_connections = 5,
@@ -69,9 +71,21 @@ void rig_open(struct rig *r, origin_script script, const void *context)
     };
 }
 
+void rig_keep(struct rig *r)
+{
+    struct state_options at;
+    struct fault         why, note;
+
+    r->state_directory = tempdir_make();
+    at.path = r->state_directory;
+    r->state = state_open(&at, &why, &note);
+    if (r->state == NULL)
+        fail_msg("%s", why.text);
+}
+
 void rig_start(struct rig *r)
 {
-    const struct upstream_start    start = { .store = r->store };
+    const struct upstream_start    start = { .store = r->store, .state = r->state };
     const struct upstream_options *all[] = { &r->options };
     struct fault                   why;
 
@@ -170,7 +184,7 @@ void rig_submit(struct rig *r, struct fetch *f)
 
 void rig_until(struct rig *r, bool (*done)(void *), void *context)
 {
-    int64_t until = clock_mono_ns() + 10 * NS_PER_SEC;
+    int64_t until = clock_mono_ns() + PATIENCE_S * NS_PER_SEC;
 
     for (;;) {
         struct pollfd p = { .fd = mailbox_fd(r->box), .events = POLLIN };
@@ -179,7 +193,7 @@ void rig_until(struct rig *r, bool (*done)(void *), void *context)
         if (done(context))
             return;
         if (clock_mono_ns() > until)
-            fail_msg("nothing came for 10 s");
+            fail_msg("nothing came for %d s", PATIENCE_S);
         poll(&p, 1, 100);
     }
 }
@@ -305,13 +319,22 @@ void rig_report(struct rig *r, struct upstream_report *report)
     rig_until(r, is_told, &asked);
 }
 
-void rig_close(struct rig *r)
+void rig_stop(struct rig *r)
 {
     rig_settle(r);
     upstream_close(r->up);
+    r->up = NULL;
     mailbox_deliver(r->box);
     assert_int_equal(atomic_load(&r->config.count), 1);
+}
+
+void rig_close(struct rig *r)
+{
+    rig_stop(r);
     store_close(r->store);
+    state_close(r->state);
+    if (r->state_directory != NULL)
+        tempdir_remove(r->state_directory);
     mailbox_close(r->box);
     origin_close(r->origin);
     tempdir_remove(r->directory);

@@ -14,7 +14,9 @@ enum { RIG_LIMITS = 4 };
 struct rig {
     struct origin           *origin;
     char                    *directory;
+    char                    *state_directory;
     struct store            *store;
+    struct state            *state;   /* NULL unless rig_keep() */
     struct upstream         *up;
     struct mailbox          *box;     /* the worker's */
     char                     authority[64];
@@ -26,9 +28,13 @@ struct rig {
     unsigned                 last_interim;
 };
 
-/* No retries, no limits, time-outs of 5 s, ttl = "origin". */
+/* No retries, no limits, time-outs of 30 s, ttl = "origin". */
 void rig_open(struct rig *, origin_script script, const void *context);
+/* The ledger is kept in a state directory. */
+void rig_keep(struct rig *);
 void rig_start(struct rig *);
+/* Ends the upstream thread alone; all fetches have been left. rig_start() begins another. */
+void rig_stop(struct rig *);
 /* Leaves nothing behind; all fetches have been left. */
 void rig_close(struct rig *);
 /* The count-a-window sliding limit `limits[at]`. */
@@ -37,7 +43,7 @@ void rig_limit(struct rig *, unsigned at, const char *name, uint64_t count, int6
 /* A fetch with a key that stands for target and method; `lines`: "Name: value\n"... */
 struct fetch *rig_fetch(struct rig *, const char *method, const char *target, const char *lines);
 void          rig_submit(struct rig *, struct fetch *);
-/* Until its final event has come (10 s, then the test fails). */
+/* Until its final event has come (30 s, then the test fails). */
 enum fetch_event rig_await(struct rig *, struct fetch *);
 /* Both, and fails the test where the event or (for FETCH_HEAD) the status is another. */
 void rig_expect(struct rig *, struct fetch *, enum fetch_event event, unsigned status);
@@ -49,7 +55,7 @@ void rig_leave(struct rig *, struct fetch *);
 void rig_settle(struct rig *);
 /* What the thread says of itself; the caller frees the arena. */
 void rig_report(struct rig *, struct upstream_report *);
-/* Runs mail until `done(context)`; fails the test after 10 s. */
+/* Runs mail until `done(context)`; fails the test after 30 s. */
 void rig_until(struct rig *, bool (*done)(void *), void *context);
 
 #endif

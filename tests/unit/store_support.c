@@ -250,7 +250,8 @@ bool has_record(struct store *s, struct store_reader *r, unsigned n, unsigned v,
             (record.body_file != 0) == (bytes > STORE_INLINE_BYTES) && fields.count == c.fields.count;
     for (unsigned i = 0; right && i < fields.count; i++)
         right = slice_eq(fields.items[i].name, c.fields.items[i].name) &&
-                slice_eq(fields.items[i].value, c.fields.items[i].value) && fields.items[i].id == c.fields.items[i].id &&
+                slice_eq(fields.items[i].value, c.fields.items[i].value) &&
+                fields.items[i].id == c.fields.items[i].id &&
                 fields.items[i].name.ptr[fields.items[i].name.len] == '\0' &&
                 fields.items[i].value.ptr[fields.items[i].value.len] == '\0';
     right = right && body_is_right(s, &record, n + v);

@@ -38,7 +38,14 @@ enum { STEPS = 1000000 };
 enum { STEPS = 1000000 };
 #endif
 
-enum { CREDENTIALS = 4 /* the first is none */, LIMITS_MOST = 5, EVENTS = 4096, OPEN_MOST = 16, WRITES_MOST = 1024, ROWS_MOST = 64 };
+enum {
+    CREDENTIALS = 4 /* the first is none */,
+    LIMITS_MOST = 5,
+    EVENTS = 4096,
+    OPEN_MOST = 16,
+    WRITES_MOST = 1024,
+    ROWS_MOST = 64
+};
 
 struct event { int64_t at_ns; uint64_t cost; };               /* in true time; cost 0: given back */
 struct history { struct event ring[EVENTS]; uint64_t count; };
@@ -78,7 +85,7 @@ static uint64_t below(struct model *m, uint64_t bound)
 
 static struct budget_now now(const struct model *m)
 {
-    return (struct budget_now){ m->true_ns - m->boot_began_ns + 5 * S, WALL + m->true_ns + m->drift_ns };
+    return (struct budget_now){ m->true_ns - m->boot_began_ns, WALL + m->true_ns + m->drift_ns };
 }
 
 #define BROKEN(m, ...)                                                                            \
@@ -218,17 +225,26 @@ static void save(struct model *m)
 
 /* -- life -- */
 
-/* Counts and bursts differ from the shape by a half or twice; a bucket's rate stays. */
-static void vary(struct model *m, struct limit_options *to, bool same)
+enum vary { AS_SHAPE, AT_RELOAD, AT_RESTART };
+
+/* Counts and bursts differ from the shape by a half or twice; a bucket's rate stays.  Limits of a second keep no
+ * rows: what they may have spent before a crash is all that they allow, and what they allowed before that is not known.
+ */
+static void vary(struct model *m, struct limit_options *to, enum vary how)
 {
     for (unsigned i = 0; i < m->limit_count; i++) {
-        uint64_t twice = same ? 2 : 1 + below(m, 4);
+        uint64_t                   twice = how == AS_SHAPE ? 2 : 1 + below(m, 4);
+        const struct limit_options old = to[i];
 
         to[i] = m->shape[i];
-        if (to[i].kind == LIMIT_BUCKET)
+        if (to[i].kind == LIMIT_BUCKET && to[i].window_ns > S)
             to[i].burst = to[i].burst * twice / 2;
+        else if (to[i].kind == LIMIT_BUCKET)
+            continue;
         else
             to[i].count = to[i].count * twice / 2;
+        if (to[i].window_ns <= S && how == AT_RESTART)
+            to[i] = old;
     }
 }
 
@@ -261,8 +277,10 @@ static void end_run(struct model *m)
 
 static void reboot(struct model *m)
 {
-    m->true_ns += (int64_t)below(m, 60 * (uint64_t)S);
-    m->boot_began_ns = m->true_ns - (int64_t)below(m, 5 * (uint64_t)S);
+    int64_t took_ns = (int64_t)below(m, 60 * (uint64_t)S);
+
+    m->boot_began_ns = m->true_ns + (int64_t)below(m, (uint64_t)took_ns + 1);
+    m->true_ns += took_ns;
     m->boot[0]++;
     m->boot[1] = (uint8_t)below(m, 256);
 }
@@ -273,7 +291,8 @@ static void restart(struct model *m)
     m->crashes++;
     if (below(m, 3) == 0) {
         while (m->open_count > 0)
-            ledger_settle(m->ledger, &m->open[m->open_count - 1].charge, &m->open[m->open_count - 1].receipt, NULL, now(m)),
+            ledger_settle(m->ledger, &m->open[m->open_count - 1].charge, &m->open[m->open_count - 1].receipt, NULL,
+                          now(m)),
                 m->open_count--;
         ledger_stop(m->ledger, now(m), put, m);
         if (below(m, 2) == 0)
@@ -286,7 +305,7 @@ static void restart(struct model *m)
     if (m->drift_ns == 0 && below(m, 4) == 0)
         reboot(m);
     if (below(m, 4) == 0)
-        vary(m, m->limits[m->which], false);
+        vary(m, m->limits[m->which], AT_RESTART);
     start(m);
 }
 
@@ -295,7 +314,7 @@ static void reload(struct model *m)
     struct ledger *old = m->ledger;
 
     m->reloads++;
-    vary(m, m->limits[1 - m->which], below(m, 2) == 0);
+    vary(m, m->limits[1 - m->which], below(m, 2) == 0 ? AS_SHAPE : AT_RELOAD);
     m->which = 1 - m->which;
     m->ledger = ledger_new(m->limits[m->which], m->limit_count);
     ledger_adopt(m->ledger, old, now(m));
@@ -450,7 +469,8 @@ static void run(const struct limit_options *shape, unsigned count, unsigned shar
     m->shape = shape;
     m->limit_count = count;
     m->history = calloc((size_t)LIMITS_MOST * CREDENTIALS, sizeof *m->history);
-    vary(m, m->limits[0], true);
+    m->boot_began_ns = -100 * S;
+    vary(m, m->limits[0], AS_SHAPE);
     start(m);
     for (m->step = 0; m->step < steps; m->step++)
         step(m);
@@ -471,11 +491,27 @@ static void test_windows_and_buckets(void **state)
 {
     static const struct limit_options shape[] = {
         { .name = "24/s", .kind = LIMIT_SLIDING, .count = 24, .window_ns = S },
-        { .name = "400/min", .kind = LIMIT_SLIDING, .count = 400, .window_ns = 60 * S, .costs = costs, .cost_count = 2 },
+        { .name = "400/min",
+          .kind = LIMIT_SLIDING,
+          .count = 400,
+          .window_ns = 60 * S,
+          .costs = costs,
+          .cost_count = 2 },
         { .name = "100/min each", .kind = LIMIT_SLIDING, .count = 100, .window_ns = 60 * S, .per_credential = true },
-        { .name = "120/min burst 12 each", .kind = LIMIT_BUCKET, .count = 120, .window_ns = 60 * S, .burst = 12,
-          .per_credential = true, .costs = costs, .cost_count = 2 },
-        { .name = "8/s burst 4", .kind = LIMIT_BUCKET, .count = 8, .window_ns = S, .burst = 4, .methods = 1u << HTTP_GET },
+        { .name = "120/min burst 12 each",
+          .kind = LIMIT_BUCKET,
+          .count = 120,
+          .window_ns = 60 * S,
+          .burst = 12,
+          .per_credential = true,
+          .costs = costs,
+          .cost_count = 2 },
+        { .name = "8/s burst 4",
+          .kind = LIMIT_BUCKET,
+          .count = 8,
+          .window_ns = S,
+          .burst = 4,
+          .methods = 1u << HTTP_GET },
     };
 
     (void)state;

@@ -26,10 +26,11 @@ static const struct queue_class one = { .shared = 1, .cost = 1 }, two = { .share
 
 struct job { struct queue_entry entry; char name; };
 
-static void put(struct queue *q, struct job *j, char name, const struct queue_class *class, enum queue_priority priority,
-                uint64_t client, int64_t arrived)
+static void put(struct queue *q, struct job *j, char name, const struct queue_class *class,
+                enum queue_priority priority, uint64_t client, int64_t arrived)
 {
-    *j = (struct job){ .entry = { .class = *class, .priority = priority, .client = client, .arrived_ns = arrived }, .name = name };
+    *j = (struct job){ .entry = { .class = *class, .priority = priority, .client = client, .arrived_ns = arrived },
+                       .name = name };
     queue_put(q, &j->entry);
 }
 
@@ -289,15 +290,17 @@ static int64_t ask_ledger(void *context, struct queue_entry *e, bool overtaken)
 static void test_a_dear_request_gets_its_turn(void **state)
 {
     static const struct limit_cost costs[] = { { 0, 0, "GET", 1 }, { 0, 0, "*", 5 } };
-    struct limit_options           limit = { .name = "x", .kind = LIMIT_BUCKET, .count = 10, .window_ns = S, .burst = 10,
-                                             .costs = costs, .cost_count = 2 };
+    struct limit_options limit = {
+        .name = "x", .kind = LIMIT_BUCKET, .count = 10, .window_ns = S, .burst = 10, .costs = costs, .cost_count = 2
+    };
     struct site   site = { .ledger = ledger_new(&limit, 1),
                            .get = { .method = HTTP_GET, .method_name = SLICE("GET"), .path = SLICE("/") },
                            .post = { .method = HTTP_POST, .method_name = SLICE("POST"), .path = SLICE("/") } };
     struct queue *q = queue_new();
     struct job    gets[400], posts[5];
     int           gone_posts = 0, gone_gets = 0;
-    struct queue_class class_get = ledger_class(site.ledger, &site.get), class_post = ledger_class(site.ledger, &site.post);
+    struct queue_class class_get = ledger_class(site.ledger, &site.get),
+                       class_post = ledger_class(site.ledger, &site.post);
 
     (void)state;
     for (int i = 0; i < 400; i++)
@@ -348,7 +351,9 @@ static void test_random_use(void **state)
         now += (int64_t)property_below(&p, 5);
         if (what < 5) {
             if (!queue_waits(&j->entry)) {
-                struct queue_class c = { .shared = 1u << property_below(&p, 3), .cost = 1, .costs = property_below(&p, 2) };
+                struct queue_class c = { .shared = 1u << property_below(&p, 3),
+                                         .cost = 1,
+                                         .costs = property_below(&p, 2) };
 
                 put(q, j, 'x', &c, property_below(&p, 2) ? QUEUE_BATCH : QUEUE_INTERACTIVE, property_below(&p, 6), now);
                 waiting++;

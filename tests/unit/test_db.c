@@ -64,8 +64,8 @@ static void put_some(struct db *db, unsigned from, unsigned count, size_t bytes)
     assert_int_equal(db_begin(db, true, &txn), DB_OK);
     assert_int_equal(db_table_open(txn, "t", DB_CREATE, &table), DB_OK);
     for (unsigned i = from; i < from + count; i++)
-        assert_int_equal(db_put(txn, table, (struct slice){ (const char *)&i, sizeof i }, (struct slice){ value, bytes }),
-                         DB_OK);
+        assert_int_equal(
+            db_put(txn, table, (struct slice){ (const char *)&i, sizeof i }, (struct slice){ value, bytes }), DB_OK);
     assert_int_equal(db_commit(txn), DB_OK);
     free(value);
 }

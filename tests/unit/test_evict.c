@@ -85,7 +85,7 @@ static void test_old_fame_fades(void **state)
 
 /* -- traces: the same choice as reclaim.c makes, without a database -- */
 
-enum { CACHE = 1000, KEYS = 10000, SCANNED = 40000, ACCESSES = 100000, SAMPLE = 16, NOWHERE = -1 };
+enum { CACHE = 1000, KEYS = 10000, SCANNED = 24000, ACCESSES = 60000, SAMPLE = 16, NOWHERE = -1 };
 
 static uint64_t next_random(uint64_t *state)
 {
@@ -136,7 +136,8 @@ static double lru_hits(const uint32_t *trace)
 
 struct cached { uint32_t key, stored; };
 
-static void evict_one(struct evict *e, struct cached *cache, int *place, unsigned *count, uint32_t now, uint64_t *random)
+static void evict_one(struct evict *e, struct cached *cache, int *place, unsigned *count, uint32_t now,
+                      uint64_t *random)
 {
     unsigned worst = 0;
     double   least = -1;
@@ -231,10 +232,10 @@ static uint64_t disk_bytes(const char *directory)
 static void test_size_is_kept(void **state)
 {
     static const struct { const char *name; uint64_t max_bytes; int64_t body; unsigned records, at_least; } rows[] = {
-        { "small_records_share_pages", 4 * MIB, 300, 10000, 2000 },
-        { "inline_bodies", 8 * MIB, 20000, 2000, 150 },
+        { "small_records_share_pages", 2 * MIB, 300, 6000, 1000 },
+        { "inline_bodies", 4 * MIB, 20000, 600, 100 },
         { "body_files", 8 * MIB, 100000, 300, 40 },
-        { "smaller_than_one_page_table", 64 * KIB, 300, 1000, 1 },
+        { "smaller_than_one_page_table", 64 * KIB, 300, 600, 1 },
     };
 
     (void)state;
@@ -254,7 +255,8 @@ static void test_size_is_kept(void **state)
                       (unsigned long long)most, (unsigned long long)now.records);
         /* A group of 100 may be over it until the next step. */
         if (most > now.max_bytes + now.max_bytes / 4)
-            fail_msg("%s: %llu bytes, %llu at most", rows[i].name, (unsigned long long)now.bytes, (unsigned long long)most);
+            fail_msg("%s: %llu bytes, %llu at most", rows[i].name, (unsigned long long)now.bytes,
+                     (unsigned long long)most);
         if (now.records < rows[i].at_least)
             fail_msg("%s: only %llu records left", rows[i].name, (unsigned long long)now.records);
         if (disk_bytes(directory) > 2 * now.max_bytes + MIB)  /* freed pages are used again */
@@ -268,13 +270,13 @@ static void test_what_is_used_stays(void **state)
 {
     enum { HOT = 50 };
     char                *directory = tempdir_make();
-    struct store        *s = open_store(directory, 4 * MIB);
+    struct store        *s = open_store(directory, 2 * MIB);
     struct store_reader *r = store_reader_open(s);
     unsigned             left = 0;
 
     (void)state;
     assert_true(put_records(s, 0, HOT, 5000));
-    for (unsigned n = 1000; n < 4000; n += 100) {             /* 24 MiB go through 4 */
+    for (unsigned n = 1000; n < 2500; n += 100) {             /* 12 MiB go through 2 */
         for (unsigned k = 0; k < 5 * HOT; k++) {
             struct store_record record;
 

@@ -57,7 +57,7 @@ static void ask_once(struct rig *r)
 /* Until no flight is left: also what was stored is committed then. */
 static void until_quiet(struct rig *r)
 {
-    int64_t until = clock_mono_ns() + 10 * NS_PER_SEC;
+    int64_t until = clock_mono_ns() + 30 * NS_PER_SEC;
 
     for (;;) {
         struct upstream_report report;
@@ -82,7 +82,8 @@ static const struct share_row {
     unsigned    cookies;              /* answers with Set-Cookie */
 } shares[] = {
     { "fresh", "GET", FRESH, "", 1, true, 0 },
-    { "fresh_head", "HEAD", "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 5\r\n\r\n", "", 1, false, 0 },
+    { "fresh_head", "HEAD", "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 5\r\n\r\n", "", 1, false,
+      0 },
     { "private", "GET", "HTTP/1.1 200 OK\r\nCache-Control: private, max-age=60\r\n" BODY, "", CROWD, false, 0 },
     { "no_store", "GET", "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\n" BODY, "", CROWD, false, 0 },
     { "vary_star", "GET", "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nVary: *\r\n" BODY, "", CROWD, false, 0 },
@@ -94,7 +95,8 @@ static const struct share_row {
     { "too_many_requests", "GET", "HTTP/1.1 429 Slow\r\n" BODY, "", 1, false, 0 },
     { "forbidden", "GET", "HTTP/1.1 403 No\r\n" BODY, "", 1, false, 0 },
     { "forbidden_and_private", "GET", "HTTP/1.1 403 No\r\nCache-Control: private\r\n" BODY, "", CROWD, false, 0 },
-    { "a_cookie", "GET", "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nSet-Cookie: a=b\r\n" BODY, "", CROWD, false, CROWD },
+    { "a_cookie", "GET", "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nSet-Cookie: a=b\r\n" BODY, "", CROWD, false,
+      CROWD },
     { "conditions_of_the_clients", "GET", FRESH, "If-None-Match: \"q\"\n", CROWD, true, 0 },
 };
 
@@ -129,7 +131,8 @@ static void answers_are_shared_as_they_allow(void **state)
             cookies += http_fields_find(&f[k]->answer->head.fields, HTTP_SET_COOKIE, 0) >= 0;
         }
         if (origin_requests(r.origin) != row->requests || collapsed != CROWD - row->requests || cookies != row->cookies)
-            fail_msg("%s: %u requests, %u collapsed, %u cookies", row->name, origin_requests(r.origin), collapsed, cookies);
+            fail_msg("%s: %u requests, %u collapsed, %u cookies", row->name, origin_requests(r.origin), collapsed,
+                     cookies);
         leave_all(&r, f, CROWD);
         rig_close(&r);
     }
@@ -243,7 +246,8 @@ static void nobody_falls_between_flight_and_record(void **state)
     (void)state;
     rig_open(&r, say, FRESH);
     rig_start(&r);
-    /* One behind the other without a pause: some join the flight that is being committed, the rest are told to look again. */
+    /* One behind the other without a pause: some join the flight that is being committed, the rest are told to look
+     * again. */
     for (unsigned i = 0; i < 400; i++) {
         struct fetch *f = rig_fetch(&r, "GET", "/x", "");
 

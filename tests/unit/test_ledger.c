@@ -1,6 +1,8 @@
 /*
  * Limits together: all or nothing, credentials apart, costs, what the API
  * says and to whom it speaks, reloads, and how the queue goes with it.
+ *
+ * long: the cases share their fixtures, and belong side by side.
  */
 #include "budget/ledger.h"
 
@@ -66,7 +68,9 @@ static struct limit_options matching(struct limit_options o, const char *prefix)
 
 static struct charge get(const char *path, const uint8_t *credential)
 {
-    return (struct charge){ .method = HTTP_GET, .method_name = SLICE("GET"), .path = slice_of(path), .credential = credential };
+    return (struct charge){
+        .method = HTTP_GET, .method_name = SLICE("GET"), .path = slice_of(path), .credential = credential
+    };
 }
 
 static struct ledger *make(const struct limit_options *limits, unsigned count)
@@ -261,8 +265,9 @@ static void test_share_kept(void **state)
 
 /* -- what the API says -- */
 
-#define GITHUB(resource, limit, left, reset) \
-    "X-RateLimit-Resource: " resource "\nX-RateLimit-Limit: " limit "\nX-RateLimit-Remaining: " left "\nX-RateLimit-Reset: " reset "\n"
+#define GITHUB(resource, limit, left, reset)                                                         \
+    "X-RateLimit-Resource: " resource "\nX-RateLimit-Limit: " limit "\nX-RateLimit-Remaining: " left \
+    "\nX-RateLimit-Reset: " reset "\n"
 
 static struct limit_options github[3];
 
@@ -320,7 +325,8 @@ static void test_resource_that_no_limit_covers(void **state)
 static void test_resources_without_limits(void **state)
 {
     struct ledger *l = make(NULL, 0);
-    struct charge  code = get("/search/code", NULL), issues = get("/search/issues", NULL), repo = get("/repos/a/b", NULL);
+    struct charge code = get("/search/code", NULL), issues = get("/search/issues", NULL),
+                  repo = get("/repos/a/b", NULL);
 
     (void)state;
     answer(l, &repo, 0, 200, GITHUB("core", "60", "5", "3600"));
@@ -409,7 +415,8 @@ static void test_free_answers_do_not_wear_a_cap_down(void **state)
     limits[0].cost_count = 1;
     l = make(limits, 1);
     for (int i = 0; i < 100; i++)
-        answer(l, &c, i * MS, 304, "X-RateLimit-Limit: 5000\nX-RateLimit-Remaining: 10\nX-RateLimit-Reset: 1700003600\n");
+        answer(l, &c, i * MS, 304,
+               "X-RateLimit-Limit: 5000\nX-RateLimit-Remaining: 10\nX-RateLimit-Reset: 1700003600\n");
     assert_int_equal(drain(l, &c, S), 10);
     ledger_free(l);
 }

@@ -1,6 +1,8 @@
 /*
  * Each kind of limit against what it promises: never over, hardly anything
  * wasted, exact waits, images that tell the same.
+ *
+ * long: the cases share their fixtures, and belong side by side.
  */
 #include "budget/limit.h"
 
@@ -80,9 +82,15 @@ static void check_window(const char *name, const int64_t *times, size_t n, uint6
 /* Random arrivals, at times in bursts: never over in any window. */
 static void test_never_over(void **state)
 {
-    static const struct { const char *text; uint64_t count; int64_t window_ns; } rows[] = {
-        { "1/s", 1, S }, { "5/s", 5, S }, { "60/min", 60, 60 * S }, { "512/min", 512, 60 * S }, { "700/min", 700, 60 * S },
-        { "1000/s", 1000, S }, { "10000/h", 10000, 3600 * S },
+    static const struct { const char *text; uint64_t count; int64_t window_ns;
+    } rows[] = {
+        { "1/s", 1, S },
+        { "5/s", 5, S },
+        { "60/min", 60, 60 * S },
+        { "512/min", 512, 60 * S },
+        { "700/min", 700, 60 * S },
+        { "1000/s", 1000, S },
+        { "10000/h", 10000, 3600 * S },
     };
     enum { MOST = 40000 };
     int64_t        *times = malloc(MOST * sizeof *times);
@@ -160,7 +168,8 @@ static void test_guard_in_the_window(void **state)
 
 static void test_give_back(void **state)
 {
-    static const char *const rows[] = { "10/min", "1000/min", "10/min burst 10", "10/day window 00:00 UTC", "10/h window learned" };
+    static const char *const rows[] = { "10/min", "1000/min", "10/min burst 10", "10/day window 00:00 UTC",
+                                        "10/h window learned" };
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -460,8 +469,15 @@ static void test_learned_window_begun_by_the_api(void **state)
 /* The prediction for n ahead is when the (n+1)st goes if all go as early as they may. */
 static void test_predictions_come_true(void **state)
 {
-    static const char *const rows[] = { "1/s", "7/s", "60/min", "600/min", "10/s burst 1", "10/s burst 20", "3/s burst 2",
-                                        "50/h window 00:00 UTC", "50/h window learned" };
+    static const char *const rows[] = { "1/s",
+                                        "7/s",
+                                        "60/min",
+                                        "600/min",
+                                        "10/s burst 1",
+                                        "10/s burst 20",
+                                        "3/s burst 2",
+                                        "50/h window 00:00 UTC",
+                                        "50/h window learned" };
     struct property p = { 11 };
 
     (void)state;
@@ -497,8 +513,9 @@ static void test_predictions_come_true(void **state)
 
 static void test_images_tell_the_same(void **state)
 {
-    static const char *const rows[] = { "1/s", "60/min", "5000/min", "10/s burst 20", "3/s burst 2", "50/day window 00:00 UTC",
-                                        "50/h window learned" };
+    static const char *const rows[] = {
+        "1/s", "60/min", "5000/min", "10/s burst 20", "3/s burst 2", "50/day window 00:00 UTC", "50/h window learned"
+    };
     struct property p = { 5 };
 
     (void)state;

@@ -46,10 +46,21 @@ struct row {
 
 static const struct row rows[] = {
     { .name = "nothing_but_a_key", .full_key = "k", .selection = "", .upstream = "", .body = "" },
-    { .name = "fields_and_inline_body", .full_key = "https://a/b?c", .selection = "accept: x\n", .upstream = "inat",
-      .fields = { "Content-Type", "text/plain", "X-Own-Name", "1", "x-own-name", "" }, .body = "hello", .body_bytes = 5 },
-    { .name = "body_in_a_file", .full_key = "k", .selection = "", .upstream = "u", .fields = { "ETag", "\"x\"" },
-      .body_file = 0x123456789abcdef, .body_bytes = 5000000000, .invalidated = true },
+    { .name = "fields_and_inline_body",
+      .full_key = "https://a/b?c",
+      .selection = "accept: x\n",
+      .upstream = "inat",
+      .fields = { "Content-Type", "text/plain", "X-Own-Name", "1", "x-own-name", "" },
+      .body = "hello",
+      .body_bytes = 5 },
+    { .name = "body_in_a_file",
+      .full_key = "k",
+      .selection = "",
+      .upstream = "u",
+      .fields = { "ETag", "\"x\"" },
+      .body_file = 0x123456789abcdef,
+      .body_bytes = 5000000000,
+      .invalidated = true },
     { .name = "flags", .full_key = "k", .selection = "", .upstream = "u", .body = "", .had_credential = true },
 };
 

@@ -155,7 +155,8 @@ static void test_answered_is_there_without_closing(void **state)
 
     assert_true(change(f, f->store, "quota", "used up"));
     snprintf(copy, sizeof copy, "%s/copy", f->directory);
-    snprintf(command, sizeof command, "mkdir %s && cp %s/state/data.mdb %s/state/key %s", copy, f->directory, f->directory, copy);
+    snprintf(command, sizeof command, "mkdir %s && cp %s/state/data.mdb %s/state/key %s", copy, f->directory,
+             f->directory, copy);
     assert_int_equal(system(command), 0);
     second = must_open(copy, NULL);
     state_load(second, list_one, &l);

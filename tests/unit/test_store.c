@@ -1,6 +1,8 @@
 /*
  * The store from outside: what was put is found, also after a restart; what
  * was dropped is not; damage is a miss; and nothing that goes wrong stops it.
+ *
+ * long: the cases share their fixtures, and belong side by side.
  */
 #include "store/store.h"
 
@@ -169,7 +171,8 @@ static void test_another_key_with_the_same_hash_is_a_miss(void **state)
 
     assert_true(put_record(f->store, 1, 0, 10));
     make_hash(hash, "key", 1);
-    assert_int_equal(store_lookup(f->reader, hash, SLICE("GET https://api.example/v1/things?id=2"), NULL, NULL, &r), STORE_MISS);
+    assert_int_equal(store_lookup(f->reader, hash, SLICE("GET https://api.example/v1/things?id=2"), NULL, NULL, &r),
+                     STORE_MISS);
 }
 
 static bool take_none(const struct store_record *r, void *context)
@@ -372,7 +375,8 @@ static void test_drops(void **state)
         if (store_status(f->store).body_files != rows[i].files_left ||
             store_status(f->store).records != 300 - rows[i].changed)
             fail_msg("%s: status", rows[i].name);
-        if (rows[i].kind != STORE_FLUSH && files_in_bodies(f) != rows[i].files_left)    /* a flush leaves them to the sweep */
+        /* a flush leaves them to the sweep */
+        if (rows[i].kind != STORE_FLUSH && files_in_bodies(f) != rows[i].files_left)
             fail_msg("%s: files", rows[i].name);
         if (!do_change(f->store, &c) || c.changed != 0)
             fail_msg("%s: dropped something twice", rows[i].name);
@@ -658,7 +662,8 @@ static void test_a_disk_that_refuses(void **state)
         stored += put_records(f->store, n, n + 100, 30000);
     assert_true(stored < 6);
     assert_false(store_status(f->store).broken);
-    assert_true(put_record(f->store, 2000, 0, 100) || put_record(f->store, 2001, 0, 100));    /* in pages that were freed */
+    /* in pages that were freed */
+    assert_true(put_record(f->store, 2000, 0, 100) || put_record(f->store, 2001, 0, 100));
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_true(put_records(f->store, 3000, 3100, 30000));
     assert_true(has_record(f->store, f->reader, 3001, 0, 30000));
@@ -702,7 +707,7 @@ static void *look_in_thread(void *argument)
 
 static void test_look_ups_while_everything_changes(void **state)
 {
-    enum { THREADS = 3 };
+    enum { THREADS = 2, ROUNDS = 12 };
     struct fixture *f = *state;
     _Atomic bool    stop = false;
     struct looker   lookers[THREADS];
@@ -713,7 +718,7 @@ static void test_look_ups_while_everything_changes(void **state)
         lookers[i] = (struct looker){ .f = f, .stop = &stop };
         assert_int_equal(pthread_create(&threads[i], NULL, look_in_thread, &lookers[i]), 0);
     }
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < ROUNDS; round++) {
         struct arena        a = { 0 };
         struct store_change c = make_put(&a, (unsigned)round, 0, NULL);
 

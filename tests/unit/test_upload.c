@@ -87,7 +87,8 @@ static enum upload_read drain(struct upload *u, size_t *at, size_t most)
     size_t           got = 0;
     enum upload_read r = UPLOAD_BYTES;
 
-    while (most > 0 && (r = upload_read(u, buffer, most < sizeof buffer ? most : sizeof buffer, &got)) == UPLOAD_BYTES) {
+    while (most > 0 &&
+           (r = upload_read(u, buffer, most < sizeof buffer ? most : sizeof buffer, &got)) == UPLOAD_BYTES) {
         for (size_t i = 0; i < got; i++)
             if (buffer[i] != pattern(*at + i))
                 fail_msg("byte %zu differs", *at + i);
