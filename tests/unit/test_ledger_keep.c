@@ -226,6 +226,7 @@ static void test_a_crash_loses_little_and_doubles_nothing(void **state)
             else
                 save(d, l, 0);
         }
+        save(d, l, 0);
         if (rows[i].quiet_ns > 0)
             save(d, l, rows[i].quiet_ns);
         ledger_free(l);                          /* kill -9 */
