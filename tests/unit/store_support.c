@@ -5,7 +5,9 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "tempdir.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -258,4 +260,93 @@ bool has_record(struct store *s, struct store_reader *r, unsigned n, unsigned v,
     store_reader_end(r);
     arena_free(&a);
     return right;
+}
+
+/* -- the fixture -- */
+
+void fixture_open(struct fixture *f)
+{
+    f->store = open_store(f->directory, UINT64_C(1) << 30);
+    f->reader = store_reader_open(f->store);
+}
+
+void fixture_close(struct fixture *f)
+{
+    store_reader_close(f->reader);
+    store_close(f->store);
+}
+
+void fixture_reopen(struct fixture *f)
+{
+    fixture_close(f);
+    fixture_open(f);
+}
+
+int setup(void **state)
+{
+    struct fixture *f = mem_alloc(sizeof *f);
+
+    f->directory = tempdir_make();
+    fixture_open(f);
+    *state = f;
+    return 0;
+}
+
+int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_close(f);
+    tempdir_remove(f->directory);
+    free(f);
+    return 0;
+}
+
+const char *below(const struct fixture *f, const char *name)
+{
+    static char path[4096];
+
+    snprintf(path, sizeof path, "%s/%s", f->directory, name);
+    return path;
+}
+
+bool is_hit(struct fixture *f, unsigned n)
+{
+    bool hit = look_up(f->reader, n, &(struct store_record){ 0 }) == STORE_HIT;
+
+    store_reader_end(f->reader);
+    return hit;
+}
+
+void put_300(struct fixture *f)
+{
+    struct arena        a = { 0 };
+    struct store_change changes[300];
+    struct spool       *small = make_body(-1, 1, 100), *large = make_body(-1, 1, 70000);
+
+    for (unsigned n = 0; n < 300; n++)
+        changes[n] = make_put(&a, n, 0, n % 10 == 0 ? large : small);
+    CHECK(do_changes(f->store, changes, 300));
+    spool_release(small);
+    spool_release(large);
+    arena_free(&a);
+}
+
+unsigned files_in_bodies(const struct fixture *f)
+{
+    unsigned files = 0;
+
+    for (unsigned d = 0; d < 256; d++) {
+        char           path[4200];
+        DIR           *dir;
+        struct dirent *e;
+
+        snprintf(path, sizeof path, "%s/bodies/%02x", f->directory, d);
+        dir = opendir(path);
+        while (dir != NULL && (e = readdir(dir)) != NULL)
+            files += e->d_name[0] != '.';
+        if (dir != NULL)
+            closedir(dir);
+    }
+    return files;
 }

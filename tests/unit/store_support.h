@@ -33,4 +33,24 @@ unsigned char body_byte(unsigned seed, int64_t offset);
 bool has_record(struct store *, struct store_reader *, unsigned n, unsigned v, int64_t bytes);
 enum store_result look_up(struct store_reader *, unsigned n, struct store_record *out);
 
+/* -- a store in a directory of its own, for cmocka's setup and teardown -- */
+
+struct fixture {
+    char                *directory;
+    struct store        *store;
+    struct store_reader *reader;
+};
+
+int  setup(void **state);
+int  teardown(void **state);
+void fixture_open(struct fixture *);
+void fixture_close(struct fixture *);
+void fixture_reopen(struct fixture *);
+/* A path in its directory; valid until the next call. */
+const char *below(const struct fixture *, const char *name);
+bool is_hit(struct fixture *, unsigned n);
+/* 300 records: 0 to 299, tags 0 to 2; every tenth has a body file. */
+void put_300(struct fixture *);
+unsigned files_in_bodies(const struct fixture *);
+
 #endif

@@ -20,7 +20,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-struct fixture {
+struct both {
     char         *directory, *cache;
     struct store *store;
     struct state *state;
@@ -37,9 +37,9 @@ static struct state *must_open(const char *path, struct fault *note)
     return s;
 }
 
-static int setup(void **state)
+static int begin(void **state)
 {
-    struct fixture *f = calloc(1, sizeof *f);
+    struct both *f = calloc(1, sizeof *f);
     char            path[4096];
 
     f->directory = tempdir_make();
@@ -51,9 +51,9 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
+static int finish(void **state)
 {
-    struct fixture *f = *state;
+    struct both *f = *state;
 
     store_close(f->store);
     state_close(f->state);
@@ -63,7 +63,7 @@ static int teardown(void **state)
     return 0;
 }
 
-static const char *below(const struct fixture *f, const char *name)
+static const char *file_of(const struct both *f, const char *name)
 {
     static char path[4096];
 
@@ -72,7 +72,7 @@ static const char *below(const struct fixture *f, const char *name)
 }
 
 /* Closes and opens; what the note says. */
-static struct fault reopen(struct fixture *f)
+static struct fault reopen(struct both *f)
 {
     struct fault note = { "" };
     char         path[4096];
@@ -83,7 +83,7 @@ static struct fault reopen(struct fixture *f)
     return note;
 }
 
-static bool change(struct fixture *f, struct store *store, const char *name, const char *value)
+static bool change(struct both *f, struct store *store, const char *name, const char *value)
 {
     struct state_change c = { .state = f->state, .name = slice_of(name), .value = slice_of(value) };
 
@@ -100,7 +100,7 @@ static void list_one(void *context, struct slice name, struct slice value)
     snprintf(l->text + used, sizeof l->text - used, SLICE_FMT "=" SLICE_FMT ";", SLICE_ARG(name), SLICE_ARG(value));
 }
 
-static struct listing list(struct fixture *f)
+static struct listing list(struct both *f)
 {
     struct listing l = { "" };
 
@@ -112,7 +112,7 @@ static struct listing list(struct fixture *f)
 
 static void test_ledger(void **state)
 {
-    struct fixture *f = *state;
+    struct both *f = *state;
 
     assert_string_equal(list(f).text, "");
     assert_true(change(f, f->store, "b", "2"));
@@ -128,7 +128,7 @@ static void test_ledger(void **state)
 
 static void test_without_a_cache_the_caller_writes(void **state)
 {
-    struct fixture *f = *state;
+    struct both *f = *state;
 
     assert_true(change(f, NULL, "a", "1"));
     reopen(f);
@@ -137,7 +137,7 @@ static void test_without_a_cache_the_caller_writes(void **state)
 
 static void test_a_flush_does_not_touch_it(void **state)
 {
-    struct fixture     *f = *state;
+    struct both     *f = *state;
     struct store_change flush = { .kind = STORE_FLUSH };
 
     assert_true(change(f, f->store, "a", "1"));
@@ -148,7 +148,7 @@ static void test_a_flush_does_not_touch_it(void **state)
 /* What kill -9 leaves is what was answered. */
 static void test_answered_is_there_without_closing(void **state)
 {
-    struct fixture *f = *state;
+    struct both *f = *state;
     char            copy[4096], command[9000];
     struct state   *second;
     struct listing  l = { "" };
@@ -168,20 +168,20 @@ static void test_answered_is_there_without_closing(void **state)
 
 static void test_key(void **state)
 {
-    struct fixture *f = *state;
+    struct both *f = *state;
     uint8_t         first[32];
     struct fault    note;
     struct stat     st;
 
     memcpy(first, state_key(f->state), sizeof first);
     assert_memory_not_equal(first, ((const uint8_t[32]){ 0 }), 32);
-    assert_int_equal(stat(below(f, "key"), &st), 0);
+    assert_int_equal(stat(file_of(f, "key"), &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     assert_int_equal(st.st_size, 32);
     reopen(f);
     assert_memory_equal(state_key(f->state), first, sizeof first);
 
-    assert_int_equal(truncate(below(f, "key"), 31), 0);
+    assert_int_equal(truncate(file_of(f, "key"), 31), 0);
     note = reopen(f);
     assert_non_null(strstr(note.text, "key.damaged-"));
     assert_memory_not_equal(state_key(f->state), first, sizeof first);
@@ -192,14 +192,14 @@ static void test_key(void **state)
 
 static void test_damaged_ledger_is_set_aside(void **state)
 {
-    struct fixture *f = *state;
+    struct both *f = *state;
     uint8_t         key[32];
     struct fault    note;
 
     memcpy(key, state_key(f->state), sizeof key);
     assert_true(change(f, f->store, "a", "1"));
     state_close(f->state);
-    assert_int_equal(truncate(below(f, "data.mdb"), 9000), 0);
+    assert_int_equal(truncate(file_of(f, "data.mdb"), 9000), 0);
     f->state = NULL;
     note = reopen(f);
     assert_non_null(strstr(note.text, "data.mdb.damaged-"));
@@ -210,7 +210,7 @@ static void test_damaged_ledger_is_set_aside(void **state)
 
 static void test_held_by_another(void **state)
 {
-    struct fixture            *f = *state;
+    struct both            *f = *state;
     char                       path[4096];
     const struct state_options options = { .path = path };
     struct fault               why = { "" };
@@ -223,13 +223,13 @@ static void test_held_by_another(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_ledger, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_without_a_cache_the_caller_writes, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_flush_does_not_touch_it, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_answered_is_there_without_closing, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_key, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_damaged_ledger_is_set_aside, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_held_by_another, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger, begin, finish),
+        cmocka_unit_test_setup_teardown(test_without_a_cache_the_caller_writes, begin, finish),
+        cmocka_unit_test_setup_teardown(test_a_flush_does_not_touch_it, begin, finish),
+        cmocka_unit_test_setup_teardown(test_answered_is_there_without_closing, begin, finish),
+        cmocka_unit_test_setup_teardown(test_key, begin, finish),
+        cmocka_unit_test_setup_teardown(test_damaged_ledger_is_set_aside, begin, finish),
+        cmocka_unit_test_setup_teardown(test_held_by_another, begin, finish),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
