@@ -622,31 +622,52 @@ static int64_t cpu_ns(void)
     return t.tv_sec * S + t.tv_nsec;
 }
 
-/* Not a benchmark: it finds what is slow by an order (the bound is 1 us where nothing checks memory). */
-static void test_many_buckets_cost_little(void **state)
+/* One request of each of `buckets` credentials: CPU time for each. */
+static int64_t round_ns(struct ledger *l, unsigned buckets, int64_t *now_ns)
 {
-    enum { BUCKETS = 10000, ROUNDS = 20 };
-    struct limit_options limits[] = { owned("100/s burst 200"), owned("6000/min") };
-    struct ledger       *l = make(limits, 2);
-    int64_t              from = cpu_ns(), took;
+    int64_t from = cpu_ns();
 
-    (void)state;
-    for (unsigned i = 0; i < BUCKETS * ROUNDS; i++) {
+    for (unsigned who = 0; who < buckets; who++) {
         uint8_t        credential[LEDGER_CREDENTIAL_BYTES] = { 0 };
-        unsigned       who = i % BUCKETS;
         struct charge  c = get("/", credential);
         struct receipt r;
 
         memcpy(credential, &who, sizeof who);
-        if (i == BUCKETS)
-            from = cpu_ns();
-        assert_true(spend(l, &c, (int64_t)i * 1000, &r));
-        ledger_settle(l, &c, &r, NULL, at((int64_t)i * 1000));
+        *now_ns += MS;
+        assert_true(spend(l, &c, *now_ns, &r));
+        ledger_settle(l, &c, &r, NULL, at(*now_ns));
     }
-    took = (cpu_ns() - from) / (BUCKETS * (ROUNDS - 1));
-    print_message("%lld ns for each of wait, spend and settle together\n", (long long)took);
-    assert_true(took < 20000);
-    ledger_free(l);
+    return (cpu_ns() - from) / buckets;
+}
+
+/*
+ * No figure of a clock is asked for (make bench has those), since a loaded or stolen processor
+ * takes as long as it likes: the quickest of many rounds over many buckets against the quickest
+ * over a few, taken in turns.  Whatever looked at every bucket would be slower a hundred times.
+ */
+static void test_many_buckets_cost_little(void **state)
+{
+    enum { MANY = 10000, FEW = 10, ROUNDS = 12, FEW_A_ROUND = 20 };
+    struct limit_options limits[] = { owned("100/s burst 200"), owned("6000/min") };
+    struct ledger       *many = make(limits, 2), *few = make(limits, 2);
+    int64_t              many_ns = INT64_MAX, few_ns = INT64_MAX, many_now = 0, few_now = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        int64_t took_ns = round_ns(many, MANY, &many_now);
+
+        if (i > 0 && took_ns < many_ns)   /* the first one makes them */
+            many_ns = took_ns;
+        for (unsigned k = 0; k < FEW_A_ROUND; k++) {
+            took_ns = round_ns(few, FEW, &few_now);
+            if (took_ns < few_ns)
+                few_ns = took_ns;
+        }
+    }
+    print_message("%lld ns at %u buckets, %lld at %u\n", (long long)many_ns, MANY, (long long)few_ns, FEW);
+    assert_true(many_ns < 50 * (few_ns + 100));
+    ledger_free(many);
+    ledger_free(few);
 }
 
 int main(void)
