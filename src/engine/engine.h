@@ -20,6 +20,8 @@
 #include "store/store.h"
 #include "upstream/upstream.h"
 
+#include <sys/types.h>
+
 struct engine_services {              /* lent to every engine, outlives them */
     struct store      *store;
     struct upstream   *upstream;
@@ -41,6 +43,15 @@ bool engine_is_idle(const struct engine *);
 
 struct exchange;
 
+struct peer {                         /* who is at the other end of a connection, as far as the kernel tells */
+    bool     has_uid;                 /* of a unix socket, or of TCP that begins on this machine */
+    uid_t    uid;
+    gid_t    gid;                     /* of a unix socket; else -1 */
+    pid_t    pid;                     /* 0: not told */
+    uint8_t  address[16];             /* IPv4 also where it came mapped into IPv6 */
+    unsigned address_bytes;           /* 4, 16; 0: a unix socket */
+};
+
 struct exchange_input {               /* borrowed until exchange_close() */
     struct http_request request;      /* target raw; fields as received */
     bool                has_body;
@@ -48,6 +59,9 @@ struct exchange_input {               /* borrowed until exchange_close() */
     size_t              head_bytes;
     bool                is_doubtful;  /* the head did not stand on the wire as it was parsed */
     const char         *peer;         /* "127.0.0.1:50814", "unix" */
+    /* Who that is; asks the kernel the first time, which may take a millisecond.  Never NULL; valid
+     * as long as the connection. */
+    const struct peer *(*who)(void *owner);
     /* Called on the worker's thread, never from within a call of the front's: what
      * made it wait is there, call exchange_run() or exchange_read() again. */
     void              (*wake)(void *owner);

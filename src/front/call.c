@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/guard.h"
+#include "front/peer.h"
 #include "front/rawhead.h"
 #include "front/response.h"
 
@@ -143,6 +144,16 @@ static void wake(void *owner)
     resume(owner);
 }
 
+static const struct peer *who(void *owner)
+{
+    struct connection *c = ((struct call *)owner)->connection;
+
+    if (!c->who_is_known)
+        peer_look_up(c->fd, &c->who);
+    c->who_is_known = true;
+    return &c->who;
+}
+
 static void break_off(struct call *call)
 {
     call->gone = true;
@@ -269,6 +280,7 @@ static void open_exchange(struct call *call)
         .head_bytes = head_bytes(call),
         .is_doubtful = !rawhead_is_plain(&call->raw),
         .peer = call->connection->peer,
+        .who = who,
         .wake = wake,
         .interim = send_interim,
         .owner = call,

@@ -24,6 +24,8 @@ struct connection {                   /* one client's socket; MHD's socket conte
     bool                  peer_closed;    /* the client will send no more */
     struct call          *call;           /* whose head is whole; NULL between requests */
     char                  peer[80];
+    bool                  who_is_known;
+    struct peer           who;            /* where it is known: peer.h */
     int64_t               deadline_ns;    /* real monotonic; INT64_MAX while a request is being answered */
     struct connection    *next, *previous;
 };
