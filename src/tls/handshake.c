@@ -1,0 +1,61 @@
+/*
+ * Answering the handshake's question for a certificate.
+ *
+ * The session's database pointer, of which nothing else makes use here, leads from
+ * the session to the struct handshake.
+ */
+#include "tls/handshake.h"
+
+#include "tls/present.h"
+
+#include <string.h>
+
+void handshake_begin(struct handshake *h, void *session)
+{
+    gnutls_db_set_ptr(session, h);
+}
+
+void handshake_end(struct handshake *h)
+{
+    leaf_release(h->leaf);
+    h->leaf = NULL;
+}
+
+/* The name in `out`; false where the client sent none that could be a host's. */
+static bool server_name(gnutls_session_t session, char *out, size_t bytes)
+{
+    size_t   length = bytes;
+    unsigned type = GNUTLS_NAME_DNS;
+
+    return gnutls_server_name_get(session, out, &length, &type, 0) == GNUTLS_E_SUCCESS && type == GNUTLS_NAME_DNS
+        && length > 0 && strlen(out) == length;
+}
+
+int handshake_retrieve(gnutls_session_t session, const gnutls_datum_t *authorities, int authority_count,
+                       const gnutls_pk_algorithm_t *algorithms, int algorithm_count, gnutls_pcert_st **chain,
+                       unsigned *chain_length, gnutls_privkey_t *key)
+{
+    struct handshake *h = gnutls_db_get_ptr(session);
+    char              name[LEAF_NAME_BYTES];
+
+    (void)authorities;
+    (void)authority_count;
+    (void)algorithms;
+    (void)algorithm_count;
+    if (h->leaf == NULL)
+        h->leaf = h->choose(h->owner, server_name(session, name, sizeof name) ? name : NULL);
+    if (h->leaf == NULL) {
+        gnutls_alert_send(session, GNUTLS_AL_FATAL, GNUTLS_A_UNRECOGNIZED_NAME);
+        return -1;
+    }
+    *chain = &h->leaf->certificate;
+    *chain_length = 1;
+    *key = h->leaf->key;
+    return 0;
+}
+
+/* A record that went out in part would swallow the front of libmicrohttpd's next one. */
+bool handshake_send(void *session, const char *bytes, size_t count)
+{
+    return gnutls_record_send(session, bytes, count) == (ssize_t)count;
+}
