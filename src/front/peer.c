@@ -2,7 +2,7 @@
  * A unix socket's peer is in SO_PEERCRED.  A TCP connection of this machine
  * has its other end in the same kernel, and sock_diag (netlink) says whose socket that
  * is and its inode; its process is the one of that user that has the inode open, where
- * /proc may be read and a short search finds it: the newest processes first.
+ * /proc may be read and a short search finds it: those found lately, then the newest.
  *
  * sock_diag's traps: where no connection fits it answers with a listener on that
  * port, and a socket that its process has closed is said to be root's.  So the four
@@ -10,19 +10,32 @@
  */
 #include "front/peer.h"
 
+#include "base/arena.h"
+
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PROCESSES_MOST = 4096, LINKS_MOST = 2000 /* looked at for one connection: about 2 ms */ };
+enum {
+    PROCESSES_MOST = 4096,
+    LOOKS_MOST     = 150,             /* for one connection; each is a few microseconds */
+    OPEN_LOOKS     = 2,               /* what opening a process' folder counts */
+    RECENT         = 8
+};
+
+/* Processes found lately, any order: a script that opens a connection for each request is found at once. */
+static _Atomic int recent[RECENT];
+static _Atomic unsigned recent_next;
 
 struct end { uint8_t address[16]; unsigned bytes; uint16_t port; };    /* port in network order */
 
@@ -119,33 +132,51 @@ static bool ask_kernel(const struct end *peer, const struct end *own, struct ine
 
 /* -- /proc -- */
 
-static int compare_pids(const void *a, const void *b)
-{
-    pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+struct process { pid_t pid; unsigned age; /* how many pids were given out since, or about that */ };
 
-    return x < y ? 1 : x > y ? -1 : 0;
+static int compare_ages(const void *a, const void *b)
+{
+    const struct process *x = a, *y = b;
+
+    return (x->age > y->age) - (x->age < y->age);
 }
 
-/* All there are, the newest first: by number, which is right but for its turning over. */
-static size_t list_processes(pid_t *pids, size_t most)
+/* The number in a file's last word; 0 where it cannot be read. */
+static unsigned read_number(const char *path)
 {
+    char        text[128];
+    int         fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t     n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    const char *last;
+
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    last = strrchr(text, ' ');
+    return (unsigned)strtoul(last != NULL ? last + 1 : text, NULL, 10);
+}
+
+/* All there are, the newest first: pids go up and then begin anew. */
+static size_t list_processes(struct process *list, size_t most)
+{
+    unsigned             last = read_number("/proc/loadavg"), turn = read_number("/proc/sys/kernel/pid_max");
     DIR                 *proc = opendir("/proc");
     const struct dirent *entry;
     size_t               count = 0;
 
     while (proc != NULL && count < most && (entry = readdir(proc)) != NULL) {
-        long pid = strtol(entry->d_name, NULL, 10);
+        unsigned pid = (unsigned)strtoul(entry->d_name, NULL, 10);
 
         if (pid > 0)
-            pids[count++] = (pid_t)pid;
+            list[count++] = (struct process){ (pid_t)pid, pid <= last ? last - pid : last + turn - pid };
     }
     if (proc != NULL)
         closedir(proc);
-    qsort(pids, count, sizeof *pids, compare_pids);
+    qsort(list, count, sizeof *list, compare_ages);
     return count;
 }
 
-static bool has_socket(pid_t pid, uid_t uid, const char *wanted, unsigned *links_left)
+static bool has_socket(pid_t pid, uid_t uid, const char *wanted, unsigned *looks_left)
 {
     char                 path[48], link[48];
     struct stat          st;
@@ -156,12 +187,13 @@ static bool has_socket(pid_t pid, uid_t uid, const char *wanted, unsigned *links
     snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
     if (stat(path, &st) != 0 || st.st_uid != uid || (fds = opendir(path)) == NULL)
         return false;
-    while (!found && *links_left > 0 && (entry = readdir(fds)) != NULL) {
+    *looks_left -= *looks_left < OPEN_LOOKS ? *looks_left : OPEN_LOOKS;
+    while (!found && *looks_left > 0 && (entry = readdir(fds)) != NULL) {
         ssize_t n;
 
         if (entry->d_name[0] == '.')
             continue;
-        --*links_left;
+        --*looks_left;
         n = readlinkat(dirfd(fds), entry->d_name, link, sizeof link - 1);
         link[n > 0 ? n : 0] = '\0';
         found = strcmp(link, wanted) == 0;
@@ -170,20 +202,37 @@ static bool has_socket(pid_t pid, uid_t uid, const char *wanted, unsigned *links
     return found;
 }
 
+static pid_t search(uid_t uid, const char *wanted)
+{
+    unsigned        looks_left = LOOKS_MOST;
+    struct process *list;
+    pid_t           found = 0;
+    size_t          count;
+
+    for (unsigned i = 0; i < RECENT; i++) {
+        pid_t pid = recent[i];
+
+        if (pid > 0 && has_socket(pid, uid, wanted, &looks_left))
+            return pid;
+    }
+    list = mem_alloc(PROCESSES_MOST * sizeof *list);
+    count = list_processes(list, PROCESSES_MOST);
+    for (size_t i = 0; i < count && found == 0 && looks_left > 0; i++)
+        if (has_socket(list[i].pid, uid, wanted, &looks_left))
+            found = list[i].pid;
+    free(list);
+    if (found != 0)
+        recent[recent_next++ % RECENT] = found;
+    return found;
+}
+
 /* 0: not found. */
 static pid_t process_of(uid_t uid, unsigned inode)
 {
-    pid_t   *pids = malloc(PROCESSES_MOST * sizeof *pids), found = 0;
-    char     wanted[48];
-    unsigned links_left = LINKS_MOST;
-    size_t   count = pids != NULL ? list_processes(pids, PROCESSES_MOST) : 0;
+    char wanted[48];
 
     snprintf(wanted, sizeof wanted, "socket:[%u]", inode);
-    for (size_t i = 0; i < count && found == 0 && links_left > 0; i++)
-        if (has_socket(pids[i], uid, wanted, &links_left))
-            found = pids[i];
-    free(pids);
-    return found;
+    return search(uid, wanted);
 }
 
 /* -- both kinds -- */

@@ -74,7 +74,6 @@ static void assert_is_us(const struct peer *who)
 {
     assert_true(who->has_uid);
     assert_int_equal(who->uid, geteuid());
-    assert_int_equal(who->pid, getpid());
 }
 
 static void test_unix(void **state)
@@ -86,6 +85,7 @@ static void test_unix(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     peer_look_up(fds[0], &who);
     assert_is_us(&who);
+    assert_int_equal(who.pid, getpid());
     assert_int_equal(who.gid, getegid());
     assert_int_equal(who.address_bytes, 0);
     close(fds[0]);
@@ -114,6 +114,8 @@ static void test_tcp(void **state)
         if (!who.has_uid)
             fail_msg("%s: not told", cases[i].name);
         assert_is_us(&who);
+        if (who.pid != 0)             /* newer processes may have used the search up */
+            assert_int_equal(who.pid, getpid());
         assert_int_equal(who.address_bytes, cases[i].address_bytes);
         close_pair(&p);
     }
@@ -145,6 +147,7 @@ static void test_a_listener_on_the_clients_port_is_not_the_client(void **state)
     int                     other, on = 1;
 
     (void)state;
+again:
     assert_true(open_pair(AF_INET, AF_INET, false, &p));
     if (setsockopt(p.client, IPPROTO_TCP, TCP_REPAIR, &on, sizeof on) != 0) {
         close_pair(&p);
@@ -155,7 +158,11 @@ static void test_a_listener_on_the_clients_port_is_not_the_client(void **state)
     p.client = -1;
     other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    assert_int_equal(bind(other, (struct sockaddr *)&sa, bytes), 0);
+    if (bind(other, (struct sockaddr *)&sa, bytes) != 0) {    /* another program was quicker */
+        close(other);
+        close_pair(&p);
+        goto again;
+    }
     assert_int_equal(listen(other, 1), 0);
     peer_look_up(p.accepted, &who);
     assert_int_equal(who.address_bytes, 4);
@@ -183,7 +190,11 @@ static void test_another_process(void **state)
     }
     close(p.client);
     p.client = -1;
-    peer_look_up(p.accepted, &who);
+    for (int i = 0; i < 20; i++) {    /* where hundreds of others start at this moment, again */
+        peer_look_up(p.accepted, &who);
+        if (who.pid != 0)
+            break;
+    }
     assert_true(who.has_uid);
     assert_int_equal(who.pid, child);
     close(go[0]);
