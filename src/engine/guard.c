@@ -124,13 +124,13 @@ static bool origin_is_allowed(const struct config_upstream *up, struct slice ori
     return false;
 }
 
-/* Weir's own pages: the origin is "http://" and what Host says. */
+/* A page of the host that is asked: Weir's own, or the API's through a proxy ("https://" out of a CONNECT). */
 static bool origin_is_own(struct slice origin, struct slice host)
 {
-    struct slice scheme = SLICE("http://");
+    size_t scheme = slice_starts_with(origin, SLICE("https://")) ? sizeof "https://" - 1 : sizeof "http://" - 1;
 
-    return slice_starts_with(origin, scheme)
-        && slice_eq_nocase(slice_sub(origin, scheme.len, origin.len), host);
+    return (slice_starts_with(origin, SLICE("http://")) || scheme == sizeof "https://" - 1)
+        && slice_eq_nocase(slice_sub(origin, scheme, origin.len), host);
 }
 
 struct refusal guard_origin(const struct config_upstream *up, const struct http_request *r, struct slice host)

@@ -121,8 +121,8 @@ static const char *proxy_error_of(const struct problem *p)
 {
     static const struct { unsigned status; const char *token; } tokens[] = {
         { 400, "http_request_error" },    { 403, "http_request_denied" }, { 404, "destination_not_found" },
-        { 405, "http_request_denied" },   { 429, "http_request_denied" }, { 431, "http_request_error" },
-        { 501, "http_upgrade_failed" },
+        { 405, "http_request_denied" },   { 421, "http_request_denied" }, { 429, "http_request_denied" },
+        { 431, "http_request_error" },    { 501, "http_upgrade_failed" },
     };
 
     if (p->proxy_error != NULL)

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
+#include "http/basic.h"
 #include "http/list.h"
 #include "http/url.h"
 #include "policy/body.h"
@@ -72,6 +73,32 @@ static enum step route_nowhere(struct exchange *x, struct slice host)
                                SLICE_ARG(names)) });
 }
 
+/* RFC 9110 15.5.20: the client was shown a certificate for one upstream's hosts, and asks for something else. */
+static enum step route_misdirected(struct exchange *x)
+{
+    return reply_refusal(x, &(struct refusal){
+        421, "Misdirected request",
+        "Host must be one of the hosts of the upstream that this connection's CONNECT was for." });
+}
+
+static struct route find_route(struct exchange *x, struct slice host)
+{
+    const struct http_request *r = &x->in.request;
+
+    if (x->in.connected.ptr != NULL)
+        return route_find_inside(x->config->routes, x->in.connected, r->target, host, &x->arena);
+    return route_find(x->config->routes, r->target, host, is_own_host(x, host), &x->arena);
+}
+
+/* A client that cannot send Weir-Client may have its name in the URL of its proxy. */
+static void name_by_proxy_user(struct exchange *x)
+{
+    if (x->wish.client.ptr == NULL)
+        x->wish.client = x->in.proxy_user;
+    if (x->wish.client.ptr == NULL)
+        x->wish.client = http_basic_user(http_fields_get(&x->in.request.fields, HTTP_PROXY_AUTHORIZATION), &x->arena);
+}
+
 enum step step_route(struct exchange *x)
 {
     const struct http_request *r = &x->in.request;
@@ -79,7 +106,7 @@ enum step step_route(struct exchange *x)
     struct refusal             no;
     const char                *bad;
 
-    x->route = route_find(x->config->routes, r->target, host, is_own_host(x, host), &x->arena);
+    x->route = find_route(x, host);
     if (x->route.upstream != NULL)
         x->up = &x->config->upstreams[x->route.upstream->index];
     no = guard_origin(x->up, r, host);
@@ -87,6 +114,8 @@ enum step step_route(struct exchange *x)
         return reply_refusal(x, &no);
     if (x->route.way == ROUTE_OWN)
         return route_own(x);
+    if (x->up == NULL && x->in.connected.ptr != NULL)
+        return route_misdirected(x);
     if (x->up == NULL)
         return route_nowhere(x, host);
     if (!http_target_is_valid(x->route.target) || x->route.target.ptr[0] != '/')
@@ -98,6 +127,7 @@ enum step step_route(struct exchange *x)
         return reply_problem(x, &(struct problem){
             .status = 400, .title = "Malformed request", .retry_after_ns = -1,
             .detail = arena_printf(&x->arena, "%s does not parse; weir(8) lists what it may be.", bad) });
+    name_by_proxy_user(x);
     if (x->up->mode == MODE_READ_ONLY && !http_method_is_safe(r->method))
         return reply_problem(x, &(struct problem){
             .status = 403, .title = "Upstream is read-only", .retry_after_ns = -1, .reason = "read-only",

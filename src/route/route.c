@@ -126,8 +126,8 @@ static bool port_matches(unsigned listed, unsigned port, unsigned default_port)
     return port == 0 && is_default(listed, default_port);
 }
 
-static const struct route_upstream *find_host(const struct route_table *t, struct slice host,
-                                              unsigned port, unsigned default_port)
+const struct route_upstream *route_find_host(const struct route_table *t, struct slice host, unsigned port,
+                                             unsigned default_port)
 {
     unsigned low = 0, high = t->host_count;
 
@@ -224,7 +224,7 @@ static struct route by_absolute(const struct route_table *t, const struct http_u
                                 struct slice host, bool own_host, struct arena *a)
 {
     unsigned default_port = slice_eq_nocase(url->scheme, SLICE("https")) ? PORT_HTTPS : PORT_HTTP;
-    const struct route_upstream *u = find_host(t, url->host, url->port, default_port);
+    const struct route_upstream *u = route_find_host(t, url->host, url->port, default_port);
     struct slice                 target = join(SLICE(""), url->target, a);
 
     if (u != NULL)
@@ -248,13 +248,44 @@ struct route route_find(const struct route_table *t, struct slice target, struct
     if (own_host && is_own(target))   /* reserved, whatever `hosts` lists */
         return by_prefix(t, target, a);
     if (host.ptr != NULL && http_authority_parse(host, &name, &port))
-        u = find_host(t, name, port, 0);
+        u = route_find_host(t, name, port, 0);
     if (u != NULL)
         return to_upstream(ROUTE_HOST, u, target, a);
     /* HTTP/1.0 may leave Host out; a foreign name in it is some page's way in (contract section 7).
      */
     return own_host || host.ptr == NULL ? by_prefix(t, target, a)
                                         : (struct route){ .way = ROUTE_NONE };
+}
+
+/* RFC 9112 3.2.2: an absolute target counts, whatever Host says. HTTP/1.0 may leave both out. */
+static const struct route_upstream *named_inside(const struct route_table *t, struct slice *target,
+                                                 struct slice host, const struct route_upstream *connected)
+{
+    struct http_url url;
+    struct slice    name;
+    unsigned        port;
+
+    if (target->len > 0 && target->ptr[0] != '/' && http_url_parse(*target, &url)) {
+        *target = url.target;
+        return slice_eq_nocase(url.scheme, SLICE("https")) ? route_find_host(t, url.host, url.port, PORT_HTTPS) : NULL;
+    }
+    if (host.ptr == NULL)
+        return connected;
+    return http_authority_parse(host, &name, &port) ? route_find_host(t, name, port, PORT_HTTPS) : NULL;
+}
+
+struct route route_find_inside(const struct route_table *t, struct slice connected, struct slice target,
+                               struct slice host, struct arena *a)
+{
+    const struct route_upstream *u = NULL;
+    struct slice                 name;
+    unsigned                     port;
+
+    if (http_authority_parse(connected, &name, &port))
+        u = route_find_host(t, name, port, PORT_HTTPS);
+    if (u == NULL || named_inside(t, &target, host, u) != u)
+        return (struct route){ .way = ROUTE_NONE };
+    return to_upstream(ROUTE_CONNECT, u, join(SLICE(""), target, a), a);
 }
 
 /* ---- rules ---- */

@@ -47,6 +47,7 @@ enum route_way {
     ROUTE_PREFIX,
     ROUTE_HOST,
     ROUTE_ABSOLUTE,
+    ROUTE_CONNECT /* out of a CONNECT that Weir opened */,
     ROUTE_OWN /* "/.weir/..." */,
     ROUTE_NONE
 };
@@ -66,6 +67,15 @@ struct route {
  * Weir's own names.  Host and absolute form win over the prefix. */
 struct route route_find(const struct route_table *t, struct slice target, struct slice host,
                         bool own_host, struct arena *a);
+
+/* The upstream that lists `host`; `port` 0: none was written, and `default_port` counts. NULL: none does. */
+const struct route_upstream *route_find_host(const struct route_table *t, struct slice host, unsigned port,
+                                             unsigned default_port);
+
+/* A request out of a CONNECT to `connected` ("host:port"): whatever its target and Host say, it finds its way only
+ * where they lead to the very upstream that the client connected to; else ROUTE_NONE. */
+struct route route_find_inside(const struct route_table *t, struct slice connected, struct slice target,
+                               struct slice host, struct arena *a);
 
 /* First match wins; a rule whose methods differ is passed over.  NULL: none, the upstream's own
  * policy counts. */

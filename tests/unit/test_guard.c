@@ -119,6 +119,8 @@ static void test_origin(void **state)
         { "typed_by_a_person", NULL, "Sec-Fetch-Site: none", 0 },
         { "own_page", NULL, "Sec-Fetch-Site: same-origin", 0 },
         { "own_origin", NULL, "Origin: http://localhost:8080", 0 },
+        { "own_origin_through_the_https_proxy", NULL, "Origin: https://localhost:8080", 0 },
+        { "own_origin_of_another_kind", NULL, "Origin: ftp://localhost:8080", 403 },
         { "another_port_is_another_origin", NULL, "Origin: http://localhost:3000", 403 },
         { "another_site", NULL, "Origin: https://evil.example", 403 },
         { "opaque_origin", NULL, "Origin: null", 403 },

@@ -167,6 +167,54 @@ static void test_find(void **state)
     route_table_free(t);
 }
 
+/* -- out of a CONNECT -- */
+
+static void test_find_inside(void **state)
+{
+    static const struct {
+        const char *name, *connected, *target, *host, *upstream, *goes_to;
+    } inside[] = {
+        { "host_of_the_connect", "api.github.com:443", "/repos/x", "api.github.com", "github", "/repos/x" },
+        { "host_with_the_port", "api.github.com:443", "/x", "API.github.com:443", "github", "/x" },
+        { "another_host_of_that_upstream", "api.github.com:443", "/x", "uploads.github.com:8443", "github", "/x" },
+        { "listed_port", "uploads.github.com:8443", "/x", "uploads.github.com:8443", "github", "/x" },
+        { "host_of_another_upstream", "api.github.com:443", "/x", "api.inaturalist.org", NULL, NULL },
+        { "host_of_none", "api.github.com:443", "/x", "evil.example", NULL, NULL },
+        { "weirs_own_name", "api.github.com:443", "/inat/v1", "localhost", NULL, NULL },
+        { "weirs_own_endpoints_are_the_apis", "127.0.0.1:9000", "/.weir/health", "127.0.0.1:9000", "coscine",
+          "/.weir/health" },
+        { "prefixes_are_the_apis", "api.github.com:443", "/inat/v1", "api.github.com", "github", "/inat/v1" },
+        { "http_1_0_without_host", "api.github.com:443", "/x", NULL, "github", "/x" },
+        { "absolute", "api.github.com:443", "https://api.github.com/x?y", "evil.example", "github", "/x?y" },
+        { "absolute_to_another", "api.github.com:443", "https://api.inaturalist.org/x", "api.github.com", NULL, NULL },
+        { "absolute_in_the_clear", "api.github.com:443", "http://api.github.com/x", "api.github.com", NULL, NULL },
+        { "connect_to_none", "other.example:443", "/x", "api.github.com", NULL, NULL },
+        { "connect_to_port_80", "api.github.com:80", "/x", "api.github.com", NULL, NULL },
+        { "host_with_port_80", "api.github.com:443", "/x", "api.github.com:80", NULL, NULL },
+        { "host_malformed", "api.github.com:443", "/x", "a b", NULL, NULL },
+        { "path_below_base", "127.0.0.1:9000", "/coscine/api/v2", "127.0.0.1:9000", "coscine", "/coscine/api/v2" },
+    };
+    struct route_table *t = route_table_build(upstreams, COUNT);
+    struct arena        a = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++) {
+        struct route r = route_find_inside(t, slice_of(inside[i].connected), slice_of(inside[i].target),
+                                           slice_of(inside[i].host), &a);
+
+        if (r.way != (inside[i].upstream != NULL ? ROUTE_CONNECT : ROUTE_NONE))
+            fail_msg("%s: way %d", inside[i].name, (int)r.way);
+        if (r.upstream != NULL && strcmp(r.upstream->name, inside[i].upstream) != 0)
+            fail_msg("%s: upstream %s", inside[i].name, r.upstream->name);
+        compare(inside[i].name, "target", r.target, inside[i].goes_to);
+        compare(inside[i].name, "prefix", r.prefix, r.upstream != NULL ? "" : NULL);
+    }
+    compare("path_behind_the_base", "path",
+            route_find_inside(t, SLICE("127.0.0.1:9000"), SLICE("/coscine/api/v2"), SLICE_NONE, &a).path, "/v2");
+    route_table_free(t);
+    arena_free(&a);
+}
+
 static void test_empty_table(void **state)
 {
     struct route_table *t = route_table_build(NULL, 0);
@@ -238,6 +286,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_find),
+        cmocka_unit_test(test_find_inside),
         cmocka_unit_test(test_empty_table),
         cmocka_unit_test(test_first_host_wins),
         cmocka_unit_test(test_rules),

@@ -221,7 +221,8 @@ static int shake(gnutls_session_t client, gnutls_session_t server)
     return at_client;
 }
 
-/* What the client's handshake came to (GNUTLS_E_AGAIN: nothing was said), its certificate checked against the CA and against `expects`. */
+/* What the client's handshake came to (GNUTLS_E_AGAIN: nothing was said), its certificate checked against the CA
+ * and against `expects`. */
 static int meet(struct meeting *m, const char *sni, const char *expects, const char *priorities)
 {
     struct authority_facts            ca = facts(m->f);
