@@ -16,6 +16,7 @@ from harness.fields import Fields
 from harness.wait import seconds
 
 RECEIVE_BYTES = 65536
+SO_TIMESTAMPNS = 35                             # socket(7); Python has no name for it
 
 
 class PeerLeft(Exception):
@@ -26,7 +27,7 @@ class Request:
     def __init__(self, head, connection, arrived):
         self.head = head                        # raw, with the empty line
         self.connection = connection            # number of the connection, from 1
-        self.arrived = arrived                  # time.monotonic() when the head was complete
+        self.arrived = arrived                  # time.monotonic() when the kernel had the end of the head
         self.body = None                        # decoded; None while it is not complete
         self.raw_body = b""                     # as it came, chunk sizes and all
         self.partial = bytearray()              # decoded so far
@@ -58,6 +59,7 @@ class Connection:
         self.closed = False
         self.request = None
         self._buffer = bytearray()
+        self._arrived = 0.0                     # of the last bytes
         self._raw = None
 
     # -- sending ----------------------------------------------------------------
@@ -146,11 +148,16 @@ class Connection:
 
     def _receive(self):
         try:
-            data = self.sock.recv(RECEIVE_BYTES)
+            data, stamps, *_ = self.sock.recvmsg(RECEIVE_BYTES, socket.CMSG_SPACE(16))
         except (ConnectionError, OSError) as error:
             raise PeerLeft(str(error)) from None
         if not data:
             raise PeerLeft("end of connection")
+        self._arrived = time.monotonic()
+        for level, kind, stamp in stamps:       # this thread may have been late, the kernel was not
+            if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
+                second, ns = struct.unpack("qq", stamp)
+                self._arrived -= max(0.0, time.time() - second - ns / 1e9)
         self._buffer += data
 
     def _take(self, count):
@@ -168,8 +175,7 @@ class Connection:
     def read_head(self):
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
             self._receive()
-        arrived = time.monotonic()
-        return Request(self._take(end + 4), self.number, arrived)
+        return Request(self._take(end + 4), self.number, self._arrived)
 
     def pieces(self, request):
         """The decoded body as it comes; completes request.body at its end."""
@@ -229,6 +235,7 @@ class Origin:
         self._changed = threading.Condition()
         self._sock = socket.socket()
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)        # for what is accepted, too
         self._sock.bind(("127.0.0.1", 0))
         self.port = self._sock.getsockname()[1]
         self._thread = None
