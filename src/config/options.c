@@ -435,8 +435,8 @@ static const struct option upstream_options_table[] = {
         "\"uri\" is RFC 9111, 4.4.",
         .words = invalidate_words),
     ROW("rewrite_links", BOOL, "false", AT(rewrite_links),
-        "JSON strings that begin with the upstream's URL are rewritten to lead back through Weir.",
-        PENDING),
+        "JSON strings that begin with the upstream's URL are rewritten to lead back through Weir, for clients "
+        "that do not come by its HTTPS proxy. Ranges are not served then."),
     ROW("bust_param", GROUP, NULL, 0,
         "For a CDN that ignores no-cache: a refresh adds a parameter that is never part of the "
         "key.",

@@ -130,6 +130,7 @@ struct exchange *exchange_open(struct engine *e, const struct exchange_input *in
     x->config = e->config;
     x->stored.fd = -1;
     x->reply.fd = -1;
+    x->relink_fd = -1;
     x->room.receive = receive_room;
     x->reader.wake.receive = receive_spool;
     x->fence.receive = receive_fence;
@@ -207,13 +208,18 @@ void exchange_reply_taken(struct exchange *x)
     }
 }
 
-enum spool_read exchange_read(struct exchange *x, void *buffer, size_t count, size_t *got)
+enum spool_read read_answer(struct exchange *x, void *buffer, size_t count, size_t *got)
 {
     if (!x->reader_open) {
         spool_reader_open(&x->reader, x->answer->body, x->engine->mailbox, 0);
         x->reader_open = true;
     }
     return spool_read(&x->reader, buffer, count, got);
+}
+
+enum spool_read exchange_read(struct exchange *x, void *buffer, size_t count, size_t *got)
+{
+    return x->relink != NULL ? dress_read(x, buffer, count, got) : read_answer(x, buffer, count, got);
 }
 
 const struct http_fields *exchange_trailers(const struct exchange *x)
@@ -274,6 +280,7 @@ void exchange_close(struct exchange *x, bool whole, int64_t sent_bytes)
     write_access(x, whole, sent_bytes);
     candidate_drop(x);
     invalidate_forget(x);
+    dress_close(x);
     if (x->reply.fd >= 0)
         close(x->reply.fd);
     if (x->fetch != NULL) {

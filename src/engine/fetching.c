@@ -52,7 +52,6 @@ static struct http_fields wire_fields(struct exchange *x, struct arena *a)
     struct http_fields end_to_end = http_fields_end_to_end(&x->in.request.fields, a);
     struct http_fields f = http_fields_copy(&end_to_end, a);
     struct slice       via = http_fields_join(&f, SLICE("Via"), a);
-    const struct http_fields *set = &x->up->fetch.set_headers;
 
     remove_own_names(&f);
     http_fields_remove(&f, HTTP_VIA);
@@ -60,14 +59,6 @@ static struct http_fields wire_fields(struct exchange *x, struct arena *a)
                        via.ptr != NULL ? arena_printf(a, SLICE_FMT ", 1.1 weir", SLICE_ARG(via)) : SLICE("1.1 weir"));
     if (x->in.has_body)
         http_fields_remove(&f, HTTP_CONTENT_LENGTH);
-    for (unsigned i = 0; i < set->count; i++) {
-        int at = http_fields_find_name(&f, set->items[i].name, 0);
-
-        if (at >= 0)
-            f.items[at].value = set->items[i].value;
-        else
-            http_fields_add(&f, a, set->items[i].name, set->items[i].value);
-    }
     return f;
 }
 
@@ -265,6 +256,7 @@ static enum step deliver_head(struct exchange *x)
     r->kind = has_body ? REPLY_STREAM : REPLY_EMPTY;
     if (r->status == 204)
         r->length = 0;
+    dress_reply(x);
     reply_finish_fields(x, &r->fields, answer->head.status);
     return STEP_DONE;
 }

@@ -7,6 +7,7 @@
 
 #include "engine/engine.h"
 #include "engine/guard.h"
+#include "engine/relink.h"
 #include "policy/decide.h"
 #include "policy/validate.h"
 #include "route/route.h"
@@ -101,6 +102,12 @@ struct exchange {
     bool                         upload_ended;
     bool                         own_conditional; /* the client's conditional fields went upstream */
 
+    bool                         relinks;         /* JSON bodies are led back through Weir */
+    struct relink               *relink;          /* its filter, over `answer` or over: */
+    int                          relink_fd;       /* a stored body; -1: none */
+    int64_t                      relink_at, relink_left;
+    bool                         relink_ended;
+
     struct reply                 reply;
     struct answer               *answer;          /* REPLY_STREAM: a reference */
     struct spool_reader          reader;
@@ -121,6 +128,16 @@ struct exchange {
     struct attempt               attempts[ATTEMPTS_KEPT];
     struct exchange             *next_unused;
 };
+
+/* dress.c: the request's fields as they go to its upstream; once, when its route is known. */
+void dress_request(struct exchange *x);
+/* The reply as it goes to the client: links lead back through Weir. Once, when head and body are set. */
+void dress_reply(struct exchange *x);
+/* exchange.c: the answer's body as it came. */
+enum spool_read read_answer(struct exchange *x, void *buffer, size_t count, size_t *got);
+/* exchange_read() while x->relink is set. */
+enum spool_read dress_read(struct exchange *x, void *buffer, size_t count, size_t *got);
+void dress_close(struct exchange *x);
 
 /* serve.c: the candidate as the reply, fresh or not.  False where its body file is gone. */
 bool serve_stored(struct exchange *x, unsigned upstream_status);

@@ -133,6 +133,7 @@ bool serve_stored(struct exchange *x, unsigned upstream_status)
                  && serve_range(x, &r->fields))) {
         body_part(x, 0, c->response.body_bytes);
     }
+    dress_reply(x);
     reply_finish_fields(x, &r->fields, upstream_status);
     return true;
 }

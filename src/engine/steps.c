@@ -132,6 +132,7 @@ enum step step_route(struct exchange *x)
         return reply_problem(x, &(struct problem){
             .status = 403, .title = "Upstream is read-only", .retry_after_ns = -1, .reason = "read-only",
             .detail = SLICE("This upstream is configured with mode = \"read_only\": safe methods only.") });
+    dress_request(x);
     return STEP_KEY;
 }
 

@@ -4,8 +4,6 @@
  */
 #include "route/route.h"
 
-#include "http/url.h"
-
 #include <stdlib.h>
 
 enum { PORT_HTTP = 80, PORT_HTTPS = 443 };
@@ -169,14 +167,21 @@ static struct slice join(struct slice base, struct slice rest, struct arena *a)
     return (struct slice){ p, length };
 }
 
+bool route_below_base(const struct route_upstream *u, struct slice path, struct slice *rest)
+{
+    *rest = slice_sub(path, u->base_path.len, path.len);
+    return slice_starts_with(path, u->base_path)
+        && (rest->len == 0 || rest->ptr[0] == '/' || rest->ptr[0] == '?');
+}
+
 /* What rules see: the target behind the upstream's base path, as it is where it does not stand
  * below that. */
-static struct slice below_base(struct slice target, struct slice base, struct arena *a)
+static struct slice below_base(struct slice target, const struct route_upstream *u,
+                               struct arena *a)
 {
-    struct slice rest = slice_sub(target, base.len, target.len);
+    struct slice rest;
 
-    if (base.len == 0 || !slice_starts_with(target, base) ||
-        (rest.len > 0 && rest.ptr[0] != '/' && rest.ptr[0] != '?'))
+    if (u->base_path.len == 0 || !route_below_base(u, target, &rest))
         return target;
     return join(SLICE(""), rest, a);
 }
@@ -185,7 +190,7 @@ static struct route to_upstream(enum route_way way, const struct route_upstream 
                                 struct slice target, struct arena *a)
 {
     return (struct route){ .way = way, .upstream = u, .target = target, .prefix = SLICE(""),
-                           .path = below_base(target, u->base_path, a) };
+                           .path = below_base(target, u, a) };
 }
 
 static bool is_own(struct slice target)
@@ -286,6 +291,22 @@ struct route route_find_inside(const struct route_table *t, struct slice connect
     if (u == NULL || named_inside(t, &target, host, u) != u)
         return (struct route){ .way = ROUTE_NONE };
     return to_upstream(ROUTE_CONNECT, u, join(SLICE(""), target, a), a);
+}
+
+enum route_lead route_lead(const struct route_upstream *u, const struct http_url *url)
+{
+    unsigned     default_port = slice_eq_nocase(url->scheme, SLICE("https")) ? PORT_HTTPS : PORT_HTTP;
+    struct slice host;
+    unsigned     port;
+
+    for (unsigned i = 0; i < u->host_count; i++)
+        if (slice_eq_nocase(u->hosts[i].host, url->host)
+            && port_matches(u->hosts[i].port, url->port, default_port))
+            return LEAD_HOST;
+    if (http_authority_parse(u->authority, &host, &port) && slice_eq_nocase(host, url->host)
+        && port_matches(port, url->port, default_port))
+        return LEAD_URL;
+    return LEAD_ELSEWHERE;
 }
 
 /* ---- rules ---- */

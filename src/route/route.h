@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "http/message.h"
+#include "http/url.h"
 #include "policy/options.h"
 #include "route/pattern.h"
 
@@ -76,6 +77,14 @@ const struct route_upstream *route_find_host(const struct route_table *t, struct
  * where they lead to the very upstream that the client connected to; else ROUTE_NONE. */
 struct route route_find_inside(const struct route_table *t, struct slice connected, struct slice target,
                                struct slice host, struct arena *a);
+
+/* Where an absolute URL leads, as seen from one upstream: nowhere it knows, to the authority of its
+ * `url`, or to one of its `hosts`. */
+enum route_lead { LEAD_ELSEWHERE, LEAD_URL, LEAD_HOST };
+enum route_lead route_lead(const struct route_upstream *u, const struct http_url *url);
+/* `path` (with its query) behind the upstream's base path: true, and *rest is "" or begins with
+ * '/' or '?'. */
+bool route_below_base(const struct route_upstream *u, struct slice path, struct slice *rest);
 
 /* First match wins; a rule whose methods differ is passed over.  NULL: none, the upstream's own
  * policy counts. */

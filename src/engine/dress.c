@@ -1,0 +1,203 @@
+/*
+ * How a request is dressed for its upstream and an answer for its client.
+ *
+ * The request: set_headers; where JSON bodies are rewritten no range, and no
+ * coding that could not be read.  It is done before look-up and key, so
+ * that Vary selects what really goes upstream.  The answer: links that lead back
+ * through Weir, in fields and, with rewrite_links, in JSON bodies.  What is
+ * stored stays as the upstream said it, since every way in shares it.
+ */
+#include "engine/internal.h"
+
+#include "http/encoding.h"
+
+#include <unistd.h>
+
+/* -- the request -- */
+
+/* What a filter can read, of what the client takes. */
+static struct slice readable_codings(const struct http_fields *f)
+{
+    return http_coding_is_acceptable(f, SLICE("gzip")) ? SLICE("gzip") : SLICE("identity");
+}
+
+static void set_field(struct http_fields *f, struct arena *a, const struct http_field *set)
+{
+    int at = http_fields_find_name(f, set->name, 0);
+
+    if (at >= 0)
+        f->items[at].value = set->value;
+    else
+        http_fields_add(f, a, set->name, set->value);
+}
+
+void dress_request(struct exchange *x)
+{
+    const struct http_fields *set = &x->up->fetch.set_headers, *from = &x->in.request.fields;
+    struct http_fields        f = { 0 };
+    bool                      encoded = false;
+
+    x->relinks = x->up->rewrite_links && x->route.way != ROUTE_CONNECT;
+    if (set->count == 0 && !x->relinks)
+        return;
+    for (unsigned i = 0; i < from->count; i++) {
+        struct http_field field = from->items[i];
+
+        if (x->relinks && (field.id == HTTP_RANGE || field.id == HTTP_IF_RANGE))
+            continue;
+        if (x->relinks && field.id == HTTP_ACCEPT_ENCODING) {
+            if (encoded)
+                continue;
+            encoded = true;
+            field.value = readable_codings(from);
+        }
+        http_fields_add(&f, &x->arena, field.name, field.value);
+    }
+    for (unsigned i = 0; i < set->count; i++)
+        set_field(&f, &x->arena, &set->items[i]);
+    x->in.request.fields = f;
+}
+
+/* -- the answer -- */
+
+static struct links links(struct exchange *x)
+{
+    return links_of(&x->route, x->in.request.target, http_fields_get(&x->in.request.fields, HTTP_HOST), &x->arena);
+}
+
+static bool has_links(const struct http_fields *f)
+{
+    for (unsigned i = 0; i < f->count; i++)
+        if (links_are_in(f->items[i].id))
+            return true;
+    return false;
+}
+
+/* They speak of the bytes that were. The ETag stays: it is what the upstream compares. */
+static void drop_byte_fields(struct http_fields *f)
+{
+    static const char *const names[] = { "Accept-Ranges", "Content-MD5", "Digest", "Content-Digest", "Repr-Digest" };
+    unsigned                 kept = 0;
+
+    for (unsigned i = 0; i < f->count; i++) {
+        bool drop = false;
+
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+            drop = drop || slice_eq_nocase(f->items[i].name, slice_of(names[k]));
+        if (!drop)
+            f->items[kept++] = f->items[i];
+    }
+    f->count = kept;
+}
+
+static void relink_body(struct exchange *x)
+{
+    struct link_pair pairs[LINK_PAIRS_MAX];
+    struct links     l = links(x);
+    struct reply    *r = &x->reply;
+    struct relink   *filter;
+
+    if (r->status == 206 || r->status == 204)
+        return;
+    filter = relink_open(&r->fields, pairs, links_pairs(&l, pairs, &x->arena));
+    if (filter == NULL)
+        return;
+    drop_byte_fields(&r->fields);
+    if (r->kind == REPLY_BYTES) {
+        struct slice whole = relink_whole(filter, r->bytes, &x->arena);
+
+        if (whole.ptr != NULL) {      /* else its coding is broken: the client shall see that for itself */
+            r->bytes = whole;
+            r->length = (int64_t)whole.len;
+        }
+    } else {
+        if (r->kind == REPLY_FILE) {
+            x->relink_fd = r->fd;
+            x->relink_at = r->offset;
+            x->relink_left = r->length;
+            r->fd = -1;
+            r->kind = REPLY_STREAM;
+        }
+        r->length = -1;
+    }
+    if (r->kind == REPLY_STREAM)
+        x->relink = filter;
+    else
+        relink_close(filter);
+}
+
+void dress_reply(struct exchange *x)
+{
+    if (x->route.way == ROUTE_CONNECT)                /* over TLS the API's own links lead to Weir */
+        return;
+    if (has_links(&x->reply.fields)) {
+        struct links l = links(x);
+
+        links_rewrite_fields(&l, &x->reply.fields, &x->arena);
+    }
+    if (x->relinks)
+        relink_body(x);
+}
+
+static enum spool_read read_file(struct exchange *x, void *buffer, size_t count, size_t *got)
+{
+    ssize_t n;
+
+    if (x->relink_left == 0)
+        return SPOOL_READ_END;
+    if ((int64_t)count > x->relink_left)
+        count = (size_t)x->relink_left;
+    n = pread(x->relink_fd, buffer, count, x->relink_at);
+    if (n <= 0)
+        return SPOOL_READ_CUT;
+    x->relink_at += n;
+    x->relink_left -= n;
+    *got = (size_t)n;
+    return SPOOL_READ_BYTES;
+}
+
+/* One more piece for the filter; what the source says. */
+static enum spool_read feed(struct exchange *x)
+{
+    char            piece[RELINK_PIECE_BYTES];
+    size_t          n = 0;
+    enum spool_read state = x->relink_fd >= 0 ? read_file(x, piece, sizeof piece, &n)
+                                              : read_answer(x, piece, sizeof piece, &n);
+
+    if (state == SPOOL_READ_BYTES && !relink_feed(x->relink, piece, n))
+        return SPOOL_READ_CUT;
+    if (state == SPOOL_READ_WAIT && !relink_flush(x->relink))
+        return SPOOL_READ_CUT;
+    if (state == SPOOL_READ_END && !x->relink_ended) {
+        x->relink_ended = true;
+        return relink_finish(x->relink) ? SPOOL_READ_END : SPOOL_READ_CUT;
+    }
+    return state;
+}
+
+enum spool_read dress_read(struct exchange *x, void *buffer, size_t count, size_t *got)
+{
+    enum spool_read state = SPOOL_READ_BYTES;
+
+    for (;;) {
+        bool sound;
+
+        *got = relink_take(x->relink, buffer, count, &sound);
+        if (*got > 0)
+            return SPOOL_READ_BYTES;
+        if (!sound)
+            return SPOOL_READ_CUT;
+        if (state != SPOOL_READ_BYTES)
+            return state;
+        state = feed(x);
+    }
+}
+
+void dress_close(struct exchange *x)
+{
+    relink_close(x->relink);
+    x->relink = NULL;
+    if (x->relink_fd >= 0)
+        close(x->relink_fd);
+    x->relink_fd = -1;
+}
