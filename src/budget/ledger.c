@@ -133,6 +133,9 @@ struct queue_class ledger_class(struct ledger *l, const struct charge *c)
         if (scope->slot == NULL || has_told(a, i))
             class.owned |= 1u << i;
     }
+    /* Others that may take the last of a budget do not wait behind those that leave it. */
+    if (c->keep_permille != 0)
+        class.costs = XXH3_64bits_withSeed(&c->keep_permille, sizeof c->keep_permille, class.costs);
     n = a != NULL && a->named_count > 0 ? ledger_named_of(a, c->path, named) : 0;
     for (unsigned i = 0; i < n; i++)
         class.costs ^= a->named[named[i]]->identity;

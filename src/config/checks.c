@@ -4,6 +4,7 @@
  * rooms where they have the last word (rates, patterns, URLs).
  */
 #include "config/checks.h"
+#include "config/snapshot.h"
 
 #include "http/duration.h"
 #include "http/fields.h"
@@ -12,6 +13,7 @@
 #include "route/pattern.h"
 
 #include <arpa/inet.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <sys/un.h>
 
@@ -219,6 +221,21 @@ bool check_access(const char *text, struct fault *why)
         "\"%s\" names nobody; \"user:NAME\", \"group:NAME\", an address or a network such as "
         "\"127.0.0.0/8\" is wanted",
         text);
+}
+
+bool client_user(const char *match, uint32_t *uid)
+{
+    const char          *name = match + strlen("user:");
+    const struct passwd *found;
+
+    if (!has_prefix(match, "user:"))
+        return false;
+    *uid = UINT32_MAX;
+    if (*name != '\0' && strlen(name) < 10 && name[strspn(name, "0123456789")] == '\0')
+        *uid = (uint32_t)strtoul(name, NULL, 10);
+    else if ((found = getpwnam(name)) != NULL)
+        *uid = found->pw_uid;
+    return true;
 }
 
 bool check_value_source(const char *text, struct fault *why)

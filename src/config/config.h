@@ -50,7 +50,13 @@ struct config_upstream {
     double                  max_share;          /* 0: no bound */
 };
 
-struct config_client { const char *match; bool batch; bool interactive; double share; };
+struct config_client {                /* a class: the first that fits counts */
+    const char *match;                /* "*" stands for any characters */
+    bool        has_uid;              /* "user:NAME": whom the kernel says the client is; `match` is not looked at */
+    uint32_t    uid;                  /* -1: there is no such user */
+    bool        batch;
+    double      share;
+};
 
 struct config {
     struct ref                     ref;          /* config_release() */

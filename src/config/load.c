@@ -186,11 +186,11 @@ static void make_clients(struct snapshot *snap)
     struct config_client *made =
         arena_alloc(&snap->arena, (snap->settings.clients.count + 1) * sizeof made[0]);
 
-    for (unsigned i = 0; i < snap->settings.clients.count; i++)
-        made[i] = (struct config_client){ .match = set[i].match,
-                                          .interactive = set[i].priority == 0,
-                                          .batch = set[i].priority == 1,
+    for (unsigned i = 0; i < snap->settings.clients.count; i++) {
+        made[i] = (struct config_client){ .match = set[i].match, .batch = set[i].priority == 1,
                                           .share = set[i].share };
+        made[i].has_uid = client_user(set[i].match, &made[i].uid);
+    }
     snap->config.clients = made;
     snap->config.client_count = snap->settings.clients.count;
 }

@@ -144,12 +144,17 @@ static const struct section server_section = { "server", server_options, 0, NULL
 #define SECTION set_client
 static const char *const priority_words[] = { "interactive", "batch", NULL };
 static const struct option client_options[] = {
-    ROW("match", TEXT, NULL, AT(match), "Name of the client; * stands for any characters.",
+    ROW("match", TEXT, NULL, AT(match),
+        "Name of the client, where * stands for any characters; or \"user:NAME\": whatever runs as that user. "
+        "A client's name is what it says in Weir-Client, the user that it gives to a proxy, else "
+        "\"uid=1000 pid=4711\" where the kernel tells, else its address and port.",
         .check = check_some_text, .required = true),
     ROW("priority", WORD, "\"interactive\"", AT(priority),
-        "Who goes first when the budget is short.", .words = priority_words),
+        "Who goes first when the budget is short. What a request says in Weir-Priority counts more.",
+        .words = priority_words),
     ROW("share", SHARE, "\"100%\"", AT(share),
-        "The part of a budget that these clients may use up together."),
+        "The part of a budget that these clients may use: with \"80%\" the last fifth of every limit is left to "
+        "others."),
     END
 };
 static const struct section client_section = {
@@ -482,7 +487,7 @@ static const struct option top_options[] = {
     ROW("server", GROUP, NULL, 0, "What clients are granted.", .section = &server_section),
     ROW("clients", GROUPS, NULL, AT(clients),
         "Classes for clients that cannot send a header. The first match counts.",
-        .section = &client_section, .unset = "none", PENDING),
+        .section = &client_section, .unset = "none"),
     ROW("upstreams", GROUPS, NULL, AT(upstreams), "The APIs.", .section = &upstream_section,
         .unset = "none"),
     END

@@ -402,11 +402,22 @@ static void review_two(struct reader *r, const struct set_upstream *first,
                        host, at.file, at.line);
 }
 
+static void review_clients(struct reader *r, const struct settings *top)
+{
+    const struct set_client *all = top->clients.items;
+    uint32_t                 uid;
+
+    for (unsigned i = 0; i < top->clients.count; i++)
+        if (all[i].match != NULL && client_user(all[i].match, &uid) && uid == UINT32_MAX)
+            reader_warning(r, all[i].from, "match", "\"%s\": there is no such user on this machine", all[i].match);
+}
+
 void settings_review(struct reader *r, const struct settings *top)
 {
     const struct set_upstream *all = top->upstreams.items;
 
     review_listeners(r, top);
+    review_clients(r, top);
     for (unsigned i = 0; i < top->upstreams.count; i++) {
         if (!config_setting_is_group(all[i].from))
             continue;

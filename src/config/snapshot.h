@@ -24,6 +24,9 @@ struct snapshot {
 /* Compiles a pattern that the snapshot owns; the text has passed check_pattern(). */
 struct pattern *snapshot_pattern(struct snapshot *, const char *text);
 
+/* "user:NAME" or "user:1000": true, and the uid, (uint32_t)-1 where there is none (checks.c). */
+bool client_user(const char *match, uint32_t *uid);
+
 /* `hosts` where it is not set: the authority of `url` (upstream.c). */
 void upstream_default_hosts(struct arena *, struct set_upstream *);
 /* Turns one upstream's settings into what the rooms use.  The settings are without error. */

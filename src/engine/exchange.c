@@ -247,7 +247,7 @@ static void write_access(struct exchange *x, bool whole, int64_t sent_bytes)
         .took_ns = clock_mono_ns() - x->started_mono_ns,
         .id = x->id,
         .peer = x->in.peer,
-        .client = x->wish.client,
+        .client = x->client.name.ptr != NULL && x->client.name.ptr != x->in.peer ? x->client.name : x->wish.client,
         .method = x->in.request.method_name,
         .upstream = x->up != NULL ? x->up->route.name : NULL,
         .target = loggable_target(x),

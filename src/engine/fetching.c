@@ -132,8 +132,11 @@ static struct fetch *fill_fetch(struct exchange *x)
     f->may_store = f->has_key && x->decision.may_store;
     f->must_be_new = x->decision.must_be_new;
     fill_conditions(x, f);
-    f->batch = x->wish.batch;
-    f->client = arena_copy(&f->arena, x->wish.client.ptr != NULL ? x->wish.client : slice_of(x->in.peer));
+    if (x->client.name.ptr == NULL)
+        x->client = client_of(x->config, &x->in, &x->wish, &x->arena);
+    f->batch = x->client.batch;
+    f->keep_permille = x->client.keep_permille;
+    f->client = arena_copy(&f->arena, x->client.name);
     f->max_wait_ns = x->up->fetch.queue.max_wait_ns;
     if (x->wish.max_wait_ns != POLICY_UNSET && x->wish.max_wait_ns < f->max_wait_ns)
         f->max_wait_ns = x->wish.max_wait_ns;

@@ -5,6 +5,7 @@
 #ifndef WEIR_ENGINE_INTERNAL_H
 #define WEIR_ENGINE_INTERNAL_H
 
+#include "engine/client.h"
 #include "engine/engine.h"
 #include "engine/guard.h"
 #include "engine/relink.h"
@@ -84,6 +85,7 @@ struct exchange {
     const struct route_rule     *rule;
     const struct policy_options *policy;
     struct request_wish          wish;
+    struct client                client;          /* name.ptr NULL: nobody has asked yet */
 
     bool                         has_key;
     bool                         has_credential;

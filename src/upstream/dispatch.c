@@ -26,6 +26,7 @@ void dispatch_charge(struct charge *c, const struct fetch *f)
         .method_name = f->request.method_name,
         .path = f->path,
         .credential = memcmp(&f->partition, &none, sizeof none) != 0 ? f->partition.bytes : NULL,
+        .keep_permille = f->keep_permille,
     };
 }
 
@@ -185,6 +186,35 @@ static void fire_pause(struct timer *t)
 
 /* -- in and out of the queue -- */
 
+/* A flight stands where the one of its waiters stands that may go first. */
+static bool stands_higher(const struct fetch *who, const struct flight *f)
+{
+    return (!who->batch && f->entry.priority == QUEUE_BATCH) || who->keep_permille < f->charge.keep_permille;
+}
+
+static void raise(struct flight *f, const struct fetch *for_whom)
+{
+    if (!for_whom->batch)
+        f->entry.priority = QUEUE_INTERACTIVE;
+    if (for_whom->keep_permille < f->charge.keep_permille)
+        f->charge.keep_permille = for_whom->keep_permille;
+}
+
+void dispatch_joined(struct flight *f, const struct fetch *by)
+{
+    struct budget *b = f->site->budget;
+    bool           waits = queue_waits(&f->entry);
+
+    if (!stands_higher(by, f))
+        return;
+    queue_remove(b->queue, &f->entry);
+    raise(f, by);
+    f->entry.class = ledger_class(b->ledger, &f->charge);
+    if (waits)
+        queue_put_again(b->queue, &f->entry);
+    dispatch_kick(b);
+}
+
 void dispatch_put(struct flight *f)
 {
     struct budget *b = f->site->budget;
@@ -194,16 +224,12 @@ void dispatch_put(struct flight *f)
     f->at = FLIGHT_WAITING;
     f->deadline.fire = fire_deadline;
     dispatch_charge(&f->charge, f->leader);
-    f->entry.class = ledger_class(b->ledger, &f->charge);
     f->entry.client = dispatch_client(f->leader);
     f->entry.arrived_ns = f->leader->arrived_mono_ns;
-    f->entry.priority = QUEUE_INTERACTIVE;
-    if (f->leader->batch) {
-        f->entry.priority = QUEUE_BATCH;
-        for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
-            if (!w->fetch->batch)
-                f->entry.priority = QUEUE_INTERACTIVE;
-    }
+    f->entry.priority = f->leader->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE;
+    for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
+        raise(f, w->fetch);
+    f->entry.class = ledger_class(b->ledger, &f->charge);
     if (f->again)
         queue_put_again(b->queue, &f->entry);
     else
@@ -292,7 +318,8 @@ static int64_t may_go(void *context, struct queue_entry *e, bool overtaken)
 
     if (f->site->in_flight >= site_slots(f->site))
         return INT64_MAX;             /* until one ends: transfer.c has all bands asked again then */
-    return overtaken ? ledger_claim_ns(b->ledger, &f->charge, budget_time(), NULL)
+    /* Whoever leaves a share to others does not hold it back from them. */
+    return overtaken && f->charge.keep_permille == 0 ? ledger_claim_ns(b->ledger, &f->charge, budget_time(), NULL)
                      : ledger_wait_ns(b->ledger, &f->charge, budget_time(), NULL);
 }
 

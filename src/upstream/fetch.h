@@ -92,6 +92,7 @@ struct fetch {
     uint64_t                       stored_id;     /* store_record.id; 0: none */
     uint8_t                        stored_variant[VARIANT_HASH_BYTES];
     bool                           batch;         /* priority class */
+    unsigned                       keep_permille; /* of every limit, left for others: struct charge */
     struct slice                   client;        /* for fairness and the log */
     int64_t                        max_wait_ns;   /* queue.max_wait or Weir-Max-Wait */
     int64_t                        read_timeout_ns;

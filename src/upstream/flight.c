@@ -241,15 +241,7 @@ static bool try_join(struct flight *f, struct fetch_links *w)
         return true;
     }
     flight_link(f, w);
-    if (!w->fetch->batch && f->entry.priority == QUEUE_BATCH) {
-        bool waits = queue_waits(&f->entry);
-
-        queue_remove(f->site->budget->queue, &f->entry);
-        f->entry.priority = QUEUE_INTERACTIVE;
-        if (waits)
-            queue_put_again(f->site->budget->queue, &f->entry);
-        dispatch_kick(f->site->budget);
-    }
+    dispatch_joined(f, w->fetch);
     dispatch_set_deadline(f);
     return true;
 }

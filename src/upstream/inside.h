@@ -296,6 +296,8 @@ bool flight_goes_on(const struct flight *);          /* somebody waits, or it fi
 
 /* dispatch.c */
 void dispatch_put(struct flight *);                  /* into the queue */
+/* A waiting one has another waiter: it may have to stand in another place for that. */
+void dispatch_joined(struct flight *, const struct fetch *by);
 void dispatch_withdraw(struct flight *);             /* out of queue, pause and deadline */
 void dispatch_pause(struct flight *, int64_t after_ns);
 void dispatch_run(struct upstream *);                /* all dirty budgets */

@@ -271,7 +271,7 @@ static void test_other_settings_arrive(void **state)
     assert_string_equal(c->allow_hosts[0], "weir.lan");
     assert_int_equal(c->max_connections, 7);
     assert_int_equal(c->idle_timeout_ns, NS_PER_SEC);
-    assert_true(c->client_count == 1 && c->clients[0].batch && !c->clients[0].interactive);
+    assert_true(c->client_count == 1 && c->clients[0].batch && !c->clients[0].has_uid);
     assert_int_equal(u->fetch.set_headers.count, 3);
     assert_true(slice_eq(u->fetch.set_headers.items[0].value, SLICE("b c")));
     assert_true(slice_eq(u->fetch.set_headers.items[1].name, SLICE("X-B")));

@@ -221,8 +221,8 @@ static const struct problem_row warnings[] = {
       "2: warning: upstreams.b.hosts: \"a.example.org\" is a host of" },
     { "group_not_in_effect", API "auth = { header = \"X\"; value_file = \"env:X\"; };" API_END,
       "1: warning: upstreams.a.auth.header: is not in effect yet" },
-    { "list_not_in_effect", "clients = ( { match = \"x\"; } );",
-      "1: warning: clients: is not in effect yet" },
+    { "client_without_a_user", "clients = ( { match = \"user:no-such-user\"; } );",
+      "1: warning: clients[0].match: \"user:no-such-user\": there is no such user" },
 };
 
 /* A line of `said` that begins with "FILE:" and goes on as `says`. */

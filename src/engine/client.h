@@ -1,0 +1,21 @@
+/*
+ * Who a request comes from, for fairness, classes and the log: what it says
+ * itself (Weir-Client), the user that it gives to a proxy, else what the kernel says of
+ * the connection, else the connection.  On the exchange's worker.
+ */
+#ifndef WEIR_ENGINE_CLIENT_H
+#define WEIR_ENGINE_CLIENT_H
+
+#include "engine/engine.h"
+#include "policy/decide.h"
+
+struct client {
+    struct slice name;                /* in the arena or borrowed of the input */
+    bool         batch;
+    unsigned     keep_permille;       /* of every limit, left for others: 200 for share = "80%" */
+};
+
+struct client client_of(const struct config *, const struct exchange_input *, const struct request_wish *,
+                        struct arena *);
+
+#endif
