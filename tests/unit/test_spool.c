@@ -328,17 +328,15 @@ static void test_drained_is_told_when_the_slowest_leaves(void **state)
     mailbox_close(box);
 }
 
-/* A cache directory that was deleted, or whose disk is full: the client still gets its answer. */
+/* A cache directory that takes no files (deleted, or its disk is full): the client still gets its answer. */
 static void test_refused_by_the_disk_goes_on_in_memory(void **state)
 {
-    char           *gone = tempdir_make();
-    int             fd = open(gone, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int             fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);     /* takes no files */
     struct spool   *s = spool_new(fd);
     struct mailbox *box = mailbox_open();
     struct listener l = { 0 };
 
     (void)state;
-    tempdir_remove(gone);
     listener_open(&l, s, box, 0);
     for (int64_t length = MIB / 2; length <= 6 * MIB; length += MIB / 2) {
         write_until(s, length, BLOCK);
