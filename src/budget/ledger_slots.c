@@ -162,7 +162,7 @@ struct slot *ledger_slot_new(struct ledger *l, struct account *a, unsigned index
 uint64_t ledger_name_hash(struct slice name)
 {
     uint64_t h;
-    char     lower[NAME_MOST_BYTES];
+    char     lower[NAME_MOST_BYTES] = { 0 };
 
     if (name.len > sizeof lower)
         name.len = sizeof lower;

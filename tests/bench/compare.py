@@ -5,114 +5,201 @@ Prints requests per second, processor time per request, latency and private
 memory, and each figure's ratio to the best peer's.  Absolute times belong to
 this machine and this minute; the ratios are what to look at.
 
-    WEIR=./weir tests/bench/compare.py [--seconds 2] [--rounds 3] [--json FILE] [SCENARIO...]
+    WEIR=./weir WEIR_LOAD=tests/bench/load WEIR_ORIGIN=tests/bench/origin \\
+        compare.py [--seconds 2] [--rounds 3] [--only nginx,haproxy] [--json FILE] [SCENARIO...]
 """
 
 import argparse
-import http.server
+import collections
 import json
 import os
+import pathlib
+import platform
 import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import urllib.request
 
 import peers
+from servers import LOAD, Origin
 
-# name: (path, clients)
-SCENARIOS = {
-    "hit 1 KiB":            ("/api/1024", 32),
-    "hit 16 KiB":           ("/api/16384", 32),
-    "hit 1 MiB":            ("/api/1048576", 8),
-    "hit 1 KiB, 512 conns": ("/api/1024", 512),
-    "pass 1 KiB":           ("/pass/1024", 16),
-}
+# `keys`: as many different ones, stored before and asked for at random; -1: a new one each time.
+# `fields`: of each request.
+Scenario = collections.namedtuple("Scenario", "name path clients keys fields")
 
 
-class Origin(http.server.ThreadingHTTPServer):
-    """Answers /N with N bytes, keep-alive."""
+def scenario(name, path, clients=32, keys=0, fields=()):
+    return Scenario(name, path, clients, keys, fields)
 
-    daemon_threads = True
-    request_queue_size = 1024
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+SCENARIOS = {s.name: s for s in (
+    scenario("hit 1 KiB", "/api/1024"),
+    scenario("hit 16 KiB", "/api/16384"),
+    scenario("hit 1 MiB", "/api/1048576", clients=8),
+    scenario("304", "/api/1024", fields=('If-None-Match: "bench"',)),
+    scenario("512 connections", "/api/1024", clients=512),
+    scenario("10,000 keys", "/api/k/#/1024", keys=10_000),
+    scenario("pass-through", "/pass/1024", clients=16),
+    scenario("miss and store", "/api/m/#/1024", clients=16, keys=-1),
+    scenario("1,000,000 keys", "/api/k/#/1024", keys=1_000_000),
+)}
 
-        def do_GET(self):
-            body = b"x" * int(self.path.rpartition("/")[2])
-            self.send_response(200)
-            self.send_header("Content-Type", "application/octet-stream")
-            self.send_header("Cache-Control", "max-age=3600")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments):
-            pass
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), self.Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+# wrk's script; its arguments: the path, how many keys (0: a new one each time), a seed.
+SCRIPT = """
+local path, keys, prefix, count
+function init(args)
+    path, keys, prefix, count = args[1], tonumber(args[2]), args[3], 0
+    math.randomseed(tonumber(prefix))
+end
+function request()
+    local key
+    if keys > 0 then
+        key = string.format("%d", math.random(0, keys - 1))
+    else
+        count = count + 1
+        key = prefix .. "-" .. count
+    end
+    return wrk.format("GET", (path:gsub("#", key)))
+end
+"""
 
 
 def milliseconds(text):
-    value, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()
-    return float(value) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+    value, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()
+    return float(value) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60000}[unit]
 
 
-def load(peer, path, clients, seconds):
-    """One run of wrk: requests per second, CPU µs per request, p50 and p99 in ms."""
+def with_wrk(peer, what, seconds, script, seed):
+    """One run of wrk: how many requests, requests per second, p50 and p99 in ms."""
+    command = ["wrk", "-t1", f"-c{what.clients}", f"-d{seconds}s", "--latency", "--timeout", "10s"]
+    if what.keys:
+        command += ["-s", script, f"http://127.0.0.1:{peer.port}/", what.path, str(max(what.keys, 0)), str(seed)]
+    else:
+        command += [f"http://127.0.0.1:{peer.port}{what.path}"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in out or "Socket errors" in out:
+        raise RuntimeError(out)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)
+    p50, p99 = (milliseconds(re.search(rf"^\s+{p}%\s+(\S+)", out, re.M).group(1)) for p in (50, 99))
+    return int(re.search(r"(\d+) requests in", out).group(1)), float(rate), p50, p99
+
+
+def with_load(peer, what, seconds):
+    """The same of tests/bench/load.c: wrk would wait for the body that the Content-Length of a 304 announces."""
+    out = subprocess.run([LOAD, str(peer.port), what.path, str(what.clients), str(seconds), *what.fields],
+                         capture_output=True, text=True, check=True).stdout
+    count, rate, p50, p99 = re.match(r"(\d+) requests, (\d+) requests/s, p50 (\d+) us, p99 (\d+) us", out).groups()
+    return int(count), float(rate), int(p50) / 1000, int(p99) / 1000
+
+
+def load(peer, what, seconds, script, seed):
+    """One run of a load generator, and what it cost the peer: CPU µs per request."""
     before = peers.cpu_seconds(peer.process.pid)
-    run = subprocess.run(["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency",
-                          f"http://127.0.0.1:{peer.port}{path}"], capture_output=True, text=True, check=True)
+    requests, rate, p50, p99 = (with_load(peer, what, seconds) if what.fields else
+                                with_wrk(peer, what, seconds, script, seed))
     used = peers.cpu_seconds(peer.process.pid) - before
-    out = run.stdout
-    requests = int(re.search(r"(\d+) requests in", out).group(1))
-    if "Non-2xx" in out or requests == 0:
-        raise RuntimeError(f"{peer.name}: {out}")
-    return {
-        "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)),
-        "cpu_us": used * 1e6 / requests,
-        "p50_ms": milliseconds(re.search(r"50%\s+(\S+)", out).group(1)),
-        "p99_ms": milliseconds(re.search(r"99%\s+(\S+)", out).group(1)),
-    }
+    if requests == 0:
+        raise RuntimeError("no request was answered")
+    return {"rate": rate, "cpu_us": used * 1e6 / requests, "p50_ms": p50, "p99_ms": p99}
 
 
-def warm(peer, path):
+def warm(peer, what):
+    """Everything the scenario will ask for is stored (where anything will be), and a connection was made."""
+    if what.keys > 0:
+        subprocess.run([LOAD, str(peer.port), what.path, "32", f"{what.keys}x"], check=True, capture_output=True)
+        return
     for _ in range(3):
-        with urllib.request.urlopen(f"http://127.0.0.1:{peer.port}{path}", timeout=10) as answer:
+        url = f"http://127.0.0.1:{peer.port}{what.path.replace('#', 'warm')}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
             answer.read()
 
 
-def measure(running, path, clients, seconds, rounds):
-    runs = {peer.name: [] for peer in running}
+def measure(running, what, seconds, rounds, script):
+    """The medians of each peer's rounds; one that cannot do it drops out of this scenario and is named."""
+    runs = {}
+
+    def attempt(peer, do):
+        try:
+            return do()
+        except (RuntimeError, OSError, subprocess.SubprocessError) as reason:
+            if peer.name == "weir":
+                raise
+            runs.pop(peer.name, None)
+            print(f"  {peer.name} drops out of {what.name}: {reason}", flush=True)
+            return None
+
     for peer in running:
-        warm(peer, path)
-    for _ in range(rounds):
+        runs[peer.name] = []
+        attempt(peer, lambda: warm(peer, what))
+    for number in range(rounds):
         for peer in running:
-            runs[peer.name].append(load(peer, path, clients, seconds))
-    return {name: {key: statistics.median(r[key] for r in rows) for key in rows[0]}
-            for name, rows in runs.items()}
-
-
-def show(name, results, running):
-    others = [r["cpu_us"] for peer, r in results.items() if peer != "weir"]
-    print(f"\n{name}")
-    print(f"  {'':10}{'requests/s':>12}{'CPU µs':>10}{'p50 ms':>10}{'p99 ms':>10}{'KiB':>10}")
+            if peer.name in runs and (run := attempt(peer, lambda: load(peer, what, seconds, script, number + 1))):
+                runs[peer.name].append(run)
+    results = {name: {key: statistics.median(r[key] for r in rows) for key in rows[0]}
+               for name, rows in runs.items()}
     for peer in running:
-        r = results[peer.name]
-        r["private_kib"] = peers.private_kib(peer.process.pid)
-        print(f"  {peer.name:10}{r['rate']:>12.0f}{r['cpu_us']:>10.1f}{r['p50_ms']:>10.2f}{r['p99_ms']:>10.2f}"
+        if peer.name in results:
+            results[peer.name]["private_kib"] = peers.private_kib(peer.process.pid)
+    return results
+
+
+def ratios(results):
+    """Each of Weir's figures by the best peer's; below 1 is better, but for the rate."""
+    others = [r for peer, r in results.items() if peer != "weir"]
+    if "weir" not in results or not others:
+        return {}
+    own = results["weir"]
+    best = {key: (max if key == "rate" else min)(r[key] for r in others) for key in own}
+    return {key: own[key] / best[key] for key in own if best[key] > 0}
+
+
+def show(what, results, found):
+    print(f"\n{what.name}")
+    print(f"  {'':10}{'requests/s':>12}{'CPU µs':>10}{'p50 ms':>10}{'p99 ms':>10}{'KiB':>10}")
+    for name, r in results.items():
+        print(f"  {name:10}{r['rate']:>12.0f}{r['cpu_us']:>10.1f}{r['p50_ms']:>10.2f}{r['p99_ms']:>10.2f}"
               f"{r['private_kib']:>10}")
-    if others:
-        ratio = results["weir"]["cpu_us"] / min(others)
-        results["ratio_to_best_peer"] = ratio
-        print(f"  weir's CPU per request is {ratio:.2f} of the best peer's")
+    if found:
+        print(f"  {'to best':10}{found['rate']:>12.2f}{found.get('cpu_us', 0):>10.2f}{found['p50_ms']:>10.2f}"
+              f"{found['p99_ms']:>10.2f}{found.get('private_kib', 0):>10.2f}", flush=True)
+
+
+def run(names=(), seconds=2, rounds=3, only=None):
+    """Measures and shows these scenarios (all, where none is named), and returns what was found."""
+    if shutil.which("wrk") is None:
+        sys.exit("compare: install the package wrk")
+    names = list(names) or list(SCENARIOS)
+    unknown = [name for name in names if name not in SCENARIOS]
+    if unknown:
+        sys.exit(f"compare: no scenario {unknown[0]!r}; there are: {', '.join(SCENARIOS)}")
+    wanted = [p for p in peers.ALL if only is None or p.name == "weir" or p.name in only]
+    present = [p for p in wanted if p.is_installed()]
+    print("measured:", ", ".join(p.name for p in present),
+          "- not installed:", ", ".join(p.name for p in wanted if p not in present) or "none", flush=True)
+    out = {"machine": {"cpus": os.cpu_count(), "kernel": platform.release()}, "scenarios": {}}
+    if any(SCENARIOS[name].keys >= 1_000_000 for name in names):
+        peers.Peer.megabytes = 3072
+    running = []
+    with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder, Origin() as origin:
+        os.chmod(folder, 0o755)
+        script = pathlib.Path(folder) / "keys.lua"
+        script.write_text(SCRIPT)
+        try:
+            for peer in present:
+                running.append(peer(folder, origin.port))
+                running[-1].start()
+            for name in names:
+                results = measure(running, SCENARIOS[name], seconds, rounds, str(script))
+                found = ratios(results)
+                out["scenarios"][name] = {"figures": results, "weir_to_best": found}
+                show(SCENARIOS[name], results, found)
+        finally:
+            for peer in running:
+                peer.stop()
+    return out
 
 
 def main():
@@ -120,31 +207,12 @@ def main():
     parser.add_argument("scenario", nargs="*", help=", ".join(SCENARIOS))
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json")
-    arguments = parser.parse_args()
-    if shutil.which("wrk") is None:
-        sys.exit("compare: install the package wrk")
-    present = [peer for peer in peers.ALL if peer.is_installed()]
-    print("measured:", ", ".join(peer.name for peer in present),
-          "- not installed:", ", ".join(p.name for p in peers.ALL if p not in present) or "none")
-    everything = {}
-    with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
-        os.chmod(folder, 0o755)
-        origin = Origin()
-        running = [peer(folder, origin.server_address[1]) for peer in present]
-        try:
-            for peer in running:
-                peer.start()
-            for name in arguments.scenario or SCENARIOS:
-                everything[name] = measure(running, *SCENARIOS[name], arguments.seconds, arguments.rounds)
-                show(name, everything[name], running)
-        finally:
-            for peer in running:
-                peer.stop()
-            origin.shutdown()
-    if arguments.json:
-        with open(arguments.json, "w") as out:
-            json.dump(everything, out, indent=2)
+    parser.add_argument("--only", help="peers, with commas between")
+    parser.add_argument("--json", help="where the figures go")
+    given = parser.parse_args()
+    out = run(given.scenario, given.seconds, given.rounds, given.only and given.only.split(","))
+    if given.json:
+        pathlib.Path(given.json).write_text(json.dumps(out, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 /*
  * A load generator for `make bench`: keep-alive clients on one thread.
  *
- *   load PORT PATH CLIENTS SECONDS [FIELD]...
+ *   load PORT PATH CLIENTS SECONDS|COUNTx [FIELD]...
  *
  * Every client sends a GET, reads the answer to its end (Content-Length
- * only) and sends the next one.  Prints requests a second and how long they
- * took.  Anything but a complete 200 ends it with status 1.
+ * only) and sends the next one, for that time or until there were that many.
+ * A '#' in the path stands for the number of the request, from 0.  Prints
+ * requests a second and how long they took.  Anything but a complete 200 or a
+ * 304 ends it with status 1.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -33,11 +35,11 @@ struct client {
 
 /* Counts per 10 microseconds, the last one for all that is over 20 ms. */
 static uint64_t took[BUCKETS + 1];
-static uint64_t done, worst_ns;
-static char     request[8192];
-static size_t   request_length;
+static uint64_t done, sent, at_most = UINT64_MAX, worst_ns;
+static char     request[8192];        /* with a '#' where the number of the request is to stand */
+static char    *number;               /* that '#'; NULL: all are alike */
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
     fprintf(stderr, "load: %s: %s\n", what, errno != 0 ? strerror(errno) : "not as it should be");
     exit(1);
@@ -53,10 +55,21 @@ static int64_t now_ns(void)
 
 static void send_request(struct client *c)
 {
+    char    numbered[sizeof request + 32];
+    ssize_t length;
+
+    if (sent == at_most)
+        return;
+    if (number != NULL)
+        length = snprintf(numbered, sizeof numbered, "%.*s%llu%s", (int)(number - request), request,
+                          (unsigned long long)sent, number + 1);
+    else
+        length = snprintf(numbered, sizeof numbered, "%s", request);
+    sent++;
     c->head_length = 0;
     c->body_left = 0;
     c->sent_ns = now_ns();
-    if (send(c->fd, request, request_length, MSG_NOSIGNAL) != (ssize_t)request_length)
+    if (send(c->fd, numbered, (size_t)length, MSG_NOSIGNAL) != length)
         die("send");
 }
 
@@ -104,9 +117,12 @@ static void read_head(struct client *c)
         return;
     errno = 0;
     length = strcasestr(c->head, "\r\nContent-Length:");
-    if (strncmp(c->head, "HTTP/1.1 200", 12) != 0 || length == NULL || length > end)
+    if (strncmp(c->head, "HTTP/1.1 304", 12) == 0)
+        body = 0;
+    else if (strncmp(c->head, "HTTP/1.1 200", 12) == 0 && length != NULL && length < end)
+        body = strtoull(length + 17, NULL, 10);
+    else
         die(strtok(c->head, "\r"));
-    body = strtoull(length + 17, NULL, 10);
     have = c->head_length - (uint64_t)(end + 4 - c->head);
     c->body_left = body - have;
     c->head_length = HEAD_BYTES;        /* marks that the head is done */
@@ -156,7 +172,7 @@ static void prepare_request(char **arguments, const char *path)
         fprintf(out, "%s\r\n", *arguments);
     fprintf(out, "\r\n");
     fclose(out);
-    request_length = strlen(request);
+    number = strchr(request, '#');
 }
 
 int main(int argc, char **argv)
@@ -167,7 +183,7 @@ int main(int argc, char **argv)
     int            epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 
     if (argc < 5) {
-        fprintf(stderr, "usage: load PORT PATH CLIENTS SECONDS [FIELD]...\n");
+        fprintf(stderr, "usage: load PORT PATH CLIENTS SECONDS|COUNTx [FIELD]...\n");
         return 2;
     }
     clients = (unsigned)atoi(argv[3]);
@@ -178,19 +194,21 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < clients; i++)
         open_client(&client[i], (uint16_t)atoi(argv[1]), epoll_fd);
 
+    if (argv[4][strspn(argv[4], "0123456789")] == 'x')
+        at_most = strtoull(argv[4], NULL, 10);
     begin_ns = now_ns();
-    end_ns = begin_ns + (int64_t)(atof(argv[4]) * 1e9);
+    end_ns = at_most != UINT64_MAX ? INT64_MAX : begin_ns + (int64_t)(atof(argv[4]) * 1e9);
     for (unsigned i = 0; i < clients; i++)
         send_request(&client[i]);
-    while (now_ns() < end_ns) {
+    while (done < at_most && now_ns() < end_ns) {
         struct epoll_event event[BATCH];
         int                n = epoll_wait(epoll_fd, event, BATCH, 100);
 
         for (int i = 0; i < n; i++)
             read_some(event[i].data.ptr);
     }
-    printf("%.0f requests/s, p50 %.0f us, p99 %.0f us, worst %.0f us\n",
-           (double)done / ((double)(now_ns() - begin_ns) / 1e9), percentile_us(0.5),
+    printf("%llu requests, %.0f requests/s, p50 %.0f us, p99 %.0f us, worst %.0f us\n",
+           (unsigned long long)done, (double)done / ((double)(now_ns() - begin_ns) / 1e9), percentile_us(0.5),
            percentile_us(0.99), (double)worst_ns / 1e3);
     for (unsigned i = 0; i < clients; i++)
         close(client[i].fd);

@@ -2,15 +2,18 @@
 
 A peer has a name, a command that is looked for, and a configuration it is
 started with in a folder of its own; it caches everything under /api for an
-hour and passes what is under /pass.
+hour and passes what is under /pass.  Logs of requests are off everywhere.
 """
 
 import os
 import pathlib
+import pwd
 import shutil
 import socket
 import subprocess
 import time
+
+PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 
 
 def free_port():
@@ -19,7 +22,7 @@ def free_port():
         return s.getsockname()[1]
 
 
-def wait_for_port(port, process, seconds=20):
+def wait_for_port(port, process, seconds=120):
     """Until something accepts, or the process has ended."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -58,12 +61,12 @@ def cpu_seconds(pid):
 
 
 def private_kib(pid):
-    """Anonymous memory of the process and all below it."""
+    """Memory of the process and all below it that is no file's: anonymous, and what they share among themselves."""
     total = 0
     for p in children(pid):
         try:
             for line in pathlib.Path(f"/proc/{p}/status").read_text().splitlines():
-                if line.startswith("RssAnon:"):
+                if line.startswith(("RssAnon:", "RssShmem:")):
                     total += int(line.split()[1])
         except OSError:
             pass
@@ -74,6 +77,8 @@ class Peer:
     """One program under test: started in `folder`, listening on `port`, asking the origin on `origin_port`."""
 
     name = command = ""
+    user = None                       # where the program would not run as root
+    megabytes = 512                   # of memory for its cache, where it has to be told
 
     def __init__(self, folder, origin_port):
         self.folder = pathlib.Path(folder) / self.name
@@ -84,27 +89,37 @@ class Peer:
 
     @classmethod
     def is_installed(cls):
-        return shutil.which(cls.command, path=os.environ["PATH"] + ":/usr/sbin:/sbin") is not None
+        return shutil.which(cls.command, path=PATH) is not None
 
     def arguments(self):
         raise NotImplementedError
 
+    def environment(self):
+        return {}
+
     def start(self):
-        path = os.environ["PATH"] + ":/usr/sbin:/sbin"
         arguments = self.arguments()
-        arguments[0] = shutil.which(arguments[0], path=path) or arguments[0]
+        arguments[0] = shutil.which(arguments[0], path=PATH) or arguments[0]
+        if self.user is not None and os.geteuid() == 0:
+            for path in (self.folder, *self.folder.rglob("*")):
+                os.chown(path, pwd.getpwnam(self.user).pw_uid, -1)
         with open(self.folder / "output", "wb") as output:
-            self.process = subprocess.Popen(arguments, stdout=output, stderr=output, cwd=self.folder)
-        wait_for_port(self.port, self.process)
+            self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                            cwd=self.folder, env={**os.environ, **self.environment()})
+        try:
+            wait_for_port(self.port, self.process)
+        except RuntimeError as reason:
+            raise RuntimeError(f"{reason}:\n{(self.folder / 'output').read_text(errors='replace')[-2000:]}") from None
 
     def stop(self):
-        if self.process is not None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def file(self, name, text):
         path = self.folder / name
@@ -115,6 +130,7 @@ class Peer:
 class Weir(Peer):
     name = "weir"
     command = os.environ.get("WEIR", "weir")
+    more = ""                         # upstreams
 
     def arguments(self):
         common = f'url = "http://127.0.0.1:{self.origin_port}"; partition = "shared"; max_connections = 64;'
@@ -122,12 +138,12 @@ class Weir(Peer):
             listen = ( "127.0.0.1:{self.port}" );
             workers = 1;
             admin = {{ socket = "{self.folder}/admin.sock"; }};
-            cache = {{ path = "{self.folder}/cache"; max_size = "4GiB"; }};
+            cache = {{ path = "{self.folder}/cache"; max_size = "16GiB"; }};
             state = {{ path = "{self.folder}/state"; }};
             log = {{ level = "warning"; access = "off"; }};
             upstreams = (
               {{ name = "api"; {common} ttl = "1h"; }},
-              {{ name = "pass"; {common} ttl = "never"; hosts = ( "pass.test" ); }}
+              {{ name = "pass"; {common} ttl = "never"; hosts = ( "pass.test" ); }}{self.more}
             );''')]
 
 
@@ -142,9 +158,9 @@ class Nginx(Peer):
               access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000;
               client_body_temp_path {self.folder}/body; proxy_temp_path {self.folder}/temp;
               fastcgi_temp_path {self.folder}/f; uwsgi_temp_path {self.folder}/u; scgi_temp_path {self.folder}/s;
-              proxy_cache_path {self.folder}/cache levels=1:2 keys_zone=c:100m max_size=4g inactive=1d
+              proxy_cache_path {self.folder}/cache levels=1:2 keys_zone=c:256m max_size=16g inactive=1d
                                use_temp_path=off;
-              upstream origin {{ server 127.0.0.1:{self.origin_port}; keepalive 64; }}
+              upstream origin {{ server 127.0.0.1:{self.origin_port}; keepalive 64; keepalive_requests 1000000000; }}
               server {{
                 listen 127.0.0.1:{self.port} backlog=4096;
                 proxy_http_version 1.1; proxy_set_header Connection "";
@@ -163,9 +179,8 @@ class Haproxy(Peer):
 global
     nbthread 1
     maxconn 8192
-    tune.bufsize 16384
 cache store
-    total-max-size 1024
+    total-max-size {self.megabytes}
     max-object-size 2097152
     max-age 3600
 defaults
@@ -174,14 +189,16 @@ defaults
     timeout server 60s
     timeout connect 5s
 frontend in
-    bind 127.0.0.1:{self.port}
+    bind 127.0.0.1:{self.port} backlog 4096
     acl api path_beg /api/
     http-request cache-use store if api
-    default_backend origin
-backend origin
-    http-request set-path %[path,regsub(^/(api|pass),,)]
-    http-response set-header Cache-Control max-age=3600
+    use_backend cached if api
+    default_backend passed
+backend cached
     http-response cache-store store
+    http-reuse always
+    server o 127.0.0.1:{self.origin_port}
+backend passed
     http-reuse always
     server o 127.0.0.1:{self.origin_port}
 ''')]
@@ -192,17 +209,92 @@ class Varnish(Peer):
 
     def arguments(self):
         return ["varnishd", "-F", "-n", str(self.folder / "run"), "-a", f"127.0.0.1:{self.port}",
-                "-s", "malloc,1G", "-T", "none", "-p", "thread_pools=1", "-p", "thread_pool_min=5",
+                "-s", f"malloc,{self.megabytes}M", "-T", "none", "-p", "thread_pools=1",
                 "-f", self.file("default.vcl", f'''
 vcl 4.1;
 backend default {{ .host = "127.0.0.1"; .port = "{self.origin_port}"; }}
 sub vcl_recv {{
-    if (req.url ~ "^/pass/") {{ set req.url = regsub(req.url, "^/pass", ""); return (pass); }}
-    set req.url = regsub(req.url, "^/api", "");
+    if (req.url ~ "^/pass/") {{ return (pass); }}
     return (hash);
 }}
 sub vcl_backend_response {{ set beresp.ttl = 1h; return (deliver); }}
 ''')]
 
 
-ALL = (Weir, Nginx, Haproxy, Varnish)
+class TrafficServer(Peer):
+    name, command, user = "ats", "traffic_server", "trafficserver"
+
+    def environment(self):
+        return {"TS_RUNROOT": str(self.folder / "runroot.yaml")}
+
+    def arguments(self):
+        folders = {name: self.folder / name for name in ("etc", "run", "log", "cache", "share")}
+        for path in folders.values():
+            path.mkdir()
+        self.file("runroot.yaml", f"""
+prefix: {self.folder}
+exec_prefix: /usr
+bindir: /usr/bin
+sbindir: /usr/sbin
+sysconfdir: {folders["etc"]}
+datadir: {folders["share"]}
+includedir: /usr/include
+libdir: /usr/lib
+libexecdir: /usr/lib/trafficserver/modules
+localstatedir: {folders["run"]}
+runtimedir: {folders["run"]}
+logdir: {folders["log"]}
+mandir: /usr/share/man
+infodir: /usr/share/info
+cachedir: {folders["cache"]}
+""")
+        self.file("etc/records.config", f"""
+CONFIG proxy.config.http.server_ports STRING {self.port}:ip-in=127.0.0.1
+CONFIG proxy.config.admin.user_id STRING {self.user}
+CONFIG proxy.config.exec_thread.autoconfig INT 0
+CONFIG proxy.config.exec_thread.limit INT 1
+CONFIG proxy.config.accept_threads INT 0
+CONFIG proxy.config.task_threads INT 1
+CONFIG proxy.config.cache.threads_per_disk INT 2
+CONFIG proxy.config.cache.ram_cache.size INT {self.megabytes << 20}
+CONFIG proxy.config.http.cache.required_headers INT 0
+CONFIG proxy.config.url_remap.remap_required INT 1
+CONFIG proxy.config.log.logging_enabled INT 0
+CONFIG proxy.config.diags.output.diag STRING E
+CONFIG proxy.config.net.connections_throttle INT 10000
+""")
+        self.file("etc/remap.config", f"map / http://127.0.0.1:{self.origin_port}/\n")
+        self.file("etc/storage.config", f"{folders['cache']} 8G\n")
+        self.file("etc/ip_allow.yaml", """
+ip_allow:
+  - { apply: in, ip_addrs: 127.0.0.1, action: allow, methods: ALL }
+""")
+        self.file("etc/cache.config", "url_regex=/pass/ action=never-cache\n")
+        return ["traffic_server"]
+
+
+class Squid(Peer):
+    name, command, user = "squid", "squid", "proxy"
+
+    def arguments(self):
+        return ["squid", "-N", "-f", self.file("squid.conf", f"""
+http_port 127.0.0.1:{self.port} accel defaultsite=127.0.0.1 no-vhost
+cache_peer 127.0.0.1 parent {self.origin_port} 0 no-query originserver name=origin
+acl pass urlpath_regex ^/pass/
+cache deny pass
+http_access allow all
+cache_mem {self.megabytes} MB
+maximum_object_size_in_memory 4 MB
+pinger_enable off
+access_log none
+cache_store_log none
+cache_log {self.folder}/cache.log
+pid_filename {self.folder}/pid
+coredump_dir {self.folder}
+netdb_filename none
+shutdown_lifetime 0 seconds
+max_filedescriptors 8192
+""")]
+
+
+ALL = (Weir, Nginx, Haproxy, Varnish, TrafficServer, Squid)

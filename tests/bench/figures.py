@@ -1,0 +1,74 @@
+"""The figures of Weir alone that `make bench` shows beside the comparison.
+
+Memory while a large body passes, one upstream request for many clients, a budget kept under pressure.
+"""
+
+import os
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+
+import peers
+from servers import LOAD, Origin
+
+LARGE_BYTES = 200 << 20
+
+
+class Weir(peers.Weir):
+    more = ''',
+              {{ name = "limited"; url = "http://127.0.0.1:{port}"; hosts = ( "limited.test" ); ttl = "never";
+                 limits = ( "10/s burst 1" ); }}'''
+
+    def __init__(self, folder, origin_port):
+        super().__init__(folder, origin_port)
+        self.more = self.more.format(port=origin_port)
+
+
+def memory_of_a_large_body(weir):
+    """The most private memory, in KiB, while a client reads 200 MiB that come faster than it reads."""
+    most, done = peers.private_kib(weir.process.pid), threading.Event()
+
+    def read():
+        with urllib.request.urlopen(f"http://127.0.0.1:{weir.port}/pass/{LARGE_BYTES}", timeout=60) as answer:
+            left = LARGE_BYTES
+            while left > 0:
+                left -= len(answer.read(1 << 20))
+        done.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    while not done.wait(0.01) and reader.is_alive():
+        most = max(most, peers.private_kib(weir.process.pid))
+    reader.join()
+    return {"private_kib": most, "whole": done.is_set()}
+
+
+def one_cold_key(weir, origin):
+    """200 clients ask for what is not stored and takes a while."""
+    origin.counts()
+    subprocess.run([LOAD, str(weir.port), "/api/cold/slow/1024", "200", "200x"], check=True, capture_output=True)
+    return {"clients": 200, "upstream_requests": origin.counts()["requests"]}
+
+
+def limited(weir, origin):
+    """25 clients at an upstream that allows 10 requests a second, one at a time."""
+    origin.counts()
+    begin = time.monotonic()
+    subprocess.run([LOAD, str(weir.port), "/limited/#/64", "25", "25x"], check=True, capture_output=True)
+    return {"requests": 25, "seconds": round(time.monotonic() - begin, 2), **origin.counts()}
+
+
+def measure():
+    """{name: {figure: value}}; the command of WEIR is started for it."""
+    with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder, Origin() as origin:
+        os.chmod(folder, 0o755)
+        weir = Weir(folder, origin.port)
+        try:
+            weir.start()
+            return {"200 MiB body": memory_of_a_large_body(weir),
+                    "cold key": one_cold_key(weir, origin),
+                    "10/s burst 1": limited(weir, origin)}
+        finally:
+            weir.stop()
