@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mailbox.h"
 #include "config/config.h"
+#include "engine/credential.h"
 #include "front/front.h"
 #include "route/pattern.h"
 #include "store/state.h"
@@ -40,6 +41,7 @@ struct daemon {
     struct state    *state;
     struct store    *store;
     struct upstream *upstream;
+    struct credentials *credentials;
     struct front    *front;
     struct mailbox  *mailbox;         /* main's: new configurations come here */
     int              signal_fd;
@@ -73,6 +75,7 @@ static void receive_config(struct mail *m)
     d->config = n->config;
     log_set_level(d->config->log_level);
     upstream_configure(d->upstream, &d->config->ref, d->config->fetch_options, d->config->upstream_count);
+    credentials_forget(d->credentials);
     front_configure(d->front, d->config);
     log_info("reloaded", "file=%s", log_quote(d->config_file != NULL ? d->config_file : "embedded default"));
     free(n);
@@ -91,6 +94,10 @@ static bool reload(void *context, char **text)
     if (problems == NULL)
         return false;
     fresh = load(d->config_file, problems);
+    if (fresh != NULL && !config_read_secrets(fresh, problems)) {
+        config_release(fresh);
+        fresh = NULL;
+    }
     if (fresh != NULL) {
         config_restart_needed(d->started_with, fresh, names, sizeof names);
         if (names[0] != '\0')
@@ -172,8 +179,10 @@ static int open_rooms(struct daemon *d, struct fault *why)
     if (d->upstream == NULL)
         return -1;
     upstream_configure(d->upstream, &d->config->ref, d->config->fetch_options, d->config->upstream_count);
+    d->credentials = credentials_open();
     services.engine.store = d->store;
     services.engine.upstream = d->upstream;
+    services.engine.credentials = d->credentials;
     memcpy(services.engine.secret.bytes, state_key(d->state), sizeof services.engine.secret.bytes);
     services.admin = (struct admin_services){ .store = d->store, .upstream = d->upstream, .reload = reload,
                                               .context = d, .started_wall_ns = d->started_wall_ns };
@@ -187,6 +196,7 @@ static void close_rooms(struct daemon *d)
 
     if (broken_off > 0)
         log_warning("stopped_early", "broken_off=%u", broken_off);
+    credentials_close(d->credentials);
     upstream_close(d->upstream);
     store_close(d->store);
     state_close(d->state);
@@ -287,7 +297,7 @@ static int act(enum mode mode, struct daemon *d)
     d->started_with = d->config;
     config_acquire(d->started_with);
     if (mode == MODE_SERVE)
-        status = serve(d);
+        status = config_read_secrets(d->config, stderr) ? serve(d) : 1;
     else if (mode == MODE_DUMP)
         config_dump(d->config, stdout);
     else

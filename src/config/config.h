@@ -41,6 +41,7 @@ struct config_upstream {
     const char *const      *access;             /* NULL: all */
     /* NULL: not set */
     const char             *auth_header, *auth_param, *auth_value_file, *auth_command;
+    struct slice            auth_value;         /* of auth_value_file: config_read_secrets() */
     unsigned                auth_methods;       /* bit set of enum http_method */
     const struct config_identity *identities;
     unsigned                identity_count;
@@ -97,6 +98,9 @@ static inline void config_release(struct config *c) { if (c != NULL) ref_release
  * wrong; what would be right".  NULL where there was an error; warnings ("FILE:LINE: warning: ...")
  * alone do not fail.  The files conf.d/?.conf (any name) beside the file adds upstreams. */
 struct config *config_load(const char *file, FILE *problems);
+/* Before it is handed on: reads what its value_file settings name.  False: a line in `problems` (may be NULL) for each
+ * that cannot be read. */
+bool config_read_secrets(struct config *, FILE *problems);
 /* What an ordinary user gets without a file (contract section 1): XDG directories, shipped
  * upstreams. */
 struct config *config_load_default(FILE *problems);

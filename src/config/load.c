@@ -9,6 +9,7 @@
  */
 #include "base/check.h"
 #include "base/paths.h"
+#include "config/secret.h"
 #include "config/snapshot.h"
 #include "config/source.h"
 
@@ -307,6 +308,28 @@ static struct config *finish(struct load *l, FILE *problems)
         config_destroy(&d->tree);
     arena_free(&l->scratch);
     return made;
+}
+
+bool config_read_secrets(struct config *c, FILE *problems)
+{
+    struct snapshot        *snap = (struct snapshot *)(void *)c;
+    struct config_upstream *all = (struct config_upstream *)(uintptr_t)c->upstreams;
+    bool                    good = true;
+
+    for (unsigned i = 0; i < c->upstream_count; i++) {
+        struct fault why = { "" };
+
+        if (all[i].auth_value_file == NULL)
+            continue;
+        all[i].auth_value = secret_read(all[i].auth_value_file, &snap->arena, &why);
+        if (all[i].auth_value.ptr != NULL)
+            continue;
+        good = false;
+        if (problems != NULL)
+            fprintf(problems, "%s: upstreams.%s.auth.value_file: the credential %s\n",
+                    c->file != NULL ? c->file : "the embedded default", all[i].route.name, why.text);
+    }
+    return good;
 }
 
 /* A user's own file has the user's directories for defaults, any other the system's. */

@@ -328,14 +328,17 @@ static const struct section timeout_section = { "timeout", timeout_options, 0, N
 
 static const struct option auth_options[] = {
     ROW("header", TEXT, NULL, AT(auth_header), "Request field that carries the credential.",
-        .check = check_field_name, .unset = "none", PENDING),
+        .check = check_field_name, .unset = "none"),
     ROW("param", TEXT, NULL, AT(auth_param), "Query parameter that carries the credential.",
-        .check = check_some_text, .unset = "none", PENDING),
+        .check = check_some_text, .unset = "none"),
     ROW("value_file", TEXT, NULL, AT(auth_value_file),
-        "Where the value is: the path of a file, \"credential:NAME\" (systemd) or \"env:NAME\".",
-        .check = check_value_source, .unset = "none", PENDING),
-    ROW("command", TEXT, NULL, AT(auth_command), "A command that prints the value.",
-        .check = check_some_text, .unset = "none", PENDING),
+        "Where the whole value is, such as \"Bearer\" and a token: the path of a file, \"credential:NAME\" "
+        "(systemd) or \"env:NAME\". It is read at the start and at each reload.",
+        .check = check_value_source, .unset = "none"),
+    ROW("command", TEXT, NULL, AT(auth_command),
+        "A command that prints the value. It runs when the first request needs it and again after a 401, for 30 s at "
+        "most.",
+        .check = check_some_text, .unset = "none"),
     ROW("methods", TEXTS, "( \"GET\", \"HEAD\" )", AT(auth_methods), "Methods that it is used for.",
         .check = check_known_method),
     END
@@ -417,7 +420,8 @@ static const struct option upstream_options_table[] = {
         "Several tokens of one principal: one partition, a bucket for each token.",
         .section = &identity_section, .unset = "none", PENDING),
     ROW("auth", GROUP, NULL, 0,
-        "A credential that Weir adds. Its partition is the upstream's name, not its value.",
+        "A credential that Weir adds to requests that bring none there. Its partition is the upstream's name, not its "
+        "value. No client sees it, unless the API says it again in a body.",
         .section = &auth_section),
     ROW("access", TEXTS, NULL, AT(access),
         "Who may use the upstream: \"user:NAME\", \"group:NAME\", addresses and networks.",

@@ -13,6 +13,7 @@
 #include "http/url.h"
 
 #include <stdlib.h>
+#include <strings.h>
 
 static unsigned count_texts(const char *const *texts)
 {
@@ -73,6 +74,30 @@ static const char *const *other_methods(struct arena *arena, const char *const *
 }
 
 /* -- policies -- */
+
+/* What auth sets is a credential where a client brings it, too. */
+static const char *const *with(struct arena *arena, const char *const *names, const char *more)
+{
+    const char **all;
+    unsigned     n = count_texts(names);
+
+    for (unsigned i = 0; more != NULL && i < n; i++)
+        if (strcasecmp(names[i], more) == 0)
+            more = NULL;
+    if (more == NULL)
+        return names;
+    all = arena_alloc(arena, (n + 2) * sizeof all[0]);
+    for (unsigned i = 0; i < n; i++)
+        all[i] = names[i];
+    all[n] = more;
+    return all;
+}
+
+static void note_auth(struct arena *arena, struct set_upstream *u)
+{
+    u->credential_headers = with(arena, u->credential_headers, u->auth_header);
+    u->credential_params = with(arena, u->credential_params, u->auth_param);
+}
 
 static struct policy_options policy_of(const struct set_upstream *u, const struct set_policy *p,
                                        const char *label)
@@ -314,9 +339,13 @@ static void resolve_identities(struct arena *arena, const struct set_upstream *u
     out->identity_count = u->identities.count;
 }
 
-void upstream_resolve(struct snapshot *snap, const struct set_upstream *u,
+void upstream_resolve(struct snapshot *snap, const struct set_upstream *set,
                       struct config_upstream *out)
 {
+    struct set_upstream  noted = *set;
+    struct set_upstream *u = &noted;
+
+    note_auth(&snap->arena, u);
     *out = (struct config_upstream){
         .mode = (enum upstream_mode)u->mode,
         .intercept = u->intercept, .rewrite_links = u->rewrite_links,

@@ -22,9 +22,12 @@
 
 #include <sys/types.h>
 
+struct credentials;
+
 struct engine_services {              /* lent to every engine, outlives them */
-    struct store      *store;
-    struct upstream   *upstream;
+    struct store       *store;
+    struct upstream    *upstream;
+    struct credentials *credentials;
     struct key_secret  secret;
 };
 

@@ -157,6 +157,14 @@ static enum exchange_state run(struct exchange *x)
     return EXCHANGE_READY;
 }
 
+/* A body that is being taken keeps the front busy: it would not ask before its end. */
+void exchange_go_on(struct exchange *x)
+{
+    if (x->in.has_body)
+        run(x);
+    x->in.wake(x->in.owner);
+}
+
 enum exchange_state exchange_begin(struct exchange *x)
 {
     x->begun = true;
@@ -273,7 +281,7 @@ static void write_access(struct exchange *x, bool whole, int64_t sent_bytes)
 void exchange_close(struct exchange *x, bool whole, int64_t sent_bytes)
 {
     struct engine *e = x->engine;
-    bool           may_have_mail = x->upload != NULL || x->reader_open;
+    bool           may_have_mail = x->upload != NULL || x->reader_open || x->awaited_credential;
 
     if (!whole)
         counter_add(COUNTER_CLIENT_GONE, 1);
@@ -281,6 +289,7 @@ void exchange_close(struct exchange *x, bool whole, int64_t sent_bytes)
     candidate_drop(x);
     invalidate_forget(x);
     dress_close(x);
+    inject_close(x);
     if (x->reply.fd >= 0)
         close(x->reply.fd);
     if (x->fetch != NULL) {

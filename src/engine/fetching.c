@@ -121,6 +121,7 @@ static struct fetch *fill_fetch(struct exchange *x)
         .version_minor = 1,
         .fields = wire_fields(x, &f->arena),
     };
+    inject_fill(x, f);
     f->path = arena_copy(&f->arena, x->route.path);
     f->partition = x->partition;
     f->has_credential = x->has_credential;
@@ -158,38 +159,14 @@ static void submit(struct exchange *x, struct fetch *f)
     fetch_submit(x->engine->services->upstream, f);
 }
 
-enum step step_fetch(struct exchange *x)
-{
-    struct fetch *f = fill_fetch(x);
-
-    candidate_keep(x);
-    if (!x->stored.selected && f->validating) {     /* its body file is gone: not worth asking about */
-        fetch_leave(x->engine->services->upstream, f);
-        x->decision.verdict = VERDICT_FETCH;
-        f = fill_fetch(x);
-    }
-    counter_add(f->has_key ? COUNTER_MISSES : COUNTER_PASSED, 1);
-    if (x->in.has_body && x->upload == NULL) {
-        x->upload = upload_new(x->in.body_bytes);
-        upload_set_worker(x->upload, x->engine->mailbox, &x->room);
-    }
-    if (x->upload != NULL) {
-        upload_acquire(x->upload);
-        f->upload = x->upload;
-    }
-    f->owner = x;
-    x->fetch = f;
-    x->forwarded = true;
-    submit(x, f);
-    x->at = STEP_AWAIT;
-    return STEP_SUSPEND;
-}
-
 /* stale-while-revalidate (RFC 5861 3): one fetch that nobody waits for. */
 static void refresh_behind(struct exchange *x)
 {
-    struct fetch *f = fill_fetch(x);
+    struct fetch *f;
 
+    if (!inject_is_ready(x))          /* its command runs now; the next hit will find it there */
+        return;
+    f = fill_fetch(x);
     f->refresh_behind = true;
     f->owner = NULL;
     submit(x, f);
@@ -220,6 +197,47 @@ static bool cover_with_stale(struct exchange *x, unsigned status, const char *wh
     x->cache_word = "stale";
     counter_add(COUNTER_STALE_HITS, 1);
     return serve_stored(x, status);
+}
+
+/* Before anything that may be waited for: from here on the client's body is taken. */
+static void open_upload(struct exchange *x)
+{
+    if (!x->in.has_body || x->upload != NULL)
+        return;
+    x->upload = upload_new(x->in.body_bytes);
+    upload_set_worker(x->upload, x->engine->mailbox, &x->room);
+}
+
+enum step step_fetch(struct exchange *x)
+{
+    bool              had = x->stored.selected;
+    struct credential c;
+    struct fetch     *f;
+
+    open_upload(x);
+    candidate_keep(x);
+    if (had && !x->stored.selected)                 /* its body file is gone: not worth asking about */
+        x->decision.verdict = VERDICT_FETCH;
+    switch (inject_await(x, &c)) {
+    case CREDENTIAL_READY:
+        break;
+    case CREDENTIAL_RUNNING:
+        return STEP_SUSPEND;
+    case CREDENTIAL_FAILED:
+        return cover_with_stale(x, 0, "stale-if-error") ? STEP_DONE : inject_failed(x, &c);
+    }
+    f = fill_fetch(x);
+    counter_add(f->has_key ? COUNTER_MISSES : COUNTER_PASSED, 1);
+    if (x->upload != NULL) {
+        upload_acquire(x->upload);
+        f->upload = x->upload;
+    }
+    f->owner = x;
+    x->fetch = f;
+    x->forwarded = true;
+    submit(x, f);
+    x->at = STEP_AWAIT;
+    return STEP_SUSPEND;
 }
 
 static bool is_error_status(unsigned status)
@@ -352,6 +370,10 @@ enum step step_await(struct exchange *x)
     note_fetch(x);
     switch (x->fetch->event) {
     case FETCH_HEAD:
+        if (inject_renew(x, x->fetch->answer->head.status)) {
+            leave_fetch(x);
+            return STEP_FETCH;
+        }
         return invalidate_after_write(x, &x->fetch->answer->head) ? deliver_head(x) : STEP_SUSPEND;
     case FETCH_NOT_MODIFIED:
         if (deliver_not_modified(x) == STEP_DONE)

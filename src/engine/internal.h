@@ -6,6 +6,7 @@
 #define WEIR_ENGINE_INTERNAL_H
 
 #include "engine/client.h"
+#include "engine/credential.h"
 #include "engine/engine.h"
 #include "engine/guard.h"
 #include "engine/relink.h"
@@ -104,6 +105,13 @@ struct exchange {
     bool                         upload_ended;
     bool                         own_conditional; /* the client's conditional fields went upstream */
 
+    bool                         named;           /* the partition is the upstream's name (auth) */
+    bool                         inject;          /* Weir adds its credential */
+    struct slice                 auth_value;      /* of auth.command; ptr NULL: not there yet */
+    uint64_t                     auth_number, refused;       /* of the run that printed it; of one refused with 401 */
+    bool                         renewed, awaits_credential, awaited_credential;
+    struct credential_wait       credential_wait;
+
     bool                         relinks;         /* JSON bodies are led back through Weir */
     struct relink               *relink;          /* its filter, over `answer` or over: */
     int                          relink_fd;       /* a stored body; -1: none */
@@ -131,10 +139,26 @@ struct exchange {
     struct exchange             *next_unused;
 };
 
+/* inject.c: whether Weir adds a credential, and whose partition that is; once, when the route is known. */
+void inject_decide(struct exchange *x);
+void inject_name(const struct exchange *x, struct key_input *in);
+/* READY: it is there, or none is needed; RUNNING: the exchange is told when to ask again. */
+enum credential_state inject_await(struct exchange *x, struct credential *c);
+/* The reply that says so. */
+enum step inject_failed(struct exchange *x, const struct credential *c);
+/* The same for a fetch that nobody waits for. */
+bool inject_is_ready(struct exchange *x);
+void inject_fill(struct exchange *x, struct fetch *f);
+/* The API has answered so: true where the request is to be sent again with a new credential. */
+bool inject_renew(struct exchange *x, unsigned status);
+void inject_close(struct exchange *x);
+
 /* dress.c: the request's fields as they go to its upstream; once, when its route is known. */
 void dress_request(struct exchange *x);
 /* The reply as it goes to the client: links lead back through Weir. Once, when head and body are set. */
 void dress_reply(struct exchange *x);
+/* exchange.c: what it waited for, and front/ cannot know of, is there. */
+void exchange_go_on(struct exchange *x);
 /* exchange.c: the answer's body as it came. */
 enum spool_read read_answer(struct exchange *x, void *buffer, size_t count, size_t *got);
 /* exchange_read() while x->relink is set. */

@@ -133,6 +133,7 @@ enum step step_route(struct exchange *x)
             .status = 403, .title = "Upstream is read-only", .retry_after_ns = -1, .reason = "read-only",
             .detail = SLICE("This upstream is configured with mode = \"read_only\": safe methods only.") });
     dress_request(x);
+    inject_decide(x);
     return STEP_KEY;
 }
 
@@ -159,6 +160,7 @@ enum step step_key(struct exchange *x)
         .request = r,
     };
 
+    inject_name(x, &in);
     if (keyed_body && x->in.has_body && x->upload == NULL)
         return collect_body(x);
     if (keyed_body && x->collecting && !x->upload_ended)

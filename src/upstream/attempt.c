@@ -112,6 +112,7 @@ static struct answer *make_answer(struct transfer *t)
     a->head.status = h->status;
     a->head.fields = http_fields_end_to_end(&h->fields, &a->arena);
     h->fields = (struct http_fields){ 0 };
+    auth_scrub(t->fetch, &a->head.fields, &a->arena);
     a->content_length = h->content_length;
     a->http2 = h->http2;
     a->requested_wall_ns = t->sent_wall_ns;
@@ -317,6 +318,7 @@ void attempt_trailer(struct transfer *t, struct slice name, struct slice value)
         return;
     http_fields_add(&a->trailers, &a->trailer_arena, arena_copy(&a->trailer_arena, name),
                     arena_copy(&a->trailer_arena, value));
+    auth_scrub(t->fetch, &a->trailers, &a->trailer_arena);
 }
 
 /* -- the end -- */

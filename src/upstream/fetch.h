@@ -75,6 +75,9 @@ struct fetch {
     const struct upstream_options *upstream;
     const struct policy_options   *policy;        /* of the matching rule */
     struct http_request            request;       /* target and fields as they go upstream (end to end) */
+    /* A credential that Weir adds as it sends: never among `request`'s fields nor in its target, so that no key, no
+     * selection and no message can hold it.  `auth_value` ptr NULL: none; else one of the two says where. */
+    struct slice                   auth_header, auth_param, auth_value;
     struct slice                   path;          /* what limits' `match` sees */
     struct upload                 *upload;        /* a reference; NULL: no body */
     struct partition               partition;

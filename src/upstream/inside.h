@@ -190,6 +190,13 @@ struct head {                         /* being read */
     bool               final;         /* the final head has been read: what follows are trailers */
 };
 
+/* -- auth.c: the credential that Weir adds -- */
+
+/* The target with the parameter behind it, in the arena; the fetch's own where none is added. */
+struct slice auth_target(const struct fetch *, struct arena *);
+/* An API that says the credential again in a field does not say it to a client, nor to the cache. */
+void auth_scrub(const struct fetch *, struct http_fields *, struct arena *);
+
 struct transfer {
     struct upstream    *up;
     struct transfer    *next_idle;

@@ -129,6 +129,8 @@ static bool add_fields(struct transfer *t)
     for (unsigned i = 0; i < fields->count && ok; i++)
         if (!is_left_out(t, &fields->items[i]))
             ok = add_line(t, &a, fields->items[i].name, fields->items[i].value);
+    if (ok && f->auth_value.ptr != NULL && f->auth_header.ptr != NULL)
+        ok = add_line(t, &a, f->auth_header, f->auth_value);
     for (size_t i = 0; i < sizeof curls_own / sizeof *curls_own && ok; i++)
         if (http_fields_find_name(fields, slice_of(curls_own[i].name), 0) < 0) {
             longer = curl_slist_append(t->fields, curls_own[i].line);
@@ -232,13 +234,14 @@ bool request_prepare(struct transfer *t)
 {
     const struct upstream_options *o = t->fetch->upstream;
     struct arena                   a = { 0 };
+    struct slice                   target = auth_target(t->fetch, &a);
     struct slice                   url = arena_printf(&a, SLICE_FMT "://" SLICE_FMT "/", SLICE_ARG(o->scheme),
                                                       SLICE_ARG(o->authority));
     bool                           ok;
 
     t->error[0] = '\0';
     ok = curl_easy_setopt(t->easy, CURLOPT_URL, url.ptr) == CURLE_OK
-      && curl_easy_setopt(t->easy, CURLOPT_REQUEST_TARGET, arena_copy(&a, t->fetch->request.target).ptr) == CURLE_OK
+      && curl_easy_setopt(t->easy, CURLOPT_REQUEST_TARGET, arena_copy(&a, target).ptr) == CURLE_OK
       && add_fields(t)
       && curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->fields) == CURLE_OK;
     arena_free(&a);

@@ -104,6 +104,7 @@ static void pass_interim(struct transfer *t)
     if (t->head.status <= 101 || t->flight == NULL)
         return;
     fields = http_fields_end_to_end(&t->head.fields, &t->head.arena);
+    auth_scrub(t->fetch, &fields, &t->head.arena);
     for (struct fetch_links *w = t->flight->first; w != NULL; w = w->next)
         waiter_post_interim(w, t->head.status, &fields);
 }

@@ -1,0 +1,133 @@
+/*
+ * The credential that Weir adds to a request as it is sent (setting auth),
+ * and its way back: APIs repeat a parameter in the links of their next pages.
+ */
+#include "upstream/inside.h"
+
+enum { SECRET_LEAST = 6 };            /* a shorter one stands in words by chance */
+
+static bool is_unreserved(unsigned char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+        || c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+/* RFC 3986 2.1. */
+static struct slice percent_encoded(struct slice s, struct arena *a)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char             *text = arena_alloc_raw(a, 3 * s.len + 1), *at = text;
+
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+
+        if (is_unreserved(c)) {
+            *at++ = (char)c;
+            continue;
+        }
+        *at++ = '%';
+        *at++ = digits[c >> 4];
+        *at++ = digits[c & 15];
+    }
+    return (struct slice){ text, (size_t)(at - text) };
+}
+
+static struct slice parameter(const struct fetch *f, struct arena *a)
+{
+    struct slice name = percent_encoded(f->auth_param, a), value = percent_encoded(f->auth_value, a);
+
+    return arena_printf(a, SLICE_FMT "=" SLICE_FMT, SLICE_ARG(name), SLICE_ARG(value));
+}
+
+struct slice auth_target(const struct fetch *f, struct arena *a)
+{
+    struct slice target = f->request.target, more;
+    char         last = target.len > 0 ? target.ptr[target.len - 1] : '\0';
+    const char  *between = "?";
+
+    if (f->auth_value.ptr == NULL || f->auth_param.ptr == NULL)
+        return target;
+    if (slice_find(target, '?', 0) < target.len)
+        between = last == '?' || last == '&' ? "" : "&";
+    more = parameter(f, a);
+    return arena_printf(a, SLICE_FMT "%s" SLICE_FMT, SLICE_ARG(target), between, SLICE_ARG(more));
+}
+
+/* -- the way back -- */
+
+static size_t find(struct slice s, struct slice wanted, size_t from)
+{
+    for (size_t i = from; i + wanted.len <= s.len; i++)
+        if (memcmp(s.ptr + i, wanted.ptr, wanted.len) == 0)
+            return i;
+    return s.len;
+}
+
+/* What stands behind it is no more of its value. */
+static bool ends_there(struct slice text, size_t end)
+{
+    return end == text.len || (!is_unreserved((unsigned char)text.ptr[end]) && text.ptr[end] != '%');
+}
+
+/* "?key=secret&page=2" becomes "?page=2": as the client would have asked. */
+static struct slice without_parameter(struct slice text, struct slice pair, struct arena *a)
+{
+    size_t at, from = 0;
+
+    while ((at = find(text, pair, from)) < text.len) {
+        size_t end = at + pair.len;
+        bool   first = at > 0 && text.ptr[at - 1] == '?', next = end < text.len && text.ptr[end] == '&';
+
+        from = end;
+        if ((!first && !(at > 0 && text.ptr[at - 1] == '&')) || !ends_there(text, end))
+            continue;
+        if (next)
+            end++;
+        else
+            at--;
+        text = arena_printf(a, SLICE_FMT SLICE_FMT, SLICE_ARG(slice_sub(text, 0, at)),
+                            SLICE_ARG(slice_sub(text, end, text.len)));
+        from = at;
+    }
+    return text;
+}
+
+static struct slice masked(struct slice text, struct slice secret, struct arena *a)
+{
+    size_t at = 0;
+
+    for (; secret.len >= SECRET_LEAST && (at = find(text, secret, at)) < text.len; at += 3)
+        text = arena_printf(a, SLICE_FMT "***" SLICE_FMT, SLICE_ARG(slice_sub(text, 0, at)),
+                            SLICE_ARG(slice_sub(text, at + secret.len, text.len)));
+    return text;
+}
+
+/* The secret itself, of "Bearer secret". */
+static struct slice secret_part(struct slice value)
+{
+    size_t space = value.len;
+
+    while (space > 0 && value.ptr[space - 1] != ' ')
+        space--;
+    return slice_sub(value, space, value.len);
+}
+
+void auth_scrub(const struct fetch *f, struct http_fields *fields, struct arena *a)
+{
+    struct arena scratch = { 0 };
+    struct slice secret, pair = SLICE_NONE;
+
+    if (f->auth_value.ptr == NULL)
+        return;
+    secret = f->auth_header.ptr != NULL ? secret_part(f->auth_value) : f->auth_value;
+    if (f->auth_param.ptr != NULL)
+        pair = parameter(f, &scratch);
+    for (unsigned i = 0; i < fields->count; i++) {
+        struct slice value = fields->items[i].value;
+
+        if (pair.ptr != NULL)
+            value = masked(without_parameter(value, pair, a), percent_encoded(f->auth_value, &scratch), a);
+        fields->items[i].value = masked(value, secret, a);
+    }
+    arena_free(&scratch);
+}
