@@ -449,6 +449,29 @@ bool ledger_lowest(struct ledger *l, const struct charge *c, struct budget_now n
     return lowest < 2.0;
 }
 
+static bool is_low(const struct limit_state *s, const struct low_budget_options *low)
+{
+    if ((double)s->left < low->share * (double)s->allowed)
+        return true;
+    return s->allowed > low->count && s->left < low->count;
+}
+
+bool ledger_is_low(struct ledger *l, const struct charge *c, const struct low_budget_options *low,
+                   struct budget_now now)
+{
+    struct budget_now own = steady_now(&l->clock, now);
+    struct plan       plan;
+
+    ledger_plan(l, c, own, &plan);
+    for (unsigned i = 0; i < plan.count; i++) {
+        struct limit_state s = limit_state(plan.line[i].slot->limit, own);
+
+        if (s.allowed > 0 && is_low(&s, low))
+            return true;
+    }
+    return false;
+}
+
 static void visit_account(const struct ledger *l, const struct account *a, struct budget_now own, ledger_each each,
                           void *context)
 {

@@ -88,10 +88,11 @@ int64_t ledger_predict_ns(struct ledger *, const struct charge *, uint64_t ahead
 
 /* The class that the queue keeps apart from others. */
 struct queue_class ledger_class(struct ledger *, const struct charge *);
-/* The limit of this charge that has the smallest share left: for RateLimit fields and `low_budget`.
- * False where no limit holds. */
+/* The limit of this charge that has the smallest share left: for RateLimit fields.  False where no limit holds. */
 bool ledger_lowest(struct ledger *, const struct charge *, struct budget_now now, struct limit_state *,
                    const char **name);
+/* Less than that is left of one of the charge's limits. */
+bool ledger_is_low(struct ledger *, const struct charge *, const struct low_budget_options *, struct budget_now now);
 
 /* Calls `each` for every bucket: limit (for what is only learned: kind LIMIT_LEARNED, count 0, the
  * resource's name), credential (NULL: per upstream or without one) and state. */

@@ -293,7 +293,7 @@ int64_t limit_memory_ns(const struct limit *l)
 struct limit_state limit_state(const struct limit *l, struct budget_now now)
 {
     struct limit_state s = { .allowed = limit_most(l), .left = l->ops->left(l, now),
-                             .resets_in_ns = l->ops->whole_in_ns(l, now) };
+                             .window_ns = l->window_ns, .resets_in_ns = l->ops->whole_in_ns(l, now) };
     uint64_t           told = told_left(l, now);
 
     if (s.allowed == 0)

@@ -60,6 +60,7 @@ int64_t limit_memory_ns(const struct limit *);
 
 struct limit_state {                  /* for `weirctl limits` and RateLimit fields */
     uint64_t allowed, left;
+    int64_t  window_ns;               /* 0: not known */
     int64_t  resets_in_ns;            /* until it is whole again if nothing is spent */
     int64_t  blocked_for_ns;          /* 0: not blocked by what the API said */
 };

@@ -45,8 +45,6 @@ struct config_upstream {
     unsigned                auth_methods;       /* bit set of enum http_method */
     const struct config_identity *identities;
     unsigned                identity_count;
-    const char             *low_budget_below;   /* "10%", or a number of requests; NULL: not set */
-    int64_t                 low_budget_stale_ns;
     int64_t                 bust_every_ns;      /* with policy's bust_param; 0: not set */
     double                  max_share;          /* 0: no bound */
 };

@@ -346,11 +346,14 @@ static const struct option auth_options[] = {
 static const struct section auth_section = { "auth", auth_options, 0, NULL, NULL };
 
 static const struct option low_budget_options[] = {
-    ROW("below", TEXT, NULL, AT(low_budget_below), "A share of a budget, or a number of requests.",
-        .check = check_low_budget, .unset = "never", PENDING),
+    ROW("below", TEXT, NULL, AT(low_budget_below),
+        "A share of a budget, or a number of requests, which counts for limits that allow more than that.",
+        .check = check_low_budget, .unset = "never"),
     ROW("stale", DURATION, NULL, AT(low_budget_stale_ns),
-        "How long past its lifetime an answer is served while less than that is left.",
-        RANGE(0, INT64_MAX), .unset = "not at all", PENDING),
+        "How long past its lifetime an answer is served while less than that is left of any limit that "
+        "the request would be charged to. Nothing is asked then, not even behind it; must-revalidate "
+        "and what the request says of ages are heeded.",
+        RANGE(0, INT64_MAX), .unset = "not at all"),
     END
 };
 static const struct section low_budget_section = { "low_budget", low_budget_options, 0, NULL,

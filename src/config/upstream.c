@@ -300,6 +300,24 @@ static struct retry_options retry_of(const struct set_upstream *u)
     };
 }
 
+/* "10%" or "100": the text has passed check_low_budget(). */
+static struct low_budget_options low_budget_of(const struct set_upstream *u)
+{
+    struct low_budget_options low = { 0 };
+    unsigned long             number;
+    char                     *end;
+
+    if (u->low_budget_below == NULL)
+        return low;
+    number = strtoul(u->low_budget_below, &end, 10);
+    if (*end == '%')
+        low.share = (double)number / 100.0;
+    else
+        low.count = number;
+    low.stale_ns = u->low_budget_stale_ns;
+    return low;
+}
+
 static void resolve_fetch(struct snapshot *snap, const struct set_upstream *u,
                           const struct route_upstream *route, struct upstream_options *out)
 {
@@ -318,6 +336,7 @@ static void resolve_fetch(struct snapshot *snap, const struct set_upstream *u,
         .max_connections = u->max_connections,
         .max_idle_connections = u->max_idle_connections,
         .drop_on_abort = u->on_abort == 1,
+        .low_budget = low_budget_of(u),
         .tls = { .verify = u->tls_verify,
                  .ca_file = u->ca_file,
                  .cert_file = u->cert_file,
@@ -354,7 +373,6 @@ void upstream_resolve(struct snapshot *snap, const struct set_upstream *set,
         .auth_header = u->auth_header, .auth_param = u->auth_param,
         .auth_value_file = u->auth_value_file, .auth_command = u->auth_command,
         .auth_methods = known_methods(u->auth_methods),
-        .low_budget_below = u->low_budget_below, .low_budget_stale_ns = u->low_budget_stale_ns,
         .bust_every_ns = u->bust_name != NULL ? u->bust_every_ns : 0,
         .max_share = u->max_share > 0.0 ? u->max_share : 0.0,
     };

@@ -139,27 +139,6 @@ static const char *stamp(struct access_log *log, int64_t wall_ns)
     return log->stamp;
 }
 
-/* "503 503 200" or "timeout refused 200": what each attempt came to. */
-static void write_attempts(struct json_out *o, const struct access_record *r)
-{
-    char     text[192];
-    size_t   n = 0;
-    unsigned kept = r->attempt_count < ATTEMPTS_KEPT ? r->attempt_count : ATTEMPTS_KEPT;
-
-    text[0] = '\0';
-    for (unsigned i = 0; i < kept && n < sizeof text; i++) {
-        const struct attempt *a = &r->attempts[i];
-
-        if (a->status != 0)
-            n += (size_t)snprintf(text + n, sizeof text - n, "%s%u", i > 0 ? " " : "", a->status);
-        else
-            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", i > 0 ? " " : "",
-                                  attempt_outcome_token(a->outcome));
-    }
-    json_key(o, "outcomes");
-    json_text(o, slice_of(text));
-}
-
 static void write_ms(struct json_out *o, const char *name, int64_t ns)
 {
     char text[32];
@@ -167,6 +146,32 @@ static void write_ms(struct json_out *o, const char *name, int64_t ns)
     snprintf(text, sizeof text, "%.3f", (double)ns / NS_PER_MS);
     json_key(o, name);
     json_raw(o, slice_of(text));
+}
+
+/* Why each attempt was made (the first one's reason is Cache-Status' fwd, every other one's the
+ * outcome before it), how long it waited, and what it came to. */
+static void write_attempts(struct json_out *o, const struct access_record *r)
+{
+    char text[ATTEMPT_TEXT_BYTES];
+
+    json_key(o, "tries");
+    json_raw(o, SLICE("["));
+    for (unsigned i = 0; i < r->attempt_count && i < ATTEMPTS_KEPT; i++) {
+        const struct attempt *a = &r->attempts[i];
+
+        json_raw(o, i > 0 ? SLICE(",{") : SLICE("{"));
+        json_key(o, "cause");
+        if (i > 0)
+            attempt_text(a - 1, text);
+        json_text(o, slice_of(i > 0 ? text : r->forward != NULL ? r->forward : "none"));
+        write_ms(o, "waited_ms", a->waited_ns);
+        attempt_text(a, text);
+        json_key(o, "outcome");
+        json_text(o, slice_of(text));
+        write_ms(o, "took_ms", a->took_ns);
+        json_raw(o, SLICE("}"));
+    }
+    json_raw(o, SLICE("]"));
 }
 
 static void write_text(struct json_out *o, const char *name, const char *text)
@@ -219,6 +224,8 @@ static void format_json(struct json_out *o, const struct access_record *r, const
     json_int(o, r->attempt_count);
     if (r->attempt_count > 0)
         write_attempts(o, r);
+    if (r->forward != NULL)
+        write_ms(o, "predicted_ms", r->predicted_ns);
     write_ms(o, "queue_ms", r->queued_ns);
     write_ms(o, "upstream_ms", r->upstream_ns);
     write_ms(o, "took_ms", r->took_ns);
@@ -235,6 +242,21 @@ static void plain(struct json_out *o, struct slice text)
     }
 }
 
+/* "tries=503/0.1ms,200/500.0ms": outcomes, and the waits before them. */
+static void plain_attempts(struct json_out *o, const struct access_record *r)
+{
+    char outcome[ATTEMPT_TEXT_BYTES], text[64];
+
+    for (unsigned i = 0; i < r->attempt_count && i < ATTEMPTS_KEPT; i++) {
+        int n;
+
+        attempt_text(&r->attempts[i], outcome);
+        n = snprintf(text, sizeof text, "%s%s/%.1fms", i > 0 ? "," : " tries=", outcome,
+                     (double)r->attempts[i].waited_ns / NS_PER_MS);
+        json_raw(o, (struct slice){ text, (size_t)n });
+    }
+}
+
 static void format_plain(struct json_out *o, const struct access_record *r, const char *second)
 {
     char text[256];
@@ -245,11 +267,13 @@ static void format_plain(struct json_out *o, const struct access_record *r, cons
     plain(o, slice_sub(r->method, 0, 64));
     json_raw(o, SLICE(" "));
     plain(o, slice_sub(r->target, 0, TARGET_BYTES));
-    n = snprintf(text, sizeof text, " %u %lld %s fwd=%s attempts=%u queue=%.1fms upstream=%.1fms took=%.1fms%s\n",
+    n = snprintf(text, sizeof text, " %u %lld %s fwd=%s attempts=%u queue=%.1fms upstream=%.1fms took=%.1fms",
                  r->status, (long long)r->sent_bytes, r->cache, r->forward != NULL ? r->forward : "-",
                  r->attempt_count, (double)r->queued_ns / NS_PER_MS, (double)r->upstream_ns / NS_PER_MS,
-                 (double)r->took_ns / NS_PER_MS, r->whole ? "" : " broken");
+                 (double)r->took_ns / NS_PER_MS);
     json_raw(o, (struct slice){ text, (size_t)n });
+    plain_attempts(o, r);
+    json_raw(o, r->whole ? SLICE("\n") : SLICE(" broken\n"));
 }
 
 void access_log_write(struct access_log *log, const struct access_record *r)

@@ -31,7 +31,7 @@ struct access_record {
     int64_t               took_ns;           /* from the head to the answer's last byte */
     uint64_t              id;
     const char           *peer;
-    struct slice          client;            /* Weir-Client; ptr NULL */
+    struct slice          client;            /* see client.h; ptr NULL: nobody asked */
     struct slice          method;
     const char           *upstream;          /* NULL: none was found */
     struct slice          target;            /* credentials redacted */
@@ -44,7 +44,7 @@ struct access_record {
     bool                  collapsed, stored, whole;
     const struct attempt *attempts;
     unsigned              attempt_count;
-    int64_t               queued_ns, upstream_ns;
+    int64_t               predicted_ns, queued_ns, upstream_ns;
 };
 void access_log_write(struct access_log *, const struct access_record *);
 

@@ -271,6 +271,7 @@ static void write_access(struct exchange *x, bool whole, int64_t sent_bytes)
         .whole = whole,
         .attempts = x->attempts,
         .attempt_count = x->attempt_count,
+        .predicted_ns = x->predicted_ns,
         .queued_ns = x->queued_ns,
         .upstream_ns = x->upstream_ns,
     };

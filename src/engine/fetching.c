@@ -133,6 +133,9 @@ static struct fetch *fill_fetch(struct exchange *x)
     f->may_store = f->has_key && x->decision.may_store;
     f->must_be_new = x->decision.must_be_new;
     fill_conditions(x, f);
+    f->may_spare = x->stored.selected && !x->not_spared
+                && policy_stale_to_spare(x->policy, &x->wish, &x->stored.response, x->up->fetch.low_budget.stale_ns,
+                                         clock_wall_ns());
     if (x->client.name.ptr == NULL)
         x->client = client_of(x->config, &x->in, &x->wish, &x->arena);
     f->batch = x->client.batch;
@@ -298,6 +301,20 @@ static enum step deliver_not_modified(struct exchange *x)
     return STEP_LOOKUP;
 }
 
+/* The budget is short, and what is stored will do. */
+static bool deliver_spared(struct exchange *x)
+{
+    x->forwarded = false;
+    x->decision.forward = FWD_NONE;
+    x->not_spared = true;             /* should its body file be gone: not again */
+    x->detail = "low-budget";
+    x->cache_word = "stale";
+    if (!x->stored.selected || !serve_stored(x, 0))
+        return false;
+    counter_add(COUNTER_STALE_HITS, 1);
+    return true;
+}
+
 static enum step deliver_refused(struct exchange *x)
 {
     struct fetch *f = x->fetch;
@@ -307,6 +324,7 @@ static enum step deliver_refused(struct exchange *x)
     counter_add(COUNTER_BUDGET_REFUSED, 1);
     return reply_problem(x, &(struct problem){
         .status = 429, .title = "Over budget", .reason = "over-budget", .retry_after_ns = f->wait_ns,
+        .limit = f->limit != NULL ? f->limit : "queue",
         .detail = arena_printf(&x->arena, "The limit \"%s\" of upstream %s would make this request wait for %.1f s, "
                                "longer than it may; try again then, or raise queue.max_wait or Weir-Max-Wait.",
                                f->limit != NULL ? f->limit : "queue", x->up->route.name,
@@ -349,6 +367,8 @@ static void note_fetch(struct exchange *x)
     x->fetch_noted = true;
     x->collapsed = f->collapsed;
     x->stored_flag = f->stored;
+    x->budget = f->budget;
+    x->predicted_ns = f->predicted_ns;
     x->queued_ns += f->queued_ns;
     x->upstream_ns += f->upstream_ns;
     x->attempt_count = f->attempt_count;
@@ -383,6 +403,11 @@ enum step step_await(struct exchange *x)
     case FETCH_LOOK_AGAIN:
         leave_fetch(x);
         x->forwarded = false;
+        return STEP_LOOKUP;
+    case FETCH_SPARED:
+        if (deliver_spared(x))
+            return STEP_DONE;
+        leave_fetch(x);
         return STEP_LOOKUP;
     case FETCH_REFUSED:
         return deliver_refused(x);

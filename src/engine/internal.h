@@ -98,6 +98,7 @@ struct exchange {
     struct decision              decision;
 
     struct fetch                *fetch;
+    bool                         not_spared;      /* low_budget has had its say */
     bool                         fetch_noted;     /* what it counted is in the fields below */
     struct upload               *upload;
     struct mail                  room;            /* the upload has space again */
@@ -133,7 +134,8 @@ struct exchange {
     const char                  *cache_word;      /* for the access log */
     const char                  *detail;
     bool                         collapsed, stored_flag, forwarded;
-    int64_t                      queued_ns, upstream_ns;
+    struct budget_word           budget;          /* of Weir's own ledger, behind the fetch */
+    int64_t                      predicted_ns, queued_ns, upstream_ns;
     unsigned                     attempt_count;
     struct attempt               attempts[ATTEMPTS_KEPT];
     struct exchange             *next_unused;
@@ -183,12 +185,17 @@ struct problem {
     struct slice detail;
     const char  *proxy_error;         /* RFC 9209 error type; NULL: none */
     const char  *reason;              /* Cache-Status detail token */
+    const char  *limit;               /* that would be exceeded; NULL: none */
     int64_t      retry_after_ns;      /* -1: none */
     bool         close;
 };
 enum step reply_problem(struct exchange *x, const struct problem *p);
 enum step reply_refusal(struct exchange *x, const struct refusal *r);
 enum step reply_text(struct exchange *x, unsigned status, const char *type, struct slice text);
+/* spent.c: RateLimit of Weir's own ledger, and Server-Timing with every attempt. */
+void reply_add_spent(struct exchange *x, struct http_fields *fields);
+/* Weir's member behind those that came with the answer: the list's order is the way it took. */
+void reply_append_member(struct exchange *x, struct http_fields *fields, enum http_name id, struct slice member);
 /* Adds Via, Cache-Status and Server-Timing to `fields` (its own lines of them joined in front). */
 void reply_finish_fields(struct exchange *x, struct http_fields *fields, unsigned upstream_status);
 

@@ -17,7 +17,7 @@ static void add(struct exchange *x, struct http_fields *f, enum http_name id, st
 }
 
 /* Weir's member behind those that came with the answer: the list's order is the way it took (RFC 9211 2). */
-static void append_member(struct exchange *x, struct http_fields *f, enum http_name id, struct slice member)
+void reply_append_member(struct exchange *x, struct http_fields *f, enum http_name id, struct slice member)
 {
     struct slice before = http_fields_join(f, slice_of(http_name_text(id)), &x->arena);
 
@@ -75,20 +75,11 @@ static struct slice cache_status(struct exchange *x, unsigned upstream_status)
     return arena_printf(&x->arena, "%.*s; detail=" SLICE_FMT, (int)n, text, SLICE_ARG(detail));
 }
 
-static void add_server_timing(struct exchange *x, struct http_fields *f)
-{
-    append_member(x, f, HTTP_SERVER_TIMING,
-                  arena_printf(&x->arena, "weir-queue;dur=%.1f, weir-upstream;dur=%.1f;desc=\"%u attempt%s\"",
-                               (double)x->queued_ns / NS_PER_MS, (double)x->upstream_ns / NS_PER_MS,
-                               x->attempt_count, x->attempt_count == 1 ? "" : "s"));
-}
-
 void reply_finish_fields(struct exchange *x, struct http_fields *f, unsigned upstream_status)
 {
-    append_member(x, f, HTTP_VIA, SLICE("1.1 weir"));
-    append_member(x, f, HTTP_CACHE_STATUS, cache_status(x, upstream_status));
-    if (was_forwarded(x))
-        add_server_timing(x, f);
+    reply_append_member(x, f, HTTP_VIA, SLICE("1.1 weir"));
+    reply_append_member(x, f, HTTP_CACHE_STATUS, cache_status(x, upstream_status));
+    reply_add_spent(x, f);
 }
 
 static struct slice problem_body(struct exchange *x, const struct problem *p)
@@ -107,6 +98,10 @@ static struct slice problem_body(struct exchange *x, const struct problem *p)
     if (x->up != NULL) {
         json_key(&out, "upstream");
         json_text(&out, slice_of(x->up->route.name));
+    }
+    if (p->limit != NULL) {
+        json_key(&out, "limit");
+        json_text(&out, slice_of(p->limit));
     }
     if (p->retry_after_ns >= 0) {
         json_key(&out, "retry_after_ms");

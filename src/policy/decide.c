@@ -408,3 +408,12 @@ bool policy_stale_if_error(const struct policy_options *o, const struct request_
     window = stale_if_error_ns(&s);
     return window > 0 && within(window, s.ttl_ns);
 }
+
+bool policy_stale_to_spare(const struct policy_options *o, const struct request_wish *wish,
+                           const struct stored_response *stored, int64_t window_ns, int64_t now_wall_ns)
+{
+    struct state s = look(o, wish, stored, now_wall_ns);
+
+    return window_ns > 0 && !needs_consent(&s) && !s.lifetime.explicit_stale && !s.lifetime.always_validate &&
+           wish->cc.max_age_s == CC_ABSENT && wish->cc.min_fresh_s == CC_ABSENT && within(window_ns, s.ttl_ns);
+}

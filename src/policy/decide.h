@@ -63,5 +63,8 @@ struct decision policy_decide(const struct policy_options *o, const struct http_
  * be served (RFC 5861 4, RFC 9111 4.2.4)? */
 bool policy_stale_if_error(const struct policy_options *o, const struct request_wish *wish,
                            const struct stored_response *stored, int64_t now_wall_ns);
+/* To spare the budget: may it be served though it is stale, up to so long past its lifetime (RFC 9111 4.2.4)? */
+bool policy_stale_to_spare(const struct policy_options *o, const struct request_wish *wish,
+                           const struct stored_response *stored, int64_t window_ns, int64_t now_wall_ns);
 
 #endif

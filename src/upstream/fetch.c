@@ -62,6 +62,14 @@ static void receive_gone(struct mail *m)
     fetch_release(f);
 }
 
+void attempt_text(const struct attempt *a, char out[ATTEMPT_TEXT_BYTES])
+{
+    if (a->status != 0 && (a->outcome == ATTEMPT_OK || a->outcome == ATTEMPT_STATUS))
+        snprintf(out, ATTEMPT_TEXT_BYTES, "%u", a->status);
+    else
+        snprintf(out, ATTEMPT_TEXT_BYTES, "%s", attempt_outcome_token(a->outcome));
+}
+
 static void receive_submit(struct mail *m);
 static void receive_leave(struct mail *m);
 
@@ -147,8 +155,25 @@ static void tell_times(struct fetch_links *w, const struct flight *fl)
         f->upstream_ns = there;
 }
 
+static void tell_budget(struct fetch_links *w)
+{
+    struct fetch      *f = w->fetch;
+    struct charge      charge;
+    struct limit_state s;
+    const char        *name;
+
+    dispatch_charge(&charge, f);
+    if (!ledger_lowest(site_of(w->up, f)->budget->ledger, &charge, budget_time(), &s, &name))
+        return;
+    f->budget = (struct budget_word){ .allowed = s.allowed, .left = s.left, .window_ns = s.window_ns,
+                                      .resets_in_ns = s.resets_in_ns };
+    snprintf(f->budget.limit, sizeof f->budget.limit, "%s", name);
+}
+
 void waiter_post(struct fetch_links *w, enum fetch_event event)
 {
+    if (!w->left && !w->up->stopping)
+        tell_budget(w);
     if (w->flight != NULL) {
         tell_times(w, w->flight);
         if (w->at != WAITER_RECEIVING)

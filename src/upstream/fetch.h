@@ -30,8 +30,16 @@ enum fetch_event {
     FETCH_HEAD,                       /* `answer` has the head; its body follows in the spool */
     FETCH_NOT_MODIFIED,               /* the stored response still holds; answer->head is that, freshened */
     FETCH_LOOK_AGAIN,                 /* the store has it by now: look up once more */
+    FETCH_SPARED,                     /* the budget is short: the stale one that is stored will do (may_spare) */
     FETCH_REFUSED,                    /* the budget or the queue: `wait_ns` until it would be allowed; answer NULL */
     FETCH_FAILED                      /* no usable answer: `outcome`, `error`; answer NULL */
+};
+
+struct budget_word {                  /* of the charge's limit that has the smallest share left */
+    char     limit[64];
+    uint64_t allowed, left;           /* allowed 0: no limit holds */
+    int64_t  window_ns;               /* 0: not known */
+    int64_t  resets_in_ns;
 };
 
 struct attempt {                      /* one try, for the log and Server-Timing */
@@ -40,7 +48,9 @@ struct attempt {                      /* one try, for the log and Server-Timing 
     int64_t              waited_ns;   /* in queue, for budget or back-off, before it */
     int64_t              took_ns;     /* from sending to the head or the failure */
 };
-enum { ATTEMPTS_KEPT = 8 };
+enum { ATTEMPTS_KEPT = 8, ATTEMPT_TEXT_BYTES = 16 };
+/* What it came to: the status of an answer that was one, else the outcome's token. */
+void attempt_text(const struct attempt *, char out[ATTEMPT_TEXT_BYTES]);
 
 /* What came from the API: shared by all who wait for it, immutable once posted. */
 struct answer {
@@ -94,6 +104,7 @@ struct fetch {
     struct slice                   stored_selection;
     uint64_t                       stored_id;     /* store_record.id; 0: none */
     uint8_t                        stored_variant[VARIANT_HASH_BYTES];
+    bool                           may_spare;     /* a stale answer will do while the budget is short */
     bool                           batch;         /* priority class */
     unsigned                       keep_permille; /* of every limit, left for others: struct charge */
     struct slice                   client;        /* for fairness and the log */
@@ -122,6 +133,8 @@ struct fetch {
     const char                    *limit;         /* FETCH_REFUSED: name of the limit, or "queue" */
     struct attempt                 attempts[ATTEMPTS_KEPT];
     unsigned                       attempt_count; /* may exceed ATTEMPTS_KEPT */
+    struct budget_word             budget;        /* as it is now */
+    int64_t                        predicted_ns;  /* the wait, as it was foreseen when it came */
     int64_t                        queued_ns;     /* all waits */
     int64_t                        upstream_ns;   /* from the first sending to the head */
 

@@ -221,6 +221,20 @@ void flight_fail(struct flight *f, int64_t wait_ns)
 
 /* -- coming -- */
 
+/* low_budget: it is served stale, and nothing is asked. */
+static bool is_spared(struct site *site, struct fetch_links *w)
+{
+    struct charge charge;
+
+    if (!w->fetch->may_spare)
+        return false;
+    dispatch_charge(&charge, w->fetch);
+    if (!ledger_is_low(site->budget->ledger, &charge, &site->options->low_budget, budget_time()))
+        return false;
+    waiter_post(w, FETCH_SPARED);
+    return true;
+}
+
 /* Takes a place in this flight, where it can. False: it needs one of its own. True also where it was refused. */
 static bool try_join(struct flight *f, struct fetch_links *w)
 {
@@ -235,7 +249,10 @@ static bool try_join(struct flight *f, struct fetch_links *w)
         flight_link(f, w);
         return true;
     }
+    if (is_spared(f->site, w))
+        return true;
     wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, f->entry.client, &limit);
+    w->fetch->predicted_ns = wait;
     if (wait > w->wait_left_ns) {
         waiter_refuse(w, wait, limit);
         return true;
@@ -271,14 +288,15 @@ static bool may_be_sent(struct slice target)
 /* No place in the queue, or a wait that is longer than it may be: said before the wait is begun. */
 static bool is_refused(struct site *site, struct fetch_links *w)
 {
-    const struct fetch *f = w->fetch;
-    struct charge       charge;
-    const char         *limit = "queue";
-    int64_t             wait;
+    struct fetch *f = w->fetch;
+    struct charge charge;
+    const char   *limit = "queue";
+    int64_t       wait;
 
     dispatch_charge(&charge, f);
     wait = dispatch_predict(site, NULL, &charge, f->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE,
                             dispatch_client(f), &limit);
+    w->fetch->predicted_ns = wait;
     if (wait <= w->wait_left_ns
         && (site->waiting < site->options->queue.max_length
             || (wait == 0 && site->waiting == 0 && site->in_flight < site_slots(site))))
@@ -311,6 +329,8 @@ void flight_enter(struct site *site, struct fetch_links *w)
                 return;
         }
     }
+    if (is_spared(site, w))
+        return;
     if (site->breaker.open_until_ns > now) {
         fail_at_once(site, w, "destination_unavailable",
                      "it failed many times in a row and is asked again after a pause.",

@@ -1,5 +1,6 @@
 """Budgets: never one request over, waiting in order, and an exact answer to those who cannot wait (contract section 5)."""
 import json
+import re
 import subprocess
 import sys
 import time
@@ -294,6 +295,58 @@ def test_stale_is_served_where_the_budget_refuses(weir, origin, clock):
     clock.advance(HOUR)
     response = d.get("/api/x")
     assert (response.status, response.body) == (200, b"old") and origin.count() == 1
+
+
+# -- a budget that runs short --------------------------------------------------------
+
+@pytest.mark.parametrize("below, limits, first_spared", [("50%", ["4/h"], 3), ("3", ["4/h"], 2), ("5", ["4/h"], None)])
+def test_low_budget_serves_stale_rather_than_spend(weir, origin, clock, below, limits, first_spared):
+    """One request stores; each of the next is stale, and asked again only while enough is left."""
+    origin.reply(body=b"x", fields=[("Cache-Control", "max-age=60")])
+    d = weir(limits=limits, low_budget={"below": below, "stale": "50m"}, queue={"max_wait": "1s"})
+    spared = []
+    for i in range(4):
+        response = d.get("/api/x")
+        assert response.status == 200
+        if response.cache.hit:
+            spared.append(i)
+            assert "low-budget" in response.fields.get("Cache-Status")
+        else:
+            d.wait_counter("upstream_attempts", i + 1)
+            until(lambda: d.get("/api/x", [("Cache-Control", "only-if-cached")]).status == 200, "the answer stored")
+        clock.advance(61)
+    assert spared == ([] if first_spared is None else list(range(first_spared, 4)))
+    assert origin.count() == 4 - len(spared)
+
+
+def test_low_budget_refreshes_nothing_behind(weir, origin, clock):
+    origin.reply(body=b"x", fields=[("Cache-Control", "max-age=60")])
+    d = weir(limits=["2/h"], low_budget={"below": "75%", "stale": "1h"}, stale_while_revalidate="1h")
+    d.get("/api/x")
+    d.wait_stored()
+    clock.advance(61)
+    for _ in range(3):
+        assert d.get("/api/x").cache.hit
+    assert d.get("/api/y").status == 200 and origin.count() == 2, "what was not spent on a refresh is left"
+
+
+# -- what it says of its own ledger ---------------------------------------------------
+
+def test_ratelimit_fields_of_the_ledger(weir, origin, clock):
+    d = weir(limits=["1000/day", "3/h"], queue={"max_wait": "1s"})
+    for left in (2, 1, 0):
+        fields = d.get(f"/api/{left}").fields
+        assert re.fullmatch(r'"weir: 3/h";r=%d;t=3[56]\d\d' % left, fields.get("RateLimit")), fields.get("RateLimit")
+        assert fields.get("RateLimit-Policy") == '"weir: 3/h";q=3;w=3600'
+    refused = d.get("/api/x")
+    assert refused.fields.get("RateLimit").startswith('"weir: 3/h";r=0;') and json.loads(refused.body)["limit"] == "3/h"
+
+
+@pytest.mark.parametrize("of_api, joined", [('"api";r=5;t=9', '"api";r=5;t=9, "weir: 9/h";r='), ("limit=9, remaining=5, reset=9", None)])
+def test_ratelimit_of_the_api_stays_in_front(weir, origin, of_api, joined):
+    origin.reply(body=b"x", fields=[("RateLimit", of_api)])
+    told = weir(limits=["9/h"]).get("/api/x").fields.get("RateLimit")
+    assert told.startswith(joined) if joined else told == of_api
 
 
 @pytest.mark.slow

@@ -1,8 +1,11 @@
 """The access log: one line of JSON for each request, saying how it came about (item 7)."""
+import re
+
 import pytest
 
 from harness.origin import answer, drop
 from harness.settings import retry
+from harness.wait import until
 
 FRESH = [("Cache-Control", "max-age=3600")]
 
@@ -34,7 +37,7 @@ def test_times_and_waits(weir, origin):
         client.get("/api/b")
     first, second = d.access(2)
     for line in (first, second):
-        assert {"time", "queue_ms", "upstream_ms", "took_ms"} <= set(line)
+        assert {"time", "predicted_ms", "queue_ms", "upstream_ms", "took_ms"} <= set(line)
         assert 0 <= line["upstream_ms"] <= line["took_ms"]
     assert 300 <= second["queue_ms"] <= second["took_ms"] + 1
 
@@ -42,8 +45,28 @@ def test_times_and_waits(weir, origin):
 def test_attempts(weir, origin):
     origin.script(answer(503), drop, answer(200))
     d = weir(retry=retry(attempts=3))
+    timing = d.get("/api/x").fields.get("Server-Timing")
+    line = one(d)
+    assert line["attempts"] == 3
+    assert [(t["cause"], t["outcome"]) for t in line["tries"]] == [("uri-miss", "503"), ("503", "dropped"), ("dropped", "200")]
+    assert all(t["waited_ms"] >= 0 and t["took_ms"] >= 0 for t in line["tries"]) and line["tries"][1]["waited_ms"] >= 2
+    for i, t in enumerate(line["tries"]):
+        wanted = r'weir-attempt-%d;dur=[0-9.]+;desc="%s after [0-9.]+ ms: %s"' % (i + 1, t["cause"], t["outcome"])
+        assert re.search(wanted, timing), timing
+
+
+def test_invalid_body_is_called_that(weir, origin):
+    origin.script(answer(200, b"{", [("Content-Type", "application/json")]), answer(200, b"{}"))
+    d = weir(retry=retry(attempts=2), validate="json")
+    assert d.get("/api/x").body == b"{}"
+    assert [t["outcome"] for t in one(d)["tries"]] == ["invalid", "200"]
+
+
+def test_plain_lines_tell_of_attempts_too(weir, origin):
+    origin.script(answer(503), answer(200))
+    d = weir(settings={"log": {"format": "plain"}}, retry=retry(attempts=2))
     d.get("/api/x")
-    assert one(d)["attempts"] == 3
+    assert re.search(r" tries=503/[0-9.]+ms,200/[0-9.]+ms$", until(d.access_file.read_text, "a line").rstrip())
 
 
 @pytest.mark.parametrize("method, target, fields, status", [

@@ -288,8 +288,8 @@ static void test_other_settings_arrive(void **state)
     assert_false(u->intercept);
     assert_string_equal(u->identities[0].value_files[1], "/b");
     assert_int_equal(u->route.policy.invalidate, INVALIDATE_OFF);
-    assert_string_equal(u->low_budget_below, "10%");
-    assert_int_equal(u->low_budget_stale_ns, 3600 * NS_PER_SEC);
+    assert_true(u->fetch.low_budget.share > 0.099 && u->fetch.low_budget.share < 0.101);
+    assert_int_equal(u->fetch.low_budget.stale_ns, 3600 * NS_PER_SEC);
     assert_int_equal(u->route.host_count, 2);
     assert_true(slice_eq(u->route.hosts[0].host, SLICE("h.example")));
     assert_int_equal(u->route.hosts[0].port, 8443);

@@ -563,6 +563,49 @@ static void test_stale_if_error(void **state)
     }
 }
 
+static void test_stale_to_spare(void **state)
+{
+    static const struct policy_options fixed = { .ttl = { TTL_FIXED, 60 * NS_PER_SEC } };
+    static const struct {
+        const char *name;
+        const struct policy_options *o;
+        const char *stored;
+        int64_t     age_s;
+        const char *request;
+        unsigned    setting;
+        int64_t     window_s;
+        bool        spared;
+    } rows[] = {
+        { "within", &origin, FRESH, 61, "", 0, 10, true },
+        { "at_the_end", &origin, FRESH, 70, "", 0, 10, true },
+        { "beyond", &origin, FRESH, 71, "", 0, 10, false },
+        { "not_set", &origin, FRESH, 61, "", 0, 0, false },
+        { "not_over_must_revalidate", &origin, "Cache-Control: max-age=60, must-revalidate\n", 61, "", 0, 10, false },
+        { "not_over_no_cache", &origin, "Cache-Control: max-age=60, no-cache\n", 61, "", 0, 10, false },
+        { "a_rule's_duration_counts", &fixed, "Cache-Control: must-revalidate\n", 61, "", 0, 10, true },
+        { "not_over_the_request's_no_cache", &origin, FRESH, 61, "Cache-Control: no-cache\n", 0, 10, false },
+        { "not_over_its_max_age", &origin, FRESH, 61, "Cache-Control: max-age=500\n", 0, 10, false },
+        { "not_over_its_min_fresh", &origin, FRESH, 61, "Cache-Control: min-fresh=1\n", 0, 10, false },
+        { "not_over_a_refresh", &origin, FRESH, 61, "Weir-Refresh: soft\n", 0, 10, false },
+        { "not_what_was_invalidated", &origin, FRESH, 61, "", INVALIDATED, 10, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct row      row = { rows[i].name, rows[i].stored, rows[i].age_s, rows[i].request, 0, 0,
+                                "", rows[i].setting, NULL };
+        struct question q;
+        bool            spared;
+
+        set_up(&q, &row, rows[i].o);
+        spared = policy_stale_to_spare(&q.options, &q.wish, &q.stored, rows[i].window_s * NS_PER_SEC,
+                                       T0 + rows[i].age_s * NS_PER_SEC);
+        tear_down(&q);
+        if (spared != rows[i].spared)
+            fail_msg("%s: %d", rows[i].name, spared);
+    }
+}
+
 /* ---- the wish ---- */
 
 static void test_wish(void **state)
@@ -656,6 +699,7 @@ int main(void)
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_storing_and_sharing),
         cmocka_unit_test(test_stale_if_error),
+        cmocka_unit_test(test_stale_to_spare),
         cmocka_unit_test(test_wish),
         cmocka_unit_test(test_bad_wishes),
         cmocka_unit_test(test_tokens),

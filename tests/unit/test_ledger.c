@@ -580,6 +580,40 @@ static void test_visit(void **state)
     ledger_free(l);
 }
 
+static void test_low(void **state)
+{
+    static const struct {
+        const char               *fact;
+        const char               *first, *second;
+        unsigned                  spent;
+        struct low_budget_options low;
+        bool                      is_low;
+    } rows[] = {
+        { "as much as the share is left", "10/h", NULL, 9, { .share = 0.1 }, false },
+        { "less than the share is left", "10/h", NULL, 10, { .share = 0.1 }, true },
+        { "any limit counts", "1000/h", "4/min", 4, { .share = 0.1 }, true },
+        { "as many as the number are left", "10/h", NULL, 7, { .count = 3 }, false },
+        { "fewer than the number are left", "10/h", NULL, 8, { .count = 3 }, true },
+        { "the number is nothing to a limit that allows no more", "3/h", NULL, 3, { .count = 3 }, false },
+        { "nothing is low where nothing is asked", "3/h", NULL, 3, { .stale_ns = S }, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct limit_options limits[] = { parse(rows[i].first),
+                                          parse(rows[i].second != NULL ? rows[i].second : "1/s") };
+        struct ledger       *l = make(limits, rows[i].second != NULL ? 2 : 1);
+        struct charge        c = get("/", NULL);
+        struct receipt       r;
+
+        for (unsigned n = 0; n < rows[i].spent; n++)
+            assert_true(spend(l, &c, 0, &r));
+        if (ledger_is_low(l, &c, &rows[i].low, at(0)) != rows[i].is_low)
+            fail_msg("%s", rows[i].fact);
+        ledger_free(l);
+    }
+}
+
 static void test_predicts_with_what_is_ahead(void **state)
 {
     struct limit_options limits[] = { parse("10/s burst 1"), parse("60/min") };
@@ -700,6 +734,7 @@ int main(void)
         cmocka_unit_test(test_reload_keeps_what_was_spent),
         cmocka_unit_test(test_reload_keeps_what_the_api_said),
         cmocka_unit_test(test_visit),
+        cmocka_unit_test(test_low),
         cmocka_unit_test(test_predicts_with_what_is_ahead),
         cmocka_unit_test(test_whole_accounts_go),
         cmocka_unit_test(test_many_buckets_cost_little),

@@ -1,0 +1,74 @@
+/*
+ * What an answer cost, as fields: RateLimit and RateLimit-Policy (IETF draft)
+ * of the limit of Weir's own that is nearest to its end, and Server-Timing with the
+ * cause, the wait and the outcome of every attempt.
+ */
+#include "engine/internal.h"
+
+#include "base/clock.h"
+#include "http/structured.h"
+
+static int64_t seconds_up(int64_t ns)
+{
+    return ns > 0 ? (ns + NS_PER_SEC - 1) / NS_PER_SEC : 0;
+}
+
+/* Does the API speak the draft's present form, a list, or nothing at all?  Any other form stays as it came. */
+static bool can_join(struct exchange *x, const struct http_fields *f)
+{
+    struct slice      theirs = http_fields_join(f, SLICE("RateLimit"), &x->arena);
+    struct sf_members list;
+
+    return theirs.ptr == NULL || theirs.len == 0 || sf_parse_list(theirs, &x->arena, &list);
+}
+
+static void add_budget(struct exchange *x, struct http_fields *f)
+{
+    const struct budget_word *b = &x->budget;
+    struct slice              name = sf_string(arena_printf(&x->arena, "weir: %s", b->limit), &x->arena);
+    struct slice              policy;
+
+    if (b->allowed == 0 || !can_join(x, f))
+        return;
+    reply_append_member(x, f, HTTP_RATELIMIT,
+                        arena_printf(&x->arena, SLICE_FMT ";r=%llu;t=%lld", SLICE_ARG(name),
+                                     (unsigned long long)b->left, (long long)seconds_up(b->resets_in_ns)));
+    policy = arena_printf(&x->arena, SLICE_FMT ";q=%llu", SLICE_ARG(name), (unsigned long long)b->allowed);
+    if (b->window_ns > 0)
+        policy = arena_printf(&x->arena, SLICE_FMT ";w=%lld", SLICE_ARG(policy),
+                              (long long)seconds_up(b->window_ns));
+    reply_append_member(x, f, HTTP_RATELIMIT_POLICY, policy);
+}
+
+/* "stale after 0.1 ms: 503" */
+static struct slice add_attempt(struct exchange *x, struct slice so_far, unsigned i)
+{
+    const struct attempt *a = &x->attempts[i];
+    char                  cause[ATTEMPT_TEXT_BYTES], outcome[ATTEMPT_TEXT_BYTES];
+
+    if (i > 0)
+        attempt_text(&x->attempts[i - 1], cause);
+    attempt_text(a, outcome);
+    return arena_printf(&x->arena, SLICE_FMT ", weir-attempt-%u;dur=%.1f;desc=\"%s after %.1f ms: %s\"",
+                        SLICE_ARG(so_far), i + 1, (double)a->took_ns / NS_PER_MS,
+                        i > 0 ? cause : forward_reason_token(x->decision.forward),
+                        (double)a->waited_ns / NS_PER_MS, outcome);
+}
+
+static void add_timing(struct exchange *x, struct http_fields *f)
+{
+    struct slice text = arena_printf(&x->arena, "weir-queue;dur=%.1f, weir-upstream;dur=%.1f;desc=\"%u attempt%s\"",
+                                     (double)x->queued_ns / NS_PER_MS, (double)x->upstream_ns / NS_PER_MS,
+                                     x->attempt_count, x->attempt_count == 1 ? "" : "s");
+
+    for (unsigned i = 0; i < x->attempt_count && i < ATTEMPTS_KEPT; i++)
+        text = add_attempt(x, text, i);
+    reply_append_member(x, f, HTTP_SERVER_TIMING, text);
+}
+
+void reply_add_spent(struct exchange *x, struct http_fields *f)
+{
+    add_budget(x, f);
+    if (x->forwarded)
+        add_timing(x, f);
+}
