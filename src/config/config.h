@@ -31,6 +31,15 @@ struct config_identity {              /* several tokens of one principal */
     const char *const *value_files;   /* FILE, "credential:NAME" or "env:NAME"; ends with NULL */
 };
 
+enum access_kind { ACCESS_USER, ACCESS_GROUP, ACCESS_NETWORK };
+
+struct config_access {                /* one entry of `access` */
+    enum access_kind kind;
+    uint32_t         id;              /* uid or gid; -1: there is no such user or group */
+    uint8_t          address[16];
+    unsigned         address_bytes, bits;
+};
+
 struct config_upstream {
     /* name, hosts, rules with their policies; equal to the one in `routes` */
     struct route_upstream   route;
@@ -38,7 +47,9 @@ struct config_upstream {
     enum upstream_mode      mode;
     bool                    intercept, rewrite_links;
     const char *const      *allow_origins;      /* lists end with NULL; NULL: none */
-    const char *const      *access;             /* NULL: all */
+    bool                    has_access;         /* false: all */
+    const struct config_access *access;
+    unsigned                access_count;
     /* NULL: not set */
     const char             *auth_header, *auth_param, *auth_value_file, *auth_command;
     struct slice            auth_value;         /* of auth_value_file: config_read_secrets() */

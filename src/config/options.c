@@ -427,8 +427,9 @@ static const struct option upstream_options_table[] = {
         "value. No client sees it, unless the API says it again in a body.",
         .section = &auth_section),
     ROW("access", TEXTS, NULL, AT(access),
-        "Who may use the upstream: \"user:NAME\", \"group:NAME\", addresses and networks.",
-        .check = check_access, .unset = "all", PENDING),
+        "Who may use the upstream: \"user:NAME\", \"group:NAME\", addresses and networks. Users and groups are those "
+        "that the kernel tells of clients on this machine; others get 403.",
+        .check = check_access, .unset = "all"),
     ROW("set_headers", TEXTS, "()", AT(set_headers),
         "\"Name: value\" fields that are put on every request.", .check = check_field),
     ROW("user_agent", TEXT, NULL, AT(user_agent), "User-Agent that is put on every request.",

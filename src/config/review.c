@@ -329,6 +329,13 @@ static void review_upstream(struct reader *r, const struct settings *top,
     if (u->access != NULL && u->access[0] == NULL)
         reader_warning(r, u->from, "access",
                        "nobody may use this upstream; leave the setting out for all");
+    for (const char *const *who = u->access; who != NULL && *who != NULL; who++) {
+        struct config_access to = access_of(*who);
+
+        if (to.kind != ACCESS_NETWORK && to.id == UINT32_MAX)
+            reader_warning(r, u->from, "access", "\"%s\": there is no such %s", *who,
+                           to.kind == ACCESS_USER ? "user" : "group");
+    }
     if (u->low_budget_below != NULL && u->limits.count == 0 && u->budget == NULL)
         reader_warning(r, member(u->from, "low_budget"), "below",
                        "the upstream has no limits that could run short");

@@ -24,6 +24,8 @@ struct snapshot {
 /* Compiles a pattern that the snapshot owns; the text has passed check_pattern(). */
 struct pattern *snapshot_pattern(struct snapshot *, const char *text);
 
+/* One entry of `access`; the text has passed check_access() (access.c). */
+struct config_access access_of(const char *text);
 /* "user:NAME" or "user:1000": true, and the uid, (uint32_t)-1 where there is none (checks.c). */
 bool client_user(const char *match, uint32_t *uid);
 

@@ -346,6 +346,17 @@ static void resolve_fetch(struct snapshot *snap, const struct set_upstream *u,
     resolve_limits(snap, u, out);
 }
 
+static void resolve_access(struct arena *arena, const struct set_upstream *u, struct config_upstream *out)
+{
+    unsigned              count = count_texts(u->access);
+    struct config_access *made = arena_alloc(arena, (count + 1) * sizeof made[0]);
+
+    for (unsigned i = 0; i < count; i++)
+        made[i] = access_of(u->access[i]);
+    out->access = made;
+    out->access_count = count;
+}
+
 static void resolve_identities(struct arena *arena, const struct set_upstream *u,
                                struct config_upstream *out)
 {
@@ -369,7 +380,7 @@ void upstream_resolve(struct snapshot *snap, const struct set_upstream *set,
         .mode = (enum upstream_mode)u->mode,
         .intercept = u->intercept, .rewrite_links = u->rewrite_links,
         .allow_origins = count_texts(u->allow_origins) > 0 ? u->allow_origins : NULL,
-        .access = u->access,
+        .has_access = u->access != NULL,
         .auth_header = u->auth_header, .auth_param = u->auth_param,
         .auth_value_file = u->auth_value_file, .auth_command = u->auth_command,
         .auth_methods = known_methods(u->auth_methods),
@@ -380,5 +391,6 @@ void upstream_resolve(struct snapshot *snap, const struct set_upstream *set,
     out->route.policy = policy_of(u, &u->policy, "");
     resolve_rules(snap, u, &out->route);
     resolve_fetch(snap, u, &out->route, &out->fetch);
+    resolve_access(&snap->arena, u, out);
     resolve_identities(&snap->arena, u, out);
 }

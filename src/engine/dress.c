@@ -128,6 +128,7 @@ static void relink_body(struct exchange *x)
 
 void dress_reply(struct exchange *x)
 {
+    cors_sandbox(x, &x->reply.fields);
     if (x->route.way == ROUTE_CONNECT)                /* over TLS the API's own links lead to Weir */
         return;
     if (has_links(&x->reply.fields)) {

@@ -35,6 +35,7 @@ struct engine *engine_open(const struct engine_services *services, struct mailbo
     e->access = access;
     e->next_id = index + 1;
     e->id_step = count;
+    e->groups = groups_open();
     e->reader = store_reader_open(services->store);
     config_acquire(config);
     e->config = config;
@@ -54,6 +55,7 @@ void engine_close(struct engine *e)
         free(x);
     }
     store_reader_close(e->reader);
+    groups_close(e->groups);
     config_release(e->config);
     free(e);
 }

@@ -133,7 +133,8 @@ static bool origin_is_own(struct slice origin, struct slice host)
         && slice_eq_nocase(slice_sub(origin, scheme, origin.len), host);
 }
 
-struct refusal guard_origin(const struct config_upstream *up, const struct http_request *r, struct slice host)
+struct refusal guard_origin(const struct config_upstream *up, const struct http_request *r, struct slice host,
+                            struct slice *allowed)
 {
     struct slice origin = http_fields_get(&r->fields, HTTP_ORIGIN);
     struct slice site = http_fields_get(&r->fields, HTTP_SEC_FETCH_SITE);
@@ -143,8 +144,15 @@ struct refusal guard_origin(const struct config_upstream *up, const struct http_
         from_elsewhere = !origin_is_own(origin, host);
     else if (site.ptr != NULL)
         from_elsewhere = !slice_eq(site, SLICE("same-origin")) && !slice_eq(site, SLICE("none"));
-    if (!from_elsewhere || origin_is_allowed(up, origin))
+    if (allowed != NULL)
+        *allowed = SLICE_NONE;
+    if (!from_elsewhere)
         return no_refusal;
+    if (origin_is_allowed(up, origin)) {
+        if (allowed != NULL)
+            *allowed = origin;
+        return no_refusal;
+    }
     return (struct refusal){ 403, "Request of another site's page",
                              "A page of another site may use this upstream only where the upstream's "
                              "allow_origins lists its origin." };

@@ -20,7 +20,9 @@ struct refusal {                      /* status 0: none */
 struct refusal guard_framing(const struct http_request *r, size_t head_bytes);
 /* A name under which Weir itself is reached: loopback names and addresses, listeners, `allow_hosts`. */
 bool guard_is_own_host(const struct config *c, struct slice host);
-/* Origin and Sec-Fetch-Site of a page elsewhere are refused with 403 unless `up` (may be NULL) allows the origin. */
-struct refusal guard_origin(const struct config_upstream *up, const struct http_request *r, struct slice host);
+/* Origin and Sec-Fetch-Site of a page elsewhere are refused with 403 unless `up` (may be NULL) allows the origin.
+ * *allowed: that origin; ptr NULL where the request is no other page's.  May be NULL. */
+struct refusal guard_origin(const struct config_upstream *up, const struct http_request *r, struct slice host,
+                            struct slice *allowed);
 
 #endif

@@ -5,6 +5,7 @@
 #ifndef WEIR_ENGINE_INTERNAL_H
 #define WEIR_ENGINE_INTERNAL_H
 
+#include "engine/admission.h"
 #include "engine/client.h"
 #include "engine/credential.h"
 #include "engine/engine.h"
@@ -45,6 +46,7 @@ struct engine {
     struct config                *config;
     struct access_log            *access;
     struct store_reader          *reader;
+    struct groups                *groups;
     struct exchange              *unused;         /* kept for the next request */
     unsigned                      unused_count;
     unsigned                      open_count;     /* exchanges, fenced ones included */
@@ -106,6 +108,7 @@ struct exchange {
     bool                         upload_ended;
     bool                         own_conditional; /* the client's conditional fields went upstream */
 
+    struct slice                 cors_origin;     /* of another site's page that may ask; ptr NULL: none */
     bool                         named;           /* the partition is the upstream's name (auth) */
     bool                         inject;          /* Weir adds its credential */
     struct slice                 auth_value;      /* of auth.command; ptr NULL: not there yet */
@@ -159,6 +162,14 @@ void inject_close(struct exchange *x);
 void dress_request(struct exchange *x);
 /* The reply as it goes to the client: links lead back through Weir. Once, when head and body are set. */
 void dress_reply(struct exchange *x);
+/* cors.c: x->cors_origin asks what it may send; the reply says yes. */
+bool cors_is_preflight(const struct exchange *x);
+enum step cors_preflight(struct exchange *x);
+/* What a page of x->cors_origin needs to read the reply. */
+void cors_fields(struct exchange *x, struct http_fields *f);
+/* A document below Weir's own name gets an origin of its own: its scripts are no pages of Weir's. */
+void cors_sandbox(struct exchange *x, struct http_fields *f);
+
 /* exchange.c: what it waited for, and front/ cannot know of, is there. */
 void exchange_go_on(struct exchange *x);
 /* exchange.c: the answer's body as it came. */

@@ -77,6 +77,7 @@ static struct slice cache_status(struct exchange *x, unsigned upstream_status)
 
 void reply_finish_fields(struct exchange *x, struct http_fields *f, unsigned upstream_status)
 {
+    cors_fields(x, f);
     reply_append_member(x, f, HTTP_VIA, SLICE("1.1 weir"));
     reply_append_member(x, f, HTTP_CACHE_STATUS, cache_status(x, upstream_status));
     reply_add_spent(x, f);

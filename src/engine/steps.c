@@ -109,7 +109,7 @@ enum step step_route(struct exchange *x)
     x->route = find_route(x, host);
     if (x->route.upstream != NULL)
         x->up = &x->config->upstreams[x->route.upstream->index];
-    no = guard_origin(x->up, r, host);
+    no = guard_origin(x->up, r, host, &x->cors_origin);
     if (no.status != 0)
         return reply_refusal(x, &no);
     if (x->route.way == ROUTE_OWN)
@@ -118,6 +118,11 @@ enum step step_route(struct exchange *x)
         return route_misdirected(x);
     if (x->up == NULL)
         return route_nowhere(x, host);
+    if (x->up->has_access && !admission_allows(x->up, x->in.who(x->in.owner), x->engine->groups, clock_mono_ns()))
+        return reply_refusal(x, &(struct refusal){
+            403, "Not allowed to use this upstream", "The upstream's setting access does not list this client." });
+    if (cors_is_preflight(x))
+        return cors_preflight(x);
     if (!http_target_is_valid(x->route.target) || x->route.target.ptr[0] != '/')
         return reply_refusal(x, &(struct refusal){
             400, "Malformed request", "The target holds a character that must be percent-encoded." });

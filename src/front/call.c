@@ -408,7 +408,7 @@ static bool admin_is_refused(const struct call *call)
     if (call->connection->is_unix)
         return false;
     return guard_framing(r, head_bytes(call)).status != 0 || host.ptr == NULL
-        || !guard_is_own_host(call->worker->config, host) || guard_origin(NULL, r, host).status != 0;
+        || !guard_is_own_host(call->worker->config, host) || guard_origin(NULL, r, host, NULL).status != 0;
 }
 
 static enum MHD_Result answer_admin(struct call *call)

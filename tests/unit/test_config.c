@@ -76,7 +76,7 @@ static void test_defaults(void **state)
     assert_null(u->route.policy.credential_headers[4]);
     assert_string_equal(u->route.policy.credential_params[0], "api_key");
     assert_null(u->route.policy.ignore_params[0]);
-    assert_null(u->access);
+    assert_false(u->has_access);
     assert_null(u->allow_origins);
     assert_true(u->intercept);
     assert_int_equal(u->mode, MODE_LIVE);
@@ -243,7 +243,7 @@ static void test_other_settings_arrive(void **state)
         "\"offline\";"
         "auth = { param = \"k\"; value_file = \"env:X\"; methods = ( \"POST\" ); }; budget = "
         "\"x\"; max_share = \"25%\";"
-        "access = ( \"user:ann\", \"10.0.0.0/8\", \"::1\" ); allow_origins = ( \"https://o\" ); "
+        "access = ( \"user:no-such-user\", \"10.0.0.0/8\", \"::1\", \"group:70\" ); allow_origins = ( \"https://o\" ); "
         "intercept = false;"
         "identities = ( { name = \"i\"; value_files = ( \"credential:a\", \"/b\" ); } ); "
         "invalidate = \"off\";"
@@ -283,7 +283,12 @@ static void test_other_settings_arrive(void **state)
     assert_int_equal(u->auth_methods, 1u << HTTP_POST);
     assert_string_equal(u->fetch.budget, "x");
     assert_true(u->max_share > 0.24 && u->max_share < 0.26);
-    assert_string_equal(u->access[2], "::1");
+    assert_true(u->has_access && u->access_count == 4);
+    assert_true(u->access[0].kind == ACCESS_USER && u->access[0].id == UINT32_MAX);        /* no such user */
+    assert_true(u->access[1].kind == ACCESS_NETWORK && u->access[1].address[0] == 10 && u->access[1].bits == 8);
+    assert_true(u->access[2].address_bytes == 16 && u->access[2].address[15] == 1 && u->access[2].bits == 128);
+    assert_true(u->access[3].kind == ACCESS_GROUP && u->access[3].id == 70);
+    assert_string_equal(u->route.policy.credential_params[5], "k");       /* what auth sets is a credential */
     assert_string_equal(u->allow_origins[0], "https://o");
     assert_false(u->intercept);
     assert_string_equal(u->identities[0].value_files[1], "/b");

@@ -219,6 +219,8 @@ static const struct problem_row warnings[] = {
       "1: warning: upstreams.a.set_headers: authorization is a credential" },
     { "host_of_two", API "},\n{ name = \"b\"; url = \"https://a.example.org/b\";" API_END,
       "2: warning: upstreams.b.hosts: \"a.example.org\" is a host of" },
+    { "access_of_nobody", API "access = ( \"group:no-such-group\" );" API_END,
+      "1: warning: upstreams.a.access: \"group:no-such-group\": there is no such group" },
     { "client_without_a_user", "clients = ( { match = \"user:no-such-user\"; } );",
       "1: warning: clients[0].match: \"user:no-such-user\": there is no such user" },
 };

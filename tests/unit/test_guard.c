@@ -138,8 +138,13 @@ static void test_origin(void **state)
         struct head         h = head_of(rows[i].lines);
         struct http_request r = { .method = HTTP_GET, .version_minor = 1, .fields = h.fields };
 
-        if (guard_origin(rows[i].up, &r, SLICE("localhost:8080")).status != rows[i].status)
+        struct slice        allowed_origin;
+        bool                other_page = rows[i].up != NULL && rows[i].status == 0;
+
+        if (guard_origin(rows[i].up, &r, SLICE("localhost:8080"), &allowed_origin).status != rows[i].status)
             fail_msg("%s", rows[i].name);
+        if ((allowed_origin.ptr != NULL) != other_page)
+            fail_msg("%s: is said to be another site's page, or not to be", rows[i].name);
         head_free(&h);
     }
 }
