@@ -570,7 +570,7 @@ static void a_stalled_body_is_cut(void **state)
 
     (void)state;
     rig_open(&r, stall, OK_HEAD "Content-Length: 9\r\n\r\nhalf");
-    r.options.read_timeout_ns = 300 * NS_PER_MS;
+    r.options.read_timeout_ns = 1500 * NS_PER_MS;     /* ample for a head on a busy machine */
     rig_start(&r);
     f = rig_fetch(&r, "GET", "/x", "");
     rig_expect(&r, f, FETCH_HEAD, 200);
@@ -974,6 +974,7 @@ static void waiting_goes_in_order_and_within_the_limit(void **state)
     (void)state;
     rig_open(&r, say_text, "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\nok");
     rig_limit(&r, 0, "pairs", 2, 200 * NS_PER_MS);
+    r.options.max_connections = 1;    /* on several, one may overtake another on its way */
     rig_start(&r);
     began = clock_mono_ns();
     for (unsigned i = 0; i < COUNT; i++) {
@@ -988,8 +989,7 @@ static void waiting_goes_in_order_and_within_the_limit(void **state)
 
         assert_int_equal(rig_await(&r, f[i]), FETCH_HEAD);
         snprintf(line, sizeof line, "GET /%u ", i);
-        if (i % 2 == 0)               /* the two of a pair may overtake each other on their way */
-            assert_true(starts_with(origin_text(r.origin, i), line) || starts_with(origin_text(r.origin, i + 1), line));
+        assert_true(starts_with(origin_text(r.origin, i), line));
         assert_true(clock_mono_ns() - began >= (int64_t)(i / 2) * 200 * NS_PER_MS);
         if (i >= 2)
             assert_true(f[i]->queued_ns > 0);
