@@ -104,6 +104,8 @@ struct store_change {                 /* the submitter's memory until `done` is 
 /* The writer groups changes for up to 250 ms; INVALIDATE, FLUSH and the DROPs are committed at once.
  * Changes of one thread are made in the order they were submitted. */
 void store_submit(struct store *, struct store_change *);
+/* Somebody waits for a change that was submitted: what waits is committed now. Any thread. */
+void store_hurry(struct store *);
 
 struct store_status { uint64_t records, body_files, bytes, max_bytes; bool broken; };
 struct store_status store_status(struct store *);            /* any thread */

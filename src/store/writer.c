@@ -151,6 +151,23 @@ void store_submit(struct store *s, struct store_change *c)
         writer_answer(c, false);
 }
 
+static void receive_hurry(struct mail *m)
+{
+    self->urgent = self->urgent || self->changes.first != NULL;
+    free(m);
+}
+
+void store_hurry(struct store *s)
+{
+    struct mail *m;
+
+    if (s == NULL)
+        return;
+    m = mem_alloc(sizeof *m);
+    m->receive = receive_hurry;
+    mailbox_post(s->mailbox, m);
+}
+
 void writer_receive_state(struct mail *m)
 {
     queue_push(&self->state_changes, m);

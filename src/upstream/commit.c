@@ -2,15 +2,66 @@
  * What goes to the store: a whole response, or what a 304 said of a stored
  * one.  The change stands in the flight, which stays joinable until the
  * writer has acknowledged it, so nobody falls between flight and record.
+ * Whoever comes then and may not join (a condition or a range of his own, or an
+ * answer that must be validated) waits for the record, and the writer is
+ * told to hurry.
  */
 #include "upstream/inside.h"
+
+static struct flight **bucket_of(struct upstream *up, const struct fetch *f)
+{
+    return &up->committing[f->key.hash[0] % COMMIT_BUCKETS];
+}
+
+static void take_out(struct flight *f)
+{
+    struct flight **at = bucket_of(f->up, f->leader);
+
+    while (*at != f)
+        at = &(*at)->next_committing;
+    *at = f->next_committing;
+    f->committing = false;
+}
+
+/* Those who could not be answered by the flight itself look for what it left in the store. */
+static void send_back(struct flight *f)
+{
+    struct fetch_links *next;
+
+    for (struct fetch_links *w = f->first; w != NULL; w = next) {
+        next = w->next;
+        if (w->at == WAITER_WAITING)
+            waiter_post(w, FETCH_LOOK_AGAIN);
+    }
+}
+
+bool commit_await(struct site *site, struct fetch_links *w)
+{
+    const struct fetch *fetch = w->fetch;
+    struct flight      *f;
+
+    if (!fetch->has_key || fetch->looked_again || fetch->refresh_behind)
+        return false;
+    for (f = *bucket_of(site->up, fetch); f != NULL; f = f->next_committing)
+        if (f->site == site && memcmp(f->leader->key.hash, fetch->key.hash, sizeof fetch->key.hash) == 0
+            && slice_eq(f->leader->key.full, fetch->key.full))
+            break;
+    if (f == NULL)
+        return false;
+    flight_link(f, w);
+    if (!f->hurried)
+        store_hurry(f->up->store);
+    f->hurried = true;
+    return true;
+}
 
 static void receive_done(struct mail *m)
 {
     struct flight *f = CONTAINER_OF(CONTAINER_OF(m, struct store_change, done), struct flight, change);
 
     f->up->commits--;
-    f->committing = false;
+    take_out(f);
+    send_back(f);
     spool_release(f->change.body);
     f->change.body = NULL;
     flight_hide(f);
@@ -33,6 +84,8 @@ static void submit(struct flight *f, enum store_change_kind kind)
     c->reply_to = f->up->mailbox;
     c->done.receive = receive_done;
     f->committing = true;
+    f->next_committing = *bucket_of(f->up, fetch);
+    *bucket_of(f->up, fetch) = f;
     f->up->commits++;
     store_submit(f->up->store, c);
 }

@@ -175,7 +175,8 @@ void waiter_post(struct fetch_links *w, enum fetch_event event)
     if (!w->left && !w->up->stopping)
         tell_budget(w);
     if (w->flight != NULL) {
-        tell_times(w, w->flight);
+        if (event != FETCH_LOOK_AGAIN)              /* nothing was sent for it */
+            tell_times(w, w->flight);
         if (w->at != WAITER_RECEIVING)
             flight_unlink(w);
     }

@@ -329,7 +329,7 @@ void flight_enter(struct site *site, struct fetch_links *w)
                 return;
         }
     }
-    if (is_spared(site, w))
+    if (commit_await(site, w) || is_spared(site, w))
         return;
     if (site->breaker.open_until_ns > now) {
         fail_at_once(site, w, "destination_unavailable",

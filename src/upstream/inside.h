@@ -44,6 +44,7 @@ struct flight;
 /* -- limits of our own -- */
 enum {
     FLIGHT_BUCKETS        = 1024,     /* a power of two */
+    COMMIT_BUCKETS        = 256,
     UNSHAREABLE_SLOTS     = 1024,
     UNSHAREABLE_SECONDS   = 300,
     SPARE_BODY_BYTES      = 64 * 1024,        /* of a failure that is tried again */
@@ -162,6 +163,8 @@ struct flight {
     struct store_change change;
     struct arena        change_arena;
     bool                committing;   /* `change` is the writer's */
+    bool                hurried;      /* somebody waits for that */
+    struct flight      *next_committing;      /* of its bucket */
 };
 
 /* -- one attempt -- */
@@ -265,6 +268,7 @@ struct upstream {
     struct transfer     *idle_transfers;
     unsigned             idle_count, farewells;
     unsigned             commits;             /* changes at the writer */
+    struct flight       *committing[COMMIT_BUCKETS];  /* theirs, by key */
     unsigned             saves;               /* rows at the writer */
     struct kept_row     *rows;                /* as they were at the start, until their budget is made */
     uint8_t              boot[LEDGER_BOOT_BYTES];
@@ -370,6 +374,8 @@ bool share_spare(struct flight *);
 
 /* commit.c */
 void commit_put(struct flight *);
+/* True where the key's record is on its way to the store: the fetch hears FETCH_LOOK_AGAIN when it is there. */
+bool commit_await(struct site *, struct fetch_links *);
 void commit_freshen(struct flight *);
 
 /* site.c */

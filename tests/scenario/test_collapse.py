@@ -234,3 +234,25 @@ def test_different_keys_do_not_wait_for_one_another(weir, origin):
         assert d.get("/api/other").body == b"/other"
         go.set()
         assert held.read_response().body == b"/held"
+
+
+@pytest.mark.parametrize("second, status", [
+    ([], 200),
+    ([("If-None-Match", '"v1"')], 304),
+    ([("Cache-Control", "no-cache")], 200),
+], ids=["no_cache_answer", "condition_of_its_own", "no_cache_request"])
+def test_right_after_a_miss_the_record_is_waited_for(weir, origin, second, status):
+    """What the writer has not committed yet is what the next request is answered from, or validates (12 times over,
+    as it may have been quicker than the request)."""
+    fields = [("ETag", '"v1"'), ("Cache-Control", "no-cache" if not second else "max-age=60")]
+    origin.handler = lambda request, conn: conn.answer(
+        304 if request.fields.get("If-None-Match") == '"v1"' else 200,
+        b"" if request.fields.get("If-None-Match") else b"x", fields)
+    d = weir()
+    with d.connect() as client:
+        for i in range(12):
+            before = origin.count()
+            assert client.request("GET", f"/api/{i}").status == 200
+            assert client.request("GET", f"/api/{i}", second).status == status
+            sent = [r.fields.get("If-None-Match") for r in origin.requests[before:]]
+            assert sent == ([None] if status == 304 else [None, '"v1"'])
