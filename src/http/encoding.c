@@ -6,6 +6,7 @@
 
 #include "http/list.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { WEIGHT_ONE = 1000 };
@@ -13,7 +14,6 @@ enum { WEIGHT_ONE = 1000 };
 struct weighted {
     struct slice name;
     int          weight;             /* 0 to 1000 */
-    unsigned     place;              /* in the field; keeps equal weights in order */
 };
 
 struct wishes { struct weighted *items; unsigned count; };
@@ -39,7 +39,7 @@ static int parse_weight(struct slice s)
 static struct weighted split_weight(struct slice member)
 {
     size_t          end = slice_find(member, ';', 0);
-    struct weighted w = { slice_trim(slice_sub(member, 0, end)), WEIGHT_ONE, 0 };
+    struct weighted w = { slice_trim(slice_sub(member, 0, end)), WEIGHT_ONE };
 
     while (end < member.len) {
         size_t       begin = end + 1;
@@ -90,7 +90,6 @@ static struct wishes read_wishes(const struct http_fields *request, enum http_na
         if (!http_is_token(w.name))
             continue;
         w.name = lower_copy(w.name, a);
-        w.place = wishes.count;
         wishes.items[wishes.count++] = w;
     }
     return wishes;
@@ -107,24 +106,43 @@ static int by_name(const void *left, const void *right)
     return (l->name.len > r->name.len) - (l->name.len < r->name.len);
 }
 
+/* RFC 9110 12.5.4: the order of what weighs the same says nothing that could be relied upon. */
 static int by_preference(const void *left, const void *right)
 {
     const struct weighted *l = left, *r = right;
 
     if (l->weight != r->weight)
         return l->weight > r->weight ? -1 : 1;
-    return (l->place > r->place) - (l->place < r->place);
+    return by_name(left, right);
 }
 
-/* "a, b;q=0": what is refused stays told apart from what is not spoken of. */
+/* Weights become ranks, so that the same preferences read the same whatever numbers say so: 1, 0.999,
+ * 0.998...  What is refused stays told apart from what is not spoken of. */
+static void rank(struct wishes wishes)
+{
+    int above = WEIGHT_ONE + 1, place = WEIGHT_ONE + 1;
+
+    for (unsigned i = 0; i < wishes.count; i++) {
+        int weight = wishes.items[i].weight;
+
+        if (weight == 0)
+            return;
+        if (weight < above && place > 1)
+            place--;
+        above = weight;
+        wishes.items[i].weight = place;
+    }
+}
+
+/* "a, b;q=0.999, c;q=0" */
 static struct slice write_wishes(struct wishes wishes, struct arena *a)
 {
-    static const char refused[] = ";q=0";
+    static const char weight[] = ";q=0.000";
     size_t            room = 1, used = 0;
     char             *out;
 
     for (unsigned i = 0; i < wishes.count; i++)
-        room += wishes.items[i].name.len + 2 + sizeof refused;
+        room += wishes.items[i].name.len + 2 + sizeof weight;
     out = arena_alloc_raw(a, room);
     for (unsigned i = 0; i < wishes.count; i++) {
         struct weighted w = wishes.items[i];
@@ -135,10 +153,9 @@ static struct slice write_wishes(struct wishes wishes, struct arena *a)
         }
         memcpy(out + used, w.name.ptr, w.name.len);
         used += w.name.len;
-        if (w.weight == 0) {
-            memcpy(out + used, refused, sizeof refused - 1);
-            used += sizeof refused - 1;
-        }
+        if (w.weight < WEIGHT_ONE)
+            used += (size_t)snprintf(out + used, sizeof weight, w.weight == 0 ? ";q=0" : ";q=0.%03d",
+                                     w.weight);
     }
     return (struct slice){ out, used };
 }
@@ -162,6 +179,8 @@ struct slice http_accept_encoding_normalise(const struct http_fields *request, s
     for (unsigned i = 1; i < kept.count; i++)
         if (!slice_eq(kept.items[i].name, kept.items[wishes.count - 1].name))
             wishes.items[wishes.count++] = kept.items[i];
+    for (unsigned i = 0; i < wishes.count; i++)
+        wishes.items[i].weight = WEIGHT_ONE;
     return write_wishes(wishes, a);
 }
 
@@ -172,6 +191,7 @@ struct slice http_accept_language_normalise(const struct http_fields *request, s
     if (wishes.count == 0)
         return SLICE("");
     qsort(wishes.items, wishes.count, sizeof *wishes.items, by_preference);
+    rank(wishes);
     return write_wishes(wishes, a);
 }
 
@@ -192,6 +212,18 @@ static int weight_of(const struct http_fields *request, struct slice coding, int
     return otherwise;
 }
 
+/* The codings of the IANA registry: what stands in no list cannot have been negotiated. */
+static bool is_negotiable(struct slice coding)
+{
+    static const char *const names[] = { "gzip", "deflate", "br", "zstd", "compress",
+                                         "dcb", "dcz", "aes128gcm", "exi", "pack200-gzip" };
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (slice_eq_nocase(coding, slice_of(names[i])))
+            return true;
+    return false;
+}
+
 bool http_coding_is_acceptable(const struct http_fields *request, struct slice content_encoding)
 {
     struct http_list codings = http_list_of_value(content_encoding);
@@ -204,7 +236,8 @@ bool http_coding_is_acceptable(const struct http_fields *request, struct slice c
         if (slice_eq_nocase(coding, SLICE("identity")))
             continue;
         coded = true;
-        if (weight_of(request, without_alias(coding), 0) == 0)
+        if (is_negotiable(without_alias(coding)) &&
+            weight_of(request, without_alias(coding), 0) == 0)
             return false;
     }
     return coded || weight_of(request, SLICE("identity"), WEIGHT_ONE) > 0;

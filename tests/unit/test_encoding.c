@@ -49,14 +49,17 @@ static void test_one_spelling_for_one_wish(void **state)
 static void test_languages_in_order_of_preference(void **state)
 {
     static const struct { const char *name, *lines, *normal; } rows[] = {
-        { "order_stays", "Accept-Language: de, en\n", "de, en" },
+        { "order_says_nothing", "Accept-Language: en, de\n", "de, en" },
         { "weights_make_the_order", "Accept-Language: en;q=0.5, DE-at;q=0.9, fr\n",
-          "fr, de-at, en" },
-        { "equal_weights_stay_in_order",
-          "Accept-Language: c;q=0.5, b;q=0.5, a;q=0.5\n", "c, b, a" },
-        { "thousandths_count", "Accept-Language: a;q=0.001, b;q=0.002\n", "b, a" },
+          "fr, de-at;q=0.999, en;q=0.998" },
+        { "a_preference_is_no_equal", "Accept-Language: de, en;q=0.9\n", "de, en;q=0.999" },
+        { "numbers_of_weights_say_nothing", "Accept-Language: de;q=0.7, en;q=0.1\n",
+          "de, en;q=0.999" },
+        { "equal_weights_by_name",
+          "Accept-Language: c;q=0.5, b;q=0.5, a;q=0.5, d\n", "d, a;q=0.999, b;q=0.999, c;q=0.999" },
+        { "thousandths_count", "Accept-Language: a;q=0.001, b;q=0.002\n", "b, a;q=0.999" },
         { "refused_is_told_apart", "Accept-Language: en;q=0, *\n", "*, en;q=0" },
-        { "over_lines", "Accept-Language: a;q=0.1\nAccept-Language: b\n", "b, a" },
+        { "over_lines", "Accept-Language: a;q=0.1\nAccept-Language: b\n", "b, a;q=0.999" },
         { "absent", "", "" },
     };
 
@@ -96,6 +99,8 @@ static void test_acceptable_codings(void **state)       /* RFC 9110 12.5.3 */
         { "identity_refused_but_coded", "Accept-Encoding: gzip, identity;q=0\n", "gzip", true },
         { "identity_as_a_coding", "Accept-Encoding: gzip\n", "identity", true },
         { "both_of_two", "Accept-Encoding: gzip, br\n", "gzip, br", true },
+        { "of_no_registry", "Accept-Encoding: gzip\n", "private-coding", true },
+        { "of_no_registry_and_not_listed", "Accept-Encoding: gzip\n", "private-coding, br", false },
         { "one_of_two", "Accept-Encoding: gzip\n", "gzip, br", false },
     };
 
