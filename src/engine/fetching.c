@@ -6,6 +6,9 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
+#include "policy/range.h"
+
+enum { COMPLETED_BYTES = 4 * 1024 * 1024 };      /* the longest part that is taken along to be completed */
 
 static void receive_event(struct mail *m)
 {
@@ -85,25 +88,48 @@ static void copy_stored(struct exchange *x, struct fetch *f)
     memcpy(f->variant, c->variant, sizeof f->variant);
 }
 
+/* A stored part, and the whole is wanted: only what it lacks is asked for (RFC 9111 3.4). */
+static bool completes(struct exchange *x, struct fetch *f)
+{
+    const struct stored_response *part = &x->stored.response;
+    char                         *body;
+
+    if (!x->stored.selected || x->decision.forward != FWD_PARTIAL || x->in.request.method != HTTP_GET
+        || !f->may_store || part->body_bytes > COMPLETED_BYTES || x->policy->validate != VALIDATE_NONE
+        || http_fields_find(&f->request.fields, HTTP_RANGE, 0) >= 0 || has_own_conditional(&f->request.fields))
+        return false;
+    body = arena_alloc_raw(&f->arena, (size_t)part->body_bytes);
+    if (!candidate_read(x, 0, body, (size_t)part->body_bytes)
+        || !policy_completing_fields(part, &f->request.fields, &f->arena))
+        return false;
+    f->part_body = (struct slice){ body, (size_t)part->body_bytes };
+    return true;
+}
+
 /* Decides how the request goes up: with Weir's validators, or as the client sent it. */
 static void fill_conditions(struct exchange *x, struct fetch *f)
 {
     struct http_fields *fields = &f->request.fields;
-    bool                ranged = http_fields_find(fields, HTTP_RANGE, 0) >= 0;
 
     if (x->has_key && x->stored.selected && x->decision.verdict != VERDICT_FETCH
         && policy_conditional_fields(&x->stored.response, fields, &f->arena)) {
         f->validating = true;
         copy_stored(x, f);
-        http_fields_remove(fields, HTTP_RANGE);
-        http_fields_remove(fields, HTTP_IF_RANGE);
+        f->may_store_part = x->stored.response.head.status == 206;
         return;
     }
-    x->own_conditional = has_own_conditional(fields);
-    if (ranged) {                       /* a part goes through as it is: what is kept is kept whole */
-        f->has_key = false;
-        f->may_store = false;
+    if (completes(x, f)) {
+        f->completing = true;
+        copy_stored(x, f);
+        return;
     }
+    if (x->in.request.method == HTTP_HEAD && x->has_key && x->stored.selected
+        && x->stored.response.head.status == 200) {
+        copy_stored(x, f);
+        f->heading = true;
+    }
+    x->own_conditional = has_own_conditional(fields);
+    f->may_store_part = !x->stored.selected || x->stored.response.head.status == 206;
 }
 
 static struct fetch *fill_fetch(struct exchange *x)
@@ -193,7 +219,7 @@ enum step step_serve(struct exchange *x)
 /* An error came, or nothing: what is stored may cover for it (RFC 5861 4, RFC 9111 4.2.4). */
 static bool cover_with_stale(struct exchange *x, unsigned status, const char *why)
 {
-    if (!x->stored.selected
+    if (!x->stored.selected || !policy_holds_range(&x->in.request, &x->stored.response)
         || !policy_stale_if_error(x->policy, &x->wish, &x->stored.response, clock_wall_ns()))
         return false;
     x->detail = why;

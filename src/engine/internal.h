@@ -183,6 +183,8 @@ bool serve_stored(struct exchange *x, unsigned upstream_status);
 /* Copies what is borrowed of the database, so that the exchange may be suspended. */
 void candidate_keep(struct exchange *x);
 void candidate_drop(struct exchange *x);
+/* Bytes of the stored body, from `first` of it on.  False where its file is gone or broken. */
+bool candidate_read(struct exchange *x, int64_t first, char *out, size_t count);
 
 /* invalidate.c: starts what a successful write drops; true when the writer has done all of it. */
 bool invalidate_after_write(struct exchange *x, const struct http_response *response);

@@ -8,7 +8,10 @@
 #include "base/counters.h"
 #include "policy/range.h"
 
+#include <sodium.h>
 #include <unistd.h>
+
+enum { MULTIPART_BYTES = 1024 * 1024 };
 
 void candidate_drop(struct exchange *x)
 {
@@ -68,30 +71,136 @@ static void body_part(struct exchange *x, int64_t first, int64_t count)
     }
 }
 
-/* RFC 9110 14: one range as 206, none that fits as 416; several are answered by the whole (14.2 lets us). */
-static bool serve_range(struct exchange *x, struct http_fields *fields)
-{
-    struct byte_range ranges[RANGE_MAX];
-    unsigned          count = 0;
-    int64_t           length = x->stored.response.body_bytes;
-    enum range_result result = policy_range(&x->in.request, &x->stored.response, length, ranges, &count);
+/* -- ranges (RFC 9110 14) -- */
 
-    if (result == RANGE_UNSATISFIABLE) {
-        x->reply.status = 416;
-        http_fields_remove(fields, HTTP_CONTENT_TYPE);
-        http_fields_add_id(fields, &x->arena, HTTP_CONTENT_RANGE,
-                           arena_printf(&x->arena, "bytes */%lld", (long long)length));
-        x->reply.kind = REPLY_EMPTY;
-        x->reply.length = 0;
+/* Where the stored body begins in the whole, and how long that is. */
+struct extent { int64_t first, complete; };
+
+static struct extent extent_of(const struct stored_response *r)
+{
+    struct byte_range held;
+    int64_t           complete;
+
+    if (policy_part_of(r, &held, &complete))
+        return (struct extent){ held.first, complete };
+    return (struct extent){ 0, r->body_bytes };
+}
+
+static struct slice content_range(struct exchange *x, struct byte_range r, struct extent e)
+{
+    return arena_printf(&x->arena, "bytes %lld-%lld/%lld", (long long)r.first, (long long)r.last,
+                        (long long)e.complete);
+}
+
+static bool serve_unsatisfiable(struct exchange *x, struct http_fields *fields, struct extent e)
+{
+    x->reply.status = 416;
+    http_fields_remove(fields, HTTP_CONTENT_TYPE);
+    http_fields_add_id(fields, &x->arena, HTTP_CONTENT_RANGE,
+                       arena_printf(&x->arena, "bytes */%lld", (long long)e.complete));
+    x->reply.kind = REPLY_EMPTY;
+    x->reply.length = 0;
+    return true;
+}
+
+bool candidate_read(struct exchange *x, int64_t first, char *out, size_t count)
+{
+    struct candidate *c = &x->stored;
+
+    if (!open_body(x))
+        return false;
+    if (c->body_file == 0) {
+        memcpy(out, c->body.ptr + first, count);
         return true;
     }
-    if (result != RANGE_PARTS || count != 1)
+    for (size_t done = 0; done < count;) {
+        ssize_t n = pread(c->fd, out + done, count - done, first + (int64_t)done);
+
+        if (n <= 0)
+            return false;
+        done += (size_t)n;
+    }
+    return true;
+}
+
+/* Text that stands before each part; `boundary` is 128 random bits, which no body holds but by a chance of none. */
+static struct slice part_head(struct exchange *x, struct slice boundary, struct slice type, struct byte_range r,
+                              struct extent e)
+{
+    struct slice range = content_range(x, r, e);
+
+    if (type.ptr == NULL)
+        return arena_printf(&x->arena, "\r\n--" SLICE_FMT "\r\nContent-Range: " SLICE_FMT "\r\n\r\n",
+                            SLICE_ARG(boundary), SLICE_ARG(range));
+    return arena_printf(&x->arena, "\r\n--" SLICE_FMT "\r\nContent-Type: " SLICE_FMT "\r\nContent-Range: " SLICE_FMT
+                        "\r\n\r\n", SLICE_ARG(boundary), SLICE_ARG(type), SLICE_ARG(range));
+}
+
+/* 14.6: several parts in one body, made in memory.  False where they are too much for that: the whole is sent then,
+ * as 14.2 allows. */
+static bool serve_parts(struct exchange *x, struct http_fields *fields, const struct byte_range *ranges, unsigned count)
+{
+    struct candidate *c = &x->stored;
+    struct extent     e = extent_of(&c->response);
+    struct slice      type = http_fields_get(fields, HTTP_CONTENT_TYPE), heads[RANGE_MAX], boundary, tail;
+    unsigned char     random[16];
+    char              hex[2 * sizeof random + 1], *body, *at;
+    int64_t           length = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        length += ranges[i].last - ranges[i].first + 1;
+    if (length > MULTIPART_BYTES)
         return false;
+    randombytes_buf(random, sizeof random);
+    boundary = slice_of(sodium_bin2hex(hex, sizeof hex, random, sizeof random));
+    tail = arena_printf(&x->arena, "\r\n--" SLICE_FMT "--\r\n", SLICE_ARG(boundary));
+    for (unsigned i = 0; i < count; i++) {
+        heads[i] = part_head(x, boundary, type, ranges[i], e);
+        length += (int64_t)heads[i].len;
+    }
+    body = at = arena_alloc_raw(&x->arena, (size_t)length + tail.len);
+    for (unsigned i = 0; i < count; i++) {
+        size_t bytes = (size_t)(ranges[i].last - ranges[i].first + 1);
+
+        at = (char *)memcpy(at, heads[i].ptr, heads[i].len) + heads[i].len;
+        if (!candidate_read(x, ranges[i].first - e.first, at, bytes))
+            return false;
+        at += bytes;
+    }
+    memcpy(at, tail.ptr, tail.len);
     x->reply.status = 206;
-    http_fields_add_id(fields, &x->arena, HTTP_CONTENT_RANGE,
-                       arena_printf(&x->arena, "bytes %lld-%lld/%lld", (long long)ranges[0].first,
-                                    (long long)ranges[0].last, (long long)length));
-    body_part(x, ranges[0].first, ranges[0].last - ranges[0].first + 1);
+    x->reply.kind = REPLY_BYTES;
+    x->reply.bytes = slice_sub((struct slice){ body, (size_t)length + tail.len }, 2, (size_t)length + tail.len);
+    x->reply.length = (int64_t)x->reply.bytes.len;
+    http_fields_remove(fields, HTTP_CONTENT_TYPE);
+    http_fields_add_id(fields, &x->arena, HTTP_CONTENT_TYPE,
+                       arena_printf(&x->arena, "multipart/byteranges; boundary=" SLICE_FMT, SLICE_ARG(boundary)));
+    return true;
+}
+
+/* False where the request wants no range, or none that can be cut out. */
+static bool serve_range(struct exchange *x, struct http_fields *fields)
+{
+    const struct stored_response *stored = &x->stored.response;
+    struct byte_range             ranges[RANGE_MAX];
+    unsigned                      count = 0;
+    struct extent                 e = extent_of(stored);
+    enum range_result             result;
+
+    if (stored->head.status == 206)
+        result = policy_range_in_part(&x->in.request, stored, ranges, &count);
+    else
+        result = policy_range(&x->in.request, stored, stored->body_bytes, ranges, &count);
+    if (result == RANGE_UNSATISFIABLE)
+        return serve_unsatisfiable(x, fields, e);
+    if (result != RANGE_PARTS)
+        return false;
+    http_fields_remove(fields, HTTP_CONTENT_RANGE);
+    if (count > 1)
+        return serve_parts(x, fields, ranges, count);
+    x->reply.status = 206;
+    http_fields_add_id(fields, &x->arena, HTTP_CONTENT_RANGE, content_range(x, ranges[0], e));
+    body_part(x, ranges[0].first - e.first, ranges[0].last - ranges[0].first + 1);
     return true;
 }
 
@@ -129,8 +238,7 @@ bool serve_stored(struct exchange *x, unsigned upstream_status)
     if (not_modified) {
         r->kind = REPLY_EMPTY;
         r->length = c->response.body_bytes;
-    } else if (!(x->in.request.method == HTTP_GET && c->response.head.status == 200
-                 && serve_range(x, &r->fields))) {
+    } else if (!(x->in.request.method == HTTP_GET && serve_range(x, &r->fields))) {
         body_part(x, 0, c->response.body_bytes);
     }
     dress_reply(x);

@@ -10,6 +10,7 @@
 #include "http/list.h"
 #include "http/url.h"
 #include "policy/body.h"
+#include "policy/range.h"
 
 static bool is_own_host(struct exchange *x, struct slice host)
 {
@@ -232,7 +233,7 @@ enum step step_lookup(struct exchange *x)
 
 static enum step refuse_uncached(struct exchange *x, const char *reason, struct slice detail)
 {
-    if (x->stored.selected && x->up->mode == MODE_OFFLINE) {
+    if (x->stored.selected && x->up->mode == MODE_OFFLINE && policy_holds_range(&x->in.request, &x->stored.response)) {
         x->cache_word = "stale";
         x->detail = "offline";
         return STEP_SERVE;

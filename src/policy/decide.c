@@ -296,11 +296,7 @@ static bool decide_without_cache(const struct policy_options *o, const struct ht
 /* True where what is stored cannot be used without the origin's consent. */
 static bool decide_consent(const struct http_request *r, const struct state *s, struct decision *d)
 {
-    struct byte_range ranges[RANGE_MAX];
-    unsigned          count;
-
-    if (s->stored->head.status == 206 &&
-        policy_range_in_part(r, s->stored, ranges, &count) == RANGE_IGNORE)
+    if (!policy_holds_range(r, s->stored))
         set(d, VERDICT_FETCH, FWD_PARTIAL, DETAIL_PART);
     else if (s->wish->refresh_soft)
         set(d, VERDICT_REVALIDATE, FWD_REQUEST, DETAIL_WEIR_REFRESH);

@@ -210,6 +210,15 @@ enum range_result policy_range_in_part(const struct http_request *request,
     return result;
 }
 
+bool policy_holds_range(const struct http_request *request, const struct stored_response *stored)
+{
+    struct byte_range ranges[RANGE_MAX];
+    unsigned          count;
+
+    return stored->head.status != 206 ||
+           (policy_range_in_part(request, stored, ranges, &count) == RANGE_PARTS && count == 1);
+}
+
 bool policy_completing_fields(const struct stored_response *part, struct http_fields *fields,
                               struct arena *a)
 {

@@ -65,14 +65,19 @@ enum precondition policy_precondition(const struct http_request *request,
 
 /* ---- asking the origin (4.3.1) ---- */
 
-void policy_unconditional_fields(struct http_fields *fields)
+static void remove_conditions(struct http_fields *fields)
 {
-    static const enum http_name conditionals[] = { HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE,
-                                                   HTTP_IF_MATCH,      HTTP_IF_UNMODIFIED_SINCE,
-                                                   HTTP_IF_RANGE,      HTTP_RANGE };
+    static const enum http_name conditionals[] = { HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE, HTTP_IF_MATCH,
+                                                   HTTP_IF_UNMODIFIED_SINCE, HTTP_IF_RANGE };
 
     for (size_t i = 0; i < sizeof conditionals / sizeof conditionals[0]; i++)
         http_fields_remove(fields, conditionals[i]);
+}
+
+void policy_unconditional_fields(struct http_fields *fields)
+{
+    remove_conditions(fields);
+    http_fields_remove(fields, HTTP_RANGE);
 }
 
 bool policy_conditional_fields(const struct stored_response *stored, struct http_fields *fields,
@@ -81,10 +86,13 @@ bool policy_conditional_fields(const struct stored_response *stored, struct http
     struct slice tag = http_fields_get(&stored->head.fields, HTTP_ETAG);
     struct slice modified = http_fields_get(&stored->head.fields, HTTP_LAST_MODIFIED);
 
-    policy_unconditional_fields(fields);
-    /* A 304 would speak of the part alone; see policy_completing_fields(). */
-    if (stored->head.status == 206)
+    remove_conditions(fields);
+    /* Of a part its tag tells, which is the whole's; where it changed the range is wanted anew.  A
+     * whole is asked for as a whole. */
+    if (stored->head.status == 206 && etag_parse(tag).opaque.ptr == NULL)
         return false;
+    if (stored->head.status != 206)
+        http_fields_remove(fields, HTTP_RANGE);
     /* A tag that is none is still the origin's, who may know what to make of it. */
     if (tag.len > 0)
         http_fields_add_id(fields, a, HTTP_IF_NONE_MATCH, tag);

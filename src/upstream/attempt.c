@@ -11,6 +11,7 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "http/date.h"
+#include "policy/range.h"
 #include "policy/validate.h"
 
 /* -- the record for the log -- */
@@ -161,6 +162,15 @@ static bool put_by(struct flight *f, struct transfer *t)
     return true;
 }
 
+/* The answer is none to the condition that Weir added: asked again without it. */
+static void ask_plainly(struct flight *f, struct transfer *t)
+{
+    part(f, t);
+    f->plain = true;
+    f->again = true;
+    dispatch_put(f);
+}
+
 /* RFC 9111 4.3.4.  A 304 that speaks of another response than ours is no answer: asked again without conditions. */
 static void not_modified(struct flight *f, struct transfer *t)
 {
@@ -169,10 +179,7 @@ static void not_modified(struct flight *f, struct transfer *t)
         share_not_modified(f, t, t->answer);
         return;
     }
-    part(f, t);
-    f->plain = true;
-    f->again = true;
-    dispatch_put(f);
+    ask_plainly(f, t);
 }
 
 static bool is_checked(const struct transfer *t)
@@ -222,7 +229,11 @@ bool attempt_head(struct transfer *t)
         not_modified(f, t);
         return true;
     }
-    return give(f, t);
+    if (t->fetch->completing && !f->plain && (status == 416 || (status == 206 && !complete_head(t)))) {
+        ask_plainly(f, t);
+        return true;
+    }
+    return t->stop == STOP_NONE && give(f, t);
 }
 
 /* -- the body -- */
@@ -342,6 +353,16 @@ static void end_flight(struct flight *f, bool again)
     flight_settle(f);
 }
 
+/* RFC 9111 3.3: a 206 whose Content-Range contradicts its body, now that its length is known, is nobody's part. */
+static bool is_its_part(const struct transfer *t)
+{
+    const struct stored_response part = { .head = t->answer->head, .body_bytes = t->body_bytes };
+    struct byte_range            range;
+    int64_t                      complete;
+
+    return t->answer->head.status != 206 || policy_part_of(&part, &range, &complete);
+}
+
 static void whole(struct flight *f, struct transfer *t)
 {
     bool sound = !is_checked(t) || json_check_end(&t->json);
@@ -351,7 +372,7 @@ static void whole(struct flight *f, struct transfer *t)
     if (t->answer->body != NULL)
         spool_finish(t->answer->body, SPOOL_WHOLE);
     release_receivers(f);
-    if (f->storing && !sound) {
+    if (f->storing && (!sound || !is_its_part(t))) {
         f->storing = false;
         flight_hide(f);
     }
@@ -443,6 +464,7 @@ void attempt_ended(struct transfer *t, CURLcode code)
     bool           complete = t->head.final && (no_body || (code == CURLE_OK && !tls_end_is_cut(t)));
     struct failure failure;
 
+    complete = complete && complete_end(t);
     if (t->prereqs == 0 || !t->head.final)
         settle_budget(t, NULL);
     if (!complete)

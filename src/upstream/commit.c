@@ -8,6 +8,8 @@
  */
 #include "upstream/inside.h"
 
+#include "policy/validate.h"
+
 static struct flight **bucket_of(struct upstream *up, const struct fetch *f)
 {
     return &up->committing[f->key.hash[0] % COMMIT_BUCKETS];
@@ -88,6 +90,41 @@ static void submit(struct flight *f, enum store_change_kind kind)
     *bucket_of(f->up, fetch) = f;
     f->up->commits++;
     store_submit(f->up->store, c);
+}
+
+static enum store_change_kind judge_head(struct flight *f)
+{
+    const struct fetch         *fetch = f->leader;
+    struct http_response        fresh = { .status = 200 };
+    struct http_request         request = fetch->request;
+    const struct storable_input in = {
+        .request = &request,
+        .response = &fresh,
+        .has_credential = fetch->has_credential,
+        .content_length = fetch->stored_head.body_bytes,
+        .now_wall_ns = f->answer->received_wall_ns,
+    };
+
+    if (!policy_head_selects(&f->answer->head, &fetch->stored_head))
+        return STORE_INVALIDATE;
+    request.method = HTTP_GET;
+    fresh.fields = policy_freshen(&fetch->stored_head.head.fields, &f->answer->head.fields, &f->change_arena);
+    if (policy_storable(fetch->policy, &in) != STORABLE_YES)
+        return STORE_INVALIDATE;
+    f->change.status = 200;
+    f->change.fields = policy_stored_fields(fetch->policy, &fresh, &f->change_arena);
+    return STORE_FRESHEN;
+}
+
+void commit_head(struct flight *f)
+{
+    enum store_change_kind kind = judge_head(f);
+    struct store_change   *c = &f->change;
+
+    c->id = f->leader->stored_id;
+    c->selection = f->leader->stored_selection;
+    memcpy(c->variant, f->leader->stored_variant, sizeof c->variant);
+    submit(f, kind);
 }
 
 void commit_put(struct flight *f)

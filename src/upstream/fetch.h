@@ -97,8 +97,13 @@ struct fetch {
     /* of the last known Vary: flights are told apart by it */
     uint8_t                        variant[VARIANT_HASH_BYTES];
     bool                           may_store;     /* the request does not forbid it */
+    bool                           may_store_part;/* nothing better is stored than a 206 would be (RFC 9111 3.3) */
     bool                           must_be_new;   /* joins only a flight not yet sent */
     bool                           refresh_behind;/* nobody waits: stale-while-revalidate */
+    bool                           completing;    /* Range and If-Range in `request` are Weir's own, for what the part
+                                                   * `stored_head` lacks; its bytes: */
+    struct slice                   part_body;
+    bool                           heading;       /* a HEAD whose 200 speaks of the stored response, too (4.3.5) */
     bool                           validating;    /* the conditional fields in `request` are Weir's own, for: */
     struct stored_response         stored_head;   /* copied to the arena; head.status 0: none */
     struct slice                   stored_selection;

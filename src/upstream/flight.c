@@ -19,14 +19,14 @@
 static bool is_shareable(const struct fetch *f)
 {
     static const enum http_name own[] = { HTTP_IF_MATCH, HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE,
-                                          HTTP_IF_UNMODIFIED_SINCE, HTTP_IF_RANGE, HTTP_RANGE };
+                                          HTTP_IF_UNMODIFIED_SINCE, HTTP_IF_RANGE };
 
     if (!f->has_key || !f->may_store)
         return false;
-    for (size_t i = 0; i < sizeof own / sizeof *own && !f->validating; i++)
+    for (size_t i = 0; i < sizeof own / sizeof *own && !f->validating && !f->completing; i++)
         if (http_fields_find(&f->request.fields, own[i], 0) >= 0)
             return false;
-    return true;
+    return f->completing || http_fields_find(&f->request.fields, HTTP_RANGE, 0) < 0;
 }
 
 static uint64_t mix(uint64_t h, const void *bytes, size_t count)
@@ -40,7 +40,7 @@ static uint64_t mix(uint64_t h, const void *bytes, size_t count)
 
 static uint64_t validated_id(const struct fetch *f)
 {
-    return f->validating ? f->stored_id : 0;
+    return f->validating || f->completing ? f->stored_id : 0;
 }
 
 static uint64_t hash_of(const struct fetch *f, const uint8_t variant[VARIANT_HASH_BYTES])

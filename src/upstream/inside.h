@@ -228,6 +228,8 @@ struct transfer {
     bool                retrying;     /* a listed status: the flight has gone on without it */
     struct json_check   json;
     int64_t             body_bytes;
+    int64_t             part_bytes;   /* a stored part is being completed by so many; 0: none is */
+    struct slice        part_tail;    /* of the stored part, behind them; the fetch's */
     const void         *tls;          /* the library's handle of the connection; NULL: plain, or not known */
     bool                tls_closed;   /* the API closed it in order (close_notify) */
 
@@ -324,6 +326,12 @@ int64_t waiter_wait_left(const struct fetch_links *, int64_t now_ns);
 bool dispatch_sends(struct transfer *);
 void waiter_refuse(struct fetch_links *, int64_t wait_ns, const char *limit);
 
+/* complete.c */
+/* A 206 to a request for what a stored part lacks: becomes the whole's head.  False where the two do not combine. */
+bool complete_head(struct transfer *);
+/* The body has ended: false where it is not as long as it said. */
+bool complete_end(struct transfer *);
+
 /* request.c */
 bool request_prepare(struct transfer *);
 
@@ -374,6 +382,8 @@ bool share_spare(struct flight *);
 
 /* commit.c */
 void commit_put(struct flight *);
+/* What the 200 to a HEAD says of the stored response (RFC 9111 4.3.5): it is freshened, or stale from now on. */
+void commit_head(struct flight *);
 /* True where the key's record is on its way to the store: the fetch hears FETCH_LOOK_AGAIN when it is there. */
 bool commit_await(struct site *, struct fetch_links *);
 void commit_freshen(struct flight *);

@@ -98,7 +98,7 @@ static bool add_line(struct transfer *t, struct arena *a, struct slice name, str
 static bool is_left_out(const struct transfer *t, const struct http_field *field)
 {
     static const enum http_name conditions[] = { HTTP_IF_MATCH, HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE,
-                                                 HTTP_IF_UNMODIFIED_SINCE };
+                                                 HTTP_IF_UNMODIFIED_SINCE, HTTP_IF_RANGE };
 
     if (field->id == HTTP_CONTENT_LENGTH || field->id == HTTP_TRANSFER_ENCODING || field->id == HTTP_EXPECT
         || field->id == HTTP_CONNECTION)
@@ -109,6 +109,8 @@ static bool is_left_out(const struct transfer *t, const struct http_field *field
     for (size_t i = 0; i < sizeof conditions / sizeof *conditions && t->flight->plain; i++)
         if (field->id == conditions[i])
             return true;
+    if (t->flight->plain && t->fetch->completing && field->id == HTTP_RANGE)
+        return true;
     return !http_is_token(field->name) || !http_is_field_value(field->value);
 }
 

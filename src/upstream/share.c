@@ -34,7 +34,8 @@ static struct judgement ask_policy(const struct fetch *f, const struct answer *a
         .request = &request,
         .response = &a->head,
         .has_credential = f->has_credential,
-        .content_length = -1,
+        .content_length = a->head.status == 206 ? a->content_length : -1,
+        .may_store_part = f->may_store_part,
         .now_wall_ns = a->received_wall_ns,
     };
 
@@ -206,6 +207,8 @@ void share_head(struct flight *f, struct transfer *t, struct answer *a)
             f->selection = SLICE_NONE;
         flight_remember_unshareable(f);
     }
+    if (f->leader->heading && a->head.status == 200 && f->leader->may_store)
+        commit_head(f);
     parted = give_out(f, t->fetch, a, how);
     if (!f->storing && f->receiving <= 1 && a->body != NULL)
         spool_set_pass(a->body);

@@ -494,3 +494,23 @@ def test_forever_and_a_day(weir, origin, clock):
     d.wait_stored()
     clock.advance(3650 * DAY)
     assert d.get("/api/x").cache.hit
+
+
+# -- HEAD says something of the stored GET (RFC 9111 4.3.5) ------------------------
+
+@pytest.mark.parametrize("length, hit", [("4", True), ("5", False)], ids=["same", "another_length"])
+def test_head_freshens_or_outdates_what_is_stored(weir, origin, clock, length, hit):
+    def handler(request, conn):
+        if request.method == "HEAD":
+            conn.head(200, [("Cache-Control", "max-age=600"), ("X-New", "1"), ("Content-Length", length)])
+        else:
+            conn.answer(200, b"body", [("Cache-Control", "max-age=60")])
+    origin.handler = handler
+    d = weir()
+    d.get("/api/x")
+    d.wait_stored()
+    clock.advance(61)
+    assert d.request("HEAD", "/api/x").cache.fwd == "stale"
+    r = d.get("/api/x")
+    assert bool(r.cache.hit) == hit and r.body == b"body" and r.fields.get("X-New") == ("1" if hit else None)
+    assert origin.count() == (2 if hit else 3)

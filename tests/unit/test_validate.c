@@ -178,7 +178,8 @@ static void test_conditional_fields(void **state)
           "A: 1|If-None-Match: \"a\"|If-Modified-Since: Sat, 05 Nov 1994 08:49:37 GMT" },
         { "neither", 200, DATE, false, "A: 1" },
         { "empty", 200, "ETag:\n", false, "A: 1" },
-        { "part", 206, "ETag: \"a\"\n", false, "A: 1" },
+        { "part", 206, "ETag: \"a\"\n", true, "A: 1|Range: bytes=0-1|If-None-Match: \"a\"" },
+        { "part_without_tag", 206, MODIFIED, false, "A: 1|Range: bytes=0-1" },
         { "any_status", 404, "ETag: \"a\"\n", true, "A: 1|If-None-Match: \"a\"" },
     };
 
