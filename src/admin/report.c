@@ -32,12 +32,47 @@ static json_t *cache_json(struct store *store)
                      "broken", s.broken);
 }
 
+static json_t *clients_json(const struct upstream_limit_report *l)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < l->client_count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:i}", "client", l->clients[i].client, "priority",
+                                              l->clients[i].batch ? "batch" : "interactive", "waiting",
+                                              (int)l->clients[i].count));
+    return list;
+}
+
+static json_t *limit_json(const char *upstream, const struct upstream_limit_report *l)
+{
+    json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:f, s:f, s:i, s:o}", "upstream", upstream, "limit", l->name,
+                          "kind", l->kind, "allowed", (json_int_t)l->allowed, "left", (json_int_t)l->left,
+                          "resets_in_s", seconds(l->resets_in_ns), "blocked_for_s", seconds(l->blocked_for_ns),
+                          "waiting", (int)l->waiting, "clients", clients_json(l));
+
+    if (l->credential[0] != '\0')
+        json_object_set_new(o, "credential", json_string(l->credential));
+    if (l->told_by[0] != '\0')
+        json_object_set_new(o, "learned_from", json_string(l->told_by));
+    return o;
+}
+
+static void add_limits(json_t *list, const struct upstream_report_entry *e)
+{
+    for (unsigned i = 0; i < e->limit_count; i++)
+        json_array_append_new(list, limit_json(e->name, &e->limits[i]));
+}
+
 static json_t *entry_json(const struct upstream_report_entry *e)
 {
-    return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:b}", "name", e->name, "in_flight",
+    json_t *limits = json_array();
+
+    add_limits(limits, e);
+    return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:b, s:o}", "name", e->name, "in_flight",
                      (int)e->in_flight, "waiting", (int)e->waiting, "connections", (int)e->connections, "requests",
                      (json_int_t)e->requests, "attempts", (json_int_t)e->attempts, "retries",
-                     (json_int_t)e->retries, "failures", (json_int_t)e->failures, "breaker_open", e->breaker_open);
+                     (json_int_t)e->retries, "failures", (json_int_t)e->failures, "breaker_open", e->breaker_open,
+                     "limits", limits);
 }
 
 static json_t *entries_json(const struct upstream_report *report)
@@ -71,17 +106,6 @@ void admin_status(struct admin_call *call)
     admin_ask_upstream(call, status_known);
 }
 
-static json_t *limit_json(const char *upstream, const struct upstream_limit_report *l)
-{
-    json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:f, s:f}", "upstream", upstream, "limit", l->name, "allowed",
-                          (json_int_t)l->allowed, "left", (json_int_t)l->left, "resets_in_s",
-                          seconds(l->resets_in_ns), "blocked_for_s", seconds(l->blocked_for_ns));
-
-    if (l->credential[0] != '\0')
-        json_object_set_new(o, "credential", json_string(l->credential));
-    return o;
-}
-
 static void limits_known(struct mail *m)
 {
     struct admin_call *call = CONTAINER_OF(m, struct admin_call, report.done);
@@ -91,9 +115,7 @@ static void limits_known(struct mail *m)
         return;
     list = json_array();
     for (unsigned i = 0; i < call->report.count; i++)
-        for (unsigned k = 0; k < call->report.entries[i].limit_count; k++)
-            json_array_append_new(list, limit_json(call->report.entries[i].name,
-                                                   &call->report.entries[i].limits[k]));
+        add_limits(list, &call->report.entries[i]);
     admin_answer_json(call, 200, json_pack("{s:o}", "limits", list));
 }
 

@@ -188,7 +188,8 @@ static void sort_field(const struct http_field *f, struct family into[FAMILIES])
 /* The first family that tells how many remain, and the resource's name from whichever has it. */
 static bool read_families(const struct http_response *r, int64_t api_ns, struct learned_hint *out)
 {
-    struct family family[FAMILIES] = { 0 };
+    static const enum told_by told[FAMILIES] = { TOLD_BY_RATELIMIT_FIELDS, TOLD_BY_X_RATELIMIT, TOLD_BY_X_RATE_LIMIT };
+    struct family             family[FAMILIES] = { 0 };
     bool          found = false;
 
     *out = nothing;
@@ -204,6 +205,7 @@ static bool read_families(const struct http_response *r, int64_t api_ns, struct 
         out->allowed = read_count(part[PART_LIMIT]);
         out->remaining = read_count(part[PART_REMAINING]);
         out->reset_in_ns = read_reset(part[part[PART_RESET_AFTER].ptr != NULL ? PART_RESET_AFTER : PART_RESET], api_ns);
+        out->by = told[i];
         found = out->remaining >= 0;
     }
     return found || out->resource.len > 0;
@@ -274,6 +276,7 @@ static unsigned read_list(const struct sf_members *list, struct learned_hint out
         if (!is_name(m) || !counts_requests(m))
             continue;
         h.resource = m->value.text;
+        h.by = TOLD_BY_RATELIMIT;
         h.remaining = parameter_integer(m, "r");
         h.allowed = parameter_integer(m, "l");
         h.reset_in_ns = parameter_integer(m, "t") >= 0 ? seconds_ns((double)parameter_integer(m, "t")) : -1;
@@ -302,6 +305,7 @@ static unsigned read_dictionary(const struct sf_members *d, struct learned_hint 
     }
     if (h.remaining < 0)
         return 0;
+    h.by = TOLD_BY_RATELIMIT;
     out[0] = h;
     return 1;
 }
@@ -373,4 +377,25 @@ int64_t learned_block_ns(const struct http_response *r, int64_t now_wall_ns)
         return -1;
     return retry_after_ns(value, slice_to_int64(slice_trim(value), &(int64_t){ 0 }) ? now_wall_ns
                                                                                     : api_now_ns(r, now_wall_ns));
+}
+
+bool learned_body_may_tell(const struct http_response *r)
+{
+    struct learned_hint single;
+
+    if ((r->status != 403 && r->status != 429) || http_fields_find(&r->fields, HTTP_RETRY_AFTER, 0) >= 0)
+        return false;
+    return !read_families(r, 0, &single) || single.remaining != 0;
+}
+
+/* As GitHub's manual has it: "wait for at least one minute before retrying". */
+int64_t learned_body_block_ns(struct slice body)
+{
+    static const struct slice words[] = { SLICE("secondary rate limit"), SLICE("abuse detection mechanism") };
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        for (size_t at = 0; at + words[i].len <= body.len; at++)
+            if (slice_eq_nocase(slice_sub(body, at, at + words[i].len), words[i]))
+                return 60 * NS_PER_SEC;
+    return -1;
 }

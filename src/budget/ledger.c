@@ -420,7 +420,8 @@ void ledger_block(struct ledger *l, const struct charge *c, int64_t for_ns, stru
     if (s == NULL)
         return;
     limit_block(s->limit, for_ns, own);
-    lease_changed(l, s);
+    limit_told_by(s->limit, TOLD_BY_BODY);
+    lease_stopped(l, s);
 }
 
 /* -- telling -- */
@@ -484,14 +485,14 @@ static void visit_account(const struct ledger *l, const struct account *a, struc
         if (s == NULL || (s->scope == SLOT_TOLD && limit_is_whole(s->limit, own)))
             continue;
         state = limit_state(s->limit, own);
-        each(context, l->scopes[i].options, credential, &state);
+        each(context, s, l->scopes[i].options, credential, &state);
     }
     for (unsigned i = 0; i < a->named_count; i++) {
         struct limit_options o = { .name = a->named[i]->name, .kind = LIMIT_LEARNED };
         struct limit_state   state = limit_state(a->named[i]->limit, own);
 
         if (!limit_is_whole(a->named[i]->limit, own))
-            each(context, &o, credential, &state);
+            each(context, a->named[i], &o, credential, &state);
     }
 }
 
@@ -507,8 +508,19 @@ void ledger_visit(struct ledger *l, struct budget_now now, ledger_each each, voi
         if (l->scopes[i].slot == NULL)
             continue;
         state = limit_state(l->scopes[i].slot->limit, own);
-        each(context, l->scopes[i].options, NULL, &state);
+        each(context, l->scopes[i].slot, l->scopes[i].options, NULL, &state);
     }
     while ((a = accounts_next(&l->accounts, &at)) != NULL)
         visit_account(l, a, own, each, context);
+}
+
+unsigned ledger_buckets(struct ledger *l, const struct charge *c, struct budget_now now,
+                        const void *out[LEDGER_MAX_BUCKETS])
+{
+    struct plan plan;
+
+    ledger_plan(l, c, steady_now(&l->clock, now), &plan);
+    for (unsigned i = 0; i < plan.count; i++)
+        out[i] = plan.line[i].slot;
+    return plan.count;
 }

@@ -94,11 +94,15 @@ bool ledger_lowest(struct ledger *, const struct charge *, struct budget_now now
 /* Less than that is left of one of the charge's limits. */
 bool ledger_is_low(struct ledger *, const struct charge *, const struct low_budget_options *, struct budget_now now);
 
-/* Calls `each` for every bucket: limit (for what is only learned: kind LIMIT_LEARNED, count 0, the
- * resource's name), credential (NULL: per upstream or without one) and state. */
-typedef void (*ledger_each)(void *context, const struct limit_options *, const uint8_t *credential,
-                            const struct limit_state *);
+/* Calls `each` for every bucket: what tells it from others, limit (for what is only learned: kind
+ * LIMIT_LEARNED, count 0, the resource's name), credential (NULL: per upstream or without one) and state. */
+typedef void (*ledger_each)(void *context, const void *bucket, const struct limit_options *,
+                            const uint8_t *credential, const struct limit_state *);
 void ledger_visit(struct ledger *, struct budget_now now, ledger_each each, void *context);
+/* Those that the charge spends from, as ledger_visit() tells them apart; how many. */
+enum { LEDGER_MAX_BUCKETS = 2 * LEDGER_MAX_LIMITS + 4 };
+unsigned ledger_buckets(struct ledger *, const struct charge *, struct budget_now now,
+                        const void *out[LEDGER_MAX_BUCKETS]);
 
 /* -- durable -- */
 

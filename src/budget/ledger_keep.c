@@ -145,6 +145,11 @@ void lease_changed(struct ledger *l, struct slot *s)
         list_quiet(l, s, l->clock.last_mono_ns);
 }
 
+void lease_stopped(struct ledger *l, struct slot *s)
+{
+    lease_make_dirty(l, s);
+}
+
 bool lease_is_idle(const struct slot *s)
 {
     return !s->is_dirty && s->ticket == 0 && !s->in_quiet;

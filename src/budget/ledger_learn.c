@@ -257,7 +257,11 @@ static void learn_one(struct ledger *l, struct slot *s, const struct learned_hin
     if (left >= 0)
         left = (uint64_t)left > open ? left - (int64_t)open : 0;
     limit_learn(s->limit, left, h->allowed, h->reset_in_ns, own);
-    lease_changed(l, s);
+    limit_told_by(s->limit, h->by);
+    if (left == 0 && h->reset_in_ns > 0)
+        lease_stopped(l, s);
+    else
+        lease_changed(l, s);
 }
 
 void ledger_learn(struct ledger *l, const struct charge *c, const struct http_response *response,
@@ -287,7 +291,8 @@ void ledger_learn(struct ledger *l, const struct charge *c, const struct http_re
             learn_one(l, s, &hints[i], open, own);
         if (blocks) {
             limit_block(s->limit, block_ns, own);
-            lease_changed(l, s);
+            limit_told_by(s->limit, TOLD_BY_RETRY_AFTER);
+            lease_stopped(l, s);
         }
         if (is_named && hints[i].resource.len > 0)
             names[names_count++] = s->identity;

@@ -133,7 +133,7 @@ struct plan_line {
     unsigned index; /* of the limit; LEDGER_MAX_LIMITS and up: named */
 };
 struct plan {
-    struct plan_line line[2 * LEDGER_MAX_LIMITS + SEEN_NAMES];
+    struct plan_line line[LEDGER_MAX_BUCKETS];
     unsigned         count;
     struct account  *account;
     uint32_t         matched;         /* bits: limits that match */
@@ -167,6 +167,7 @@ void lease_want(struct ledger *, struct slot *, uint64_t cost);
 void lease_spent(struct ledger *, struct slot *, uint64_t cost, struct budget_now own);
 void lease_returned(struct ledger *, struct slot *, uint64_t cost, struct budget_now spent);
 void lease_changed(struct ledger *, struct slot *);           /* what the API said of it */
+void lease_stopped(struct ledger *, struct slot *);           /* the API said stop: its row is due at once */
 void lease_new_slot(struct ledger *, struct slot *, struct budget_now own);
 void lease_drop_slot(struct ledger *, struct slot *);         /* it is whole, its row may go */
 bool lease_is_idle(const struct slot *);                      /* nothing of it is under way */

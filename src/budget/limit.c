@@ -206,6 +206,26 @@ void limit_learn(struct limit *l, int64_t remaining, int64_t allowed, int64_t re
     add_cap(l, left, time_add(now.mono_ns, time_add(reset_in_ns, LIMIT_GUARD_NS)), now);
 }
 
+const char *told_by_text(enum told_by by)
+{
+    static const char *const texts[] = {
+        [TOLD_BY_NOBODY] = "",
+        [TOLD_BY_RATELIMIT] = "RateLimit",
+        [TOLD_BY_RATELIMIT_FIELDS] = "RateLimit-Remaining",
+        [TOLD_BY_X_RATELIMIT] = "X-RateLimit-Remaining",
+        [TOLD_BY_X_RATE_LIMIT] = "X-Rate-Limit-Remaining",
+        [TOLD_BY_RETRY_AFTER] = "Retry-After",
+        [TOLD_BY_BODY] = "the body of an answer",
+    };
+
+    return (unsigned)by < sizeof texts / sizeof texts[0] ? texts[by] : "";
+}
+
+void limit_told_by(struct limit *l, enum told_by by)
+{
+    l->told_by = by;
+}
+
 void limit_block(struct limit *l, int64_t for_ns, struct budget_now now)
 {
     int64_t until_ns = time_add(now.mono_ns, clamp_told(for_ns));
@@ -273,14 +293,20 @@ int64_t limit_predict_ns(const struct limit *l, uint64_t ahead, struct budget_no
     return own_ns > told_ns ? own_ns : told_ns;
 }
 
-bool limit_is_whole(const struct limit *l, struct budget_now now)
+/* Of what the API said. */
+static bool something_holds(const struct limit *l, struct budget_now now)
 {
     if (l->blocked_until_ns > now.mono_ns)
-        return false;
+        return true;
     for (unsigned i = 0; i < LIMIT_CAPS; i++)
         if (cap_holds(&l->cap[i], now))
-            return false;
-    return l->ops->whole_in_ns(l, now) <= 0;
+            return true;
+    return false;
+}
+
+bool limit_is_whole(const struct limit *l, struct budget_now now)
+{
+    return !something_holds(l, now) && l->ops->whole_in_ns(l, now) <= 0;
 }
 
 int64_t limit_memory_ns(const struct limit *l)
@@ -307,6 +333,8 @@ struct limit_state limit_state(const struct limit *l, struct budget_now now)
             s.resets_in_ns = l->cap[i].until_ns - now.mono_ns;
     if (l->blocked_until_ns > now.mono_ns)
         s.blocked_for_ns = l->blocked_until_ns - now.mono_ns;
+    if (something_holds(l, now))
+        s.told_by = l->told_by;
     if (s.blocked_for_ns > s.resets_in_ns)
         s.resets_in_ns = s.blocked_for_ns;
     return s;
@@ -321,10 +349,10 @@ struct image_head {
     uint64_t         sum;             /* of everything behind it */
     int64_t          window_ns;
     int64_t          blocked_for_ns;
-    uint64_t         told;
+    uint64_t         told;            /* and, from bit TOLD_BY_SHIFT on, by which word */
     struct limit_cap cap[LIMIT_CAPS]; /* until: from the time of saving */
 };
-enum { SUMMED_FROM = offsetof(struct image_head, window_ns) };
+enum { SUMMED_FROM = offsetof(struct image_head, window_ns), TOLD_BY_SHIFT = 56 };
 
 size_t limit_image_bytes(const struct limit *l)
 {
@@ -334,7 +362,7 @@ size_t limit_image_bytes(const struct limit *l)
 size_t limit_save(const struct limit *l, void *image, struct budget_now now)
 {
     struct image_head head = { .version = IMAGE_VERSION, .kind = (uint32_t)l->kind, .window_ns = l->window_ns,
-                               .told = l->told };
+                               .told = l->told | (uint64_t)l->told_by << TOLD_BY_SHIFT };
     char             *out = image;
     size_t            bytes;
 
@@ -366,7 +394,8 @@ bool limit_restore(struct limit *l, const void *image, size_t bytes, int64_t ela
         elapsed_ns = 0;
     if (!l->ops->restore(l, in + sizeof head, bytes - sizeof head, elapsed_ns, same_boot, now))
         return false;
-    l->told = head.told;
+    l->told = head.told & ((UINT64_C(1) << TOLD_BY_SHIFT) - 1);
+    l->told_by = (enum told_by)(head.told >> TOLD_BY_SHIFT);
     l->blocked_until_ns = 0;
     limit_block(l, head.blocked_for_ns - elapsed_ns, now);
     for (unsigned i = 0; i < LIMIT_CAPS; i++) {

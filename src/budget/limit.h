@@ -48,6 +48,13 @@ int64_t limit_predict_ns(const struct limit *, uint64_t ahead, struct budget_now
 /* The API says: `remaining` left for `reset_in_ns` from now; `allowed`: of how many (-1: it does not say).
  * Only ever tightens, except that a learned window begins anew when the API says so. */
 void limit_learn(struct limit *, int64_t remaining, int64_t allowed, int64_t reset_in_ns, struct budget_now now);
+/* Which word of the API's that was: kept with it, for people. */
+enum told_by {
+    TOLD_BY_NOBODY, TOLD_BY_RATELIMIT, TOLD_BY_RATELIMIT_FIELDS, TOLD_BY_X_RATELIMIT, TOLD_BY_X_RATE_LIMIT,
+    TOLD_BY_RETRY_AFTER, TOLD_BY_BODY
+};
+const char *told_by_text(enum told_by);                      /* "X-RateLimit-Remaining" ...; "" for nobody */
+void limit_told_by(struct limit *, enum told_by);
 /* The API says: nothing for `for_ns` from now (Retry-After). Only ever tightens. */
 void limit_block(struct limit *, int64_t for_ns, struct budget_now now);
 
@@ -63,6 +70,7 @@ struct limit_state {                  /* for `weirctl limits` and RateLimit fiel
     int64_t  window_ns;               /* 0: not known */
     int64_t  resets_in_ns;            /* until it is whole again if nothing is spent */
     int64_t  blocked_for_ns;          /* 0: not blocked by what the API said */
+    enum told_by told_by;             /* NOBODY: nothing that the API said holds now */
 };
 struct limit_state limit_state(const struct limit *, struct budget_now now);
 

@@ -51,6 +51,7 @@ struct limit {
     struct limit_cap cap[LIMIT_CAPS];
     int64_t          blocked_until_ns;
     uint64_t         told;            /* how many the API says it allows; 0: it has not */
+    enum told_by     told_by;
 };
 
 struct limit_kind_ops {

@@ -1,20 +1,43 @@
 /*
- * weirctl limits: every limit of every upstream.
+ * weirctl limits: every bucket of every upstream.
  */
 #include "ctl/ctl.h"
+
+#include <string.h>
+
+/* "ci 12, ann 1" */
+static void print_clients(const json_t *l)
+{
+    long long waiting = json_integer_value(json_object_get(l, "waiting"));
+    json_t   *client;
+    size_t    i;
+
+    if (waiting == 0)
+        return;
+    printf("  %lld waiting:", waiting);
+    json_array_foreach(json_object_get(l, "clients"), i, client)
+        printf("%s %s%s %lld", i > 0 ? "," : "", json_string_value(json_object_get(client, "client")),
+               strcmp(json_string_value(json_object_get(client, "priority")), "batch") == 0 ? " (batch)" : "",
+               (long long)json_integer_value(json_object_get(client, "waiting")));
+}
 
 static void print_limit(const json_t *l)
 {
     const char *credential = json_string_value(json_object_get(l, "credential"));
+    const char *learned_from = json_string_value(json_object_get(l, "learned_from"));
     double      resets = json_number_value(json_object_get(l, "resets_in_s"));
     double      blocked = json_number_value(json_object_get(l, "blocked_for_s"));
 
-    printf("%-12s %-28s %-12s %8lld of %-8lld %-10s %s%s\n", json_string_value(json_object_get(l, "upstream")),
-           json_string_value(json_object_get(l, "limit")), credential != NULL ? credential : "-",
-           (long long)json_integer_value(json_object_get(l, "left")),
-           (long long)json_integer_value(json_object_get(l, "allowed")),
-           resets > 0 ? ctl_duration(resets) : "-", blocked > 0 ? "the API says wait " : "",
-           blocked > 0 ? ctl_duration(blocked) : "");
+    printf("%-12s %-28s %-8s %-12s %8lld of %-8lld %-10s", json_string_value(json_object_get(l, "upstream")),
+           json_string_value(json_object_get(l, "limit")), json_string_value(json_object_get(l, "kind")),
+           credential != NULL ? credential : "-", (long long)json_integer_value(json_object_get(l, "left")),
+           (long long)json_integer_value(json_object_get(l, "allowed")), resets > 0 ? ctl_duration(resets) : "-");
+    if (learned_from != NULL)
+        printf("  learned from %s", learned_from);
+    if (blocked > 0)
+        printf("  the API says wait %s", ctl_duration(blocked));
+    print_clients(l);
+    putchar('\n');
 }
 
 int ctl_limits(const struct ctl *c)
@@ -25,7 +48,8 @@ int ctl_limits(const struct ctl *c)
     if (answer == NULL)
         return 1;
     if (!ctl_print_json(c, answer)) {
-        printf("%-12s %-28s %-12s %-20s %-10s\n", "UPSTREAM", "LIMIT", "CREDENTIAL", "    LEFT", "WHOLE IN");
+        printf("%-12s %-28s %-8s %-12s %-20s %-10s\n", "UPSTREAM", "LIMIT", "KIND", "CREDENTIAL", "    LEFT",
+               "WHOLE IN");
         json_array_foreach(json_object_get(answer, "limits"), i, limit)
             print_limit(limit);
     }

@@ -10,9 +10,12 @@
 
 #include "base/counters.h"
 #include "base/log.h"
+#include "budget/learned.h"
 #include "http/date.h"
 #include "policy/range.h"
 #include "policy/validate.h"
+
+#include <stdlib.h>
 
 /* -- the record for the log -- */
 
@@ -137,6 +140,42 @@ static void settle_budget(struct transfer *t, const struct http_response *head)
     dispatch_kick(t->site->budget);
 }
 
+/* The body's beginning is kept until it is long enough or whole: see learned_body_may_tell(). */
+static void begin_telling(struct transfer *t)
+{
+    if (t->answer->body != NULL && learned_body_may_tell(&t->answer->head))
+        t->telling = mem_alloc(TELLING_BYTES);
+}
+
+static void take_telling(struct transfer *t, const char *bytes, size_t count)
+{
+    size_t room = TELLING_BYTES - t->telling_bytes;
+
+    if (t->telling == NULL)
+        return;
+    if (count > room)
+        count = room;
+    memcpy(t->telling + t->telling_bytes, bytes, count);
+    t->telling_bytes += count;
+}
+
+static void end_telling(struct transfer *t)
+{
+    struct budget *b = t->site->budget;
+    int64_t        block_ns;
+
+    if (t->telling == NULL)
+        return;
+    block_ns = learned_body_block_ns((struct slice){ t->telling, t->telling_bytes });
+    free(t->telling);
+    t->telling = NULL;
+    if (block_ns <= 0)
+        return;
+    ledger_block(b->ledger, &t->charge, block_ns, budget_time());
+    queue_reconsider(b->queue, NULL);
+    dispatch_kick(b);
+}
+
 static void part(struct flight *f, struct transfer *t)
 {
     f->transfer = NULL;
@@ -211,6 +250,7 @@ bool attempt_head(struct transfer *t)
     t->answer = make_answer(t);
     settle_budget(t, &t->answer->head);
     site_report_breaker(t->site, true, clock_mono_ns());
+    begin_telling(t);
     if (f == NULL)
         return true;
     listed = retry_status_listed(&f->site->options->retry, status);
@@ -296,6 +336,7 @@ enum body_result attempt_body(struct transfer *t, const char *bytes, size_t coun
     t->progress_ns = clock_mono_ns();
     if (t->answer == NULL || t->answer->body == NULL)
         return BODY_TAKEN;
+    take_telling(t, bytes, count);
     if (f == NULL && t->body_bytes + (int64_t)count > SPARE_BODY_BYTES) {
         t->stop = STOP_ENOUGH;
         return BODY_STOP;
@@ -467,6 +508,7 @@ void attempt_ended(struct transfer *t, CURLcode code)
     complete = complete && complete_end(t);
     if (t->prereqs == 0 || !t->head.final)
         settle_budget(t, NULL);
+    end_telling(t);
     if (!complete)
         report_breaker(t);
     if (!complete && code == CURLE_OK)

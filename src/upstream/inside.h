@@ -49,6 +49,7 @@ enum {
     UNSHAREABLE_SECONDS   = 300,
     SPARE_BODY_BYTES      = 64 * 1024,        /* of a failure that is tried again */
     JSON_HELD_BYTES       = 1024 * 1024,      /* of a body that is checked before its head goes out */
+    TELLING_BYTES         = 1024,     /* of a refusal's body: where it may tell of a limit */
     HEAD_MAX_BYTES        = 256 * 1024,
     HEAD_MAX_FIELDS       = 1000,
     STREAMS_PER_CONNECTION = 100,
@@ -230,6 +231,8 @@ struct transfer {
     int64_t             body_bytes;
     int64_t             part_bytes;   /* a stored part is being completed by so many; 0: none is */
     struct slice        part_tail;    /* of the stored part, behind them; the fetch's */
+    char               *telling;      /* the beginning of a body that may tell of a limit; malloc'd, NULL: may not */
+    size_t              telling_bytes;
     const void         *tls;          /* the library's handle of the connection; NULL: plain, or not known */
     bool                tls_closed;   /* the API closed it in order (close_notify) */
 

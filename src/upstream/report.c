@@ -1,15 +1,109 @@
 /*
- * What the thread is doing, for `weirctl status` and `weirctl limits`.
+ * What the thread is doing, for `weirctl status` and `weirctl limits`: every
+ * bucket, and who waits for it.
  */
 #include "upstream/inside.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+
+struct wait { const void *bucket; const struct fetch *fetch; };       /* a request that would be charged to it */
+struct waits { struct wait *items; size_t count, capacity; };
 
 struct visit {
     struct arena                 *arena;
+    const struct waits           *waits;
     struct upstream_limit_report *limits;
     unsigned                      count, capacity;
 };
+
+/* -- who waits -- */
+
+static void add_wait(struct waits *w, const void *bucket, const struct fetch *f)
+{
+    if (w->count == w->capacity) {
+        w->capacity = w->capacity > 0 ? w->capacity * 2 : 64;
+        w->items = mem_resize(w->items, w->capacity * sizeof *w->items);
+    }
+    w->items[w->count++] = (struct wait){ bucket, f };
+}
+
+static void add_flight(struct waits *w, const struct flight *f)
+{
+    const void *buckets[LEDGER_MAX_BUCKETS];
+    unsigned    n = ledger_buckets(f->site->budget->ledger, &f->charge, budget_time(), buckets);
+
+    for (unsigned i = 0; i < n; i++) {
+        for (const struct fetch_links *each = f->first; each != NULL; each = each->next)
+            add_wait(w, buckets[i], each->fetch);
+        if (f->first == NULL)         /* its client left, it goes on */
+            add_wait(w, buckets[i], f->leader);
+    }
+}
+
+static int compare_waits(const void *a, const void *b)
+{
+    const struct wait *x = a, *y = b;
+
+    return (x->bucket > y->bucket) - (x->bucket < y->bucket);
+}
+
+static struct waits find_waits(struct upstream *up)
+{
+    struct waits w = { 0 };
+
+    for (struct site *s = up->sites; s != NULL; s = s->next)
+        for (const struct flight *f = s->flights; f != NULL; f = f->next_of_site)
+            if (f->at == FLIGHT_WAITING && !f->dead)
+                add_flight(&w, f);
+    if (w.count > 0)
+        qsort(w.items, w.count, sizeof *w.items, compare_waits);
+    return w;
+}
+
+static size_t first_of(const struct waits *w, const void *bucket)
+{
+    size_t low = 0, high = w->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (w->items[middle].bucket < bucket)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void count_client(struct upstream_limit_report *r, const struct fetch *f)
+{
+    struct upstream_waiting who = { .batch = f->batch, .count = 1 };
+
+    snprintf(who.client, sizeof who.client, SLICE_FMT, SLICE_ARG(f->client));
+    for (char *c = who.client; *c != '\0'; c++)      /* whatever a client calls itself, the report is text */
+        *c = *c >= 0x20 && *c < 0x7f ? *c : '?';
+    for (unsigned i = 0; i < r->client_count; i++) {
+        if (r->clients[i].batch == who.batch && strcmp(r->clients[i].client, who.client) == 0) {
+            r->clients[i].count++;
+            return;
+        }
+    }
+    if (r->client_count < WAITING_NAMED)
+        r->clients[r->client_count++] = who;
+}
+
+static void tell_waits(struct upstream_limit_report *r, const struct waits *w, const void *bucket, struct arena *a)
+{
+    for (size_t i = first_of(w, bucket); i < w->count && w->items[i].bucket == bucket; i++) {
+        if (r->clients == NULL)
+            r->clients = arena_alloc(a, WAITING_NAMED * sizeof *r->clients);
+        r->waiting++;
+        count_client(r, w->items[i].fetch);
+    }
+}
+
+/* -- buckets -- */
 
 static void hex(char *out, size_t bytes, const uint8_t *in)
 {
@@ -17,12 +111,17 @@ static void hex(char *out, size_t bytes, const uint8_t *in)
         snprintf(out + i * 2, 3, "%02x", in[i]);
 }
 
-static void add_limit(void *context, const struct limit_options *o, const uint8_t *credential,
-                      const struct limit_state *state)
+static const char *kind_text(enum limit_kind kind)
 {
-    struct visit                 *v = context;
-    struct upstream_limit_report *r;
+    static const char *const texts[] = {
+        [LIMIT_SLIDING] = "sliding", [LIMIT_BUCKET] = "bucket", [LIMIT_FIXED] = "fixed", [LIMIT_LEARNED] = "learned",
+    };
 
+    return texts[kind];
+}
+
+static struct upstream_limit_report *next_limit(struct visit *v)
+{
     if (v->count == v->capacity) {
         unsigned                      capacity = v->capacity > 0 ? v->capacity * 2 : 8;
         struct upstream_limit_report *more = arena_alloc(v->arena, capacity * sizeof *more);
@@ -32,19 +131,32 @@ static void add_limit(void *context, const struct limit_options *o, const uint8_
         v->limits = more;
         v->capacity = capacity;
     }
-    r = &v->limits[v->count++];
+    return &v->limits[v->count++];
+}
+
+static void add_limit(void *context, const void *bucket, const struct limit_options *o, const uint8_t *credential,
+                      const struct limit_state *state)
+{
+    struct visit                 *v = context;
+    struct upstream_limit_report *r = next_limit(v);
+
     snprintf(r->name, sizeof r->name, "%s", o->name != NULL ? o->name : "");
     if (credential != NULL)
         hex(r->credential, sizeof r->credential, credential);
+    r->kind = kind_text(o->kind);
+    r->told_by = told_by_text(state->told_by);
     r->allowed = state->allowed;
     r->left = state->left;
     r->resets_in_ns = state->resets_in_ns;
     r->blocked_for_ns = state->blocked_for_ns;
+    tell_waits(r, v->waits, bucket, v->arena);
 }
 
-static void fill_entry(struct upstream_report_entry *e, struct site *s, struct arena *a)
+/* -- upstreams -- */
+
+static void fill_entry(struct upstream_report_entry *e, struct site *s, const struct waits *waits, struct arena *a)
 {
-    struct visit v = { .arena = a };
+    struct visit v = { .arena = a, .waits = waits };
 
     snprintf(e->name, sizeof e->name, "%s", s->name);
     e->in_flight = s->in_flight;
@@ -62,7 +174,8 @@ static void fill_entry(struct upstream_report_entry *e, struct site *s, struct a
 
 void report_fill(struct upstream *up, struct upstream_report *r)
 {
-    unsigned count = 0;
+    struct waits waits = find_waits(up);
+    unsigned     count = 0;
 
     for (const struct site *s = up->sites; s != NULL; s = s->next)
         count += s->configured || s->in_flight > 0;
@@ -71,6 +184,7 @@ void report_fill(struct upstream *up, struct upstream_report *r)
     r->count = count;
     for (struct site *s = up->sites; s != NULL; s = s->next)
         if (s->configured || s->in_flight > 0)
-            fill_entry(&r->entries[--count], s, &r->arena);
+            fill_entry(&r->entries[--count], s, &waits, &r->arena);
     r->flights = up->flight_count;
+    free(waits.items);
 }

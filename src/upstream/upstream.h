@@ -31,8 +31,19 @@ void upstream_configure(struct upstream *, struct ref *config, const struct upst
                         unsigned count);
 
 /* -- what it is doing, for status, limits and metrics -- */
+struct upstream_waiting {             /* of one client, for one bucket */
+    char     client[64];
+    bool     batch;
+    unsigned count;
+};
+enum { WAITING_NAMED = 8 };           /* of more clients, only the count is told */
 struct upstream_limit_report {
     char     name[64];
+    const char *kind;                 /* "sliding" "bucket" "fixed" "learned" */
+    const char *told_by;              /* which word of the API's holds now; "": none */
+    unsigned waiting;                 /* requests that would be charged to it */
+    struct upstream_waiting *clients;
+    unsigned client_count;
     char     credential[12];          /* first characters of the partition's hash in hex; "" for per-upstream */
     uint64_t allowed, left;
     int64_t  resets_in_ns, blocked_for_ns;

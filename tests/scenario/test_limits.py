@@ -168,6 +168,40 @@ def test_remaining_zero_holds_until_the_reset(weir, origin, clock):
     assert d.get("/api/b").body == b"ok"
 
 
+@pytest.mark.parametrize("head", [[("Retry-After", "60")], [], [("X-RateLimit-Remaining", "9")]])
+def test_secondary_limit_of_github(weir, origin, clock, head):
+    """A 403 that says so, in head or body, holds those whom it concerns: nobody else's token, no search."""
+    secondary = answer(403, b'{"message":"You have exceeded a secondary rate limit."}', head)
+    d = weir(limits=[{"rate": "500/h", "per": "credential"}, {"rate": "30/min", "per": "credential", "match": "/search/**"}],
+             queue={"max_wait": "2s"})
+    ann, bob = [("Authorization", "ann")], [("Authorization", "bob")]
+    origin.script(secondary, answer(200, b"ok"))
+    assert d.get("/api/repos/1", ann).status == 403
+    until(lambda: any(b["blocked_for_s"] > 0 for b in d.ctl_json("limits")["limits"]), "the limit to be learned")
+    assert d.get("/api/repos/2", ann).status == 429 and d.get("/api/repos/3", bob).status == 200
+    d.restart()
+    assert d.get("/api/repos/4", ann).status == 429
+    clock.advance(61)
+    assert d.get("/api/repos/5", ann).status == 200
+
+
+def test_exhausted_search_freezes_nothing_else(weir, origin, clock):
+    gone = [("X-RateLimit-Limit", "30"), ("X-RateLimit-Remaining", "0"), ("X-RateLimit-Resource", "search"),
+            ("X-RateLimit-Reset", str(int(time.time()) + 50))]
+    origin.script(answer(200, b"x", gone), answer(401, b"who?", [("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "50")]),
+                  answer(403, b"no", [("X-RateLimit-Remaining", "9"), ("X-RateLimit-Reset", "50")]), answer(200))
+    d = weir(limits=[{"rate": "5000/h window learned", "per": "credential"},
+                     {"rate": "30/min", "per": "credential", "match": "/search/**"}], queue={"max_wait": "2s"})
+    ann = [("Authorization", "ann")]
+    assert d.get("/api/search/1", ann).status == 200
+    assert [d.get(f"/api/repos/{i}", ann).status for i in range(3)] == [401, 403, 200]
+    assert d.get("/api/search/2", ann).status == 429 and d.get("/api/search/2", [("Authorization", "bob")]).status == 200
+    d.restart()
+    assert d.get("/api/search/3", ann).status == 429 and d.get("/api/repos/9", ann).status == 200
+    clock.advance(55)
+    assert d.get("/api/search/4", ann).status == 200
+
+
 # -- the queue ----------------------------------------------------------------------
 
 def test_waiting_requests_go_in_order(weir, origin):

@@ -5,6 +5,8 @@ import os
 import pytest
 
 from harness.daemon import find_key, run
+from harness.origin import answer
+from harness.queueing import enqueue
 from harness.wait import WEIRCTL, until
 
 FRESH = [("Cache-Control", "max-age=3600")]
@@ -51,6 +53,28 @@ def test_limits(weir, origin):
     assert "60/min" in text and "hourly" in text and '"left": 57' in text and '"left": 7' in text
     plain = d.ctl("limits")
     assert plain.returncode == 0 and "60/min" in plain.stdout and "hourly" in plain.stdout and "57" in plain.stdout
+
+
+def test_limits_say_what_the_api_said_and_who_waits(weir, origin):
+    origin.script(answer(200, b"x", [("X-RateLimit-Limit", "50"), ("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "3000"),
+                                     ("X-RateLimit-Resource", "core")]))
+    d = weir(limits=["60/h", {"rate": "90/h", "per": "credential", "name": "each"}], queue={"max_wait": "2h"})
+    d.get("/api/v1/first", [("Authorization", "ann")])
+    clients = enqueue(d, ["/api/v1/a", "/api/v1/b", "/api/v1/c"], lambda t: [("Authorization", "ann"), ("Weir-Client", "ci"),
+                                                                  ("Weir-Priority", "batch" if t == "/api/v1/c" else "interactive")])
+    told, each, shared = (next(b for b in d.ctl_json("limits")["limits"] if b["limit"] == name) for name in ("core", "each", "60/h"))
+    assert (told["left"], told["allowed"], told["learned_from"]) == (0, 50, "X-RateLimit-Remaining")
+    assert 2900 < told["resets_in_s"] < 3010 and "credential" in told and "credential" in each and "credential" not in shared
+    assert (each["kind"], each["left"], "learned_from" in each) == ("sliding", 89, False)
+    for bucket in (told, each, shared):
+        assert bucket["waiting"] == 3
+        assert sorted((c["client"], c["priority"], c["waiting"]) for c in bucket["clients"]) == [
+            ("ci", "batch", 1), ("ci", "interactive", 2)]
+    plain = next(line for line in d.ctl("limits").stdout.splitlines() if " core " in line)
+    assert "learned from X-RateLimit-Remaining" in plain and "3 waiting:" in plain and "ci (batch) 1" in plain
+    assert {b["limit"] for b in d.status()["upstreams"][0]["limits"]} == {"core", "each", "60/h"}
+    for client in clients:
+        client.close()
 
 
 def test_flush(filled, origin):

@@ -131,6 +131,33 @@ static void test_blocks(void **state)
     }
 }
 
+static void test_bodies(void **state)
+{
+#define SECONDARY "{\"message\":\"You have exceeded a Secondary rate limit. Please wait a few minutes\"}"
+    static const struct { const char *name; unsigned status; const char *head, *body; int64_t block_ns; } cases[] = {
+        { "secondary_limit", 403, "X-RateLimit-Remaining: 4000\n", SECONDARY, 60 * S },
+        { "secondary_limit_without_a_word_in_the_head", 429, "", SECONDARY, 60 * S },
+        { "older_words", 403, "", "You have triggered an abuse detection mechanism.", 60 * S },
+        { "the_head_tells_when", 403, "Retry-After: 30\n", SECONDARY, -1 },
+        { "the_primary_limit_is_used_up", 403, "X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 9\n", SECONDARY, -1 },
+        { "forbidden_for_another_reason", 403, "", "{\"message\":\"Resource not accessible\"}", -1 },
+        { "nothing_is_said", 403, "", "", -1 },
+        { "an_answer_that_speaks_of_limits", 200, "", SECONDARY, -1 },
+        { "cut_in_the_middle_of_the_words", 403, "", "You have exceeded a secondary rate li", -1 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct arena         a = { 0 };
+        struct http_response r = response(cases[i].status, cases[i].head, &a);
+        int64_t block_ns = learned_body_may_tell(&r) ? learned_body_block_ns(slice_of(cases[i].body)) : -1;
+
+        if (block_ns != cases[i].block_ns)
+            fail_msg("%s: %lld", cases[i].name, (long long)block_ns);
+        arena_free(&a);
+    }
+}
+
 static void test_401_says_nothing(void **state)
 {
     struct arena         a = { 0 };
@@ -148,6 +175,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_heads),
         cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_401_says_nothing),
     };
 

@@ -545,10 +545,12 @@ static void test_reload_keeps_what_the_api_said(void **state)
 
 struct visited { unsigned count, blocked; char names[256]; };
 
-static void note(void *context, const struct limit_options *o, const uint8_t *credential, const struct limit_state *s)
+static void note(void *context, const void *bucket, const struct limit_options *o, const uint8_t *credential,
+                 const struct limit_state *s)
 {
     struct visited *v = context;
 
+    (void)bucket;
     v->count++;
     v->blocked += s->blocked_for_ns > 0 || s->left == 0;
     snprintf(v->names + strlen(v->names), sizeof v->names - strlen(v->names), "%s:%s ", o->name,
