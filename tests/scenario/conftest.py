@@ -20,6 +20,14 @@ TEST_SECONDS = 60
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes seconds of real time by its nature")
+    config.addinivalue_line("markers", "real_clients: other people's programs; not with a sanitizer's build, see below")
+
+
+def pytest_collection_modifyitems(config, items):
+    """What is Weir's own is the same for every client: real ones run with plain builds, and always there."""
+    left_out = [item for item in items if SANITIZER and item.get_closest_marker("real_clients")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_report_header(config):
