@@ -39,6 +39,7 @@ struct daemon {
     struct config   *started_with;    /* constant: what only a restart can change is compared with it */
     bool             closing;
     struct state    *state;
+    struct authority *authority;
     struct store    *store;
     struct upstream *upstream;
     struct credentials *credentials;
@@ -127,6 +128,26 @@ static void reload_on_signal(struct daemon *d)
     free(text);
 }
 
+/* -- the CA, for the admin socket -- */
+
+/* Any thread. */
+static bool show_ca(void *context, bool rotate, struct admin_ca *out, struct fault *why)
+{
+    struct daemon         *d = context;
+    int64_t                now_s = clock_wall_ns() / NS_PER_SEC;
+    struct authority_facts facts;
+
+    if ((rotate && authority_rotate(d->authority, now_s, why) != 0)
+        || authority_describe(d->authority, now_s, &facts, why) != 0)
+        return false;
+    snprintf(out->certificate, sizeof out->certificate, "%s", facts.certificate);
+    snprintf(out->fingerprint, sizeof out->fingerprint, "%s", facts.fingerprint);
+    snprintf(out->subject, sizeof out->subject, "%s", facts.subject);
+    out->made_s = facts.made_s;
+    out->expires_s = facts.expires_s;
+    return true;
+}
+
 /* -- start and end -- */
 
 static int block_signals(void)
@@ -169,6 +190,7 @@ static int open_rooms(struct daemon *d, struct fault *why)
     if (note.text[0] != '\0')
         log_warning("state_set_aside", "note=%s", log_quote(note.text));
     note.text[0] = '\0';
+    d->authority = authority_open(state_directory(d->state), d->started_with->state.path);
     d->store = store_open(&d->config->cache, why, &note);
     if (d->store == NULL)
         return -1;
@@ -185,7 +207,9 @@ static int open_rooms(struct daemon *d, struct fault *why)
     services.engine.credentials = d->credentials;
     memcpy(services.engine.secret.bytes, state_key(d->state), sizeof services.engine.secret.bytes);
     services.admin = (struct admin_services){ .store = d->store, .upstream = d->upstream, .reload = reload,
+                                              .ca = show_ca,
                                               .context = d, .started_wall_ns = d->started_wall_ns };
+    services.authority = d->authority;
     d->front = front_open(&services, d->config, why);
     return d->front != NULL ? 0 : -1;
 }
@@ -199,6 +223,7 @@ static void close_rooms(struct daemon *d)
     credentials_close(d->credentials);
     upstream_close(d->upstream);
     store_close(d->store);
+    authority_close(d->authority);
     state_close(d->state);
 }
 

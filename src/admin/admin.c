@@ -18,6 +18,8 @@ static const struct endpoint {
     { "/status",    HTTP_GET,  admin_status },
     { "/limits",    HTTP_GET,  admin_limits },
     { "/upstreams", HTTP_GET,  admin_upstreams },
+    { "/ca",        HTTP_GET,  admin_ca },
+    { "/ca/rotate", HTTP_POST, admin_ca_rotate },
     { "/flush",     HTTP_POST, admin_flush },
     { "/purge",     HTTP_POST, admin_purge },
     { "/reload",    HTTP_POST, admin_reload },

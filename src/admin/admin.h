@@ -1,5 +1,5 @@
 /*
- * What the admin socket answers: status, limits, purge, flush, reload.
+ * What the admin socket answers: status, limits, ca, purge, flush, reload.
  *
  * One row in admin.c's table per endpoint.  A call is asynchronous, since the
  * facts are the upstream thread's and the writer's: admin_begin() either
@@ -15,12 +15,23 @@
 #include "store/store.h"
 #include "upstream/upstream.h"
 
+struct admin_ca {                     /* the local CA, as far as anybody may know it */
+    char    certificate[2048];        /* PEM */
+    char    fingerprint[96];          /* SHA-256, "AB:CD:..." */
+    char    subject[160];
+    int64_t made_s, expires_s;        /* since 1970 */
+};
+
 struct admin_services {               /* lent; outlive every call */
     struct store    *store;
     struct upstream *upstream;
     /* Reads the configuration again and swaps it; false: the old one stays, *problems (malloc'd, caller frees) says
      * why. Called on the worker's thread; may block for the reading of the files. */
     bool           (*reload)(void *context, char **problems);
+    /* Makes the CA where there is none or `rotate` asks for another. Worker's thread; may block for the writing of
+     * one file. */
+    bool           (*ca)(void *context, bool rotate, struct admin_ca *, struct fault *why);
+    const char      *proxy;           /* address of the forward proxy; NULL: it is off */
     void            *context;
     int64_t          started_wall_ns;
 };

@@ -48,6 +48,8 @@ bool admin_resume(struct admin_call *);
 void admin_status(struct admin_call *);
 void admin_limits(struct admin_call *);
 void admin_upstreams(struct admin_call *);
+void admin_ca(struct admin_call *);
+void admin_ca_rotate(struct admin_call *);
 void admin_flush(struct admin_call *);
 void admin_purge(struct admin_call *);
 void admin_reload(struct admin_call *);

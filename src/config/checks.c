@@ -196,7 +196,7 @@ bool check_origin(const char *text, struct fault *why)
     return true;
 }
 
-bool check_access(const char *text, struct fault *why)
+static bool is_network(const char *text)
 {
     unsigned char address[16];
     char          host[INET6_ADDRSTRLEN];
@@ -204,18 +204,21 @@ bool check_access(const char *text, struct fault *why)
     int           family = strchr(text, ':') != NULL ? AF_INET6 : AF_INET;
     const char   *bits = text[length] == '/' ? text + length + 1 : NULL;
 
+    if (length >= sizeof host)
+        return false;
+    memcpy(host, text, length);
+    host[length] = '\0';
+    return inet_pton(family, host, address) == 1 &&
+           (bits == NULL ||
+            (*bits != '\0' && strlen(bits) <= 3 && bits[strspn(bits, "0123456789")] == '\0' &&
+             atoi(bits) <= (family == AF_INET ? 32 : 128)));
+}
+
+bool check_access(const char *text, struct fault *why)
+{
     if ((has_prefix(text, "user:") && text[5] != '\0') ||
-        (has_prefix(text, "group:") && text[6] != '\0'))
+        (has_prefix(text, "group:") && text[6] != '\0') || is_network(text))
         return true;
-    if (length < sizeof host) {
-        memcpy(host, text, length);
-        host[length] = '\0';
-        if (inet_pton(family, host, address) == 1 &&
-            (bits == NULL ||
-             (*bits != '\0' && strlen(bits) <= 3 && bits[strspn(bits, "0123456789")] == '\0' &&
-              atoi(bits) <= (family == AF_INET ? 32 : 128))))
-            return true;
-    }
     return WRONG(
         why,
         "\"%s\" names nobody; \"user:NAME\", \"group:NAME\", an address or a network such as "
@@ -236,6 +239,21 @@ bool client_user(const char *match, uint32_t *uid)
     else if ((found = getpwnam(name)) != NULL)
         *uid = found->pw_uid;
     return true;
+}
+
+bool check_private(const char *text, struct fault *why)
+{
+    struct slice host;
+    unsigned     port;
+
+    if (is_network(text) ||
+        (strchr(text, '*') == NULL && http_authority_parse(slice_of(text), &host, &port) &&
+         port == 0 && host.ptr[0] != '['))
+        return true;
+    return WRONG(why,
+                 "\"%s\" is no place; a host without a port, an address or a network such as "
+                 "\"10.0.0.0/8\" is wanted",
+                 text);
 }
 
 bool check_value_source(const char *text, struct fault *why)

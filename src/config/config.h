@@ -82,6 +82,9 @@ struct config {
     bool                           proxy_tunnel;
     /* false in the embedded default: a busy port is a warning */
     bool                           proxy_required;
+    const char *const             *tunnel_private;       /* hosts, addresses, networks; NULL: none */
+    unsigned                       max_tunnels;
+    int64_t                        tunnel_idle_ns, tunnel_life_ns;
     enum log_level                 log_level;
     enum access_log_kind           access_log;
     const char                    *access_file;  /* ACCESS_FILE */

@@ -257,6 +257,10 @@ static void make(struct snapshot *snap)
     c->state = (struct state_options){ .path = top->state_path };
     c->proxy_listen = top->proxy_listen;
     c->proxy_tunnel = top->proxy_tunnel == 1;
+    c->tunnel_private = top->tunnel_private;
+    c->max_tunnels = top->max_tunnels;
+    c->tunnel_idle_ns = top->tunnel_idle_ns;
+    c->tunnel_life_ns = top->tunnel_life_ns;
     c->allow_remote = top->allow_remote;
     c->allow_hosts = top->allow_hosts;
     c->max_connections = top->max_connections;

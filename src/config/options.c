@@ -97,10 +97,19 @@ static const char *const tunnel_words[] = { "deny", "allow", NULL };
 static const struct option proxy_options[] = {
     ROW("listen", TEXT, NULL, AT(proxy_listen),
         "Address of the forward proxy, such as \"127.0.0.1:3128\". \"\" is none.",
-        .check = check_tcp_address, .unset = "none", RESTART, PENDING),
+        .check = check_tcp_address, .unset = "none", RESTART),
     ROW("tunnel", WORD, "\"deny\"", AT(proxy_tunnel),
         "Whether a CONNECT to a host of no upstream is refused or tunnelled unread.",
-        .words = tunnel_words, PENDING),
+        .words = tunnel_words),
+    ROW("tunnel_private", TEXTS, "()", AT(tunnel_private),
+        "Hosts, addresses and networks that a tunnel may lead to although their address is a loopback, link-local or "
+        "private one. The hosts of upstreams need not be listed.",
+        .check = check_private),
+    ROW("max_tunnels", INT, "256", AT(max_tunnels), "Tunnels at one time.", RANGE(1, 100000)),
+    ROW("tunnel_idle", DURATION, "\"10m\"", AT(tunnel_idle_ns),
+        "How long nothing may go through a tunnel before it is closed.", RANGE(NS_PER_MS, DAYS(1))),
+    ROW("tunnel_life", DURATION, "\"12h\"", AT(tunnel_life_ns), "How long a tunnel may last.",
+        RANGE(NS_PER_MS, DAYS(30))),
     END
 };
 static const struct section proxy_section = { "proxy", proxy_options, 0, NULL, NULL };
@@ -461,8 +470,7 @@ static const struct option upstream_options_table[] = {
         "\"offline\" answers from the cache alone, else 504; \"read_only\" lets no write through.",
         .words = mode_words),
     ROW("intercept", BOOL, "true", AT(intercept),
-        "Whether a CONNECT to one of the hosts is opened with Weir's own CA; else it is tunnelled.",
-        PENDING),
+        "Whether a CONNECT to one of the hosts is opened with Weir's own CA; else it is tunnelled."),
     ROW("rules", GROUPS, NULL, AT(rules), "The first rule that matches a request counts.",
         .section = &rule_section, .unset = "none"),
     END

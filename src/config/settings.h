@@ -165,6 +165,9 @@ struct settings {
     int64_t            cache_bytes, max_object_bytes;
     const char        *proxy_listen;
     int                proxy_tunnel;
+    const char *const *tunnel_private;
+    unsigned           max_tunnels;
+    int64_t            tunnel_idle_ns, tunnel_life_ns;
     int                log_level, log_format;
     const char        *log_access;
     bool               allow_remote;

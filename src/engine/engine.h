@@ -41,6 +41,8 @@ struct engine *engine_open(const struct engine_services *, struct mailbox *, str
 void engine_close(struct engine *);
 /* For the exchanges that are opened from now on. */
 void engine_configure(struct engine *, struct config *config);
+/* A number in the log for a request that no exchange is opened for. */
+uint64_t engine_take_id(struct engine *);
 /* True where no exchange is open and no mail for one is on its way. */
 bool engine_is_idle(const struct engine *);
 

@@ -67,6 +67,14 @@ void engine_configure(struct engine *e, struct config *config)
     e->config = config;
 }
 
+uint64_t engine_take_id(struct engine *e)
+{
+    uint64_t id = e->next_id;
+
+    e->next_id += e->id_step;
+    return id;
+}
+
 bool engine_is_idle(const struct engine *e)
 {
     return e->open_count == 0 && e->fetch_count == 0 && e->change_count == 0;
@@ -126,8 +134,7 @@ struct exchange *exchange_open(struct engine *e, const struct exchange_input *in
     x->arena = arena;
     x->engine = e;
     x->in = *in;
-    x->id = e->next_id;
-    e->next_id += e->id_step;
+    x->id = engine_take_id(e);
     config_acquire(e->config);
     x->config = e->config;
     x->stored.fd = -1;

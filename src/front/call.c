@@ -160,6 +160,11 @@ static void break_off(struct call *call)
     resume(call);
 }
 
+static void *tls_session(const struct call *call)
+{
+    return MHD_get_connection_info(call->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session;
+}
+
 /* MHD cannot say it, but while the call waits the connection is ours to write to (RFC 9110 15.2). It goes out
  * whole or not at all: a piece of it would spoil the answer behind it. */
 static void send_interim(void *owner, unsigned status, const struct http_fields *f)
@@ -174,6 +179,11 @@ static void send_interim(void *owner, unsigned status, const struct http_fields 
         text = arena_printf(&call->arena, SLICE_FMT SLICE_FMT ": " SLICE_FMT "\r\n", SLICE_ARG(text),
                             SLICE_ARG(f->items[i].name), SLICE_ARG(f->items[i].value));
     text = arena_printf(&call->arena, SLICE_FMT "\r\n", SLICE_ARG(text));
+    if (call->connection->is_tls) {
+        if (!handshake_send(tls_session(call), text.ptr, text.len))
+            break_off(call);
+        return;
+    }
     sent = send(call->connection->fd, text.ptr, text.len, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent > 0 && (size_t)sent < text.len)
         break_off(call);
@@ -280,6 +290,8 @@ static void open_exchange(struct call *call)
         .head_bytes = head_bytes(call),
         .is_doubtful = !rawhead_is_plain(&call->raw),
         .peer = call->connection->peer,
+        .connected = slice_of(call->connection->connected),
+        .proxy_user = slice_of(call->connection->proxy_user),
         .who = who,
         .wake = wake,
         .interim = send_interim,
@@ -349,6 +361,7 @@ static enum MHD_Result queue_reply(struct call *call)
     struct response_options options = {
         .is_head = call->request.method == HTTP_HEAD,
         .close = call->worker->stopping,
+        .map_files = call->connection->is_tls,
         .head_room = HEAD_ROOM_BYTES,
         .read = read_body,
         .context = call,

@@ -20,10 +20,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { LISTENERS_MAX = 64, ACCEPT_BATCH = 64 };
+enum { ACCEPT_BATCH = 64 };
 
 struct front {
     struct front_services services;
+    struct front_shared   shared;
     struct config        *config;
     struct listener       listeners[LISTENERS_MAX];
     unsigned              listener_count;
@@ -45,37 +46,54 @@ static int add_listener(struct front *f, const struct config_listener *c, enum l
     return 0;
 }
 
-/* Sockets that systemd opened: the one named "admin" is the admin socket, all others carry data.
+static enum listener_kind kind_of_name(const char *name)
+{
+    if (strcmp(name, "admin") == 0)
+        return LISTENER_ADMIN;
+    return strcmp(name, "proxy") == 0 ? LISTENER_PROXY : LISTENER_DATA;
+}
+
+/* Sockets that systemd opened: those named "admin" and "proxy" are that, all others carry data.
  * They stand for the configuration's listeners of that kind. */
-static void adopt_systemd_sockets(struct front *f, bool *data, bool *admin)
+static void adopt_systemd_sockets(struct front *f, bool adopted[LISTENER_KINDS])
 {
     char **names = NULL;
     int    n = sd_listen_fds_with_names(1, &names);
 
     for (int i = 0; i < n; i++) {
-        bool is_admin = names != NULL && names[i] != NULL && strcmp(names[i], "admin") == 0;
-        int  fd = SD_LISTEN_FDS_START + i;
+        enum listener_kind kind = kind_of_name(names != NULL && names[i] != NULL ? names[i] : "");
+        int                fd = SD_LISTEN_FDS_START + i;
 
         if (f->listener_count == LISTENERS_MAX)
             break;
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-        listener_adopt(&f->listeners[f->listener_count++], fd, is_admin ? LISTENER_ADMIN : LISTENER_DATA);
-        *(is_admin ? admin : data) = true;
+        listener_adopt(&f->listeners[f->listener_count++], fd, kind);
+        adopted[kind] = true;
     }
     for (int i = 0; names != NULL && names[i] != NULL; i++)
         free(names[i]);
     free(names);
 }
 
-static int open_listeners(struct front *f, struct fault *why)
+/* The embedded default's proxy is an offer: a busy port is no reason not to start. */
+static int open_proxy(struct front *f, struct fault *why)
 {
-    bool data = false, admin = false;
+    const struct config_listener tcp = { .address = f->config->proxy_listen };
 
-    adopt_systemd_sockets(f, &data, &admin);
-    for (unsigned i = 0; !data && i < f->config->listener_count; i++)
+    if (tcp.address == NULL || add_listener(f, &tcp, LISTENER_PROXY, why) == 0)
+        return 0;
+    if (f->config->proxy_required)
+        return -1;
+    log_warning("no_proxy", "reason=%s", log_quote(why->text));
+    return 0;
+}
+
+static int open_configured(struct front *f, const bool adopted[LISTENER_KINDS], struct fault *why)
+{
+    for (unsigned i = 0; !adopted[LISTENER_DATA] && i < f->config->listener_count; i++)
         if (add_listener(f, &f->config->listeners[i], LISTENER_DATA, why) != 0)
             return -1;
-    if (!admin && f->config->admin_socket.address != NULL
+    if (!adopted[LISTENER_ADMIN] && f->config->admin_socket.address != NULL
         && add_listener(f, &f->config->admin_socket, LISTENER_ADMIN, why) != 0)
         return -1;
     if (f->config->admin_listen != NULL) {
@@ -84,13 +102,30 @@ static int open_listeners(struct front *f, struct fault *why)
         if (add_listener(f, &tcp, LISTENER_ADMIN, why) != 0)
             return -1;
     }
-    for (unsigned i = 0; i < f->listener_count; i++) {
-        struct epoll_event event = { .events = EPOLLIN, .data.u32 = i };
+    return adopted[LISTENER_PROXY] ? 0 : open_proxy(f, why);
+}
 
-        if (epoll_ctl(f->epoll_fd, EPOLL_CTL_ADD, f->listeners[i].fd, &event) != 0)
-            return fault_set_errno(why, errno, "cannot watch %s", f->listeners[i].address);
-        log_info("listening", "address=%s kind=%s", f->listeners[i].address,
-                 f->listeners[i].kind == LISTENER_ADMIN ? "admin" : "data");
+static int open_listeners(struct front *f, struct fault *why)
+{
+    static const char *const kinds[LISTENER_KINDS] = { "data", "admin", "proxy" };
+    bool                     adopted[LISTENER_KINDS] = { false };
+
+    adopt_systemd_sockets(f, adopted);
+    if (open_configured(f, adopted, why) != 0)
+        return -1;
+    for (unsigned i = 0; i < f->listener_count; i++) {
+        const struct listener *l = &f->listeners[i];
+        struct epoll_event     event = { .events = EPOLLIN, .data.u32 = i };
+
+        if (epoll_ctl(f->epoll_fd, EPOLL_CTL_ADD, l->fd, &event) != 0)
+            return fault_set_errno(why, errno, "cannot watch %s", l->address);
+        if (l->kind == LISTENER_PROXY) {
+            f->shared.has_proxy = true;
+            f->services.admin.proxy = l->address;
+        }
+        if (l->port != 0)
+            f->shared.ports[f->shared.port_count++] = l->port;
+        log_info("listening", "address=%s kind=%s", l->address, kinds[l->kind]);
     }
     return 0;
 }
@@ -129,7 +164,8 @@ struct front *front_open(const struct front_services *services, struct config *c
         goto fail;
     f->workers = mem_alloc(config->workers * sizeof *f->workers);
     for (; f->worker_count < config->workers; f->worker_count++)
-        if (worker_start(&f->workers[f->worker_count], &f->services, config, f->worker_count, f->done_fd, why) != 0)
+        if (worker_start(&f->workers[f->worker_count], &f->services, &f->shared, config, f->worker_count,
+                         f->done_fd, why) != 0)
             goto fail;
     return f;
 fail:

@@ -11,12 +11,14 @@
 
 #include "admin/admin.h"
 #include "engine/engine.h"
+#include "tls/authority.h"
 
 struct front;
 
 struct front_services {               /* lent, outlive the front */
     struct engine_services engine;
     struct admin_services  admin;
+    struct authority      *authority; /* signs for the HTTPS proxy */
 };
 
 /* Opens every listener (systemd's sockets where there are any), starts the workers.  NULL: *why names the address. */

@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -38,8 +39,10 @@ static void name_socket(struct listener *l)
     if (l->is_unix)
         snprintf(l->address, sizeof l->address, "unix:%s", ((struct sockaddr_un *)(void *)&sa)->sun_path);
     else if (getnameinfo((struct sockaddr *)&sa, len, host, sizeof host, port, sizeof port,
-                         NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+                         NI_NUMERICHOST | NI_NUMERICSERV) == 0) {
         snprintf(l->address, sizeof l->address, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
+        l->port = (unsigned)atoi(port);
+    }
 }
 
 /* A socket file that refuses connections is left over from a process that died. */

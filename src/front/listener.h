@@ -6,12 +6,20 @@
 
 #include "config/config.h"
 
-enum listener_kind { LISTENER_DATA, LISTENER_ADMIN };
+enum { LISTENERS_MAX = 64 };
+
+enum listener_kind {
+    LISTENER_DATA,
+    LISTENER_ADMIN,
+    LISTENER_PROXY,                   /* as data, and answers CONNECT */
+    LISTENER_KINDS
+};
 
 struct listener {
     int                fd;
     enum listener_kind kind;
     bool               is_unix;
+    unsigned           port;          /* of TCP; else 0 */
     char               path[108];     /* of a unix socket this process made: unlinked at close; else "" */
     char               address[160];  /* as bound, for the log: "127.0.0.1:41873" */
 };

@@ -4,7 +4,13 @@
  */
 #include "front/response.h"
 
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 enum { STREAM_BLOCK_BYTES = 32 * 1024, FIELD_OVERHEAD = 4, HEAD_OVERHEAD = 256 };
+
+struct mapping { void *start; size_t bytes; };
 
 /* For a head that announces a length whose body is never asked for (HEAD, 304). */
 static ssize_t read_nothing(void *context, uint64_t position, char *buffer, size_t count)
@@ -40,6 +46,37 @@ static struct MHD_Response *make_empty(const struct reply *r, bool is_head)
     return response;
 }
 
+static void unmap(void *context)
+{
+    const struct mapping *m = context;
+
+    munmap(m->start, m->bytes);
+    free(context);
+}
+
+/* A stored body's file never changes. */
+static struct MHD_Response *make_mapped(const struct reply *r)
+{
+    size_t               before = (size_t)(r->offset % sysconf(_SC_PAGESIZE));
+    size_t               bytes = before + (size_t)r->length;
+    void                *start = r->length > 0 ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, r->fd,
+                                                      (off_t)(r->offset - (int64_t)before)) : MAP_FAILED;
+    struct MHD_Response *response;
+    struct mapping      *m;
+
+    if (start == MAP_FAILED)
+        return MHD_create_response_from_fd_at_offset64((uint64_t)r->length, r->fd, (uint64_t)r->offset);
+    m = mem_alloc(sizeof *m);
+    *m = (struct mapping){ start, bytes };
+    response = MHD_create_response_from_buffer_with_free_callback_cls((size_t)r->length, (char *)start + before,
+                                                                      unmap, m);
+    if (response != NULL)
+        close(r->fd);
+    else
+        unmap(m);
+    return response;
+}
+
 static struct MHD_Response *make_body(const struct reply *r, const struct response_options *o)
 {
     switch (r->kind) {
@@ -47,6 +84,8 @@ static struct MHD_Response *make_body(const struct reply *r, const struct respon
         return MHD_create_response_from_buffer(r->bytes.len, (void *)(uintptr_t)r->bytes.ptr,
                                                MHD_RESPMEM_MUST_COPY);
     case REPLY_FILE:
+        if (o->map_files)
+            return make_mapped(r);
         return MHD_create_response_from_fd_at_offset64((uint64_t)r->length, r->fd, (uint64_t)r->offset);
     case REPLY_STREAM:
         return MHD_create_response_from_callback(r->length >= 0 ? (uint64_t)r->length : MHD_SIZE_UNKNOWN,

@@ -11,6 +11,7 @@
 struct response_options {
     bool   is_head;                   /* the request's method is HEAD */
     bool   close;                     /* say Connection: close */
+    bool   map_files;                 /* the connection speaks TLS: MHD would read a file in pieces of 4 KiB */
     size_t head_room;                 /* bytes a response head may have in MHD's pool */
     MHD_ContentReaderCallback     read;       /* REPLY_STREAM, called with `context` */
     void                         *context;

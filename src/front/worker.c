@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/log.h"
+#include "front/door.h"
+#include "front/tunnel.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,12 +32,9 @@ enum { POOL_BYTES = 64 * 1024, EVENTS = 256, CONNECTION_LIMIT = 65536 };
 static const int64_t sweep_ns = NS_PER_SEC;
 
 struct handoff {                      /* an accepted socket on its way to its worker */
-    struct mail             mail;
-    struct worker          *worker;
-    int                     fd;
-    enum listener_kind      kind;
-    struct sockaddr_storage address;
-    socklen_t               address_bytes;
+    struct mail    mail;
+    struct worker *worker;
+    struct arrival arrival;
 };
 
 struct reconfiguration {
@@ -52,20 +51,20 @@ int64_t worker_socket_clock_ns(void)
     return t.tv_sec * NS_PER_SEC + t.tv_nsec;
 }
 
-static void name_peer(struct connection *c, const struct sockaddr *sa, socklen_t len)
+void worker_name_peer(int fd, const struct sockaddr *sa, socklen_t len, char *out, size_t bytes)
 {
     char         host[INET6_ADDRSTRLEN], port[8];
     struct ucred peer;
     socklen_t    peer_bytes = sizeof peer;
+    bool         is_unix = sa->sa_family == AF_UNIX;
 
-    c->is_unix = sa->sa_family == AF_UNIX;
-    if (c->is_unix && getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes) == 0)
-        snprintf(c->peer, sizeof c->peer, "unix:uid=%u,pid=%d", (unsigned)peer.uid, (int)peer.pid);
-    else if (!c->is_unix && getnameinfo(sa, len, host, sizeof host, port, sizeof port,
-                                        NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-        snprintf(c->peer, sizeof c->peer, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
+    if (is_unix && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes) == 0)
+        snprintf(out, bytes, "unix:uid=%u,pid=%d", (unsigned)peer.uid, (int)peer.pid);
+    else if (!is_unix && getnameinfo(sa, len, host, sizeof host, port, sizeof port,
+                                     NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+        snprintf(out, bytes, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
     else
-        snprintf(c->peer, sizeof c->peer, "unknown");
+        snprintf(out, bytes, "unknown");
 }
 
 static void unlink_connection(struct connection *c)
@@ -78,10 +77,24 @@ static void unlink_connection(struct connection *c)
         c->worker->open = c->next;
 }
 
+static void free_connection(struct connection *c)
+{
+    handshake_end(&c->handshake);
+    free(c->connected);
+    free(c->proxy_user);
+    free(c);
+}
+
+static void on_peer_closed(struct watch *watch, uint32_t events)
+{
+    (void)events;
+    call_on_peer_closed(CONTAINER_OF(watch, struct connection, watch));
+}
+
 /* For as long as it is open, and told once: MHD's own epoll has the rest. */
 static void watch_peer(struct worker *w, struct connection *c)
 {
-    struct epoll_event event = { .events = EPOLLRDHUP | EPOLLET, .data.ptr = c };
+    struct epoll_event event = { .events = EPOLLRDHUP | EPOLLET, .data.ptr = &c->watch };
 
     if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) != 0)
         log_warning("watch_failed", "peer=%s reason=%s", c->peer, log_quote(strerror(errno)));
@@ -104,36 +117,65 @@ static void on_connection(void *context, struct MHD_Connection *mhd, void **sock
         w->adding = NULL;
         *socket_context = c;
         watch_peer(w, c);
+        if (c->is_tls)
+            handshake_begin(&c->handshake,
+                            MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session);
         return;
     }
     c = *socket_context;
     unlink_connection(c);
     atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
-    free(c);
+    free_connection(c);
 }
 
-static void receive_handoff(struct mail *m)
+static char *copy_or_null(const char *text)
 {
-    struct handoff    *h = CONTAINER_OF(m, struct handoff, mail);
-    struct worker     *w = h->worker;
-    struct connection *c = mem_alloc(sizeof *c);
+    return text != NULL ? mem_copy(slice_of(text)) : NULL;
+}
 
+void worker_serve(struct worker *w, const struct arrival *a)
+{
+    struct connection     *c = mem_alloc(sizeof *c);
+    const struct sockaddr *sa = (const struct sockaddr *)&a->address;
+
+    c->watch.ready = on_peer_closed;
     c->worker = w;
-    c->fd = h->fd;
-    c->kind = h->kind;
+    c->fd = a->fd;
+    c->kind = a->kind;
+    c->is_unix = sa->sa_family == AF_UNIX;
+    c->is_tls = a->connected != NULL;
+    c->connected = copy_or_null(a->connected);
+    c->proxy_user = copy_or_null(a->proxy_user);
+    c->handshake = (struct handshake){ .choose = door_choose_leaf, .owner = c };
     c->deadline_ns = worker_socket_clock_ns() + w->config->head_timeout_ns;
-    name_peer(c, (struct sockaddr *)&h->address, h->address_bytes);
+    worker_name_peer(a->fd, sa, a->address_bytes, c->peer, sizeof c->peer);
     w->adding = c;
-    if (h->kind == LISTENER_DATA)
-        counter_add(COUNTER_CONNECTIONS, 1);
-    if (MHD_add_connection(w->daemon, h->fd, (struct sockaddr *)&h->address, h->address_bytes) != MHD_YES) {
+    if (MHD_add_connection(c->is_tls ? w->secure : w->daemon, a->fd, sa, a->address_bytes) != MHD_YES) {
         log_warning("connection_refused", "peer=%s reason=%s", c->peer, log_quote(strerror(errno)));
         if (w->adding != NULL) {
-            free(c);
+            free_connection(c);
             atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
         }
     }
     w->adding = NULL;
+}
+
+void worker_drop(struct worker *w, int fd)
+{
+    close(fd);
+    atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
+}
+
+static void receive_handoff(struct mail *m)
+{
+    struct handoff *h = CONTAINER_OF(m, struct handoff, mail);
+
+    if (h->arrival.kind != LISTENER_ADMIN)
+        counter_add(COUNTER_CONNECTIONS, 1);
+    if (h->arrival.kind == LISTENER_PROXY)
+        door_open(h->worker, &h->arrival);
+    else
+        worker_serve(h->worker, &h->arrival);
     free(h);
 }
 
@@ -143,10 +185,10 @@ void worker_adopt(struct worker *w, int fd, enum listener_kind kind, const struc
 
     h->mail.receive = receive_handoff;
     h->worker = w;
-    h->fd = fd;
-    h->kind = kind;
-    memcpy(&h->address, sa, len);
-    h->address_bytes = len;
+    h->arrival.fd = fd;
+    h->arrival.kind = kind;
+    memcpy(&h->arrival.address, sa, len);
+    h->arrival.address_bytes = len;
     atomic_fetch_add_explicit(&w->connections, 1, memory_order_relaxed);
     mailbox_post(w->mailbox, &h->mail);
 }
@@ -214,19 +256,28 @@ static void sweep(struct worker *w, int64_t now)
             c->deadline_ns = INT64_MAX;
             shutdown(c->fd, SHUT_RDWR);
         }
+    door_sweep(w, now);
+    tunnel_sweep(w, now);
+}
+
+static void sooner(struct MHD_Daemon *daemon, int64_t *ms)
+{
+    MHD_UNSIGNED_LONG_LONG mhd_ms;
+
+    if (daemon != NULL && MHD_get_timeout(daemon, &mhd_ms) == MHD_YES && (*ms < 0 || (int64_t)mhd_ms < *ms))
+        *ms = (int64_t)mhd_ms;
 }
 
 static int wait_ms(struct worker *w, int64_t now)
 {
-    MHD_UNSIGNED_LONG_LONG mhd_ms;
-    int64_t                ms = -1, due;
+    int64_t ms = -1, due;
 
-    if (w->open != NULL)
+    if (w->open != NULL || w->knocks != NULL || w->tunnels != NULL)
         ms = (w->sweep_at_ns - now) / NS_PER_MS + 1;
     if (w->stopping)
         ms = 10;
-    if (MHD_get_timeout(w->daemon, &mhd_ms) == MHD_YES && (ms < 0 || (int64_t)mhd_ms < ms))
-        ms = (int64_t)mhd_ms;
+    sooner(w->daemon, &ms);
+    sooner(w->secure, &ms);
     due = access_log_due_ns(w->access);
     if (due != INT64_MAX) {
         int64_t left = (due - clock_mono_ns()) / NS_PER_MS + 1;
@@ -239,6 +290,12 @@ static int wait_ms(struct worker *w, int64_t now)
     return ms > 60000 ? 60000 : (int)ms;
 }
 
+static void on_mail(struct watch *watch, uint32_t events)
+{
+    (void)events;
+    mailbox_deliver(CONTAINER_OF(watch, struct worker, mail_watch)->mailbox);
+}
+
 static void one_round(struct worker *w)
 {
     struct epoll_event events[EVENTS];
@@ -246,12 +303,15 @@ static void one_round(struct worker *w)
     int                n = epoll_wait(w->epoll_fd, events, EVENTS, wait_ms(w, now));
 
     for (int i = 0; i < n; i++) {
-        if (events[i].data.ptr == w->mailbox)
-            mailbox_deliver(w->mailbox);
-        else if (events[i].data.ptr != w->daemon)
-            call_on_peer_closed(events[i].data.ptr);
+        struct watch *watch = events[i].data.ptr;
+
+        if (watch->ready != NULL)
+            watch->ready(watch, events[i].events);
     }
+    tunnel_free_ended(w);                           /* no event of this round speaks of them any more */
     MHD_run(w->daemon);
+    if (w->secure != NULL)
+        MHD_run(w->secure);
     if (access_log_due_ns(w->access) <= clock_mono_ns())
         access_log_flush(w->access);
     sweep(w, worker_socket_clock_ns());
@@ -261,11 +321,22 @@ static bool is_finished(struct worker *w)
 {
     if (!w->stopping)
         return false;
+    door_close_all(w);                              /* a tunnel has no end that could be waited for */
+    tunnel_close_all(w);
     if (!call_any(w))
         return true;
     if (worker_socket_clock_ns() >= w->stop_at_ns)
         call_break_all(w);
     return false;
+}
+
+static void stop_daemons(struct worker *w)
+{
+    if (w->secure != NULL)
+        MHD_stop_daemon(w->secure);
+    if (w->daemon != NULL)
+        MHD_stop_daemon(w->daemon);
+    w->secure = w->daemon = NULL;
 }
 
 static void *worker_main(void *context)
@@ -275,8 +346,7 @@ static void *worker_main(void *context)
 
     while (!is_finished(w))
         one_round(w);
-    MHD_stop_daemon(w->daemon);
-    w->daemon = NULL;
+    stop_daemons(w);
     /* Mail that was on its way to exchanges and calls has to come before their memory goes. */
     while (!engine_is_idle(w->engine) || !admin_is_idle(w->admin)) {
         struct epoll_event event;
@@ -308,11 +378,19 @@ static size_t keep_escaped(void *context, struct MHD_Connection *mhd, char *text
     return strlen(text);
 }
 
-static struct MHD_Daemon *start_daemon(struct worker *w)
+static struct MHD_Daemon *start_daemon(struct worker *w, bool is_tls)
 {
+    struct MHD_OptionItem tls[] = {
+        { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)HANDSHAKE_PRIORITIES },
+        { MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(uintptr_t)handshake_retrieve },
+        { MHD_OPTION_END, 0, NULL },
+    };
+
     return MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG
+            | (is_tls ? MHD_USE_TLS : 0u), 0, NULL, NULL,
         call_on_request, w,
+        MHD_OPTION_ARRAY, is_tls ? tls : tls + 2,
         MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL,
         MHD_OPTION_URI_LOG_CALLBACK, call_on_target, w,
         MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, NULL,
@@ -326,37 +404,52 @@ static struct MHD_Daemon *start_daemon(struct worker *w)
         MHD_OPTION_END);
 }
 
-static int watch(struct worker *w, int fd, void *what)
+static int watch(struct worker *w, int fd, struct watch *what)
 {
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = what };
 
     return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
-int worker_start(struct worker *w, const struct front_services *services, struct config *config, unsigned index,
-                 int done_fd, struct fault *why)
+static int watch_daemon(struct worker *w, struct MHD_Daemon *daemon)
 {
-    const union MHD_DaemonInfo *info;
+    const union MHD_DaemonInfo *info = daemon != NULL ? MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
 
-    *w = (struct worker){ .services = services, .epoll_fd = -1, .done_fd = done_fd };
+    return info != NULL ? watch(w, info->epoll_fd, &w->mhd_watch) : -1;
+}
+
+static int start_daemons(struct worker *w, struct fault *why)
+{
+    w->mhd_idle_ns = w->config->idle_timeout_ns;
+    w->daemon = start_daemon(w, false);
+    if (watch_daemon(w, w->daemon) != 0)
+        return fault_set_errno(why, errno, "cannot start libmicrohttpd");
+    if (!w->shared->has_proxy)
+        return 0;
+    w->secure = start_daemon(w, true);
+    if (watch_daemon(w, w->secure) != 0)
+        return fault_set_errno(why, errno, "cannot start libmicrohttpd with TLS");
+    w->leaves = leaf_cache_open(w->services->authority);
+    return 0;
+}
+
+int worker_start(struct worker *w, const struct front_services *services, struct front_shared *shared,
+                 struct config *config, unsigned index, int done_fd, struct fault *why)
+{
+    *w = (struct worker){ .services = services, .shared = shared, .epoll_fd = -1, .done_fd = done_fd };
     w->stop.receive = receive_stop;
     w->hurry.receive = receive_hurry;
+    w->mail_watch.ready = on_mail;
     config_acquire(config);
     w->config = config;
     w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     w->mailbox = mailbox_open();
-    if (w->epoll_fd < 0 || w->mailbox == NULL) {
+    if (w->epoll_fd < 0 || w->mailbox == NULL || watch(w, mailbox_fd(w->mailbox), &w->mail_watch) != 0) {
         fault_set_errno(why, errno, "cannot start a worker");
         goto fail;
     }
-    w->mhd_idle_ns = config->idle_timeout_ns;
-    w->daemon = start_daemon(w);
-    info = w->daemon != NULL ? MHD_get_daemon_info(w->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
-    if (info == NULL || watch(w, info->epoll_fd, w->daemon) != 0
-        || watch(w, mailbox_fd(w->mailbox), w->mailbox) != 0) {
-        fault_set_errno(why, errno, "cannot start libmicrohttpd");
+    if (start_daemons(w, why) != 0)
         goto fail;
-    }
     w->access = access_log_open(config);
     w->engine = engine_open(&services->engine, w->mailbox, config, w->access, index, config->workers);
     w->admin = admin_open(&services->admin, w->mailbox);
@@ -367,8 +460,7 @@ int worker_start(struct worker *w, const struct front_services *services, struct
     pthread_setname_np(w->thread, "worker");
     return 0;
 fail:
-    if (w->daemon != NULL)
-        MHD_stop_daemon(w->daemon);
+    stop_daemons(w);
     worker_free(w);
     return -1;
 }
@@ -376,6 +468,7 @@ fail:
 void worker_free(struct worker *w)
 {
     call_free_unused(w);
+    leaf_cache_close(w->leaves);
     admin_close(w->admin);
     engine_close(w->engine);
     access_log_close(w->access);

@@ -9,18 +9,39 @@
 #include "front/front.h"
 #include "front/listener.h"
 
+#include "tls/handshake.h"
+
 #include <microhttpd.h>
 #include <pthread.h>
 #include <sys/socket.h>
 
 struct call;
+struct knock;
+struct tunnel;
+
+/* What every worker sees. */
+struct front_shared {
+    bool             has_proxy;           /* there is a proxy listener; constant once the workers run */
+    unsigned         ports[LISTENERS_MAX], port_count;    /* of Weir's own TCP listeners; as constant */
+    _Atomic unsigned tunnels;             /* open ones, of all workers */
+};
+
+/* Stands first in what a worker's epoll watches. */
+struct watch {
+    void (*ready)(struct watch *, uint32_t events);       /* NULL: waking up was all */
+};
 
 struct connection {                   /* one client's socket; MHD's socket context */
+    struct watch          watch;
     struct worker        *worker;
     struct MHD_Connection *mhd;
     int                   fd;
     enum listener_kind    kind;
     bool                  is_unix;
+    bool                  is_tls;
+    char                 *connected;      /* "host:port" of the CONNECT that it is behind; NULL: of none */
+    char                 *proxy_user;     /* of that CONNECT; NULL: none */
+    struct handshake      handshake;      /* is_tls */
     bool                  peer_closed;    /* the client will send no more */
     struct call          *call;           /* whose head is whole; NULL between requests */
     char                  peer[80];
@@ -33,8 +54,11 @@ struct connection {                   /* one client's socket; MHD's socket conte
 struct worker {
     pthread_t                    thread;
     const struct front_services *services;
+    struct front_shared         *shared;
     struct mailbox              *mailbox;
+    struct watch                 mail_watch, mhd_watch;
     struct MHD_Daemon           *daemon;
+    struct MHD_Daemon           *secure;          /* speaks TLS; NULL without a proxy listener */
     int                          epoll_fd;
     int                          done_fd;         /* eventfd of the front: written when the thread ends */
     _Atomic unsigned             connections;     /* main adds, the worker takes away: for balance only */
@@ -46,6 +70,9 @@ struct worker {
     struct engine               *engine;
     struct admin                *admin;
     struct access_log           *access;
+    struct leaf_cache           *leaves;
+    struct knock                *knocks;          /* at the proxy's door: what they want is not known yet */
+    struct tunnel               *tunnels, *ended_tunnels;
     struct connection           *open;            /* all connections */
     struct connection           *adding;          /* while MHD_add_connection() runs */
     struct call                 *calls;           /* requests being answered */
@@ -58,9 +85,9 @@ struct worker {
     int64_t                      sweep_at_ns;
 };
 
-/* Starts the thread; -1 and *why where it cannot. Takes a reference to `config`. */
-int  worker_start(struct worker *, const struct front_services *, struct config *, unsigned index, int done_fd,
-                  struct fault *why);
+/* Starts the thread; -1 and *why where it cannot. Takes a reference to `config`; the rest is lent. */
+int  worker_start(struct worker *, const struct front_services *, struct front_shared *, struct config *,
+                  unsigned index, int done_fd, struct fault *why);
 /* Any thread. */
 void worker_adopt(struct worker *, int fd, enum listener_kind, const struct sockaddr *, socklen_t);
 void worker_configure(struct worker *, struct config *);
@@ -70,7 +97,23 @@ void worker_hurry(struct worker *);
 /* After its thread has ended. */
 void worker_free(struct worker *);
 
-/* -- call.c, on the worker's thread -- */
+/* -- on the worker's thread -- */
+
+struct arrival {                      /* a socket that begins to be served */
+    int                     fd;
+    enum listener_kind      kind;
+    struct sockaddr_storage address;
+    socklen_t               address_bytes;
+    const char             *connected, *proxy_user;       /* behind a CONNECT: TLS comes next; else NULL */
+};
+/* Gives it to libmicrohttpd, which closes it in the end. */
+void worker_serve(struct worker *, const struct arrival *);
+/* It is not served any more, and was not given to libmicrohttpd: closes it. */
+void worker_drop(struct worker *, int fd);
+/* "127.0.0.1:50814", "unix:uid=1000,pid=77" */
+void worker_name_peer(int fd, const struct sockaddr *, socklen_t, char *out, size_t bytes);
+
+/* -- call.c -- */
 void *call_on_target(void *worker, const char *uri, struct MHD_Connection *);
 enum MHD_Result call_on_request(void *worker, struct MHD_Connection *, const char *url, const char *method,
                                 const char *version, const char *upload_data, size_t *upload_data_size,

@@ -180,6 +180,24 @@ class Daemon:
         raise AssertionError("no listening event:\n" + self.stderr)
 
     @property
+    def proxy_address(self):
+        """(host, port) of the forward proxy."""
+        line = next(line for line in self.lines[self._first_line:] if LISTENING.search(line) and "kind=proxy" in line)
+        host, _, port = LISTENING.search(line)[1].rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def proxy_url(self):
+        return "http://%s:%d" % self.proxy_address
+
+    @property
+    def ca(self):
+        """Its CA's certificate, PEM; the CA is made by the first who asks."""
+        response = self.admin("GET", "/ca")
+        assert response.status == 200, response
+        return json.loads(response.body)["certificate"]
+
+    @property
     def authority(self):
         return "%s:%d" % self.address
 

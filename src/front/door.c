@@ -1,0 +1,351 @@
+/*
+ * Knocks: connections whose first head is on its way.
+ *
+ * The bytes are looked at before they are taken (MSG_PEEK), so that nothing behind the
+ * head of a CONNECT is lost to the TLS that follows it.
+ */
+#include "front/door.h"
+
+#include "base/clock.h"
+#include "base/counters.h"
+#include "base/log.h"
+#include "front/connect.h"
+#include "front/tunnel.h"
+#include "http/json.h"
+#include "http/url.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum { FIRST_BYTES = 2048, PEEK_BYTES = 4096, CONNECT_BYTES = sizeof "CONNECT " - 1, PORT_HTTPS = 443 };
+
+struct knock {
+    struct watch   watch;
+    struct worker *worker;
+    struct arrival arrival;
+    char          *head;              /* taken so far */
+    size_t         used, room;
+    int64_t        started_wall_ns, started_mono_ns, deadline_ns;
+    char           peer[80];
+    struct knock  *next, *previous;
+};
+
+/* -- life -- */
+
+static void unlink_knock(struct knock *k)
+{
+    if (k->next != NULL)
+        k->next->previous = k->previous;
+    if (k->previous != NULL)
+        k->previous->next = k->next;
+    else
+        k->worker->knocks = k->next;
+}
+
+static void unwatch(struct knock *k)
+{
+    epoll_ctl(k->worker->epoll_fd, EPOLL_CTL_DEL, k->arrival.fd, NULL);
+}
+
+static void forget(struct knock *k)
+{
+    unlink_knock(k);
+    free(k->head);
+    free(k);
+}
+
+/* The socket is somebody else's from here on. */
+static void let_go(struct knock *k)
+{
+    unwatch(k);
+    forget(k);
+}
+
+static void turn_away(struct knock *k)
+{
+    struct worker *w = k->worker;
+    int            fd = k->arrival.fd;
+
+    let_go(k);
+    worker_drop(w, fd);
+}
+
+void door_sweep(struct worker *w, int64_t now)
+{
+    for (struct knock *k = w->knocks, *next; k != NULL; k = next) {
+        next = k->next;
+        if (k->deadline_ns <= now)
+            turn_away(k);
+    }
+}
+
+void door_close_all(struct worker *w)
+{
+    while (w->knocks != NULL)
+        turn_away(w->knocks);
+}
+
+/* -- what is said -- */
+
+void door_say(int fd, unsigned status, const char *title, const char *detail, const char *proxy_error)
+{
+    char            body[1024], text[2048];
+    struct json_out out = { body, sizeof body, 0, false };
+    int             n;
+
+    json_raw(&out, SLICE("{"));
+    json_key(&out, "type");
+    json_text(&out, SLICE("about:blank"));
+    json_key(&out, "title");
+    json_text(&out, slice_of(title));
+    json_key(&out, "status");
+    json_int(&out, status);
+    json_key(&out, "detail");
+    json_text(&out, slice_of(detail));
+    json_raw(&out, SLICE("}\n"));
+    n = snprintf(text, sizeof text,
+                 "HTTP/1.1 %u %s\r\nContent-Type: application/problem+json\r\nContent-Length: %zu\r\n"
+                 "Cache-Control: no-store\r\nProxy-Status: weir; error=%s\r\nVia: 1.1 weir\r\nConnection: close\r\n\r\n"
+                 SLICE_FMT, status, http_status_reason(status), out.used, proxy_error,
+                 SLICE_ARG(((struct slice){ body, out.used })));
+    if (send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) < n)
+        log_debug("refusal_unsent", "status=%u", status);
+}
+
+bool door_grant(int fd)
+{
+    static const char text[] = "HTTP/1.1 200 Connection established\r\n\r\n";
+
+    return send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof text - 1;
+}
+
+void door_log(struct worker *w, const struct connect_line *l)
+{
+    const struct access_record record = {
+        .started_wall_ns = l->started_wall_ns,
+        .took_ns = clock_mono_ns() - l->started_mono_ns,
+        .id = engine_take_id(w->engine),
+        .peer = l->peer,
+        .client = l->client,
+        .method = SLICE("CONNECT"),
+        .upstream = l->upstream,
+        .target = l->target,
+        .status = l->status,
+        .sent_bytes = l->sent_bytes,
+        .received_bytes = l->received_bytes,
+        .cache = l->cache,
+        .detail = l->detail,
+        .whole = l->whole,
+    };
+
+    access_log_write(w->access, &record);
+}
+
+static void refuse(struct knock *k, const struct connect_head *h, const struct refusal *no, const char *proxy_error)
+{
+    counter_add(COUNTER_CLIENT_ERRORS, 1);
+    door_say(k->arrival.fd, no->status, no->title, no->detail, proxy_error);
+    door_log(k->worker, &(struct connect_line){
+        .peer = k->peer, .client = h->user, .target = h->target, .cache = "error", .status = no->status,
+        .started_wall_ns = k->started_wall_ns, .started_mono_ns = k->started_mono_ns, .whole = true });
+    turn_away(k);
+}
+
+/* -- CONNECT -- */
+
+static struct leaf *leaf_for(struct worker *w, const char *name)
+{
+    struct fault why;
+    struct leaf *l = leaf_acquire(w->leaves, name, clock_wall_ns() / NS_PER_SEC, &why);
+
+    if (l == NULL)
+        log_error("no_certificate", "name=%s reason=%s", log_quote(name), log_quote(why.text));
+    return l;
+}
+
+struct leaf *door_choose_leaf(void *context, const char *name)
+{
+    struct connection           *c = context;
+    struct worker               *w = c->worker;
+    const struct route_upstream *u = NULL;
+    char                         host[LEAF_NAME_BYTES];
+    struct slice                 connected;
+    unsigned                     port;
+
+    if (http_authority_parse(slice_of(c->connected), &connected, &port))
+        u = route_find_host(w->config->routes, connected, port, PORT_HTTPS);
+    if (u == NULL || (name != NULL && route_find_host(w->config->routes, slice_of(name), port, PORT_HTTPS) != u))
+        return NULL;
+    if (name != NULL)
+        return leaf_for(w, name);
+    snprintf(host, sizeof host, SLICE_FMT, SLICE_ARG(connected));
+    return leaf_for(w, host);
+}
+
+/* The certificate is made before anything is granted, so that the client hears why where it cannot be. */
+static bool has_leaf(struct worker *w, struct slice host)
+{
+    char         name[LEAF_NAME_BYTES];
+    struct leaf *l;
+
+    if (host.len >= sizeof name)
+        return false;
+    snprintf(name, sizeof name, SLICE_FMT, SLICE_ARG(host));
+    l = leaf_for(w, name);
+    leaf_release(l);
+    return l != NULL;
+}
+
+static void open_tls(struct knock *k, const struct connect_head *h, struct arena *a)
+{
+    struct worker *w = k->worker;
+    struct arrival next = k->arrival;
+
+    if (!has_leaf(w, h->host)) {
+        refuse(k, h, &(struct refusal){ 500, "No certificate",
+                                        "Weir cannot make a certificate for this host; its log says why." },
+               "proxy_internal_error");
+        return;
+    }
+    if (!door_grant(next.fd)) {
+        turn_away(k);
+        return;
+    }
+    counter_add(COUNTER_INTERCEPTED, 1);
+    next.connected = arena_copy(a, h->target).ptr;
+    next.proxy_user = h->user.ptr != NULL ? arena_copy(a, h->user).ptr : NULL;
+    let_go(k);
+    worker_serve(w, &next);
+}
+
+static void open_tunnel(struct knock *k, const struct connect_head *h, const char *upstream)
+{
+    struct worker            *w = k->worker;
+    const struct tunnel_start start = {
+        .fd = k->arrival.fd, .peer = k->peer, .target = h->target, .host = h->host, .port = h->port, .client = h->user,
+        .upstream = upstream, .started_wall_ns = k->started_wall_ns, .started_mono_ns = k->started_mono_ns,
+    };
+
+    if (atomic_fetch_add_explicit(&w->shared->tunnels, 1, memory_order_relaxed) >= w->config->max_tunnels) {
+        atomic_fetch_sub_explicit(&w->shared->tunnels, 1, memory_order_relaxed);
+        refuse(k, h, &(struct refusal){ 503, "Too many tunnels", "proxy.max_tunnels of them are open; try later." },
+               "proxy_internal_response");
+        return;
+    }
+    unwatch(k);
+    tunnel_open(w, &start);
+    forget(k);
+}
+
+static void answer_connect(struct knock *k, const struct connect_head *h, struct arena *a)
+{
+    const struct config         *c = k->worker->config;
+    const struct route_upstream *u = route_find_host(c->routes, h->host, h->port, PORT_HTTPS);
+
+    if (u != NULL && c->upstreams[u->index].intercept)
+        open_tls(k, h, a);
+    else if (u != NULL || c->proxy_tunnel)
+        open_tunnel(k, h, u != NULL ? u->name : NULL);
+    else
+        refuse(k, h, &(struct refusal){
+            403, "Not an upstream's host",
+            "No upstream has this host and port. With proxy.tunnel = \"allow\" it would be carried through unread." },
+            "http_request_denied");
+}
+
+static void read_connect(struct knock *k)
+{
+    struct connect_head h;
+    struct arena        a = { 0 };
+    struct refusal      no = connect_head_parse((struct slice){ k->head, k->used }, &h, &a);
+
+    if (no.status != 0)
+        refuse(k, &h, &no, "http_request_error");
+    else
+        answer_connect(k, &h, &a);
+    arena_free(&a);
+}
+
+/* -- the first bytes -- */
+
+/* Takes from the socket what was looked at, but nothing behind the head's end. True: the head is whole. */
+static bool take(struct knock *k, size_t seen)
+{
+    size_t  from = k->used > 3 ? k->used - 3 : 0;
+    char   *end = memmem(k->head + from, k->used + seen - from, "\r\n\r\n", 4);
+    size_t  wanted = end != NULL ? (size_t)(end + 4 - k->head) - k->used : seen;
+    ssize_t n = recv(k->arrival.fd, k->head + k->used, wanted, MSG_DONTWAIT);
+
+    k->used += n > 0 ? (size_t)n : 0;
+    return end != NULL;
+}
+
+static bool begins_like_connect(const char *text, size_t count)
+{
+    return memcmp(text, "CONNECT ", count < CONNECT_BYTES ? count : CONNECT_BYTES) == 0;
+}
+
+/* Any other request is libmicrohttpd's. */
+static void pass_on(struct knock *k)
+{
+    struct worker *w = k->worker;
+    struct arrival whole = k->arrival;
+
+    let_go(k);
+    worker_serve(w, &whole);
+}
+
+static void look(struct watch *watch, uint32_t events)
+{
+    struct knock *k = CONTAINER_OF(watch, struct knock, watch);
+
+    (void)events;
+    for (;;) {
+        ssize_t n;
+
+        if (k->room - k->used < PEEK_BYTES)
+            k->head = mem_resize(k->head, k->room += k->room < PEEK_BYTES ? FIRST_BYTES + PEEK_BYTES : k->room);
+        n = recv(k->arrival.fd, k->head + k->used, PEEK_BYTES, MSG_PEEK | MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (n <= 0) {
+            turn_away(k);
+            return;
+        }
+        if (k->used == 0 && !begins_like_connect(k->head, (size_t)n)) {
+            pass_on(k);
+            return;
+        }
+        if (k->used == 0 && (size_t)n < CONNECT_BYTES)
+            return;                                        /* the edge of the next bytes wakes us */
+        if (take(k, (size_t)n) || k->used > GUARD_HEAD_BYTES) {
+            read_connect(k);
+            return;
+        }
+    }
+}
+
+void door_open(struct worker *w, const struct arrival *a)
+{
+    struct knock      *k = mem_alloc(sizeof *k);
+    struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.ptr = &k->watch };
+
+    k->watch.ready = look;
+    k->worker = w;
+    k->arrival = *a;
+    k->started_wall_ns = clock_wall_ns();
+    k->started_mono_ns = clock_mono_ns();
+    k->deadline_ns = worker_socket_clock_ns() + w->config->head_timeout_ns;
+    worker_name_peer(a->fd, (const struct sockaddr *)&a->address, a->address_bytes, k->peer, sizeof k->peer);
+    k->next = w->knocks;
+    if (w->knocks != NULL)
+        w->knocks->previous = k;
+    w->knocks = k;
+    if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, a->fd, &event) != 0) {
+        log_warning("watch_failed", "peer=%s reason=%s", k->peer, log_quote(strerror(errno)));
+        turn_away(k);
+    }
+}

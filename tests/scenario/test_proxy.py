@@ -1,0 +1,338 @@
+"""The forward proxy: absolute form, CONNECTs that Weir opens with a certificate of its own, and who may not have one."""
+import os
+import ssl
+import stat
+import time
+
+import pytest
+
+from harness.client import Client, Closed
+from harness.settings import upstream
+from harness.tls import TlsClient, TlsRelay, connect, trust
+from harness.wait import seconds, until
+
+PROXY = {"proxy": {"listen": "127.0.0.1:0"}}
+API = "api.test:443"
+
+
+@pytest.fixture
+def proxy(weir):
+    """A daemon with a proxy, whose upstream `api` has the host api.test."""
+    def start(settings=None, **of_upstream):
+        return weir(settings={**PROXY, **(settings or {})}, **{"hosts": ["api.test"], **of_upstream})
+    return start
+
+
+def tls(d, target=API, name=None, **kwargs):
+    return TlsClient(d.proxy_address, target, trust(d.ca), name=name, **kwargs)
+
+
+# -- plain ----------------------------------------------------------------------
+
+
+def test_every_way_reaches_the_same_entry(proxy, origin):
+    d = proxy(ttl="1h")
+    origin.reply(body=b"once")
+    assert d.get("/api/x?a=1").cache.fwd == "uri-miss"
+    d.wait_stored()
+    with Client(d.proxy_address) as client:
+        assert client.get("http://api.test/x?a=1", [("Host", "api.test")]).cache.hit
+        assert client.get("/x?a=1", [("Host", "api.test")]).cache.hit
+        assert client.get("/api/x?a=1").cache.hit                      # the base URL works here too
+    with tls(d) as client:
+        assert client.get("/x?a=1").cache.hit
+    assert origin.count() == 1
+
+
+@pytest.mark.parametrize("fields, status", [([("Host", "other.test")], 403), ([], 403)], ids=["host", "own_host"])
+def test_an_absolute_form_for_another_host_goes_nowhere(proxy, origin, fields, status):
+    d = proxy()
+    with Client(d.proxy_address) as client:
+        response = client.get("http://other.test/x", fields or [("Host", "other.test")])
+    assert response.status == status and origin.count() == 0
+
+
+# -- TLS --------------------------------------------------------------------------
+
+
+def test_a_strict_client_is_served_over_tls(proxy, origin):
+    d = proxy(ttl="1h")
+    origin.reply(body=b"hello")
+    context = trust(d.ca)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with TlsClient(d.proxy_address, API, context) as client:
+        assert client.tls.selected_alpn_protocol() == "http/1.1"
+        names = client.tls.getpeercert()["subjectAltName"]
+        first, second = client.get("/x"), client.get("/x")
+    assert (first.status, first.body, names) == (200, b"hello", (("DNS", "api.test"),))
+    assert second.complete                                             # the connection was kept
+    assert origin.last.fields.get("Host") == origin.authority and origin.last.target == "/x"
+    assert d.counter("intercepted") == 1
+
+
+def test_an_address_is_certified_as_such(proxy, origin):
+    d = proxy(hosts=["127.0.0.1:4430", "[::1]:443"])
+    origin.reply(body=b"by address")
+    with tls(d, "127.0.0.1:4430", name="127.0.0.1") as client:
+        assert client.get("/x", [("Host", "127.0.0.1:4430")]).body == b"by address"
+        assert client.get("/.weir/health", [("Host", "127.0.0.1:4430")]).body == b"by address"   # the API's path
+    with tls(d, "[::1]:443", name="::1") as client:
+        assert client.get("/x", [("Host", "[::1]")]).body == b"by address"
+
+
+def test_a_client_without_sni_gets_the_leaf_of_its_connect(proxy, origin):
+    d = proxy()
+    context = trust(d.ca)
+    context.check_hostname = False                                     # else Python insists on SNI
+    with Client(d.proxy_address) as client:
+        assert connect(client, API).status == 200
+        with context.wrap_socket(client.sock) as sock:
+            assert sock.getpeercert()["subjectAltName"] == (("DNS", "api.test"),)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_name_of_another_host_gets_no_certificate(proxy, origin, version):
+    d = proxy(hosts=["api.test", "also.test"])
+    context = trust(d.ca)
+    context.minimum_version = context.maximum_version = version
+    with TlsClient(d.proxy_address, API, context, name="also.test") as client:
+        assert client.get("/x").status == 200                          # another host of that upstream
+    with pytest.raises(ssl.SSLError, match="(?i)unrecognized.name"):
+        TlsClient(d.proxy_address, API, context, name="evil.test")
+
+
+def test_what_is_asked_inside_belongs_to_the_upstream(proxy, origin, daemons, origins):
+    other = origins()
+    d = daemons(upstream(origin, hosts=["api.test"]), upstream(other, name="other", hosts=["other.test"]),
+                settings=PROXY).start()
+    for host in ("other.test", "evil.test", "localhost", d.authority):
+        with tls(d) as client:
+            response = client.get("/x", [("Host", host)])
+            assert response.status == 421 and client.ended() in ("cut", "reset"), (host, response)
+    with tls(d) as client:
+        assert client.get("https://other.test/x", [("Host", "api.test")]).status == 421
+    assert origin.count() == 0 and other.count() == 0
+
+
+def test_a_page_of_the_apis_own_site_is_no_other_site(proxy, origin):
+    d = proxy()
+    with tls(d) as client:
+        assert client.get("/x", [("Origin", "https://api.test")]).status == 200
+        assert client.get("/x", [("Origin", "https://evil.test")]).status == 403
+
+
+def test_bodies_go_both_ways(proxy, origin):
+    d = proxy(ttl="1h")
+    large = os.urandom(3_000_000)
+    origin.reply(body=large)
+    with tls(d) as client:
+        assert client.get("/large").body == large
+        d.wait_stored()
+        hit = client.get("/large")
+        assert hit.cache.hit and hit.body == large                     # from a mapped file
+        part = client.get("/large", [("Range", "bytes=1000001-2000000")])
+        assert part.status == 206 and part.body == large[1000001:2000001]
+        head = client.request("HEAD", "/large")
+        assert head.cache.hit and head.length == len(large) and head.body == b""
+        origin.reply(body=b"taken")
+        assert client.request("POST", "/upload", body=large).body == b"taken"
+    assert origin.last.body == large
+
+
+def test_interim_and_cut_short_answers_over_tls(proxy, origin):
+    d = proxy()
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
+
+    def cut(request, conn):
+        conn.send(hints)
+        d.wait_counter("upstream_attempts", 1)
+        conn.head(200, [("Content-Length", "1000")])
+        conn.send(b"x" * 100)
+        conn.close()
+    origin.script(lambda request, conn: (conn.send(hints), conn.answer(body=b"whole")), cut)
+    with tls(d) as client:
+        response = client.get("/hints")
+        assert response.body == b"whole" and [status for status, _ in response.interim] == [103]
+        assert client.get("/cut").end in ("cut", "reset")
+
+
+# -- refusals ---------------------------------------------------------------------
+
+
+def test_a_connect_to_no_upstreams_host_is_refused(proxy, origin):
+    d = proxy()
+    targets = ["other.test:443", "api.test:80", "api.test:8443", "127.0.0.1:22", "localhost:443"]
+    for target in targets:
+        with Client(d.proxy_address) as client:
+            response = connect(client, target)
+            assert response.status == 403 and response.proxy_status.error == "http_request_denied", response
+            assert response.fields.get("Content-Type") == "application/problem+json" and b"proxy.tunnel" in response.body
+            assert client.ended() in ("cut", "reset")
+    assert origin.connections == 0
+    assert [(line["method"], line["target"], line["status"]) for line in d.access(len(targets))] == [
+        ("CONNECT", target, 403) for target in targets]
+
+
+@pytest.mark.parametrize("head, status", [
+    ("CONNECT api.test HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
+    ("CONNECT api.test:443 HTTP/1.1\r\n\r\n", 400),
+    ("CONNECT api.test:443 HTTP/1.1\r\nHost: api.test\r\nHost: api.test\r\n\r\n", 400),
+    ("CONNECT api.test:443 HTTP/1.1\r\nHost: api.test\r\nX: " + "x" * 40_000 + "\r\n\r\n", 431),
+    ("CONNECT api.test:443 HTTP/1.1\r\nHost: api.test\r\nX: " + "x" * 40_000, 431),
+], ids=["no_port", "no_host", "two_hosts", "large", "endless"])
+def test_a_malformed_connect_is_refused(proxy, head, status):
+    d = proxy()
+    with Client(d.proxy_address) as client:
+        client.send(head)
+        assert client.read_head().status == status
+
+
+def test_connect_on_the_data_port_says_where_to_go(proxy):
+    d = proxy()
+    with d.connect() as client:
+        response = connect(client, API)
+    assert response.status == 405 and b"proxy.listen" in response.body
+
+
+def test_slow_heads_and_handshakes_end(proxy, origin):
+    d = proxy(settings={"server": {"head_timeout": "300ms"}})
+    with Client(d.proxy_address) as nothing, Client(d.proxy_address) as part, Client(d.proxy_address) as silent, \
+         tls(d) as idle:
+        part.send("CONNECT api.test:443 HTTP/1.1\r\nHost:")
+        assert connect(silent, API).status == 200                      # and then no handshake
+        for client in (nothing, part, silent, idle):
+            assert client.ended() in ("cut", "reset")
+    with Client(d.proxy_address) as client:
+        assert client.get("http://api.test/x", [("Host", "api.test")]).status == 200
+
+
+# -- how heads come ---------------------------------------------------------------
+
+
+def test_a_head_in_pieces_and_what_follows_it_at_once(proxy, origin):
+    d = proxy()
+    origin.reply(body=b"hello")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = trust(d.ca).wrap_bio(incoming, outgoing, server_hostname="api.test")
+    with pytest.raises(ssl.SSLWantReadError):
+        session.do_handshake()
+    with Client(d.proxy_address) as client:                            # the ClientHello right behind the head
+        client.send(client.head("CONNECT", API, [("Host", API)]) + outgoing.read())
+        assert client.read_head("CONNECT").status == 200
+        while True:
+            try:
+                session.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                incoming.write(bytes(client._buffer) or client.sock.recv(65536))
+                client._buffer.clear()
+    with Client(d.proxy_address) as client:
+        for byte in client.head("CONNECT", API, [("Host", API)]):
+            client.send(bytes([byte]))
+        assert client.read_head("CONNECT").status == 200
+    with Client(d.proxy_address) as client:
+        for byte in client.head("GET", "http://api.test/x", [("Host", "api.test")]):
+            client.send(bytes([byte]))
+        assert client.read_response().body == b"hello"
+
+
+def test_clients_that_leave_at_the_door_cost_nothing(proxy, origin):
+    d = proxy()
+    with tls(d) as client:
+        client.get("/x")
+    before = d.descriptors()
+    for data in (b"", b"CONN", b"CONNECT api.test:443 HTTP/1.1\r\n", d.connect().head("CONNECT", API, [("Host", API)])):
+        with Client(d.proxy_address) as client:
+            client.send(data)
+    until(lambda: d.descriptors() <= before, "the sockets to be closed")
+
+
+# -- names ------------------------------------------------------------------------
+
+
+def test_the_proxy_user_names_the_client(proxy, origin):
+    d = proxy()
+    user = [("Proxy-Authorization", "Basic Y2k6c2VjcmV0")]             # ci:secret
+    with tls(d, fields=user) as client:
+        client.get("/x")
+        client.get("/x", [("Weir-Client", "said")])
+    with Client(d.proxy_address) as client:
+        client.get("http://api.test/x", [("Host", "api.test"), *user])
+    assert [line.get("client") for line in d.access(3)] == ["ci", "said", "ci"]
+    assert all("Proxy-Authorization" not in r.fields and "Weir-Client" not in r.fields for r in origin.requests)
+    d.stop()
+    assert b"secret" not in d.everything_written() and b"Y2k6c2VjcmV0" not in d.everything_written()
+
+
+# -- the CA -----------------------------------------------------------------------
+
+
+def test_the_ca_is_made_at_first_use_and_rotated(proxy, origin):
+    d = proxy()
+    file = d.state / "ca.pem"
+    d.get("/api/x")
+    assert not file.exists()
+    first = d.ca
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600 and "PRIVATE KEY" not in first
+    with tls(d) as client:
+        assert client.get("/x").status == 200
+        assert d.admin("POST", "/ca/rotate").status == 200
+        assert client.get("/x").status == 200                          # what is open goes on
+    with pytest.raises(ssl.SSLCertVerificationError):
+        TlsClient(d.proxy_address, API, trust(first))
+    with tls(d) as client:
+        assert client.get("/x").status == 200
+    second = d.ca
+    d.restart()
+    assert d.ca == second != first
+    with TlsClient(d.proxy_address, API, trust(second)) as client:
+        assert client.get("/x").status == 200
+    d.stop()
+    key = file.read_text().split("-----")[2].strip().encode()
+    assert key and key not in b"".join(line.encode() for line in d.lines)
+
+
+def test_without_a_usable_ca_the_client_hears_so(proxy, origin):
+    d = proxy()
+    (d.state / "ca.pem").write_text("nonsense\n")
+    with Client(d.proxy_address) as client:
+        response = connect(client, API)
+    assert response.status == 500 and b"log" in response.body
+    d.wait_line("no_certificate.*weirctl ca rotate")
+    assert d.get("/api/x").status == 200
+
+
+# -- the origin's own TLS -----------------------------------------------------------
+
+
+def test_from_tls_to_tls(daemons, origin, place):
+    relay = TlsRelay(origin, place)
+    origin.reply(body=b"far away")
+    d = daemons({"name": "api", "url": relay.url, "hosts": ["api.test"], "tls": {"ca_file": relay.ca_file},
+                 "retry": {"attempts": 1}}, settings=PROXY).start()
+    with tls(d) as client:
+        assert client.get("/x").body == b"far away"
+    assert relay.connections == 1
+    relay.stop()
+
+
+# -- reload and end ---------------------------------------------------------------
+
+
+def test_a_reload_takes_the_upstream_away(proxy, origin, daemons):
+    d = proxy()
+    with tls(d) as client:
+        assert client.get("/x").status == 200
+        d.write([upstream(origin, name="new", hosts=["new.test"])])
+        assert d.ctl("reload").returncode == 0
+        until(lambda: d.get("/new/x").status == 200, "the new configuration")
+        assert client.get("/x").status == 421
+    with tls(d, "new.test:443") as client:
+        assert client.get("/x").status == 200
+
+
+def test_a_busy_proxy_port_is_an_error_where_it_was_asked_for(daemons, origin):
+    first = daemons(upstream(origin), settings=PROXY).start()
+    second = daemons(upstream(origin), settings={"proxy": {"listen": "%s:%d" % first.proxy_address}}).spawn()
+    second.expected_exit = 1
+    assert second.wait_exit() == 1 and "in use" in second.stderr
