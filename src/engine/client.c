@@ -4,32 +4,7 @@
  */
 #include "engine/client.h"
 
-#include <sodium.h>
-
-enum { USER_BYTES = 128 };
-
-/* The user of "Basic dXNlcjpwYXNz"; ptr NULL where there is none. The password is forgotten at once. */
-static struct slice proxy_user(const struct http_fields *f, struct arena *a)
-{
-    struct slice value = http_fields_get(f, HTTP_PROXY_AUTHORIZATION), user = SLICE_NONE;
-    char         text[3 * USER_BYTES];
-    size_t       bytes = 0, at;
-
-    if (!slice_eq_nocase(slice_sub(value, 0, 6), SLICE("Basic ")))
-        return SLICE_NONE;
-    value = slice_trim(slice_sub(value, 6, value.len));
-    if (sodium_base642bin((unsigned char *)text, sizeof text, value.ptr, value.len, NULL, &bytes, NULL,
-                          sodium_base64_VARIANT_ORIGINAL) != 0)
-        return SLICE_NONE;
-    at = slice_find((struct slice){ text, bytes }, ':', 0);
-    if (at > 0 && at < bytes && at <= USER_BYTES)
-        user = arena_copy(a, (struct slice){ text, at });
-    sodium_memzero(text, sizeof text);
-    for (size_t i = 0; i < user.len; i++)
-        if ((unsigned char)user.ptr[i] < 0x20 || user.ptr[i] == 0x7f)
-            return SLICE_NONE;
-    return user;
-}
+#include "http/basic.h"
 
 static struct slice name_of(const struct exchange_input *in, const struct request_wish *wish, struct arena *a)
 {
@@ -38,7 +13,8 @@ static struct slice name_of(const struct exchange_input *in, const struct reques
 
     if (wish->client.ptr != NULL)
         return wish->client;
-    user = proxy_user(&in->request.fields, a);
+    user = in->proxy_user.ptr != NULL
+        ? in->proxy_user : http_basic_user(http_fields_get(&in->request.fields, HTTP_PROXY_AUTHORIZATION), a);
     if (user.ptr != NULL)
         return user;
     who = in->who(in->owner);

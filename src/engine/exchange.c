@@ -257,6 +257,14 @@ static struct slice loggable_target(struct exchange *x)
     return arena_printf(&x->arena, SLICE_FMT "?***", SLICE_ARG(slice_sub(target, 0, query)));
 }
 
+/* What it was asked for, else what costs nothing to know. */
+static struct slice name_for_log(const struct exchange *x)
+{
+    if (x->client.name.ptr != NULL && x->client.name.ptr != x->in.peer)
+        return x->client.name;
+    return x->wish.client.ptr != NULL ? x->wish.client : x->in.proxy_user;
+}
+
 static void write_access(struct exchange *x, bool whole, int64_t sent_bytes)
 {
     const struct access_record record = {
@@ -264,7 +272,7 @@ static void write_access(struct exchange *x, bool whole, int64_t sent_bytes)
         .took_ns = clock_mono_ns() - x->started_mono_ns,
         .id = x->id,
         .peer = x->in.peer,
-        .client = x->client.name.ptr != NULL && x->client.name.ptr != x->in.peer ? x->client.name : x->wish.client,
+        .client = name_for_log(x),
         .method = x->in.request.method_name,
         .upstream = x->up != NULL ? x->up->route.name : NULL,
         .target = loggable_target(x),

@@ -6,7 +6,6 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
-#include "http/basic.h"
 #include "http/list.h"
 #include "http/url.h"
 #include "policy/body.h"
@@ -91,15 +90,6 @@ static struct route find_route(struct exchange *x, struct slice host)
     return route_find(x->config->routes, r->target, host, is_own_host(x, host), &x->arena);
 }
 
-/* A client that cannot send Weir-Client may have its name in the URL of its proxy. */
-static void name_by_proxy_user(struct exchange *x)
-{
-    if (x->wish.client.ptr == NULL)
-        x->wish.client = x->in.proxy_user;
-    if (x->wish.client.ptr == NULL)
-        x->wish.client = http_basic_user(http_fields_get(&x->in.request.fields, HTTP_PROXY_AUTHORIZATION), &x->arena);
-}
-
 enum step step_route(struct exchange *x)
 {
     const struct http_request *r = &x->in.request;
@@ -133,7 +123,6 @@ enum step step_route(struct exchange *x)
         return reply_problem(x, &(struct problem){
             .status = 400, .title = "Malformed request", .retry_after_ns = -1,
             .detail = arena_printf(&x->arena, "%s does not parse; weir(8) lists what it may be.", bad) });
-    name_by_proxy_user(x);
     if (x->up->mode == MODE_READ_ONLY && !http_method_is_safe(r->method))
         return reply_problem(x, &(struct problem){
             .status = 403, .title = "Upstream is read-only", .retry_after_ns = -1, .reason = "read-only",

@@ -35,26 +35,34 @@ static ptrdiff_t decode(struct slice text, char *out)
     return text.len % 4 != 1 ? n : -1;
 }
 
+/* The part of `text` before its colon, where that could be a name. */
+static struct slice name_in(struct slice text)
+{
+    struct slice name = slice_sub(text, 0, slice_find(text, ':', 0));
+
+    if (name.len == 0 || name.len == text.len || name.len > USER_BYTES)
+        return SLICE_NONE;
+    for (size_t i = 0; i < name.len; i++)
+        if ((unsigned char)name.ptr[i] < 0x20 || name.ptr[i] == 0x7f)
+            return SLICE_NONE;
+    return name;
+}
+
 struct slice http_basic_user(struct slice value, struct arena *a)
 {
-    size_t    space = slice_find(value, ' ', 0);
-    char     *text;
-    ptrdiff_t n;
-    size_t    colon;
+    char         text[VALUE_BYTES];
+    size_t       space = slice_find(value, ' ', 0);
+    struct slice user = SLICE_NONE;
+    ptrdiff_t    n;
 
     if (value.ptr == NULL || value.len > VALUE_BYTES
         || !slice_eq_nocase(slice_sub(value, 0, space), SLICE("Basic")))
         return SLICE_NONE;
-    value = slice_trim(slice_sub(value, space, value.len));
-    text = arena_alloc_raw(a, value.len + 1);
-    n = decode(value, text);
-    if (n <= 0)
-        return SLICE_NONE;
-    colon = slice_find((struct slice){ text, (size_t)n }, ':', 0);
-    if (colon == 0 || colon == (size_t)n || colon > USER_BYTES)
-        return SLICE_NONE;
-    for (size_t i = 0; i < colon; i++)
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-            return SLICE_NONE;
-    return (struct slice){ text, colon };
+    n = decode(slice_trim(slice_sub(value, space, value.len)), text);
+    if (n > 0)
+        user = name_in((struct slice){ text, (size_t)n });
+    if (user.ptr != NULL)
+        user = arena_copy(a, user);
+    explicit_bzero(text, sizeof text);                     /* the password is nobody's business */
+    return user;
 }

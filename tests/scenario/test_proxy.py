@@ -240,25 +240,28 @@ def test_clients_that_leave_at_the_door_cost_nothing(proxy, origin):
     d = proxy()
     with tls(d) as client:
         client.get("/x")
-    before = d.descriptors()
-    for data in (b"", b"CONN", b"CONNECT api.test:443 HTTP/1.1\r\n", d.connect().head("CONNECT", API, [("Host", API)])):
+        before = d.descriptors()
+    for data in (b"", b"CONN", b"CONNECT api.test:443 HTTP/1.1\r\n",
+                 b"CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\n\r\n"):
         with Client(d.proxy_address) as client:
             client.send(data)
-    until(lambda: d.descriptors() <= before, "the sockets to be closed")
+    until(lambda: d.descriptors() < before, "the sockets to be closed")
 
 
 # -- names ------------------------------------------------------------------------
 
 
 def test_the_proxy_user_names_the_client(proxy, origin):
-    d = proxy()
+    d = proxy(ttl="1h")
     user = [("Proxy-Authorization", "Basic Y2k6c2VjcmV0")]             # ci:secret
     with tls(d, fields=user) as client:
         client.get("/x")
-        client.get("/x", [("Weir-Client", "said")])
+        client.get("/y", [("Weir-Client", "said")])
+        d.wait_stored(2)
+        assert client.get("/x").cache.hit
     with Client(d.proxy_address) as client:
-        client.get("http://api.test/x", [("Host", "api.test"), *user])
-    assert [line.get("client") for line in d.access(3)] == ["ci", "said", "ci"]
+        client.get("http://api.test/z", [("Host", "api.test"), *user])
+    assert [line.get("client") for line in d.access(4)] == ["ci", "said", "ci", "ci"]
     assert all("Proxy-Authorization" not in r.fields and "Weir-Client" not in r.fields for r in origin.requests)
     d.stop()
     assert b"secret" not in d.everything_written() and b"Y2k6c2VjcmV0" not in d.everything_written()
