@@ -302,7 +302,6 @@ static void look(struct watch *watch, uint32_t events)
 {
     struct knock *k = CONTAINER_OF(watch, struct knock, watch);
 
-    (void)events;
     for (;;) {
         ssize_t n;
 
@@ -319,8 +318,11 @@ static void look(struct watch *watch, uint32_t events)
             pass_on(k);
             return;
         }
-        if (k->used == 0 && (size_t)n < CONNECT_BYTES)
-            return;                                        /* the edge of the next bytes wakes us */
+        if (k->used == 0 && (size_t)n < CONNECT_BYTES) {
+            if ((events & (EPOLLRDHUP | EPOLLHUP)) != 0)
+                turn_away(k);                              /* nothing more will come */
+            return;                                        /* else the edge of the next bytes wakes us */
+        }
         if (take(k, (size_t)n) || k->used > GUARD_HEAD_BYTES) {
             read_connect(k);
             return;
@@ -331,7 +333,7 @@ static void look(struct watch *watch, uint32_t events)
 void door_open(struct worker *w, const struct arrival *a)
 {
     struct knock      *k = mem_alloc(sizeof *k);
-    struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.ptr = &k->watch };
+    struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = &k->watch };
 
     k->watch.ready = look;
     k->worker = w;

@@ -169,8 +169,8 @@ def test_a_connect_to_no_upstreams_host_is_refused(proxy, origin):
             assert response.fields.get("Content-Type") == "application/problem+json" and b"proxy.tunnel" in response.body
             assert client.ended() in ("cut", "reset")
     assert origin.connections == 0
-    assert [(line["method"], line["target"], line["status"]) for line in d.access(len(targets))] == [
-        ("CONNECT", target, 403) for target in targets]
+    assert {(line["method"], line["target"], line["status"]) for line in d.access(len(targets))} == {
+        ("CONNECT", target, 403) for target in targets}
 
 
 @pytest.mark.parametrize("head, status", [

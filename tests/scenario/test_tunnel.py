@@ -103,7 +103,7 @@ def test_an_upstream_without_intercept_is_tunnelled_though_others_are_refused(da
         assert client.get("/x").body == b"its own certificate"
     with Client(d.proxy_address) as client:
         assert connect(client, origin.authority).status == 403
-    assert d.access(2)[0]["upstream"] == "api" and not (d.state / "ca.pem").exists()
+    assert "api" in [line.get("upstream") for line in d.access(2)] and not (d.state / "ca.pem").exists()
     relay.stop()
 
 
