@@ -36,8 +36,7 @@ static struct refusal check_length(const struct http_request *r)
         return bad_request("Send Transfer-Encoding once.");
     if (codings == 1
         && !slice_eq_nocase(http_fields_get(&r->fields, HTTP_TRANSFER_ENCODING), SLICE("chunked")))
-        return (struct refusal){ 501, "Unknown transfer coding",
-                                 "The only transfer coding understood is chunked." };
+        return bad_request("The only transfer coding understood is chunked.");
     return no_refusal;
 }
 

@@ -283,12 +283,13 @@ static size_t head_bytes(const struct call *call)
 
 static void open_exchange(struct call *call)
 {
+    const union MHD_ConnectionInfo *size = MHD_get_connection_info(call->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     const struct exchange_input in = {
         .request = call->request,
         .has_body = call->has_body,
         .body_bytes = call->body_bytes,
         .head_bytes = head_bytes(call),
-        .is_doubtful = !rawhead_is_plain(&call->raw),
+        .is_doubtful = !rawhead_is_plain(&call->raw, call->request.method_name.ptr, size->header_size),
         .peer = call->connection->peer,
         .connected = slice_of(call->connection->connected),
         .proxy_user = slice_of(call->connection->proxy_user),

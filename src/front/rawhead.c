@@ -44,8 +44,10 @@ void rawhead_field(struct rawhead *h, const char *name, size_t name_bytes, const
     h->end = value + value_bytes;
 }
 
-/* The last field's line end and the blank line: MHD has seen both, so they are in its buffer. */
-bool rawhead_is_plain(const struct rawhead *h)
+/* The last field's line end and the blank line: MHD has seen both, so they are in its buffer; a blank line of LF alone
+ * shows by the length. */
+bool rawhead_is_plain(const struct rawhead *h, const char *head, size_t head_bytes)
 {
-    return !is_known_version() || (h->plain && is_cleared(h->end, 2 * CRLF_BYTES));
+    return !is_known_version() || (h->plain && is_cleared(h->end, 2 * CRLF_BYTES)
+                                   && h->end + 2 * CRLF_BYTES == head + head_bytes);
 }

@@ -25,7 +25,8 @@ struct rawhead {                      /* a cursor over MHD's buffer */
 void rawhead_begin(struct rawhead *, const char *target, size_t target_bytes, const char *version);
 /* For each field, in order. */
 void rawhead_field(struct rawhead *, const char *name, size_t name_bytes, const char *value, size_t value_bytes);
-/* True where the head was plain, or cannot be checked with this version of MHD. */
-bool rawhead_is_plain(const struct rawhead *);
+/* True where the head was plain, or cannot be checked with this version of MHD. `head` is where the method stands,
+ * `head_bytes` how long MHD says that the head was. */
+bool rawhead_is_plain(const struct rawhead *, const char *head, size_t head_bytes);
 
 #endif

@@ -1,5 +1,7 @@
 """What is refused before it reaches anything: malformed requests, foreign hosts, pages in a browser (contract section 7)."""
+import pathlib
 import time
+import tomllib
 
 import pytest
 
@@ -9,59 +11,44 @@ from harness.wait import seconds, until
 HOST = "Host: localhost\r\n"
 
 
-def assert_refused(d, origin, data, statuses=(400,)):
-    """Refused with one of `statuses` (or without a word), the connection closed, nothing at the origin."""
+def malformed():
+    """(name, bytes, statuses, silent, begun) of malformed.toml."""
+    for group, cases in tomllib.loads((pathlib.Path(__file__).parent / "malformed.toml").read_text()).items():
+        for name, case in cases.items():
+            case = {"request": case} if isinstance(case, str) else case
+            statuses = case.get("status", 400)
+            yield (f"{group}.{name}", case["request"].encode("latin-1"), statuses if isinstance(statuses, list) else [statuses],
+                   case.get("silent", False), case.get("begun", False))
+
+
+def what_is_wrong(d, data, statuses, silent):
+    """None where it was refused as it should be: its status, complete, and the end of the connection."""
     with d.connect() as client:
         client.send(data)
         try:
             response = client.read_response()
-            assert response.status in statuses and response.complete, response
+            if response.status not in statuses or not response.complete:
+                return response
             client.ended()
-        except (Closed, ConnectionError):
-            pass
-    assert origin.requests == [], origin.requests
+        except (Closed, ConnectionError) as closed:
+            return None if silent else closed
+    return None
+
+
+def test_malformed_requests(weir, origin):
+    d = weir(settings={"server": {"body_timeout": "2s"}})
+    wrong, count, may_begin = {}, 0, set()
+    for name, data, statuses, silent, begun in malformed():
+        found = what_is_wrong(d, data.replace(b"/api/x", b"/api/" + name.encode()), statuses, silent)
+        if found:
+            wrong[name] = found
+        if begun:
+            may_begin.add("/" + name)
+        count += 1
+    assert wrong == {} and count >= 65
     assert d.get("/api/ok").status == 200
-
-
-MALFORMED = {
-    "two_hosts": "GET /api/x HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
-    "two_different_hosts": "GET /api/x HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
-    "no_host": "GET /api/x HTTP/1.1\r\n\r\n",
-    "host_with_spaces": "GET /api/x HTTP/1.1\r\nHost: local host\r\n\r\n",
-    "length_and_chunked": f"POST /api/x HTTP/1.1\r\n{HOST}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "chunked_and_length": f"POST /api/x HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
-    "two_lengths": f"POST /api/x HTTP/1.1\r\n{HOST}Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
-    "length_list": f"POST /api/x HTTP/1.1\r\n{HOST}Content-Length: 5, 6\r\n\r\nabcdef",
-    "length_sign": f"POST /api/x HTTP/1.1\r\n{HOST}Content-Length: +5\r\n\r\nabcde",
-    "length_hex": f"POST /api/x HTTP/1.1\r\n{HOST}Content-Length: 0x5\r\n\r\nabcde",
-    "length_negative": f"POST /api/x HTTP/1.1\r\n{HOST}Content-Length: -5\r\n\r\nabcde",
-    "length_empty": f"POST /api/x HTTP/1.1\r\n{HOST}Content-Length: \r\n\r\n",
-    "length_overflow": f"POST /api/x HTTP/1.1\r\n{HOST}Content-Length: 99999999999999999999999\r\n\r\n",
-    "coding_unknown": f"POST /api/x HTTP/1.1\r\n{HOST}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-    "coding_chunked_not_last": f"POST /api/x HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
-    "coding_twice": f"POST /api/x HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "coding_quoted": f"POST /api/x HTTP/1.1\r\n{HOST}Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n",
-    "bare_lf": "GET /api/x HTTP/1.1\nHost: localhost\n\n",
-    "bare_lf_in_a_field": f"GET /api/x HTTP/1.1\r\n{HOST}X-A: b\nX-C: d\r\n\r\n",
-    "bare_cr_in_a_field": f"GET /api/x HTTP/1.1\r\n{HOST}X-A: b\rX-C: d\r\n\r\n",
-    "folded_field": f"GET /api/x HTTP/1.1\r\n{HOST}X-A: b\r\n c\r\n\r\n",
-    "space_before_colon": f"GET /api/x HTTP/1.1\r\n{HOST}X-A : b\r\n\r\n",
-    "space_before_first_field": f"GET /api/x HTTP/1.1\r\n X-A: b\r\n{HOST}\r\n",
-    "no_colon": f"GET /api/x HTTP/1.1\r\n{HOST}nonsense\r\n\r\n",
-    "empty_name": f"GET /api/x HTTP/1.1\r\n{HOST}: b\r\n\r\n",
-    "name_not_a_token": f"GET /api/x HTTP/1.1\r\n{HOST}X(A): b\r\n\r\n",
-    "nul_in_a_field": f"GET /api/x HTTP/1.1\r\n{HOST}X-A: b\0c\r\n\r\n",
-    "nul_in_the_target": f"GET /api/x\0y HTTP/1.1\r\n{HOST}\r\n",
-    "control_in_the_target": f"GET /api/x\x07y HTTP/1.1\r\n{HOST}\r\n",
-    "space_in_the_target": f"GET /api/x y HTTP/1.1\r\n{HOST}\r\n",
-    "tab_in_the_target": f"GET /api/x\ty HTTP/1.1\r\n{HOST}\r\n",
-    "method_not_a_token": f"G(T /api/x HTTP/1.1\r\n{HOST}\r\n",
-}
-
-
-@pytest.mark.parametrize("name", MALFORMED)
-def test_malformed_request(weir, origin, name):
-    assert_refused(weir(), origin, MALFORMED[name], (400, 413, 501))
+    # A head that was sound may have gone up before its body turned out not to be: never as a whole request.
+    assert [r for r in origin.requests if r.target != "/ok" and (r.body is not None or r.target not in may_begin)] == []
 
 
 def test_chunks_from_http10_close_the_connection(weir, origin):
