@@ -29,6 +29,8 @@ enum upstream_mode { MODE_LIVE, MODE_OFFLINE, MODE_READ_ONLY };
 struct config_identity {              /* several tokens of one principal */
     const char        *name;
     const char *const *value_files;   /* FILE, "credential:NAME" or "env:NAME"; ends with NULL */
+    struct slice      *tokens;        /* what stands there: config_read_secrets() */
+    unsigned           token_count;
 };
 
 enum access_kind { ACCESS_USER, ACCESS_GROUP, ACCESS_NETWORK };

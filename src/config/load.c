@@ -314,24 +314,48 @@ static struct config *finish(struct load *l, FILE *problems)
     return made;
 }
 
+/* False where it cannot be read, which `problems` tells. */
+static bool read_secret(struct config *c, const char *upstream, const char *setting, const char *source,
+                        struct slice *out, FILE *problems)
+{
+    struct snapshot *snap = (struct snapshot *)(void *)c;
+    struct fault     why = { "" };
+
+    *out = secret_read(source, &snap->arena, &why);
+    if (out->ptr == NULL && problems != NULL)
+        fprintf(problems, "%s: upstreams.%s.%s: the credential %s\n",
+                c->file != NULL ? c->file : "the embedded default", upstream, setting, why.text);
+    return out->ptr != NULL;
+}
+
+static bool read_tokens(struct config *c, const char *upstream, struct config_identity *who, FILE *problems)
+{
+    struct snapshot *snap = (struct snapshot *)(void *)c;
+    bool             good = true;
+    unsigned         count = 0;
+
+    while (who->value_files[count] != NULL)
+        count++;
+    who->tokens = arena_alloc(&snap->arena, count * sizeof who->tokens[0]);
+    for (; who->token_count < count; who->token_count++)
+        good = read_secret(c, upstream, "identities.value_files", who->value_files[who->token_count],
+                           &who->tokens[who->token_count], problems) && good;
+    return good;
+}
+
 bool config_read_secrets(struct config *c, FILE *problems)
 {
-    struct snapshot        *snap = (struct snapshot *)(void *)c;
     struct config_upstream *all = (struct config_upstream *)(uintptr_t)c->upstreams;
     bool                    good = true;
 
     for (unsigned i = 0; i < c->upstream_count; i++) {
-        struct fault why = { "" };
+        struct config_identity *who = (struct config_identity *)(uintptr_t)all[i].identities;
 
-        if (all[i].auth_value_file == NULL)
-            continue;
-        all[i].auth_value = secret_read(all[i].auth_value_file, &snap->arena, &why);
-        if (all[i].auth_value.ptr != NULL)
-            continue;
-        good = false;
-        if (problems != NULL)
-            fprintf(problems, "%s: upstreams.%s.auth.value_file: the credential %s\n",
-                    c->file != NULL ? c->file : "the embedded default", all[i].route.name, why.text);
+        if (all[i].auth_value_file != NULL)
+            good = read_secret(c, all[i].route.name, "auth.value_file", all[i].auth_value_file, &all[i].auth_value,
+                               problems) && good;
+        for (unsigned k = 0; k < all[i].identity_count; k++)
+            good = read_tokens(c, all[i].route.name, &who[k], problems) && good;
     }
     return good;
 }

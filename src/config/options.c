@@ -285,8 +285,8 @@ static const struct option identity_options[] = {
     ROW("name", TEXT, NULL, AT(name), "Name of the principal; it makes the partition.",
         .check = check_name, .required = true),
     ROW("value_files", TEXTS, NULL, AT(value_files),
-        "Where its tokens are: the path of a file, \"credential:NAME\" or \"env:NAME\". Each has "
-        "buckets of its own.",
+        "Where its tokens are: the path of a file, \"credential:NAME\" or \"env:NAME\". A request is the principal's where a "
+        "credential of it is such a token, alone or behind a scheme such as \"Bearer\". Each token has buckets of its own.",
         .check = check_value_source, .required = true),
     END
 };
@@ -430,7 +430,7 @@ static const struct option upstream_options_table[] = {
         "The same of query parameters.", .check = check_some_text),
     ROW("identities", GROUPS, NULL, AT(identities),
         "Several tokens of one principal: one partition, a bucket for each token.",
-        .section = &identity_section, .unset = "none", PENDING),
+        .section = &identity_section, .unset = "none"),
     ROW("auth", GROUP, NULL, 0,
         "A credential that Weir adds to requests that bring none there. Its partition is the upstream's name, not its "
         "value. No client sees it, unless the API says it again in a body.",

@@ -364,7 +364,7 @@ static void resolve_identities(struct arena *arena, const struct set_upstream *u
     struct config_identity *made = arena_alloc(arena, (u->identities.count + 1) * sizeof made[0]);
 
     for (unsigned i = 0; i < u->identities.count; i++)
-        made[i] = (struct config_identity){ set[i].name, set[i].value_files };
+        made[i] = (struct config_identity){ .name = set[i].name, .value_files = set[i].value_files };
     out->identities = made;
     out->identity_count = u->identities.count;
 }

@@ -132,6 +132,15 @@ static void fill_conditions(struct exchange *x, struct fetch *f)
     f->may_store_part = !x->stored.selected || x->stored.response.head.status == 206;
 }
 
+/* Whose budget the request is charged to. */
+static struct partition account(struct exchange *x, struct arena *a)
+{
+    struct key_input in = { .target = x->route.target, .request = &x->in.request };
+
+    inject_name(x, &in);
+    return policy_account(x->policy, &x->engine->services->secret, &in, a);
+}
+
 static struct fetch *fill_fetch(struct exchange *x)
 {
     struct fetch *f = fetch_new();
@@ -149,7 +158,7 @@ static struct fetch *fill_fetch(struct exchange *x)
     };
     inject_fill(x, f);
     f->path = arena_copy(&f->arena, x->route.path);
-    f->partition = x->partition;
+    f->account = account(x, &f->arena);
     f->has_credential = x->has_credential;
     f->has_key = x->has_key && x->decision.verdict != VERDICT_BYPASS;
     if (f->has_key) {

@@ -146,6 +146,8 @@ struct exchange {
 
 /* inject.c: whether Weir adds a credential, and whose partition that is; once, when the route is known. */
 void inject_decide(struct exchange *x);
+/* identity.c: whose token the request brings, where it is one of several of a principal. */
+void identity_name(struct exchange *x, struct key_input *in);
 void inject_name(const struct exchange *x, struct key_input *in);
 /* READY: it is there, or none is needed; RUNNING: the exchange is told when to ask again. */
 enum credential_state inject_await(struct exchange *x, struct credential *c);

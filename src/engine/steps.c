@@ -156,6 +156,7 @@ enum step step_key(struct exchange *x)
     };
 
     inject_name(x, &in);
+    identity_name(x, &in);
     if (keyed_body && x->in.has_body && x->upload == NULL)
         return collect_body(x);
     if (keyed_body && x->collecting && !x->upload_ended)

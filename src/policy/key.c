@@ -90,12 +90,8 @@ static void digest_add(struct digest *d, const struct key_secret *secret, char k
     crypto_generichash_update(&d->state, (const unsigned char *)value.ptr, value.len);
 }
 
-/* Calls `each` for every credential of the request, headers in the order of the setting; stops
- * where it returns false. The value of a parameter is raw. */
-typedef bool (*credential_each)(void *context, char kind, struct slice name, struct slice value);
-
-static void visit_credentials(const struct policy_options *o, const struct key_input *in,
-                              struct arena *a, credential_each each, void *context)
+void policy_each_credential(const struct policy_options *o, const struct key_input *in,
+                            struct arena *a, policy_credential_each each, void *context)
 {
     struct slice path, query, parameter;
 
@@ -135,7 +131,7 @@ bool policy_has_credential(const struct policy_options *o, const struct key_inpu
     bool any = in->credential_name.ptr != NULL;
 
     if (!any)
-        visit_credentials(o, in, a, note_first, &any);
+        policy_each_credential(o, in, a, note_first, &any);
     return any;
 }
 
@@ -156,23 +152,34 @@ static bool digest_credential(void *context, char kind, struct slice name, struc
     return true;
 }
 
-struct partition policy_partition(const struct policy_options *o, const struct key_secret *secret,
-                                  const struct key_input *in, struct arena *a)
+static struct partition partition_of(const struct policy_options *o,
+                                     const struct key_secret *secret, const struct key_input *in,
+                                     struct arena *a)
 {
     struct partition p = { { 0 } };
     struct digest    d;
     struct digesting context = { &d, secret, in };
 
     d.any = false;
-    if (o->shared)
-        return p;
     if (in->credential_name.ptr != NULL)
         digest_add(&d, secret, 'n', in->credential_name, SLICE(""));
     if (in->credential_name.ptr == NULL || in->credential_field.ptr != NULL)
-        visit_credentials(o, in, a, digest_credential, &context);
+        policy_each_credential(o, in, a, digest_credential, &context);
     if (d.any)
         crypto_generichash_final(&d.state, p.bytes, sizeof p.bytes);
     return p;
+}
+
+struct partition policy_partition(const struct policy_options *o, const struct key_secret *secret,
+                                  const struct key_input *in, struct arena *a)
+{
+    return o->shared ? (struct partition){ { 0 } } : partition_of(o, secret, in, a);
+}
+
+struct partition policy_account(const struct policy_options *o, const struct key_secret *secret,
+                                const struct key_input *in, struct arena *a)
+{
+    return partition_of(o, secret, in, a);
 }
 
 /* ---- the key's text ---- */

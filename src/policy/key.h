@@ -51,6 +51,16 @@ struct key_input {
 /* Keyed BLAKE2b over the credential headers and parameters that the request carries. */
 struct partition policy_partition(const struct policy_options *o, const struct key_secret *secret,
                                   const struct key_input *in, struct arena *a);
+/* Whose budget it is: the same whatever `shared` says, and, with an identity's name left out of
+ * `in`, token by token. */
+struct partition policy_account(const struct policy_options *o, const struct key_secret *secret,
+                                const struct key_input *in, struct arena *a);
+/* Calls `each` for every credential of the request, headers ('h') in the order of the setting, then
+ * parameters ('p'); stops where it returns false.  The value of a parameter is raw. */
+typedef bool (*policy_credential_each)(void *context, char kind, struct slice name,
+                                       struct slice value);
+void policy_each_credential(const struct policy_options *o, const struct key_input *in,
+                            struct arena *a, policy_credential_each each, void *context);
 /* True where the request carries any of the credential headers or parameters. */
 bool policy_has_credential(const struct policy_options *o, const struct key_input *in,
                            struct arena *a);

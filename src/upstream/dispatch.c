@@ -25,7 +25,7 @@ void dispatch_charge(struct charge *c, const struct fetch *f)
         .method = f->request.method,
         .method_name = f->request.method_name,
         .path = f->path,
-        .credential = memcmp(&f->partition, &none, sizeof none) != 0 ? f->partition.bytes : NULL,
+        .credential = memcmp(&f->account, &none, sizeof none) != 0 ? f->account.bytes : NULL,
         .keep_permille = f->keep_permille,
     };
 }

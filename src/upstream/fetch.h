@@ -90,7 +90,7 @@ struct fetch {
     struct slice                   auth_header, auth_param, auth_value;
     struct slice                   path;          /* what limits' `match` sees */
     struct upload                 *upload;        /* a reference; NULL: no body */
-    struct partition               partition;
+    struct partition               account;       /* whose budget it is: the credential's, all zero: none */
     bool                           has_credential;
     bool                           has_key;       /* false: passed through, neither shared nor stored */
     struct cache_key               key;

@@ -3,6 +3,7 @@ import hashlib
 
 import pytest
 
+from harness.settings import upstream
 from harness.wait import until
 
 FRESH = [("Cache-Control", "max-age=3600")]
@@ -93,3 +94,51 @@ def test_many_variants_of_one_url(weir, origin):
                 assert response.text == f"v{i}" and (turn == 0 or response.status == 200)
             until(lambda: d.counter("stored") >= 40, "forty variants in store")
     assert origin.count() <= 80
+
+
+# -- identities: several tokens, one principal --------------------------------------
+
+@pytest.fixture
+def tokens(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"token-{name}\n")
+    return [{"name": "team", "value_files": [str(tmp_path / "one"), str(tmp_path / "two")]}]
+
+
+@pytest.mark.parametrize("first, second", [
+    ([("Authorization", "Bearer token-one")], [("Authorization", "Bearer token-two")]),
+    ([("Authorization", "token-one")], [("Authorization", "token  token-two")]),
+    ([("X-Api-Key", "token-one")], [("Authorization", "Bearer token-two")]),
+    ("?token=token-one", "?token=token-two"),
+], ids=["bearer", "bare_and_behind_a_scheme", "in_different_fields", "in_a_parameter"])
+def test_tokens_of_one_principal_share_what_is_stored(weir, origin, tokens, first, second):
+    origin.reply(body=b"x", fields=[("Cache-Control", "private, max-age=3600")])
+    d = weir(identities=tokens)
+
+    def ask(with_):
+        return d.get("/api/x" + (with_ if isinstance(with_, str) else ""), with_ if isinstance(with_, list) else [])
+    ask(first)
+    d.wait_stored()
+    assert ask(second).cache.hit and origin.count() == 1
+    assert not d.get("/api/x", [("Authorization", "Bearer token-three")]).cache.hit
+    assert not d.get("/api/x").cache.hit
+    # Another credential beside the token still counts.
+    assert not d.get("/api/x", [("Authorization", "Bearer token-one"), ("Cookie", "a=1")]).cache.hit
+
+
+def test_tokens_of_one_principal_have_budgets_of_their_own(weir, origin, tokens):
+    d = weir(identities=tokens, limits=[{"rate": "1/h", "per": "credential"}], queue={"max_wait": "0s"})
+    assert [d.get(f"/api/{i}", [("Authorization", "Bearer token-" + who)]).status
+            for i, who in enumerate(["one", "one", "two", "two"])] == [200, 429, 200, 429]
+
+
+def test_budgets_are_told_apart_under_a_shared_partition_too(weir, origin):
+    d = weir(partition="shared", limits=[{"rate": "1/h", "per": "credential"}], queue={"max_wait": "0s"})
+    assert [d.get(f"/api/{i}", [("Authorization", who)]).status for i, who in enumerate("aab")] == [200, 429, 200]
+
+
+def test_token_that_cannot_be_read_stops_the_start(daemons, origin, tmp_path):
+    d = daemons(upstream(origin, identities=[{"name": "team", "value_files": [str(tmp_path / "none")]}]))
+    d.expected_exit = 1
+    d.spawn()
+    assert d.wait_exit() == 1 and "upstreams.api.identities.value_files" in d.stderr
