@@ -285,8 +285,9 @@ static const struct option identity_options[] = {
     ROW("name", TEXT, NULL, AT(name), "Name of the principal; it makes the partition.",
         .check = check_name, .required = true),
     ROW("value_files", TEXTS, NULL, AT(value_files),
-        "Where its tokens are: the path of a file, \"credential:NAME\" or \"env:NAME\". A request is the principal's where a "
-        "credential of it is such a token, alone or behind a scheme such as \"Bearer\". Each token has buckets of its own.",
+        "Where its tokens are: the path of a file, \"credential:NAME\" or \"env:NAME\". A request is the principal's "
+        "where a credential of it is such a token, alone or behind a scheme such as \"Bearer\". Each token has "
+        "buckets of its own.",
         .check = check_value_source, .required = true),
     END
 };
@@ -370,9 +371,9 @@ static const struct section low_budget_section = { "low_budget", low_budget_opti
 
 static const struct option bust_options[] = {
     ROW("name", TEXT, NULL, AT(bust_name), "Query parameter that a refresh adds.",
-        .check = check_some_text, .unset = "none", PENDING),
+        .check = check_name, .unset = "none"),
     ROW("every", DURATION, NULL, AT(bust_every_ns), "How long the CDN keeps an answer.",
-        RANGE(NS_PER_SEC, DAYS(365)), .unset = "none", PENDING),
+        RANGE(NS_PER_SEC, DAYS(365)), .unset = "none"),
     END
 };
 static const struct section bust_section = { "bust_param", bust_options, 0, NULL, NULL };

@@ -141,6 +141,13 @@ static struct partition account(struct exchange *x, struct arena *a)
     return policy_account(x->policy, &x->engine->services->secret, &in, a);
 }
 
+/* Is the answer to be newer than what anybody on the way may have kept (bust_param)? */
+static bool is_refresh(const struct exchange *x)
+{
+    return x->stored.selected || x->wish.refresh_soft || x->wish.refresh_hard || x->wish.pragma_no_cache
+        || (x->wish.cc.flags & (CC_NO_CACHE | CC_NO_STORE)) != 0 || x->wish.cc.max_age_s == 0;
+}
+
 static struct fetch *fill_fetch(struct exchange *x)
 {
     struct fetch *f = fetch_new();
@@ -167,6 +174,10 @@ static struct fetch *fill_fetch(struct exchange *x)
     }
     f->may_store = f->has_key && x->decision.may_store;
     f->must_be_new = x->decision.must_be_new;
+    if (x->up->bust_every_ns > 0 && f->has_key && is_refresh(x)) {
+        f->bust_every_ns = x->up->bust_every_ns;
+        f->bust_param = slice_of(x->policy->bust_param);
+    }
     fill_conditions(x, f);
     f->may_spare = x->stored.selected && !x->not_spared
                 && policy_stale_to_spare(x->policy, &x->wish, &x->stored.response, x->up->fetch.low_budget.stale_ns,

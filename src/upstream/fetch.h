@@ -89,6 +89,9 @@ struct fetch {
      * selection and no message can hold it.  `auth_value` ptr NULL: none; else one of the two says where. */
     struct slice                   auth_header, auth_param, auth_value;
     struct slice                   path;          /* what limits' `match` sees */
+    /* a refresh behind a CDN that keeps what it has for so long: which parameter makes it another URL; 0: none */
+    int64_t                        bust_every_ns;
+    struct slice                   bust_param;
     struct upload                 *upload;        /* a reference; NULL: no body */
     struct partition               account;       /* whose budget it is: the credential's, all zero: none */
     bool                           has_credential;

@@ -45,6 +45,8 @@ struct flight;
 enum {
     FLIGHT_BUCKETS        = 1024,     /* a power of two */
     COMMIT_BUCKETS        = 256,
+    BUST_BUCKETS          = 256,
+    BUST_MARK             = 1,        /* no budget's name begins so */
     UNSHAREABLE_SLOTS     = 1024,
     UNSHAREABLE_SECONDS   = 300,
     SPARE_BODY_BYTES      = 64 * 1024,        /* of a failure that is tried again */
@@ -276,6 +278,7 @@ struct upstream {
     struct flight       *committing[COMMIT_BUCKETS];  /* theirs, by key */
     unsigned             saves;               /* rows at the writer */
     struct kept_row     *rows;                /* as they were at the start, until their budget is made */
+    struct bust_row     *busts[BUST_BUCKETS];         /* by the URL's hash: bust.c */
     uint8_t              boot[LEDGER_BOOT_BYTES];
     bool                 keep_failed;         /* said in the log */
     uint64_t             random;
@@ -408,6 +411,12 @@ void keep_start(struct budget *);
 void keep_look(struct budget *);                     /* something was spent: rows may be due */
 void keep_stop(struct budget *);
 void keep_free(struct upstream *);
+
+/* bust.c */
+bool bust_load(struct upstream *, struct slice name, struct slice value);      /* false: no row of this kind */
+void bust_free(struct upstream *);
+/* The target as it is sent: for a refresh with the bust parameter, whose number is taken by that. */
+struct slice bust_target(struct transfer *, struct slice target, struct arena *);
 
 /* report.c */
 void report_fill(struct upstream *, struct upstream_report *);

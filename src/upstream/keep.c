@@ -30,6 +30,8 @@ static void load_row(void *context, struct slice name, struct slice value)
     struct upstream *up = context;
     struct kept_row *row;
 
+    if (bust_load(up, name, value))
+        return;
     if (name.len < LEDGER_KEY_BYTES + 1 || name.ptr[name.len - LEDGER_KEY_BYTES - 1] != '\n')
         return;
     row = mem_alloc(sizeof *row);

@@ -236,7 +236,7 @@ bool request_prepare(struct transfer *t)
 {
     const struct upstream_options *o = t->fetch->upstream;
     struct arena                   a = { 0 };
-    struct slice                   target = auth_target(t->fetch, &a);
+    struct slice                   target = bust_target(t, auth_target(t->fetch, &a), &a);
     struct slice                   url = arena_printf(&a, SLICE_FMT "://" SLICE_FMT "/", SLICE_ARG(o->scheme),
                                                       SLICE_ARG(o->authority));
     bool                           ok;

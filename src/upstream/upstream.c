@@ -186,6 +186,7 @@ static void upstream_free(struct upstream *up)
     if (up == NULL)
         return;
     keep_free(up);
+    bust_free(up);
     timers_free(&up->timers);
     mailbox_close(up->mailbox);
     if (up->epoll_fd >= 0)

@@ -1,0 +1,185 @@
+/*
+ * A CDN that ignores no-cache keeps what it has for `every`.  What is to be new is
+ * asked for with a query parameter that makes it another URL there: the
+ * smallest number that was not used for this URL within that time.  When each number
+ * was used last stands in the state, so that a restart does not use one again.
+ *
+ * A row of the state is named by BUST_MARK and the hash of the URL, as the cache
+ * key shows it: without credentials, and the same whoever asks.
+ */
+#include "upstream/inside.h"
+
+#include "http/url.h"
+
+#include <stdlib.h>
+
+enum { VALUES_MOST = 256 };
+
+struct bust_row {
+    struct bust_row *next;            /* of its bucket */
+    uint8_t          hash[VARIANT_HASH_BYTES];
+    int64_t          every_ns;
+    unsigned         count;
+    int64_t          used_ns[VALUES_MOST];    /* wall time; that of number 1 first */
+};
+
+struct bust_change {
+    struct state_change change;
+    struct upstream    *up;
+    char                bytes[];      /* name, then value */
+};
+
+static struct bust_row **bucket_of(struct upstream *up, const uint8_t *hash)
+{
+    return &up->busts[hash[0] % BUST_BUCKETS];
+}
+
+/* A time that lies ahead is of a clock that was set back since: whether it is over cannot be known. */
+static bool is_over(const struct bust_row *r, unsigned i, int64_t now_ns)
+{
+    return r->used_ns[i] <= now_ns - r->every_ns;
+}
+
+static bool is_dead(const struct bust_row *r, int64_t now_ns)
+{
+    for (unsigned i = 0; i < r->count; i++)
+        if (!is_over(r, i, now_ns))
+            return false;
+    return true;
+}
+
+/* -- the state -- */
+
+static void receive_saved(struct mail *m)
+{
+    struct bust_change *c = CONTAINER_OF(m, struct bust_change, change.done);
+
+    c->up->saves--;
+    free(c);
+}
+
+static void save(struct upstream *up, const struct bust_row *r, bool deleted)
+{
+    size_t              name_bytes = 1 + sizeof r->hash;
+    size_t              value_bytes = deleted ? 0 : sizeof r->every_ns + r->count * sizeof r->used_ns[0];
+    struct bust_change *c;
+
+    if (up->state == NULL)
+        return;
+    c = mem_alloc(sizeof *c + name_bytes + value_bytes);
+    c->bytes[0] = BUST_MARK;
+    memcpy(c->bytes + 1, r->hash, sizeof r->hash);
+    if (!deleted) {
+        memcpy(c->bytes + name_bytes, &r->every_ns, sizeof r->every_ns);
+        memcpy(c->bytes + name_bytes + sizeof r->every_ns, r->used_ns, r->count * sizeof r->used_ns[0]);
+    }
+    c->up = up;
+    c->change.state = up->state;
+    c->change.name = (struct slice){ c->bytes, name_bytes };
+    c->change.value = deleted ? SLICE_NONE : (struct slice){ c->bytes + name_bytes, value_bytes };
+    c->change.reply_to = up->mailbox;
+    c->change.done.receive = receive_saved;
+    up->saves++;
+    state_submit(up->store, &c->change);
+}
+
+bool bust_load(struct upstream *up, struct slice name, struct slice value)
+{
+    struct bust_row *r;
+    size_t           times = value.len / sizeof r->used_ns[0];
+
+    if (name.len != 1 + sizeof r->hash || name.ptr[0] != BUST_MARK)
+        return false;
+    if (value.len % sizeof r->used_ns[0] != 0 || times < 2 || times > 1 + VALUES_MOST)
+        return true;                  /* nothing that this version has written */
+    r = mem_alloc(sizeof *r);
+    memcpy(r->hash, name.ptr + 1, sizeof r->hash);
+    memcpy(&r->every_ns, value.ptr, sizeof r->every_ns);
+    r->count = (unsigned)times - 1;
+    memcpy(r->used_ns, value.ptr + sizeof r->every_ns, r->count * sizeof r->used_ns[0]);
+    r->next = *bucket_of(up, r->hash);
+    *bucket_of(up, r->hash) = r;
+    return true;
+}
+
+void bust_free(struct upstream *up)
+{
+    for (unsigned i = 0; i < BUST_BUCKETS; i++)
+        while (up->busts[i] != NULL) {
+            struct bust_row *r = up->busts[i];
+
+            up->busts[i] = r->next;
+            free(r);
+        }
+}
+
+/* -- numbers -- */
+
+/* The URL's row; others of the bucket of which nothing has to be known any more go. */
+static struct bust_row *row_of(struct upstream *up, const uint8_t *hash, int64_t now_ns)
+{
+    struct bust_row **at = bucket_of(up, hash), *found = NULL;
+
+    while (*at != NULL) {
+        struct bust_row *r = *at;
+
+        if (memcmp(r->hash, hash, sizeof r->hash) == 0) {
+            found = r;
+        } else if (is_dead(r, now_ns)) {
+            *at = r->next;
+            save(up, r, true);
+            free(r);
+            continue;
+        }
+        at = &r->next;
+    }
+    if (found != NULL)
+        return found;
+    found = mem_alloc(sizeof *found);
+    memcpy(found->hash, hash, sizeof found->hash);
+    found->next = *bucket_of(up, hash);
+    *bucket_of(up, hash) = found;
+    return found;
+}
+
+/* Where all are in use the clock has one that never was. */
+static int64_t take_number(struct upstream *up, const struct fetch *f)
+{
+    int64_t          now_ns = clock_wall_ns();
+    uint8_t          hash[VARIANT_HASH_BYTES];
+    struct bust_row *r;
+    unsigned         i = 0;
+
+    policy_variant_hash(policy_key_url(f->key.full), hash);
+    r = row_of(up, hash, now_ns);
+    r->every_ns = f->bust_every_ns;
+    while (i < r->count && !is_over(r, i, now_ns))
+        i++;
+    if (i == VALUES_MOST)
+        return now_ns / NS_PER_MS;
+    r->used_ns[i] = now_ns;
+    if (i == r->count)
+        r->count++;
+    save(up, r, false);
+    return (int64_t)i + 1;
+}
+
+struct slice bust_target(struct transfer *t, struct slice target, struct arena *a)
+{
+    const struct fetch *f = t->fetch;
+    struct slice        path, query, parameter, made;
+    const char         *between = "?";
+
+    if (f->bust_every_ns == 0 || !f->has_key)
+        return target;
+    http_target_split(target, &path, &query);
+    made = path;
+    while (http_query_next(&query, &parameter)) {
+        if (slice_eq(http_parameter_name(parameter, a), f->bust_param))
+            continue;
+        made = arena_printf(a, SLICE_FMT "%s" SLICE_FMT, SLICE_ARG(made), between, SLICE_ARG(parameter));
+        between = "&";
+    }
+    return arena_printf(a, SLICE_FMT "%s" SLICE_FMT "=%lld", SLICE_ARG(made), between, SLICE_ARG(f->bust_param),
+                        (long long)take_number(t->up, f));
+}
