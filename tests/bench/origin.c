@@ -1,7 +1,8 @@
 /*
  * The origin of `make bench`: one thread, keep-alive, answers as many bytes as the path's last part says.
  *
- *   origin                 prints the port it listens on (127.0.0.1); ends with its standard input
+ *   origin [FILE]          prints the port it listens on (127.0.0.1); ends with its standard input, and then
+ *                          writes when the last 65536 requests came to FILE (ns as int64, the kernel's time)
  *
  *   /.../1024              1024 bytes that may be cached for an hour
  *   /.../slow/1024         the same, a third of a second later (and all others wait as well)
@@ -54,10 +55,8 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static void count_request(void)
+static void count_request(int64_t now)
 {
-    int64_t now = now_ns();
-
     arrivals[requests++ % ARRIVALS] = now;
     while (first_in_second + ARRIVALS < requests || arrivals[first_in_second % ARRIVALS] <= now - 1000000000)
         first_in_second++;
@@ -77,14 +76,14 @@ static void answer_counts(struct connection *c)
     requests = most = first_in_second = 0;
 }
 
-static void answer_body(struct connection *c, const char *target)
+static void answer_body(struct connection *c, const char *target, int64_t came_ns)
 {
     const char *slash = strrchr(target, '/');
     char        date[64];
     time_t      now = time(NULL);
     struct tm   tm;
 
-    count_request();
+    count_request(came_ns);
     if (strstr(target, "/slow/") != NULL)
         nanosleep(&slow, NULL);
     strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
@@ -117,7 +116,7 @@ static bool send_rest(struct connection *c)
 }
 
 /* Requests have no body, and one that comes before the answer to the last is out waits in the buffer. */
-static bool take_requests(struct connection *c)
+static bool take_requests(struct connection *c, int64_t came_ns)
 {
     char *end;
 
@@ -131,7 +130,7 @@ static bool take_requests(struct connection *c)
         if (strstr(target, "/counts") != NULL)
             answer_counts(c);
         else
-            answer_body(c, target);
+            answer_body(c, target, came_ns);
         c->have -= (unsigned)(end + 4 - c->head);
         memmove(c->head, end + 4, c->have + 1);
         if (!send_rest(c))
@@ -140,18 +139,39 @@ static bool take_requests(struct connection *c)
     return true;
 }
 
+/* This thread may be late, the kernel was not: *came_ns is when the bytes came, on the monotonic clock. */
+static ssize_t receive(int fd, void *to, size_t bytes, int64_t *came_ns)
+{
+    union { struct cmsghdr align; char bytes[CMSG_SPACE(sizeof(struct timespec))]; } control;
+    struct iovec     into = { to, bytes };
+    struct msghdr    m = { .msg_iov = &into, .msg_iovlen = 1, .msg_control = &control,
+                           .msg_controllen = sizeof control };
+    ssize_t          n = recvmsg(fd, &m, MSG_DONTWAIT);
+    struct cmsghdr  *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+    struct timespec  stamp, real;
+
+    *came_ns = now_ns();
+    if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_TIMESTAMPNS) {
+        memcpy(&stamp, CMSG_DATA(c), sizeof stamp);
+        clock_gettime(CLOCK_REALTIME, &real);
+        *came_ns -= (int64_t)(real.tv_sec - stamp.tv_sec) * 1000000000 + real.tv_nsec - stamp.tv_nsec;
+    }
+    return n;
+}
+
 static bool serve(struct connection *c)
 {
     ssize_t n;
+    int64_t came_ns;
 
     if (!send_rest(c))
         return false;
-    n = recv(c->fd, c->head + c->have, HEAD_BYTES - c->have, MSG_DONTWAIT);
+    n = receive(c->fd, c->head + c->have, HEAD_BYTES - c->have, &came_ns);
     if (n == 0 || (n < 0 && errno != EAGAIN))
         return false;
     c->have += n > 0 ? (unsigned)n : 0;
     c->head[c->have] = '\0';
-    return c->have < HEAD_BYTES && take_requests(c);
+    return c->have < HEAD_BYTES && take_requests(c, came_ns);
 }
 
 static void accept_all(int listener, int epoll_fd)
@@ -175,8 +195,9 @@ static int open_listener(void)
 {
     struct sockaddr_in at = { .sin_family = AF_INET };
     socklen_t          bytes = sizeof at;
-    int                fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int                fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
 
+    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof one);      /* for what is accepted, too */
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 4096) != 0
         || getsockname(fd, (struct sockaddr *)&at, &bytes) != 0)
@@ -194,7 +215,17 @@ static void watch(int epoll_fd, int fd, void *what)
         die("epoll_ctl");
 }
 
-int main(void)
+static int write_arrivals(const char *path)
+{
+    FILE    *out = fopen(path, "w");
+    uint64_t from = requests > ARRIVALS ? requests - ARRIVALS : 0;
+
+    for (uint64_t i = from; out != NULL && i < requests; i++)
+        fwrite(&arrivals[i % ARRIVALS], sizeof arrivals[0], 1, out);
+    return out != NULL && fclose(out) == 0 ? 0 : 1;
+}
+
+int main(int argc, char **argv)
 {
     static char listening, ending;
     int         epoll_fd = epoll_create1(EPOLL_CLOEXEC), listener = open_listener();
@@ -210,7 +241,7 @@ int main(void)
             struct connection *c = events[i].data.ptr;
 
             if (events[i].data.ptr == &ending)
-                return 0;
+                return argc > 1 ? write_arrivals(argv[1]) : 0;
             if (events[i].data.ptr == &listening) {
                 accept_all(listener, epoll_fd);
             } else if (!serve(c)) {

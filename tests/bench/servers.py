@@ -12,8 +12,12 @@ ORIGIN = os.environ.get("WEIR_ORIGIN", "tests/bench/origin")
 class Origin:
     """tests/bench/origin.c, for as long as the block lasts."""
 
+    def __init__(self, file=None):
+        """`file`: where it writes at its end when the requests came."""
+        self.arguments = [ORIGIN] if file is None else [ORIGIN, str(file)]
+
     def __enter__(self):
-        self.process = subprocess.Popen([ORIGIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(self.arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline())
         return self
 
