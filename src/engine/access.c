@@ -276,11 +276,16 @@ static void format_plain(struct json_out *o, const struct access_record *r, cons
     json_raw(o, r->whole ? SLICE("\n") : SLICE(" broken\n"));
 }
 
+bool access_log_is_on(const struct access_log *log)
+{
+    return log->kind == ACCESS_JOURNAL || (log->kind != ACCESS_OFF && log->fd >= 0);
+}
+
 void access_log_write(struct access_log *log, const struct access_record *r)
 {
     struct json_out out;
 
-    if (log->kind == ACCESS_OFF || (log->fd < 0 && log->kind != ACCESS_JOURNAL))
+    if (!access_log_is_on(log))
         return;
     if (BUFFER_BYTES - log->used < LINE_BYTES)
         access_log_flush(log);

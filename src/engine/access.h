@@ -46,6 +46,8 @@ struct access_record {
     unsigned              attempt_count;
     int64_t               predicted_ns, queued_ns, upstream_ns;
 };
+/* False: what is written goes nowhere. */
+bool access_log_is_on(const struct access_log *);
 void access_log_write(struct access_log *, const struct access_record *);
 
 #endif

@@ -245,16 +245,16 @@ const struct http_fields *exchange_trailers(const struct exchange *x)
 }
 
 /* Credentials are redacted; where no upstream says which parameters they are in, the whole query is. */
-static struct slice loggable_target(struct exchange *x)
+static struct slice loggable_target(const struct exchange *x, struct arena *a)
 {
     struct slice target = x->in.request.target;
     size_t       query = slice_find(target, '?', 0);
 
     if (x->policy != NULL)
-        return policy_redact_target(x->policy, target, &x->arena);
+        return policy_redact_target(x->policy, target, a);
     if (query == target.len)
         return target;
-    return arena_printf(&x->arena, SLICE_FMT "?***", SLICE_ARG(slice_sub(target, 0, query)));
+    return arena_printf(a, SLICE_FMT "?***", SLICE_ARG(slice_sub(target, 0, query)));
 }
 
 /* What it was asked for, else what costs nothing to know. */
@@ -265,34 +265,42 @@ static struct slice name_for_log(const struct exchange *x)
     return x->wish.client.ptr != NULL ? x->wish.client : x->in.proxy_user;
 }
 
-static void write_access(struct exchange *x, bool whole, int64_t sent_bytes)
+struct access_record exchange_describe(const struct exchange *x, struct arena *a)
 {
-    const struct access_record record = {
+    return (struct access_record){
         .started_wall_ns = x->started_wall_ns,
-        .took_ns = clock_mono_ns() - x->started_mono_ns,
         .id = x->id,
         .peer = x->in.peer,
         .client = name_for_log(x),
         .method = x->in.request.method_name,
         .upstream = x->up != NULL ? x->up->route.name : NULL,
-        .target = loggable_target(x),
+        .target = loggable_target(x, a),
         .rule = x->rule != NULL ? x->rule->policy.label : NULL,
         .status = x->at == STEP_DONE ? x->reply.status : 499,
-        .sent_bytes = sent_bytes,
         .received_bytes = x->received_bytes,
         .cache = x->cache_word != NULL ? x->cache_word : "none",
         .forward = x->forwarded ? forward_reason_token(x->decision.forward) : NULL,
         .detail = x->detail,
         .collapsed = x->collapsed,
         .stored = x->stored_flag,
-        .whole = whole,
         .attempts = x->attempts,
         .attempt_count = x->attempt_count,
         .predicted_ns = x->predicted_ns,
         .queued_ns = x->queued_ns,
         .upstream_ns = x->upstream_ns,
     };
+}
 
+static void write_access(struct exchange *x, bool whole, int64_t sent_bytes)
+{
+    struct access_record record;
+
+    if (!access_log_is_on(x->engine->access))
+        return;
+    record = exchange_describe(x, &x->arena);
+    record.took_ns = clock_mono_ns() - x->started_mono_ns;
+    record.sent_bytes = sent_bytes;
+    record.whole = whole;
     access_log_write(x->engine->access, &record);
 }
 

@@ -95,6 +95,7 @@ struct exchange {
     struct partition             partition;
     struct cache_key             key;
     int64_t                      looked_up_wall_ns;
+    uint64_t                     generation;      /* of the store, before that */
     unsigned                     looked_up;       /* times */
     struct candidate             stored;
     struct decision              decision;
@@ -174,7 +175,9 @@ void cors_sandbox(struct exchange *x, struct http_fields *f);
 
 /* exchange.c: what it waited for, and front/ cannot know of, is there. */
 void exchange_go_on(struct exchange *x);
-/* exchange.c: the answer's body as it came. */
+/* exchange.c: the log's line but for how long it took and what went out; text is the exchange's, or in `a`. */
+struct access_record exchange_describe(const struct exchange *x, struct arena *a);
+/* The answer's body as it came. */
 enum spool_read read_answer(struct exchange *x, void *buffer, size_t count, size_t *got);
 /* exchange_read() while x->relink is set. */
 enum spool_read dress_read(struct exchange *x, void *buffer, size_t count, size_t *got);

@@ -204,6 +204,7 @@ enum step step_lookup(struct exchange *x)
 
     candidate_drop(x);
     x->looked_up++;
+    x->generation = store_generation(x->engine->services->store);
     x->looked_up_wall_ns = clock_wall_ns();
     result = store_lookup(x->engine->reader, x->key.hash, x->key.full, accept_variant, x, &c->record);
     c->borrowed = true;
@@ -217,7 +218,7 @@ enum step step_lookup(struct exchange *x)
     c->id = c->record.id;
     memcpy(c->hash, c->record.hash, sizeof c->hash);
     memcpy(c->variant, c->record.variant, sizeof c->variant);
-    store_touch(x->engine->reader, &c->record);
+    store_touch(x->engine->reader, c->hash, c->variant);
     return STEP_DECIDE;
 }
 

@@ -7,6 +7,8 @@
  * last call, since one queued earlier closes the connection.  A call that
  * must wait is suspended and resumed by the wake of what it waits for; if its
  * peer leaves meanwhile, it is resumed to be broken off.
+ *
+ * long: libmicrohttpd's callbacks for a request share its struct and its way of waiting.
  */
 #include "front/worker.h"
 
@@ -43,6 +45,10 @@ struct call {
     bool                   has_body;
     int64_t                body_bytes;
     struct exchange       *exchange;
+    struct kept_head       head;      /* rest.ptr NULL: one whose reply is not kept */
+    struct kept           *kept;      /* its reply, instead of an exchange */
+    struct repetition      repetition;
+    bool                   asked_who; /* the answer may depend on it */
     struct admin_call     *admin;
     struct slice           admin_body;
     bool                   suspended;
@@ -146,8 +152,10 @@ static void wake(void *owner)
 
 static const struct peer *who(void *owner)
 {
-    struct connection *c = ((struct call *)owner)->connection;
+    struct call       *call = owner;
+    struct connection *c = call->connection;
 
+    call->asked_who = true;
     if (!c->who_is_known)
         peer_look_up(c->fd, &c->who);
     c->who_is_known = true;
@@ -246,17 +254,55 @@ static enum MHD_Result add_field(void *context, enum MHD_ValueKind kind, const c
     return MHD_YES;
 }
 
-static void read_head(struct call *call, const char *method, const char *version)
+static void find_connection(struct call *call)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(call->mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    struct http_request            *r = &call->request;
-    struct slice                    length;
 
     call->connection = info->socket_context;
     call->connection->call = call;
     if (call->worker->config->idle_timeout_ns != call->worker->mhd_idle_ns)
         MHD_set_connection_option(call->mhd, MHD_CONNECTION_OPTION_TIMEOUT,
                                   (unsigned)(call->worker->config->idle_timeout_ns / NS_PER_SEC));
+}
+
+static enum MHD_Result pass_field(void *context, enum MHD_ValueKind kind, const char *name, size_t name_bytes,
+                                  const char *value, size_t value_bytes)
+{
+    (void)kind;
+    rawhead_field(context, name, name_bytes, value != NULL ? value : name + name_bytes + 1, value_bytes);
+    return MHD_YES;
+}
+
+/* The same head as one that was answered within the second?  Then nothing of it has to be read again. */
+static bool find_kept(struct call *call, const char *method, const char *version)
+{
+    const union MHD_ConnectionInfo *size = MHD_get_connection_info(call->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    struct worker *w = call->worker;
+    struct rawhead raw;
+    int64_t        now_wall_ns;
+
+    if (call->connection->kind != LISTENER_DATA || w->stopping || strcmp(method, MHD_HTTP_METHOD_GET) != 0)
+        return false;
+    rawhead_begin(&raw, call->raw_target, call->target.len, version);
+    MHD_get_connection_values_n(call->mhd, MHD_HEADER_KIND, pass_field, &raw);
+    call->head.rest = rawhead_rest(&raw, method, size->header_size, version);
+    if (call->head.rest.ptr == NULL)
+        return false;
+    call->head = kept_head(call->target, call->head.rest);
+    now_wall_ns = clock_wall_ns();
+    call->kept = kept_find(w->kept, &call->head, w->engine, now_wall_ns);
+    if (call->kept == NULL)
+        return false;
+    kept_use(call->kept);
+    call->repetition = repeat_begin(call->kept->repeat, w->engine, now_wall_ns);
+    return true;
+}
+
+static void read_head(struct call *call, const char *method, const char *version)
+{
+    struct http_request *r = &call->request;
+    struct slice         length;
+
     r->method_name = slice_of(method);
     r->method = http_method_parse(r->method_name);
     r->target = call->target;
@@ -356,6 +402,24 @@ static enum MHD_Result queue_problem(struct call *call, unsigned status, const c
     return queued;
 }
 
+static enum MHD_Result queue_kept(struct call *call)
+{
+    call->reply_bytes = call->kept->body_bytes;
+    return MHD_queue_response(call->mhd, call->kept->status, call->kept->response);
+}
+
+/* For the next one with this head.  True: the response is the table's. */
+static bool keep_reply(struct call *call, struct MHD_Response *response)
+{
+    struct worker *w = call->worker;
+
+    if (call->head.rest.ptr == NULL || call->asked_who || w->stopping
+        || !kept_offer(w->kept, &call->head, call->exchange, response, clock_mono_ns()))
+        return false;
+    w->keeps = true;
+    return true;
+}
+
 static enum MHD_Result queue_reply(struct call *call)
 {
     const struct reply     *reply = exchange_reply(call->exchange);
@@ -382,8 +446,9 @@ static enum MHD_Result queue_reply(struct call *call)
     call->streaming = reply->kind == REPLY_STREAM;
     call->reply_bytes = reply->kind == REPLY_EMPTY ? 0 : reply->length;
     queued = MHD_queue_response(call->mhd, reply->status, response);
+    if (!keep_reply(call, response))
+        MHD_destroy_response(response);
     exchange_reply_taken(call->exchange);
-    MHD_destroy_response(response);
     return queued;
 }
 
@@ -462,8 +527,11 @@ static void await_body(struct call *call)
 
 static enum MHD_Result on_head(struct call *call, const char *method, const char *version)
 {
-    read_head(call, method, version);
+    find_connection(call);
     call->stage = CALL_BODY;
+    if (find_kept(call, method, version))
+        return MHD_YES;
+    read_head(call, method, version);
     await_body(call);
     if (call->connection->kind == LISTENER_ADMIN)
         return MHD_YES;
@@ -513,6 +581,8 @@ enum MHD_Result call_on_request(void *context, struct MHD_Connection *mhd, const
     }
     if (call->connection->kind == LISTENER_ADMIN)
         return answer_admin(call);
+    if (call->kept != NULL)
+        return queue_kept(call);
     return continue_exchange(call, exchange_run(call->exchange));
 }
 
@@ -533,6 +603,11 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
     if (call->exchange != NULL)
         exchange_close(call->exchange, whole,
                        call->streaming ? call->sent_bytes : whole ? call->reply_bytes : 0);
+    if (call->kept != NULL) {
+        repeat_end(call->kept->repeat, w->engine, &call->repetition, call->connection->peer, whole,
+                   whole ? call->reply_bytes : 0);
+        kept_release(call->kept);
+    }
     if (call->admin != NULL)
         admin_end(call->admin);
     free_call(call);

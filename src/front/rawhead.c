@@ -51,3 +51,10 @@ bool rawhead_is_plain(const struct rawhead *h, const char *head, size_t head_byt
     return !is_known_version() || (h->plain && is_cleared(h->end, 2 * CRLF_BYTES)
                                    && h->end + 2 * CRLF_BYTES == head + head_bytes);
 }
+
+struct slice rawhead_rest(const struct rawhead *h, const char *head, size_t head_bytes, const char *version)
+{
+    if (!is_known_version() || !rawhead_is_plain(h, head, head_bytes))
+        return SLICE_NONE;
+    return (struct slice){ version, (size_t)(h->end - version) };
+}

@@ -258,6 +258,7 @@ static void sweep(struct worker *w, int64_t now)
         }
     door_sweep(w, now);
     tunnel_sweep(w, now);
+    w->keeps = kept_sweep(w->kept, w->engine, clock_wall_ns());
 }
 
 static void sooner(struct MHD_Daemon *daemon, int64_t *ms)
@@ -272,7 +273,7 @@ static int wait_ms(struct worker *w, int64_t now)
 {
     int64_t ms = -1, due;
 
-    if (w->open != NULL || w->knocks != NULL || w->tunnels != NULL)
+    if (w->open != NULL || w->knocks != NULL || w->tunnels != NULL || w->keeps)
         ms = (w->sweep_at_ns - now) / NS_PER_MS + 1;
     if (w->stopping)
         ms = 10;
@@ -450,6 +451,7 @@ int worker_start(struct worker *w, const struct front_services *services, struct
     }
     if (start_daemons(w, why) != 0)
         goto fail;
+    w->kept = kept_open();
     w->access = access_log_open(config);
     w->engine = engine_open(&services->engine, w->mailbox, config, w->access, index, config->workers);
     w->admin = admin_open(&services->admin, w->mailbox);
@@ -469,6 +471,7 @@ void worker_free(struct worker *w)
 {
     call_free_unused(w);
     leaf_cache_close(w->leaves);
+    kept_close(w->kept);
     admin_close(w->admin);
     engine_close(w->engine);
     access_log_close(w->access);

@@ -7,6 +7,7 @@
 #define WEIR_FRONT_WORKER_H
 
 #include "front/front.h"
+#include "front/kept.h"
 #include "front/listener.h"
 
 #include "tls/handshake.h"
@@ -75,6 +76,8 @@ struct worker {
     struct tunnel               *tunnels, *ended_tunnels;
     struct connection           *open;            /* all connections */
     struct connection           *adding;          /* while MHD_add_connection() runs */
+    struct kept_table           *kept;            /* replies that are ready */
+    bool                         keeps;           /* there were some at the last sweep, or one came since */
     struct call                 *calls;           /* requests being answered */
     struct call                 *unused_calls;
     unsigned                     unused_call_count;

@@ -39,6 +39,7 @@ struct store {
     struct writer   *writer;
     struct mailbox  *mailbox;         /* the writer's */
     _Atomic bool     broken;
+    _Atomic uint64_t generation;      /* commits, counted behind each one before it is answered */
     _Atomic unsigned stride;          /* of so many touches one is left as a sample */
     _Atomic uint64_t records_now, body_files_now, bytes_now; /* written by the writer behind each commit */
 };

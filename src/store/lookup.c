@@ -131,6 +131,11 @@ enum store_result store_lookup(struct store_reader *r, const uint8_t hash[STORE_
     return result;
 }
 
+uint64_t store_generation(const struct store *s)
+{
+    return s != NULL ? atomic_load_explicit(&s->generation, memory_order_acquire) : 0;
+}
+
 int store_body_open(struct store *s, const struct store_record *record)
 {
     if (s == NULL || record->body_file == 0)
@@ -138,7 +143,7 @@ int store_body_open(struct store *s, const struct store_record *record)
     return bodies_read(s->bodies_fd, record->body_file, record->body_bytes);
 }
 
-void store_touch(struct store_reader *r, const struct store_record *record)
+void store_touch(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], const uint8_t variant[STORE_HASH_BYTES])
 {
     uint32_t at, stride;
 
@@ -151,7 +156,7 @@ void store_touch(struct store_reader *r, const struct store_record *record)
     if (r->random % stride != 0)
         return;
     at = atomic_load_explicit(&r->touched, memory_order_relaxed);
-    atomic_store_explicit(&r->touches[at % TOUCHES], evict_name(record->hash, record->variant), memory_order_relaxed);
+    atomic_store_explicit(&r->touches[at % TOUCHES], evict_name(hash, variant), memory_order_relaxed);
     atomic_store_explicit(&r->touched, at + 1, memory_order_release);
     if ((at + 1) % (TOUCHES / 2) == 0 && !atomic_exchange(&r->merge_posted, true))
         mailbox_post(r->store->mailbox, &r->merge);

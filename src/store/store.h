@@ -65,7 +65,9 @@ struct http_fields store_record_fields(const struct store_record *, struct arena
 /* The body file, opened for reading (caller closes), -1 where it is gone: then it is a miss. */
 int store_body_open(struct store *, const struct store_record *);
 /* Leaves a sample for the eviction's recency; costs a few instructions. */
-void store_touch(struct store_reader *, const struct store_record *);
+void store_touch(struct store_reader *, const uint8_t hash[STORE_HASH_BYTES], const uint8_t variant[STORE_HASH_BYTES]);
+/* Another number after each commit: what was looked up since is still what is stored. Any thread. */
+uint64_t store_generation(const struct store *);
 
 /* -- changes: any thread -- */
 enum store_change_kind {
