@@ -11,6 +11,7 @@
 struct ctl {
     const char *socket;               /* of the admin socket; NULL: looked for */
     bool        json;
+    const char *as;                   /* run, env: the client's name; NULL: none */
     char      **arguments;            /* behind the command */
     int         argument_count;
 };
@@ -22,6 +23,10 @@ int ctl_purge(const struct ctl *);
 int ctl_flush(const struct ctl *);
 int ctl_reload(const struct ctl *);
 int ctl_check(const struct ctl *);
+int ctl_ca(const struct ctl *);
+int ctl_env(const struct ctl *);
+/* Returns only where it could not run the command: 125 to 127. */
+int ctl_run(const struct ctl *);
 
 /*
  * Asks the daemon: method, path and body (NULL: none) to the admin socket.

@@ -1,38 +1,22 @@
 /*
- * Base64 (RFC 4648 4) as far as it goes here, and the part before the colon.
+ * Base64 (RFC 4648 4), and the part before the colon.
  */
 #include "http/basic.h"
 
+#include <sodium.h>
+
 enum { USER_BYTES = 128, VALUE_BYTES = 4096 };
 
-static int digit(char c)
+/* Bytes written to `out`; 0 where it is no base64. Padding may be missing. */
+static size_t decode(struct slice text, char *out, size_t room)
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char       *at = c != '\0' ? strchr(alphabet, c) : NULL;
+    static const int variants[] = { sodium_base64_VARIANT_ORIGINAL, sodium_base64_VARIANT_ORIGINAL_NO_PADDING };
+    size_t           bytes = 0;
 
-    return at != NULL ? (int)(at - alphabet) : -1;
-}
-
-/* Bytes written to `out`; -1 where it is no base64 (padding may be missing). */
-static ptrdiff_t decode(struct slice text, char *out)
-{
-    uint32_t  bits = 0;
-    unsigned  have = 0;
-    ptrdiff_t n = 0;
-
-    for (unsigned i = 0; i < 2 && text.len > 0 && text.ptr[text.len - 1] == '='; i++)
-        text.len--;
-    for (size_t i = 0; i < text.len; i++) {
-        int d = digit(text.ptr[i]);
-
-        if (d < 0)
-            return -1;
-        bits = bits << 6 | (uint32_t)d;
-        have += 6;
-        if (have >= 8)
-            out[n++] = (char)(bits >> (have -= 8));
-    }
-    return text.len % 4 != 1 ? n : -1;
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
+        if (sodium_base642bin((unsigned char *)out, room, text.ptr, text.len, NULL, &bytes, NULL, variants[i]) == 0)
+            return bytes;
+    return 0;
 }
 
 /* The part of `text` before its colon, where that could be a name. */
@@ -52,17 +36,15 @@ struct slice http_basic_user(struct slice value, struct arena *a)
 {
     char         text[VALUE_BYTES];
     size_t       space = slice_find(value, ' ', 0);
-    struct slice user = SLICE_NONE;
-    ptrdiff_t    n;
+    struct slice user;
 
     if (value.ptr == NULL || value.len > VALUE_BYTES
         || !slice_eq_nocase(slice_sub(value, 0, space), SLICE("Basic")))
         return SLICE_NONE;
-    n = decode(slice_trim(slice_sub(value, space, value.len)), text);
-    if (n > 0)
-        user = name_in((struct slice){ text, (size_t)n });
+    value = slice_trim(slice_sub(value, space, value.len));
+    user = name_in((struct slice){ text, decode(value, text, sizeof text) });
     if (user.ptr != NULL)
         user = arena_copy(a, user);
-    explicit_bzero(text, sizeof text);                     /* the password is nobody's business */
+    sodium_memzero(text, sizeof text);                     /* the password is nobody's business */
     return user;
 }

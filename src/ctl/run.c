@@ -1,0 +1,201 @@
+/*
+ * weirctl run and weirctl env: a program, or a shell, that is pointed at Weir.
+ *
+ * A list of variables, nothing else: the proxy's address where programs look for one, and
+ * Weir's CA, beside the roots that are trusted anyway, where they look for those.
+ */
+#include "ctl/ctl.h"
+#include "ctl/trust.h"
+
+#include "base/arena.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { VARIABLES_MAX = 24, OWN_FAILURE = 125, NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
+
+/* What is on this machine is asked without a proxy. */
+static const char local_hosts[] = "localhost,127.0.0.1,::1";
+
+struct variable { const char *name, *value; };
+
+struct pointing {
+    struct trust    trust;
+    struct arena    arena;
+    struct slice    host, port;       /* of the proxy, an IPv6 address in its brackets */
+    struct variable variables[VARIABLES_MAX];
+    unsigned        count;
+};
+
+static void set(struct pointing *p, const char *name, struct slice value)
+{
+    p->variables[p->count++] = (struct variable){ name, value.ptr };
+}
+
+static void set_path(struct pointing *p, const char *name, const char *path)
+{
+    set(p, name, slice_of(path));
+}
+
+/* `own` in front of what the variable had, unless that is there already. */
+static void set_before(struct pointing *p, const char *name, const char *own, char separator)
+{
+    const char *had = getenv(name);
+
+    if (had == NULL || had[0] == '\0')
+        set(p, name, slice_of(own));
+    else if (strncmp(had, own, strlen(own)) == 0)
+        set(p, name, slice_of(had));
+    else
+        set(p, name, arena_printf(&p->arena, "%s%c%s", own, separator, had));
+}
+
+/* -- the proxy -- */
+
+/* An address that stands for all of the machine's is not one to connect to. */
+static void read_proxy(struct pointing *p, const char *address)
+{
+    struct slice all = slice_of(address);
+    size_t       colon = all.len;
+
+    while (colon > 0 && all.ptr[colon - 1] != ':')
+        colon--;
+    p->port = arena_copy(&p->arena, slice_sub(all, colon, all.len));
+    p->host = arena_copy(&p->arena, slice_sub(all, 0, colon > 0 ? colon - 1 : 0));
+    if (slice_eq(p->host, SLICE("0.0.0.0")))
+        p->host = SLICE("127.0.0.1");
+    else if (slice_eq(p->host, SLICE("[::]")))
+        p->host = SLICE("[::1]");
+}
+
+/* A name in the URL of the proxy; some clients send it only where there is a password. */
+static struct slice user_info(struct pointing *p, const char *name)
+{
+    struct slice out = SLICE("");
+
+    if (name == NULL)
+        return out;
+    for (; *name != '\0'; name++)
+        out = isalnum((unsigned char)*name) || strchr("-._~", *name) != NULL
+            ? arena_printf(&p->arena, "%s%c", out.ptr, *name)
+            : arena_printf(&p->arena, "%s%%%02X", out.ptr, (unsigned char)*name);
+    return arena_printf(&p->arena, "%s:x@", out.ptr);
+}
+
+static void point_at_proxy(struct pointing *p, const char *name)
+{
+    static const char *const names[] = { "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY" };
+    struct slice             url = arena_printf(&p->arena, "http://%s%s:%s", user_info(p, name).ptr, p->host.ptr,
+                                                p->port.ptr);
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        set(p, names[i], url);
+    set_before(p, "no_proxy", local_hosts, ',');
+    set_before(p, "NO_PROXY", local_hosts, ',');
+    set(p, "NODE_USE_ENV_PROXY", SLICE("1"));
+}
+
+/* -- the CA -- */
+
+static void point_java(struct pointing *p)
+{
+    const char  *had = getenv("JAVA_TOOL_OPTIONS");
+    const char  *quote = strchr(p->trust.keystore, ' ') != NULL ? "\"" : "";
+    struct slice host = p->host.ptr[0] == '[' ? slice_sub(p->host, 1, p->host.len - 1) : p->host;
+    struct slice own = arena_printf(&p->arena,
+                                    "-Dhttp.proxyHost=" SLICE_FMT " -Dhttp.proxyPort=%s -Dhttps.proxyHost=" SLICE_FMT
+                                    " -Dhttps.proxyPort=%s -Dhttp.nonProxyHosts=localhost|127.*|[::1] "
+                                    "-Djavax.net.ssl.trustStoreType=JKS %s-Djavax.net.ssl.trustStore=%s%s",
+                                    SLICE_ARG(host), p->port.ptr, SLICE_ARG(host), p->port.ptr, quote,
+                                    p->trust.keystore, quote);
+
+    if (had == NULL || had[0] == '\0')
+        set(p, "JAVA_TOOL_OPTIONS", own);
+    else if (strstr(had, own.ptr) != NULL)
+        set(p, "JAVA_TOOL_OPTIONS", slice_of(had));
+    else
+        set(p, "JAVA_TOOL_OPTIONS", arena_printf(&p->arena, "%s %s", had, own.ptr));
+}
+
+static void point_at_ca(struct pointing *p)
+{
+    set_path(p, "SSL_CERT_FILE", p->trust.bundle);          /* OpenSSL: Python, Ruby; Go */
+    set_path(p, "REQUESTS_CA_BUNDLE", p->trust.bundle);
+    set_path(p, "CURL_CA_BUNDLE", p->trust.bundle);
+    set_path(p, "GIT_SSL_CAINFO", p->trust.bundle);
+    set_path(p, "NODE_EXTRA_CA_CERTS", p->trust.ca);
+    set_path(p, "WGETRC", p->trust.wgetrc);
+    set_before(p, "PYTHONPATH", p->trust.python, ':');
+    point_java(p);
+}
+
+/* Asks the daemon and writes the files.  False: a line on standard error has said why. */
+static bool prepare(const struct ctl *c, struct pointing *p)
+{
+    json_t     *answer = ctl_ask(c, "GET", "/ca", NULL);
+    const char *proxy = json_string_value(json_object_get(answer, "proxy"));
+    const char *certificate = json_string_value(json_object_get(answer, "certificate"));
+    const char *fingerprint = json_string_value(json_object_get(answer, "sha256"));
+    bool        ok = false;
+
+    if (answer != NULL && (certificate == NULL || fingerprint == NULL || strlen(fingerprint) < 12))
+        fprintf(stderr, "weirctl: the daemon's answer has no certificate in it\n");
+    else if (answer != NULL && proxy == NULL)
+        fprintf(stderr, "weirctl: weir's forward proxy is off: say proxy = { listen = \"127.0.0.1:3128\"; }; in its "
+                        "configuration, and start it again\n");
+    else if (answer != NULL)
+        ok = trust_write(&p->trust, certificate, fingerprint);
+    if (ok) {
+        read_proxy(p, proxy);
+        point_at_proxy(p, c->as);
+        point_at_ca(p);
+    }
+    json_decref(answer);
+    return ok;
+}
+
+/* -- the commands -- */
+
+int ctl_run(const struct ctl *c)
+{
+    struct pointing p = { 0 };
+
+    if (!prepare(c, &p))
+        return OWN_FAILURE;
+    for (unsigned i = 0; i < p.count; i++)
+        setenv(p.variables[i].name, p.variables[i].value, 1);
+    arena_free(&p.arena);
+    execvp(c->arguments[0], c->arguments);
+    fprintf(stderr, "weirctl: cannot run %s: %s\n", c->arguments[0], strerror(errno));
+    return errno == ENOENT ? NOT_FOUND : NOT_EXECUTABLE;
+}
+
+static void print_export(const struct variable *v)
+{
+    printf("export %s='", v->name);
+    for (const char *at = v->value; *at != '\0'; at++)
+        fputs(*at == '\'' ? "'\\''" : (char[]){ *at, '\0' }, stdout);
+    puts("'");
+}
+
+int ctl_env(const struct ctl *c)
+{
+    struct pointing p = { 0 };
+    json_t         *all = json_object();
+    int             status = 1;
+
+    if (prepare(c, &p)) {
+        for (unsigned i = 0; i < p.count; i++)
+            json_object_set_new(all, p.variables[i].name, json_string(p.variables[i].value));
+        if (!ctl_print_json(c, all))
+            for (unsigned i = 0; i < p.count; i++)
+                print_export(&p.variables[i]);
+        status = 0;
+    }
+    json_decref(all);
+    arena_free(&p.arena);
+    return status;
+}
