@@ -94,7 +94,7 @@ struct config {
     bool                           allow_remote;
     /* names that Host may be beside loopback names and listed hosts */
     const char *const             *allow_hosts;
-    unsigned                       max_connections;
+    unsigned                       max_connections, max_connections_per_client;
     int64_t                        head_timeout_ns, body_timeout_ns, idle_timeout_ns;
     const struct config_client    *clients;
     unsigned                       client_count;

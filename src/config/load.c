@@ -264,6 +264,7 @@ static void make(struct snapshot *snap)
     c->allow_remote = top->allow_remote;
     c->allow_hosts = top->allow_hosts;
     c->max_connections = top->max_connections;
+    c->max_connections_per_client = top->max_connections_per_client;
     c->head_timeout_ns = top->head_timeout_ns;
     c->body_timeout_ns = top->body_timeout_ns;
     c->idle_timeout_ns = top->idle_timeout_ns;

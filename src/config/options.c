@@ -132,6 +132,10 @@ static const struct section log_section = { "log", log_options, 0, NULL, NULL };
 static const struct option server_options[] = {
     ROW("max_connections", INT, "10000", AT(max_connections), "Clients connected at one time.",
         RANGE(1, 1000000)),
+    ROW("max_connections_per_client", INT, "5000", AT(max_connections_per_client),
+        "Those of them that one user of this machine, or one address elsewhere, may have. Connections are counted from "
+        "where a quarter of max_connections is taken.",
+        RANGE(1, 1000000)),
     ROW("head_timeout", DURATION, "\"10s\"", AT(head_timeout_ns),
         "How long a client may take for the head of a request.", RANGE(NS_PER_MS, DAYS(1))),
     ROW("body_timeout", DURATION, "\"60s\"", AT(body_timeout_ns),

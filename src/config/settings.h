@@ -172,7 +172,7 @@ struct settings {
     const char        *log_access;
     bool               allow_remote;
     const char *const *allow_hosts;
-    unsigned           max_connections;
+    unsigned           max_connections, max_connections_per_client;
     int64_t            head_timeout_ns, body_timeout_ns, idle_timeout_ns;
 };
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "front/listener.h"
+#include "front/places.h"
 #include "front/worker.h"
 
 #include <systemd/sd-daemon.h>
@@ -33,7 +34,6 @@ struct front {
     int                   epoll_fd;
     int                   done_fd;    /* each worker adds one when its thread ends */
     int                   spare_fd;   /* given up for a moment when descriptors run out */
-    unsigned              max_connections;
 };
 
 static int add_listener(struct front *f, const struct config_listener *c, enum listener_kind kind, struct fault *why)
@@ -135,6 +135,7 @@ static void free_front(struct front *f)
     for (unsigned i = 0; i < f->listener_count; i++)
         listener_close(&f->listeners[i]);
     free(f->workers);
+    places_close(f->shared.places);
     if (f->epoll_fd >= 0)
         close(f->epoll_fd);
     if (f->done_fd >= 0)
@@ -152,7 +153,7 @@ struct front *front_open(const struct front_services *services, struct config *c
     f->services = *services;
     config_acquire(config);
     f->config = config;
-    f->max_connections = config->max_connections;
+    f->shared.places = places_open();
     f->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     f->done_fd = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
     f->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -219,6 +220,19 @@ static void refuse_connection(int fd)
     close(fd);
 }
 
+/* While most places are free nobody is asked who he is: the kernel's answer takes as long as a hit. */
+static bool has_a_place(struct front *f, const struct listener *l, int fd, unsigned total)
+{
+    const struct config *c = f->config;
+
+    if (l->kind == LISTENER_ADMIN && l->is_unix)      /* or nobody could look what is going on */
+        return true;
+    if (total >= c->max_connections)
+        return false;
+    return c->max_connections_per_client >= c->max_connections || total < c->max_connections / 4
+        || places_take(f->shared.places, fd, c->max_connections_per_client);
+}
+
 static void accept_from(struct front *f, struct listener *l)
 {
     for (int i = 0; i < ACCEPT_BATCH; i++) {
@@ -234,7 +248,7 @@ static void accept_from(struct front *f, struct listener *l)
             return;
         }
         w = idlest(f, &total);
-        if (total >= f->max_connections)
+        if (!has_a_place(f, l, fd, total))
             refuse_connection(fd);
         else
             worker_adopt(w, fd, l->kind, (struct sockaddr *)&sa, len);
@@ -255,7 +269,6 @@ void front_configure(struct front *f, struct config *config)
     config_acquire(config);
     config_release(f->config);
     f->config = config;
-    f->max_connections = config->max_connections;
     for (unsigned i = 0; i < f->worker_count; i++)
         worker_configure(&f->workers[i], config);
 }

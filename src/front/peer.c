@@ -250,7 +250,8 @@ static void look_up_unix(int fd, struct peer *out)
     out->pid = peer.pid;
 }
 
-void peer_look_up(int fd, struct peer *out)
+/* The socket's inode; 0: there is no process to look for. */
+static unsigned look_up(int fd, struct peer *out)
 {
     struct sockaddr_storage peer = { 0 }, own = { 0 };
     socklen_t               peer_bytes = sizeof peer, own_bytes = sizeof own;
@@ -260,18 +261,31 @@ void peer_look_up(int fd, struct peer *out)
     *out = (struct peer){ .gid = (gid_t)-1 };
     if (getpeername(fd, (struct sockaddr *)&peer, &peer_bytes) != 0 ||
         getsockname(fd, (struct sockaddr *)&own, &own_bytes) != 0)
-        return;
+        return 0;
     if (own.ss_family == AF_UNIX) {
         look_up_unix(fd, out);
-        return;
+        return 0;
     }
     if (!read_end(&peer, &from) || !read_end(&own, &to))
-        return;
+        return 0;
     memcpy(out->address, from.address, sizeof out->address);
     out->address_bytes = from.bytes;
     if (!is_local(&from, &to) || !ask_kernel(&from, &to, &found))
-        return;
+        return 0;
     out->has_uid = true;
     out->uid = found.idiag_uid;
-    out->pid = process_of(found.idiag_uid, found.idiag_inode);
+    return found.idiag_inode;
+}
+
+void peer_look_up_user(int fd, struct peer *out)
+{
+    look_up(fd, out);
+}
+
+void peer_look_up(int fd, struct peer *out)
+{
+    unsigned inode = look_up(fd, out);
+
+    if (inode != 0)
+        out->pid = process_of(out->uid, inode);
 }

@@ -11,5 +11,7 @@
 
 /* `fd` is the accepted socket.  What is not told is left out: see struct peer. */
 void peer_look_up(int fd, struct peer *out);
+/* The same without the process, which is the dear part. */
+void peer_look_up_user(int fd, struct peer *out);
 
 #endif

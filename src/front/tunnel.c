@@ -86,10 +86,10 @@ static void end(struct tunnel *t, unsigned status, const char *detail, bool whol
         .started_mono_ns = t->started_mono_ns, .sent_bytes = t->server.count, .received_bytes = t->client.count,
         .whole = whole });
     leave_resolution(t);
+    worker_leave(w, t->client.fd);
     close_side(t, &t->client);
     close_side(t, &t->server);
     atomic_fetch_sub_explicit(&w->shared->tunnels, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
     t->stage = ENDED;
     if (t->next != NULL)
         t->next->previous = t->previous;

@@ -13,6 +13,7 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "front/door.h"
+#include "front/places.h"
 #include "front/tunnel.h"
 
 #include <arpa/inet.h>
@@ -100,6 +101,12 @@ static void watch_peer(struct worker *w, struct connection *c)
         log_warning("watch_failed", "peer=%s reason=%s", c->peer, log_quote(strerror(errno)));
 }
 
+void worker_leave(struct worker *w, int fd)
+{
+    places_leave(w->shared->places, fd);
+    atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
+}
+
 /* Runs inside MHD_add_connection() for the start, inside MHD_run() or MHD_stop_daemon() for the end. */
 static void on_connection(void *context, struct MHD_Connection *mhd, void **socket_context,
                           enum MHD_ConnectionNotificationCode what)
@@ -124,7 +131,7 @@ static void on_connection(void *context, struct MHD_Connection *mhd, void **sock
     }
     c = *socket_context;
     unlink_connection(c);
-    atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
+    worker_leave(w, c->fd);
     free_connection(c);
 }
 
@@ -154,7 +161,7 @@ void worker_serve(struct worker *w, const struct arrival *a)
         log_warning("connection_refused", "peer=%s reason=%s", c->peer, log_quote(strerror(errno)));
         if (w->adding != NULL) {
             free_connection(c);
-            atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
+            worker_leave(w, a->fd);
         }
     }
     w->adding = NULL;
@@ -162,8 +169,8 @@ void worker_serve(struct worker *w, const struct arrival *a)
 
 void worker_drop(struct worker *w, int fd)
 {
+    worker_leave(w, fd);
     close(fd);
-    atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
 }
 
 static void receive_handoff(struct mail *m)

@@ -25,6 +25,7 @@ struct front_shared {
     bool             has_proxy;           /* there is a proxy listener; constant once the workers run */
     unsigned         ports[LISTENERS_MAX], port_count;    /* of Weir's own TCP listeners; as constant */
     _Atomic unsigned tunnels;             /* open ones, of all workers */
+    struct places   *places;
 };
 
 /* Stands first in what a worker's epoll watches. */
@@ -111,6 +112,8 @@ struct arrival {                      /* a socket that begins to be served */
 };
 /* Gives it to libmicrohttpd, which closes it in the end. */
 void worker_serve(struct worker *, const struct arrival *);
+/* Its place is free, before it is closed. */
+void worker_leave(struct worker *, int fd);
 /* It is not served any more, and was not given to libmicrohttpd: closes it. */
 void worker_drop(struct worker *, int fd);
 /* "127.0.0.1:50814", "unix:uid=1000,pid=77" */

@@ -1,5 +1,8 @@
 """What is refused before it reaches anything: malformed requests, foreign hosts, pages in a browser (contract section 7)."""
+import os
 import pathlib
+import subprocess
+import sys
 import time
 import tomllib
 
@@ -223,3 +226,39 @@ def test_too_many_connections(weir, origin):
     for client in clients + surplus:
         client.close()
     until(lambda: isinstance(d.exchange(b"GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n"), Response), "a free place")
+
+
+def test_one_client_cannot_take_all_the_places(weir, origin):
+    """Counted from a quarter of them on: this user gets 2 + 4 of 8, another user and the admin socket are served."""
+    d = weir(settings={"server": {"max_connections": 8, "max_connections_per_client": 4}})
+    clients = [d.connect() for _ in range(6)]
+    for client in clients:
+        assert client.get("/api/x").status == 200
+    refused = d.exchange(f"GET /api/x HTTP/1.1\r\n{HOST}\r\n")
+    assert refused in ("cut", "reset") or refused.status == 503
+    assert d.status()
+    if os.geteuid() == 0:
+        script = f"import urllib.request as u; print(u.urlopen(u.Request('{d.url}/api/x')).status)"
+        other = subprocess.run([sys.executable, "-c", script], user=65534, group=65534, extra_groups=[], capture_output=True, text=True, check=False)
+        assert other.stdout == "200\n", other.stderr
+    clients.pop().close()
+    until(lambda: isinstance(d.exchange(f"GET /api/x HTTP/1.1\r\n{HOST}\r\n"), Response), "a free place")
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "h2c, WebSocket"])
+def test_websocket_is_501(weir, origin, protocol):
+    with weir().connect() as client:
+        response = client.request("GET", "/api/x", [("Connection", "Upgrade"), ("Upgrade", protocol), ("Sec-WebSocket-Version", "13"),
+                                                    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")])
+        assert response.status == 501 and response.proxy_status.error == "http_upgrade_failed" and "directly" in response.text
+        client.ended()
+    assert origin.requests == []
+
+
+def test_other_upgrades_are_answered_without(weir, origin):
+    """RFC 9110 7.8: a server may ignore Upgrade; curl --http2 asks so for http:// URLs."""
+    d = weir()
+    assert d.get("/api/x", [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABkAAQAAP__")]).status == 200
+    assert {"Upgrade", "HTTP2-Settings"}.isdisjoint(origin.last.fields.names())
