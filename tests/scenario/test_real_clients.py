@@ -18,12 +18,14 @@ import pytest
 
 from harness.daemon import environment
 from harness.settings import upstream
-from harness.wait import seconds
+from harness.wait import WEIRCTL, seconds
 
 pytestmark = pytest.mark.real_clients
 
 HOST = "api.example.test"
 PAGES = 3
+# Roots that this machine may name for its own clients are not these clients' business.
+OF_THIS_MACHINE = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "PYTHONPATH", "JAVA_TOOL_OPTIONS", "WGETRC")
 ITEMS = [f"item-{n}" for n in range(1, 2 * PAGES + 1)]
 CLIENTS = pathlib.Path(__file__).parent / "clients"
 NODE_MODULES = pathlib.Path(os.environ["WEIR_NODE_MODULES"])          # run-scenarios sets it
@@ -81,8 +83,11 @@ def program(name):
     return path
 
 
-def call(d, arguments, **env):
-    """Its standard output; a failure fails the test with what it said."""
+def call(d, arguments, run=False, **env):
+    """Its standard output; a failure fails the test with what it said. `run`: by weirctl run, which points it at Weir."""
+    if run:
+        arguments = [WEIRCTL, "--socket", d.admin_path, "run", "--", *arguments]
+        env = {**{name: "" for name in OF_THIS_MACHINE if name in os.environ}, **env}
     result = subprocess.run([str(a) for a in arguments], cwd=d.directory, env=environment(d.directory, **env), stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds(50), check=False)
     assert result.returncode == 0, f"{arguments}: {result.returncode}\n{result.stdout.decode()}\n{result.stderr.decode()}"
@@ -113,7 +118,9 @@ def curl(d, url, *options, **env):
 def wget(d, url, *options, **env):
     def fetch(at):
         head, body = d.directory / "head", d.directory / "body"
-        call(d, [program("wget"), "--no-config", "-q", "--tries=1", "--server-response", "-o", head, "-O", body, *options, at], **env)
+        # what weirctl run has to say comes by the configuration
+        quiet = ["-q", "--tries=1"] if env.get("run") else ["--no-config", "-q", "--tries=1"]
+        call(d, [program("wget"), *quiet, "--server-response", "-o", head, "-O", body, *options, at], **env)
         return head.read_text(), body.read_bytes()
     return walk_with(fetch, url)
 
@@ -122,8 +129,15 @@ def python(library, d, url, *options, **env):
     return call(d, [sys.executable, CLIENTS / "walk.py", library, url, *options], **env).split()
 
 
-def node_fetch(d, url):
-    return call(d, [program("node"), CLIENTS / "walk.mjs", url]).split()
+def node(d, *arguments, run=False):
+    options = []
+    if run and call(d, [program("node"), "-p", "process.allowedNodeEnvironmentFlags.has('--use-env-proxy')"]) != "true\n":
+        options = ["--import", CLIENTS / "proxied.mjs"]
+    return call(d, [program("node"), *options, *arguments], run=run, WEIR_NODE_MODULES=NODE_MODULES)
+
+
+def node_fetch(d, url, run=False):
+    return node(d, CLIENTS / "walk.mjs", url, run=run).split()
 
 
 PLAIN = f"http://{HOST}/start"
@@ -143,11 +157,22 @@ WAYS = {
 }
 
 
+# Nothing is said to these but their https:// URLs: weirctl run points them at the forward proxy.
+SECURE = f"https://{HOST}/start"
+UNCHANGED = {
+    "curl": lambda d: curl(d, SECURE, run=True),
+    "wget": lambda d: wget(d, SECURE, run=True),
+    **{library: lambda d, library=library: python(library, d, SECURE, run=True) for library in ("requests", "urllib", "httpx", "aiohttp")},
+    "node-fetch": lambda d: node_fetch(d, SECURE, run=True),
+}
+
+
 @pytest.fixture
 def started(daemons, origin, place):
     def start(**of_upstream):
         path = str(place / "weir.sock")
-        d = daemons(upstream(origin, rewrite_links=True, **of_upstream), settings={"listen": ["127.0.0.1:0", "unix:" + path]}).start()
+        d = daemons(upstream(origin, rewrite_links=True, **of_upstream),
+                    settings={"listen": ["127.0.0.1:0", "unix:" + path], "proxy": {"listen": "127.0.0.1:0"}}).start()
         d.unix_path = path
         return d
     return start
@@ -179,6 +204,35 @@ def test_ways_share_the_cache(started, origin):
     assert_only_through_weir(origin, 1 + PAGES)
 
 
+def test_unchanged_clients_share_the_cache(started, origin):
+    """By the HTTPS proxy: https:// URLs, links that are not rewritten, certificates that are verified."""
+    origin.handler = paging_api(f"https://{HOST}")
+    d = started(hosts=[HOST])
+    seen = {}
+    for client, walk in UNCHANGED.items():
+        before = origin.count()
+        assert walk(d) == ITEMS, client
+        seen[client] = origin.count() - before
+        d.wait_stored(origin.count())
+    assert_only_through_weir(origin, origin.count())
+    # One walk for each coding that they wish for; the redirect has no Vary. The rest is answered from the cache.
+    assert set(seen.values()) <= {0, PAGES, 1 + PAGES} and list(seen.values()).count(0) >= len(seen) - 3, seen
+    assert WAYS["requests-prefix"](d) == ITEMS and origin.count() == sum(seen.values())
+
+
+def test_git_through_weir(started, origin):
+    commit = "0123456789012345678901234567890123456789"
+
+    def handler(request, conn):
+        head = request.path == "/repo.git/HEAD"
+        conn.answer(200, b"ref: refs/heads/main\n" if head else f"{commit}\trefs/heads/main\n".encode(), [("Content-Type", "text/plain")])
+    origin.handler = handler
+    d = started(hosts=[HOST])
+    said = call(d, [program("git"), "ls-remote", f"https://{HOST}/repo.git"], run=True, GIT_CONFIG_NOSYSTEM="1")
+    assert f"{commit}\trefs/heads/main" in said
+    assert_only_through_weir(origin, 2)
+
+
 # -- SDKs -------------------------------------------------------------------------
 
 TITLES = "".join(f"{n} title-{n}\n" for n in range(1, 2 * PAGES + 1))
@@ -197,6 +251,9 @@ SDKS = {
     "pygithub-prefix": (HOST, lambda d: call(d, [sys.executable, CLIENTS / "pygithub.py", d.url + "/api"])),
     "pygithub-proxy": (HOST, lambda d: call(d, [sys.executable, CLIENTS / "pygithub.py", f"http://{HOST}"], http_proxy=d.url)),
     "octokit-prefix": (HOST, lambda d: call(d, [program("node"), CLIENTS / "octokit.mjs", NODE_MODULES, d.url + "/api"])),
+    "pygithub-unchanged": (HOST, lambda d: call(d, [sys.executable, CLIENTS / "pygithub.py", f"https://{HOST}"], run=True)),
+    "octokit-unchanged": ("api.github.com", lambda d: node(d, CLIENTS / "octokit.mjs", NODE_MODULES, "https://api.github.com", run=True)),
+    "gh-unchanged": ("api.github.com", lambda d: gh(d, "", run=True, GH_TOKEN="token")),
     "gh-unix": ("api.github.com", lambda d: gh(d, f"http_unix_socket: {d.unix_path}\n", GH_TOKEN="token")),
     "gh-proxy": ("api.github.localhost", lambda d: gh(d, "", GH_HOST="github.localhost", GH_ENTERPRISE_TOKEN="token", GH_TOKEN="token", http_proxy=d.url)),
 }
