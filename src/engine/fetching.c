@@ -132,13 +132,14 @@ static void fill_conditions(struct exchange *x, struct fetch *f)
     f->may_store_part = !x->stored.selected || x->stored.response.head.status == 206;
 }
 
-/* Whose budget the request is charged to. */
-static struct partition account(struct exchange *x, struct arena *a)
+struct partition exchange_account(struct exchange *x)
 {
     struct key_input in = { .target = x->route.target, .request = &x->in.request };
 
+    if (!x->policy->shared && !x->identified)
+        return x->partition;
     inject_name(x, &in);
-    return policy_account(x->policy, &x->engine->services->secret, &in, a);
+    return policy_account(x->policy, &x->engine->services->secret, &in, &x->arena);
 }
 
 /* Is the answer to be newer than what anybody on the way may have kept (bust_param)? */
@@ -165,7 +166,7 @@ static struct fetch *fill_fetch(struct exchange *x)
     };
     inject_fill(x, f);
     f->path = arena_copy(&f->arena, x->route.path);
-    f->account = account(x, &f->arena);
+    f->account = exchange_account(x);
     f->has_credential = x->has_credential;
     f->has_key = x->has_key && x->decision.verdict != VERDICT_BYPASS;
     if (f->has_key) {

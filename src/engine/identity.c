@@ -45,6 +45,8 @@ void identity_name(struct exchange *x, struct key_input *in)
 {
     struct search s = { x->up, in, &x->arena };
 
-    if (x->up->identity_count > 0 && in->credential_name.ptr == NULL)
-        policy_each_credential(x->policy, in, &x->arena, look, &s);
+    if (x->up->identity_count == 0 || in->credential_name.ptr != NULL)
+        return;
+    policy_each_credential(x->policy, in, &x->arena, look, &s);
+    x->identified = in->credential_name.ptr != NULL;
 }

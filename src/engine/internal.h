@@ -93,6 +93,8 @@ struct exchange {
     bool                         has_key;
     bool                         has_credential;
     struct partition             partition;
+    bool                         identified;      /* ... is an identity's, of which the token is one */
+    uint64_t                     heard_generation;/* of the upstream's words in the reply */
     struct cache_key             key;
     int64_t                      looked_up_wall_ns;
     uint64_t                     generation;      /* of the store, before that */
@@ -182,6 +184,9 @@ enum spool_read read_answer(struct exchange *x, void *buffer, size_t count, size
 /* exchange_read() while x->relink is set. */
 enum spool_read dress_read(struct exchange *x, void *buffer, size_t count, size_t *got);
 void dress_close(struct exchange *x);
+
+/* fetching.c: whose budget it is. */
+struct partition exchange_account(struct exchange *x);
 
 /* serve.c: the candidate as the reply, fresh or not.  False where its body file is gone. */
 bool serve_stored(struct exchange *x, unsigned upstream_status);

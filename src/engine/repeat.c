@@ -16,19 +16,12 @@
 struct repeat {
     struct config       *config;      /* a reference */
     uint64_t             generation;  /* of the store, when it was looked up */
+    uint64_t             heard_generation;           /* of the API's words on its limits */
     int64_t              from_wall_ns, until_wall_ns;
     uint8_t              hash[STORE_HASH_BYTES], variant[STORE_HASH_BYTES];
     struct access_record line;        /* its text is in `arena` or the configuration's */
     struct arena         arena;
 };
-
-static bool has_rate_limit_field(const struct http_fields *f)
-{
-    for (unsigned i = 0; i < f->count; i++)
-        if (policy_is_rate_limit_field(&f->items[i]))
-            return true;
-    return false;
-}
 
 /* What a request says of freshness is measured at its own time. */
 static bool wishes_nothing(const struct request_wish *w)
@@ -43,7 +36,7 @@ static bool may_repeat(const struct exchange *x)
         && x->looked_up == 1 && !x->forwarded && x->fetch == NULL && x->decision.verdict == VERDICT_SERVE
         && x->decision.ttl_ns > 0 && wishes_nothing(&x->wish)
         && x->reply.kind != REPLY_STREAM && !x->reply.close
-        && x->in.connected.ptr == NULL && x->config == x->engine->config && !has_rate_limit_field(&x->reply.fields);
+        && x->in.connected.ptr == NULL && x->config == x->engine->config;
 }
 
 /* Age and the ttl in Cache-Status are in whole seconds; until one of them changes. */
@@ -82,6 +75,7 @@ struct repeat *repeat_of(const struct exchange *x)
     config_acquire(x->config);
     r->config = x->config;
     r->generation = x->generation;
+    r->heard_generation = x->heard_generation;
     r->from_wall_ns = x->looked_up_wall_ns;
     r->until_wall_ns = until_wall_ns(x);
     memcpy(r->hash, x->stored.hash, sizeof r->hash);
@@ -102,7 +96,8 @@ void repeat_free(struct repeat *r)
 bool repeat_holds(const struct repeat *r, struct engine *e, int64_t now_wall_ns)
 {
     return now_wall_ns >= r->from_wall_ns && now_wall_ns < r->until_wall_ns && r->config == e->config
-        && r->generation == store_generation(e->services->store);
+        && r->generation == store_generation(e->services->store)
+        && r->heard_generation == upstream_heard_generation(e->services->upstream);
 }
 
 struct repetition repeat_begin(const struct repeat *r, struct engine *e, int64_t now_wall_ns)

@@ -224,6 +224,19 @@ static struct http_fields stored_fields(struct exchange *x, bool not_modified)
     return f;
 }
 
+/* The newest word on the limits, in place of the one that came with the answer and was not stored. */
+static void add_heard(struct exchange *x, struct http_fields *f)
+{
+    struct upstream *up = x->engine->services->upstream;
+    struct partition account;
+
+    x->heard_generation = upstream_heard_generation(up);
+    if (!upstream_has_heard(up, x->up->route.name))
+        return;
+    account = exchange_account(x);
+    upstream_heard(up, x->up->route.name, &account, &x->arena, f);
+}
+
 bool serve_stored(struct exchange *x, unsigned upstream_status)
 {
     struct reply     *r = &x->reply;
@@ -235,6 +248,7 @@ bool serve_stored(struct exchange *x, unsigned upstream_status)
     not_modified = policy_precondition(&x->in.request, &c->response) == PRECONDITION_NOT_MODIFIED;
     *r = (struct reply){ .status = not_modified ? 304 : c->response.head.status, .fd = -1 };
     r->fields = stored_fields(x, not_modified);
+    add_heard(x, &r->fields);
     if (not_modified) {
         r->kind = REPLY_EMPTY;
         r->length = c->response.body_bytes;

@@ -248,6 +248,7 @@ bool attempt_head(struct transfer *t)
     t->site->http2 = t->head.http2;
     tls_end_know(t);
     t->answer = make_answer(t);
+    heard_note(t->up->heard, t->fetch, &t->answer->head.fields);
     settle_budget(t, &t->answer->head);
     site_report_breaker(t->site, true, clock_mono_ns());
     begin_telling(t);

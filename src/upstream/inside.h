@@ -278,6 +278,7 @@ struct upstream {
     struct flight       *committing[COMMIT_BUCKETS];  /* theirs, by key */
     unsigned             saves;               /* rows at the writer */
     struct kept_row     *rows;                /* as they were at the start, until their budget is made */
+    struct heard        *heard;               /* locks itself: heard.c */
     struct bust_row     *busts[BUST_BUCKETS];         /* by the URL's hash: bust.c */
     uint8_t              boot[LEDGER_BOOT_BYTES];
     bool                 keep_failed;         /* said in the log */
@@ -411,6 +412,11 @@ void keep_start(struct budget *);
 void keep_look(struct budget *);                     /* something was spent: rows may be due */
 void keep_stop(struct budget *);
 void keep_free(struct upstream *);
+
+/* heard.c */
+struct heard *heard_open(void);
+void          heard_close(struct heard *);           /* NULL is fine */
+void          heard_note(struct heard *, const struct fetch *, const struct http_fields *);
 
 /* bust.c */
 bool bust_load(struct upstream *, struct slice name, struct slice value);      /* false: no row of this kind */

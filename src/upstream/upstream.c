@@ -187,6 +187,7 @@ static void upstream_free(struct upstream *up)
         return;
     keep_free(up);
     bust_free(up);
+    heard_close(up->heard);
     timers_free(&up->timers);
     mailbox_close(up->mailbox);
     if (up->epoll_fd >= 0)
@@ -222,6 +223,7 @@ struct upstream *upstream_open(const struct upstream_start *start, struct fault 
     up->fake_clock = getenv("WEIR_CLOCK_FILE") != NULL;
     up->random = (uint64_t)clock_wall_ns() | 1;
     up->stop.receive = receive_stop;
+    up->heard = heard_open();
     up->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     up->mailbox = up->epoll_fd >= 0 ? mailbox_open() : NULL;
     if (up->mailbox == NULL) {

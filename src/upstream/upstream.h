@@ -3,7 +3,7 @@
  *
  * It owns the curl multi handle, the table of flights, the queues, the
  * ledgers, retries and breakers; everything reaches it as mail, so nothing of
- * it is locked.  What it decides with is pure (budget/, policy/).
+ * it is locked but one table that hits read (heard.c).  What it decides with is pure (budget/, policy/).
  */
 #ifndef WEIR_UPSTREAM_UPSTREAM_H
 #define WEIR_UPSTREAM_UPSTREAM_H
@@ -29,6 +29,14 @@ struct mailbox *upstream_mailbox(struct upstream *);
  * until the next call. Any thread; takes effect on the upstream thread. */
 void upstream_configure(struct upstream *, struct ref *config, const struct upstream_options *const *upstreams,
                         unsigned count);
+
+/* -- what APIs said last of their limits: any thread -- */
+/* Has the upstream of that name ever said anything? Costs next to nothing. */
+bool upstream_has_heard(const struct upstream *, const char *upstream);
+/* Adds the rate-limit fields of the last answer to that account (fetch.account), in the arena; none where none came. */
+void upstream_heard(struct upstream *, const char *upstream, const struct partition *account, struct arena *,
+                    struct http_fields *);
+uint64_t upstream_heard_generation(const struct upstream *);          /* another one: something else is heard */
 
 /* -- what it is doing, for status, limits and metrics -- */
 struct upstream_waiting {             /* of one client, for one bucket */

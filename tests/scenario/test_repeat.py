@@ -124,3 +124,16 @@ def test_what_counts_from_the_request_is_decided_each_time(hot, clock):
     for _ in range(20):
         assert client.request("GET", "/api/x", [("Cache-Control", "max-age=1000")]).body == b"1"
     assert d.counter("hits_repeated") == 0
+
+
+def test_repeated_reply_carries_the_newest_word_on_the_limits(weir, origin):
+    origin.handler = lambda request, conn: conn.answer(
+        200, b"x", [("Cache-Control", "max-age=3600"), ("X-RateLimit-Remaining", str(100 - conn.origin.requests.index(request)))])
+    d = weir()
+    with d.connect() as client:
+        client.get("/api/x")
+        d.wait_stored()
+        for _ in range(20):
+            assert client.get("/api/x").fields.get("X-RateLimit-Remaining") == "100"
+        client.get("/api/y")
+        assert client.get("/api/x").fields.get("X-RateLimit-Remaining") == "99"
