@@ -20,6 +20,8 @@
 
 #define SHORT_MEMORY_NS  (2 * NS_PER_SEC)
 #define QUIET_NS         (250 * NS_PER_MS)      /* nothing was spent for this long: the lease shrinks */
+#define FAST_NS          (150 * NS_PER_MS)      /* half a lease went in less: the next one is larger, */
+#define SLOW_NS          (2 * NS_PER_SEC)       /* in more: it is smaller */
 #define UNWRITABLE_NS    (5 * NS_PER_SEC)       /* before rows are tried again */
 enum {
     QUIET_PART = 64, QUIET_MOST = 64,           /* the lease in quiet times: a 64th, 1 to 64 units */
@@ -108,13 +110,31 @@ static void list_quiet(struct ledger *l, struct slot *s, int64_t at_ns)
     s->in_quiet = true;
 }
 
+static void grow(struct slot *s)
+{
+    s->target = s->target * LOAD_GROWTH < load_lease(s) ? s->target * LOAD_GROWTH : load_lease(s);
+}
+
 /* More is asked for than the lease covers: the next one is larger. */
 void lease_want(struct ledger *l, struct slot *s, uint64_t cost)
 {
     s->wanted = s->wanted > cost ? s->wanted : cost;
     if (s->is_dirty)
         return;
-    s->target = s->target * LOAD_GROWTH < load_lease(s) ? s->target * LOAD_GROWTH : load_lease(s);
+    grow(s);
+    lease_make_dirty(l, s);
+}
+
+/* Half of it is spent.  A lease is what lasts for some tenths of a second at the present pace, so that is what a crash
+ * loses, and a row is written a few times a second. */
+static void renew(struct ledger *l, struct slot *s, int64_t now_ns)
+{
+    if (s->is_dirty)
+        return;
+    if (now_ns - s->saved_ns < FAST_NS)
+        grow(s);
+    else if (now_ns - s->saved_ns > SLOW_NS)
+        s->target = s->target / 2 > quiet_lease(s) ? s->target / 2 : quiet_lease(s);
     lease_make_dirty(l, s);
 }
 
@@ -124,8 +144,10 @@ void lease_spent(struct ledger *l, struct slot *s, uint64_t cost, struct budget_
         return;
     s->lease -= cost < s->lease ? cost : s->lease;
     s->pending_spent += cost;
-    if (covered(s) * 2 < s->target || covered(s) == 0)
+    if (covered(s) == 0)
         lease_want(l, s, 0);
+    else if (covered(s) * 2 < s->target)
+        renew(l, s, own.mono_ns);
     list_quiet(l, s, own.mono_ns);
 }
 

@@ -27,10 +27,10 @@
 #define WALL (INT64_C(1700000017) * S)
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { STEPS = 150000 };
+enum { STEPS = 100000 };
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-enum { STEPS = 150000 };
+enum { STEPS = 100000 };
 #else
 enum { STEPS = 1000000 };
 #endif
@@ -459,10 +459,10 @@ static uint64_t from_environment(const char *name, uint64_t otherwise)
     return text != NULL ? strtoull(text, NULL, 10) : otherwise;
 }
 
-static void run(const struct limit_options *shape, unsigned count, unsigned share)
+static void run(const struct limit_options *shape, unsigned count)
 {
     struct model *m = calloc(1, sizeof *m);
-    unsigned      steps = (unsigned)from_environment("WEIR_MODEL_STEPS", STEPS) / share;
+    unsigned      steps = (unsigned)from_environment("WEIR_MODEL_STEPS", STEPS);
 
     m->seed = from_environment("WEIR_MODEL_SEED", 20261120);
     m->random.state = m->seed != 0 ? m->seed : 1;
@@ -515,7 +515,7 @@ static void test_windows_and_buckets(void **state)
     };
 
     (void)state;
-    run(shape, 5, 3);
+    run(shape, 5);
 }
 
 static void test_fixed_and_learned_windows(void **state)
@@ -527,7 +527,7 @@ static void test_fixed_and_learned_windows(void **state)
     };
 
     (void)state;
-    run(shape, 3, 3);
+    run(shape, 3);
 }
 
 /* More a window than there are slots: requests are counted in groups. */
@@ -539,7 +539,7 @@ static void test_groups(void **state)
     };
 
     (void)state;
-    run(shape, 2, 3);
+    run(shape, 2);
 }
 
 int main(void)

@@ -285,6 +285,45 @@ static void test_nobody_waits_for_the_disk(void **state)
     wipe(d);
 }
 
+/* What lasts for some tenths of a second is lent, not a part of the quota. */
+static void test_a_crash_at_a_steady_pace_loses_little(void **state)
+{
+    static const struct { const char *name; uint64_t count; int64_t every_ns; unsigned lost_most; } rows[] = {
+        { "twenty_a_second", 100000, 50 * MS, 64 },
+        { "two_hundred_a_second", 100000, 5 * MS, 256 },
+        { "two_thousand_a_second", 100000, MS / 2, 1024 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct limit_options limits[] = { sliding("day", rows[i].count, 86400 * S) };
+        struct disk         *d = blank();
+        struct ledger       *l = start(d, limits, 1, 0, at(0));
+        struct charge        c = get("/", NULL);
+        unsigned             refused = 0, spent = 0, left;
+        int64_t              ns = 0, written_ns = 0;
+
+        for (; ns < 20 * S; ns += rows[i].every_ns) {        /* the disk takes 20 ms */
+            if (spend(l, &c, ns))
+                spent++;
+            else
+                refused++;
+            if (ns - written_ns >= 20 * MS) {
+                save(d, l, ns);
+                written_ns = ns;
+            }
+        }
+        assert_true(refused * 50 < spent);
+        ledger_free(l);                          /* kill -9 */
+        l = start(d, limits, 1, 0, at(ns));
+        left = drain(d, l, &c, ns);
+        if (spent + left > rows[i].count || spent + left + rows[i].lost_most < rows[i].count)
+            fail_msg("%s: %u before, %u behind", rows[i].name, spent, left);
+        ledger_free(l);
+        wipe(d);
+    }
+}
+
 static void test_over_a_reboot(void **state)
 {
     struct limit_options limits[] = { sliding("day", 50, 86400 * S) };
@@ -457,6 +496,7 @@ int main(void)
         cmocka_unit_test(test_a_crash_loses_little_and_doubles_nothing),
         cmocka_unit_test(test_a_second_is_forgotten_after_a_second),
         cmocka_unit_test(test_nobody_waits_for_the_disk),
+        cmocka_unit_test(test_a_crash_at_a_steady_pace_loses_little),
         cmocka_unit_test(test_over_a_reboot),
         cmocka_unit_test(test_a_step_between_two_runs),
         cmocka_unit_test(test_what_the_api_said_holds_over_restarts),

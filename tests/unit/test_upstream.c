@@ -561,23 +561,41 @@ static void silence_ends_with_a_timeout(void **state)
     rig_close(&r);
 }
 
-static void a_stalled_body_is_cut(void **state)
+/* False where this machine was so busy that the time was over before the head was there. */
+static bool body_is_cut_after(int64_t read_timeout_ns)
 {
     struct rig    r;
     struct fetch *f;
     char          body[32];
     size_t        got;
+    bool          in_time;
 
-    (void)state;
     rig_open(&r, stall, OK_HEAD "Content-Length: 9\r\n\r\nhalf");
-    r.options.read_timeout_ns = 1500 * NS_PER_MS;     /* ample for a head on a busy machine */
+    r.options.read_timeout_ns = read_timeout_ns;
     rig_start(&r);
     f = rig_fetch(&r, "GET", "/x", "");
-    rig_expect(&r, f, FETCH_HEAD, 200);
-    assert_int_equal(rig_body(&r, f, body, sizeof body, &got), SPOOL_READ_CUT);
-    assert_string_equal(body, "half");
+    rig_submit(&r, f);
+    in_time = rig_await(&r, f) == FETCH_HEAD;
+    if (in_time) {
+        assert_int_equal(rig_body(&r, f, body, sizeof body, &got), SPOOL_READ_CUT);
+        assert_string_equal(body, "half");
+    } else {
+        assert_int_equal(f->outcome, ATTEMPT_TIMEOUT);
+    }
     rig_leave(&r, f);
     rig_close(&r);
+    return in_time;
+}
+
+static void a_stalled_body_is_cut(void **state)
+{
+    int64_t read_timeout_ns = 100 * NS_PER_MS;
+
+    (void)state;
+    while (!body_is_cut_after(read_timeout_ns)) {
+        read_timeout_ns *= 2;
+        assert_true(read_timeout_ns < 60 * NS_PER_SEC);
+    }
 }
 
 static void an_attempt_has_an_end(void **state)
