@@ -224,7 +224,7 @@ static void test_without_a_store_everything_misses(void **state)
     (void)state;
     assert_int_equal(look_up(r, 1, &record), STORE_BROKEN);
     store_reader_end(r);
-    store_touch(r, &record);
+    store_touch(r, record.hash, record.variant);
     assert_int_equal(store_body_open(NULL, &record), -1);
     store_reader_close(r);
     assert_false(do_change(NULL, &c));
@@ -308,7 +308,7 @@ static void *look_in_thread(void *argument)
                     l->wrong++;
                     break;
                 }
-            store_touch(r, &record);
+            store_touch(r, record.hash, record.variant);
         }
         store_reader_end(r);
     }
