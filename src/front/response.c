@@ -4,6 +4,8 @@
  */
 #include "front/response.h"
 
+#include "front/sendfile.h"
+
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -84,6 +86,7 @@ static struct MHD_Response *make_body(const struct reply *r, const struct respon
         return MHD_create_response_from_buffer(r->bytes.len, (void *)(uintptr_t)r->bytes.ptr,
                                                MHD_RESPMEM_MUST_COPY);
     case REPLY_FILE:
+        sendfile_until(r->fd, r->offset + r->length);
         if (o->map_files)
             return make_mapped(r);
         return MHD_create_response_from_fd_at_offset64((uint64_t)r->length, r->fd, (uint64_t)r->offset);
