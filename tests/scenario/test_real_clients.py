@@ -217,7 +217,6 @@ def test_unchanged_clients_share_the_cache(started, origin):
     assert_only_through_weir(origin, origin.count())
     # One walk for each coding that they wish for; the redirect has no Vary. The rest is answered from the cache.
     assert set(seen.values()) <= {0, PAGES, 1 + PAGES} and list(seen.values()).count(0) >= 3, seen
-    assert WAYS["requests-prefix"](d) == ITEMS and origin.count() == sum(seen.values())
 
 
 def test_git_through_weir(started, origin):
