@@ -53,26 +53,39 @@ static enum listener_kind kind_of_name(const char *name)
     return strcmp(name, "proxy") == 0 ? LISTENER_PROXY : LISTENER_DATA;
 }
 
-/* Sockets that systemd opened: those named "admin" and "proxy" are that, all others carry data.
- * They stand for the configuration's listeners of that kind. */
-static void adopt_systemd_sockets(struct front *f, bool adopted[LISTENER_KINDS])
+/* Sockets that systemd opened: those named "admin" and "proxy" are that, all others carry data. */
+static int adopt_systemd_sockets(struct front *f, struct fault *why)
 {
     char **names = NULL;
-    int    n = sd_listen_fds_with_names(1, &names);
+    int    n = sd_listen_fds_with_names(1, &names), rc = 0;
 
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n && rc == 0; i++) {
         enum listener_kind kind = kind_of_name(names != NULL && names[i] != NULL ? names[i] : "");
         int                fd = SD_LISTEN_FDS_START + i;
 
         if (f->listener_count == LISTENERS_MAX)
             break;
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-        listener_adopt(&f->listeners[f->listener_count++], fd, kind);
-        adopted[kind] = true;
+        rc = listener_adopt(&f->listeners[f->listener_count++], fd, kind, f->config->allow_remote, why);
     }
     for (int i = 0; names != NULL && names[i] != NULL; i++)
         free(names[i]);
     free(names);
+    return rc;
+}
+
+/* One that systemd has opened is not opened again. */
+static bool is_open(const struct front *f, const char *address, enum listener_kind kind)
+{
+    for (unsigned i = 0; i < f->listener_count; i++)
+        if (f->listeners[i].kind == kind && strcmp(f->listeners[i].address, address) == 0)
+            return true;
+    return false;
+}
+
+static int open_one(struct front *f, const struct config_listener *c, enum listener_kind kind, struct fault *why)
+{
+    return c->address == NULL || is_open(f, c->address, kind) ? 0 : add_listener(f, c, kind, why);
 }
 
 /* The embedded default's proxy is an offer: a busy port is no reason not to start. */
@@ -80,7 +93,7 @@ static int open_proxy(struct front *f, struct fault *why)
 {
     const struct config_listener tcp = { .address = f->config->proxy_listen };
 
-    if (tcp.address == NULL || add_listener(f, &tcp, LISTENER_PROXY, why) == 0)
+    if (open_one(f, &tcp, LISTENER_PROXY, why) == 0)
         return 0;
     if (f->config->proxy_required)
         return -1;
@@ -88,30 +101,24 @@ static int open_proxy(struct front *f, struct fault *why)
     return 0;
 }
 
-static int open_configured(struct front *f, const bool adopted[LISTENER_KINDS], struct fault *why)
+static int open_configured(struct front *f, struct fault *why)
 {
-    for (unsigned i = 0; !adopted[LISTENER_DATA] && i < f->config->listener_count; i++)
-        if (add_listener(f, &f->config->listeners[i], LISTENER_DATA, why) != 0)
-            return -1;
-    if (!adopted[LISTENER_ADMIN] && f->config->admin_socket.address != NULL
-        && add_listener(f, &f->config->admin_socket, LISTENER_ADMIN, why) != 0)
-        return -1;
-    if (f->config->admin_listen != NULL) {
-        struct config_listener tcp = { .address = f->config->admin_listen };
+    const struct config_listener tcp = { .address = f->config->admin_listen };
 
-        if (add_listener(f, &tcp, LISTENER_ADMIN, why) != 0)
+    for (unsigned i = 0; i < f->config->listener_count; i++)
+        if (open_one(f, &f->config->listeners[i], LISTENER_DATA, why) != 0)
             return -1;
-    }
-    return adopted[LISTENER_PROXY] ? 0 : open_proxy(f, why);
+    if (open_one(f, &f->config->admin_socket, LISTENER_ADMIN, why) != 0
+        || open_one(f, &tcp, LISTENER_ADMIN, why) != 0)
+        return -1;
+    return open_proxy(f, why);
 }
 
 static int open_listeners(struct front *f, struct fault *why)
 {
     static const char *const kinds[LISTENER_KINDS] = { "data", "admin", "proxy" };
-    bool                     adopted[LISTENER_KINDS] = { false };
 
-    adopt_systemd_sockets(f, adopted);
-    if (open_configured(f, adopted, why) != 0)
+    if (adopt_systemd_sockets(f, why) != 0 || open_configured(f, why) != 0)
         return -1;
     for (unsigned i = 0; i < f->listener_count; i++) {
         const struct listener *l = &f->listeners[i];

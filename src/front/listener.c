@@ -187,10 +187,19 @@ int listener_open(struct listener *l, const struct config_listener *c, enum list
     return 0;
 }
 
-void listener_adopt(struct listener *l, int fd, enum listener_kind kind)
+int listener_adopt(struct listener *l, int fd, enum listener_kind kind, bool allow_remote, struct fault *why)
 {
+    struct sockaddr_storage sa = { .ss_family = AF_UNSPEC };
+    socklen_t               len = sizeof sa;
+
     *l = (struct listener){ .fd = fd, .kind = kind };
     name_socket(l);
+    if (getsockname(fd, (struct sockaddr *)&sa, &len) != 0)
+        return fault_set_errno(why, errno, "cannot listen at descriptor %d, which systemd should have opened", fd);
+    if (allow_remote || l->is_unix || is_loopback((struct sockaddr *)&sa))
+        return 0;
+    return fault_set(why, "cannot listen on %s, which systemd opened: other machines could reach it; set "
+                     "allow_remote = true if that is meant", l->address);
 }
 
 void listener_close(struct listener *l)

@@ -28,8 +28,8 @@ struct listener {
  * socket that nobody listens on is replaced; one in use is not. */
 int  listener_open(struct listener *, const struct config_listener *, enum listener_kind, bool allow_remote,
                    struct fault *why);
-/* Takes a descriptor that systemd passed over. */
-void listener_adopt(struct listener *, int fd, enum listener_kind);
+/* Takes a descriptor that systemd passed over. -1: it is one that other machines reach, without `allow_remote`. */
+int  listener_adopt(struct listener *, int fd, enum listener_kind, bool allow_remote, struct fault *why);
 void listener_close(struct listener *);
 
 #endif

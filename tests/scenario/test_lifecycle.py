@@ -1,4 +1,5 @@
 """Start, stop, and what stands in the way of a start: each one clear line (item 8)."""
+import grp
 import os
 import shutil
 import signal
@@ -160,6 +161,86 @@ def test_unix_socket_serves_the_data_port(daemons, origin, place):
         assert client.get("/api/x").body == b"origin"
     d.stop()
     assert not os.path.exists(path) and not os.path.exists(d.admin_path), "sockets are removed at the end"
+
+
+def test_unix_socket_has_its_mode_and_group(daemons, origin, place):
+    path, group = str(place / "data.sock"), grp.getgrgid(os.getgroups()[-1] if os.getgroups() else os.getegid())
+    d = daemons(upstream(origin), settings={"listen": [{"address": "unix:" + path, "mode": "0640", "group": group.gr_name}]}).start()
+    stat = os.stat(path)
+    assert stat.st_mode & 0o777 == 0o640 and stat.st_gid == group.gr_gid
+    with Client(path) as client:
+        assert client.get("/api/x").status == 200
+    d.stop()
+    d.settings["listen"][0]["group"] = "no-such-group"
+    d.write([upstream(origin)])
+    d.expected_exit = 1
+    d.spawn()
+    assert d.wait_exit() == 1 and "no-such-group" in d.stderr
+
+
+def test_ipv6(daemons, origin):
+    """By prefix under its own address, and links lead back to it."""
+    d = daemons(upstream(origin), settings={"listen": ["127.0.0.1:0", "[::1]:0"]}).start()
+    port = int(next(a for a in d.addresses if a.startswith("[::1]:")).rpartition(":")[2])
+    origin.reply(302, b"", [("Location", "/there")])
+    with Client(("::1", port)) as client:
+        response = client.get("/api/x")
+        assert response.status == 302 and response.fields.get("Location") == "/api/there"
+        origin.reply(302, b"", [("Location", origin.url + "/there")])
+        assert client.get("/api/x").fields.get("Location") == f"http://[::1]:{port}/api/there"
+
+
+# What systemd does: the sockets stand at 3 and up, and the variables name this very process.
+ACTIVATE = 'n=3; for fd in $FDS; do eval "exec $n<&$fd"; n=$((n+1)); done; LISTEN_PID=$$ LISTEN_FDS=$((n-3)) exec env -u FDS "$@"'
+
+
+def activated(d, sockets, names):
+    fds = " ".join(str(s.fileno()) for s in sockets)
+    d.spawn(before=["bash", "-c", f'FDS="{fds}" LISTEN_FDNAMES={names}; export LISTEN_FDNAMES; {ACTIVATE}', "bash"],
+            pass_fds=[s.fileno() for s in sockets])
+    for each in sockets:
+        each.close()
+
+
+def listening(family, address):
+    sock = socket.socket(family)
+    sock.bind(address)
+    sock.listen(8)
+    return sock
+
+
+def test_sockets_that_systemd_opened(daemons, origin, place):
+    """They stand for what the configuration says of their address; what else it says is opened; clients that came before are served."""
+    paths = {name: str(place / f"{name}.sock") for name in ("data", "admin", "own")}
+    data, proxy = (listening(socket.AF_INET, ("127.0.0.1", 0)) for _ in range(2))
+    unix, admin = (listening(socket.AF_UNIX, paths[name]) for name in ("data", "admin"))
+    address, proxy_address = data.getsockname(), proxy.getsockname()
+    d = daemons(upstream(origin, hosts=["api.example.test"]),
+                settings={"listen": ["%s:%d" % address, "unix:" + paths["own"]], "admin": {"socket": paths["admin"]},
+                          "proxy": {"listen": "%s:%d" % proxy_address}})
+    d.admin_path = paths["admin"]
+    with Client(address) as early:
+        early.start("GET", "/api/early")
+        activated(d, [data, unix, admin, proxy], "data:other:admin:proxy")
+        d.wait_line(r" ready\b")
+        assert early.read_response().status == 200
+    for way in (paths["data"], paths["own"]):
+        with Client(way) as client:
+            assert client.get("/api/x").status == 200
+    with Client(proxy_address) as client:
+        assert client.get("http://api.example.test/x").status == 200
+    assert d.status()
+    kinds = sorted(line.rpartition("kind=")[2] for line in d.lines if " listening " in line)
+    assert kinds == ["admin", "data", "data", "data", "proxy"]
+    d.stop()
+    assert os.path.exists(paths["data"]) and os.path.exists(paths["admin"]) and not os.path.exists(paths["own"])
+
+
+def test_socket_of_systemds_that_other_machines_reach(daemons, origin):
+    d = daemons(upstream(origin))
+    d.expected_exit = 1
+    activated(d, [listening(socket.AF_INET, ("0.0.0.0", 0))], "data")
+    assert d.wait_exit() == 1 and "allow_remote" in d.stderr
 
 
 def test_several_listeners(daemons, origin):

@@ -72,7 +72,8 @@ class Client:
     def __init__(self, address, timeout=10.0, receive_buffer=None):
         """`address`: (host, port) or the path of a unix socket. A small `receive_buffer` makes a slow reader felt."""
         unix = isinstance(address, str)
-        self.sock = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
+        six = not unix and ":" in address[0]
+        self.sock = socket.socket(socket.AF_UNIX if unix else socket.AF_INET6 if six else socket.AF_INET)
         if receive_buffer is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(seconds(timeout))
@@ -83,7 +84,7 @@ class Client:
             raise
         if not unix:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.host = "localhost" if unix else "%s:%d" % address
+        self.host = "localhost" if unix else ("[%s]:%d" if six else "%s:%d") % address
         self._buffer = bytearray()
         self._ended = None
 

@@ -71,12 +71,12 @@ class Daemon:
 
     # -- life -------------------------------------------------------------------
 
-    def spawn(self, *extra, **kwargs):
-        """Starts the program without waiting for it to be ready."""
+    def spawn(self, *extra, before=(), **kwargs):
+        """Starts the program without waiting for it to be ready; `before`: a program that runs it in its own place."""
         assert WEIR, "no daemon to test: set WEIR or put weir into PATH"
         more = {} if self.clock is None else {"WEIR_CLOCK_FILE": self.clock.path}
         self._first_line = len(self.lines)
-        self.process = subprocess.Popen([WEIR, "-c", str(self.config), *extra], cwd=self.directory,
+        self.process = subprocess.Popen([*before, WEIR, "-c", str(self.config), *extra], cwd=self.directory,
                                         env=environment(self.directory, **more), stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kwargs)
         self._reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
