@@ -47,6 +47,10 @@ uint64_t engine_take_id(struct engine *);
 bool engine_is_idle(const struct engine *);
 
 struct exchange;
+struct peer;
+
+/* May this client use the upstream (setting access)?  For connections that no exchange comes of. */
+bool engine_admits(struct engine *, const struct config_upstream *, const struct peer *);
 
 struct peer {                         /* who is at the other end of a connection, as far as the kernel tells */
     bool     has_uid;                 /* of a unix socket, or of TCP that begins on this machine */

@@ -80,6 +80,11 @@ bool engine_is_idle(const struct engine *e)
     return e->open_count == 0 && e->fetch_count == 0 && e->change_count == 0;
 }
 
+bool engine_admits(struct engine *e, const struct config_upstream *up, const struct peer *who)
+{
+    return admission_allows(up, who, e->groups, clock_mono_ns());
+}
+
 static void receive_room(struct mail *m)
 {
     struct exchange *x = CONTAINER_OF(m, struct exchange, room);

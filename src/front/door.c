@@ -10,6 +10,7 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "front/connect.h"
+#include "front/peer.h"
 #include "front/tunnel.h"
 #include "http/json.h"
 #include "http/url.h"
@@ -240,12 +241,27 @@ static void open_tunnel(struct knock *k, const struct connect_head *h, const cha
     forget(k);
 }
 
+/* A tunnel is carried unread, so this is the last place to ask. */
+static bool is_admitted(struct knock *k, const struct config_upstream *up)
+{
+    struct peer who;
+
+    if (!up->has_access)
+        return true;
+    peer_look_up_user(k->arrival.fd, &who);
+    return engine_admits(k->worker->engine, up, &who);
+}
+
 static void answer_connect(struct knock *k, const struct connect_head *h, struct arena *a)
 {
     const struct config         *c = k->worker->config;
     const struct route_upstream *u = route_find_host(c->routes, h->host, h->port, PORT_HTTPS);
 
-    if (u != NULL && c->upstreams[u->index].intercept)
+    if (u != NULL && !is_admitted(k, &c->upstreams[u->index]))
+        refuse(k, h, &(struct refusal){ 403, "Not allowed to use this upstream",
+                                        "The upstream's setting access does not list this client." },
+               "http_request_denied");
+    else if (u != NULL && c->upstreams[u->index].intercept)
         open_tls(k, h, a);
     else if (u != NULL || c->proxy_tunnel)
         open_tunnel(k, h, u != NULL ? u->name : NULL);

@@ -29,6 +29,19 @@ def test_access(daemons, origin, place, access, by_unix, by_tcp):
     assert origin.count() == 2 + [by_unix, by_tcp].count(200)
 
 
+@pytest.mark.parametrize("intercept", [True, False])
+def test_connect_asks_too(daemons, origin, intercept):
+    """What goes through a tunnel is not looked at any more."""
+    hosts = {"mine": "mine.example.test", "theirs": "theirs.example.test"}
+    d = daemons(upstream(origin, name="mine", hosts=[hosts["mine"]], access=[f"user:{ME}"], intercept=True),
+                upstream(origin, name="theirs", hosts=[hosts["theirs"]], access=[f"user:{SOMEBODY_ELSE}"], intercept=intercept),
+                settings={"proxy": {"listen": "127.0.0.1:0", "tunnel": "allow"}}).start()
+    for name, status in (("mine", 200), ("theirs", 403)):
+        with Client(d.proxy_address) as client:
+            client.start("CONNECT", f"{hosts[name]}:443")
+            assert client.read_head("HEAD").status == status, name
+
+
 # -- pages of allowed origins ---------------------------------------------------
 
 APP = "https://app.example"
