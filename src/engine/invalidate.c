@@ -62,19 +62,44 @@ static void submit(struct exchange *x, struct invalidation *i)
     store_submit(x->engine->services->store, &i->change);
 }
 
-/* The caller's own partition of a target: with any query, or that URL alone. */
+/* Under which settings a GET of this target is stored: those of its own rule, not of the write's. */
+static const struct policy_options *policy_of_get(struct exchange *x, const struct key_input *in)
+{
+    struct slice path;
+
+    if (!route_below_base(x->route.upstream, in->target, &path))
+        path = in->target;
+    if (path.len == 0 || path.ptr[0] != '/')
+        path = arena_printf(&x->arena, "/" SLICE_FMT, SLICE_ARG(path));
+    return route_policy(x->route.upstream, route_rule_find(x->route.upstream, in->request, path));
+}
+
+static struct partition partition_under(struct exchange *x, const struct policy_options *policy, struct key_input *in)
+{
+    if (policy->shared == x->policy->shared)
+        return x->partition;
+    inject_name(x, in);
+    identity_name(x, in);
+    return policy_partition(policy, &x->engine->services->secret, in, &x->arena);
+}
+
+/* The caller's own partition of a target: with any query, or that URL alone.  match_headers make several keys
+ * of one URL, which the tag of its path holds together. */
 static void drop_target(struct exchange *x, struct slice target, bool any_query)
 {
     const struct http_request get = { .method = HTTP_GET, .method_name = SLICE("GET"),
                                       .fields = x->in.request.fields };
-    const struct key_input    in = {
+    struct key_input          in = {
         .scheme = x->route.upstream->scheme,
         .authority = x->route.upstream->authority,
         .target = target,
         .request = &get,
     };
-    struct cache_key     key = policy_key(x->policy, &x->engine->services->secret, &in, &x->partition, &x->arena);
-    struct invalidation *i = new_invalidation(x, any_query ? STORE_DROP_TAG : STORE_DROP);
+    const struct policy_options *policy = policy_of_get(x, &in);
+    struct partition             partition = partition_under(x, policy, &in);
+    struct cache_key     key = policy_key(policy, &x->engine->services->secret, &in, &partition, &x->arena);
+    bool                 many = policy->match_headers != NULL && policy->match_headers[0] != NULL;
+    struct invalidation *i = new_invalidation(x, any_query || many ? STORE_DROP_TAG : STORE_DROP);
 
     memcpy(i->change.hash, key.hash, sizeof i->change.hash);
     memcpy(i->change.tag, key.path_tag, sizeof i->change.tag);

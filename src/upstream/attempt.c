@@ -224,13 +224,24 @@ static void not_modified(struct flight *f, struct transfer *t)
 static bool is_checked(const struct transfer *t)
 {
     return t->fetch->policy->validate == VALIDATE_JSON && t->answer->body != NULL
-        && t->answer->head.status >= 200 && t->answer->head.status < 300
+        && t->answer->head.status >= 200 && t->answer->head.status < 300 && t->answer->head.status != 206
         && http_fields_get(&t->answer->head.fields, HTTP_CONTENT_ENCODING).ptr == NULL;
+}
+
+/* RFC 9111 4.4: what was asked before it may be what it has changed. */
+static void note_write(const struct transfer *t)
+{
+    const struct fetch *f = t->fetch;
+
+    if (!f->has_key && !http_method_is_safe(f->request.method) && t->answer->head.status >= 200
+        && t->answer->head.status < 400 && f->policy->invalidate != INVALIDATE_OFF)
+        flight_overtake(t->site, f);
 }
 
 static bool give(struct flight *f, struct transfer *t)
 {
     t->given = true;
+    note_write(t);
     share_head(f, t, t->answer);
     if (flight_goes_on(f))
         return true;

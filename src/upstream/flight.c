@@ -158,6 +158,26 @@ void flight_hide(struct flight *f)
     f->in_table = false;
 }
 
+static struct slice without_query(struct slice path)
+{
+    return slice_sub(path, 0, slice_find(path, '?', 0));
+}
+
+void flight_overtake(struct site *site, const struct fetch *write)
+{
+    struct slice path = without_query(write->path);
+
+    for (struct flight *f = site->flights; f != NULL; f = f->next_of_site) {
+        bool asked = f->at == FLIGHT_SENDING || f->at == FLIGHT_STREAMING || f->at == FLIGHT_COMMITTING;
+
+        if (!asked || !f->leader->has_key || !slice_eq(without_query(f->leader->path), path))
+            continue;
+        flight_hide(f);
+        f->overtaken = true;
+        f->storing = false;           /* what the writer has by now goes with all that the write drops */
+    }
+}
+
 bool flight_goes_on(const struct flight *f)
 {
     return f->waiting > 0 || f->receiving > 0 || (f->keep && (f->answer == NULL || f->storing));

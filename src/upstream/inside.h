@@ -163,6 +163,7 @@ struct flight {
     struct slice        selection;    /* in answer's arena */
     bool                freshened;    /* by a 304: answer has the stored head, and no body */
     bool                storing;      /* the body goes to the store when it is whole */
+    bool                overtaken;    /* by a write: it does not */
     struct store_change change;
     struct arena        change_arena;
     bool                committing;   /* `change` is the writer's */
@@ -312,6 +313,8 @@ void flight_settle(struct flight *);
 void flight_fail(struct flight *, int64_t wait_ns);  /* everybody hears of flight->failure */
 void flight_sweep(struct upstream *);
 void flight_remember_unshareable(struct flight *);
+/* A write has changed this path: what was asked before is for those who asked, and not stored. */
+void flight_overtake(struct site *, const struct fetch *write);
 bool flight_goes_on(const struct flight *);          /* somebody waits, or it finishes by itself */
 
 /* dispatch.c */

@@ -196,7 +196,7 @@ void share_head(struct flight *f, struct transfer *t, struct answer *a)
     f->head_ns = clock_mono_ns();
     f->answer = a;
     answer_acquire(a);
-    f->storing = a->storable == STORABLE_YES;
+    f->storing = a->storable == STORABLE_YES && !f->overtaken;
     if (how != SHARE_ONE && t->fetch->policy->set_cookie != SET_COOKIE_STORE)
         f->others = without_cookies(a);
     if (!f->storing || how == SHARE_ONE)
@@ -207,7 +207,7 @@ void share_head(struct flight *f, struct transfer *t, struct answer *a)
             f->selection = SLICE_NONE;
         flight_remember_unshareable(f);
     }
-    if (f->leader->heading && a->head.status == 200 && f->leader->may_store)
+    if (f->leader->heading && a->head.status == 200 && f->leader->may_store && !f->overtaken)
         commit_head(f);
     parted = give_out(f, t->fetch, a, how);
     if (!f->storing && f->receiving <= 1 && a->body != NULL)
@@ -231,13 +231,13 @@ void share_not_modified(struct flight *f, struct transfer *t, struct answer *a)
     f->answer = a;
     f->freshened = true;
     answer_acquire(a);
-    if (a->storable == STORABLE_YES)
+    if (a->storable == STORABLE_YES && !f->overtaken)
         commit_freshen(f);
     else
         flight_hide(f);
     for (struct fetch_links *w = f->first; w != NULL; w = next) {
         next = w->next;
-        hand_over(w, a, FETCH_NOT_MODIFIED, a->storable == STORABLE_YES);
+        hand_over(w, a, FETCH_NOT_MODIFIED, f->committing);
     }
 }
 

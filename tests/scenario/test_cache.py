@@ -518,3 +518,42 @@ def test_head_freshens_or_outdates_what_is_stored(weir, origin, clock, length, h
     r = d.get("/api/x")
     assert bool(r.cache.hit) == hit and r.body == b"body" and r.fields.get("X-New") == ("1" if hit else None)
     assert origin.count() == (2 if hit else 3)
+
+
+# -- invalidation -------------------------------------------------------------------
+
+def test_answer_from_before_a_write_is_neither_shared_nor_stored(weir, origin):
+    """A slow GET is under way while a write succeeds: whoever asks behind the write gets what it made."""
+    go = threading.Event()
+
+    def handler(request, conn):
+        if request.method == "PUT":
+            return conn.answer(200, b"done")
+        if conn.origin.requests.index(request) == 0:
+            conn.wait(go)
+            return conn.answer(200, b"before", FRESH)
+        return conn.answer(200, b"after", FRESH)
+    origin.handler = handler
+    d = weir()
+    with d.connect() as slow:
+        slow.start("GET", "/api/x?page=1")
+        origin.wait_requests(1)
+        assert d.request("PUT", "/api/x", body=b"new").status == 200
+        assert d.get("/api/x?page=1").body == b"after"
+        go.set()
+        assert slow.read_response().body == b"before"
+    d.wait_stored()
+    assert d.get("/api/x?page=1").body == b"after" and origin.count() == 3
+
+
+@pytest.mark.parametrize("invalidate", ["path", "uri"])
+def test_write_reaches_what_another_rule_stores_for_all(weir, origin, invalidate):
+    origin.handler = numbered([("Cache-Control", "public, max-age=3600")])
+    d = weir(invalidate=invalidate, match_headers=["Accept"], rules=[{"match": "/x", "partition": "shared"}])
+    d.get("/api/x", [("Authorization", "a"), ("Accept", "text/plain")])
+    d.wait_stored()
+    assert d.get("/api/x", [("Authorization", "b"), ("Accept", "text/plain")]).cache.hit
+    assert d.request("DELETE", "/api/x", [("Authorization", "b")]).status == 200
+    assert not d.get("/api/x", [("Authorization", "a"), ("Accept", "text/plain")]).cache.hit
+    d.wait_stored(2)
+    assert d.request("PURGE", "/api/x", [("Authorization", "c")]).body == b'{"dropped": 1}\n'

@@ -170,3 +170,10 @@ def test_several_ranges_of_a_stored_whole(weir, origin):
     assert [(p["Content-Type"], p["Content-Range"], p.get_payload()) for p in parts] == [
         ("text/plain", "bytes 0-1/30", "01"), ("text/plain", "bytes 5-6/30", "56"), ("text/plain", "bytes 27-29/30", "789")]
     assert origin.count() == 1
+
+
+def test_part_of_json_need_not_be_json(weir, origin):
+    origin.handler = held = Ranged()
+    held.body = b'{"a": 1}'
+    r = get(weir(validate="json"), "bytes=0-3")
+    assert (r.status, r.body) == (206, b'{"a"') and origin.count() == 1
