@@ -139,10 +139,10 @@ static const struct option server_options[] = {
     ROW("head_timeout", DURATION, "\"10s\"", AT(head_timeout_ns),
         "How long a client may take for the head of a request.", RANGE(NS_PER_MS, DAYS(1))),
     ROW("body_timeout", DURATION, "\"60s\"", AT(body_timeout_ns),
-        "How long a client may pause within a body that it sends or takes.",
+        "How long a client may pause within a body that it sends.",
         RANGE(NS_PER_MS, DAYS(1))),
     ROW("idle_timeout", DURATION, "\"2m\"", AT(idle_timeout_ns),
-        "How long a connection without a request is kept.", RANGE(NS_PER_MS, DAYS(1))),
+        "How long a connection without a request is kept, and how long a client may leave an answer unread.", RANGE(NS_PER_MS, DAYS(1))),
     ROW("allow_remote", BOOL, "false", AT(allow_remote),
         "Permits addresses to listen at that other machines can reach. Weir has no accounts: "
         "everyone who reaches it uses its credentials and its budget."),
