@@ -109,4 +109,5 @@ def test_document_below_weirs_own_name_is_no_page_of_weirs(weir, origin):
         opened = d.get("/api/page", [("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Site", "none")])
         assert opened.fields.all("Content-Security-Policy") == ["default-src *", "sandbox"]
         d.wait_stored()
-    assert d.get("/api/page").fields.all("Content-Security-Policy") == ["default-src *"]
+    for fetched in ([], [("Sec-Fetch-Mode", "cors")]):      # a script's fetch becomes no document
+        assert d.get("/api/page", fetched).fields.all("Content-Security-Policy") == ["default-src *"]
