@@ -142,7 +142,8 @@ static const struct option server_options[] = {
         "How long a client may pause within a body that it sends.",
         RANGE(NS_PER_MS, DAYS(1))),
     ROW("idle_timeout", DURATION, "\"2m\"", AT(idle_timeout_ns),
-        "How long a connection without a request is kept, and how long a client may leave an answer unread.", RANGE(NS_PER_MS, DAYS(1))),
+        "How long a connection without a request is kept, and how long a client may leave an answer "
+        "unread.", RANGE(NS_PER_MS, DAYS(1))),
     ROW("allow_remote", BOOL, "false", AT(allow_remote),
         "Permits addresses to listen at that other machines can reach. Weir has no accounts: "
         "everyone who reaches it uses its credentials and its budget."),
