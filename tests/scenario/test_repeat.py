@@ -1,6 +1,7 @@
 """Hits whose reply was kept ready: they end with whatever they depend on (engine/repeat.h)."""
 import pytest
 
+from harness.client import Client
 from harness.clock import HOUR
 from harness.origin import answer
 from harness.settings import upstream
@@ -137,3 +138,18 @@ def test_repeated_reply_carries_the_newest_word_on_the_limits(weir, origin):
             assert client.get("/api/x").fields.get("X-RateLimit-Remaining") == "100"
         client.get("/api/y")
         assert client.get("/api/x").fields.get("X-RateLimit-Remaining") == "99"
+
+
+def test_who_may_not_use_the_upstream_gets_none(daemons, origin, place):
+    """The same head from a client that `access` does not list, at the same worker."""
+    path = str(place / "weir.sock")
+    origin.handler = numbered
+    d = daemons(upstream(origin, access=["127.0.0.0/8"]),
+                settings={"listen": ["127.0.0.1:0", "unix:" + path], "workers": 1}).start()
+    host = [("Host", "localhost")]
+    d.get("/api/x", host)
+    d.wait_stored()
+    with d.connect() as listed, Client(path) as other:
+        for _ in range(50):
+            assert listed.get("/api/x", host).status == 200
+            assert other.get("/api/x", host).status == 403
