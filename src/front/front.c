@@ -130,8 +130,6 @@ static int open_listeners(struct front *f, struct fault *why)
             f->shared.has_proxy = true;
             f->services.admin.proxy = l->address;
         }
-        if (l->port != 0)
-            f->shared.ports[f->shared.port_count++] = l->port;
         log_info("listening", "address=%s kind=%s", l->address, kinds[l->kind]);
     }
     return 0;

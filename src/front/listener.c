@@ -4,6 +4,8 @@
  */
 #include "front/listener.h"
 
+#include "base/own_address.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <grp.h>
@@ -41,7 +43,7 @@ static void name_socket(struct listener *l)
     else if (getnameinfo((struct sockaddr *)&sa, len, host, sizeof host, port, sizeof port,
                          NI_NUMERICHOST | NI_NUMERICSERV) == 0) {
         snprintf(l->address, sizeof l->address, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
-        l->port = (unsigned)atoi(port);
+        own_address_add(host, (unsigned)atoi(port));
     }
 }
 

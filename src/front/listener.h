@@ -19,13 +19,12 @@ struct listener {
     int                fd;
     enum listener_kind kind;
     bool               is_unix;
-    unsigned           port;          /* of TCP; else 0 */
     char               path[108];     /* of a unix socket this process made: unlinked at close; else "" */
     char               address[160];  /* as bound, for the log: "127.0.0.1:41873" */
 };
 
-/* Opens one (close-on-exec, non-blocking). -1: *why names the address and what is wrong with it. A unix
- * socket that nobody listens on is replaced; one in use is not. */
+/* Opens one (close-on-exec, non-blocking), and notes its address as Weir's own. -1: *why names the address and what
+ * is wrong with it. A unix socket that nobody listens on is replaced; one in use is not. */
 int  listener_open(struct listener *, const struct config_listener *, enum listener_kind, bool allow_remote,
                    struct fault *why);
 /* Takes a descriptor that systemd passed over. -1: it is one that other machines reach, without `allow_remote`. */

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/log.h"
+#include "base/own_address.h"
 #include "front/address.h"
 #include "front/door.h"
 #include "front/resolve.h"
@@ -228,36 +229,17 @@ static void start_carrying(struct tunnel *t)
 
 /* -- connecting -- */
 
-static bool is_loopback(const struct sockaddr_storage *sa)
-{
-    if (sa->ss_family == AF_INET)
-        return (ntohl(((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr) >> 24) == 127;
-    return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);
-}
-
-static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
-{
-    if (a->ss_family != b->ss_family)
-        return false;
-    if (a->ss_family == AF_INET)
-        return ((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr
-            == ((const struct sockaddr_in *)(const void *)b)->sin_addr.s_addr;
-    return IN6_ARE_ADDR_EQUAL(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr,
-                              &((const struct sockaddr_in6 *)(const void *)b)->sin6_addr);
-}
-
-/* One of Weir's ports on this machine: both ends of the connection have the same address, or it is the loopback's. */
 static bool leads_back(const struct tunnel *t)
 {
     struct sockaddr_storage here, there;
     socklen_t               here_bytes = sizeof here, there_bytes = sizeof there;
-    bool                    own_port = false;
+    char                    from[INET6_ADDRSTRLEN], to[INET6_ADDRSTRLEN];
 
-    for (unsigned i = 0; i < t->worker->shared->port_count; i++)
-        own_port = own_port || t->worker->shared->ports[i] == t->port;
-    return own_port && getsockname(t->server.fd, (struct sockaddr *)&here, &here_bytes) == 0
+    return getsockname(t->server.fd, (struct sockaddr *)&here, &here_bytes) == 0
         && getpeername(t->server.fd, (struct sockaddr *)&there, &there_bytes) == 0
-        && (is_loopback(&there) || same_address(&here, &there));
+        && getnameinfo((struct sockaddr *)&here, here_bytes, from, sizeof from, NULL, 0, NI_NUMERICHOST) == 0
+        && getnameinfo((struct sockaddr *)&there, there_bytes, to, sizeof to, NULL, 0, NI_NUMERICHOST) == 0
+        && own_address_is(from, to, t->port);
 }
 
 /* An address that may be connected to, or NULL. */

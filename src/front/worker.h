@@ -23,7 +23,6 @@ struct tunnel;
 /* What every worker sees. */
 struct front_shared {
     bool             has_proxy;           /* there is a proxy listener; constant once the workers run */
-    unsigned         ports[LISTENERS_MAX], port_count;    /* of Weir's own TCP listeners; as constant */
     _Atomic unsigned tunnels;             /* open ones, of all workers */
     struct places   *places;
 };

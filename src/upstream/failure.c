@@ -46,6 +46,7 @@ static const struct stop_row {
     const char          *token, *text;
 } stop_rows[] = {
     [STOP_ABANDONED] = { ATTEMPT_DROPPED, true, "connection_terminated", "nobody waited for it any more" },
+    [STOP_LOOP] = { ATTEMPT_REFUSED, true, "proxy_loop_detected", "its address is Weir's own" },
     [STOP_SECOND_SENDING] = { ATTEMPT_DROPPED, false, "connection_terminated",
                               "it closed the connection instead of answering" },
     [STOP_OVER_BUDGET] = { ATTEMPT_REFUSED, false, "connection_limit_reached", "the budget was tightened meanwhile" },

@@ -175,6 +175,7 @@ struct flight {
 enum stop {                           /* why we ended a transfer that curl would have gone on with */
     STOP_NONE,
     STOP_ABANDONED,                   /* nobody wants it any more */
+    STOP_LOOP,                        /* the API's address is Weir's own */
     STOP_SECOND_SENDING,              /* a reused connection died and curl would send again */
     STOP_OVER_BUDGET,                 /* while it connected the budget was tightened */
     STOP_HEAD_TOO_LARGE,

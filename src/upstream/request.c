@@ -8,6 +8,8 @@
  */
 #include "upstream/inside.h"
 
+#include "base/own_address.h"
+
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -52,7 +54,11 @@ static int on_sending(void *transfer, char *primary_ip, char *local_ip, int prim
 {
     struct transfer *t = transfer;
 
-    (void)primary_ip, (void)local_ip, (void)primary_port, (void)local_port;
+    (void)local_port;
+    if (own_address_is(local_ip, primary_ip, (unsigned)primary_port)) {
+        t->stop = STOP_LOOP;
+        return CURL_PREREQFUNC_ABORT;
+    }
     return transfer_sends(t) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 

@@ -339,3 +339,17 @@ def test_a_busy_proxy_port_is_an_error_where_it_was_asked_for(daemons, origin):
     second = daemons(upstream(origin), settings={"proxy": {"listen": "%s:%d" % first.proxy_address}}).spawn()
     second.expected_exit = 1
     assert second.wait_exit() == 1 and "in use" in second.stderr
+
+
+def test_an_upstream_that_is_weir_itself_is_not_called(proxy, origin):
+    d = proxy(ttl="1h")
+    # A name that only the resolver knows to be this machine's own; the port was any.
+    loops = [{"name": name, "url": f"http://{host}:{port}", "retry": {"attempts": 3, "backoff": "1ms"}}
+             for name, (host, port) in (("data", ("localhost", d.address[1])), ("door", d.proxy_address))]
+    d.write([upstream(origin), *loops])
+    assert d.ctl("reload").returncode == 0
+    until(lambda: d.get("/data/x").status == 502, "the new configuration")
+    for name in ("data", "door"):
+        response = d.get(f"/{name}/api/x")
+        assert (response.status, response.proxy_status.error) == (502, "proxy_loop_detected"), response
+    assert origin.count() == 0 and d.counter("upstream_attempts") == 0
