@@ -138,6 +138,23 @@ def test_used_up_quota_is_still_used_up_after_a_restart(weir, origin, clock):
     assert d.get("/api/l").status == 200
 
 
+def test_quota_is_neither_doubled_nor_lost_over_kills(weir, origin):
+    """kill -9 with requests in flight, again and again: never one over, and each crash loses a lease at most."""
+    d = weir(limits=["60/day"], queue={"max_wait": "1s"}, max_in_flight=4)
+    for _ in range(4):
+        clients = fire(d, 8)
+        origin.wait_requests(origin.count() + 1)
+        d.kill()
+        for client in clients:
+            client.close()
+        d.start()
+    statuses = []
+    while 429 not in statuses:
+        statuses.append(d.get(f"/api/end{len(statuses)}").status)
+    assert 60 - 4 * 8 <= origin.count() <= 60
+    assert len(statuses) > 20, "what was neither sent nor lent is left"
+
+
 def test_used_up_quota_survives_flush_and_reload(weir, origin):
     d = weir(limits=["2/day"], queue={"max_wait": "2s"})
     for i in range(2):

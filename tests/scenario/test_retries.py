@@ -5,6 +5,7 @@ import time
 import pytest
 
 from harness.origin import answer, drop, reset
+from harness.queueing import Gate, collect, fire
 from harness.settings import retry, upstream
 from harness.wait import seconds
 
@@ -220,6 +221,27 @@ def test_breaker_stops_asking_the_dead_and_probes(weir, origin, clock):
     clock.advance(60)
     assert d.get("/api/probe").body == b"alive"
     assert [d.get(f"/api/on{i}").status for i in range(3)] == [200] * 3
+
+
+def test_open_breaker_answers_at_once_and_lets_one_probe_through(weir, origin, clock):
+    origin.script(answer(200, b"old", [("Cache-Control", "max-age=1")]), drop)
+    d = weir(stale_if_error="1h")
+    d.get("/api/stored")
+    d.wait_stored()
+    clock.advance(2)
+    while not any("upstream_breaker_open" in line for line in d.lines):
+        assert d.get("/api/x").status in (502, 503)
+    refused = d.get("/api/x")
+    assert refused.status == 503 and 1 <= int(refused.fields.get("Retry-After")) <= 30
+    assert d.get("/api/stored").body == b"old", "what is stored covers for the dead"
+    origin.handler = gate = Gate()
+    asked = origin.count()
+    clock.advance(60)
+    probe = fire(d, 1, "/api/probe%d")
+    origin.wait_requests(asked + 1)
+    assert d.get("/api/other").status == 503 and origin.count() == asked + 1, "one at a time"
+    gate.open()
+    assert [r.status for r in collect(probe)] == [200] and d.get("/api/other").status == 200
 
 
 def test_breaker_of_one_upstream_leaves_the_other_alone(daemons, origins):
