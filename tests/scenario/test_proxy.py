@@ -2,14 +2,15 @@
 import os
 import ssl
 import stat
-import time
+import sys
 
 import pytest
 
-from harness.client import Client, Closed
+from harness.client import Client
+from harness.daemon import run
 from harness.settings import upstream
 from harness.tls import TlsClient, TlsRelay, connect, trust
-from harness.wait import seconds, until
+from harness.wait import WEIR, until
 
 PROXY = {"proxy": {"listen": "127.0.0.1:0"}}
 API = "api.test:443"
@@ -353,3 +354,30 @@ def test_an_upstream_that_is_weir_itself_is_not_called(proxy, origin):
         response = d.get(f"/{name}/api/x")
         assert (response.status, response.proxy_status.error) == (502, "proxy_loop_detected"), response
     assert origin.count() == 0 and d.counter("upstream_attempts") == 0
+
+
+# In a network of its own, so that the ports of the built-in default are free: takes the proxy's, then starts the daemon.
+ALONE = """
+import fcntl, signal, socket, struct, subprocess, sys
+taken = socket.socket()
+fcntl.ioctl(taken, 0x8914, struct.pack("16sh14x", b"lo", 1))           # SIOCSIFFLAGS: the loopback device is up
+taken.bind(("127.0.0.1", 3128))
+taken.listen()
+weir = subprocess.Popen(sys.argv[1:], stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True)
+for line in weir.stdout:
+    print(line, end="")
+    if " ready " in line:
+        weir.send_signal(signal.SIGTERM)
+sys.exit(weir.wait())
+"""
+
+
+def test_a_busy_proxy_port_is_a_warning_for_the_built_in_default(place):
+    alone = ["unshare", "--map-root-user", "--net"]
+    if run([*alone, "true"], place).returncode != 0:
+        pytest.skip("this system gives out no networks")
+    if os.geteuid() == 0 and os.path.exists("/etc/weir/weir.conf"):
+        pytest.skip("this system has a configuration of its own")
+    result = run([*alone, sys.executable, "-c", ALONE, WEIR], place)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "warning no_proxy" in result.stdout and "3128" in result.stdout and "127.0.0.1:8080 kind=data" in result.stdout
