@@ -36,8 +36,7 @@ static bool may_repeat(const struct exchange *x)
         && x->looked_up == 1 && !x->forwarded && x->fetch == NULL && x->decision.verdict == VERDICT_SERVE
         && x->decision.ttl_ns > 0 && wishes_nothing(&x->wish)
         && x->reply.kind != REPLY_STREAM && !x->reply.close
-        && x->in.connected.ptr == NULL && x->config == x->engine->config
-        && !x->up->has_access;                        /* who asks does not stand in the head */
+        && x->in.connected.ptr == NULL && x->config == x->engine->config;
 }
 
 /* Age and the ttl in Cache-Status are in whole seconds; until one of them changes. */
