@@ -25,7 +25,7 @@
 #define UNWRITABLE_NS    (5 * NS_PER_SEC)       /* before rows are tried again */
 enum {
     QUIET_PART = 64, QUIET_MOST = 64,           /* the lease in quiet times: a 64th, 1 to 64 units */
-    LOAD_PART = 8, LOAD_LEAST = 4,              /* under load: up to an eighth, */
+    LOAD_PART = 16, LOAD_LEAST = 2,             /* under load: up to a sixteenth, */
     LOAD_GROWTH = 4,                            /* reached in steps of this */
     ROWLESS_LEASE = 1                           /* whatever the limit: it may be another by the next run */
 };

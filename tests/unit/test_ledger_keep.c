@@ -206,9 +206,9 @@ static void test_a_crash_loses_little_and_doubles_nothing(void **state)
     } rows[] = {
         { "five_a_day", 5, 2, S, 1 },
         { "hundred_a_day", 100, 50, S, 1 },
-        { "hundred_a_day_in_a_rush", 100, 50, 0, 12 },
+        { "hundred_a_day_in_a_rush", 100, 50, 0, 6 },
         { "ten_thousand_a_day", 10000, 5000, S, 64 },
-        { "ten_thousand_a_day_in_a_rush", 10000, 5000, 0, 1250 },
+        { "ten_thousand_a_day_in_a_rush", 10000, 5000, 0, 625 },
         { "all_of_it", 100, 100, 0, 0 },
     };
 
