@@ -153,7 +153,7 @@ void worker_serve(struct worker *w, const struct arrival *a)
     c->is_tls = a->connected != NULL;
     c->connected = copy_or_null(a->connected);
     c->proxy_user = copy_or_null(a->proxy_user);
-    c->handshake = (struct handshake){ .choose = door_choose_leaf, .owner = c };
+    c->handshake = (struct handshake){ .choose = door_choose_leaf, .owner = c, .under_way = &w->handshakes };
     c->deadline_ns = worker_socket_clock_ns() + w->config->head_timeout_ns;
     worker_name_peer(a->fd, sa, a->address_bytes, c->peer, sizeof c->peer);
     w->adding = c;
@@ -268,12 +268,17 @@ static void sweep(struct worker *w, int64_t now)
     w->keeps = kept_sweep(w->kept, w->engine, clock_wall_ns());
 }
 
-static void sooner(struct MHD_Daemon *daemon, int64_t *ms)
+/* `least`: what MHD is made to wait, whatever it says. */
+static void sooner(struct MHD_Daemon *daemon, int64_t least, int64_t *ms)
 {
     MHD_UNSIGNED_LONG_LONG mhd_ms;
 
-    if (daemon != NULL && MHD_get_timeout(daemon, &mhd_ms) == MHD_YES && (*ms < 0 || (int64_t)mhd_ms < *ms))
-        *ms = (int64_t)mhd_ms;
+    if (daemon == NULL || MHD_get_timeout(daemon, &mhd_ms) != MHD_YES)
+        return;
+    if ((int64_t)mhd_ms > least)
+        least = (int64_t)mhd_ms;
+    if (*ms < 0 || least < *ms)
+        *ms = least;
 }
 
 static int wait_ms(struct worker *w, int64_t now)
@@ -284,8 +289,9 @@ static int wait_ms(struct worker *w, int64_t now)
         ms = (w->sweep_at_ns - now) / NS_PER_MS + 1;
     if (w->stopping)
         ms = 10;
-    sooner(w->daemon, &ms);
-    sooner(w->secure, &ms);
+    sooner(w->daemon, 0, &ms);
+    /* A handshake that waits for its client looks to MHD as if there were something to read: it would never wait. */
+    sooner(w->secure, w->handshakes > 0 ? 1 : 0, &ms);
     due = access_log_due_ns(w->access);
     if (due != INT64_MAX) {
         int64_t left = (due - clock_mono_ns()) / NS_PER_MS + 1;

@@ -72,6 +72,7 @@ struct worker {
     struct admin                *admin;
     struct access_log           *access;
     struct leaf_cache           *leaves;
+    unsigned                     handshakes;      /* under way */
     struct knock                *knocks;          /* at the proxy's door: what they want is not known yet */
     struct tunnel               *tunnels, *ended_tunnels;
     struct connection           *open;            /* all connections */

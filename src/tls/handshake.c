@@ -10,13 +10,36 @@
 
 #include <string.h>
 
+static void is_done(struct handshake *h)
+{
+    if (h->is_under_way)
+        --*h->under_way;
+    h->is_under_way = false;
+}
+
+/* The client's Finished is the last that is waited for. */
+static int on_finished(gnutls_session_t session, unsigned type, unsigned when, unsigned incoming,
+                       const gnutls_datum_t *message)
+{
+    (void)type;
+    (void)when;
+    (void)message;
+    if (incoming)
+        is_done(gnutls_db_get_ptr(session));
+    return 0;
+}
+
 void handshake_begin(struct handshake *h, void *session)
 {
     gnutls_db_set_ptr(session, h);
+    gnutls_handshake_set_hook_function(session, GNUTLS_HANDSHAKE_FINISHED, GNUTLS_HOOK_POST, on_finished);
+    h->is_under_way = true;
+    ++*h->under_way;
 }
 
 void handshake_end(struct handshake *h)
 {
+    is_done(h);
     leaf_release(h->leaf);
     h->leaf = NULL;
 }

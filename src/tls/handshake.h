@@ -21,6 +21,8 @@ struct handshake {
     /* The leaf for a client that asks for `name` (SNI; NULL: for none), a reference. NULL: the client is refused. */
     struct leaf *(*choose)(void *owner, const char *name);
     void          *owner;
+    unsigned      *under_way;         /* the owner's count of handshakes that are not done */
+    bool           is_under_way;
     struct leaf   *leaf;              /* shown; held until handshake_end() */
 };
 

@@ -3,6 +3,7 @@ import os
 import ssl
 import stat
 import sys
+import time
 
 import pytest
 
@@ -10,7 +11,7 @@ from harness.client import Client
 from harness.daemon import run
 from harness.settings import upstream
 from harness.tls import TlsClient, TlsRelay, connect, trust
-from harness.wait import WEIR, until
+from harness.wait import WEIR, slowness, until
 
 PROXY = {"proxy": {"listen": "127.0.0.1:0"}}
 API = "api.test:443"
@@ -205,6 +206,25 @@ def test_slow_heads_and_handshakes_end(proxy, origin):
             assert client.ended() in ("cut", "reset")
     with Client(d.proxy_address) as client:
         assert client.get("http://api.test/x", [("Host", "api.test")]).status == 200
+
+
+def test_a_handshake_that_halts_costs_nothing(proxy, origin):
+    d = proxy()
+
+    def cpu():
+        with open(f"/proc/{d.pid}/stat", encoding="utf-8") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    hello = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        trust(d.ca).wrap_bio(ssl.MemoryBIO(), hello, server_hostname="api.test").do_handshake()
+    with Client(d.proxy_address) as client:
+        assert connect(client, API).status == 200
+        client.send(hello.read())
+        assert client.sock.recv(1) == b"\x16"                          # the server's part is here, and waits for ours
+        before = cpu()
+        time.sleep(0.7)                                                # real time, which a thread that spins would use up
+        assert cpu() - before < 0.08 * slowness
 
 
 # -- how heads come ---------------------------------------------------------------

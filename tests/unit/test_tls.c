@@ -229,7 +229,8 @@ static int meet(struct meeting *m, const char *sni, const char *expects, const c
     const gnutls_datum_t              pem = { (unsigned char *)ca.certificate, (unsigned)strlen(ca.certificate) };
     gnutls_certificate_credentials_t  trust, shown;
     gnutls_session_t                  client, server;
-    struct handshake                  h = { .choose = choose, .owner = m };
+    unsigned                          under_way = 0;
+    struct handshake                  h = { .choose = choose, .owner = m, .under_way = &under_way };
     int                               fds[2], rc;
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
@@ -249,10 +250,13 @@ static int meet(struct meeting *m, const char *sni, const char *expects, const c
         gnutls_server_name_set(client, GNUTLS_NAME_DNS, sni, strlen(sni));
     gnutls_session_set_verify_cert(client, expects, 0);
     handshake_begin(&h, server);
+    assert_int_equal(under_way, 1);
     rc = shake(client, server);
+    assert_int_equal(under_way, rc == 0 ? 0 : 1);
     gnutls_deinit(client);
     gnutls_deinit(server);
     handshake_end(&h);
+    assert_int_equal(under_way, 0);
     gnutls_certificate_free_credentials(trust);
     gnutls_certificate_free_credentials(shown);
     close(fds[0]);
