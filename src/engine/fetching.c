@@ -295,6 +295,23 @@ static bool is_error_status(unsigned status)
     return status == 500 || status == 502 || status == 503 || status == 504;
 }
 
+/* A small body that is there already goes out with its head, in one piece. */
+static void take_whole_body(struct exchange *x)
+{
+    const struct spool *body = x->answer->body;
+    struct reply       *r = &x->reply;
+    char               *bytes;
+
+    if (r->kind != REPLY_STREAM || x->relink != NULL || r->length <= 0 || r->length > STORE_INLINE_BYTES
+        || spool_ended(body) != SPOOL_WHOLE || spool_length(body) != r->length)
+        return;
+    bytes = arena_alloc_raw(&x->arena, (size_t)r->length);
+    if (spool_peek(body, 0, bytes, (size_t)r->length) != r->length)
+        return;                                     /* it passes, and its beginning is gone */
+    r->kind = REPLY_BYTES;
+    r->bytes = (struct slice){ bytes, (size_t)r->length };
+}
+
 static enum step deliver_head(struct exchange *x)
 {
     struct fetch  *f = x->fetch;
@@ -328,6 +345,7 @@ static enum step deliver_head(struct exchange *x)
     if (r->status == 204)
         r->length = 0;
     dress_reply(x);
+    take_whole_body(x);
     reply_finish_fields(x, &r->fields, answer->head.status);
     return STEP_DONE;
 }

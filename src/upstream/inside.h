@@ -250,7 +250,11 @@ struct transfer {
 };
 
 /* -- the thread -- */
-struct watch { struct site *site; };  /* by descriptor */
+struct watch {                        /* by descriptor */
+    struct site *site;                /* NULL: curl does not want to hear of it */
+    uint32_t     events;              /* that epoll watches for; 0: not, or not known */
+    bool         connection;          /* opened and closed by the callbacks in request.c */
+};
 
 struct kept_row { struct kept_row *next; char *budget; uint8_t key[LEDGER_KEY_BYTES]; char *value; size_t bytes; };
 
@@ -434,6 +438,9 @@ void report_fill(struct upstream *, struct upstream_report *);
 /* upstream.c */
 int  upstream_socket(CURL *, curl_socket_t, int what, void *site, void *socketp);
 int  upstream_timer(CURLM *, long timeout_ms, void *site);
+/* A connection's descriptor: it may stay in epoll between two requests. */
+void upstream_socket_opened(struct upstream *, curl_socket_t fd);
+void upstream_socket_closed(struct upstream *, curl_socket_t fd);
 
 #include "base/clock.h"
 

@@ -73,8 +73,10 @@ static curl_socket_t on_open_socket(void *site, curlsocktype purpose, struct cur
     curl_socket_t fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 
     (void)purpose;
-    if (fd != CURL_SOCKET_BAD)
+    if (fd != CURL_SOCKET_BAD) {
         s->connections++;
+        upstream_socket_opened(s->up, fd);
+    }
     return fd;
 }
 
@@ -83,6 +85,7 @@ static int on_close_socket(void *site, curl_socket_t fd)
     struct site *s = site;
 
     s->connections--;
+    upstream_socket_closed(s->up, fd);
     return close(fd);
 }
 

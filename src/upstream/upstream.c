@@ -19,7 +19,7 @@ enum { EVENTS = 64, FAKE_CLOCK_MS = 20 };
 
 /* -- curl's wishes -- */
 
-static void watch(struct upstream *up, curl_socket_t fd, struct site *s)
+static struct watch *watch_of(struct upstream *up, curl_socket_t fd)
 {
     if ((unsigned)fd >= up->watch_count) {
         unsigned count = up->watch_count > 0 ? up->watch_count : 64;
@@ -30,29 +30,52 @@ static void watch(struct upstream *up, curl_socket_t fd, struct site *s)
         memset(up->watches + up->watch_count, 0, (count - up->watch_count) * sizeof *up->watches);
         up->watch_count = count;
     }
-    up->watches[fd].site = s;
+    return &up->watches[fd];
+}
+
+void upstream_socket_opened(struct upstream *up, curl_socket_t fd)
+{
+    *watch_of(up, fd) = (struct watch){ .connection = true };
+}
+
+void upstream_socket_closed(struct upstream *up, curl_socket_t fd)
+{
+    *watch_of(up, fd) = (struct watch){ 0 };
+}
+
+static void forget(struct upstream *up, curl_socket_t fd, struct watch *w)
+{
+    struct epoll_event e = { .data.fd = fd };
+
+    epoll_ctl(up->epoll_fd, EPOLL_CTL_DEL, fd, &e);
+    w->events = 0;
 }
 
 int upstream_socket(CURL *easy, curl_socket_t fd, int what, void *site, void *socketp)
 {
     struct site       *s = site;
     struct upstream   *up = s->up;
+    struct watch      *w = watch_of(up, fd);
     struct epoll_event e = { .data.fd = fd };
 
     (void)easy, (void)socketp;
     if (what == CURL_POLL_REMOVE) {
-        epoll_ctl(up->epoll_fd, EPOLL_CTL_DEL, fd, &e);
-        watch(up, fd, NULL);
+        w->site = NULL;
+        if (!w->connection)           /* else it stays for the next request on it: see serve_socket() */
+            forget(up, fd, w);
         return 0;
     }
+    w->site = s;
     if ((what & CURL_POLL_IN) != 0)
         e.events |= EPOLLIN;
     if ((what & CURL_POLL_OUT) != 0)
         e.events |= EPOLLOUT;
+    if (e.events == w->events)
+        return 0;
     /* A descriptor that curl closed and got again is new to epoll; one that it only changes is not. */
     if (epoll_ctl(up->epoll_fd, EPOLL_CTL_MOD, fd, &e) != 0 && errno == ENOENT)
         epoll_ctl(up->epoll_fd, EPOLL_CTL_ADD, fd, &e);
-    watch(up, fd, s);
+    w->events = w->connection ? e.events : 0;
     return 0;
 }
 
@@ -89,8 +112,11 @@ static void serve_socket(struct upstream *up, const struct epoll_event *e)
     int          fd = e->data.fd, running, what = 0;
     struct site *s = (unsigned)fd < up->watch_count ? up->watches[fd].site : NULL;
 
-    if (s == NULL)
-        return;                       /* taken back by what came before it in this round */
+    if (s == NULL) {                  /* taken back before in this round, or idle: most likely closed by the peer */
+        if ((unsigned)fd < up->watch_count)
+            forget(up, fd, &up->watches[fd]);
+        return;
+    }
     if ((e->events & EPOLLIN) != 0)
         what |= CURL_CSELECT_IN;
     if ((e->events & EPOLLOUT) != 0)
