@@ -96,6 +96,7 @@ static bool serve_unsatisfiable(struct exchange *x, struct http_fields *fields, 
 {
     x->reply.status = 416;
     http_fields_remove(fields, HTTP_CONTENT_TYPE);
+    http_fields_remove(fields, HTTP_CONTENT_RANGE);
     http_fields_add_id(fields, &x->arena, HTTP_CONTENT_RANGE,
                        arena_printf(&x->arena, "bytes */%lld", (long long)e.complete));
     x->reply.kind = REPLY_EMPTY;

@@ -214,9 +214,12 @@ bool policy_holds_range(const struct http_request *request, const struct stored_
 {
     struct byte_range ranges[RANGE_MAX];
     unsigned          count;
+    enum range_result result;
 
-    return stored->head.status != 206 ||
-           (policy_range_in_part(request, stored, ranges, &count) == RANGE_PARTS && count == 1);
+    if (stored->head.status != 206)
+        return true;
+    result = policy_range_in_part(request, stored, ranges, &count);
+    return result == RANGE_UNSATISFIABLE || (result == RANGE_PARTS && count == 1);
 }
 
 bool policy_completing_fields(const struct stored_response *part, struct http_fields *fields,

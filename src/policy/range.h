@@ -38,7 +38,7 @@ enum range_result policy_range_in_part(const struct http_request *request,
                                        const struct stored_response *part,
                                        struct byte_range out[RANGE_MAX], unsigned *count);
 /* May this be the answer to the request as far as ranges go: any whole, or a part that holds the one range that is
- * asked for? */
+ * asked for, or tells that there is none such? */
 bool policy_holds_range(const struct http_request *request, const struct stored_response *stored);
 /* Range and If-Range for what the part lacks, in place of the client's conditionals. False where
  * that is not one range, or where no strong validator says that both are of one representation

@@ -177,3 +177,11 @@ def test_part_of_json_need_not_be_json(weir, origin):
     held.body = b'{"a": 1}'
     r = get(weir(validate="json"), "bytes=0-3")
     assert (r.status, r.body) == (206, b'{"a"') and origin.count() == 1
+
+
+def test_part_tells_that_a_range_lies_behind_the_end(weir, origin):
+    origin.handler = Ranged()
+    d = weir()
+    get(d, "bytes=10-19")
+    r = d.get("/api/x", [("Range", "bytes=30-")])
+    assert (r.status, r.fields.get("Content-Range")) == (416, "bytes */30") and origin.count() == 1

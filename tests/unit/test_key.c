@@ -407,6 +407,34 @@ static void test_credentials(void **state)
     }
 }
 
+static void test_accounts(void **state)
+{
+    static const struct policy_options shared = { .credential_headers = credential_headers, .shared = true,
+                                                  .credential_params = credential_params };
+    static const struct { const char *name; bool same; struct request a, b; } rows[] = {
+        { "one", true, { "GET", "/a", "Cookie: s\n", 0, 0, 0 }, { "GET", "/b", "Cookie: s\n", 0, 0, 0 } },
+        { "two", false, { "GET", "/", "Cookie: s\n", 0, 0, 0 }, { "GET", "/", "Cookie: t\n", 0, 0, 0 } },
+        { "one_and_none", false, { "GET", "/", "Cookie: s\n", 0, 0, 0 }, { "GET", "/", 0, 0, 0, 0 } },
+        { "parameters", false, { "GET", "/?key=s", 0, 0, 0, 0 }, { "GET", "/?key=t", 0, 0, 0, 0 } },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct made a, b;
+        struct partition x, y, own;
+
+        make(&a, &shared, &rows[i].a);
+        make(&b, &shared, &rows[i].b);
+        x = policy_account(&shared, &secret, &a.in, &a.head.arena);
+        y = policy_account(&shared, &secret, &b.in, &b.head.arena);
+        own = policy_partition(&plain, &secret, &a.in, &a.head.arena);
+        free_made(&a);
+        free_made(&b);
+        if ((memcmp(&x, &y, sizeof x) == 0) != rows[i].same || memcmp(&x, &own, sizeof x) != 0)
+            fail_msg("%s", rows[i].name);
+    }
+}
+
 /* Contract section 7: no credential in readable form, nor one that another key would give the same
  * hash. */
 static void test_no_secret_in_the_key(void **state)
@@ -561,6 +589,7 @@ int main(void)
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_same),
         cmocka_unit_test(test_credentials),
+        cmocka_unit_test(test_accounts),
         cmocka_unit_test(test_no_secret_in_the_key),
         cmocka_unit_test(test_path_tag),
         cmocka_unit_test(test_url_and_redacting),
