@@ -110,7 +110,7 @@ void door_say(int fd, unsigned status, const char *title, const char *detail, co
     n = snprintf(text, sizeof text,
                  "HTTP/1.1 %u %s\r\nContent-Type: application/problem+json\r\nContent-Length: %zu\r\n"
                  "Cache-Control: no-store\r\nProxy-Status: weir; error=%s\r\nVia: 1.1 weir\r\nConnection: close\r\n\r\n"
-                 SLICE_FMT, status, http_status_reason(status), out.used, proxy_error,
+                 SLICE_FMT, status, title, out.used, proxy_error,
                  SLICE_ARG(((struct slice){ body, out.used })));
     if (send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) < n)
         log_debug("refusal_unsent", "status=%u", status);

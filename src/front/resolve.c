@@ -14,7 +14,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { STACK_BYTES = 256 * 1024 };
+enum { STACK_BYTES = 1024 * 1024 };   /* some name services want much of it */
 
 struct resolution {
     struct ref       ref;

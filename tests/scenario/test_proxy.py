@@ -168,6 +168,7 @@ def test_a_connect_to_no_upstreams_host_is_refused(proxy, origin):
         with Client(d.proxy_address) as client:
             response = connect(client, target)
             assert response.status == 403 and response.proxy_status.error == "http_request_denied", response
+            assert response.reason == "Not an upstream's host"             # all of it that most clients show
             assert response.fields.get("Content-Type") == "application/problem+json" and b"proxy.tunnel" in response.body
             assert client.ended() in ("cut", "reset")
     assert origin.connections == 0
