@@ -63,10 +63,11 @@ def test_env_is_for_a_shell_and_again_within_itself(proxy):
     d = proxy()
     name = "it's $HOME; \"a b\""
     script = f'eval "$("$0" --socket {d.admin_path} env --as "$1")" && "$0" --socket {d.admin_path} env --json --as "$1"'
+    had = {"PYTHONPATH": "/it's/$HOME/\"a b\""}
     clean = {k: v for k, v in environment(d.directory).items() if k not in NAMES}
-    result = subprocess.run(["sh", "-c", script, WEIRCTL, name], env=clean, text=True, capture_output=True,
+    result = subprocess.run(["sh", "-c", script, WEIRCTL, name], env={**clean, **had}, text=True, capture_output=True,
                             timeout=seconds(20), check=True)
-    assert json.loads(result.stdout) == variables(d, "--as", name)     # the second time changes nothing
+    assert json.loads(result.stdout) == variables(d, "--as", name, **had)      # the second time changes nothing
     host, port = d.proxy_address
     assert variables(d, "--as", name)["https_proxy"] == f"http://it%27s%20%24HOME%3B%20%22a%20b%22:x@{host}:{port}"
 
