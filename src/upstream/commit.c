@@ -42,7 +42,7 @@ bool commit_await(struct site *site, struct fetch_links *w)
     const struct fetch *fetch = w->fetch;
     struct flight      *f;
 
-    if (!fetch->has_key || fetch->looked_again || fetch->refresh_behind)
+    if (!fetch->has_key || fetch->looked_again)
         return false;
     for (f = *bucket_of(site->up, fetch); f != NULL; f = f->next_committing)
         if (f->site == site && memcmp(f->leader->key.hash, fetch->key.hash, sizeof fetch->key.hash) == 0

@@ -255,6 +255,19 @@ static bool is_spared(struct site *site, struct fetch_links *w)
     return true;
 }
 
+/* RFC 5861 3: one refresh behind the stale answers, whether or not others could share what it brings. */
+static bool is_being_refreshed(const struct site *site, const struct fetch *fetch)
+{
+    if (!fetch->refresh_behind)
+        return false;
+    for (const struct flight *f = site->flights; f != NULL; f = f->next_of_site)
+        if (f->leader->refresh_behind && memcmp(f->leader->key.hash, fetch->key.hash, sizeof fetch->key.hash) == 0
+            && slice_eq(f->leader->key.full, fetch->key.full)
+            && memcmp(f->leader->stored_variant, fetch->stored_variant, sizeof fetch->stored_variant) == 0)
+            return true;
+    return false;
+}
+
 /* Takes a place in this flight, where it can. False: it needs one of its own. True also where it was refused. */
 static bool try_join(struct flight *f, struct fetch_links *w)
 {
@@ -348,6 +361,10 @@ void flight_enter(struct site *site, struct fetch_links *w)
             if (is_equal(f, site, w) && try_join(f, w))
                 return;
         }
+    }
+    if (is_being_refreshed(site, fetch)) {
+        waiter_post(w, FETCH_LOOK_AGAIN);            /* nobody waits for it */
+        return;
     }
     if (commit_await(site, w) || is_spared(site, w))
         return;

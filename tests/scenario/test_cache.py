@@ -290,6 +290,29 @@ def test_stale_while_revalidate_asks_once_behind_it(weir, origin, clock):
     assert d.get("/api/x").body == b"2" and origin.count() == 2
 
 
+def test_refresh_that_cannot_be_shared_is_one_too(weir, origin, clock):
+    origin.handler = numbered([("Cache-Control", "max-age=60"), ("ETag", '"a"')])
+    d = weir(stale_while_revalidate="10m")
+    d.get("/api/x")
+    d.wait_stored()
+    clock.advance(90)
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(request, conn):
+        conn.head(200, [("Cache-Control", "no-cache"), ("ETag", '"b"'), ("Content-Length", "2")])
+        conn.send(b"2")
+        begun.set()
+        conn.wait(go)
+        conn.send(b"2")
+    origin.handler = slow
+    assert d.get("/api/x").body == b"1"
+    assert begun.wait(10)
+    for _ in range(3):
+        assert d.get("/api/x").body == b"1"
+    go.set()
+    assert origin.count() == 2
+
+
 # -- variants and partitions --------------------------------------------------------
 
 def test_variants_live_side_by_side(weir, origin):
