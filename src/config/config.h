@@ -59,7 +59,6 @@ struct config_upstream {
     const struct config_identity *identities;
     unsigned                identity_count;
     int64_t                 bust_every_ns;      /* with policy's bust_param; 0: not set */
-    double                  max_share;          /* 0: no bound */
 };
 
 struct config_client {                /* a class: the first that fits counts */

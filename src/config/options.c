@@ -450,7 +450,7 @@ static const struct option upstream_options_table[] = {
     ROW("user_agent", TEXT, NULL, AT(user_agent), "User-Agent that is put on every request.",
         .check = check_field_value, .unset = "the client's"),
     ROW("max_share", SHARE, NULL, AT(max_share),
-        "The part of the cache that this upstream may fill.", .unset = "no bound", PENDING),
+        "The part of the cache that this upstream may fill.", .unset = "no bound"),
     ROW("low_budget", GROUP, NULL, 0, "Sparing a budget that runs short.",
         .section = &low_budget_section),
     ROW("on_abort", WORD, "\"finish\"", AT(on_abort),

@@ -336,6 +336,7 @@ static void resolve_fetch(struct snapshot *snap, const struct set_upstream *u,
         .max_connections = u->max_connections,
         .max_idle_connections = u->max_idle_connections,
         .drop_on_abort = u->on_abort == 1,
+        .max_share = u->max_share > 0.0 ? u->max_share : 0.0,
         .low_budget = low_budget_of(u),
         .tls = { .verify = u->tls_verify,
                  .ca_file = u->ca_file,
@@ -385,7 +386,6 @@ void upstream_resolve(struct snapshot *snap, const struct set_upstream *set,
         .auth_value_file = u->auth_value_file, .auth_command = u->auth_command,
         .auth_methods = known_methods(u->auth_methods),
         .bust_every_ns = u->bust_name != NULL ? u->bust_every_ns : 0,
-        .max_share = u->max_share > 0.0 ? u->max_share : 0.0,
     };
     resolve_place(snap, u, &out->route);
     out->route.policy = policy_of(u, &u->policy, "");

@@ -18,7 +18,7 @@ enum { DROPPED_AT_ONCE = 1000, KEYS_AT_ONCE = 256, PAGE_BYTES = 4096, ENTRY_BYTE
 
 enum db_result apply_begin(struct writer *w, struct apply *a)
 {
-    *a = (struct apply){ .writer = w, .store = w->store, .totals = w->totals, .id_limit = w->id_limit };
+    *a = (struct apply){ .writer = w, .store = w->store, .totals = w->totals, .shares = w->shares, .id_limit = w->id_limit };
     w->doomed.count = 0;
     return db_begin(w->store->db, true, &a->txn);
 }
@@ -51,6 +51,8 @@ enum db_result apply_commit(struct apply *a)
 
     if (r == DB_OK && memcmp(&a->totals, &w->totals, sizeof w->totals) != 0)
         r = put_meta(a, SLICE("totals"), &a->totals, sizeof a->totals);
+    if (r == DB_OK && memcmp(&a->shares, &w->shares, sizeof w->shares) != 0)
+        r = put_meta(a, SLICE("shares"), a->shares.items, a->shares.count * sizeof a->shares.items[0]);
     if (r != DB_OK) {
         apply_abort(a);
         return r;
@@ -60,6 +62,7 @@ enum db_result apply_commit(struct apply *a)
     if (r == DB_OK) {
         atomic_fetch_add_explicit(&w->store->generation, 1, memory_order_release);
         w->totals = a->totals;
+        w->shares = a->shares;
         w->id_limit = a->id_limit;
         for (unsigned i = 0; i < w->doomed.count; i++)
             bodies_remove(w->store->bodies_fd, w->doomed.items[i]);
@@ -81,6 +84,12 @@ uint64_t apply_cost(uint64_t value_bytes)
 static uint64_t in_blocks(int64_t bytes)
 {
     return ((uint64_t)bytes + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+}
+
+/* What a record of that many bytes fills, its body file included. */
+static uint64_t filled_by(uint64_t value_bytes, uint64_t body_file, int64_t body_bytes)
+{
+    return apply_cost(value_bytes) + (body_file != 0 ? in_blocks(body_bytes) : 0);
 }
 
 static struct slice number_slice(const uint64_t *number)
@@ -152,6 +161,8 @@ enum db_result apply_remove(struct apply *a, const struct record_key *key, uint6
     if (record_decode(record_key_slice(key), value, &record)) {
         if (record.view.id >= below_id)
             return DB_NOT_FOUND;
+        shares_take(&a->shares, record.view.upstream,
+                    filled_by(value.len, record.view.body_file, record.view.body_bytes));
         r = unhook(a, key, &record);
         if (r != DB_OK)
             return r;
@@ -248,6 +259,8 @@ static enum db_result put(struct apply *a, struct work *work)
         .body_file = work->body_file,
     };
     size_t         size = record_size(&p);
+    const uint64_t fills = filled_by(size, p.body_file, p.body_bytes);
+    bool           fits = true;
     enum db_result r;
     void          *room;
     char          *body;
@@ -257,8 +270,14 @@ static enum db_result put(struct apply *a, struct work *work)
         work->refused = true;
         return DB_OK;
     }
-    if ((r = make_place(a, &p.key)) != DB_OK || (r = hook(a, &p)) != DB_OK)
+    if ((r = make_place(a, &p.key)) != DB_OK)
         return r;
+    if (c->max_share > 0)
+        r = reclaim_share(a, p.upstream, (uint64_t)(c->max_share * (double)a->store->max_bytes), fills, &fits);
+    work->refused = !fits;
+    if (r != DB_OK || !fits || (r = hook(a, &p)) != DB_OK)
+        return r;
+    shares_add(&a->shares, p.upstream, fills);
     r = db_reserve(a->txn, a->store->records, record_key_slice(&p.key), size, &room);
     if (r != DB_OK)
         return r;
@@ -288,6 +307,7 @@ static enum db_result read_copy(struct apply *a, const struct record_key *key, s
         w->scratch_bytes = value.len;
     }
     memcpy(w->scratch, value.ptr, value.len);
+    w->scratch_used = value.len;
     value.ptr = w->scratch;
     return record_decode(record_key_slice(key), value, out) ? DB_OK : DB_NOT_FOUND;
 }
@@ -322,6 +342,8 @@ static enum db_result rewrite(struct apply *a, const struct record_key *key, con
     size = record_size(&p);
     if (size == 0 || !record_body_is_right(old))     /* never give a damaged body a checksum that fits */
         return DB_NOT_FOUND;
+    shares_take(&a->shares, v->upstream, apply_cost(a->writer->scratch_used));
+    shares_add(&a->shares, v->upstream, apply_cost(size));
     r = db_reserve(a->txn, a->store->records, record_key_slice(key), size, &room);
     if (r != DB_OK)
         return r;
@@ -474,5 +496,6 @@ enum db_result apply_flush(struct apply *a)
     for (size_t i = 0; r == DB_OK && i < sizeof tables / sizeof tables[0]; i++)
         r = db_clear(a->txn, tables[i]);
     a->totals = (struct totals){ 0 };
+    a->shares.count = 0;
     return r;
 }

@@ -13,6 +13,7 @@
 #include "store/bodies.h"
 #include "store/evict.h"
 #include "store/record.h"
+#include "store/shares.h"
 #include "store/state.h"
 #include "store/store.h"
 
@@ -95,7 +96,8 @@ struct writer {
     struct queue         jobs;        /* behind `job` */
     struct job           job;
 
-    struct totals        totals;      /* as committed */
+    struct totals        totals;      /* as committed, and the shares too */
+    struct shares        shares;
     uint64_t             next_id;     /* of records and body files alike */
     uint64_t             id_limit;    /* as stored: a restart begins there */
     struct evict        *evict;
@@ -107,12 +109,12 @@ struct writer {
     struct record_key    suspects[SUSPECTS];
     unsigned             suspect_count;
     char                *scratch;     /* a record that is being rewritten */
-    size_t               scratch_bytes;
+    size_t               scratch_bytes, scratch_used;
     struct { int64_t at_ns; uint64_t unsaid; } said[4];      /* log lines of each kind: see writer_warn() */
 };
 
-struct writer *writer_start(struct store *, struct totals totals, uint64_t next_id, uint64_t id_limit,
-                            struct fault *why);
+struct writer *writer_start(struct store *, struct totals totals, const struct shares *, uint64_t next_id,
+                            uint64_t id_limit, struct fault *why);
 void           writer_stop(struct writer *);         /* commits what waits; NULL is fine */
 /* Sets what its mails do on the writer's thread. */
 void           writer_init_reader(struct store_reader *);
@@ -137,7 +139,8 @@ struct apply {
     struct writer *writer;
     struct store  *store;
     struct db_txn *txn;
-    struct totals  totals;            /* as they will be */
+    struct totals  totals;            /* as they will be, and the shares too */
+    struct shares  shares;
     uint64_t       freed_bytes;
     unsigned       removed, evicted;
     uint64_t       id_limit;          /* as it will be stored */
@@ -164,6 +167,8 @@ uint64_t       apply_cost(uint64_t value_bytes);
 uint64_t       reclaim_need(const struct writer *, uint64_t incoming);
 /* Evicts until about `bytes` are free, at most `records`; DB_NOT_FOUND where there was nothing. */
 enum db_result reclaim_some(struct apply *, uint64_t bytes, unsigned records);
+/* Evicts what is the upstream's until it has room for `bytes` more within `most`; false where it cannot have. */
+enum db_result reclaim_share(struct apply *, struct slice upstream, uint64_t most, uint64_t bytes, bool *fits);
 /* A transaction of its own, as small as need be. False where it freed nothing. */
 bool           reclaim_step(struct writer *);
 void           reclaim_merge(struct writer *, struct store_reader *);

@@ -20,6 +20,8 @@
 enum {
     SAMPLE          = 16,
     VICTIMS         = 2,              /* of a sample */
+    SEARCHED        = 512,            /* records, for a sample of one upstream's */
+    SHARE_TRIES     = 64,
     STEP_RECORDS    = 256,
     RESERVE_SHARE   = 64,             /* one part of max_bytes */
     BUSY_STRIDE     = 8,
@@ -69,8 +71,16 @@ static double worth_of(const struct writer *w, struct slice key, struct slice va
                        r.view.invalidated, now);
 }
 
-/* A run of records at a random place, round the end where need be. */
-static enum db_result take_sample(struct apply *a, struct candidate *sample, unsigned *count)
+static bool is_of(struct slice key, struct slice value, uint64_t upstream)
+{
+    struct record r;
+
+    return record_decode(key, value, &r) && shares_name(r.view.upstream) == upstream;
+}
+
+/* A run of records at a random place, round the end where need be; of one upstream, where that is not 0: then there
+ * may be none in it. */
+static enum db_result take_sample(struct apply *a, uint64_t upstream, struct candidate *sample, unsigned *count)
 {
     struct writer    *w = a->writer;
     const uint32_t    now = evict_ticks(clock_wall_ns());
@@ -79,23 +89,27 @@ static enum db_result take_sample(struct apply *a, struct candidate *sample, uns
     struct db_cursor *cursor;
     enum db_move      move = DB_AT_OR_AFTER;
     bool              round = false;
+    unsigned          left = upstream != 0 ? SEARCHED : SAMPLE;
     enum db_result    r = db_cursor_open(a->txn, a->store->records, &cursor);
 
     *count = 0;
     if (r != DB_OK)
         return r;
-    while (*count < SAMPLE) {
+    for (; *count < SAMPLE && left > 0; left--) {
         r = db_cursor_move(cursor, move, &key, &value);
         move = DB_NEXT;
         if (r == DB_NOT_FOUND && !round) {
             round = true;
             move = DB_FIRST;
+            left++;
             continue;
         }
         if (r != DB_OK || key.len != RECORD_KEY_BYTES)
             break;
         if (round && *count > 0 && memcmp(key.ptr, sample[0].key.bytes, RECORD_KEY_BYTES) == 0)
             break;                                   /* fewer than a sample in all */
+        if (upstream != 0 && !is_of(key, value, upstream))
+            continue;
         memcpy(sample[*count].key.bytes, key.ptr, RECORD_KEY_BYTES);
         sample[(*count)++].worth = worth_of(w, key, value, now);
     }
@@ -125,7 +139,7 @@ enum db_result reclaim_some(struct apply *a, uint64_t bytes, unsigned records)
     while (a->freed_bytes < enough && records > 0) {
         struct candidate sample[SAMPLE];
         unsigned         count, wanted;
-        enum db_result   r = take_sample(a, sample, &count);
+        enum db_result   r = take_sample(a, 0, sample, &count);
 
         if (r != DB_OK)
             return r;
@@ -139,6 +153,32 @@ enum db_result reclaim_some(struct apply *a, uint64_t bytes, unsigned records)
             records--;
         }
     }
+    return DB_OK;
+}
+
+enum db_result reclaim_share(struct apply *a, struct slice upstream, uint64_t most, uint64_t bytes, bool *fits)
+{
+    const struct share *share = shares_of(&a->shares, upstream);
+
+    *fits = bytes <= most;
+    if (!*fits || share == NULL)
+        return DB_OK;
+    for (unsigned tries = SHARE_TRIES; tries > 0 && share->bytes + bytes > most; tries--) {
+        struct candidate sample[SAMPLE];
+        unsigned         count;
+        enum db_result   r = take_sample(a, share->upstream, sample, &count);
+
+        if (r == DB_NOT_FOUND)                       /* none at that place */
+            continue;
+        if (r != DB_OK)
+            return r;
+        worst_first(sample, count, 1);
+        r = apply_remove(a, &sample[0].key, UINT64_MAX);
+        if (r != DB_OK)
+            return r;
+        a->evicted++;
+    }
+    *fits = share->bytes + bytes <= most;
     return DB_OK;
 }
 

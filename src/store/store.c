@@ -23,6 +23,7 @@ struct opening {
     const struct store_options *options;
     uint64_t                    max_bytes;
     struct totals               totals;
+    struct shares               shares;
     uint64_t                    next_id, id_limit;
 };
 
@@ -41,6 +42,17 @@ static bool get_meta(struct store *s, struct db_txn *txn, struct slice name, voi
         return false;
     memcpy(out, value.ptr, bytes);
     return true;
+}
+
+static void get_shares(struct store *s, struct db_txn *txn, struct shares *out)
+{
+    struct slice value;
+
+    out->count = 0;
+    if (db_get(txn, s->meta, SLICE("shares"), &value) != DB_OK || value.len > sizeof out->items)
+        return;
+    memcpy(out->items, value.ptr, value.len);
+    out->count = (unsigned)(value.len / sizeof out->items[0]);
 }
 
 /* `create`: the flag, or 0: DB_NOT_FOUND where one is missing. */
@@ -101,6 +113,7 @@ static enum db_result read_meta(struct store *s, struct opening *o)
     }
     o->totals = (struct totals){ 0 };
     get_meta(s, txn, SLICE("totals"), &o->totals, sizeof o->totals);
+    get_shares(s, txn, &o->shares);
     begin_sequence(s, txn, o);
     return db_commit(txn);                           /* an abort would close the tables again */
 }
@@ -197,7 +210,7 @@ struct store *store_open(const struct store_options *options, struct fault *why,
         fault_set_errno(why, errno, "cannot start the cache's writer thread");
         goto fail;
     }
-    s->writer = writer_start(s, o.totals, o.next_id, o.id_limit, why);
+    s->writer = writer_start(s, o.totals, &o.shares, o.next_id, o.id_limit, why);
     if (s->writer == NULL)
         goto fail;
     return s;

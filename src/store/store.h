@@ -89,6 +89,7 @@ struct store_change {                 /* the submitter's memory until `done` is 
     uint64_t            id;
     struct slice        full_key, selection;
     const char         *upstream;     /* name: counted for max_share and shown by status */
+    double              max_share;    /* PUT: the part of the cache that it may fill; 0: no bound */
     unsigned            status;
     struct http_fields  fields;       /* as stored */
     int64_t             requested_wall_ns, received_wall_ns;

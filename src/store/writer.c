@@ -459,8 +459,8 @@ static void *run(void *argument)
     return NULL;
 }
 
-struct writer *writer_start(struct store *s, struct totals totals, uint64_t next_id, uint64_t id_limit,
-                            struct fault *why)
+struct writer *writer_start(struct store *s, struct totals totals, const struct shares *shares, uint64_t next_id,
+                            uint64_t id_limit, struct fault *why)
 {
     struct writer *w = mem_alloc(sizeof *w);
     int            err;
@@ -468,6 +468,7 @@ struct writer *writer_start(struct store *s, struct totals totals, uint64_t next
     w->store = s;
     w->stop.receive = receive_stop;
     w->totals = totals;
+    w->shares = *shares;
     w->next_id = next_id;
     w->id_limit = id_limit;
     w->random = next_id * 0x9E3779B97F4A7C15u | 1;

@@ -80,6 +80,7 @@ static void submit(struct flight *f, enum store_change_kind kind)
     memcpy(c->tag, fetch->key.path_tag, sizeof c->tag);
     c->full_key = fetch->key.full;
     c->upstream = fetch->upstream->name;
+    c->max_share = fetch->upstream->max_share;
     c->requested_wall_ns = f->answer->requested_wall_ns;
     c->received_wall_ns = f->answer->received_wall_ns;
     c->had_credential = fetch->has_credential;

@@ -26,6 +26,7 @@ struct upstream_options {
     unsigned                    max_in_flight;       /* 0: no bound */
     unsigned                    max_connections, max_idle_connections;
     bool                        drop_on_abort;       /* on_abort = "drop" */
+    double                      max_share;           /* of the cache; 0: no bound */
     struct low_budget_options   low_budget;
     struct tls_options          tls;
     struct http_fields          set_headers;         /* user_agent included */

@@ -282,7 +282,7 @@ static void test_other_settings_arrive(void **state)
     assert_string_equal(u->auth_value_file, "env:X");
     assert_int_equal(u->auth_methods, 1u << HTTP_POST);
     assert_string_equal(u->fetch.budget, "x");
-    assert_true(u->max_share > 0.24 && u->max_share < 0.26);
+    assert_true(u->fetch.max_share > 0.24 && u->fetch.max_share < 0.26);
     assert_true(u->has_access && u->access_count == 4);
     assert_true(u->access[0].kind == ACCESS_USER && u->access[0].id == UINT32_MAX);        /* no such user */
     assert_true(u->access[1].kind == ACCESS_NETWORK && u->access[1].address[0] == 10 && u->access[1].bits == 8);

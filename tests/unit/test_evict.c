@@ -328,6 +328,71 @@ static void test_larger_than_the_cache_is_refused(void **state)
     tempdir_remove(directory);
 }
 
+/* Keys [from, to) of an upstream that may fill a quarter. */
+static bool put_greedy(struct store *s, unsigned from, unsigned to, int64_t bytes)
+{
+    enum { MOST = 50 };
+    struct store_change changes[MOST];
+    struct arena        a = { 0 };
+    unsigned            count = 0;
+    bool                ok;
+
+    for (unsigned n = from; n < to; n++) {
+        changes[count] = make_put(&a, n, 0, make_body(-1, n, bytes));
+        changes[count].upstream = "greedy";
+        changes[count++].max_share = 0.25;
+    }
+    ok = do_changes(s, changes, count);
+    for (unsigned i = 0; i < count; i++)
+        spool_release(changes[i].body);
+    arena_free(&a);
+    return ok;
+}
+
+static unsigned count_left(struct store *s, unsigned from, unsigned to)
+{
+    struct store_reader *r = store_reader_open(s);
+    unsigned             left = 0;
+
+    for (unsigned n = from; n < to; n++) {
+        struct store_record record;
+
+        left += look_up(r, n, &record) == STORE_HIT;
+        store_reader_end(r);
+    }
+    store_reader_close(r);
+    return left;
+}
+
+static void test_an_upstream_keeps_to_its_share(void **state)
+{
+    static const struct { const char *name; int64_t bytes; unsigned at_most, at_least; } rows[] = {
+        { "inline_bodies", 20000, 105, 70 }, { "body_files", 70000, 30, 20 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char         *directory = tempdir_make();
+        struct store *s = open_store(directory, 8 * MIB);
+        unsigned      left;
+
+        assert_true(put_records(s, 0, 100, 20000));
+        for (unsigned n = 1000; n < 1300; n += 50)
+            assert_true(put_greedy(s, n, n + 50, rows[i].bytes));
+        store_close(s);
+        s = open_store(directory, 8 * MIB);           /* what it fills is remembered */
+        assert_true(put_greedy(s, 1300, 1350, rows[i].bytes));
+        left = count_left(s, 1000, 1350);
+        if (left > rows[i].at_most || left < rows[i].at_least)
+            fail_msg("%s: %u of it are left", rows[i].name, left);
+        assert_int_equal(count_left(s, 0, 100), 100);
+        assert_false(put_greedy(s, 2000, 2001, 3 * MIB));
+        assert_int_equal(count_left(s, 0, 100), 100);
+        store_close(s);
+        tempdir_remove(directory);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +402,7 @@ int main(void)
         cmocka_unit_test(test_size_is_kept),
         cmocka_unit_test(test_what_is_used_stays),
         cmocka_unit_test(test_a_smaller_maximum_takes_effect),
+        cmocka_unit_test(test_an_upstream_keeps_to_its_share),
         cmocka_unit_test(test_larger_than_the_cache_is_refused),
     };
 
