@@ -249,6 +249,12 @@ static bool give(struct flight *f, struct transfer *t)
     return false;
 }
 
+/* What stands before the API is alive, and says that the API itself is not (RFC 9110 15.6.3, 15.6.5). */
+static bool is_dead_behind(unsigned status)
+{
+    return status == 502 || status == 504;
+}
+
 bool attempt_head(struct transfer *t)
 {
     struct flight *f = t->flight;
@@ -258,10 +264,11 @@ bool attempt_head(struct transfer *t)
     t->head_wall_ns = clock_wall_ns();
     t->site->http2 = t->head.http2;
     tls_end_know(t);
+    transfer_plan_reuse(t);
     t->answer = make_answer(t);
     heard_note(t->up->heard, t->fetch, &t->answer->head.fields);
     settle_budget(t, &t->answer->head);
-    site_report_breaker(t->site, true, clock_mono_ns());
+    site_report_breaker(t->site, !is_dead_behind(status), clock_mono_ns());
     begin_telling(t);
     if (f == NULL)
         return true;

@@ -91,6 +91,7 @@ struct site {
     struct flight                 *flights;   /* all of this site */
     struct transfer               *transfers; /* under way */
     unsigned                       in_flight, waiting, connections;
+    unsigned                       handed_back;       /* in flight, and their connections will stay */
     uint64_t                       requests, attempts, retries, failures;
     double                         retry_balance;
     int64_t                        retry_balance_ns;  /* when it was last renewed */
@@ -242,6 +243,7 @@ struct transfer {
 
     struct upload      *upload;       /* the fetch's */
     bool                sent_all;     /* nothing of the request is left to send */
+    bool                hands_back;   /* its connection stays behind its end */
     bool                receive_paused, send_paused;
     int64_t             progress_ns;  /* of what the read or write time-out measures */
     struct timer        timer;
@@ -363,6 +365,8 @@ void transfer_stop(struct transfer *, enum stop);
 /* The flight wants no more of it: ended, without a word to the flight. */
 void transfer_abandon(struct transfer *);
 void transfer_reap(struct site *);
+/* From curl's callback, at the final head: does the connection stay? */
+void transfer_plan_reuse(struct transfer *);
 void transfer_free_all(struct upstream *);
 /* From curl's callbacks: is it sent now; the request's body. */
 bool transfer_sends(struct transfer *);

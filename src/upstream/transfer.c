@@ -191,6 +191,23 @@ static void bound_idle(struct site *s)
     curl_multi_setopt(s->multi, CURLMOPT_MAXCONNECTS, kept > 0 ? (long)kept : 1L);
 }
 
+/* curl looks at that bound when a connection comes back, and where several come back before their transfers are reaped
+ * it sees the bound as it was: so each one that would be too many is closed by its own end. */
+void transfer_plan_reuse(struct transfer *t)
+{
+    struct site *s = t->site;
+    unsigned     idle = s->connections > s->in_flight ? s->connections - s->in_flight : 0;
+
+    if (t->head.http2)
+        return;
+    if (idle + s->handed_back < s->options->max_idle_connections + s->waiting) {
+        t->hands_back = true;
+        s->handed_back++;
+    } else {
+        curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L);
+    }
+}
+
 static void link_transfer(struct transfer *t)
 {
     struct site *s = t->site;
@@ -212,6 +229,7 @@ static void unlink_transfer(struct transfer *t)
     if (t->next_of_site != NULL)
         t->next_of_site->previous_of_site = t->previous_of_site;
     s->in_flight--;
+    s->handed_back -= t->hands_back;
     bound_idle(s);
 }
 

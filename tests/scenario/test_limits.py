@@ -245,6 +245,18 @@ def test_max_in_flight_is_never_exceeded(weir, origin):
     assert origin.most_in_flight == 3 and origin.count() == 12
 
 
+def test_connection_pool_has_two_bounds(weir, origin):
+    origin.handler = gate = Gate()
+    d = weir(max_connections=3, max_idle_connections=1, queue={"max_wait": "60s"})
+    clients = fire(d, 9)
+    origin.wait_requests(3)
+    until(lambda: waiting(d) == 6, "six to wait")
+    assert upstreams_of(d)[0]["connections"] == 3
+    gate.open()
+    assert {r.status for r in collect(clients)} == {200} and origin.most_in_flight == 3
+    until(lambda: upstreams_of(d)[0]["connections"] <= 1, "one idle connection at most")
+
+
 def test_max_length_of_the_queue(weir, origin):
     origin.handler = gate = Gate()
     d = weir(max_in_flight=1, queue={"max_wait": "60s", "max_length": 2})

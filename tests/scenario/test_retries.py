@@ -206,11 +206,12 @@ def test_stored_answer_after_a_retry_is_a_hit(weir, origin):
 
 # -- the breaker ---------------------------------------------------------------------
 
-def test_breaker_stops_asking_the_dead_and_probes(weir, origin, clock):
-    origin.handler = drop
+@pytest.mark.parametrize("dead", [drop, answer(502), answer(504)], ids=["dropped", "502", "504"])
+def test_breaker_stops_asking_the_dead_and_probes(weir, origin, clock, dead):
+    origin.handler = dead
     d = weir()
     for i in range(12):
-        assert d.get(f"/api/{i}").status in (502, 503)
+        assert d.get(f"/api/{i}").status in (502, 503, 504)
     asked = origin.count()
     assert asked <= 11
     for i in range(20):
@@ -242,6 +243,13 @@ def test_open_breaker_answers_at_once_and_lets_one_probe_through(weir, origin, c
     assert d.get("/api/other").status == 503 and origin.count() == asked + 1, "one at a time"
     gate.open()
     assert [r.status for r in collect(probe)] == [200] and d.get("/api/other").status == 200
+
+
+@pytest.mark.parametrize("status", [404, 429, 500, 503])
+def test_breaker_stays_closed_while_the_api_answers(weir, origin, status):
+    origin.reply(status, b"no")
+    d = weir()
+    assert {d.get(f"/api/{i}").status for i in range(12)} == {status} and origin.count() == 12
 
 
 def test_breaker_of_one_upstream_leaves_the_other_alone(daemons, origins):
