@@ -467,7 +467,7 @@ static const struct option upstream_options_table[] = {
         "that do not come by its HTTPS proxy. Ranges are not served then."),
     ROW("bust_param", GROUP, NULL, 0,
         "For a CDN that ignores no-cache: a refresh adds a parameter that is never part of the "
-        "key.",
+        "key, with the smallest number that was not used for that URL within the time.",
         .section = &bust_section),
     ROW("allow_origins", TEXTS, "()", AT(allow_origins),
         "Web origins whose pages may call this upstream.", .check = check_origin),

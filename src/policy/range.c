@@ -50,7 +50,8 @@ bool policy_content_range_parse(struct slice value, struct byte_range *range, in
     any_length = !take_byte(&s, '*');
     if ((any_length && !take_number(&s, &length)) || s.len > 0 || (!any_range && !any_length))
         return false;
-    if (any_range && (r.last < r.first || (any_length && r.last >= length)))
+    /* The byte behind the last one is counted with, too. */
+    if (any_range && (r.last < r.first || r.last == INT64_MAX || (any_length && r.last >= length)))
         return false;
     *range = r;
     *complete = length;

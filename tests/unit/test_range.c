@@ -213,6 +213,8 @@ static void test_content_range(void **state)
         { "trailing", "bytes 0-1/10 ", false, 0, 0, 0 },
         { "equals", "bytes=0-1/10", false, 0, 0, 0 },
         { "huge", "bytes 0-1/99999999999999999999", false, 0, 0, 0 },
+        { "nothing_can_lie_behind_it", "bytes 0-9223372036854775807/*", false, 0, 0, 0 },
+        { "largest", "bytes 0-9223372036854775806/*", true, 0, INT64_MAX - 1, -1 },
         { "empty", "", false, 0, 0, 0 },
     };
 
