@@ -77,6 +77,21 @@ def test_absolute_form_names_the_upstream(weir, origin, target):
     assert origin.last.target == "/api/x?y&&" and origin.last.fields.get("Host") == origin.authority
 
 
+@pytest.mark.parametrize("target, host, seen_by, arrives_as", [
+    ("/one/x", None, "one", "/v1/x"), ("/two/x", None, "two", "/x"),
+    ("/two/x", "one.example.test", "one", "/two/x"), ("/one/v1", "two.example.test", "two", "/one/v1"),        # the name of the other as a real path
+    ("/x", "ONE.other.test:8443", "one", "/x"), ("http://two.other.test/one/x", "one.example.test", "two", "/one/x"),
+    ("/v1/x", "one.example.test", "one", "/v1/x"),
+])
+def test_several_upstreams_of_several_hosts(daemons, origins, target, host, seen_by, arrives_as):
+    origin = {"one": origins(), "two": origins()}
+    d = daemons(upstream(origin["one"], name="one", path="/v1", hosts=["one.example.test", "one.other.test:8443"]),
+                upstream(origin["two"], name="two", hosts=["two.example.test", "two.other.test"])).start()
+    assert d.get(target, [("Host", host)] if host else []).status == 200
+    assert [(name, r.target, r.fields.get("Host")) for name, each in origin.items() for r in each.requests] == [
+        (seen_by, arrives_as, origin[seen_by].authority)]
+
+
 def test_all_ways_reach_the_same_entry(weir, origin):
     d = weir(ttl="1h", hosts=["api.example.test"])
     assert d.get("/api/x?q").cache.fwd == "uri-miss"
