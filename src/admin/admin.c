@@ -21,6 +21,7 @@ static const struct endpoint {
     { "/ca",        HTTP_GET,  admin_ca },
     { "/ca/rotate", HTTP_POST, admin_ca_rotate },
     { "/flush",     HTTP_POST, admin_flush },
+    { "/compact",   HTTP_POST, admin_compact },
     { "/purge",     HTTP_POST, admin_purge },
     { "/reload",    HTTP_POST, admin_reload },
 };

@@ -1,5 +1,5 @@
 /*
- * /flush, /purge and /reload: what a person may change in a running daemon.
+ * /flush, /purge, /compact and /reload: what a person may change in a running daemon.
  */
 #include "admin/internal.h"
 
@@ -30,6 +30,26 @@ void admin_flush(struct admin_call *call)
 {
     call->change.kind = STORE_FLUSH;
     admin_submit_change(call, change_made);
+}
+
+static void compacted(struct mail *m)
+{
+    struct admin_call *call = CONTAINER_OF(m, struct admin_call, change.done);
+
+    if (!admin_resume(call))
+        return;
+    if (!call->change.ok) {
+        admin_answer_problem(call, 500, "The cache could not be compacted",
+                             "The file system makes no holes in files, or the database refused; the log says why.");
+        return;
+    }
+    admin_answer_json(call, 200, json_pack("{s:I}", "returned_bytes", (json_int_t)call->change.changed));
+}
+
+void admin_compact(struct admin_call *call)
+{
+    call->change.kind = STORE_COMPACT;
+    admin_submit_change(call, compacted);
 }
 
 static struct slice purge_argument(struct admin_call *call)

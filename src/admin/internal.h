@@ -51,6 +51,7 @@ void admin_upstreams(struct admin_call *);
 void admin_ca(struct admin_call *);
 void admin_ca_rotate(struct admin_call *);
 void admin_flush(struct admin_call *);
+void admin_compact(struct admin_call *);
 void admin_purge(struct admin_call *);
 void admin_reload(struct admin_call *);
 

@@ -1,5 +1,5 @@
 /*
- * weirctl purge, flush and reload: what changes a running daemon.
+ * weirctl purge, flush, compact and reload: what changes a running daemon.
  */
 #include "ctl/ctl.h"
 
@@ -21,6 +21,18 @@ int ctl_purge(const struct ctl *c)
 int ctl_flush(const struct ctl *c)
 {
     return print_dropped(c, ctl_ask(c, "POST", "/flush", NULL));
+}
+
+int ctl_compact(const struct ctl *c)
+{
+    json_t *answer = ctl_ask(c, "POST", "/compact", NULL);
+
+    if (answer == NULL)
+        return 1;
+    if (!ctl_print_json(c, answer))
+        printf("returned %lld bytes\n", (long long)json_integer_value(json_object_get(answer, "returned_bytes")));
+    json_decref(answer);
+    return 0;
 }
 
 int ctl_reload(const struct ctl *c)

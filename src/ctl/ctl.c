@@ -22,6 +22,7 @@ static const struct command {
     { "limits", "",         "every limit: allowed, left, when it is whole again",     0, 0, ctl_limits, 0 },
     { "purge",  "URL|GLOB", "drop a URL, or all that a glob matches, from the cache", 1, 1, ctl_purge, 0 },
     { "flush",  "",         "drop everything from the cache",                         0, 0, ctl_flush, 0 },
+    { "compact", "",        "give disk space that the cache no longer needs back",   0, 0, ctl_compact, 0 },
     { "reload", "",         "read the configuration again",                           0, 0, ctl_reload, 0 },
     { "check",  "FILE",     "say what is wrong with a configuration file",            1, 1, ctl_check, 0 },
     { "ca",     "[rotate]", "the certificate of weir's own CA; make a new one",       0, 1, ctl_ca, 0 },
@@ -35,7 +36,7 @@ static void print_help(FILE *out)
 {
     fputs("Usage: weirctl [--socket PATH] [--json] COMMAND [ARGUMENT]\n\nAsks or tells a running weir.\n\n", out);
     for (int i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-6s %-10s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
+        fprintf(out, "  %-7s %-10s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
     fputs("\n      --socket PATH  the daemon's admin socket; without it the user's own, then /run/weir/admin.sock\n"
           "      --json         print the daemon's answer as JSON\n"
           "      --as NAME      env, run: the client's name, for fairness and in weir's log\n"

@@ -21,6 +21,7 @@ int ctl_status(const struct ctl *);
 int ctl_limits(const struct ctl *);
 int ctl_purge(const struct ctl *);
 int ctl_flush(const struct ctl *);
+int ctl_compact(const struct ctl *);
 int ctl_reload(const struct ctl *);
 int ctl_check(const struct ctl *);
 int ctl_ca(const struct ctl *);

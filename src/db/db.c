@@ -470,3 +470,107 @@ enum db_result db_space(struct db *db, struct db_space *out)
     out->used_bytes = ((uint64_t)info.me_last_pgno + 1 - free_pages) * stat.ms_psize;
     return outcome(db, code);
 }
+
+/* -- giving back -- */
+
+struct pages { size_t *numbers; size_t count, capacity; };
+
+/* A row of LMDB's list of readers: process, thread, and the transaction it reads, or "-". */
+static int note_reader(const char *line, void *context)
+{
+    size_t     *oldest = context, transaction;
+    const char *at = strrchr(line, ' ');
+
+    if (at != NULL && sscanf(at, "%zu", &transaction) == 1 && transaction < *oldest)
+        *oldest = transaction;
+    return 0;
+}
+
+/* Of the pages that transactions up to `limit` freed. */
+static int collect_free_pages(MDB_txn *txn, size_t limit, struct pages *out)
+{
+    MDB_cursor *cursor;
+    MDB_val     k, v;
+    int         code = mdb_cursor_open(txn, 0, &cursor);
+
+    if (code != 0)
+        return code;
+    while ((code = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
+        size_t freed_by, count;
+
+        memcpy(&freed_by, k.mv_data, sizeof freed_by);
+        memcpy(&count, v.mv_data, sizeof count);
+        if (freed_by > limit)
+            break;                                   /* keys are in order */
+        if (out->count + count > out->capacity) {
+            out->capacity = (out->count + count) * 2;
+            out->numbers = mem_resize(out->numbers, out->capacity * sizeof *out->numbers);
+        }
+        memcpy(out->numbers + out->count, (const size_t *)v.mv_data + 1, count * sizeof *out->numbers);
+        out->count += count;
+    }
+    mdb_cursor_close(cursor);
+    return code == MDB_NOTFOUND ? 0 : code;
+}
+
+static int compare_pages(const void *a, const void *b)
+{
+    const size_t left = *(const size_t *)a, right = *(const size_t *)b;
+
+    return left < right ? -1 : left > right;
+}
+
+static int punch(mdb_filehandle_t fd, struct pages *pages, size_t page_bytes)
+{
+    size_t run;
+
+    qsort(pages->numbers, pages->count, sizeof *pages->numbers, compare_pages);
+    for (size_t i = 0; i < pages->count; i += run) {
+        for (run = 1; i + run < pages->count && pages->numbers[i + run] == pages->numbers[i] + run; run++)
+            ;
+        if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(pages->numbers[i] * page_bytes),
+                      (off_t)(run * page_bytes)) != 0)
+            return errno;
+    }
+    return 0;
+}
+
+static uint64_t blocks_of(mdb_filehandle_t fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 ? (uint64_t)st.st_blocks : 0;
+}
+
+/*
+ * Which pages: a transaction's freed pages are those that it, and all behind it, do not use.  Nobody may use them any
+ * more: no reader is older than it, and neither of the two meta pages that a crash could leave, the last commit's and
+ * that before it, once they are synced.
+ */
+enum db_result db_give_back(struct db *db, uint64_t *bytes)
+{
+    struct pages     pages = { 0 };
+    MDB_stat         stat;
+    MDB_txn         *txn;
+    mdb_filehandle_t fd;
+    uint64_t         before;
+    size_t           limit;
+    int              code = mdb_env_sync(db->env, 1);
+
+    *bytes = 0;
+    if (code != 0 || (code = mdb_env_get_fd(db->env, &fd)) != 0
+        || (code = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn)) != 0)
+        return outcome(db, code);
+    before = blocks_of(fd);
+    mdb_env_stat(db->env, &stat);
+    limit = mdb_txn_id(txn) - 1;
+    mdb_reader_list(db->env, note_reader, &limit);
+    code = collect_free_pages(txn, limit, &pages);
+    mdb_txn_abort(txn);
+    if (code == 0 && pages.count > 0)
+        code = punch(fd, &pages, stat.ms_psize);
+    free(pages.numbers);
+    if (blocks_of(fd) < before)
+        *bytes = (before - blocks_of(fd)) * 512;
+    return outcome(db, code);
+}

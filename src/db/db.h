@@ -72,5 +72,9 @@ enum db_result db_cursor_delete(struct db_cursor *);
 
 struct db_space { uint64_t map_bytes, used_bytes /* pages in use */, free_bytes /* to be used again */; };
 enum db_result db_space(struct db *, struct db_space *out);
+/* Free pages become holes in the file, and their blocks the file system's; *bytes: how many. They are free still, and
+ * get blocks again when they are used.  The writing thread, outside of a transaction.  DB_REFUSED: the file system
+ * cannot do that. */
+enum db_result db_give_back(struct db *, uint64_t *bytes);
 
 #endif

@@ -18,7 +18,8 @@ enum { DROPPED_AT_ONCE = 1000, KEYS_AT_ONCE = 256, PAGE_BYTES = 4096, ENTRY_BYTE
 
 enum db_result apply_begin(struct writer *w, struct apply *a)
 {
-    *a = (struct apply){ .writer = w, .store = w->store, .totals = w->totals, .shares = w->shares, .id_limit = w->id_limit };
+    *a = (struct apply){ .writer = w, .store = w->store, .totals = w->totals, .shares = w->shares,
+                         .id_limit = w->id_limit };
     w->doomed.count = 0;
     return db_begin(w->store->db, true, &a->txn);
 }

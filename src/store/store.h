@@ -79,7 +79,8 @@ enum store_change_kind {
     STORE_DROP_TAG,                   /* every record with `tag` (path_tag) */
     STORE_DROP_MATCHING,              /* every record whose full key `matches` (purge by glob): scanned in batches,
                                        * between which other changes are made; what is stored meanwhile stays */
-    STORE_FLUSH                       /* everything */
+    STORE_FLUSH,                      /* everything */
+    STORE_COMPACT                     /* free pages go back to the file system: `changed` is how many bytes that were */
 };
 
 struct store_change {                 /* the submitter's memory until `done` is received */

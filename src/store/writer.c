@@ -347,16 +347,49 @@ static void run_works(struct writer *w, struct work *works, unsigned count)
         answer(w, &works[i], r == DB_OK);
 }
 
-/* FLUSH and DROP_MATCHING are no part of a group. */
+/* FLUSH, DROP_MATCHING and COMPACT are no part of a group. */
 static bool stands_alone(const struct store_change *c)
 {
-    return c->kind == STORE_FLUSH || c->kind == STORE_DROP_MATCHING;
+    return c->kind == STORE_FLUSH || c->kind == STORE_DROP_MATCHING || c->kind == STORE_COMPACT;
+}
+
+/* What the last transaction freed is out of use behind one more. */
+static enum db_result commit_once_more(struct writer *w)
+{
+    struct apply   a;
+    enum db_result r = apply_begin(w, &a);
+
+    if (r != DB_OK)
+        return r;
+    r = db_put(a.txn, w->store->meta, SLICE("totals"), (struct slice){ (const char *)&a.totals, sizeof a.totals });
+    if (r != DB_OK) {
+        apply_abort(&a);
+        return r;
+    }
+    return apply_commit(&a);
+}
+
+static void compact(struct writer *w, struct store_change *c)
+{
+    enum db_result r = w->store->broken ? DB_BROKEN : commit_once_more(w);
+
+    if (r == DB_OK)
+        r = db_give_back(w->store->db, &c->changed);
+    if (r == DB_BROKEN)
+        writer_broken(w);
+    else if (r != DB_OK)
+        writer_warn(w, WARN_COMMIT, db_reason(w->store->db));
+    writer_answer(c, r == DB_OK);
 }
 
 static void start_alone(struct writer *w, struct store_change *c)
 {
     if (c->kind == STORE_FLUSH) {
         flush_everything(w, c);
+        return;
+    }
+    if (c->kind == STORE_COMPACT) {
+        compact(w, c);
         return;
     }
     c->changed = 0;

@@ -1,4 +1,4 @@
-"""weirctl: status, limits, purge, flush, reload, each with --json (item 7)."""
+"""weirctl: status, limits, purge, flush, compact, reload, each with --json (item 7)."""
 import json
 import os
 
@@ -91,6 +91,23 @@ def test_flush_in_words(filled, origin):
     d = filled()
     result = d.ctl("flush")
     assert result.returncode == 0 and "5" in result.stdout and left(d, origin) == []
+
+
+def test_compact_gives_disk_space_back(filled, origin):
+    def disk():
+        return os.stat(d.cache / "data.mdb").st_blocks * 512
+    d = filled()
+    origin.reply(body=b"x" * 60000, fields=FRESH)
+    for i in range(40):
+        d.get(f"/api/large/{i}")
+    d.wait_stored(45)
+    d.ctl("flush")
+    before = disk()
+    returned = d.ctl_json("compact")["returned_bytes"]
+    assert returned > 40 * 60000 * 0.8 and disk() <= before - returned + 65536
+    d.get("/api/c")
+    d.wait_stored(46)
+    assert d.get("/api/c").cache.hit and "returned" in d.ctl("compact").stdout
 
 
 def test_flush_stays_after_a_restart(filled, origin):

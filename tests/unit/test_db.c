@@ -57,10 +57,12 @@ static struct db *must_open(const char *path, uint64_t map_bytes)
 
 static void put_some(struct db *db, unsigned from, unsigned count, size_t bytes)
 {
-    char          *value = calloc(1, bytes);
+    char          *value = malloc(bytes);
     struct db_txn *txn;
     db_table       table;
 
+    assert_non_null(value);
+    memset(value, 0x55, bytes);
     assert_int_equal(db_begin(db, true, &txn), DB_OK);
     assert_int_equal(db_table_open(txn, "t", DB_CREATE, &table), DB_OK);
     for (unsigned i = from; i < from + count; i++)
@@ -365,6 +367,76 @@ static void test_full_is_an_outcome_and_space_is_used_again(void **state)
     db_close(db);
 }
 
+static void delete_some(struct db *db, unsigned from, unsigned count)
+{
+    struct db_txn *txn;
+    db_table       table;
+
+    assert_int_equal(db_begin(db, true, &txn), DB_OK);
+    assert_int_equal(db_table_open(txn, "t", 0, &table), DB_OK);
+    for (unsigned i = from; i < from + count; i++)
+        assert_int_equal(db_delete(txn, table, (struct slice){ (const char *)&i, sizeof i }, SLICE_NONE), DB_OK);
+    assert_int_equal(db_commit(txn), DB_OK);
+}
+
+static uint64_t file_blocks(void)
+{
+    struct stat st;
+
+    assert_int_equal(stat(below("data.mdb"), &st), 0);
+    return (uint64_t)st.st_blocks * 512;
+}
+
+/* Values of 'x' and nothing else? */
+static bool is_intact(struct db_txn *txn, db_table table, unsigned key)
+{
+    struct slice value;
+
+    if (db_get(txn, table, (struct slice){ (const char *)&key, sizeof key }, &value) != DB_OK)
+        return false;
+    for (size_t i = 0; i < value.len; i++)
+        if (value.ptr[i] != 0x55)
+            return false;
+    return value.len > 0;
+}
+
+static void test_free_pages_go_back(void **state)
+{
+    enum { COUNT = 200, BYTES = 20000 };
+    struct db     *db = must_open(directory, 64 * MIB);
+    struct db_txn *old;
+    db_table       table;
+    uint64_t       returned, full;
+
+    (void)state;
+    put_some(db, 0, COUNT, BYTES);
+    assert_int_equal(db_begin(db, false, &old), DB_OK);              /* it still needs what goes now */
+    assert_int_equal(db_table_open(old, "t", 0, &table), DB_OK);
+    delete_some(db, 0, COUNT - 1);
+    put_some(db, 1000, 1, 10);
+    put_some(db, 1001, 1, 10);
+    full = file_blocks();
+    assert_int_equal(db_give_back(db, &returned), DB_OK);
+    for (unsigned i = 0; i < COUNT; i++)
+        if (!is_intact(old, table, i))
+            fail_msg("%u was taken from a reader", i);
+    db_abort(old);
+
+    assert_int_equal(db_give_back(db, &returned), DB_OK);
+    assert_true(returned > (COUNT - 10) * BYTES);
+    assert_true(file_blocks() + returned <= full + MIB);
+    put_some(db, 2000, COUNT, BYTES);                                /* and all is as it was */
+    db_close(db);
+    db = must_open(directory, 64 * MIB);
+    assert_int_equal(db_begin(db, false, &old), DB_OK);
+    assert_int_equal(db_table_open(old, "t", 0, &table), DB_OK);
+    for (unsigned i = 2000; i < 2000 + COUNT; i++)
+        assert_true(is_intact(old, table, i));
+    assert_true(is_intact(old, table, COUNT - 1));
+    db_abort(old);
+    db_close(db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +449,7 @@ int main(void)
         cmocka_unit_test(test_reserve_delete_clear_and_count),
         cmocka_unit_test(test_cursors),
         cmocka_unit_test(test_full_is_an_outcome_and_space_is_used_again),
+        cmocka_unit_test(test_free_pages_go_back),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
