@@ -91,7 +91,7 @@ struct site {
     struct flight                 *flights;   /* all of this site */
     struct transfer               *transfers; /* under way */
     unsigned                       in_flight, waiting, connections;
-    unsigned                       handed_back;       /* in flight, and their connections will stay */
+    unsigned                       handed_back, closing;      /* in flight, and their connections will stay, or not */
     uint64_t                       requests, attempts, retries, failures;
     double                         retry_balance;
     int64_t                        retry_balance_ns;  /* when it was last renewed */
@@ -243,7 +243,7 @@ struct transfer {
 
     struct upload      *upload;       /* the fetch's */
     bool                sent_all;     /* nothing of the request is left to send */
-    bool                hands_back;   /* its connection stays behind its end */
+    bool                hands_back, closes;       /* its connection stays or not; both false: not known yet */
     bool                receive_paused, send_paused;
     int64_t             progress_ns;  /* of what the read or write time-out measures */
     struct timer        timer;

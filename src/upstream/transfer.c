@@ -196,16 +196,17 @@ static void bound_idle(struct site *s)
 void transfer_plan_reuse(struct transfer *t)
 {
     struct site *s = t->site;
-    unsigned     idle = s->connections > s->in_flight ? s->connections - s->in_flight : 0;
+    unsigned     in_use = s->in_flight - s->closing;    /* where a closing one is still open it counts as idle */
+    unsigned     idle = s->connections > in_use ? s->connections - in_use : 0;
 
     if (t->head.http2)
         return;
-    if (idle + s->handed_back < s->options->max_idle_connections + s->waiting) {
-        t->hands_back = true;
-        s->handed_back++;
-    } else {
+    t->hands_back = idle + s->handed_back < s->options->max_idle_connections + s->waiting;
+    t->closes = !t->hands_back;
+    s->handed_back += t->hands_back;
+    s->closing += t->closes;
+    if (t->closes)
         curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L);
-    }
 }
 
 static void link_transfer(struct transfer *t)
@@ -230,6 +231,7 @@ static void unlink_transfer(struct transfer *t)
         t->next_of_site->previous_of_site = t->previous_of_site;
     s->in_flight--;
     s->handed_back -= t->hands_back;
+    s->closing -= t->closes;
     bound_idle(s);
 }
 
