@@ -288,7 +288,7 @@ static void begin(struct load *l)
     *l = (struct load){ .snap = mem_alloc(sizeof *l->snap) };
     ref_init(&l->snap->config.ref, destroy);
     l->problems.arena = &l->scratch;
-    l->reader = (struct reader){ &l->snap->arena, &l->problems, false };
+    l->reader = (struct reader){ &l->snap->arena, &l->problems };
     reader_defaults(&l->reader, &section_top, &l->snap->settings);
 }
 
@@ -393,7 +393,6 @@ struct config *config_load_default(FILE *problems)
 
     begin(&l);
     defaults_for_user(&l.snap->settings, &l.snap->arena);
-    l.reader.embedded = true;
     d = open_default(&l);
     CHECK(d->whole);
     read_main(&l, d);

@@ -72,8 +72,7 @@ static void print_facts(FILE *page, const struct option *o)
         fputs("; required", out);
     else if (o->value != NULL || o->unset != NULL)
         fprintf(out, "; default: %s", o->unset != NULL ? o->unset : o->value);
-    fputs(o->reload == RELOAD_RESTART ? "; needs a restart" : "", out);
-    fputs(o->pending ? "; not in effect yet." : ".", out);
+    fputs(o->reload == RELOAD_RESTART ? "; needs a restart." : ".", out);
     fclose(out);
     print_words(page, text);
     free(text);

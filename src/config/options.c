@@ -5,7 +5,7 @@
  * A row's `value` is the default as a file would state it.  Help texts are
  * whole sentences for the manual.  After a change here run tests/unit/test_config_files
  * with WEIR_UPDATE_MANUAL=1, which writes the manual's tables anew, and show the
- * setting in etc/weir.conf.  A row that nothing acts on yet is PENDING.
+ * setting in etc/weir.conf.
  */
 #include "config/checks.h"
 #include "config/reader.h"
@@ -25,7 +25,6 @@
     { .name = (n), .type = TYPE_##t, .value = (v), .offset = (where), .help = (h), __VA_ARGS__ }
 #define AT(member)   offsetof(struct SECTION, member)
 #define RESTART      .reload = RELOAD_RESTART
-#define PENDING      .pending = true
 #define RANGE(a, b)  .min = (a), .max = (b)
 #define END          { .name = NULL }
 

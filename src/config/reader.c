@@ -10,7 +10,6 @@
 #include "config/source.h"
 
 #include <libconfig.h>
-#include <stdlib.h>
 
 struct place reader_place(const config_setting_t *s)
 {
@@ -177,28 +176,6 @@ static bool is_known(const struct section *section, const char *name)
 
 /* -- groups -- */
 
-/* A setting that nothing acts on is no silent one, unless it says what is so anyway. */
-static void remark_pending(struct reader *r, const struct option *o, const config_setting_t *s,
-                           const void *field)
-{
-    char  *text = NULL;
-    size_t bytes = 0;
-    FILE  *out;
-    bool   says_something;
-
-    if (!o->pending || r->embedded)
-        return;
-    out = open_memstream(&text, &bytes);
-    if (out == NULL)
-        return;
-    says_something = o->type == TYPE_GROUPS ? ((const struct group_list *)field)->count > 0
-                                            : value_types[o->type].print(out, o, field);
-    fclose(out);
-    if (says_something && (o->value == NULL || strcmp(text, o->value) != 0))
-        reader_warning(r, s, NULL, "is not in effect yet in this version");
-    free(text);
-}
-
 void reader_group(struct reader *r, const struct section *section, const config_setting_t *group,
                   void *base)
 {
@@ -228,8 +205,6 @@ void reader_group(struct reader *r, const struct section *section, const config_
         } else {
             value_types[o->type].parse(r, s, o, field);
         }
-        if (s != NULL)
-            remark_pending(r, o, s, field);
     }
 }
 

@@ -13,7 +13,6 @@ struct reader {
     struct arena    *arena;           /* the snapshot's: what is read stays there */
     struct problems *problems;
     /* the text is our own: what is not in effect yet goes without saying */
-    bool             embedded;
 };
 
 /* The settings' values: one per option type (values.c). */

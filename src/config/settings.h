@@ -63,7 +63,6 @@ struct option {
     bool                (*check)(const char *text, struct fault *why);
     int64_t               min, max;           /* TYPE_INT, TYPE_NUMBER, TYPE_DURATION, TYPE_SIZE */
     bool                  required;
-    bool                  pending;            /* checked and carried, but nothing acts on it yet */
 };
 
 struct section {

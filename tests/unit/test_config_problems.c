@@ -283,7 +283,7 @@ static void test_quiet_where_nothing_is_wrong(void **state)
         { "carriage_returns", "workers = 2;\r\n" API "\r\n" API_END },
         { "narrow_rule_first",
           API "rules = ( { match = \"/a/b\"; }, { match = \"/a/**\"; } );" API_END },
-        { "pending_settings_at_their_defaults",
+        { "defaults_that_are_stated",
           "proxy = { listen = \"\"; tunnel = \"deny\"; }; clients = ( );" API
           "intercept = true; identities = ( );" API_END },
         { "other_methods_hide_nothing", API "rules = ( { match = \"/**\"; methods = ( \"POST\" ); "
