@@ -22,11 +22,7 @@ enum { SWEEPS = 2, METHOD_MOST = 32, MARGIN = 64 };
 
 static size_t page_bytes(void)
 {
-    static size_t page;
-
-    if (page == 0)
-        page = (size_t)sysconf(_SC_PAGESIZE);
-    return page;
+    return (size_t)sysconf(_SC_PAGESIZE);
 }
 
 void idle_note_request(struct connection *c, const char *target)
