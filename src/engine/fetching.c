@@ -194,6 +194,7 @@ static struct fetch *fill_fetch(struct exchange *x)
     f->read_timeout_ns = x->wish.timeout_ns != POLICY_UNSET ? x->wish.timeout_ns : x->up->fetch.read_timeout_ns;
     f->arrived_mono_ns = x->started_mono_ns;
     f->looked_up_wall_ns = x->looked_up_wall_ns;
+    f->found_none = !x->stored.selected;
     f->looked_again = x->looked_up > 1;
     f->mailbox = x->engine->mailbox;
     f->mail.receive = receive_event;

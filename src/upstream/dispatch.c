@@ -271,7 +271,7 @@ static bool accept_newer(const struct store_record *r, void *context)
     struct look       *look = context;
     struct http_fields fields;
 
-    if (r->received_wall_ns <= look->fetch->looked_up_wall_ns || r->invalidated)
+    if ((r->received_wall_ns <= look->fetch->looked_up_wall_ns && !look->fetch->found_none) || r->invalidated)
         return false;
     fields = store_record_fields(r, &look->arena);
     return policy_selects(r->selection, &look->fetch->request.fields,

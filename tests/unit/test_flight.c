@@ -265,6 +265,12 @@ static void nobody_falls_between_flight_and_record(void **state)
         rig_leave(&r, f);
         f = rig_fetch(&r, "GET", "/x", "");
         f->looked_up_wall_ns = 1;
+        f->looked_up_wall_ns = INT64_MAX;     /* committed since, though it was received before */
+        f->found_none = true;
+        rig_expect(&r, f, FETCH_LOOK_AGAIN, 0);
+        rig_leave(&r, f);
+        f = rig_fetch(&r, "GET", "/x", "");
+        f->looked_up_wall_ns = 1;
         f->looked_again = true;       /* once is enough */
         rig_expect(&r, f, FETCH_HEAD, 200);
         rig_leave(&r, f);
