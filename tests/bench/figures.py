@@ -1,9 +1,12 @@
 """The figures of Weir alone that `make bench` shows beside the comparison.
 
-Memory while a large body passes, one upstream request for many clients, a budget kept under pressure.
+Memory while a large body passes and of clients that idle, one upstream request for many clients, a budget kept
+under pressure.
 """
 
 import os
+import resource
+import socket
 import subprocess
 import tempfile
 import threading
@@ -14,12 +17,14 @@ import peers
 from servers import LOAD, Origin
 
 LARGE_BYTES = 200 << 20
+IDLE = 10_000
 
 
 class Weir(peers.Weir):
     more = ''',
               {{ name = "limited"; url = "http://127.0.0.1:{port}"; hosts = ( "limited.test" ); ttl = "never";
                  limits = ( "10/s burst 1" ); }}'''
+    settings = f"server = {{ max_connections = {IDLE + 100}; max_connections_per_client = {IDLE + 100}; }};"
 
     def __init__(self, folder, origin_port):
         super().__init__(folder, origin_port)
@@ -45,6 +50,25 @@ def memory_of_a_large_body(weir):
     return {"private_kib": most, "whole": done.is_set()}
 
 
+def idle_clients(weir):
+    """Private memory of keep-alive connections, in KiB each, some seconds behind their last request."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{weir.port}/api/1024", timeout=10) as answer:
+        answer.read()
+    before, sockets = peers.private_kib(weir.process.pid), []
+    try:
+        for _ in range(IDLE):
+            sockets.append(socket.create_connection(("127.0.0.1", weir.port), 10))
+            sockets[-1].sendall(b"GET /api/1024 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            while len(sockets[-1].recv(65536, socket.MSG_PEEK)) < 1024:
+                pass
+            sockets[-1].recv(65536)
+        time.sleep(5)
+        return {"connections": IDLE, "kib_each": round((peers.private_kib(weir.process.pid) - before) / IDLE, 1)}
+    finally:
+        for one in sockets:
+            one.close()
+
+
 def one_cold_key(weir, origin):
     """200 clients ask for what is not stored and takes a while."""
     origin.counts()
@@ -62,12 +86,15 @@ def limited(weir, origin):
 
 def measure():
     """{name: {figure: value}}; the command of WEIR is started for it."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder, Origin() as origin:
         os.chmod(folder, 0o755)
         weir = Weir(folder, origin.port)
         try:
             weir.start()
             return {"200 MiB body": memory_of_a_large_body(weir),
+                    "idle clients": idle_clients(weir),
                     "cold key": one_cold_key(weir, origin),
                     "10/s burst 1": limited(weir, origin)}
         finally:

@@ -131,6 +131,7 @@ class Weir(Peer):
     name = "weir"
     command = os.environ.get("WEIR", "weir")
     more = ""                         # upstreams
+    settings = ""
 
     def arguments(self):
         common = f'url = "http://127.0.0.1:{self.origin_port}"; partition = "shared"; max_connections = 64;'
@@ -144,7 +145,8 @@ class Weir(Peer):
             upstreams = (
               {{ name = "api"; {common} ttl = "1h"; }},
               {{ name = "pass"; {common} ttl = "never"; hosts = ( "pass.test" ); }}{self.more}
-            );''')]
+            );
+            {self.settings}''')]
 
 
 class Nginx(Peer):
