@@ -16,7 +16,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/guard.h"
-#include "front/idle.h"
 #include "front/peer.h"
 #include "front/rawhead.h"
 #include "front/response.h"
@@ -228,11 +227,6 @@ void call_break_all(struct worker *w)
 
 /* -- the head -- */
 
-static struct connection *connection_of(struct MHD_Connection *mhd)
-{
-    return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-}
-
 /* MHD would parse the query into the connection's pool, and refuse a long one: the target is copied,
  * and what MHD goes on with ends behind its '?'. */
 void *call_on_target(void *context, const char *uri, struct MHD_Connection *mhd)
@@ -243,7 +237,6 @@ void *call_on_target(void *context, const char *uri, struct MHD_Connection *mhd)
     call->mhd = mhd;
     call->raw_target = uri;
     call->target = arena_copy(&call->arena, slice_of(uri));
-    idle_note_request(connection_of(mhd), uri);
     if (query != NULL)
         query[1] = '\0';
     return call;
@@ -263,7 +256,9 @@ static enum MHD_Result add_field(void *context, enum MHD_ValueKind kind, const c
 
 static void find_connection(struct call *call)
 {
-    call->connection = connection_of(call->mhd);
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(call->mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    call->connection = info->socket_context;
     call->connection->call = call;
     if (call->worker->config->idle_timeout_ns != call->worker->mhd_idle_ns)
         MHD_set_connection_option(call->mhd, MHD_CONNECTION_OPTION_TIMEOUT,
@@ -598,9 +593,9 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
     struct call   *call = *call_context;
     bool           whole = why == MHD_REQUEST_TERMINATED_COMPLETED_OK;
 
+    (void)mhd;
     if (call == NULL)
         return;
-    idle_note_end(connection_of(mhd));
     if (call->connection != NULL) {
         call->connection->call = NULL;
         call->connection->deadline_ns = worker_socket_clock_ns() + w->config->idle_timeout_ns;

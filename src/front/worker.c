@@ -13,7 +13,6 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "front/door.h"
-#include "front/idle.h"
 #include "front/places.h"
 #include "front/tunnel.h"
 
@@ -28,7 +27,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 256, CONNECTION_LIMIT = 65536 };
+/* Sets the largest head, a response head's room and what a hit costs at once (MHD zeroes it per request). */
+enum { POOL_BYTES = 64 * 1024, EVENTS = 256, CONNECTION_LIMIT = 65536 };
 
 static const int64_t sweep_ns = NS_PER_SEC;
 
@@ -257,14 +257,12 @@ static void sweep(struct worker *w, int64_t now)
     if (now < w->sweep_at_ns)
         return;
     w->sweep_at_ns = now + sweep_ns;
-    for (struct connection *c = w->open; c != NULL; c = c->next) {
-        idle_sweep(c);
+    for (struct connection *c = w->open; c != NULL; c = c->next)
         if (c->deadline_ns <= now || (c->peer_closed && c->call == NULL)) {
             c->peer_closed = false;
             c->deadline_ns = INT64_MAX;
             shutdown(c->fd, SHUT_RDWR);
         }
-    }
     door_sweep(w, now);
     tunnel_sweep(w, now);
     w->keeps = kept_sweep(w->kept, w->engine, clock_wall_ns());

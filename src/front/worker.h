@@ -44,9 +44,6 @@ struct connection {                   /* one client's socket; MHD's socket conte
     char                 *proxy_user;     /* of that CONNECT; NULL: none */
     struct handshake      handshake;      /* is_tls */
     bool                  peer_closed;    /* the client will send no more */
-    bool                  in_request;     /* MHD has read a request line and is not done with it */
-    uint8_t               sweeps_to_trim; /* of its pool; 0: nothing to do */
-    char                 *pool;           /* MHD's memory for its requests; NULL: not known */
     struct call          *call;           /* whose head is whole; NULL between requests */
     char                  peer[80];
     bool                  who_is_known;

@@ -5,8 +5,7 @@ import threading
 import pytest
 
 from harness.client import Client
-from harness.origin import answer
-from harness.wait import SANITIZER, slowness, until
+from harness.wait import SANITIZER, slowness
 
 KIB, MIB = 1 << 10, 1 << 20
 SIZES = [0, 1, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 256 * KIB - 1, 256 * KIB, 256 * KIB + 1, 3 * MIB]
@@ -229,23 +228,3 @@ def test_many_large_bodies_at_once(weir, origin):
     for c in clients:
         c.close()
     assert results == {i: big_hash(size, i) for i in range(8)}
-
-
-@pytest.mark.skipif(SANITIZER is not None, reason="memory is the sanitizer's")
-def test_an_idle_connection_costs_little(weir, origin):
-    count = 200
-    origin.handler = answer(200, b"x" * 1000, [("Cache-Control", "max-age=3600")])
-    d = weir()
-    d.get("/api/x")
-    d.wait_stored()
-    before = d.private_kib()
-    clients = [d.connect() for _ in range(count)]
-    try:
-        for client in clients:
-            assert client.get("/api/x").complete
-        until(lambda: d.private_kib() - before < 8 * count, "the memory of idle connections")
-        for client in clients:
-            assert client.get("/api/x").body == b"x" * 1000
-    finally:
-        for client in clients:
-            client.close()
