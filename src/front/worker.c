@@ -101,6 +101,13 @@ static void watch_peer(struct worker *w, struct connection *c)
         log_warning("watch_failed", "peer=%s reason=%s", c->peer, log_quote(strerror(errno)));
 }
 
+/* Closing the socket would not do: a process that is being started (engine/credential.c) holds a copy until it
+ * executes, and as long as any copy is open, epoll goes on to tell of it (epoll(7)). */
+static void unwatch_peer(struct worker *w, struct connection *c)
+{
+    epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
+}
+
 void worker_leave(struct worker *w, int fd)
 {
     places_leave(w->shared->places, fd);
@@ -130,6 +137,7 @@ static void on_connection(void *context, struct MHD_Connection *mhd, void **sock
         return;
     }
     c = *socket_context;
+    unwatch_peer(w, c);
     unlink_connection(c);
     worker_leave(w, c->fd);
     free_connection(c);

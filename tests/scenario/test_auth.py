@@ -243,6 +243,21 @@ def test_a_command_that_fails(with_command, origin, command, says, clock):
     assert (d.directory / "runs").read_text() == "x\nx\n"
 
 
+def test_connections_that_end_while_a_command_starts(with_command, clock):
+    """Until it executes, the new process holds copies of their sockets: nothing may come of those any more."""
+    d = with_command("false")
+    for _ in range(30):
+        clock.advance(60)                       # it is run again
+        clients = [d.connect() for _ in range(4)]
+        for client in clients:
+            assert client.get("/.weir/health").status == 200
+        with d.connect() as asking:
+            asking.start("GET", "/api/x")
+            for client in clients:
+                client.close()
+            assert asking.read_response().status == 502
+
+
 def test_stale_covers_for_a_command_that_fails(with_command, origin, clock):
     d = with_command("[ ! -e gone ] && echo Bearer x", ttl="1m", stale_if_error="1d")
     d.get("/api/x")
