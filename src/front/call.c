@@ -227,6 +227,11 @@ void call_break_all(struct worker *w)
 
 /* -- the head -- */
 
+static struct connection *connection_of(struct MHD_Connection *mhd)
+{
+    return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
 /* MHD would parse the query into the connection's pool, and refuse a long one: the target is copied,
  * and what MHD goes on with ends behind its '?'. */
 void *call_on_target(void *context, const char *uri, struct MHD_Connection *mhd)
@@ -236,6 +241,7 @@ void *call_on_target(void *context, const char *uri, struct MHD_Connection *mhd)
 
     call->mhd = mhd;
     call->raw_target = uri;
+    pool_enter(&connection_of(mhd)->pool, uri);
     call->target = arena_copy(&call->arena, slice_of(uri));
     if (query != NULL)
         query[1] = '\0';
@@ -256,13 +262,14 @@ static enum MHD_Result add_field(void *context, enum MHD_ValueKind kind, const c
 
 static void find_connection(struct call *call)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(call->mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    const int64_t      idle_ns = call->worker->config->idle_timeout_ns;
+    struct connection *c = connection_of(call->mhd);
 
-    call->connection = info->socket_context;
-    call->connection->call = call;
-    if (call->worker->config->idle_timeout_ns != call->worker->mhd_idle_ns)
-        MHD_set_connection_option(call->mhd, MHD_CONNECTION_OPTION_TIMEOUT,
-                                  (unsigned)(call->worker->config->idle_timeout_ns / NS_PER_SEC));
+    call->connection = c;
+    c->call = call;
+    if (idle_ns != c->idle_timeout_ns)
+        MHD_set_connection_option(call->mhd, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)(idle_ns / NS_PER_SEC));
+    c->idle_timeout_ns = idle_ns;
 }
 
 static enum MHD_Result pass_field(void *context, enum MHD_ValueKind kind, const char *name, size_t name_bytes,
@@ -565,8 +572,8 @@ enum MHD_Result call_on_request(void *context, struct MHD_Connection *mhd, const
     struct call *call = *call_context;
 
     (void)context;
-    (void)mhd;
     (void)url;
+    pool_enter(&connection_of(mhd)->pool, call->raw_target);
     if (call->gone)
         return MHD_NO;
     if (call->stage == CALL_HEAD)
@@ -589,22 +596,22 @@ enum MHD_Result call_on_request(void *context, struct MHD_Connection *mhd, const
 void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_context,
                        enum MHD_RequestTerminationCode why)
 {
-    struct worker *w = context;
-    struct call   *call = *call_context;
-    bool           whole = why == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+    struct worker     *w = context;
+    struct call       *call = *call_context;
+    struct connection *c;
+    bool               whole = why == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+    int64_t            now = worker_socket_clock_ns();
 
     (void)mhd;
+    pool_leave();
     if (call == NULL)
         return;
-    if (call->connection != NULL) {
-        call->connection->call = NULL;
-        call->connection->deadline_ns = worker_socket_clock_ns() + w->config->idle_timeout_ns;
-    }
+    c = call->connection;
     if (call->exchange != NULL)
         exchange_close(call->exchange, whole,
                        call->streaming ? call->sent_bytes : whole ? call->reply_bytes : 0);
     if (call->kept != NULL) {
-        repeat_end(call->kept->repeat, w->engine, &call->repetition, call->connection->peer, whole,
+        repeat_end(call->kept->repeat, w->engine, &call->repetition, c->peer, whole,
                    whole ? call->reply_bytes : 0);
         kept_release(call->kept);
     }
@@ -612,4 +619,9 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
         admin_end(call->admin);
     free_call(call);
     *call_context = NULL;
+    if (c == NULL)
+        return;
+    c->call = NULL;
+    c->deadline_ns = now + w->config->idle_timeout_ns;
+    pool_end(&c->pool, whole, now, c->idle_timeout_ns);
 }

@@ -27,8 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Sets the largest head, a response head's room and what a hit costs at once (MHD zeroes it per request). */
-enum { POOL_BYTES = 64 * 1024, EVENTS = 256, CONNECTION_LIMIT = 65536 };
+enum { EVENTS = 256, CONNECTION_LIMIT = 65536 };
 
 static const int64_t sweep_ns = NS_PER_SEC;
 
@@ -137,6 +136,7 @@ static void on_connection(void *context, struct MHD_Connection *mhd, void **sock
         return;
     }
     c = *socket_context;
+    pool_leave();
     unwatch_peer(w, c);
     unlink_connection(c);
     worker_leave(w, c->fd);
@@ -162,6 +162,7 @@ void worker_serve(struct worker *w, const struct arrival *a)
     c->connected = copy_or_null(a->connected);
     c->proxy_user = copy_or_null(a->proxy_user);
     c->handshake = (struct handshake){ .choose = door_choose_leaf, .owner = c, .under_way = &w->handshakes };
+    c->idle_timeout_ns = w->mhd_idle_ns;
     c->deadline_ns = worker_socket_clock_ns() + w->config->head_timeout_ns;
     worker_name_peer(a->fd, sa, a->address_bytes, c->peer, sizeof c->peer);
     w->adding = c;
@@ -265,12 +266,14 @@ static void sweep(struct worker *w, int64_t now)
     if (now < w->sweep_at_ns)
         return;
     w->sweep_at_ns = now + sweep_ns;
-    for (struct connection *c = w->open; c != NULL; c = c->next)
+    for (struct connection *c = w->open; c != NULL; c = c->next) {
+        pool_sweep(&c->pool, now);
         if (c->deadline_ns <= now || (c->peer_closed && c->call == NULL)) {
             c->peer_closed = false;
             c->deadline_ns = INT64_MAX;
             shutdown(c->fd, SHUT_RDWR);
         }
+    }
     door_sweep(w, now);
     tunnel_sweep(w, now);
     w->keeps = kept_sweep(w->kept, w->engine, clock_wall_ns());
@@ -334,6 +337,7 @@ static void one_round(struct worker *w)
     MHD_run(w->daemon);
     if (w->secure != NULL)
         MHD_run(w->secure);
+    pool_leave();
     if (access_log_due_ns(w->access) <= clock_mono_ns())
         access_log_flush(w->access);
     sweep(w, worker_socket_clock_ns());

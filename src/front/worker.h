@@ -9,6 +9,7 @@
 #include "front/front.h"
 #include "front/kept.h"
 #include "front/listener.h"
+#include "front/pool.h"
 
 #include "tls/handshake.h"
 
@@ -44,10 +45,12 @@ struct connection {                   /* one client's socket; MHD's socket conte
     char                 *proxy_user;     /* of that CONNECT; NULL: none */
     struct handshake      handshake;      /* is_tls */
     bool                  peer_closed;    /* the client will send no more */
+    struct pool           pool;           /* MHD's memory */
     struct call          *call;           /* whose head is whole; NULL between requests */
     char                  peer[80];
     bool                  who_is_known;
     struct peer           who;            /* where it is known: peer.h */
+    int64_t               idle_timeout_ns;        /* that MHD was told */
     int64_t               deadline_ns;    /* real monotonic; INT64_MAX while a request is being answered */
     struct connection    *next, *previous;
 };

@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from harness.client import Client
-from harness.wait import SANITIZER, slowness
+from harness.origin import answer
+from harness.wait import SANITIZER, slowness, until
 
 KIB, MIB = 1 << 10, 1 << 20
 SIZES = [0, 1, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 256 * KIB - 1, 256 * KIB, 256 * KIB + 1, 3 * MIB]
@@ -228,3 +229,30 @@ def test_many_large_bodies_at_once(weir, origin):
     for c in clients:
         c.close()
     assert results == {i: big_hash(size, i) for i in range(8)}
+
+
+@pytest.mark.skipif(SANITIZER is not None, reason="memory is the sanitizer's")
+@pytest.mark.parametrize("begun", [0, 3000, 4090, 6000, 20_000])
+def test_an_idle_connection_costs_little(weir, origin, begun):
+    """Its memory goes back; what has come of the next request line by then does not."""
+    count = 200
+    origin.handler = answer(200, b"x" * 1000, [("Cache-Control", "max-age=3600")])
+    d = weir()
+    d.get("/api/x")
+    d.wait_stored()
+    before = d.private_kib()
+    clients = [d.connect() for _ in range(count)]
+    try:
+        for client in clients:
+            assert client.get("/api/x").complete
+        line = clients[0].head("GET", "/api/x?" + "y" * begun)
+        clients[0].send(line[:begun])
+        until(lambda: d.private_kib() - before < 8 * count, "the memory of idle connections")
+        clients[0].send(line[begun:])
+        assert clients[0].read_response().body == b"x" * 1000
+        assert origin.requests[-1].target == "/x?" + "y" * begun
+        for client in clients:
+            assert client.get("/api/x").body == b"x" * 1000
+    finally:
+        for client in clients:
+            client.close()

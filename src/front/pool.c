@@ -1,0 +1,121 @@
+/*
+ * A pool is found by its reset: what MHD zeroes right behind the end of a request is the pool's rest up to its end,
+ * more than half of it, and the request that has ended stands inside.
+ *
+ * The pool lives for as long as MHD calls back for its connection.  Between requests that is certain only behind a
+ * reset, which MHD does where it goes on to a next request and not where it closes; and only before the
+ * connection's time-out, since a connection that MHD has closed for that stays known for a while, without a pool.
+ * That is when pages go back, and all that MHD has then of a next request is the beginning of a line at
+ * the pool's: behind the first line it also keeps fields at the pool's end.  A line that is longer than a page
+ * shows in the last bytes of that page, which were cleared; one with so many NUL bytes that it does not is no
+ * request line.
+ */
+#include "front/pool.h"
+
+#include "base/clock.h"
+
+#include <microhttpd.h>
+
+#include <string.h>
+#include <sys/mman.h>
+
+enum { MARK_BYTES = 64, PAGE_BYTES = 4096, LEAST_BYTES = 1024 };
+
+static const int64_t rest_ns = NS_PER_SEC, margin_ns = 2 * NS_PER_SEC;    /* MHD's time-outs are whole seconds */
+
+static _Thread_local struct {
+    struct pool *pool;                /* that MHD works on; NULL: none */
+    bool         has_ended;           /* its request: what is zeroed next is its rest */
+} now;
+
+void pool_enter(struct pool *p, const char *target)
+{
+    now.pool = p;
+    now.has_ended = false;
+    p->target = target;
+    p->is_resting = false;
+}
+
+void pool_end(struct pool *p, bool well, int64_t now_ns, int64_t idle_ns)
+{
+    now.pool = well ? p : NULL;
+    now.has_ended = true;
+    p->is_resting = false;
+    p->ended_ns = now_ns;
+    p->closed_ns = now_ns + idle_ns;
+}
+
+void pool_leave(void)
+{
+    now.pool = NULL;
+}
+
+static bool is_clear(const char *at, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (at[i] != '\0')
+            return false;
+    return true;
+}
+
+void pool_sweep(struct pool *p, int64_t now_ns)
+{
+    if (!p->is_resting || now_ns - p->ended_ns < rest_ns)
+        return;
+    p->is_resting = false;
+    if (p->closed_ns - now_ns > margin_ns && is_clear(p->memory + PAGE_BYTES - MARK_BYTES, MARK_BYTES))
+        madvise(p->memory + PAGE_BYTES, POOL_BYTES - PAGE_BYTES, MADV_DONTNEED);
+}
+
+#ifdef WEIR_OWN_MEMSET
+/* By its name the compiler would make it memset() again. */
+void *libc_memset(void *at, int byte, size_t count, size_t room) __asm__("__memset_chk");
+
+static bool is_known_version(void)
+{
+    return strcmp(MHD_get_version(), "0.9.75") == 0;
+}
+
+static bool is_reset(struct pool *p, char *at, size_t count)
+{
+    char *memory = at + count - POOL_BYTES;
+
+    if (p->memory == NULL && count > POOL_BYTES / 2 && count <= POOL_BYTES && (uintptr_t)memory % PAGE_BYTES == 0
+        && p->target >= memory && p->target < at + count && is_known_version())
+        p->memory = memory;
+    return p->memory != NULL && p->memory == memory;
+}
+
+static void begin_rest(struct pool *p, char *at)
+{
+    char *page_end = p->memory + PAGE_BYTES, *mark = page_end - MARK_BYTES;
+
+    if (at < mark)
+        at = mark;
+    if (at < page_end)
+        libc_memset(at, 0, (size_t)(page_end - at), SIZE_MAX);
+    p->is_resting = true;
+}
+
+static bool needs_no_zeroing(char *at, size_t count)
+{
+    struct pool *p = now.pool;
+
+    if (p == NULL)
+        return false;
+    if (!now.has_ended)
+        return p->memory != NULL && at >= p->memory && at + count <= p->memory + POOL_BYTES;
+    pool_leave();
+    if (!is_reset(p, at, count))
+        return false;
+    begin_rest(p, at);
+    return true;
+}
+
+void *memset(void *at, int byte, size_t count)
+{
+    if (count >= LEAST_BYTES && byte == 0 && needs_no_zeroing(at, count))
+        return at;
+    return libc_memset(at, byte, count, SIZE_MAX);
+}
+#endif
