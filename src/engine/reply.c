@@ -19,8 +19,10 @@ static void add(struct exchange *x, struct http_fields *f, enum http_name id, st
 /* Weir's member behind those that came with the answer: the list's order is the way it took (RFC 9211 2). */
 void reply_append_member(struct exchange *x, struct http_fields *f, enum http_name id, struct slice member)
 {
-    struct slice before = http_fields_join(f, slice_of(http_name_text(id)), &x->arena);
+    struct slice before = SLICE_NONE;
 
+    if (http_fields_find(f, id, 0) >= 0)
+        before = http_fields_join(f, slice_of(http_name_text(id)), &x->arena);
     if (before.ptr != NULL && before.len > 0) {
         http_fields_remove(f, id);
         member = arena_printf(&x->arena, SLICE_FMT ", " SLICE_FMT, SLICE_ARG(before), SLICE_ARG(member));

@@ -216,7 +216,7 @@ static struct http_fields stored_fields(struct exchange *x, bool not_modified)
     else
         for (unsigned i = 0; i < stored->count; i++)
             if (stored->items[i].id != HTTP_AGE && stored->items[i].id != HTTP_CONTENT_LENGTH)
-                http_fields_add(&f, &x->arena, stored->items[i].name, stored->items[i].value);
+                http_fields_add_field(&f, &x->arena, &stored->items[i]);
     http_fields_remove(&f, HTTP_AGE);
     http_fields_remove(&f, HTTP_CONTENT_LENGTH);
     http_fields_add_id(&f, &x->arena, HTTP_AGE,

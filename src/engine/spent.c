@@ -25,11 +25,11 @@ static bool can_join(struct exchange *x, const struct http_fields *f)
 static void add_budget(struct exchange *x, struct http_fields *f)
 {
     const struct budget_word *b = &x->budget;
-    struct slice              name = sf_string(arena_printf(&x->arena, "weir: %s", b->limit), &x->arena);
-    struct slice              policy;
+    struct slice              name, policy;
 
     if (b->allowed == 0 || !can_join(x, f))
         return;
+    name = sf_string(arena_printf(&x->arena, "weir: %s", b->limit), &x->arena);
     reply_append_member(x, f, HTTP_RATELIMIT,
                         arena_printf(&x->arena, SLICE_FMT ";r=%llu;t=%lld", SLICE_ARG(name),
                                      (unsigned long long)b->left, (long long)seconds_up(b->resets_in_ns)));

@@ -109,6 +109,11 @@ void http_fields_add_id(struct http_fields *f, struct arena *a, enum http_name i
     append(f, a, make_field(id, known[id].text, value));
 }
 
+void http_fields_add_field(struct http_fields *f, struct arena *a, const struct http_field *field)
+{
+    append(f, a, *field);
+}
+
 int http_fields_find(const struct http_fields *f, enum http_name id, unsigned from)
 {
     CHECK(id != HTTP_NAME_OTHER);

@@ -47,6 +47,8 @@ unsigned       http_name_flags(enum http_name id);
 void http_fields_add(struct http_fields *f, struct arena *a, struct slice name, struct slice value);
 void http_fields_add_id(struct http_fields *f, struct arena *a, enum http_name id,
                         struct slice value);
+/* One of another list: its texts are borrowed. */
+void http_fields_add_field(struct http_fields *f, struct arena *a, const struct http_field *field);
 /* The first of that name at or behind index `from`, -1 where there is none.  `id` is never
  * HTTP_NAME_OTHER, here and below. */
 int  http_fields_find(const struct http_fields *f, enum http_name id, unsigned from);
