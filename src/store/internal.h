@@ -91,6 +91,7 @@ struct writer {
     bool                 urgent;
     int64_t              first_at_ns;         /* monotonic: when the first of them came */
     int64_t              commit_ns;                          /* what the last group took */
+    bool                 trim_due;
 
     struct queue         state_changes;
     struct queue         jobs;        /* behind `job` */

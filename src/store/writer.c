@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -34,6 +35,7 @@ enum {
 #define LONGEST_WAIT_NS  (250 * NS_PER_MS)
 #define SHORTEST_WAIT_NS (5 * NS_PER_MS)
 #define SAID_NS          (60 * NS_PER_SEC)
+#define QUIET_NS         NS_PER_SEC
 
 void queue_push(struct queue *q, struct mail *m)
 {
@@ -428,6 +430,7 @@ static void run_group(struct writer *w)
         w->nothing_to_evict = false;
         run_works(w, g->works, g->count);
         w->commit_ns = clock_mono_ns() - begun_ns;
+        w->trim_due = true;
     }
     w->first_at_ns = clock_mono_ns();
     if (w->changes.first == NULL)
@@ -460,13 +463,20 @@ static bool is_over(const struct writer *w)
            atomic_load_explicit(&w->store->bytes_now, memory_order_relaxed) > w->store->max_bytes;
 }
 
+/* Many answers at once leave all threads' heaps large, with what is in use scattered: when it is quiet
+ * again, the kernel gets the free pages. */
 static void wait_for_mail(struct writer *w, bool busy)
 {
     struct pollfd watch = { .fd = mailbox_fd(w->store->mailbox), .events = POLLIN };
     int64_t       ns = wait_ns(w);
-    int           ms = busy || ns == 0 ? 0 : ns < 0 ? -1 : (int)((ns + NS_PER_MS - 1) / NS_PER_MS);
+    bool          trims = ns < 0 && !busy && w->trim_due;
 
-    poll(&watch, 1, ms);
+    if (trims)
+        ns = QUIET_NS;
+    if (poll(&watch, 1, busy || ns == 0 ? 0 : ns < 0 ? -1 : (int)((ns + NS_PER_MS - 1) / NS_PER_MS)) == 0 && trims) {
+        malloc_trim(0);
+        w->trim_due = false;
+    }
 }
 
 static void *run(void *argument)
