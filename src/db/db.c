@@ -430,8 +430,11 @@ enum db_result db_cursor_delete(struct db_cursor *c)
 
 /* -- space -- */
 
-/* LMDB's own table 0 holds, by transaction, the pages that were freed: a count and then their numbers. */
-static int count_free_pages(MDB_txn *txn, uint64_t *pages)
+/* One transaction's freed pages; false: no more of them. */
+typedef bool visit_freed(size_t freed_by, const size_t *numbers, size_t count, void *context);
+
+/* LMDB's own table 0 holds, by transaction and in that order, the pages that were freed: a count and their numbers. */
+static int walk_free_pages(MDB_txn *txn, visit_freed *visit, void *context)
 {
     MDB_cursor *cursor;
     MDB_val     k, v;
@@ -439,15 +442,23 @@ static int count_free_pages(MDB_txn *txn, uint64_t *pages)
 
     if (code != 0)
         return code;
-    *pages = 0;
     while ((code = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
-        size_t count;
+        size_t freed_by, count;
 
+        memcpy(&freed_by, k.mv_data, sizeof freed_by);
         memcpy(&count, v.mv_data, sizeof count);
-        *pages += count;
+        if (!visit(freed_by, (const size_t *)v.mv_data + 1, count, context))
+            break;
     }
     mdb_cursor_close(cursor);
     return code == MDB_NOTFOUND ? 0 : code;
+}
+
+static bool count_freed(size_t freed_by, const size_t *numbers, size_t count, void *context)
+{
+    (void)freed_by, (void)numbers;
+    *(uint64_t *)context += count;
+    return true;
 }
 
 enum db_result db_space(struct db *db, struct db_space *out)
@@ -463,7 +474,7 @@ enum db_result db_space(struct db *db, struct db_space *out)
         return outcome(db, code);
     mdb_env_info(db->env, &info);
     mdb_env_stat(db->env, &stat);
-    code = count_free_pages(txn, &free_pages);
+    code = walk_free_pages(txn, count_freed, &free_pages);
     mdb_txn_abort(txn);
     out->map_bytes = info.me_mapsize;
     out->free_bytes = free_pages * stat.ms_psize;
@@ -473,7 +484,11 @@ enum db_result db_space(struct db *db, struct db_space *out)
 
 /* -- giving back -- */
 
-struct pages { size_t *numbers; size_t count, capacity; };
+struct pages {
+    size_t  freed_up_to;              /* the last transaction whose pages are wanted */
+    size_t *numbers;
+    size_t  count, capacity;
+};
 
 /* A row of LMDB's list of readers: process, thread, and the transaction it reads, or "-". */
 static int note_reader(const char *line, void *context)
@@ -486,31 +501,19 @@ static int note_reader(const char *line, void *context)
     return 0;
 }
 
-/* Of the pages that transactions up to `limit` freed. */
-static int collect_free_pages(MDB_txn *txn, size_t limit, struct pages *out)
+static bool collect_freed(size_t freed_by, const size_t *numbers, size_t count, void *context)
 {
-    MDB_cursor *cursor;
-    MDB_val     k, v;
-    int         code = mdb_cursor_open(txn, 0, &cursor);
+    struct pages *p = context;
 
-    if (code != 0)
-        return code;
-    while ((code = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
-        size_t freed_by, count;
-
-        memcpy(&freed_by, k.mv_data, sizeof freed_by);
-        memcpy(&count, v.mv_data, sizeof count);
-        if (freed_by > limit)
-            break;                                   /* keys are in order */
-        if (out->count + count > out->capacity) {
-            out->capacity = (out->count + count) * 2;
-            out->numbers = mem_resize(out->numbers, out->capacity * sizeof *out->numbers);
-        }
-        memcpy(out->numbers + out->count, (const size_t *)v.mv_data + 1, count * sizeof *out->numbers);
-        out->count += count;
+    if (freed_by > p->freed_up_to)
+        return false;
+    if (p->count + count > p->capacity) {
+        p->capacity = (p->count + count) * 2;
+        p->numbers = mem_resize(p->numbers, p->capacity * sizeof *p->numbers);
     }
-    mdb_cursor_close(cursor);
-    return code == MDB_NOTFOUND ? 0 : code;
+    memcpy(p->numbers + p->count, numbers, count * sizeof *p->numbers);
+    p->count += count;
+    return true;
 }
 
 static int compare_pages(const void *a, const void *b)
@@ -554,7 +557,6 @@ enum db_result db_give_back(struct db *db, uint64_t *bytes)
     MDB_txn         *txn;
     mdb_filehandle_t fd;
     uint64_t         before;
-    size_t           limit;
     int              code = mdb_env_sync(db->env, 1);
 
     *bytes = 0;
@@ -563,9 +565,9 @@ enum db_result db_give_back(struct db *db, uint64_t *bytes)
         return outcome(db, code);
     before = blocks_of(fd);
     mdb_env_stat(db->env, &stat);
-    limit = mdb_txn_id(txn) - 1;
-    mdb_reader_list(db->env, note_reader, &limit);
-    code = collect_free_pages(txn, limit, &pages);
+    pages.freed_up_to = mdb_txn_id(txn) - 1;
+    mdb_reader_list(db->env, note_reader, &pages.freed_up_to);
+    code = walk_free_pages(txn, collect_freed, &pages);
     mdb_txn_abort(txn);
     if (code == 0 && pages.count > 0)
         code = punch(fd, &pages, stat.ms_psize);
