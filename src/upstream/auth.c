@@ -57,10 +57,9 @@ struct slice auth_target(const struct fetch *f, struct arena *a)
 
 static size_t find(struct slice s, struct slice wanted, size_t from)
 {
-    for (size_t i = from; i + wanted.len <= s.len; i++)
-        if (memcmp(s.ptr + i, wanted.ptr, wanted.len) == 0)
-            return i;
-    return s.len;
+    const char *at = memmem(s.ptr + from, s.len - from, wanted.ptr, wanted.len);
+
+    return at != NULL ? (size_t)(at - s.ptr) : s.len;
 }
 
 /* What stands behind it is no more of its value. */
