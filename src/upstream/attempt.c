@@ -30,9 +30,7 @@ static void record(struct flight *f, const struct transfer *t, enum attempt_outc
     if (f->attempt_count == 0)
         site_count_request(f->site, t->begun_ns);
     else
-        site_count_retry(f->site);
-    if (f->attempt_count > 0 && t->prereqs > 0)
-        counter_add(COUNTER_UPSTREAM_RETRIES, 1);
+        site_spend_retry(f->site);
     f->attempt_count++;
     f->waited_ns += waited;
     if (outcome != ATTEMPT_OK) {

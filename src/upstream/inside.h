@@ -415,7 +415,7 @@ void site_free_all(struct upstream *);
 unsigned site_slots(const struct site *);
 bool site_may_retry(struct site *, int64_t now_ns);
 void site_count_request(struct site *, int64_t now_ns);
-void site_count_retry(struct site *);
+void site_spend_retry(struct site *);               /* out of retry.share, whether it was sent or not */
 void site_report_breaker(struct site *, bool ok, int64_t now_ns);
 
 /* keep.c */

@@ -329,9 +329,8 @@ bool site_may_retry(struct site *s, int64_t now_ns)
     return s->options->retry.share >= 1.0 || (s->options->retry.share > 0.0 && s->retry_balance >= 1.0);
 }
 
-void site_count_retry(struct site *s)
+void site_spend_retry(struct site *s)
 {
-    s->retries++;
     if (s->retry_balance >= 1.0)
         s->retry_balance -= 1.0;
 }

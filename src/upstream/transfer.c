@@ -124,6 +124,10 @@ bool transfer_sends(struct transfer *t)
     t->prereqs++;
     t->site->attempts++;
     counter_add(COUNTER_UPSTREAM_ATTEMPTS, 1);
+    if (t->flight != NULL && t->flight->attempt_count > 0) {
+        t->site->retries++;
+        counter_add(COUNTER_UPSTREAM_RETRIES, 1);
+    }
     t->sent_ns = t->progress_ns = now;
     t->sent_wall_ns = clock_wall_ns();
     t->sent_all = t->upload == NULL || upload_length(t->upload) == 0;

@@ -1,5 +1,6 @@
 """Attempts: which are made again, when, and that each one is counted (contract section 5)."""
 import email.utils
+import threading
 import time
 
 import pytest
@@ -116,6 +117,29 @@ def test_refused_connection_is_502_in_the_end(daemons, origins):
     dead = origins(start=False)
     response = daemons(upstream(dead, retry=retry(attempts=2))).start().get("/api/x")
     assert response.status == 502 and response.proxy_status.error == "connection_refused"
+
+
+def test_retry_is_counted_when_it_is_sent_and_only_then(daemons, origins):
+    def counted():
+        status = d.status()
+        site = status["upstreams"][0]
+        totals = [status["counters"][f"upstream_{name}"] for name in ("attempts", "retries")]
+        assert [site["attempts"], site["retries"]] == totals
+        return totals
+
+    late, go = origins(start=False), threading.Event()
+    d = daemons(upstream(late, retry=retry(attempts=3))).start()
+    assert d.get("/api/x").status == 502
+    assert d.counter("upstream_failures") == 3 and counted() == [0, 0], "nothing reached the API"
+    late.script(answer(503), lambda request, conn: (conn.wait(go), conn.answer(200)))
+    late.start()
+    with d.connect() as client:
+        client.start("GET", "/api/x")
+        late.wait_requests(2)
+        assert counted() == [2, 1], "the retry is under way"
+        go.set()
+        assert client.read_response().status == 200
+    assert counted() == [2, 1]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
