@@ -13,6 +13,7 @@ import threading
 import time
 
 from harness.fields import Fields
+from harness.listener import Listener
 from harness.wait import seconds
 
 RECEIVE_BYTES = 65536
@@ -220,54 +221,30 @@ class Connection:
             pass
 
 
-class Origin:
+class Origin(Listener):
     """Listens on a free port of loopback; `start=False` leaves the port refusing connections."""
 
     def __init__(self, start=True):
+        super().__init__()
         self.handler = lambda request, conn: conn.answer(body=b"origin")
         self.read_bodies = True
         self.requests = []                      # in order of arrival
         self.errors = []
-        self.connections = 0
         self.in_flight = self.most_in_flight = 0
         self.stopping = False
         self.open_connections = set()
         self._changed = threading.Condition()
-        self._sock = socket.socket()
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)        # for what is accepted, too
-        self._sock.bind(("127.0.0.1", 0))
-        self.port = self._sock.getsockname()[1]
-        self._thread = None
         if start:
             self.start()
 
-    @property
-    def authority(self):
-        return f"127.0.0.1:{self.port}"
-
-    @property
-    def url(self):
-        return f"http://{self.authority}"
-
-    def start(self):
-        self._sock.listen(512)
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
-
     def stop(self):
         self.stopping = True
-        try:
-            self._sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        self._sock.close()
+        super().stop()
         with self._changed:
             still_open = list(self.open_connections)
         for conn in still_open:
             conn.close()
-        if self._thread is not None:
-            self._thread.join(seconds(10))
 
     # -- the script -------------------------------------------------------------
 
@@ -323,18 +300,12 @@ class Origin:
 
     # -- threads ----------------------------------------------------------------
 
-    def _accept(self):
-        while True:
-            try:
-                sock, _ = self._sock.accept()
-            except OSError:
-                return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self._changed:
-                self.connections += 1
-                conn = Connection(self, sock, self.connections)
-                self.open_connections.add(conn)
-            threading.Thread(target=self._serve, args=(conn,), daemon=True).start()
+    def _accepted(self, sock):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self._changed:
+            conn = Connection(self, super()._accepted(sock), self.connections)
+            self.open_connections.add(conn)
+        return conn
 
     def _serve(self, conn):
         try:

@@ -3,19 +3,21 @@ import select
 import socket
 import ssl
 import subprocess
-import threading
 
 from harness.client import Client
+from harness.listener import Listener
 from harness.wait import seconds
 
 RELAY_BYTES = 65536
 
 
-class TlsRelay:
+class TlsRelay(Listener):
     """Listens on a free port of loopback, speaks TLS under a certificate of its own, and passes what it hears on to
     `origin` (and back) as it is: https for an origin that is none."""
+    scheme = "https"
 
     def __init__(self, origin, place, name="api.test"):
+        super().__init__()
         self.origin, self.name = origin, name
         self.ca_file, key = str(place / f"{name}.pem"), str(place / f"{name}.key")
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
@@ -24,31 +26,7 @@ class TlsRelay:
                        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(self.ca_file, key)
-        self._sock = socket.create_server(("127.0.0.1", 0))
-        self.port = self._sock.getsockname()[1]
-        self.connections = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def authority(self):
-        return f"127.0.0.1:{self.port}"
-
-    @property
-    def url(self):
-        return f"https://{self.authority}"
-
-    def stop(self):
-        self._sock.shutdown(socket.SHUT_RDWR)
-        self._sock.close()
-
-    def _accept(self):
-        while True:
-            try:
-                sock, _ = self._sock.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+        self.start()
 
     def _serve(self, sock):
         inner = socket.create_connection(("127.0.0.1", self.origin.port))
