@@ -35,12 +35,14 @@ def scenario(name, path, clients=32, keys=0, fields=()):
     return Scenario(name, path, clients, keys, fields)
 
 
+IN_STEP = (128, 256, 512, 1024)                  # clients, beside the 32 of most
+
 SCENARIOS = {s.name: s for s in (
     scenario("hit 1 KiB", "/api/1024"),
     scenario("hit 16 KiB", "/api/16384"),
     scenario("hit 1 MiB", "/api/1048576", clients=8),
     scenario("304", "/api/1024", fields=('If-None-Match: "bench"',)),
-    scenario("512 connections", "/api/1024", clients=512),
+    *(scenario(f"{clients:,} connections", "/api/1024", clients=clients) for clients in IN_STEP),
     scenario("10,000 keys", "/api/k/#/1024", keys=10_000),
     scenario("pass-through", "/pass/1024", clients=16),
     scenario("miss and store", "/api/m/#/1024", clients=16, keys=-1),
@@ -154,6 +156,14 @@ def ratios(results):
     own = results["weir"]
     best = {key: (max if key == "rate" else min)(r[key] for r in others) for key in own}
     return {key: own[key] / best[key] for key in own if best[key] > 0}
+
+
+def in_step(scenarios):
+    """Weir's rate with many clients by that with 32."""
+    rates = {clients: scenarios[name]["figures"]["weir"]["rate"] for clients, name in
+             [(32, "hit 1 KiB"), *((clients, f"{clients:,} connections") for clients in IN_STEP)] if name in scenarios}
+    return {f"{clients:,}": round(rates[clients] / rates[32], 2) for clients in IN_STEP
+            if clients in rates and 32 in rates}
 
 
 def show(what, results, found):

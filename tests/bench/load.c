@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEAD_BYTES = 16384, BATCH = 256, BUCKETS = 2000, BUCKET_NS = 10000 };
+enum { HEAD_BYTES = 16384, BATCH = 256, BUCKETS = 50000, BUCKET_NS = 10000 };
 
 struct client {
     int      fd;
@@ -33,7 +33,7 @@ struct client {
     char     head[HEAD_BYTES + 1];
 };
 
-/* Counts per 10 microseconds, the last one for all that is over 20 ms. */
+/* Counts per 10 microseconds, the last one for all that is over half a second. */
 static uint64_t took[BUCKETS + 1];
 static uint64_t done, sent, at_most = UINT64_MAX, worst_ns;
 static char     request[8192];        /* with a '#' where the number of the request is to stand */

@@ -130,6 +130,7 @@ class Peer:
 class Weir(Peer):
     name = "weir"
     command = os.environ.get("WEIR", "weir")
+    workers = 1
     more = ""                         # upstreams
     settings = ""
 
@@ -137,7 +138,7 @@ class Weir(Peer):
         common = f'url = "http://127.0.0.1:{self.origin_port}"; partition = "shared"; max_connections = 64;'
         return [self.command, "-c", self.file("weir.conf", f'''
             listen = ( "127.0.0.1:{self.port}" );
-            workers = 1;
+            workers = {self.workers};
             admin = {{ socket = "{self.folder}/admin.sock"; }};
             cache = {{ path = "{self.folder}/cache"; max_size = "16GiB"; }};
             state = {{ path = "{self.folder}/state"; }};
