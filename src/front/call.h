@@ -1,0 +1,68 @@
+/*
+ * One request on its connection, as the files of this room share it: call.c has its life and libmicrohttpd's
+ * callbacks, head.c what is read of its head, answer.c and admin_answer.c what is said.  Worker's thread.
+ */
+#ifndef WEIR_FRONT_CALL_H
+#define WEIR_FRONT_CALL_H
+
+#include "front/rawhead.h"
+#include "front/worker.h"
+
+enum call_stage {
+    CALL_HEAD,                        /* nothing but the target is known */
+    CALL_BODY,                        /* taking the body, if any */
+    CALL_ANSWER                       /* the request is whole */
+};
+
+struct call {
+    struct worker         *worker;
+    struct connection     *connection;
+    struct MHD_Connection *mhd;
+    struct arena           arena;
+    enum call_stage        stage;
+    struct slice           target;
+    const char            *raw_target;        /* in MHD's buffer */
+    struct rawhead         raw;
+    struct http_request    request;
+    bool                   has_body;
+    int64_t                body_bytes;
+    struct exchange       *exchange;
+    struct kept_head       head;      /* rest.ptr NULL: one whose reply is not kept */
+    struct kept           *kept;      /* its reply, instead of an exchange */
+    struct repetition      repetition;
+    bool                   asked_who; /* the answer may depend on it */
+    struct admin_call     *admin;
+    struct slice           admin_body;
+    bool                   suspended;
+    bool                   gone;      /* broken off: the next callback closes the connection */
+    int64_t                sent_bytes;
+    int64_t                reply_bytes;
+    bool                   streaming;
+    struct MHD_Response   *response;  /* MHD's, alive while it is being sent */
+    struct call           *next, *previous;
+};
+
+/* -- call.c: until call_resume() MHD does not call for it -- */
+void call_suspend(struct call *);
+/* A call that is not suspended stays as it is. */
+void call_resume(struct call *);
+/* The same, for what only knows the owner. */
+void call_wake(void *call);
+
+/* -- head.c -- */
+/* The same head as one that was answered within the second?  Then nothing of it has to be read again. */
+bool   call_find_kept(struct call *, const char *method, const char *version);
+void   call_read_head(struct call *, const char *method, const char *version);
+/* About how long the head is. */
+size_t call_head_bytes(const struct call *);
+
+/* -- answer.c: MHD_NO closes the connection -- */
+enum MHD_Result call_queue_problem(struct call *, unsigned status, const char *json);
+enum MHD_Result call_queue_kept(struct call *);
+enum MHD_Result call_queue_reply(struct call *);
+
+/* -- admin_answer.c: the same of a call on the admin socket -- */
+enum MHD_Result call_take_admin_body(struct call *, const char *bytes, size_t *count);
+enum MHD_Result call_answer_admin(struct call *);
+
+#endif
