@@ -37,6 +37,7 @@ struct daemon {
     const char      *config_file;     /* NULL: the embedded default */
     struct config   *config;          /* main thread; others hold what they were given */
     struct config   *started_with;    /* constant: what only a restart can change is compared with it */
+    pthread_mutex_t  lock;            /* of the next one, and of posting while it is false */
     bool             closing;
     struct state    *state;
     struct authority *authority;
@@ -50,9 +51,11 @@ struct daemon {
 };
 
 struct new_config {
-    struct mail    mail;
-    struct daemon *daemon;
-    struct config *config;            /* a reference */
+    struct mail     mail;
+    struct daemon  *daemon;
+    struct config  *config;           /* a reference */
+    struct mailbox *reply_to;         /* where `done` is posted when it is in effect; NULL: nobody waits */
+    struct mail    *done;
 };
 
 static struct config *load(const char *file, FILE *problems)
@@ -67,11 +70,6 @@ static void receive_config(struct mail *m)
     struct new_config *n = CONTAINER_OF(m, struct new_config, mail);
     struct daemon     *d = n->daemon;
 
-    if (d->closing) {
-        config_release(n->config);
-        free(n);
-        return;
-    }
     config_release(d->config);
     d->config = n->config;
     log_set_level(d->config->log_level);
@@ -79,40 +77,54 @@ static void receive_config(struct mail *m)
     credentials_forget(d->credentials);
     front_configure(d->front, d->config);
     log_info("reloaded", "file=%s", log_quote(d->config_file != NULL ? d->config_file : "embedded default"));
+    if (n->reply_to != NULL)
+        mailbox_post(n->reply_to, n->done);
     free(n);
 }
 
-/* Any thread.  Reads the files here; main swaps.  *text says what was wrong, or what needs a restart. */
-static bool reload(void *context, char **text)
+/* Hands it to main; false: Weir is about to stop, and main would not come to it. */
+static bool submit_config(struct daemon *d, struct config *fresh, struct mailbox *reply_to, struct mail *done)
 {
-    struct daemon     *d = context;
-    size_t             bytes;
-    FILE              *problems = open_memstream(text, &bytes);
-    struct config     *fresh;
-    struct new_config *n;
-    char               names[512];
+    struct new_config *n = mem_alloc(sizeof *n);
+    bool               closing;
+
+    *n = (struct new_config){ { .receive = receive_config }, d, fresh, reply_to, done };
+    pthread_mutex_lock(&d->lock);
+    closing = d->closing;
+    if (!closing)
+        mailbox_post(d->mailbox, &n->mail);
+    pthread_mutex_unlock(&d->lock);
+    if (closing)
+        free(n);
+    return !closing;
+}
+
+/* Any thread.  Reads the files here; main swaps.  *text says what was wrong, or what needs a restart. */
+static bool reload(void *context, char **text, struct mailbox *reply_to, struct mail *done)
+{
+    struct daemon *d = context;
+    size_t         bytes;
+    FILE          *problems = open_memstream(text, &bytes);
+    struct config *fresh;
+    char           names[512];
+    bool           ok;
 
     if (problems == NULL)
         return false;
     fresh = load(d->config_file, problems);
-    if (fresh != NULL && !config_read_secrets(fresh, problems)) {
-        config_release(fresh);
-        fresh = NULL;
-    }
-    if (fresh != NULL) {
+    ok = fresh != NULL && config_read_secrets(fresh, problems);
+    if (ok) {
         config_restart_needed(d->started_with, fresh, names, sizeof names);
         if (names[0] != '\0')
             fprintf(problems, "in effect only after a restart: %s\n", names);
+        ok = submit_config(d, fresh, reply_to, done);
+        if (!ok)
+            fputs("Weir is about to stop\n", problems);
     }
     fclose(problems);
-    if (fresh == NULL)
-        return false;
-    n = mem_alloc(sizeof *n);
-    n->mail.receive = receive_config;
-    n->daemon = d;
-    n->config = fresh;
-    mailbox_post(d->mailbox, &n->mail);
-    return true;
+    if (!ok)
+        config_release(fresh);
+    return ok;
 }
 
 static void reload_on_signal(struct daemon *d)
@@ -120,10 +132,11 @@ static void reload_on_signal(struct daemon *d)
     char *text = NULL;
 
     sd_notify(0, "RELOADING=1");
-    if (!reload(d, &text))
+    if (!reload(d, &text, NULL, NULL))
         log_error("reload_failed", "kept=old problems=%s", log_quote(text != NULL ? text : ""));
     else if (text != NULL && text[0] != '\0')
         log_warning("reload_incomplete", "note=%s", log_quote(text));
+    mailbox_deliver(d->mailbox);
     sd_notify(0, "READY=1");
     free(text);
 }
@@ -286,9 +299,12 @@ static int serve(struct daemon *d)
     } else {
         fprintf(stderr, "weir: %s\n", why.text);
     }
+    pthread_mutex_lock(&d->lock);
     d->closing = true;
+    pthread_mutex_unlock(&d->lock);
+    if (d->front != NULL)
+        mailbox_deliver(d->mailbox);                /* workers wait for what becomes of it */
     close_rooms(d);
-    mailbox_deliver(d->mailbox);
     mailbox_close(d->mailbox);
     close(d->signal_fd);
     return status;
@@ -343,7 +359,7 @@ int main(int argc, char **argv)
         { "help",        no_argument,       NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
-    struct daemon d = { .signal_fd = -1 };
+    struct daemon d = { .lock = PTHREAD_MUTEX_INITIALIZER, .signal_fd = -1 };
     enum mode     mode = MODE_SERVE;
     char          found[4096];
     int           option;

@@ -26,8 +26,9 @@ struct admin_services {               /* lent; outlive every call */
     struct store    *store;
     struct upstream *upstream;
     /* Reads the configuration again and swaps it; false: the old one stays, *problems (malloc'd, caller frees) says
-     * why. Called on the worker's thread; may block for the reading of the files. */
-    bool           (*reload)(void *context, char **problems);
+     * why. Else `done` is posted when requests that come from then on meet the new one. Called on the worker's thread;
+     * may block for the reading of the files. */
+    bool           (*reload)(void *context, char **problems, struct mailbox *reply_to, struct mail *done);
     /* Makes the CA where there is none or `rotate` asks for another. Worker's thread; may block for the writing of
      * one file. */
     bool           (*ca)(void *context, bool rotate, struct admin_ca *, struct fault *why);

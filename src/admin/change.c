@@ -82,16 +82,25 @@ void admin_purge(struct admin_call *call)
     admin_submit_change(call, change_made);
 }
 
+static void reloaded(struct mail *m)
+{
+    struct admin_call *call = CONTAINER_OF(m, struct admin_call, reloaded);
+
+    if (admin_resume(call))
+        admin_answer_json(call, 200, json_pack("{s:b, s:s}", "reloaded", 1, "note", call->note));
+}
+
 void admin_reload(struct admin_call *call)
 {
-    char *text = NULL;
-    bool  ok = call->admin->services->reload(call->admin->services->context, &text);
+    const struct admin_services *services = call->admin->services;
+    char                        *text = NULL;
 
-    if (!ok)
-        log_error("reload_failed", "kept=old problems=%s", log_quote(text != NULL ? text : ""));
-    admin_answer_json(call, ok ? 200 : 422,
-                      ok ? json_pack("{s:b, s:s}", "reloaded", 1, "note", text != NULL ? text : "")
-                         : json_pack("{s:s, s:i, s:s}", "title", "The old configuration stays", "status", 422,
-                                     "detail", text != NULL ? text : "unknown"));
+    call->reloaded.receive = reloaded;
+    call->awaits_mail = services->reload(services->context, &text, call->admin->mailbox, &call->reloaded);
+    call->note = arena_copy(&call->arena, slice_of(text != NULL ? text : "")).ptr;
+    if (!call->awaits_mail) {
+        log_error("reload_failed", "kept=old problems=%s", log_quote(call->note));
+        admin_answer_problem(call, 422, "The old configuration stays", text != NULL ? text : "unknown");
+    }
     free(text);
 }

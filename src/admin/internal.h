@@ -29,6 +29,8 @@ struct admin_call {
     char                   *body;        /* malloc'd */
     struct slice            argument;    /* the request's body; in the arena */
     struct purge           *purge;       /* of /purge */
+    struct mail             reloaded;    /* of /reload, and what there is to say of it */
+    const char             *note;
     struct arena            arena;
     struct upstream_report  report;
     struct store_change     change;

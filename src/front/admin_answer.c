@@ -43,10 +43,10 @@ enum MHD_Result call_answer_admin(struct call *call)
 
     if (call->admin == NULL && admin_is_refused(call))
         return call_queue_problem(call, 403, "{\"title\":\"Refused\",\"status\":403,"
-                                        "\"detail\":\"Host and Origin must be Weir's own.\"}\n");
+                                             "\"detail\":\"Host and Origin must be Weir's own.\"}\n");
     if (call->admin == NULL)
-        call->admin = admin_begin(call->worker->admin, call->worker->config, &call->request, call->admin_body, call_wake,
-                                  call);
+        call->admin = admin_begin(call->worker->admin, call->worker->config, &call->request, call->admin_body,
+                                  call_wake, call);
     if (!admin_is_done(call->admin)) {
         call_suspend(call);
         return MHD_YES;

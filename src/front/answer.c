@@ -97,11 +97,11 @@ enum MHD_Result call_queue_reply(struct call *call)
     if (reply->kind == REPLY_STREAM && reply->length < 0 && call->request.version_minor == 0
         && call->connection->is_unix)     /* its cut-short end could not be told from its end */
         return call_queue_problem(call, 502, "{\"title\":\"Upstream answer has no length\",\"status\":502,"
-                                        "\"detail\":\"Ask with HTTP/1.1 on a unix socket.\"}\n");
+                                             "\"detail\":\"Ask with HTTP/1.1 on a unix socket.\"}\n");
     response = response_make(reply, &options, &call->arena);
     if (response == NULL)
         return call_queue_problem(call, 502, "{\"title\":\"Upstream answer head too large\",\"status\":502,"
-                                        "\"detail\":\"The answer's header fields exceed 24 KiB.\"}\n");
+                                             "\"detail\":\"The answer's header fields exceed 24 KiB.\"}\n");
     call->response = response;
     call->streaming = reply->kind == REPLY_STREAM;
     call->reply_bytes = reply->kind == REPLY_EMPTY ? 0 : reply->length;

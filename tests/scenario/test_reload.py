@@ -43,6 +43,17 @@ def test_sighup_takes_the_new_configuration(daemons, origin, origins):
     until(lambda: d.get("/api/x").status == 404, "the old upstream to go")
 
 
+def test_reload_is_answered_when_it_is_in_effect(daemons, origin):
+    origin.reply(body=b"x")
+    d = daemons(upstream(origin, ttl="never")).start()
+    with d.connect() as client:
+        for n in range(60):
+            d.write([upstream(origin, ttl="never", set_headers=[f"X-Round: {n}"])])
+            assert d.admin("POST", "/reload").status == 200
+            client.get("/api/x")
+            assert origin.last.fields.get("X-Round") == str(n)
+
+
 def test_reload_loses_no_request_in_flight(weir, origin):
     go = threading.Event()
 
