@@ -183,7 +183,27 @@ void waiter_post(struct fetch_links *w, enum fetch_event event)
     if (w->left)
         return;                                     /* its `gone` is on the way already */
     w->event = event;
-    mailbox_post(w->fetch->mailbox, &w->fetch->mail);
+    if (!w->up->holds) {
+        mailbox_post(w->fetch->mailbox, &w->fetch->mail);
+        return;
+    }
+    *(w->up->held != NULL ? w->up->held_end : &w->up->held) = w;
+    w->up->held_end = &w->next_held;
+}
+
+/* No mail is read between the two, so nobody has left. */
+void waiter_post_held(struct upstream *up)
+{
+    struct fetch_links *w = up->held;
+
+    up->held = NULL;
+    while (w != NULL) {
+        struct fetch_links *next = w->next_held;
+
+        w->next_held = NULL;
+        mailbox_post(w->fetch->mailbox, &w->fetch->mail);
+        w = next;
+    }
 }
 
 void waiter_post_interim(struct fetch_links *w, unsigned status, const struct http_fields *fields)

@@ -108,6 +108,7 @@ struct fetch_links {
     struct fetch       *fetch;
     struct flight      *flight;
     struct fetch_links *next, *previous;      /* in the flight, in order of arrival */
+    struct fetch_links *next_held;            /* of those that curl's work keeps waiting: upstream->held */
     enum waiter_at      at;
     bool                submitted, left;
     bool                split;                /* was parted from a flight at its head */
@@ -293,6 +294,8 @@ struct upstream {
     uint64_t             random;
     struct mail          stop;
     bool                 stopping;
+    bool                 holds;               /* curl is at work: what waiters are told waits for its end */
+    struct fetch_links  *held, **held_end;    /* in their order; the end is set where there is one */
     bool                 tls_tells;           /* how TLS connections end: see tls_end.c */
     int64_t              disk_refused_ns;     /* said in the log at this time */
 };
@@ -307,6 +310,7 @@ void fetch_acquire(struct fetch *);
 void fetch_release(struct fetch *);
 /* Posts the final event; what it says stands in the fetch. Unlinks the waiter from its flight unless it receives. */
 void waiter_post(struct fetch_links *, enum fetch_event);
+void waiter_post_held(struct upstream *);
 void waiter_post_interim(struct fetch_links *, unsigned status, const struct http_fields *);
 
 /* flight.c */
@@ -442,6 +446,8 @@ void report_fill(struct upstream *, struct upstream_report *);
 /* upstream.c */
 int  upstream_socket(CURL *, curl_socket_t, int what, void *site, void *socketp);
 int  upstream_timer(CURLM *, long timeout_ms, void *site);
+/* Lets curl work, ends what it has finished, and then tells those who wait. */
+void upstream_act(struct site *, curl_socket_t, int what);
 /* A connection's descriptor: it may stay in epoll between two requests. */
 void upstream_socket_opened(struct upstream *, curl_socket_t fd);
 void upstream_socket_closed(struct upstream *, curl_socket_t fd);

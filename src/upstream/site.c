@@ -128,11 +128,7 @@ static void budget_free(struct budget *b)
 
 static void fire_curl_timer(struct timer *t)
 {
-    struct site *s = CONTAINER_OF(t, struct site, curl_timer);
-    int          running;
-
-    s->reap = true;
-    curl_multi_socket_action(s->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    upstream_act(CONTAINER_OF(t, struct site, curl_timer), CURL_SOCKET_TIMEOUT, 0);
 }
 
 static struct site *site_find(const struct upstream *up, const char *name)

@@ -107,9 +107,21 @@ static int sleep_ms(const struct upstream *up)
     return left < most ? (int)left : most;
 }
 
+/* A short body mostly comes with its head: told of both at once, the worker answers in one piece, without a stream. */
+void upstream_act(struct site *s, curl_socket_t fd, int what)
+{
+    int running;
+
+    s->up->holds = true;
+    curl_multi_socket_action(s->multi, fd, what, &running);
+    transfer_reap(s);
+    s->up->holds = false;
+    waiter_post_held(s->up);
+}
+
 static void serve_socket(struct upstream *up, const struct epoll_event *e)
 {
-    int          fd = e->data.fd, running, what = 0;
+    int          fd = e->data.fd, what = 0;
     struct site *s = (unsigned)fd < up->watch_count ? up->watches[fd].site : NULL;
 
     if (s == NULL) {                  /* taken back before in this round, or idle: most likely closed by the peer */
@@ -123,8 +135,7 @@ static void serve_socket(struct upstream *up, const struct epoll_event *e)
         what |= CURL_CSELECT_OUT;
     if ((e->events & (EPOLLERR | EPOLLHUP)) != 0)
         what |= CURL_CSELECT_ERR;
-    s->reap = true;
-    curl_multi_socket_action(s->multi, fd, what, &running);
+    upstream_act(s, fd, what);
 }
 
 static void run_round(struct upstream *up)
