@@ -112,6 +112,21 @@ struct slice arena_copy(struct arena *a, struct slice s)
     return (struct slice){ p, s.len };
 }
 
+struct slice arena_join(struct arena *a, const struct slice *parts, size_t count)
+{
+    size_t length = 0;
+    char  *p, *end;
+
+    for (size_t i = 0; i < count; i++)
+        length += parts[i].len;
+    p = end = arena_alloc_raw(a, length + 1);
+    for (size_t i = 0; i < count; i++)
+        if (parts[i].len > 0)
+            end = (char *)memcpy(end, parts[i].ptr, parts[i].len) + parts[i].len;
+    *end = '\0';
+    return (struct slice){ p, length };
+}
+
 struct slice arena_printf(struct arena *a, const char *format, ...)
 {
     va_list args, again;

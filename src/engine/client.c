@@ -4,12 +4,14 @@
  */
 #include "engine/client.h"
 
+#include "base/decimal.h"
 #include "http/basic.h"
 
 static struct slice name_of(const struct exchange_input *in, const struct request_wish *wish, struct arena *a)
 {
     struct slice       user;
     const struct peer *who;
+    char               uid[DECIMAL_BYTES], pid[DECIMAL_BYTES];
 
     if (wish->client.ptr != NULL)
         return wish->client;
@@ -18,8 +20,8 @@ static struct slice name_of(const struct exchange_input *in, const struct reques
     if (user.ptr != NULL)
         return user;
     who = in->who(in->owner);
-    if (who->has_uid && who->pid != 0)
-        return arena_printf(a, "uid=%u pid=%d", (unsigned)who->uid, (int)who->pid);
+    if (who->has_uid && who->pid > 0)
+        return ARENA_JOIN(a, SLICE("uid="), decimal(who->uid, uid), SLICE(" pid="), decimal((uint64_t)who->pid, pid));
     return slice_of(in->peer);
 }
 

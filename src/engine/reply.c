@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
+#include "base/decimal.h"
 #include "http/json.h"
 #include "http/structured.h"
 
@@ -25,7 +26,7 @@ void reply_append_member(struct exchange *x, struct http_fields *f, enum http_na
         before = http_fields_join(f, slice_of(http_name_text(id)), &x->arena);
     if (before.ptr != NULL && before.len > 0) {
         http_fields_remove(f, id);
-        member = arena_printf(&x->arena, SLICE_FMT ", " SLICE_FMT, SLICE_ARG(before), SLICE_ARG(member));
+        member = ARENA_JOIN(&x->arena, before, SLICE(", "), member);
     }
     add(x, f, id, member);
 }
@@ -35,46 +36,42 @@ static int64_t whole_seconds(int64_t ns)
     return ns >= 0 ? ns / NS_PER_SEC : -((-ns + NS_PER_SEC - 1) / NS_PER_SEC);
 }
 
-static bool was_forwarded(const struct exchange *x)
+/* Why it went upstream, and what came of that. */
+static struct slice forwarded_status(struct exchange *x, unsigned upstream_status)
 {
-    return x->forwarded;
+    char         digits[DECIMAL_BYTES];
+    struct slice status = decimal(upstream_status, digits);
+
+    return ARENA_JOIN(&x->arena, SLICE("weir; fwd="), slice_of(forward_reason_token(x->decision.forward)),
+                      upstream_status != 0 ? SLICE("; fwd-status=") : SLICE(""),
+                      upstream_status != 0 ? status : SLICE(""),
+                      x->stored_flag ? SLICE("; stored") : SLICE(""), x->collapsed ? SLICE("; collapsed") : SLICE(""));
+}
+
+static struct slice hit_status(struct exchange *x)
+{
+    char    digits[DECIMAL_BYTES];
+    int64_t ttl = whole_seconds(x->decision.ttl_ns);
+
+    if (x->decision.ttl_ns == INT64_MAX)
+        return SLICE("weir; hit");
+    return ARENA_JOIN(&x->arena, ttl < 0 ? SLICE("weir; hit; ttl=-") : SLICE("weir; hit; ttl="),
+                      decimal((uint64_t)(ttl < 0 ? -ttl : ttl), digits));
 }
 
 static struct slice cache_status(struct exchange *x, unsigned upstream_status)
 {
-    char            text[192];
-    size_t          n = 0;
-    struct slice    detail = SLICE_NONE;
+    struct slice text = SLICE("weir"), detail = SLICE_NONE;
 
-#define PUT(...) \
-    do { \
-        if (n < sizeof text) \
-            n += (size_t)snprintf(text + n, sizeof text - n, __VA_ARGS__); \
-    } while (0)
-    PUT("weir");
-    if (was_forwarded(x)) {
-        PUT("; fwd=%s", forward_reason_token(x->decision.forward));
-        if (upstream_status != 0)
-            PUT("; fwd-status=%u", upstream_status);
-        if (x->stored_flag)
-            PUT("; stored");
-        if (x->collapsed)
-            PUT("; collapsed");
-    } else if (x->stored.selected) {
-        PUT("; hit");
-        if (x->decision.ttl_ns != INT64_MAX)
-            PUT("; ttl=%lld", (long long)whole_seconds(x->decision.ttl_ns));
-    }
-#undef PUT
-    if (n >= sizeof text)
-        n = sizeof text - 1;
+    if (x->forwarded)
+        text = forwarded_status(x, upstream_status);
+    else if (x->stored.selected)
+        text = hit_status(x);
     if (x->detail != NULL && x->detail[0] != '\0')
         detail = slice_of(x->detail);
     else if (x->rule != NULL && x->rule->policy.label != NULL && x->rule->policy.label[0] != '\0')
         detail = sf_string(slice_of(x->rule->policy.label), &x->arena);
-    if (detail.ptr == NULL)
-        return arena_copy(&x->arena, (struct slice){ text, n });
-    return arena_printf(&x->arena, "%.*s; detail=" SLICE_FMT, (int)n, text, SLICE_ARG(detail));
+    return detail.ptr != NULL ? ARENA_JOIN(&x->arena, text, SLICE("; detail="), detail) : text;
 }
 
 void reply_finish_fields(struct exchange *x, struct http_fields *f, unsigned upstream_status)

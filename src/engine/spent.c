@@ -6,6 +6,7 @@
 #include "engine/internal.h"
 
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "http/structured.h"
 
 static int64_t seconds_up(int64_t ns)
@@ -45,21 +46,24 @@ static struct slice add_attempt(struct exchange *x, struct slice so_far, unsigne
 {
     const struct attempt *a = &x->attempts[i];
     char                  cause[ATTEMPT_TEXT_BYTES], outcome[ATTEMPT_TEXT_BYTES];
+    char                  number[DECIMAL_BYTES], took[DECIMAL_BYTES], waited[DECIMAL_BYTES];
 
     if (i > 0)
         attempt_text(&x->attempts[i - 1], cause);
     attempt_text(a, outcome);
-    return arena_printf(&x->arena, SLICE_FMT ", weir-attempt-%u;dur=%.1f;desc=\"%s after %.1f ms: %s\"",
-                        SLICE_ARG(so_far), i + 1, (double)a->took_ns / NS_PER_MS,
-                        i > 0 ? cause : forward_reason_token(x->decision.forward),
-                        (double)a->waited_ns / NS_PER_MS, outcome);
+    return ARENA_JOIN(&x->arena, so_far, SLICE(", weir-attempt-"), decimal(i + 1, number), SLICE(";dur="),
+                      decimal_ms(a->took_ns, took), SLICE(";desc=\""),
+                      slice_of(i > 0 ? cause : forward_reason_token(x->decision.forward)), SLICE(" after "),
+                      decimal_ms(a->waited_ns, waited), SLICE(" ms: "), slice_of(outcome), SLICE("\""));
 }
 
 static void add_timing(struct exchange *x, struct http_fields *f)
 {
-    struct slice text = arena_printf(&x->arena, "weir-queue;dur=%.1f, weir-upstream;dur=%.1f;desc=\"%u attempt%s\"",
-                                     (double)x->queued_ns / NS_PER_MS, (double)x->upstream_ns / NS_PER_MS,
-                                     x->attempt_count, x->attempt_count == 1 ? "" : "s");
+    char         queued[DECIMAL_BYTES], upstream[DECIMAL_BYTES], count[DECIMAL_BYTES];
+    struct slice text = ARENA_JOIN(&x->arena, SLICE("weir-queue;dur="), decimal_ms(x->queued_ns, queued),
+                                   SLICE(", weir-upstream;dur="), decimal_ms(x->upstream_ns, upstream),
+                                   SLICE(";desc=\""), decimal(x->attempt_count, count),
+                                   x->attempt_count == 1 ? SLICE(" attempt\"") : SLICE(" attempts\""));
 
     for (unsigned i = 0; i < x->attempt_count && i < ATTEMPTS_KEPT; i++)
         text = add_attempt(x, text, i);

@@ -7,6 +7,8 @@
  */
 #include "upstream/inside.h"
 
+#include "base/decimal.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -64,10 +66,13 @@ static void receive_gone(struct mail *m)
 
 void attempt_text(const struct attempt *a, char out[ATTEMPT_TEXT_BYTES])
 {
-    if (a->status != 0 && (a->outcome == ATTEMPT_OK || a->outcome == ATTEMPT_STATUS))
-        snprintf(out, ATTEMPT_TEXT_BYTES, "%u", a->status);
-    else
-        snprintf(out, ATTEMPT_TEXT_BYTES, "%s", attempt_outcome_token(a->outcome));
+    bool         by_status = a->status != 0 && (a->outcome == ATTEMPT_OK || a->outcome == ATTEMPT_STATUS);
+    char         digits[DECIMAL_BYTES];
+    struct slice text = by_status ? decimal(a->status, digits) : slice_of(attempt_outcome_token(a->outcome));
+
+    text = slice_sub(text, 0, ATTEMPT_TEXT_BYTES - 1);
+    memcpy(out, text.ptr, text.len);
+    out[text.len] = '\0';
 }
 
 static void receive_submit(struct mail *m);

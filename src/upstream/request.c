@@ -93,8 +93,7 @@ static int on_close_socket(void *site, curl_socket_t fd)
 
 static bool add_line(struct transfer *t, struct arena *a, struct slice name, struct slice value)
 {
-    struct slice line = value.len > 0 ? arena_printf(a, SLICE_FMT ": " SLICE_FMT, SLICE_ARG(name), SLICE_ARG(value))
-                                      : arena_printf(a, SLICE_FMT ";", SLICE_ARG(name));
+    struct slice line = value.len > 0 ? ARENA_JOIN(a, name, SLICE(": "), value) : ARENA_JOIN(a, name, SLICE(";"));
     struct curl_slist *longer = curl_slist_append(t->fields, line.ptr);
 
     if (longer == NULL)
@@ -246,8 +245,7 @@ bool request_prepare(struct transfer *t)
     const struct upstream_options *o = t->fetch->upstream;
     struct arena                   a = { 0 };
     struct slice                   target = bust_target(t, auth_target(t->fetch, &a), &a);
-    struct slice                   url = arena_printf(&a, SLICE_FMT "://" SLICE_FMT "/", SLICE_ARG(o->scheme),
-                                                      SLICE_ARG(o->authority));
+    struct slice                   url = ARENA_JOIN(&a, o->scheme, SLICE("://"), o->authority, SLICE("/"));
     bool                           ok;
 
     t->error[0] = '\0';

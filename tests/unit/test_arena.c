@@ -89,6 +89,27 @@ static void test_copies_end_with_nul(void **state)
     arena_free(&a);
 }
 
+static void test_joins_end_with_nul(void **state)
+{
+    static const struct { const char *name; struct slice parts[3]; const char *joined; } rows[] = {
+        { "in_order", { { "a", 1 }, { ": ", 2 }, { "bcd", 3 } }, "a: bcd" },
+        { "empty_and_absent_parts_take_nothing", { { "", 0 }, { "x", 1 }, { NULL, 0 } }, "x" },
+        { "nothing", { { NULL, 0 } }, "" },
+        { "cut_where_the_length_says", { { "abc", 1 }, { "def", 2 } }, "ade" },
+    };
+    struct arena a = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct slice s = arena_join(&a, rows[i].parts, 3);
+
+        if (s.len != strlen(rows[i].joined) || strcmp(s.ptr, rows[i].joined) != 0)
+            fail_msg("%s", rows[i].name);
+    }
+    assert_string_equal(ARENA_JOIN(&a, SLICE("one"), SLICE("two")).ptr, "onetwo");
+    arena_free(&a);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -96,6 +117,7 @@ int main(void)
         cmocka_unit_test(test_reset_gives_the_same_memory_again),
         cmocka_unit_test(test_first_chunk_stays_small),
         cmocka_unit_test(test_copies_end_with_nul),
+        cmocka_unit_test(test_joins_end_with_nul),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
