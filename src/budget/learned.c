@@ -175,6 +175,10 @@ struct family { struct slice part[PARTS]; };
 
 static void sort_field(const struct http_field *f, struct family into[FAMILIES])
 {
+    char first = f->name.len > 0 ? (char)(f->name.ptr[0] | 0x20) : '\0';
+
+    if (first != 'r' && first != 'x')
+        return;
     for (int i = 0; i < FAMILIES; i++) {
         if (!slice_eq_nocase(slice_sub(f->name, 0, families[i].len), families[i]))
             continue;
@@ -186,7 +190,7 @@ static void sort_field(const struct http_field *f, struct family into[FAMILIES])
 }
 
 /* The first family that tells how many remain, and the resource's name from whichever has it. */
-static bool read_families(const struct http_response *r, int64_t api_ns, struct learned_hint *out)
+static bool read_families(const struct http_response *r, int64_t now_wall_ns, struct learned_hint *out)
 {
     static const enum told_by told[FAMILIES] = { TOLD_BY_RATELIMIT_FIELDS, TOLD_BY_X_RATELIMIT, TOLD_BY_X_RATE_LIMIT };
     struct family             family[FAMILIES] = { 0 };
@@ -204,7 +208,8 @@ static bool read_families(const struct http_response *r, int64_t api_ns, struct 
             continue;
         out->allowed = read_count(part[PART_LIMIT]);
         out->remaining = read_count(part[PART_REMAINING]);
-        out->reset_in_ns = read_reset(part[part[PART_RESET_AFTER].ptr != NULL ? PART_RESET_AFTER : PART_RESET], api_ns);
+        out->reset_in_ns = read_reset(part[part[PART_RESET_AFTER].ptr != NULL ? PART_RESET_AFTER : PART_RESET],
+                                      api_now_ns(r, now_wall_ns));
         out->by = told[i];
         found = out->remaining >= 0;
     }
@@ -312,12 +317,13 @@ static unsigned read_dictionary(const struct sf_members *d, struct learned_hint 
 
 static unsigned read_structured(const struct http_response *r, struct arena *a, struct learned_hint out[LEARNED_MAX])
 {
-    struct slice      text = http_fields_join(&r->fields, SLICE("RateLimit"), a);
+    struct slice      text;
     struct sf_members members;
     unsigned          count = 0;
 
-    if (text.ptr == NULL)
+    if (http_fields_find(&r->fields, HTTP_RATELIMIT, 0) < 0)
         return 0;
+    text = http_fields_join(&r->fields, SLICE("RateLimit"), a);
     if (sf_parse_dictionary(text, a, &members))
         count = read_dictionary(&members, out);
     if (count == 0 && sf_parse_list(text, a, &members))
@@ -349,7 +355,7 @@ unsigned learned_read(const struct http_response *r, int64_t now_wall_ns, struct
 
     if (r->status == 401)
         return 0;
-    have_single = read_families(r, api_now_ns(r, now_wall_ns), &single);
+    have_single = read_families(r, now_wall_ns, &single);
     count = read_structured(r, a, out);
     if (count == 0 && have_single) {
         out[0] = single;
@@ -357,6 +363,8 @@ unsigned learned_read(const struct http_response *r, int64_t now_wall_ns, struct
     } else if (count == 1 && out[0].resource.len == 0) {
         out[0].resource = single.resource;
     }
+    if (count == 0)
+        return 0;
     text = http_fields_join(&r->fields, SLICE("RateLimit-Policy"), a);
     if (text.ptr == NULL || !sf_parse_list(text, a, &policies))
         policies.count = 0;

@@ -15,7 +15,8 @@ static const int64_t LATEST = INT64_C(253402300799);    /* 9999-12-31 23:59:59 *
 
 static const char *const days[7] = { "Monday", "Tuesday", "Wednesday", "Thursday",
                                      "Friday", "Saturday", "Sunday" };
-static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 
 struct civil {
     int64_t year;
@@ -41,10 +42,20 @@ static bool take_text(struct slice *s, const char *text, size_t length)
 static bool take_number(struct slice *s, size_t digits, int64_t lowest, int64_t highest,
                         int64_t *out)
 {
-    if (s->len < digits || !slice_to_int64(slice_sub(*s, 0, digits), out))
+    int64_t n = 0;
+
+    if (s->len < digits)
         return false;
-    *s = slice_sub(*s, digits, s->len);
-    return *out >= lowest && *out <= highest;
+    for (size_t i = 0; i < digits; i++) {
+        int digit = s->ptr[i] - '0';
+
+        if (digit < 0 || digit > 9)
+            return false;
+        n = n * 10 + digit;
+    }
+    *s = (struct slice){ s->ptr + digits, s->len - digits };
+    *out = n;
+    return n >= lowest && n <= highest;
 }
 
 static bool take_int(struct slice *s, int lowest, int highest, int *out)
@@ -57,29 +68,48 @@ static bool take_int(struct slice *s, int lowest, int highest, int *out)
     return true;
 }
 
-static bool take_weekday(struct slice *s, size_t length)
+/* Three letters as a number, whatever their case: nothing but the two cases of a letter becomes that letter. */
+static uint32_t three(const char *p)
 {
+    return ((uint32_t)(unsigned char)p[0] << 16 | (uint32_t)(unsigned char)p[1] << 8 | (unsigned char)p[2]) | 0x202020;
+}
+
+static bool take_weekday(struct slice *s, bool is_long)
+{
+    uint32_t begin = s->len >= 3 ? three(s->ptr) : 0;
+
     for (int i = 0; i < 7; i++)
-        if (take_text(s, days[i], length > 0 ? length : strlen(days[i])))
-            return true;
+        if (three(days[i]) == begin)
+            return take_text(s, days[i], is_long ? strlen(days[i]) : 3);
     return false;
 }
 
 static bool take_month(struct slice *s, int *out)
 {
+    uint32_t begin = s->len >= 3 ? three(s->ptr) : 0;
+
     for (int i = 0; i < 12; i++)
-        if (take_text(s, months + (size_t)i * 3, 3)) {
+        if (three(months[i]) == begin) {
+            *s = (struct slice){ s->ptr + 3, s->len - 3 };
             *out = i + 1;
             return true;
         }
     return false;
 }
 
+static bool take_byte(struct slice *s, char byte)
+{
+    if (s->len == 0 || s->ptr[0] != byte)
+        return false;
+    *s = (struct slice){ s->ptr + 1, s->len - 1 };
+    return true;
+}
+
 static bool take_blank_day(struct slice *s, int *out)
 {
     int64_t n;
 
-    if (!take_text(s, " ", 1))
+    if (!take_byte(s, ' '))
         return take_int(s, 1, 31, out);
     if (!take_number(s, 1, 1, 9, &n))
         return false;
@@ -90,8 +120,8 @@ static bool take_blank_day(struct slice *s, int *out)
 static bool take_element(struct slice *s, char element, struct civil *t)
 {
     switch (element) {
-    case 'w': return take_weekday(s, 3);
-    case 'W': return take_weekday(s, 0);
+    case 'w': return take_weekday(s, false);
+    case 'W': return take_weekday(s, true);
     case 'd': return take_int(s, 1, 31, &t->day);
     case '_': return take_blank_day(s, &t->day);
     case 'b': return take_month(s, &t->month);
@@ -101,7 +131,7 @@ static bool take_element(struct slice *s, char element, struct civil *t)
     case 'M': return take_int(s, 0, 59, &t->minute);
     case 'S': return take_int(s, 0, 60, &t->second);    /* 60: a leap second */
     case 'Z': return take_text(s, "GMT", 3);
-    default:  return take_text(s, &element, 1);
+    default:  return take_byte(s, element);
     }
 }
 
@@ -207,7 +237,7 @@ void http_date_format(int64_t seconds, char out[HTTP_DATE_BYTES])
     t = civil_from_seconds(seconds);
     /* 1970-01-01 was a Thursday, the fourth of days[]. */
     snprintf(made, sizeof made, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
-             days[(seconds / DAY_SECONDS + 3) % 7], t.day, months + (size_t)(t.month - 1) * 3,
+             days[(seconds / DAY_SECONDS + 3) % 7], t.day, months[t.month - 1],
              (int)t.year, t.hour, t.minute, t.second);
     memcpy(out, made, HTTP_DATE_BYTES);
 }

@@ -190,7 +190,7 @@ static bool refuse_size(const struct question *q)
            q->in->content_length > q->options->max_object_bytes;
 }
 
-enum storable policy_storable(const struct policy_options *o, const struct storable_input *in)
+static enum storable find_reason(const struct question *q)
 {
     static const struct {
         bool        (*refuses)(const struct question *);
@@ -210,19 +210,25 @@ enum storable policy_storable(const struct policy_options *o, const struct stora
         { refuse_lifetime, STORABLE_NO_LIFETIME },
         { refuse_size, STORABLE_TOO_LARGE },
     };
-    struct question q = ask(o, in);
 
     for (size_t i = 0; i < sizeof conditions / sizeof conditions[0]; i++)
-        if (conditions[i].refuses(&q))
+        if (conditions[i].refuses(q))
             return conditions[i].reason;
     return STORABLE_YES;
+}
+
+enum storable policy_storable(const struct policy_options *o, const struct storable_input *in)
+{
+    struct question q = ask(o, in);
+
+    return find_reason(&q);
 }
 
 bool policy_shareable(const struct policy_options *o, const struct storable_input *in)
 {
     struct question q = ask(o, in);
 
-    if (policy_storable(o, in) != STORABLE_YES)
+    if (find_reason(&q) != STORABLE_YES)
         return false;
     if (q.ttl.kind == TTL_REVALIDATE)
         return (q.cc.flags & CC_NO_CACHE) == 0;
@@ -243,6 +249,10 @@ bool policy_is_rate_limit_field(const struct http_field *field)
                                              { "X-RateLimit", 11 },
                                              { "X-Rate-Limit", 12 } };
 
+    char first = field->name.len > 0 ? (char)(field->name.ptr[0] | 0x20) : '\0';
+
+    if (first != 'r' && first != 'x')   /* nearly all of them */
+        return false;
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
         if (starts_with_nocase(field->name, prefixes[i]) &&
             (field->name.len == prefixes[i].len || field->name.ptr[prefixes[i].len] == '-'))

@@ -30,6 +30,7 @@ struct judgement { enum storable storable; bool shareable; };
 static struct judgement ask_policy(const struct fetch *f, const struct answer *a, enum http_method as)
 {
     struct http_request         request = f->request;
+    struct judgement            j;
     const struct storable_input in = {
         .request = &request,
         .response = &a->head,
@@ -40,7 +41,9 @@ static struct judgement ask_policy(const struct fetch *f, const struct answer *a
     };
 
     request.method = as;
-    return (struct judgement){ policy_storable(f->policy, &in), policy_shareable(f->policy, &in) };
+    j.storable = policy_storable(f->policy, &in);
+    j.shareable = j.storable == STORABLE_YES && policy_shareable(f->policy, &in);
+    return j;
 }
 
 static bool is_too_large(const struct fetch *f, int64_t bytes)
