@@ -81,6 +81,7 @@ struct site {
     char                          *name;
     struct ref                    *config;    /* what `options` is part of */
     const struct upstream_options *options;
+    uint64_t                       options_number;    /* no two sets of options have the same; from 1 */
     bool                           configured;        /* in the configuration in effect */
     struct budget                 *budget;
     CURLM                         *multi;
@@ -215,6 +216,8 @@ struct transfer {
     struct flight      *flight;       /* NULL: nobody's any more, it is only read out */
     struct fetch       *fetch;        /* whose request it sends: a reference */
     CURL               *easy;
+    CURLU              *url;          /* what `easy` was told of */
+    uint64_t            set_for;      /* the site's options_number whose options `easy` still has; 0: none */
     struct curl_slist  *fields;
     char                error[CURL_ERROR_SIZE];
 
@@ -281,6 +284,7 @@ struct upstream {
     struct flight       *dead_flights;
     unsigned             flight_count;
     struct unshareable   unshareable[UNSHAREABLE_SLOTS];
+    uint64_t             options_numbers;     /* given out */
     struct transfer     *idle_transfers;
     unsigned             idle_count, farewells;
     unsigned             commits;             /* changes at the writer */
@@ -355,6 +359,8 @@ bool complete_end(struct transfer *);
 
 /* request.c */
 bool request_prepare(struct transfer *);
+/* Lets go of the request. After an unsound end the handle may remember what the next must not know: it is reset. */
+void request_forget(struct transfer *, bool sound);
 
 /* tls_end.c */
 void tls_end_watch(struct transfer *);               /* while the easy handle is prepared */

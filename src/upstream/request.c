@@ -91,15 +91,26 @@ static int on_close_socket(void *site, curl_socket_t fd)
 
 /* -- fields -- */
 
+/* What is asked for by far the most: without a body, and without a method that curl must be told of. */
+static bool is_plain_get(const struct transfer *t)
+{
+    return t->fetch->request.method == HTTP_GET && t->fetch->upload == NULL
+        && http_fields_find(&t->fetch->request.fields, HTTP_CONTENT_LENGTH, 0) < 0;
+}
+
+static bool append_line(struct transfer *t, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(t->fields, line);
+
+    t->fields = longer != NULL ? longer : t->fields;
+    return longer != NULL;
+}
+
 static bool add_line(struct transfer *t, struct arena *a, struct slice name, struct slice value)
 {
     struct slice line = value.len > 0 ? ARENA_JOIN(a, name, SLICE(": "), value) : ARENA_JOIN(a, name, SLICE(";"));
-    struct curl_slist *longer = curl_slist_append(t->fields, line.ptr);
 
-    if (longer == NULL)
-        return false;
-    t->fields = longer;
-    return true;
+    return append_line(t, line.ptr);
 }
 
 /* What frames the message is curl's; Weir's own conditions fall where the flight has to go without. */
@@ -122,46 +133,33 @@ static bool is_left_out(const struct transfer *t, const struct http_field *field
     return !http_is_token(field->name) || !http_is_field_value(field->value);
 }
 
-static const struct { const char *name, *line; } curls_own[] = {
-    { "Accept", "Accept:" }, { "User-Agent", "User-Agent:" },
-};
-
-static bool add_fields(struct transfer *t)
+/* Of its own curl adds "Accept", and "Expect" to what has a body. */
+static bool add_fields(struct transfer *t, struct arena *a)
 {
     const struct fetch       *f = t->fetch;
     const struct http_fields *fields = &f->request.fields;
-    struct arena              a = { 0 };
-    struct curl_slist        *longer;
     bool                      ok = true;
 
     if (http_fields_find(fields, HTTP_HOST, 0) < 0)
-        ok = add_line(t, &a, SLICE("Host"), f->upstream->authority);
+        ok = add_line(t, a, SLICE("Host"), f->upstream->authority);
     for (unsigned i = 0; i < fields->count && ok; i++)
         if (!is_left_out(t, &fields->items[i]))
-            ok = add_line(t, &a, fields->items[i].name, fields->items[i].value);
+            ok = add_line(t, a, fields->items[i].name, fields->items[i].value);
     if (ok && f->auth_value.ptr != NULL && f->auth_header.ptr != NULL)
-        ok = add_line(t, &a, f->auth_header, f->auth_value);
-    for (size_t i = 0; i < sizeof curls_own / sizeof *curls_own && ok; i++)
-        if (http_fields_find_name(fields, slice_of(curls_own[i].name), 0) < 0) {
-            longer = curl_slist_append(t->fields, curls_own[i].line);
-            ok = longer != NULL;
-            t->fields = ok ? longer : t->fields;
-        }
-    longer = ok ? curl_slist_append(t->fields, "Expect:") : NULL;
-    if (longer != NULL)
-        t->fields = longer;
-    arena_free(&a);
-    return longer != NULL;
+        ok = add_line(t, a, f->auth_header, f->auth_value);
+    if (ok && http_fields_find(fields, HTTP_ACCEPT, 0) < 0)
+        ok = append_line(t, "Accept:");
+    return ok && (is_plain_get(t) || append_line(t, "Expect:"))
+        && curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->fields) == CURLE_OK;
 }
 
 /* -- options -- */
 
 /* What the method and the body ask for: an upload is PUT to curl, whatever its name. */
-static void set_method(struct transfer *t)
+static void set_method(struct transfer *t, struct arena *a)
 {
     const struct http_request *r = &t->fetch->request;
     struct slice               length = http_fields_get(&r->fields, HTTP_CONTENT_LENGTH);
-    struct arena               a = { 0 };
     int64_t                    announced = -1;
 
     if (r->method == HTTP_HEAD) {
@@ -176,8 +174,7 @@ static void set_method(struct transfer *t)
         curl_easy_setopt(t->easy, CURLOPT_HTTPGET, 1L);
     }
     if (r->method != HTTP_HEAD)
-        curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, arena_copy(&a, r->method_name).ptr);
-    arena_free(&a);
+        curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, arena_copy(a, r->method_name).ptr);
 }
 
 static void set_callbacks(struct transfer *t)
@@ -212,6 +209,13 @@ static const struct { CURLoption option; long value; } fixed[] = {
     { CURLOPT_MAXAGE_CONN, 55 },                    /* most servers close at 60 s and later */
 };
 
+/* What changes while the site's options stay: see transfer_plan_reuse() for the first. */
+static void set_passing(struct transfer *t)
+{
+    curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, t->fetch->upstream->max_idle_connections == 0 ? 1L : 0L);
+    curl_easy_setopt(t->easy, CURLOPT_PIPEWAIT, t->site->http2 ? 1L : 0L);
+}
+
 static void set_connection(struct transfer *t)
 {
     const struct upstream_options *o = t->fetch->upstream;
@@ -223,12 +227,9 @@ static void set_connection(struct transfer *t)
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(e, CURLOPT_PROXY, "");         /* never the environment's: it may point at Weir */
     curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
-    curl_easy_setopt(e, CURLOPT_PIPEWAIT, t->site->http2 ? 1L : 0L);
     if (o->connect_timeout_ns > 0)    /* "forever" is a day: libcurl's own default would be 5 minutes */
         curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
                          o->connect_timeout_ns < DAY_NS ? (long)(o->connect_timeout_ns / NS_PER_MS + 1) : DAY_MS);
-    if (o->max_idle_connections == 0)
-        curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
     tls_end_watch(t);
     curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, verify);
     curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, verify * 2);
@@ -240,24 +241,61 @@ static void set_connection(struct transfer *t)
         curl_easy_setopt(e, CURLOPT_SSLKEY, o->tls.key_file);
 }
 
-bool request_prepare(struct transfer *t)
+/* Parsed once: curl copies its parts for every transfer.  What does not parse curl refuses itself. */
+static bool set_url(struct transfer *t, struct arena *a)
 {
     const struct upstream_options *o = t->fetch->upstream;
-    struct arena                   a = { 0 };
-    struct slice                   target = bust_target(t, auth_target(t->fetch, &a), &a);
-    struct slice                   url = ARENA_JOIN(&a, o->scheme, SLICE("://"), o->authority, SLICE("/"));
-    bool                           ok;
+    struct slice                   url = ARENA_JOIN(a, o->scheme, SLICE("://"), o->authority, SLICE("/"));
 
-    t->error[0] = '\0';
-    ok = curl_easy_setopt(t->easy, CURLOPT_URL, url.ptr) == CURLE_OK
-      && curl_easy_setopt(t->easy, CURLOPT_REQUEST_TARGET, arena_copy(&a, target).ptr) == CURLE_OK
-      && add_fields(t)
-      && curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->fields) == CURLE_OK;
-    arena_free(&a);
-    if (!ok)
+    curl_url_cleanup(t->url);
+    t->url = curl_url();
+    if (t->url != NULL && curl_url_set(t->url, CURLUPART_URL, url.ptr, CURLU_DISALLOW_USER) == CURLUE_OK)
+        return curl_easy_setopt(t->easy, CURLOPT_CURLU, t->url) == CURLE_OK;
+    return curl_easy_setopt(t->easy, CURLOPT_URL, url.ptr) == CURLE_OK;
+}
+
+/* They stay with the handle: most requests to a site are GETs that differ in nothing but target and fields. */
+static bool set_options(struct transfer *t, struct arena *a)
+{
+    bool stays = is_plain_get(t) && t->fetch->upstream == t->site->options;
+
+    if (stays && t->set_for == t->site->options_number) {
+        set_passing(t);
+        return true;
+    }
+    curl_easy_reset(t->easy);
+    t->set_for = stays ? t->site->options_number : 0;
+    if (!set_url(t, a))
         return false;
     set_callbacks(t);
     set_connection(t);
-    set_method(t);
+    set_method(t, a);
+    set_passing(t);
     return true;
+}
+
+bool request_prepare(struct transfer *t)
+{
+    struct arena a = { 0 };
+    struct slice target = bust_target(t, auth_target(t->fetch, &a), &a);
+    bool         ok;
+
+    t->error[0] = '\0';
+    ok = set_options(t, &a)
+      && curl_easy_setopt(t->easy, CURLOPT_REQUEST_TARGET, arena_copy(&a, target).ptr) == CURLE_OK
+      && add_fields(t, &a);
+    arena_free(&a);
+    return ok;
+}
+
+void request_forget(struct transfer *t, bool sound)
+{
+    if (!sound || t->set_for == 0) {
+        curl_easy_reset(t->easy);
+        t->set_for = 0;
+    } else {
+        curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, NULL);
+    }
+    curl_slist_free_all(t->fields);
+    t->fields = NULL;
 }

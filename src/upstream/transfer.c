@@ -14,6 +14,8 @@
 
 #include <stdlib.h>
 
+enum { IDLE_LOOKED_AT = 8 };
+
 /* -- time-outs: progress only stamps the time; the timer looks at the stamp when it fires -- */
 
 
@@ -172,12 +174,19 @@ size_t transfer_read_upload(struct transfer *t, char *buffer, size_t count)
 
 static void receive_farewell(struct mail *m);
 
-static struct transfer *take_idle(struct upstream *up)
+/* One whose handle has this site's options already, where such a one was used of late. */
+static struct transfer *take_idle(const struct site *s)
 {
-    struct transfer *t = up->idle_transfers;
+    struct upstream  *up = s->up;
+    struct transfer **at = &up->idle_transfers, *t;
 
+    for (int i = 0; i < IDLE_LOOKED_AT && *at != NULL && (*at)->set_for != s->options_number; i++)
+        at = &(*at)->next_idle;
+    if (*at == NULL || (*at)->set_for != s->options_number)
+        at = &up->idle_transfers;
+    t = *at;
     if (t != NULL) {
-        up->idle_transfers = t->next_idle;
+        *at = t->next_idle;
         up->idle_count--;
         return t;
     }
@@ -185,6 +194,13 @@ static struct transfer *take_idle(struct upstream *up)
     t->easy = curl_easy_init();
     CHECK(t->easy != NULL);
     return t;
+}
+
+static void transfer_free(struct transfer *t)
+{
+    curl_easy_cleanup(t->easy);
+    curl_url_cleanup(t->url);
+    free(t);
 }
 
 /* So many connections stay: those in use and max_idle_connections more. */
@@ -244,11 +260,12 @@ static void end_transfer(struct transfer *t, CURLcode code, bool added);
 void transfer_start(struct flight *f, const struct receipt *receipt, struct budget_now now)
 {
     struct upstream *up = f->up;
-    struct transfer *t = take_idle(up);
+    struct transfer *t = take_idle(f->site);
     CURL            *easy = t->easy;
     bool             added;
 
-    *t = (struct transfer){ .up = up, .site = f->site, .flight = f, .fetch = f->leader, .easy = easy };
+    *t = (struct transfer){ .up = up, .site = f->site, .flight = f, .fetch = f->leader, .easy = easy, .url = t->url,
+                            .set_for = t->set_for };
     fetch_acquire(t->fetch);
     f->transfer = t;
     t->receipt = *receipt;
@@ -280,8 +297,7 @@ static void keep_idle(struct transfer *t)
     struct upstream *up = t->up;
 
     if (up->idle_count >= IDLE_TRANSFERS) {
-        curl_easy_cleanup(t->easy);
-        free(t);
+        transfer_free(t);
         return;
     }
     t->next_idle = up->idle_transfers;
@@ -297,7 +313,7 @@ static void receive_farewell(struct mail *m)
     keep_idle(t);
 }
 
-static void retire(struct transfer *t)
+static void retire(struct transfer *t, bool sound)
 {
     struct site *s = t->site;
 
@@ -308,9 +324,7 @@ static void retire(struct transfer *t)
     if (t->answer != NULL && t->answer->body != NULL && t->drained_wanted)
         spool_set_drained_mail(t->answer->body, NULL, NULL);
     unlink_transfer(t);
-    curl_easy_reset(t->easy);
-    curl_slist_free_all(t->fields);
-    t->fields = NULL;
+    request_forget(t, sound);
     answer_release(t->answer);
     t->answer = NULL;
     arena_free(&t->head.arena);
@@ -333,7 +347,7 @@ static void end_transfer(struct transfer *t, CURLcode code, bool added)
         curl_multi_remove_handle(t->site->multi, t->easy);
     t->site->reap = true;
     attempt_ended(t, code);
-    retire(t);
+    retire(t, added && code == CURLE_OK && t->stop == STOP_NONE);
 }
 
 void transfer_stop(struct transfer *t, enum stop stop)
@@ -376,8 +390,7 @@ void transfer_free_all(struct upstream *up)
         struct transfer *t = up->idle_transfers;
 
         up->idle_transfers = t->next_idle;
-        curl_easy_cleanup(t->easy);
-        free(t);
+        transfer_free(t);
     }
     up->idle_count = 0;
 }

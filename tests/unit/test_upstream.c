@@ -111,6 +111,13 @@ static const struct { const char *name, *method, *lines, *wanted; } heads[] = {
     { "post_of_length_0_says_so", "POST", "Content-Length: 0\n",
       "POST /x HTTP/1.1\r\nHost: %s\r\nContent-Length: 0\r\n\r\n" },
     { "expect_does_not_go_out", "GET", "Expect: 100-continue\n", "GET /x HTTP/1.1\r\nHost: %s\r\n\r\n" },
+    { "fields_are_not_those_of_the_request_before", "GET", "X-New: 1\n",
+      "GET /x HTTP/1.1\r\nHost: %s\r\nX-New: 1\r\n\r\n" },
+    { "get_of_length_0_says_so", "GET", "Content-Length: 0\n",
+      "GET /x HTTP/1.1\r\nHost: %s\r\nContent-Length: 0\r\n\r\n" },
+    { "get_behind_one_with_a_body_has_none", "GET", "", "GET /x HTTP/1.1\r\nHost: %s\r\n\r\n" },
+    { "head_behind_a_get_is_head", "HEAD", "", "HEAD /x HTTP/1.1\r\nHost: %s\r\n\r\n" },
+    { "get_behind_a_head_is_get", "GET", "", "GET /x HTTP/1.1\r\nHost: %s\r\n\r\n" },
 };
 
 static void heads_go_out_as_they_are(void **state)
