@@ -85,6 +85,7 @@ struct site {
     bool                           configured;        /* in the configuration in effect */
     struct budget                 *budget;
     CURLM                         *multi;
+    CURLSH                        *sessions;  /* of TLS: curl would keep them with a handle */
     struct timer                   curl_timer;
     bool                           reap;      /* curl may have finished something */
     struct breaker                 breaker;

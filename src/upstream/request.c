@@ -209,11 +209,13 @@ static const struct { CURLoption option; long value; } fixed[] = {
     { CURLOPT_MAXAGE_CONN, 55 },                    /* most servers close at 60 s and later */
 };
 
-/* What changes while the site's options stay: see transfer_plan_reuse() for the first. */
+/* What changes while the site's options stay: see transfer_plan_reuse() for the first.  A handle that waits for its
+ * next transfer has no part in the sessions of a site, which may go. */
 static void set_passing(struct transfer *t)
 {
     curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, t->fetch->upstream->max_idle_connections == 0 ? 1L : 0L);
     curl_easy_setopt(t->easy, CURLOPT_PIPEWAIT, t->site->http2 ? 1L : 0L);
+    curl_easy_setopt(t->easy, CURLOPT_SHARE, t->site->sessions);
 }
 
 static void set_connection(struct transfer *t)
@@ -290,6 +292,7 @@ bool request_prepare(struct transfer *t)
 
 void request_forget(struct transfer *t, bool sound)
 {
+    curl_easy_setopt(t->easy, CURLOPT_SHARE, NULL);          /* which a reset leaves */
     if (!sound || t->set_for == 0) {
         curl_easy_reset(t->easy);
         t->set_for = 0;

@@ -161,8 +161,10 @@ static struct site *site_new(struct upstream *up, const char *name)
     s->up = up;
     s->name = mem_copy(slice_of(name));
     s->multi = curl_multi_init();
-    if (s->multi == NULL)
+    s->sessions = curl_share_init();
+    if (s->multi == NULL || s->sessions == NULL)
         abort();                      /* only for want of memory */
+    curl_share_setopt(s->sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
     curl_multi_setopt(s->multi, CURLMOPT_SOCKETFUNCTION, upstream_socket);
     curl_multi_setopt(s->multi, CURLMOPT_SOCKETDATA, s);
     curl_multi_setopt(s->multi, CURLMOPT_TIMERFUNCTION, upstream_timer);
@@ -181,6 +183,7 @@ static void site_free(struct site *s)
     struct upstream *up = s->up;
 
     curl_multi_cleanup(s->multi);
+    curl_share_cleanup(s->sessions);
     for (unsigned fd = 0; fd < up->watch_count; fd++)
         if (up->watches[fd].site == s)
             up->watches[fd].site = NULL;

@@ -5,6 +5,8 @@ import pytest
 
 from harness.client import Closed
 from harness.origin import answer, raw
+from harness.settings import upstream
+from harness.tls import TlsRelay
 
 FRESH = [("Cache-Control", "max-age=3600")]
 LINES = "HTTP/1.1 %d X\r\n%s\r\n"
@@ -268,3 +270,26 @@ def test_health(weir, origin):
     d = weir()
     response = d.get("/.weir/health")
     assert response.status == 200 and response.complete and origin.requests == []
+
+
+def test_another_connection_resumes_the_tls_session(daemons, origin, origins, place):
+    """Whichever handle of libcurl's makes it: the one of the first request is held by another API meanwhile."""
+    other, go = origins(), threading.Event()
+
+    def hold(request, conn):
+        conn.wait(go)
+        conn.answer(body=b"held")
+    other.handler = hold
+    origin.reply(body=b"x", fields=FRESH)
+    relay = TlsRelay(origin, place)
+    d = daemons({"name": "api", "url": relay.url, "tls": {"ca_file": relay.ca_file}, "max_idle_connections": 0},
+                upstream(other, name="other")).start()
+    assert d.get("/api/first").status == 200
+    with d.connect() as client:
+        client.start("GET", "/other/x")
+        other.wait_requests(1)
+        assert d.get("/api/second").status == 200
+        go.set()
+        assert client.read_response().status == 200
+    assert relay.resumed == [False, True]
+    relay.stop()

@@ -19,6 +19,7 @@ class TlsRelay(Listener):
     def __init__(self, origin, place, name="api.test"):
         super().__init__()
         self.origin, self.name = origin, name
+        self.resumed = []                       # of each connection, whether it took up an earlier session
         self.ca_file, key = str(place / f"{name}.pem"), str(place / f"{name}.key")
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                         "-keyout", key, "-out", self.ca_file, "-days", "1", "-subj", "/CN=scripted origin",
@@ -32,6 +33,7 @@ class TlsRelay(Listener):
         inner = socket.create_connection(("127.0.0.1", self.origin.port))
         try:
             sock = self._context.wrap_socket(sock, server_side=True)
+            self.resumed.append(sock.session_reused)
             while True:
                 ready = select.select([sock, inner], [], [])[0]
                 data = b""
