@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
+#include "base/decimal.h"
 #include "policy/range.h"
 
 #include <sodium.h>
@@ -209,7 +210,9 @@ static bool serve_range(struct exchange *x, struct http_fields *fields)
 static struct http_fields stored_fields(struct exchange *x, bool not_modified)
 {
     const struct http_fields *stored = &x->stored.response.head.fields;
+    const int64_t             age_ns = policy_age_ns(&x->stored.response, clock_wall_ns());
     struct http_fields        f = { 0 };
+    char                      digits[DECIMAL_BYTES];
 
     if (not_modified)
         f = policy_304_fields(stored, &x->arena);
@@ -220,8 +223,7 @@ static struct http_fields stored_fields(struct exchange *x, bool not_modified)
     http_fields_remove(&f, HTTP_AGE);
     http_fields_remove(&f, HTTP_CONTENT_LENGTH);
     http_fields_add_id(&f, &x->arena, HTTP_AGE,
-                       arena_printf(&x->arena, "%lld",
-                                    (long long)(policy_age_ns(&x->stored.response, clock_wall_ns()) / NS_PER_SEC)));
+                       arena_copy(&x->arena, decimal((uint64_t)(age_ns / NS_PER_SEC), digits)));
     return f;
 }
 
