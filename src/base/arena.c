@@ -23,6 +23,7 @@ enum {
     FIRST_CHUNK_BYTES   = 4096 - (int)sizeof(struct arena_chunk),
     LARGEST_CHUNK_BYTES = 64 * 1024,
     ALIGNMENT           = alignof(max_align_t),
+    SMALL_BYTES         = 1024,
 };
 
 static _Noreturn void out_of_memory(size_t bytes)
@@ -160,10 +161,19 @@ void arena_free(struct arena *a)
     *a = (struct arena){ 0 };
 }
 
+void *mem_alloc_raw(size_t bytes)
+{
+    /* malloc(0) may return NULL without being short of memory. */
+    return must_have(malloc(bytes > 0 ? bytes : 1), bytes);
+}
+
+/* glibc's calloc() passes by the thread's own cache, which holds the small sizes; pages fresh from the kernel need no
+ * zeroing, which only calloc() knows. */
 void *mem_alloc(size_t bytes)
 {
-    /* calloc(0) may return NULL without being short of memory. */
-    return must_have(calloc(1, bytes > 0 ? bytes : 1), bytes);
+    if (bytes > SMALL_BYTES)
+        return must_have(calloc(1, bytes), bytes);
+    return memset(mem_alloc_raw(bytes), 0, bytes);
 }
 
 void *mem_resize(void *old, size_t bytes)

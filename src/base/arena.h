@@ -38,6 +38,7 @@ void arena_free(struct arena *a);
 
 /* malloc and friends that abort when there is no memory; free() what they return. */
 void *mem_alloc(size_t bytes);                       /* zeroed */
+void *mem_alloc_raw(size_t bytes);                   /* not zeroed */
 void *mem_resize(void *old, size_t bytes);
 char *mem_copy(struct slice s);                      /* NUL-terminated */
 

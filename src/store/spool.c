@@ -251,7 +251,7 @@ static size_t write_memory(struct spool *s, int64_t offset, const char *bytes, s
         size_t     n = least(at.room, count - done);
 
         if (s->chunks[at.chunk] == NULL)
-            s->chunks[at.chunk] = mem_alloc(at.room);    /* a chunk is begun at its first byte */
+            s->chunks[at.chunk] = mem_alloc_raw(at.room);    /* a chunk is begun at its first byte */
         memcpy(s->chunks[at.chunk] + at.offset, bytes + done, n);
         done += n;
     }
