@@ -171,9 +171,13 @@ void *mem_alloc_raw(size_t bytes)
  * zeroing, which only calloc() knows. */
 void *mem_alloc(size_t bytes)
 {
+    void *p;
+
     if (bytes > SMALL_BYTES)
         return must_have(calloc(1, bytes), bytes);
-    return memset(mem_alloc_raw(bytes), 0, bytes);
+    p = mem_alloc_raw(bytes);
+    __asm__("" : "+r"(p));            /* else the compiler makes a calloc() of this one and the memset() */
+    return memset(p, 0, bytes);
 }
 
 void *mem_resize(void *old, size_t bytes)

@@ -15,13 +15,12 @@
 static void destroy(struct ref *ref)
 {
     struct fetch *f = CONTAINER_OF(ref, struct fetch, ref);
+    struct arena  arena = f->arena;
 
     answer_release(f->answer);
     upload_release(f->upload);
     ref_release(f->config);
-    arena_free(&f->arena);
-    free(f->links);
-    free(f);
+    arena_free(&arena);
 }
 
 void fetch_acquire(struct fetch *f)
@@ -37,13 +36,16 @@ void fetch_release(struct fetch *f)
 
 /* -- on the worker's thread -- */
 
+/* It stands in its own arena, whose first chunk is needed anyway. */
 struct fetch *fetch_new(void)
 {
-    struct fetch *f = mem_alloc(sizeof *f);
+    struct arena  arena = { 0 };
+    struct fetch *f = arena_alloc(&arena, sizeof *f);
 
     ref_init(&f->ref, destroy);
-    f->links = mem_alloc(sizeof *f->links);
+    f->links = arena_alloc(&arena, sizeof *f->links);
     f->links->fetch = f;
+    f->arena = arena;
     return f;
 }
 

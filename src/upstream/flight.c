@@ -119,10 +119,47 @@ void flight_unlink(struct fetch_links *w)
 
 /* -- birth and end -- */
 
+static struct flight *take_idle(struct upstream *up)
+{
+    struct flight *f = up->idle_flights;
+
+    if (f == NULL)
+        return mem_alloc(sizeof *f);
+    up->idle_flights = f->next_in_bucket;
+    up->idle_flight_count--;
+    *f = (struct flight){ .change_arena = f->change_arena };
+    return f;
+}
+
+static void keep_idle(struct upstream *up, struct flight *f)
+{
+    if (up->idle_flight_count >= IDLE_FLIGHTS) {
+        arena_free(&f->change_arena);
+        free(f);
+        return;
+    }
+    arena_reset(&f->change_arena);
+    f->next_in_bucket = up->idle_flights;
+    up->idle_flights = f;
+    up->idle_flight_count++;
+}
+
+void flight_free_idle(struct upstream *up)
+{
+    while (up->idle_flights != NULL) {
+        struct flight *f = up->idle_flights;
+
+        up->idle_flights = f->next_in_bucket;
+        arena_free(&f->change_arena);
+        free(f);
+    }
+    up->idle_flight_count = 0;
+}
+
 static struct flight *flight_new(struct site *site, struct fetch_links *w, bool shared)
 {
     struct upstream *up = site->up;
-    struct flight   *f = mem_alloc(sizeof *f);
+    struct flight   *f = take_idle(up);
 
     f->up = up;
     f->site = site;
@@ -210,9 +247,8 @@ void flight_sweep(struct upstream *up)
         answer_release(f->answer);
         answer_release(f->others);
         answer_release(f->spare);
-        arena_free(&f->change_arena);
         fetch_release(f->leader);
-        free(f);
+        keep_idle(up, f);
     }
 }
 

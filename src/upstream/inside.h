@@ -56,6 +56,7 @@ enum {
     HEAD_MAX_FIELDS       = 1000,
     STREAMS_PER_CONNECTION = 100,
     IDLE_TRANSFERS        = 64,
+    IDLE_FLIGHTS          = 64,
     RETRY_FLOOR           = 10        /* retries that `retry.share` always leaves, renewed one a second */
 };
 
@@ -277,12 +278,15 @@ struct upstream {
     upstream_match       match;
     struct store_reader *reader;
     struct timers        timers;
+    struct arena         scratch;             /* reset by whoever used it */
     struct watch        *watches;
     unsigned             watch_count;
     struct site         *sites;
     struct budget       *budgets;
     struct flight       *buckets[FLIGHT_BUCKETS];
     struct flight       *dead_flights;
+    struct flight       *idle_flights;        /* by next_in_bucket: memory for the next ones */
+    unsigned             idle_flight_count;
     unsigned             flight_count;
     struct unshareable   unshareable[UNSHAREABLE_SLOTS];
     uint64_t             options_numbers;     /* given out */
@@ -328,6 +332,7 @@ void flight_hide(struct flight *);                   /* nobody joins any more */
 void flight_settle(struct flight *);
 void flight_fail(struct flight *, int64_t wait_ns);  /* everybody hears of flight->failure */
 void flight_sweep(struct upstream *);
+void flight_free_idle(struct upstream *);
 void flight_remember_unshareable(struct flight *);
 /* A write has changed this path: what was asked before is for those who asked, and not stored. */
 void flight_overtake(struct site *, const struct fetch *write);

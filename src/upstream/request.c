@@ -278,15 +278,15 @@ static bool set_options(struct transfer *t, struct arena *a)
 
 bool request_prepare(struct transfer *t)
 {
-    struct arena a = { 0 };
-    struct slice target = bust_target(t, auth_target(t->fetch, &a), &a);
-    bool         ok;
+    struct arena *a = &t->up->scratch;
+    struct slice  target = bust_target(t, auth_target(t->fetch, a), a);
+    bool          ok;
 
     t->error[0] = '\0';
-    ok = set_options(t, &a)
-      && curl_easy_setopt(t->easy, CURLOPT_REQUEST_TARGET, arena_copy(&a, target).ptr) == CURLE_OK
-      && add_fields(t, &a);
-    arena_free(&a);
+    ok = set_options(t, a)
+      && curl_easy_setopt(t->easy, CURLOPT_REQUEST_TARGET, arena_copy(a, target).ptr) == CURLE_OK
+      && add_fields(t, a);
+    arena_reset(a);
     return ok;
 }
 

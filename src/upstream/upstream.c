@@ -201,6 +201,7 @@ static void *run_thread(void *context)
     flight_sweep(up);
     mailbox_deliver(up->mailbox);     /* a fetch that was left at the last moment */
     transfer_free_all(up);
+    flight_free_idle(up);
     site_free_all(up);
     store_reader_close(up->reader);
     return NULL;
@@ -217,6 +218,7 @@ static void *zeroed(size_t count, size_t size)
     if (bytes > SMALL_BYTES || (size != 0 && bytes / size != count))
         return calloc(count, size);
     p = malloc(bytes > 0 ? bytes : 1);
+    __asm__("" : "+r"(p));            /* else the compiler makes a calloc() of this one and the memset() */
     return p != NULL ? memset(p, 0, bytes) : NULL;
 }
 
@@ -238,6 +240,7 @@ static void upstream_free(struct upstream *up)
     bust_free(up);
     heard_close(up->heard);
     timers_free(&up->timers);
+    arena_free(&up->scratch);
     mailbox_close(up->mailbox);
     if (up->epoll_fd >= 0)
         close(up->epoll_fd);
