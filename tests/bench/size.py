@@ -39,7 +39,7 @@ class Weir(peers.Weir):
             listen = ( "127.0.0.1:{self.port}" );
             workers = 1;
             admin = {{ socket = "{self.folder}/admin.sock"; }};
-            cache = {{ path = "{self.cache}"; max_size = "{self.size}"; }};
+            cache = {{ path = "{self.cache}"; max_size = "{self.size}B"; }};
             state = {{ path = "{self.folder}/state"; }};
             log = {{ level = "warning"; access = "off"; }};
             upstreams = (
