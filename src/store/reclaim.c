@@ -24,6 +24,8 @@ enum {
     SHARE_TRIES     = 64,
     STEP_RECORDS    = 256,
     RESERVE_SHARE   = 64,             /* one part of max_bytes */
+    TURNOVER_SHARE  = 16,
+    TURNOVER_BYTES  = 16 * 1024 * 1024,
     BUSY_STRIDE     = 8,
 };
 
@@ -40,11 +42,18 @@ static uint64_t next_random(struct writer *w)
     return w->random;
 }
 
+/* The pages that a commit frees are used again by the next but one: until then the file has them beside the new
+ * ones, about four times what a group brings. */
+static uint64_t turnover(uint64_t max_bytes)
+{
+    return max_bytes / TURNOVER_SHARE < TURNOVER_BYTES ? max_bytes / TURNOVER_SHARE : TURNOVER_BYTES;
+}
+
 uint64_t reclaim_need(const struct writer *w, uint64_t incoming)
 {
     const struct store *s = w->store;
     const uint64_t      reserve = s->max_bytes / RESERVE_SHARE;
-    const uint64_t      limit = s->max_bytes - reserve;
+    const uint64_t      limit = s->max_bytes - reserve - turnover(s->max_bytes);
     const uint64_t      now = atomic_load_explicit(&s->bytes_now, memory_order_relaxed);
     uint64_t            over, trade;
 

@@ -266,6 +266,33 @@ static void test_size_is_kept(void **state)
     }
 }
 
+/* Pages that are in use, pages that will be used again, all of it. */
+static void test_disk_space_stays_within_max_size(void **state)
+{
+    enum { RECORDS = 75000, GROUP = 1000 };
+    const uint64_t max_bytes = 256 * MIB;
+    char          *directory = tempdir_make();
+    struct store  *s = open_store(directory, max_bytes);
+    struct spool  *body = make_body(store_directory(s), 0, 2500);
+
+    (void)state;
+    for (unsigned n = 0; n < RECORDS; n += GROUP) {
+        struct store_change changes[GROUP];
+        struct arena        a = { 0 };
+
+        for (unsigned i = 0; i < GROUP; i++)
+            changes[i] = make_put(&a, n + i, 0, body);
+        assert_true(do_changes(s, changes, GROUP));
+        arena_free(&a);
+        if (disk_bytes(directory) > max_bytes)
+            fail_msg("%llu bytes on disk behind %u records", (unsigned long long)disk_bytes(directory), n + GROUP);
+    }
+    spool_release(body);
+    assert_true(store_status(s).records > 50000);
+    store_close(s);
+    tempdir_remove(directory);
+}
+
 static void test_what_is_used_stays(void **state)
 {
     enum { HOT = 50 };
@@ -400,6 +427,7 @@ int main(void)
         cmocka_unit_test(test_old_fame_fades),
         cmocka_unit_test(test_hit_ratio_beats_lru),
         cmocka_unit_test(test_size_is_kept),
+        cmocka_unit_test(test_disk_space_stays_within_max_size),
         cmocka_unit_test(test_what_is_used_stays),
         cmocka_unit_test(test_a_smaller_maximum_takes_effect),
         cmocka_unit_test(test_an_upstream_keeps_to_its_share),
