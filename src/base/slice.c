@@ -27,11 +27,17 @@ static uint64_t load_word(const char *p)
     return word;
 }
 
-/* Fewer than eight bytes, one by one behind each other. */
+/* Fewer than eight bytes: two halves that may overlap, or one by one behind each other. */
 static uint64_t load_short(const char *p, size_t length)
 {
     uint64_t word = 0;
+    uint32_t first, last;
 
+    if (length >= sizeof first) {
+        memcpy(&first, p, sizeof first);
+        memcpy(&last, p + length - sizeof last, sizeof last);
+        return (uint64_t)first << 32 | last;
+    }
     for (size_t i = 0; i < length; i++)
         word = word << 8 | (unsigned char)p[i];
     return word;

@@ -350,7 +350,7 @@ enum body_result attempt_body(struct transfer *t, const char *bytes, size_t coun
     struct flight   *f = t->flight;
     enum body_result result;
 
-    t->progress_ns = clock_mono_ns();
+    t->progress_ns = t->up->acted_ns;
     if (t->answer == NULL || t->answer->body == NULL)
         return BODY_TAKEN;
     take_telling(t, bytes, count);

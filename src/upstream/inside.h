@@ -303,6 +303,7 @@ struct upstream {
     uint64_t             random;
     struct mail          stop;
     bool                 stopping;
+    int64_t              acted_ns;            /* when curl was last let work: the time of what it brings */
     bool                 holds;               /* curl is at work: what waiters are told waits for its end */
     struct fetch_links  *held, **held_end;    /* in their order; the end is set where there is one */
     bool                 tls_tells;           /* how TLS connections end: see tls_end.c */

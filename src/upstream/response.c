@@ -131,7 +131,7 @@ bool response_line(struct transfer *t, const char *bytes, size_t count)
     struct head *h = &t->head;
     struct slice line = line_text(bytes, count);
 
-    t->progress_ns = clock_mono_ns();
+    t->progress_ns = t->up->acted_ns;
     h->bytes += count;
     if (h->bytes > HEAD_MAX_BYTES) {
         t->stop = STOP_HEAD_TOO_LARGE;

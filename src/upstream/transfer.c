@@ -70,7 +70,7 @@ static void resume(struct transfer *t)
 {
     int mask = (t->receive_paused ? CURLPAUSE_RECV : 0) | (t->send_paused ? CURLPAUSE_SEND : 0);
 
-    t->progress_ns = clock_mono_ns();
+    t->progress_ns = t->up->acted_ns = clock_mono_ns();
     t->site->reap = true;
     watch_time(t);
     curl_easy_pause(t->easy, mask);

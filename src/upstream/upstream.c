@@ -113,6 +113,7 @@ void upstream_act(struct site *s, curl_socket_t fd, int what)
     int running;
 
     s->up->holds = true;
+    s->up->acted_ns = clock_mono_ns();
     curl_multi_socket_action(s->multi, fd, what, &running);
     transfer_reap(s);
     s->up->holds = false;

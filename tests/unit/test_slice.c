@@ -21,6 +21,13 @@ static void test_compares_without_case(void **state)
         { "only_letters_fold", "a-b", "a\rb", false },       /* 0x2d and 0x0d */
         { "at_sign_is_not_a_backquote", "@", "`", false },
         { "bracket_is_not_a_brace", "[", "{", false },
+        { "three_letters", "aGE", "Age", true },
+        { "three_differ_in_the_last", "age", "agf", false },
+        { "four_letters", "hOST", "Host", true },
+        { "four_differ_in_the_first", "Host", "Most", false },
+        { "seven_letters", "REfErEr", "Referer", true },
+        { "seven_differ_in_the_middle", "Referer", "RefXrer", false },
+        { "seven_differ_in_the_last", "Referer", "Referes", false },
         { "above_ascii_is_left_alone", "\xc4", "\xe4", false },
     };
 
