@@ -2,7 +2,7 @@
  * The upstream thread: mail, curl's sockets and timers in one epoll loop.
  *
  * A round is: what the descriptors brought, timers that are due, what curl
- * has finished, and then everything that may be sent now.  Nothing is sent from
+ * has finished, and then everything that may be sent now, at once.  Nothing is sent from
  * within a callback of curl's, which must not be entered twice.
  */
 #include "upstream/inside.h"
@@ -139,9 +139,19 @@ static void serve_socket(struct upstream *up, const struct epoll_event *e)
     upstream_act(s, fd, what);
 }
 
+static void run_due(struct upstream *up, int64_t now)
+{
+    timers_run(&up->timers, now);
+    for (struct site *s = up->sites; s != NULL; s = s->next)
+        if (s->reap)
+            transfer_reap(s);
+    dispatch_run(up);
+}
+
 static void run_round(struct upstream *up)
 {
     struct epoll_event events[EVENTS];
+    int64_t            now;
     int                n = epoll_wait(up->epoll_fd, events, EVENTS, sleep_ms(up));
 
     for (int i = 0; i < n; i++) {
@@ -150,11 +160,10 @@ static void run_round(struct upstream *up)
         else
             serve_socket(up, &events[i]);
     }
-    timers_run(&up->timers, clock_mono_ns());
-    for (struct site *s = up->sites; s != NULL; s = s->next)
-        if (s->reap)
-            transfer_reap(s);
-    dispatch_run(up);
+    run_due(up, clock_mono_ns());
+    now = clock_mono_ns();
+    if (timers_next_ns(&up->timers) <= now)
+        run_due(up, now);             /* curl's, mostly: what has just been dispatched goes out without another look */
     flight_sweep(up);
 }
 
