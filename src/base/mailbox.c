@@ -1,10 +1,10 @@
 /*
  * A mailbox: a list under a mutex that is held for a few instructions, and an
- * eventfd that is written only when the list was empty.
+ * eventfd that is written by the first who wants the reader woken.
  *
- * The reader empties the eventfd before it takes the list.  Whatever is
- * posted behind that finds an empty list and writes the eventfd again, so no
- * mail is left lying; at worst the reader wakes once for nothing.
+ * The reader empties the eventfd before it takes the list.  Whoever wants it woken
+ * behind that writes the eventfd again, so no mail is left lying; at worst the reader wakes once for
+ * nothing.
  */
 #include "base/mailbox.h"
 
@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@ struct mailbox {
     pthread_mutex_t lock;
     struct mail    *first;           /* lock */
     struct mail   **end;             /* lock; where the next mail is hung */
+    bool            rung;            /* lock; the eventfd was written since the list was taken */
     int             fd;              /* never changes */
 };
 
@@ -47,20 +49,29 @@ void mailbox_close(struct mailbox *box)
     free(box);
 }
 
-void mailbox_post(struct mailbox *box, struct mail *mail)
+static void post(struct mailbox *box, struct mail *mail, bool rings)
 {
-    bool was_empty;
-
     mail->next = NULL;
     pthread_mutex_lock(&box->lock);
-    was_empty = box->first == NULL;
     *box->end = mail;
     box->end = &mail->next;
+    rings = rings && !box->rung;
+    box->rung = box->rung || rings;
     pthread_mutex_unlock(&box->lock);
 
     /* EAGAIN: the counter is full, so the descriptor is readable anyway. */
-    while (was_empty && eventfd_write(box->fd, 1) != 0 && errno == EINTR)
+    while (rings && eventfd_write(box->fd, 1) != 0 && errno == EINTR)
         ;
+}
+
+void mailbox_post(struct mailbox *box, struct mail *mail)
+{
+    post(box, mail, true);
+}
+
+void mailbox_post_quietly(struct mailbox *box, struct mail *mail)
+{
+    post(box, mail, false);
 }
 
 int mailbox_fd(const struct mailbox *box)
@@ -80,6 +91,7 @@ unsigned mailbox_deliver(struct mailbox *box)
     mail = box->first;
     box->first = NULL;
     box->end = &box->first;
+    box->rung = false;
     pthread_mutex_unlock(&box->lock);
 
     while (mail != NULL) {

@@ -22,7 +22,10 @@ struct mailbox *mailbox_open(void);          /* NULL: no descriptor left, errno 
 void mailbox_close(struct mailbox *);
 /* Any thread.  One mail may stand in one mailbox at a time. */
 void mailbox_post(struct mailbox *, struct mail *);
-/* Readable (an eventfd) while there is mail. */
+/* The same for a reader that need not wake for it: it finds this mail with the next that wakes it, or when it looks by
+ * itself. */
+void mailbox_post_quietly(struct mailbox *, struct mail *);
+/* Readable (an eventfd) while there is mail that is to wake the reader. */
 int  mailbox_fd(const struct mailbox *);
 /* Reader only.  Returns how many were delivered. */
 unsigned mailbox_deliver(struct mailbox *);

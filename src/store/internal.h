@@ -39,6 +39,8 @@ struct store {
     uint64_t         started_at;      /* ids and body files below it are of an earlier run */
     struct writer   *writer;
     struct mailbox  *mailbox;         /* the writer's */
+    _Atomic unsigned waiting;         /* changes that were submitted and are in no group yet */
+    _Atomic uint64_t waiting_bytes;
     _Atomic bool     broken;
     _Atomic uint64_t generation;      /* commits, counted behind each one before it is answered */
     _Atomic unsigned stride;          /* of so many touches one is left as a sample */
@@ -86,8 +88,6 @@ struct writer {
     struct mail          stop;
 
     struct queue         changes;     /* in order */
-    unsigned             waiting;
-    uint64_t             waiting_bytes;
     bool                 urgent;
     int64_t              first_at_ns;         /* monotonic: when the first of them came */
     int64_t              commit_ns;                          /* what the last group took */

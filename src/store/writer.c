@@ -30,12 +30,12 @@ enum {
     EVICTED_AT_ONCE = 4096,
     LINK_TRIES = 8,
     WAIT_SHARE = 16,
+    QUIET_MS = 1000,
     FULL_TRIES = 4
 };
 #define LONGEST_WAIT_NS  (250 * NS_PER_MS)
 #define SHORTEST_WAIT_NS (5 * NS_PER_MS)
 #define SAID_NS          (60 * NS_PER_SEC)
-#define QUIET_NS         NS_PER_SEC
 
 void queue_push(struct queue *q, struct mail *m)
 {
@@ -138,19 +138,34 @@ static void receive_change(struct mail *m)
     if (w->changes.first == NULL)
         w->first_at_ns = clock_mono_ns();
     queue_push(&w->changes, m);
-    w->waiting++;
-    w->waiting_bytes += c->body != NULL && c->kind == STORE_PUT ? (uint64_t)spool_length(c->body) : 0;
     w->urgent = w->urgent || is_urgent(c->kind);
 }
 
+static uint64_t body_bytes(const struct store_change *c)
+{
+    return c->body != NULL && c->kind == STORE_PUT ? (uint64_t)spool_length(c->body) : 0;
+}
+
+/* The first of a group wakes the writer, and whatever makes the group due at once; for the rest it wakes by itself. */
 void store_submit(struct store *s, struct store_change *c)
 {
+    const uint64_t bytes = body_bytes(c);
+    unsigned       count;
+    uint64_t       before;
+
     CHECK(c->reply_to != NULL);
     c->mail.receive = receive_change;
-    if (s != NULL)
+    if (s == NULL) {
+        writer_answer(c, false);
+        return;
+    }
+    count = atomic_fetch_add(&s->waiting, 1) + 1;
+    before = atomic_fetch_add(&s->waiting_bytes, bytes);
+    if (count == 1 || count == GROUP_CHANGES || is_urgent(c->kind)
+        || (before < GROUP_BYTES && before + bytes >= GROUP_BYTES))
         mailbox_post(s->mailbox, &c->mail);
     else
-        writer_answer(c, false);
+        mailbox_post_quietly(s->mailbox, &c->mail);
 }
 
 static void receive_hurry(struct mail *m)
@@ -412,8 +427,8 @@ static void run_group(struct writer *w)
         if (stands_alone(c) && g->count > 0)
             break;
         queue_pop(&w->changes);
-        w->waiting--;
-        w->waiting_bytes -= c->body != NULL && c->kind == STORE_PUT ? (uint64_t)spool_length(c->body) : 0;
+        atomic_fetch_sub(&w->store->waiting, 1);
+        atomic_fetch_sub(&w->store->waiting_bytes, body_bytes(c));
         if (stands_alone(c)) {
             start_alone(w, c);
             break;
@@ -447,7 +462,8 @@ static int64_t wait_ns(const struct writer *w)
 
     if (w->changes.first == NULL)
         return -1;
-    if (w->stopping || w->urgent || w->waiting >= GROUP_CHANGES || w->waiting_bytes >= GROUP_BYTES)
+    if (w->stopping || w->urgent || atomic_load(&w->store->waiting) >= GROUP_CHANGES
+        || atomic_load(&w->store->waiting_bytes) >= GROUP_BYTES)
         return 0;
     if (wait < SHORTEST_WAIT_NS)
         wait = SHORTEST_WAIT_NS;
@@ -463,17 +479,26 @@ static bool is_over(const struct writer *w)
            atomic_load_explicit(&w->store->bytes_now, memory_order_relaxed) > w->store->max_bytes;
 }
 
+/* The same in milliseconds, -1: until there is mail.  What came quietly while a group was committed does not ring. */
+static int patience_ms(const struct writer *w, bool busy)
+{
+    int64_t ns = wait_ns(w);
+
+    if (busy || ns == 0 || (ns < 0 && atomic_load(&w->store->waiting) > 0))
+        return 0;
+    return ns < 0 ? -1 : (int)((ns + NS_PER_MS - 1) / NS_PER_MS);
+}
+
 /* Many answers at once leave all threads' heaps large, with what is in use scattered: when it is quiet
  * again, the kernel gets the free pages. */
 static void wait_for_mail(struct writer *w, bool busy)
 {
     struct pollfd watch = { .fd = mailbox_fd(w->store->mailbox), .events = POLLIN };
-    int64_t       ns = wait_ns(w);
-    bool          trims = ns < 0 && !busy && w->trim_due;
+    int           ms = patience_ms(w, busy);
 
-    if (trims)
-        ns = QUIET_NS;
-    if (poll(&watch, 1, busy || ns == 0 ? 0 : ns < 0 ? -1 : (int)((ns + NS_PER_MS - 1) / NS_PER_MS)) == 0 && trims) {
+    if (ms >= 0 || !w->trim_due) {
+        poll(&watch, 1, ms);
+    } else if (poll(&watch, 1, QUIET_MS) == 0) {
         malloc_trim(0);
         w->trim_due = false;
     }

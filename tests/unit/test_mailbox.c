@@ -107,6 +107,26 @@ static void test_descriptor_is_readable_while_there_is_mail(void **state)
     mailbox_close(NULL);
 }
 
+static void test_quiet_mail_wakes_nobody_and_comes_in_its_turn(void **state)
+{
+    struct mailbox *box = mailbox_open();
+
+    (void)state;
+    next_number[0] = 0;
+    in_order = true;
+    mailbox_post_quietly(box, &make_note(0, 0)->mail);
+    assert_false(is_readable(box, 0));
+    mailbox_post(box, &make_note(0, 1)->mail);               /* though the box was not empty */
+    assert_true(is_readable(box, 0));
+    mailbox_post_quietly(box, &make_note(0, 2)->mail);
+    assert_int_equal(mailbox_deliver(box), 3);
+    assert_false(is_readable(box, 0));
+    mailbox_post_quietly(box, &make_note(0, 3)->mail);
+    assert_int_equal(mailbox_deliver(box), 1);
+    assert_true(in_order);
+    mailbox_close(box);
+}
+
 struct again {
     struct mail     mail;
     struct mailbox *box;
@@ -162,6 +182,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_mail_arrives_in_the_order_of_its_sender),
         cmocka_unit_test(test_descriptor_is_readable_while_there_is_mail),
+        cmocka_unit_test(test_quiet_mail_wakes_nobody_and_comes_in_its_turn),
         cmocka_unit_test(test_mail_posted_by_a_receiver_waits_for_the_next_delivery),
         cmocka_unit_test(test_last_release_destroys_once),
     };
