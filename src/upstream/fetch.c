@@ -54,16 +54,20 @@ static void receive_final(struct mail *m)
     struct fetch *f = CONTAINER_OF(m, struct fetch, mail);
 
     f->event = f->links->event;
+    f->links->told = true;
     f->links->receive(m);
+}
+
+static void end(struct fetch *f)
+{
+    if (f->on_gone != NULL)
+        f->on_gone(f);
+    fetch_release(f);
 }
 
 static void receive_gone(struct mail *m)
 {
-    struct fetch *f = CONTAINER_OF(m, struct fetch_links, gone)->fetch;
-
-    if (f->on_gone != NULL)
-        f->on_gone(f);
-    fetch_release(f);
+    end(CONTAINER_OF(m, struct fetch_links, gone)->fetch);
 }
 
 void attempt_text(const struct attempt *a, char out[ATTEMPT_TEXT_BYTES])
@@ -97,6 +101,11 @@ void fetch_leave(struct upstream *up, struct fetch *f)
 {
     if (!f->links->submitted) {
         fetch_release(f);
+        return;
+    }
+    if (f->links->told && f->links->last) {         /* the upstream thread's reference is ours as well, then */
+        fetch_release(f);
+        end(f);
         return;
     }
     f->links->leave.receive = receive_leave;
@@ -177,6 +186,13 @@ static void tell_budget(struct fetch_links *w)
     snprintf(f->budget.limit, sizeof f->budget.limit, "%s", name);
 }
 
+/* Where nothing here knows it any more, the worker may free it as soon as it is told. */
+static void post_final(struct fetch_links *w)
+{
+    w->last = w->flight == NULL;
+    mailbox_post(w->fetch->mailbox, &w->fetch->mail);
+}
+
 void waiter_post(struct fetch_links *w, enum fetch_event event)
 {
     if (!w->left && !w->up->stopping)
@@ -191,7 +207,7 @@ void waiter_post(struct fetch_links *w, enum fetch_event event)
         return;                                     /* its `gone` is on the way already */
     w->event = event;
     if (!w->up->holds) {
-        mailbox_post(w->fetch->mailbox, &w->fetch->mail);
+        post_final(w);
         return;
     }
     *(w->up->held != NULL ? w->up->held_end : &w->up->held) = w;
@@ -208,7 +224,7 @@ void waiter_post_held(struct upstream *up)
         struct fetch_links *next = w->next_held;
 
         w->next_held = NULL;
-        mailbox_post(w->fetch->mailbox, &w->fetch->mail);
+        post_final(w);
         w = next;
     }
 }

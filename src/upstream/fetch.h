@@ -163,6 +163,7 @@ void fetch_submit(struct upstream *, struct fetch *);
  * to the worker's mailbox; on the worker's thread that mail calls on_gone(fetch)
  * and then drops the worker's reference.  So the memory outlives every mail
  * that was posted before, and a worker can wait until all its fetches are gone.
+ * Where the upstream thread was done with it when it posted `mail`, all of that happens at once.
  * Never called twice.  A fetch that was not submitted is freed at once (no on_gone).
  */
 void fetch_leave(struct upstream *, struct fetch *);

@@ -114,6 +114,8 @@ struct fetch_links {
     struct fetch_links *next_held;            /* of those that curl's work keeps waiting: upstream->held */
     enum waiter_at      at;
     bool                submitted, left;
+    bool                told;                 /* the worker's: fetch->mail has come */
+    bool                last;                 /* set before that: nothing here knows of the fetch any more */
     bool                split;                /* was parted from a flight at its head */
     uint8_t             variant[VARIANT_HASH_BYTES];  /* the fetch's, or what the split taught */
     int64_t             wait_left_ns;         /* of max_wait, before the wait under way */

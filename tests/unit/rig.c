@@ -290,11 +290,6 @@ static bool none_open(void *rig)
     return ((struct rig *)rig)->open_fetches == 0;
 }
 
-void rig_settle(struct rig *r)
-{
-    rig_until(r, none_open, r);
-}
-
 struct asked { struct upstream_report *report; bool done; };
 static struct asked asked;            /* the test's thread alone */
 
@@ -317,6 +312,15 @@ void rig_report(struct rig *r, struct upstream_report *report)
     asked = (struct asked){ report, false };
     upstream_ask(r->up, report);
     rig_until(r, is_told, &asked);
+}
+
+void rig_settle(struct rig *r)
+{
+    struct upstream_report report;
+
+    rig_until(r, none_open, r);
+    rig_report(r, &report);           /* its answer comes behind everything that was asked before */
+    arena_free(&report.arena);
 }
 
 void rig_stop(struct rig *r)
