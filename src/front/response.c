@@ -12,6 +12,12 @@
 
 enum { STREAM_BLOCK_BYTES = 32 * 1024, FIELD_OVERHEAD = 4, HEAD_OVERHEAD = 256 };
 
+/* MHD zeroes the block that a stream is read into. */
+static size_t block_bytes(int64_t length)
+{
+    return length > 0 && length < STREAM_BLOCK_BYTES ? (size_t)length : STREAM_BLOCK_BYTES;
+}
+
 struct mapping { void *start; size_t bytes; };
 
 /* For a head that announces a length whose body is never asked for (HEAD, 304). */
@@ -92,7 +98,7 @@ static struct MHD_Response *make_body(const struct reply *r, const struct respon
         return MHD_create_response_from_fd_at_offset64((uint64_t)r->length, r->fd, (uint64_t)r->offset);
     case REPLY_STREAM:
         return MHD_create_response_from_callback(r->length >= 0 ? (uint64_t)r->length : MHD_SIZE_UNKNOWN,
-                                                 STREAM_BLOCK_BYTES, o->read, o->context, NULL);
+                                                 block_bytes(r->length), o->read, o->context, NULL);
     case REPLY_EMPTY:
         break;
     }

@@ -135,7 +135,7 @@ class Weir(Peer):
     settings = ""
 
     def arguments(self):
-        common = f'url = "http://127.0.0.1:{self.origin_port}"; partition = "shared"; max_connections = 64;'
+        common = f'url = "http://127.0.0.1:{self.origin_port}"; partition = "shared"; max_connections = 64; max_idle_connections = 64;'
         return [self.command, "-c", self.file("weir.conf", f'''
             listen = ( "127.0.0.1:{self.port}" );
             workers = {self.workers};
