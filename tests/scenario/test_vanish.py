@@ -129,6 +129,7 @@ def test_unstored_answer_that_nobody_reads_is_given_up(weir, origin):
 
 def test_client_that_says_nothing_or_half(weir, origin):
     d = weir()
+    settled(d)                                       # the upstream's own descriptors are there
     before = d.descriptors()
     clients = [d.connect() for _ in range(30)]
     for i, client in enumerate(clients):
