@@ -49,6 +49,8 @@ SCENARIOS = {s.name: s for s in (
     scenario("1,000,000 keys", "/api/k/#/1024", keys=1_000_000),
 )}
 
+WARM_RATE = 8000                                 # keys a second: who stores them more slowly drops out
+
 # wrk's script; its arguments: the path, how many keys (0: a new one each time), a seed.
 SCRIPT = """
 local path, keys, prefix, count
@@ -111,7 +113,8 @@ def load(peer, what, seconds, script, seed):
 def warm(peer, what):
     """Everything the scenario will ask for is stored (where anything will be), and a connection was made."""
     if what.keys > 0:
-        subprocess.run([LOAD, str(peer.port), what.path, "32", f"{what.keys}x"], check=True, capture_output=True)
+        subprocess.run([LOAD, str(peer.port), what.path, "32", f"{what.keys}x"], check=True, capture_output=True,
+                       timeout=60 + what.keys / WARM_RATE)
         return
     for _ in range(3):
         url = f"http://127.0.0.1:{peer.port}{what.path.replace('#', 'warm')}"
