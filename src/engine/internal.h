@@ -126,6 +126,7 @@ struct exchange {
     bool                         relink_ended;
 
     struct reply                 reply;
+    size_t                       cache_status_bytes;          /* Weir's member, the last one of that field's value */
     struct answer               *answer;          /* REPLY_STREAM: a reference */
     struct spool_reader          reader;
     bool                         reader_open;
@@ -200,6 +201,8 @@ bool candidate_read(struct exchange *x, int64_t first, char *out, size_t count);
 bool invalidate_after_write(struct exchange *x, const struct http_response *response);
 /* The exchange ends: nobody waits for them. */
 void invalidate_forget(struct exchange *x);
+
+#define HIT_TTL "weir; hit; ttl="     /* Weir's member of Cache-Status on a hit, up to the number */
 
 /* reply.c */
 struct problem {

@@ -1,6 +1,6 @@
 /*
  * What is kept of an exchange: the line for the access log, the record's name
- * for eviction, and how long it holds.  A reference to the configuration keeps the
+ * for eviction, and what it says at which time.  A reference to the configuration keeps the
  * names in it alive.
  */
 #include "engine/repeat.h"
@@ -17,10 +17,12 @@ struct repeat {
     struct config       *config;      /* a reference */
     uint64_t             generation;  /* of the store, when it was looked up */
     uint64_t             heard_generation;           /* of the API's words on its limits */
-    int64_t              from_wall_ns, until_wall_ns;
+    int64_t              from_wall_ns;
+    int64_t              age_ns, ttl_ns;             /* at that time; ttl INT64_MAX: for ever */
+    size_t               ttl_offset;
     uint8_t              hash[STORE_HASH_BYTES], variant[STORE_HASH_BYTES];
-    struct access_record line;        /* its text is in `arena` or the configuration's */
-    struct arena         arena;
+    struct access_record line;        /* its text is in `text` or the configuration's */
+    char                *text;
 };
 
 /* What a request says of freshness is measured at its own time. */
@@ -39,30 +41,36 @@ static bool may_repeat(const struct exchange *x)
         && x->in.connected.ptr == NULL && x->config == x->engine->config;
 }
 
-/* Age and the ttl in Cache-Status are in whole seconds; until one of them changes. */
-static int64_t until_wall_ns(const struct exchange *x)
+static struct slice put(char **end, struct slice s)
 {
-    const int64_t now = x->looked_up_wall_ns, age = policy_age_ns(&x->stored.response, now);
-    const int64_t ttl = x->decision.ttl_ns;
-    int64_t       left = NS_PER_SEC - age % NS_PER_SEC;
+    char *at = *end;
 
-    if (ttl != INT64_MAX && ttl % NS_PER_SEC < left)
-        left = ttl % NS_PER_SEC;
-    return now + left;
+    if (s.ptr == NULL)
+        return SLICE_NONE;
+    memcpy(at, s.ptr, s.len);
+    at[s.len] = '\0';
+    *end += s.len + 1;
+    return (struct slice){ at, s.len };
 }
 
+/* There may be thousands: the texts stand behind each other, and in no arena, which would take a page. */
 static void describe(struct repeat *r, const struct exchange *x)
 {
     struct access_record *line = &r->line;
+    struct arena          a = { 0 };
+    struct slice          detail;
+    char                 *end;
 
-    *line = exchange_describe(x, &r->arena);
+    *line = exchange_describe(x, &a);
     line->peer = NULL;
     line->attempts = NULL;            /* there were none */
-    line->client = line->client.ptr != NULL ? arena_copy(&r->arena, line->client) : SLICE_NONE;
-    line->method = arena_copy(&r->arena, line->method);
-    line->target = arena_copy(&r->arena, line->target);
-    if (line->detail != NULL)
-        line->detail = arena_copy(&r->arena, slice_of(line->detail)).ptr;
+    detail = slice_of(line->detail);
+    end = r->text = mem_alloc_raw(line->client.len + line->method.len + line->target.len + detail.len + 4);
+    line->client = put(&end, line->client);
+    line->method = put(&end, line->method);
+    line->target = put(&end, line->target);
+    line->detail = put(&end, detail).ptr;
+    arena_free(&a);
 }
 
 struct repeat *repeat_of(const struct exchange *x)
@@ -77,7 +85,10 @@ struct repeat *repeat_of(const struct exchange *x)
     r->generation = x->generation;
     r->heard_generation = x->heard_generation;
     r->from_wall_ns = x->looked_up_wall_ns;
-    r->until_wall_ns = until_wall_ns(x);
+    r->age_ns = policy_age_ns(&x->stored.response, x->looked_up_wall_ns);
+    r->ttl_ns = x->decision.ttl_ns;
+    r->ttl_offset = http_fields_get(&x->reply.fields, HTTP_CACHE_STATUS).len - x->cache_status_bytes
+                  + sizeof HIT_TTL - 1;
     memcpy(r->hash, x->stored.hash, sizeof r->hash);
     memcpy(r->variant, x->stored.variant, sizeof r->variant);
     describe(r, x);
@@ -89,15 +100,32 @@ void repeat_free(struct repeat *r)
     if (r == NULL)
         return;
     config_release(r->config);
-    arena_free(&r->arena);
+    free(r->text);
     free(r);
 }
 
 bool repeat_holds(const struct repeat *r, struct engine *e, int64_t now_wall_ns)
 {
-    return now_wall_ns >= r->from_wall_ns && now_wall_ns < r->until_wall_ns && r->config == e->config
+    const int64_t since = now_wall_ns - r->from_wall_ns;
+
+    return since >= 0 && (r->ttl_ns == INT64_MAX || since < r->ttl_ns) && r->config == e->config
         && r->generation == store_generation(e->services->store)
         && r->heard_generation == upstream_heard_generation(e->services->upstream);
+}
+
+struct repeat_time repeat_time(const struct repeat *r, int64_t now_wall_ns)
+{
+    const int64_t since = now_wall_ns - r->from_wall_ns;
+
+    return (struct repeat_time){
+        .age_s = (uint64_t)((r->age_ns + since) / NS_PER_SEC),
+        .ttl_s = r->ttl_ns == INT64_MAX ? UINT64_MAX : (uint64_t)((r->ttl_ns - since) / NS_PER_SEC),
+    };
+}
+
+size_t repeat_ttl_offset(const struct repeat *r)
+{
+    return r->ttl_offset;
 }
 
 struct repetition repeat_begin(const struct repeat *r, struct engine *e, int64_t now_wall_ns)

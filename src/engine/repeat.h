@@ -4,8 +4,8 @@
  *
  * A fresh hit depends on the head, the configuration, what is stored and the
  * time.  So it holds for a head that is the same byte for byte, under the same
- * configuration, until the writer's next commit, and until the next second of its Age or
- * its ttl begins: then the whole way is gone again.  Whatever depends on more than that
+ * configuration, until the writer's next commit, and while it is fresh; of what it says only its
+ * Age and its ttl change with the time.  Whatever depends on more than that
  * (who asks, a directive that counts from the request, rate-limit fields) is not kept.
  *
  * The front keeps the reply beside it (front/kept.h).  A worker's own.
@@ -21,6 +21,14 @@ struct repeat;
 struct repeat *repeat_of(const struct exchange *);
 void           repeat_free(struct repeat *);         /* NULL is fine */
 bool           repeat_holds(const struct repeat *, struct engine *, int64_t now_wall_ns);
+
+struct repeat_time {                  /* what it says at one time; whole seconds, never negative */
+    uint64_t age_s;
+    uint64_t ttl_s;                   /* in Cache-Status; UINT64_MAX: it says none */
+};
+struct repeat_time repeat_time(const struct repeat *, int64_t now_wall_ns);
+/* Where in the value of Cache-Status the ttl stands. */
+size_t             repeat_ttl_offset(const struct repeat *);
 
 struct repetition { int64_t started_wall_ns, started_mono_ns; };     /* one request that got it */
 

@@ -55,7 +55,7 @@ static struct slice hit_status(struct exchange *x)
 
     if (x->decision.ttl_ns == INT64_MAX)
         return SLICE("weir; hit");
-    return ARENA_JOIN(&x->arena, ttl < 0 ? SLICE("weir; hit; ttl=-") : SLICE("weir; hit; ttl="),
+    return ARENA_JOIN(&x->arena, ttl < 0 ? SLICE(HIT_TTL "-") : SLICE(HIT_TTL),
                       decimal((uint64_t)(ttl < 0 ? -ttl : ttl), digits));
 }
 
@@ -76,9 +76,13 @@ static struct slice cache_status(struct exchange *x, unsigned upstream_status)
 
 void reply_finish_fields(struct exchange *x, struct http_fields *f, unsigned upstream_status)
 {
+    struct slice status;
+
     cors_fields(x, f);
     reply_append_member(x, f, HTTP_VIA, SLICE("1.1 weir"));
-    reply_append_member(x, f, HTTP_CACHE_STATUS, cache_status(x, upstream_status));
+    status = cache_status(x, upstream_status);
+    x->cache_status_bytes = status.len;
+    reply_append_member(x, f, HTTP_CACHE_STATUS, status);
     reply_add_spent(x, f);
 }
 

@@ -1,5 +1,5 @@
 /*
- * The table: one place for each hash, and beside it the hashes of heads that
+ * The table: a few places for each hash, and beside it the hashes of heads that
  * came lately, so that what comes once is not prepared for a second time.
  *
  * The head is compared whole; the hash only finds it.
@@ -8,15 +8,19 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/decimal.h"
+#include "front/mhd.h"
 
 #include <xxhash.h>
 
 #include <stdlib.h>
 
 enum {
-    PLACES      = 2048,
-    SEEN        = 8192,
-    BYTES_MOST  = 8 * 1024 * 1024,
+    PLACES      = 16384,
+    WAYS        = 4,                  /* places of a hash */
+    SEEN        = 32768,
+    BYTES_MOST  = 32 * 1024 * 1024,
+    IDLE_SWEEPS = 10,
     BODY_MOST   = 64 * 1024,          /* in memory; a file's is not */
     FILES_MOST  = 64,                 /* descriptors */
     FIXED_BYTES = 2048,               /* response object, fields, log line: about */
@@ -55,13 +59,67 @@ void kept_release(struct kept *k)
     free(k);
 }
 
-static void vacate(struct kept_table *t, unsigned at)
+/* -- what changes with the second -- */
+
+static struct kept_number number_at(const char *text)
 {
-    struct kept *k = t->places[at];
+    struct kept_number n = { (char *)(uintptr_t)text, 0, 0 };
+
+    for (; text[n.count] >= '0' && text[n.count] <= '9'; n.count++)
+        n.said = n.said * 10 + (uint64_t)(text[n.count] - '0');
+    return n;
+}
+
+/* In MHD's own copies of the values, which are the table's to change as long as no other thread has the response. */
+static bool find_numbers(struct kept *k)
+{
+    const char *age = MHD_get_response_header(k->response, "Age");
+    const char *status = MHD_get_response_header(k->response, "Cache-Status");
+
+    if (!mhd_is_known() || age == NULL || status == NULL || strlen(status) < repeat_ttl_offset(k->repeat))
+        return false;
+    k->age = number_at(age);
+    k->ttl = number_at(status + repeat_ttl_offset(k->repeat));
+    return true;
+}
+
+/* False where it has more digits, or fewer. */
+static bool say(struct kept_number *n, uint64_t number)
+{
+    char         digits[DECIMAL_BYTES];
+    struct slice text;
+
+    if (n->said == number)
+        return true;
+    text = decimal(number, digits);
+    if (text.len != n->count)
+        return false;
+    memcpy(n->digits, text.ptr, text.len);
+    n->said = number;
+    return true;
+}
+
+static bool say_time(struct kept *k, int64_t now_wall_ns)
+{
+    const struct repeat_time t = repeat_time(k->repeat, now_wall_ns);
+
+    return say(&k->age, t.age_s) && (t.ttl_s == UINT64_MAX || say(&k->ttl, t.ttl_s));
+}
+
+/* -- the table -- */
+
+static struct kept **places_of(struct kept_table *t, uint64_t hash)
+{
+    return &t->places[hash % (PLACES / WAYS) * WAYS];
+}
+
+static void vacate(struct kept_table *t, struct kept **place)
+{
+    struct kept *k = *place;
 
     if (k == NULL)
         return;
-    t->places[at] = NULL;
+    *place = NULL;
     t->count--;
     t->bytes -= k->cost_bytes;
     t->files -= k->is_file;
@@ -73,7 +131,7 @@ void kept_close(struct kept_table *t)
     if (t == NULL)
         return;
     for (unsigned i = 0; i < PLACES; i++)
-        vacate(t, i);
+        vacate(t, &t->places[i]);
     free(t);
 }
 
@@ -93,14 +151,17 @@ static bool is_same(const struct kept *k, const struct kept_head *h)
 
 struct kept *kept_find(struct kept_table *t, const struct kept_head *h, struct engine *e, int64_t now_wall_ns)
 {
-    const unsigned at = h->hash % PLACES;
-    struct kept   *k = t->places[at];
+    struct kept **place = places_of(t, h->hash), **end = place + WAYS;
 
-    if (k == NULL || !is_same(k, h))
+    while (place < end && (*place == NULL || !is_same(*place, h)))
+        place++;
+    if (place == end)
         return NULL;
-    if (repeat_holds(k->repeat, e, now_wall_ns))
-        return k;
-    vacate(t, at);
+    if (repeat_holds((*place)->repeat, e, now_wall_ns) && say_time(*place, now_wall_ns)) {
+        (*place)->idle_sweeps = 0;
+        return *place;
+    }
+    vacate(t, place);
     return NULL;
 }
 
@@ -118,16 +179,28 @@ static bool comes_often(struct kept_table *t, const struct kept_head *h, int64_t
 static void make_room(struct kept_table *t, size_t bytes, bool is_file)
 {
     for (unsigned i = 0; i < PLACES && (t->bytes + bytes > BYTES_MOST || t->files + is_file > FILES_MOST); i++)
-        vacate(t, t->hand++ % PLACES);
+        vacate(t, &t->places[t->hand++ % PLACES]);
+}
+
+/* A place that is empty, or else the one that was not asked for the longest, each in its turn. */
+static struct kept **choose_place(struct kept_table *t, uint64_t hash)
+{
+    struct kept **places = places_of(t, hash), **chosen = &places[t->hand++ % WAYS];
+
+    for (unsigned i = 0; i < WAYS && *chosen != NULL; i++)
+        if (places[i] == NULL || places[i]->idle_sweeps > (*chosen)->idle_sweeps)
+            chosen = &places[i];
+    return chosen;
 }
 
 static void put(struct kept_table *t, struct kept *k)
 {
-    const unsigned at = k->hash % PLACES;
+    struct kept **place;
 
-    vacate(t, at);
     make_room(t, k->cost_bytes, k->is_file);
-    t->places[at] = k;
+    place = choose_place(t, k->hash);
+    vacate(t, place);
+    *place = k;
     t->count++;
     t->bytes += k->cost_bytes;
     t->files += k->is_file;
@@ -146,6 +219,11 @@ bool kept_offer(struct kept_table *t, const struct kept_head *h, const struct ex
     k = mem_alloc(sizeof *k);
     k->repeat = repeat;
     k->response = response;
+    if (!find_numbers(k)) {
+        repeat_free(repeat);
+        free(k);
+        return false;
+    }
     k->status = reply->status;
     k->body_bytes = reply->kind == REPLY_EMPTY ? 0 : reply->length;
     k->users = 1;
@@ -162,8 +240,11 @@ bool kept_offer(struct kept_table *t, const struct kept_head *h, const struct ex
 
 bool kept_sweep(struct kept_table *t, struct engine *e, int64_t now_wall_ns)
 {
-    for (unsigned i = 0; i < PLACES && t->count > 0; i++)
-        if (t->places[i] != NULL && !repeat_holds(t->places[i]->repeat, e, now_wall_ns))
-            vacate(t, i);
+    for (unsigned i = 0; i < PLACES && t->count > 0; i++) {
+        struct kept *k = t->places[i];
+
+        if (k != NULL && (k->idle_sweeps++ >= IDLE_SWEEPS || !repeat_holds(k->repeat, e, now_wall_ns)))
+            vacate(t, &t->places[i]);
+    }
     return t->count > 0;
 }

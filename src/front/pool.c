@@ -13,8 +13,7 @@
 #include "front/pool.h"
 
 #include "base/clock.h"
-
-#include <microhttpd.h>
+#include "front/mhd.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -71,17 +70,12 @@ void pool_sweep(struct pool *p, int64_t now_ns)
 /* By its name the compiler would make it memset() again. */
 void *libc_memset(void *at, int byte, size_t count, size_t room) __asm__("__memset_chk");
 
-static bool is_known_version(void)
-{
-    return strcmp(MHD_get_version(), "0.9.75") == 0;
-}
-
 static bool is_reset(struct pool *p, char *at, size_t count)
 {
     char *memory = at + count - POOL_BYTES;
 
     if (p->memory == NULL && count > POOL_BYTES / 2 && count <= POOL_BYTES && (uintptr_t)memory % PAGE_BYTES == 0
-        && p->target >= memory && p->target < at + count && is_known_version())
+        && p->target >= memory && p->target < at + count && mhd_is_known())
         p->memory = memory;
     return p->memory != NULL && p->memory == memory;
 }

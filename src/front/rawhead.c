@@ -7,16 +7,11 @@
  */
 #include "front/rawhead.h"
 
-#include <microhttpd.h>
+#include "front/mhd.h"
 
 #include <string.h>
 
 enum { VERSION_BYTES = sizeof "HTTP/1.1" - 1, CRLF_BYTES = 2 };
-
-static bool is_known_version(void)
-{
-    return strcmp(MHD_get_version(), "0.9.75") == 0;
-}
 
 static bool is_cleared(const char *at, size_t count)
 {
@@ -48,13 +43,13 @@ void rawhead_field(struct rawhead *h, const char *name, size_t name_bytes, const
  * shows by the length. */
 bool rawhead_is_plain(const struct rawhead *h, const char *head, size_t head_bytes)
 {
-    return !is_known_version() || (h->plain && is_cleared(h->end, 2 * CRLF_BYTES)
+    return !mhd_is_known() || (h->plain && is_cleared(h->end, 2 * CRLF_BYTES)
                                    && h->end + 2 * CRLF_BYTES == head + head_bytes);
 }
 
 struct slice rawhead_rest(const struct rawhead *h, const char *head, size_t head_bytes, const char *version)
 {
-    if (!is_known_version() || !rawhead_is_plain(h, head, head_bytes))
+    if (!mhd_is_known() || !rawhead_is_plain(h, head, head_bytes))
         return SLICE_NONE;
     return (struct slice){ version, (size_t)(h->end - version) };
 }

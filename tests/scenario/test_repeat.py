@@ -5,7 +5,7 @@ from harness.client import Client
 from harness.clock import HOUR
 from harness.origin import answer
 from harness.settings import upstream
-from harness.wait import until
+from harness.wait import slowness, until
 
 FRESH = [("Cache-Control", "max-age=3600"), ("ETag", '"v"')]
 
@@ -56,6 +56,31 @@ def test_age_and_ttl_go_on(hot, clock):
     hammer(d, client)
     clock.advance(HOUR)
     assert client.get("/api/x").body == b"2"
+
+
+@pytest.mark.parametrize("seconds", [1, 8, 90, 900, 3000])
+def test_it_says_the_time_that_any_hit_says(hot, clock, seconds):
+    d, client = hot
+    hammer(d, client)
+    clock.advance(seconds)
+    ready, plain = hammer(d, client), client.get("/api/x", [("X-Other", "head")])
+    assert ready.cache.hit and ready.cache.ttl + int(ready.fields.get("Age")) in (3599, 3600)
+    assert 0 <= int(plain.fields.get("Age")) - int(ready.fields.get("Age")) <= 1 * slowness
+    assert 0 <= ready.cache.ttl - plain.cache.ttl <= 1 * slowness
+    assert int(ready.fields.get("Age")) >= seconds
+
+
+def test_it_outlives_the_second(hot, clock):
+    """Its numbers are written anew where they stand, for as long as they have as many digits."""
+    d, client = hot
+    clock.advance(20)
+    hammer(d, client)
+    for _ in range(5):
+        clock.advance(5)
+        before = d.counter("hits_repeated")
+        hit = client.get("/api/x")
+        assert d.counter("hits_repeated") == before + 1, hit
+        assert hit.cache.ttl + int(hit.fields.get("Age")) in (3599, 3600)
 
 
 def test_a_purge_ends_it(hot):
