@@ -87,8 +87,9 @@ struct repeat *repeat_of(const struct exchange *x)
     r->from_wall_ns = x->looked_up_wall_ns;
     r->age_ns = policy_age_ns(&x->stored.response, x->looked_up_wall_ns);
     r->ttl_ns = x->decision.ttl_ns;
-    r->ttl_offset = http_fields_get(&x->reply.fields, HTTP_CACHE_STATUS).len - x->cache_status_bytes
-                  + sizeof HIT_TTL - 1;
+    r->ttl_offset = r->ttl_ns == INT64_MAX ? SIZE_MAX
+                  : http_fields_get(&x->reply.fields, HTTP_CACHE_STATUS).len - x->cache_status_bytes
+                        + sizeof HIT_TTL - 1;
     memcpy(r->hash, x->stored.hash, sizeof r->hash);
     memcpy(r->variant, x->stored.variant, sizeof r->variant);
     describe(r, x);

@@ -27,7 +27,7 @@ struct repeat_time {                  /* what it says at one time; whole seconds
     uint64_t ttl_s;                   /* in Cache-Status; UINT64_MAX: it says none */
 };
 struct repeat_time repeat_time(const struct repeat *, int64_t now_wall_ns);
-/* Where in the value of Cache-Status the ttl stands. */
+/* Where in the value of Cache-Status the ttl stands; SIZE_MAX: it says none. */
 size_t             repeat_ttl_offset(const struct repeat *);
 
 struct repetition { int64_t started_wall_ns, started_mono_ns; };     /* one request that got it */

@@ -73,13 +73,15 @@ static struct kept_number number_at(const char *text)
 /* In MHD's own copies of the values, which are the table's to change as long as no other thread has the response. */
 static bool find_numbers(struct kept *k)
 {
-    const char *age = MHD_get_response_header(k->response, "Age");
-    const char *status = MHD_get_response_header(k->response, "Cache-Status");
+    const char  *age = MHD_get_response_header(k->response, "Age");
+    const char  *status = MHD_get_response_header(k->response, "Cache-Status");
+    const size_t at = repeat_ttl_offset(k->repeat);
 
-    if (!mhd_is_known() || age == NULL || status == NULL || strlen(status) < repeat_ttl_offset(k->repeat))
+    if (!mhd_is_known() || age == NULL || status == NULL || (at != SIZE_MAX && at > strlen(status)))
         return false;
     k->age = number_at(age);
-    k->ttl = number_at(status + repeat_ttl_offset(k->repeat));
+    if (at != SIZE_MAX)
+        k->ttl = number_at(status + at);
     return true;
 }
 

@@ -18,6 +18,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -276,7 +277,11 @@ static void sweep(struct worker *w, int64_t now)
     }
     door_sweep(w, now);
     tunnel_sweep(w, now);
-    w->keeps = kept_sweep(w->kept, w->engine, clock_wall_ns());
+    if (w->keeps) {
+        w->keeps = kept_sweep(w->kept, w->engine, clock_wall_ns());
+        if (!w->keeps)
+            malloc_trim(0);                         /* there may have been thousands */
+    }
 }
 
 /* `least`: what MHD is made to wait, whatever it says. */

@@ -83,6 +83,21 @@ def test_it_outlives_the_second(hot, clock):
         assert hit.cache.ttl + int(hit.fields.get("Age")) in (3599, 3600)
 
 
+def test_for_ever_is_kept_too(weir, origin, clock):
+    origin.handler = numbered
+    d = weir(ttl="forever")
+    d.get("/api/x")
+    d.wait_stored()
+    with d.connect() as client:
+        clock.advance(20)
+        hammer(d, client)
+        clock.advance(5)
+        before = d.counter("hits_repeated")
+        hit = client.get("/api/x")
+        assert d.counter("hits_repeated") == before + 1
+        assert hit.cache.hit and hit.cache.ttl is None and 25 <= int(hit.fields.get("Age")) <= 60
+
+
 def test_a_purge_ends_it(hot):
     d, client = hot
     hammer(d, client)
