@@ -320,12 +320,23 @@ enum MHD_Result call_on_request(void *context, struct MHD_Connection *mhd, const
     return continue_exchange(call, exchange_run(call->exchange));
 }
 
+/* Of a request without a body: its head. */
+static size_t received_bytes(const struct call *call)
+{
+    const union MHD_ConnectionInfo *size = NULL;
+
+    if (!call->has_body)
+        size = MHD_get_connection_info(call->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    return size != NULL ? size->header_size : SIZE_MAX;
+}
+
 void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_context,
                        enum MHD_RequestTerminationCode why)
 {
     struct worker     *w = context;
     struct call       *call = *call_context;
     struct connection *c;
+    size_t             received;
     bool               whole = why == MHD_REQUEST_TERMINATED_COMPLETED_OK;
     int64_t            now = worker_socket_clock_ns();
 
@@ -334,6 +345,7 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
     if (call == NULL)
         return;
     c = call->connection;
+    received = received_bytes(call);
     if (call->exchange != NULL)
         exchange_close(call->exchange, whole,
                        call->streaming ? call->sent_bytes : whole ? call->reply_bytes : 0);
@@ -350,5 +362,5 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
         return;
     c->call = NULL;
     c->deadline_ns = now + w->config->idle_timeout_ns;
-    pool_end(&c->pool, whole, now, c->idle_timeout_ns);
+    pool_end(&c->pool, whole, received, now, c->idle_timeout_ns);
 }

@@ -35,11 +35,12 @@ void pool_enter(struct pool *p, const char *target)
     p->is_resting = false;
 }
 
-void pool_end(struct pool *p, bool well, int64_t now_ns, int64_t idle_ns)
+void pool_end(struct pool *p, bool well, size_t received_bytes, int64_t now_ns, int64_t idle_ns)
 {
     now.pool = well ? p : NULL;
     now.has_ended = true;
     p->is_resting = false;
+    p->received_bytes = received_bytes < POOL_BYTES ? received_bytes : POOL_BYTES;
     p->ended_ns = now_ns;
     p->closed_ns = now_ns + idle_ns;
 }
@@ -80,14 +81,19 @@ static bool is_reset(struct pool *p, char *at, size_t count)
     return p->memory != NULL && p->memory == memory;
 }
 
+static void clear(char *from, char *to)
+{
+    if (from < to)
+        libc_memset(from, 0, (size_t)(to - from), SIZE_MAX);
+}
+
+/* What stands before `at` has come of a next request. */
 static void begin_rest(struct pool *p, char *at)
 {
     char *page_end = p->memory + PAGE_BYTES, *mark = page_end - MARK_BYTES;
 
-    if (at < mark)
-        at = mark;
-    if (at < page_end)
-        libc_memset(at, 0, (size_t)(page_end - at), SIZE_MAX);
+    clear(at, p->memory + p->received_bytes);
+    clear(at > mark ? at : mark, page_end);
     p->is_resting = true;
 }
 

@@ -6,7 +6,8 @@
  * needed" says MHD 0.9.75; a pool of up to 32 KiB is never zeroed at first): with some hundred connections
  * that alone is half of what a hit costs, and an idle connection holds all of POOL_BYTES.
  * MHD calls the C library's memset() through the dynamic linker, where the program's own comes
- * first: it leaves out what lies in the pool that MHD works on.  Some seconds behind its last request all but
+ * first: it leaves out what lies in the pool that MHD works on, but for what the client has sent, which may hold a
+ * credential and is cleared.  Some seconds behind its last request all but
  * the first page of a pool goes back to the kernel.  Linked in another way, with another MHD, or in a sanitizer's
  * build, MHD zeroes its pools, and all works as it did.
  *
@@ -16,6 +17,7 @@
 #define WEIR_FRONT_POOL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Sets the largest head and a response head's room.  Over 32 KiB MHD maps it. */
@@ -24,6 +26,7 @@ enum { POOL_BYTES = 64 * 1024 };
 struct pool {                         /* of a connection; all zero: not known yet */
     char       *memory;
     const char *target;               /* of the request, inside */
+    size_t      received_bytes;       /* of the request that has ended, from the beginning on */
     bool        is_resting;           /* ready for a next request, of which there is no whole line yet */
     int64_t     ended_ns, closed_ns;  /* the last request; when MHD closes for want of a next one */
 };
@@ -31,8 +34,9 @@ struct pool {                         /* of a connection; all zero: not known ye
 /* MHD calls back for the connection and goes on with it. `target`: from the request line, which it has read. */
 void pool_enter(struct pool *, const char *target);
 /* MHD has told that the request has ended. `well`: another one may follow, and without one MHD closes the connection
- * after `idle_ns`. `now_ns`: monotonic. */
-void pool_end(struct pool *, bool well, int64_t now_ns, int64_t idle_ns);
+ * after `idle_ns`. `received_bytes`: what may stand in the pool of it, from its beginning on; SIZE_MAX: who knows.
+ * `now_ns`: monotonic. */
+void pool_end(struct pool *, bool well, size_t received_bytes, int64_t now_ns, int64_t idle_ns);
 /* MHD is done with this connection, or with all of them for now. */
 void pool_leave(void);
 /* Every second or so, outside of MHD. */
