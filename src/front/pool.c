@@ -68,8 +68,16 @@ void pool_sweep(struct pool *p, int64_t now_ns)
 }
 
 #ifdef WEIR_OWN_MEMSET
-/* By its name the compiler would make it memset() again. */
-void *libc_memset(void *at, int byte, size_t count, size_t room) __asm__("__memset_chk");
+void *__memset_chk(void *at, int byte, size_t count, size_t room);
+
+/* Where it saw that the room is enough, the compiler would make it memset() again. */
+static void *libc_memset(void *at, int byte, size_t count)
+{
+    size_t room = SIZE_MAX;
+
+    __asm__("" : "+r"(room));
+    return __memset_chk(at, byte, count, room);
+}
 
 static bool is_reset(struct pool *p, char *at, size_t count)
 {
@@ -84,7 +92,7 @@ static bool is_reset(struct pool *p, char *at, size_t count)
 static void clear(char *from, char *to)
 {
     if (from < to)
-        libc_memset(from, 0, (size_t)(to - from), SIZE_MAX);
+        libc_memset(from, 0, (size_t)(to - from));
 }
 
 /* What stands before `at` has come of a next request. */
@@ -116,6 +124,6 @@ void *memset(void *at, int byte, size_t count)
 {
     if (count >= LEAST_BYTES && byte == 0 && needs_no_zeroing(at, count))
         return at;
-    return libc_memset(at, byte, count, SIZE_MAX);
+    return libc_memset(at, byte, count);
 }
 #endif
