@@ -169,15 +169,21 @@ void *mem_alloc_raw(size_t bytes)
 
 /* glibc's calloc() passes by the thread's own cache, which holds the small sizes; pages fresh from the kernel need no
  * zeroing, which only calloc() knows. */
+void *mem_calloc(size_t count, size_t size)
+{
+    size_t bytes = count * size;
+    void  *p;
+
+    if (bytes > SMALL_BYTES || (size != 0 && bytes / size != count))
+        return calloc(count, size);
+    p = malloc(bytes > 0 ? bytes : 1);
+    __asm__("" : "+r"(p));            /* else the compiler makes a calloc() of this one and the memset() */
+    return p != NULL ? memset(p, 0, bytes) : NULL;
+}
+
 void *mem_alloc(size_t bytes)
 {
-    void *p;
-
-    if (bytes > SMALL_BYTES)
-        return must_have(calloc(1, bytes), bytes);
-    p = mem_alloc_raw(bytes);
-    __asm__("" : "+r"(p));            /* else the compiler makes a calloc() of this one and the memset() */
-    return memset(p, 0, bytes);
+    return must_have(mem_calloc(1, bytes), bytes);
 }
 
 void *mem_resize(void *old, size_t bytes)

@@ -39,6 +39,7 @@ void arena_free(struct arena *a);
 /* malloc and friends that abort when there is no memory; free() what they return. */
 void *mem_alloc(size_t bytes);                       /* zeroed */
 void *mem_alloc_raw(size_t bytes);                   /* not zeroed */
+void *mem_calloc(size_t count, size_t size);         /* as calloc(), also where there is no memory: NULL */
 void *mem_resize(void *old, size_t bytes);
 char *mem_copy(struct slice s);                      /* NUL-terminated */
 

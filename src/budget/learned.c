@@ -175,9 +175,7 @@ struct family { struct slice part[PARTS]; };
 
 static void sort_field(const struct http_field *f, struct family into[FAMILIES])
 {
-    char first = f->name.len > 0 ? (char)(f->name.ptr[0] | 0x20) : '\0';
-
-    if (first != 'r' && first != 'x')
+    if (!http_may_tell_a_limit(f->name))
         return;
     for (int i = 0; i < FAMILIES; i++) {
         if (!slice_eq_nocase(slice_sub(f->name, 0, families[i].len), families[i]))

@@ -249,9 +249,7 @@ bool policy_is_rate_limit_field(const struct http_field *field)
                                              { "X-RateLimit", 11 },
                                              { "X-Rate-Limit", 12 } };
 
-    char first = field->name.len > 0 ? (char)(field->name.ptr[0] | 0x20) : '\0';
-
-    if (first != 'r' && first != 'x')   /* nearly all of them */
+    if (!http_may_tell_a_limit(field->name))
         return false;
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
         if (starts_with_nocase(field->name, prefixes[i]) &&

@@ -15,7 +15,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { EVENTS = 64, FAKE_CLOCK_MS = 20, SMALL_BYTES = 1024 };
+enum { EVENTS = 64, FAKE_CLOCK_MS = 20 };
 
 /* -- curl's wishes -- */
 
@@ -219,22 +219,9 @@ static void *run_thread(void *context)
 
 /* -- opening and closing -- */
 
-/* As mem_alloc(): small ones come from the thread's own cache, which calloc() passes by. */
-static void *zeroed(size_t count, size_t size)
-{
-    size_t bytes = count * size;
-    void  *p;
-
-    if (bytes > SMALL_BYTES || (size != 0 && bytes / size != count))
-        return calloc(count, size);
-    p = malloc(bytes > 0 ? bytes : 1);
-    __asm__("" : "+r"(p));            /* else the compiler makes a calloc() of this one and the memset() */
-    return p != NULL ? memset(p, 0, bytes) : NULL;
-}
-
 static void curl_begin(void)
 {
-    curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, free, realloc, strdup, zeroed);
+    curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, free, realloc, strdup, mem_calloc);
 }
 
 static void receive_stop(struct mail *m)
