@@ -131,21 +131,26 @@ class Weir(Peer):
     name = "weir"
     command = os.environ.get("WEIR", "weir")
     workers = 1
+    cache, size = None, "16GiB"       # a cache that is there already; None: one of its own
     more = ""                         # upstreams
     settings = ""
 
+    def upstreams(self):
+        common = (f'url = "http://127.0.0.1:{self.origin_port}"; partition = "shared"; '
+                  'max_connections = 64; max_idle_connections = 64;')
+        return f'''
+              {{ name = "api"; {common} ttl = "1h"; }},
+              {{ name = "pass"; {common} ttl = "never"; hosts = ( "pass.test" ); }}{self.more}'''
+
     def arguments(self):
-        common = f'url = "http://127.0.0.1:{self.origin_port}"; partition = "shared"; max_connections = 64; max_idle_connections = 64;'
         return [self.command, "-c", self.file("weir.conf", f'''
             listen = ( "127.0.0.1:{self.port}" );
             workers = {self.workers};
             admin = {{ socket = "{self.folder}/admin.sock"; }};
-            cache = {{ path = "{self.folder}/cache"; max_size = "16GiB"; }};
+            cache = {{ path = "{self.cache or self.folder / 'cache'}"; max_size = "{self.size}"; }};
             state = {{ path = "{self.folder}/state"; }};
             log = {{ level = "warning"; access = "off"; }};
-            upstreams = (
-              {{ name = "api"; {common} ttl = "1h"; }},
-              {{ name = "pass"; {common} ttl = "never"; hosts = ( "pass.test" ); }}{self.more}
+            upstreams = ({self.upstreams()}
             );
             {self.settings}''')]
 

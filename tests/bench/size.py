@@ -30,30 +30,20 @@ SECONDS = 3
 
 
 class Weir(peers.Weir):
-    """On a cache that is there already: `cache`, of `size` bytes."""
+    """`big` is what fill.c has stored, `api` brings new keys."""
 
-    cache, size = None, ROOM
-
-    def arguments(self):
-        return [self.command, "-c", self.file("weir.conf", f'''
-            listen = ( "127.0.0.1:{self.port}" );
-            workers = 1;
-            admin = {{ socket = "{self.folder}/admin.sock"; }};
-            cache = {{ path = "{self.cache}"; max_size = "{self.size}B"; }};
-            state = {{ path = "{self.folder}/state"; }};
-            log = {{ level = "warning"; access = "off"; }};
-            upstreams = (
+    def upstreams(self):
+        return f'''
               {{ name = "big"; url = "http://127.0.0.1:1"; partition = "shared"; ttl = "30d"; }},
               {{ name = "api"; url = "http://127.0.0.1:{self.origin_port}"; partition = "shared"; ttl = "30d";
-                 limits = ( "{STREAM}/s burst 1" ); }}
-            );''')]
+                 limits = ( "{STREAM}/s burst 1" ); }}'''
 
 
 class Running:
     def __init__(self, cache, origin, size=ROOM):
         self.folder = tempfile.TemporaryDirectory(prefix="weir-bench-")
         self.weir = Weir(self.folder.name, origin.port)
-        self.weir.cache, self.weir.size = cache, size
+        self.weir.cache, self.weir.size = cache, f"{size}B"
 
     def __enter__(self):
         begin = time.monotonic()
