@@ -7,7 +7,8 @@
  */
 #include "engine/relink.h"
 
-#include "http/list.h"
+#include "http/inflate.h"
+#include "http/media.h"
 
 #include <stdlib.h>
 #include <zlib.h>
@@ -37,9 +38,8 @@ struct relink {
     char             held[HELD_BYTES];
     size_t           held_bytes;
 
-    bool             gzip;
-    z_stream         in, out;
-    bool             in_ended;        /* at the end of a member */
+    struct inflater *in;              /* NULL: the body has no coding */
+    z_stream         out;             /* used with `in` */
     bool             any;             /* something was fed */
     char             raw[RELINK_PIECE_BYTES];
 
@@ -210,69 +210,55 @@ static bool deflate_text(struct relink *r, int flush)
     return true;
 }
 
-/* One piece of plain text from what was fed; several members may follow one another (RFC 1952 2.2). */
-static bool inflate_some(struct relink *r)
+/* One piece of plain text from what was fed.  0: there is none. */
+static size_t inflate_some(struct relink *r, bool *sound)
 {
-    char chunk[PLAIN_BYTES];
-    int  result;
+    char   chunk[PLAIN_BYTES];
+    size_t got = inflater_take(r->in, chunk, sizeof chunk, sound);
 
-    if (r->in_ended && inflateReset(&r->in) != Z_OK)
-        return false;
-    r->in_ended = false;
-    r->in.next_out = (Bytef *)chunk;
-    r->in.avail_out = sizeof chunk;
-    result = inflate(&r->in, Z_NO_FLUSH);
-    if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
-        return false;
-    r->in_ended = result == Z_STREAM_END;
-    scan(r, chunk, sizeof chunk - r->in.avail_out, &r->text);
-    return deflate_text(r, Z_NO_FLUSH);
+    if (got > 0) {
+        scan(r, chunk, got, &r->text);
+        *sound = deflate_text(r, Z_NO_FLUSH);
+    }
+    return got;
 }
 
 bool relink_feed(struct relink *r, const void *bytes, size_t count)
 {
     r->any = r->any || count > 0;
-    if (!r->gzip) {
+    if (r->in == NULL) {
         scan(r, bytes, count, &r->ready);
         return true;
     }
     memcpy(r->raw, bytes, count);
-    r->in.next_in = (Bytef *)r->raw;
-    r->in.avail_in = (uInt)count;
+    inflater_feed(r->in, r->raw, count);
     return true;
 }
 
 bool relink_flush(struct relink *r)
 {
-    return !r->gzip || deflate_text(r, Z_SYNC_FLUSH);
+    return r->in == NULL || deflate_text(r, Z_SYNC_FLUSH);
 }
 
 bool relink_finish(struct relink *r)
 {
-    struct bytes *out = r->gzip ? &r->text : &r->ready;
+    struct bytes *out = r->in != NULL ? &r->text : &r->ready;
 
     if (r->state == SCAN_BEGIN_ESCAPED)
         hold(r, '\\');
     let_go(r, out);
-    if (!r->gzip || !r->any)
+    if (r->in == NULL || !r->any)
         return true;
-    return r->in_ended && deflate_text(r, Z_FINISH);
+    return inflater_is_whole(r->in) && deflate_text(r, Z_FINISH);
 }
 
 size_t relink_take(struct relink *r, void *buffer, size_t count, bool *sound)
 {
     *sound = true;
     while (r->taken == r->ready.used) {
-        uInt before = r->in.avail_in;
-
         r->taken = r->ready.used = 0;
-        /* Its buffer full, inflate may hold more than it has read. */
-        if (!r->gzip || (before == 0 && (r->in_ended || r->in.avail_out > 0)))
+        if (r->in == NULL || inflate_some(r, sound) == 0 || !*sound)
             return 0;
-        if (!inflate_some(r)) {
-            *sound = false;
-            return 0;
-        }
     }
     if (count > r->ready.used - r->taken)
         count = r->ready.used - r->taken;
@@ -305,36 +291,26 @@ struct slice relink_whole(struct relink *r, struct slice body, struct arena *a)
 
 /* -- life -- */
 
-static bool is_json(struct slice type)
-{
-    static const char *const types[] = { "application/json", "text/json", "application/x-ndjson",
-                                         "application/x-json", "application/jsonl" };
-
-    type = slice_trim(slice_sub(type, 0, slice_find(type, ';', 0)));
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (slice_eq_nocase(type, slice_of(types[i])))
-            return true;
-    return type.len > 5 && slice_eq_nocase(slice_sub(type, type.len - 5, type.len), SLICE("+json"));
-}
-
 struct relink *relink_open(const struct http_fields *head, const struct link_pair *pairs, unsigned count)
 {
-    struct slice   coding = http_fields_get(head, HTTP_CONTENT_ENCODING);
-    bool           gzip = slice_eq_nocase(coding, SLICE("gzip")) || slice_eq_nocase(coding, SLICE("x-gzip"));
-    struct relink *r;
+    struct slice     coding = slice_trim(http_fields_get(head, HTTP_CONTENT_ENCODING));
+    struct inflater *in = NULL;
+    struct relink   *r;
 
-    if (count == 0 || !is_json(http_fields_get(head, HTTP_CONTENT_TYPE)) || (coding.len > 0 && !gzip)
-        || http_fields_count(head, HTTP_CONTENT_ENCODING) > 1)
+    if (count == 0 || !http_media_has_json(http_fields_get(head, HTTP_CONTENT_TYPE)))
         return NULL;
+    if (coding.len > 0 || http_fields_count(head, HTTP_CONTENT_ENCODING) > 1) {
+        in = slice_eq_nocase(coding, SLICE("deflate")) ? NULL : inflater_open(head);
+        if (in == NULL)
+            return NULL;
+    }
     r = mem_alloc(sizeof *r);
     for (unsigned i = 0; i < count; i++)
         r->pairs[r->pair_count++] = (struct link_pair){ arena_copy(&r->arena, pairs[i].from),
                                                         arena_copy(&r->arena, pairs[i].to) };
-    r->gzip = gzip;
-    r->in.avail_out = 1;
-    if (gzip && (inflateInit2(&r->in, GZIP_WINDOW) != Z_OK
-                 || deflateInit2(&r->out, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, GZIP_MEMORY, Z_DEFAULT_STRATEGY)
-                        != Z_OK)) {
+    r->in = in;
+    if (in != NULL
+        && deflateInit2(&r->out, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, GZIP_MEMORY, Z_DEFAULT_STRATEGY) != Z_OK) {
         relink_close(r);
         return NULL;
     }
@@ -345,10 +321,9 @@ void relink_close(struct relink *r)
 {
     if (r == NULL)
         return;
-    if (r->gzip) {
-        inflateEnd(&r->in);
+    if (r->in != NULL)
         deflateEnd(&r->out);
-    }
+    inflater_close(r->in);
     arena_free(&r->arena);
     free(r->text.ptr);
     free(r->ready.ptr);

@@ -7,6 +7,8 @@
 #include <string.h>
 
 enum state {
+    START,                            /* a value must come; before it may stand a byte order mark (RFC 8259 8.1) */
+    MARK,
     VALUE,                            /* a value must come */
     FIRST_VALUE,                      /* behind '[': a value or ']' */
     FIRST_KEY,                        /* behind '{': a name or '}' */
@@ -177,11 +179,25 @@ static enum state in_number(struct json_check *j, enum state at, unsigned char c
     return after_value(j, c);
 }
 
+static enum state begin_text(struct json_check *j, unsigned char c)
+{
+    static const char rest_of_mark[] = "\xbb\xbf";
+
+    if (c != 0xef)
+        return is_space(c) ? VALUE : begin_value(j, c);
+    j->literal = rest_of_mark;
+    return MARK;
+}
+
 static enum state step(struct json_check *j, unsigned char c)
 {
     enum state at = (enum state)j->state;
 
     switch (at) {
+    case START:
+        return begin_text(j, c);
+    case MARK:
+        return (unsigned char)*j->literal != c ? BAD : *++j->literal == '\0' ? VALUE : MARK;
     case VALUE:
         return is_space(c) ? VALUE : begin_value(j, c);
     case FIRST_VALUE:

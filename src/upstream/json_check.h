@@ -18,7 +18,7 @@ struct json_check {                   /* all zero: at the start */
     unsigned char digits_left;        /* of \uXXXX */
     unsigned char rest_left;          /* continuation bytes of a UTF-8 sequence */
     unsigned char rest_first, rest_last;      /* what the next one may be (RFC 3629 4) */
-    const char   *literal;            /* what is left of true, false or null */
+    const char   *literal;            /* what is left of true, false, null or the mark */
     unsigned      depth;
     uint8_t       objects[JSON_CHECK_DEPTH / 8];      /* bit set: an object, else an array */
 };
