@@ -249,7 +249,9 @@ static const char *const validate_words[] = { "json", NULL };
             "fresh (RFC 9111, 4.2.2).",                                                           \
             RANGE(0, 1)),                                                                         \
         ROW("validate", WORD, NULL, AT(policy.validate),                                          \
-            "\"json\": a body that does not parse is a failure, retried and never stored.",       \
+            "\"json\": a successful answer whose type says JSON and whose body, in gzip, deflate " \
+            "or plain, is none is a failure, retried and never stored. The answer to a method "    \
+            "that is not safe passes as it is, counted as unsound.",                               \
             .words = validate_words, .unset = "none"),                                            \
         ROW("max_object_size", SIZE, NULL, AT(policy.max_object_bytes),                           \
             "The largest body that is kept.", RANGE(0, 256 * TIB), .unset = "the one of cache")

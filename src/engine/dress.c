@@ -1,8 +1,8 @@
 /*
  * How a request is dressed for its upstream and an answer for its client.
  *
- * The request: set_headers; where JSON bodies are rewritten no range, and no
- * coding that could not be read.  It is done before look-up and key, so
+ * The request: set_headers; where JSON bodies are rewritten no range, and where
+ * they are rewritten or checked no coding that could not be read.  It is done before look-up and key, so
  * that Vary selects what really goes upstream.  The answer: links that lead back
  * through Weir, in fields and, with rewrite_links, in JSON bodies.  What is
  * stored stays as the upstream said it, since every way in shares it.
@@ -15,10 +15,15 @@
 
 /* -- the request -- */
 
-/* What a filter can read, of what the client takes. */
-static struct slice readable_codings(const struct http_fields *f)
+/* What is read here, of what the client takes; links are led back in gzip alone. */
+static struct slice readable_codings(const struct http_fields *f, bool relinks)
 {
-    return http_coding_is_acceptable(f, SLICE("gzip")) ? SLICE("gzip") : SLICE("identity");
+    bool gzip = http_coding_is_acceptable(f, SLICE("gzip"));
+    bool deflate = !relinks && http_coding_is_acceptable(f, SLICE("deflate"));
+
+    if (gzip)
+        return deflate ? SLICE("gzip, deflate") : SLICE("gzip");
+    return deflate ? SLICE("deflate") : SLICE("identity");
 }
 
 static void set_field(struct http_fields *f, struct arena *a, const struct http_field *set)
@@ -35,21 +40,22 @@ void dress_request(struct exchange *x)
 {
     const struct http_fields *set = &x->up->fetch.set_headers, *from = &x->in.request.fields;
     struct http_fields        f = { 0 };
-    bool                      encoded = false;
+    bool                      encoded = false, read;
 
     x->relinks = x->up->rewrite_links && x->route.way != ROUTE_CONNECT;
-    if (set->count == 0 && !x->relinks)
+    read = x->relinks || x->policy->validate == VALIDATE_JSON;
+    if (set->count == 0 && !read)
         return;
     for (unsigned i = 0; i < from->count; i++) {
         struct http_field field = from->items[i];
 
         if (x->relinks && (field.id == HTTP_RANGE || field.id == HTTP_IF_RANGE))
             continue;
-        if (x->relinks && field.id == HTTP_ACCEPT_ENCODING) {
+        if (read && field.id == HTTP_ACCEPT_ENCODING) {
             if (encoded)
                 continue;
             encoded = true;
-            field.value = readable_codings(from);
+            field.value = readable_codings(from, x->relinks);
         }
         http_fields_add(&f, &x->arena, field.name, field.value);
     }

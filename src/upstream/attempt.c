@@ -219,11 +219,24 @@ static void not_modified(struct flight *f, struct transfer *t)
     ask_plainly(f, t);
 }
 
-static bool is_checked(const struct transfer *t)
+/* The head waits for its body to be known as sound.  Elsewhere it passes: what a write has done is not done again
+ * because of what the answer to it looks like. */
+static void begin_check(struct transfer *t)
 {
-    return t->fetch->policy->validate == VALIDATE_JSON && t->answer->body != NULL
-        && t->answer->head.status >= 200 && t->answer->head.status < 300 && t->answer->head.status != 206
-        && http_fields_get(&t->answer->head.fields, HTTP_CONTENT_ENCODING).ptr == NULL;
+    if (t->fetch->policy->validate == VALIDATE_JSON && t->answer->body != NULL)
+        t->check = body_check_open(&t->answer->head);
+    t->held = t->check != NULL && http_method_is_safe(t->fetch->request.method);
+}
+
+/* True: there is nothing to be said against it. */
+static bool is_sound(struct transfer *t)
+{
+    if (t->check == NULL || body_check_end(t->check))
+        return true;
+    counter_add(COUNTER_UNSOUND, 1);
+    log_info("upstream_body_unsound", " upstream=%s status=%u bytes=%lld method=%s", t->site->name,
+             t->answer->head.status, (long long)t->body_bytes, http_method_name(t->fetch->request.method));
+    return false;
 }
 
 /* RFC 9111 4.4: what was asked before it may be what it has changed. */
@@ -277,10 +290,9 @@ bool attempt_head(struct transfer *t)
         record(f, t, ATTEMPT_STATUS, status);
         return put_by(f, t) || give(f, t);
     }
-    if (is_checked(t)) {
-        t->held = true;
+    begin_check(t);
+    if (t->held)
         return true;
-    }
     record(f, t, ATTEMPT_OK, status);
     if (status == 304 && t->fetch->validating && !f->plain) {
         not_modified(f, t);
@@ -334,7 +346,7 @@ static enum body_result to_spool(struct transfer *t, const char *bytes, size_t c
 
 static enum body_result check_body(struct flight *f, struct transfer *t, const char *bytes, size_t count)
 {
-    bool sound = json_check_feed(&t->json, bytes, count);
+    bool sound = body_check_feed(t->check, bytes, count);
 
     if (!t->held || t->body_bytes <= JSON_HELD_BYTES)
         return BODY_TAKEN;
@@ -368,7 +380,7 @@ enum body_result attempt_body(struct transfer *t, const char *bytes, size_t coun
     }
     if (f->storing && t->fetch->policy->max_object_bytes >= 0 && t->body_bytes > t->fetch->policy->max_object_bytes)
         stop_storing(f, t->answer->body);
-    if (is_checked(t) && check_body(f, t, bytes, count) == BODY_STOP)
+    if (t->check != NULL && check_body(f, t, bytes, count) == BODY_STOP)
         return BODY_STOP;
     if (t->given && !flight_goes_on(f)) {
         t->stop = STOP_ABANDONED;
@@ -423,7 +435,7 @@ static bool is_its_part(const struct transfer *t)
 
 static void whole(struct flight *f, struct transfer *t)
 {
-    bool sound = !is_checked(t) || json_check_end(&t->json);
+    bool sound = is_sound(t);
 
     if (f->others != NULL)
         f->others->trailers = http_fields_copy(&t->answer->trailers, &f->others->trailer_arena);
@@ -498,8 +510,9 @@ static void failed(struct flight *f, struct transfer *t, const struct failure *f
 static void checked(struct flight *f, struct transfer *t, bool complete, CURLcode code)
 {
     struct failure failure;
+    bool           sound = complete && is_sound(t);
 
-    if (complete && json_check_end(&t->json)) {
+    if (sound) {
         record(f, t, ATTEMPT_OK, t->answer->head.status);
         t->held = false;
         t->given = true;
@@ -507,7 +520,7 @@ static void checked(struct flight *f, struct transfer *t, bool complete, CURLcod
         whole(f, t);
         return;
     }
-    if (complete || !json_check_feed(&t->json, "", 0))
+    if (complete || !body_check_feed(t->check, "", 0))
         failure_set(&failure, ATTEMPT_INVALID, "http_protocol_error",
                     "%s: its answer is not JSON, and validate = \"json\" asks for that", f->site->name);
     else

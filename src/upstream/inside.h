@@ -30,7 +30,7 @@
 #include "budget/breaker.h"
 #include "budget/ledger.h"
 #include "budget/queue.h"
-#include "upstream/json_check.h"
+#include "upstream/body_check.h"
 #include "upstream/timer.h"
 #include "upstream/upstream.h"
 
@@ -240,7 +240,7 @@ struct transfer {
     bool                given;        /* waiters have the head */
     bool                held;         /* the head waits for its body to be checked */
     bool                retrying;     /* a listed status: the flight has gone on without it */
-    struct json_check   json;
+    struct body_check  *check;        /* of the body, as `validate` asks; NULL: none */
     int64_t             body_bytes;
     int64_t             part_bytes;   /* a stored part is being completed by so many; 0: none is */
     struct slice        part_tail;    /* of the stored part, behind them; the fetch's */

@@ -122,9 +122,6 @@ static bool is_left_out(const struct transfer *t, const struct http_field *field
     if (field->id == HTTP_CONTENT_LENGTH || field->id == HTTP_TRANSFER_ENCODING || field->id == HTTP_EXPECT
         || field->id == HTTP_CONNECTION)
         return true;
-    /* A body that is to be checked must come as it is. */
-    if (field->id == HTTP_ACCEPT_ENCODING && t->fetch->policy->validate == VALIDATE_JSON)
-        return true;
     for (size_t i = 0; i < sizeof conditions / sizeof *conditions && t->flight->plain; i++)
         if (field->id == conditions[i])
             return true;

@@ -327,6 +327,8 @@ static void retire(struct transfer *t, bool sound)
     request_forget(t, sound);
     answer_release(t->answer);
     t->answer = NULL;
+    body_check_close(t->check);
+    t->check = NULL;
     arena_free(&t->head.arena);
     fetch_release(t->fetch);
     t->fetch = NULL;

@@ -461,14 +461,6 @@ def test_max_object_size(weir, origin):
     assert origin.count() == 4 and d.counter("stored") == 0
 
 
-def test_validated_json(weir, origin):
-    origin.script(answer(200, b"<html>maintenance</html>"), answer(200, b'{"ok": true}'))
-    d = weir(ttl="1h", validate="json", retry=retry())
-    assert d.get("/api/x").body == b'{"ok": true}'
-    d.wait_stored()
-    assert d.get("/api/x").cache.hit and origin.count() == 2
-
-
 def test_cached_post_under_key_body(weir, origin):
     origin.handler = numbered()
     d = weir(rules=[{"match": "/query", "methods": ["POST"], "ttl": "10m", "key_body": True}])

@@ -28,7 +28,7 @@ static size_t pack(int window_bits, unsigned char *out, size_t room)
     return room - z.avail_out;
 }
 
-/* Reads all in pieces of `step` into room for `room`; the count of plain bytes that are as they should be, -1: broken. */
+/* Reads all in pieces of `step` into room for `room`. The count of plain bytes, each as it should be; -1: broken. */
 static int unpack(struct inflater *i, const unsigned char *bytes, size_t count, size_t step, size_t room)
 {
     char   buffer[sizeof text];
