@@ -1,7 +1,7 @@
 /*
- * The clocks, and the offset that tests put on them.
+ * The clocks, and the offsets that tests put on them.
  *
- * The offset is read with one relaxed load at every reading: the process that
+ * An offset is read with one relaxed load at every reading: the process that
  * writes the file moves the time of this one at once.
  */
 #include "base/clock.h"
@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,9 +20,10 @@
 #include <unistd.h>
 
 static _Atomic int64_t  no_offset;
-static _Atomic int64_t *offset_ns = &no_offset;    /* set before any thread starts */
+static _Atomic int64_t *mono_offset_ns = &no_offset, *wall_offset_ns = &no_offset;   /* set before any thread starts */
 
-static _Atomic int64_t *map_offset(const char *path)
+/* One number for both clocks, or a second one for the wall clock. */
+static _Atomic int64_t *map_offsets(const char *path, bool *are_two)
 {
     struct stat st;
     void       *mapped = MAP_FAILED;
@@ -31,11 +33,12 @@ static _Atomic int64_t *map_offset(const char *path)
         return NULL;
     if (fstat(fd, &st) != 0)
         goto out;
-    if (st.st_size < (off_t)sizeof *offset_ns) {   /* reading behind the end is a SIGBUS */
+    if (st.st_size < (off_t)sizeof(int64_t)) {     /* reading past the end is a SIGBUS */
         errno = EINVAL;
         goto out;
     }
-    mapped = mmap(NULL, sizeof *offset_ns, PROT_READ, MAP_SHARED, fd, 0);
+    *are_two = st.st_size >= (off_t)(2 * sizeof(int64_t));
+    mapped = mmap(NULL, 2 * sizeof(int64_t), PROT_READ, MAP_SHARED, fd, 0);
 out:
     close(fd);
     return mapped != MAP_FAILED ? mapped : NULL;
@@ -45,18 +48,20 @@ void clock_start(void)
 {
     const char      *path = secure_getenv("WEIR_CLOCK_FILE");
     _Atomic int64_t *mapped;
+    bool             are_two = false;
 
-    if (path == NULL || offset_ns != &no_offset)
+    if (path == NULL || mono_offset_ns != &no_offset)
         return;
-    mapped = map_offset(path);
-    if (mapped != NULL)
-        offset_ns = mapped;
-    else
+    mapped = map_offsets(path, &are_two);
+    if (mapped != NULL) {
+        mono_offset_ns = mapped;
+        wall_offset_ns = mapped + are_two;
+    } else
         log_error("clock_file_unusable", "path=%s reason=%s", log_quote(path),
                   log_quote(strerror(errno)));
 }
 
-static int64_t read_clock(clockid_t which)
+static int64_t read_clock(clockid_t which, const _Atomic int64_t *offset_ns)
 {
     struct timespec t;
 
@@ -67,10 +72,10 @@ static int64_t read_clock(clockid_t which)
 
 int64_t clock_wall_ns(void)
 {
-    return read_clock(CLOCK_REALTIME);
+    return read_clock(CLOCK_REALTIME, wall_offset_ns);
 }
 
 int64_t clock_mono_ns(void)
 {
-    return read_clock(CLOCK_MONOTONIC);
+    return read_clock(CLOCK_MONOTONIC, mono_offset_ns);
 }

@@ -5,7 +5,8 @@
  * monotonic time is what waits and time-outs are measured in.  When the
  * environment names a WEIR_CLOCK_FILE (8 bytes: a signed offset in
  * nanoseconds, mapped shared), both are moved by it, which is how scenario
- * tests let a day pass.  Any thread.
+ * tests let a day pass; in a file of 16 bytes the second number is the wall clock's own
+ * offset, which is how they set the clock.  Any thread.
  */
 #ifndef WEIR_BASE_CLOCK_H
 #define WEIR_BASE_CLOCK_H

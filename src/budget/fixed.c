@@ -4,7 +4,7 @@
  * API's headers say ("5000/h window learned").
  *
  * The end of a window is kept with it, so that a wall clock that steps back
- * finds the same window, and its end, again.
+ * finds the same window, and its end, again; but for no longer than a window, by the monotonic clock.
  */
 #include "budget/limit_kind.h"
 
@@ -72,17 +72,33 @@ static void window_at(const struct limit *l, int64_t wall_ns, int64_t *begin_ns,
     *end_ns = end_s * NS_PER_SEC;
 }
 
+/* When nothing was spent for a whole window (a day may have 25 hours), no window of the API's holds what was spent
+ * before, wherever the wall clock has gone: it locks nobody out for longer. */
+static int64_t over_at_mono_ns(const struct limit *l, const struct fixed *f)
+{
+    return time_add(f->spent_mono_ns, time_add(l->window_ns, l->window_ns % DAY_NS == 0 ? HOUR_NS : 0));
+}
+
+/* Until the window is over. */
+static int64_t ends_in_ns(const struct limit *l, const struct fixed *f, struct budget_now now)
+{
+    const int64_t by_wall_ns = f->end_ns - now.wall_ns, by_mono_ns = over_at_mono_ns(l, f) - now.mono_ns;
+
+    return f->used > 0 && by_mono_ns < by_wall_ns ? by_mono_ns : by_wall_ns;
+}
+
 /* The window as it is at `now`: begun anew where the last one has ended. */
 static struct fixed fixed_now(const struct limit *l, struct budget_now now)
 {
     struct fixed f = l->is.fixed;
     int64_t      begin_ns, end_ns;
+    const bool   is_over = f.used > 0 && now.mono_ns >= over_at_mono_ns(l, &f);
 
-    if (f.end_ns != 0 && now.wall_ns < f.end_ns && now.wall_ns >= f.begin_ns - FAR_NS)
+    if (f.end_ns != 0 && now.wall_ns < f.end_ns && now.wall_ns >= f.begin_ns - FAR_NS && !is_over)
         return f;
     window_at(l, now.wall_ns, &begin_ns, &end_ns);
-    if (f.end_ns == 0 || now.wall_ns >= f.end_ns) {
-        f.used = now.wall_ns - f.end_ns < l->window_ns ? f.late : 0;
+    if (f.end_ns == 0 || now.wall_ns >= f.end_ns || is_over) {
+        f.used = !is_over && now.wall_ns - f.end_ns < l->window_ns ? f.late : 0;
         f.late = 0;
         f.is_doubtful = false;
     }
@@ -106,20 +122,20 @@ static uint64_t left_in(const struct limit *l, const struct fixed *f)
     return f->used < l->count ? l->count - f->used : 0;
 }
 
-static int64_t wait_until(const struct limit *l, const struct fixed *f, uint64_t ahead, int64_t now_ns)
+static int64_t wait_until(const struct limit *l, const struct fixed *f, uint64_t ahead, int64_t ends_in_ns)
 {
     uint64_t left = left_in(l, f);
 
     if (ahead < left)
         return 0;
-    return time_add(f->end_ns - now_ns, time_times(l->window_ns, (ahead - left) / l->count));
+    return time_add(ends_in_ns, time_times(l->window_ns, (ahead - left) / l->count));
 }
 
 static int64_t fixed_wait_ns(const struct limit *l, uint64_t cost, struct budget_now now)
 {
     struct fixed f = fixed_now(l, now);
 
-    return cost <= left_in(l, &f) ? 0 : f.end_ns - now.wall_ns;
+    return cost <= left_in(l, &f) ? 0 : ends_in_ns(l, &f, now);
 }
 
 static void use(const struct limit *l, struct fixed *f, uint64_t cost, int64_t now_ns)
@@ -135,6 +151,7 @@ static void fixed_spend(struct limit *l, uint64_t cost, struct budget_now now)
 {
     l->is.fixed = fixed_now(l, now);
     use(l, &l->is.fixed, cost, now.wall_ns);
+    l->is.fixed.spent_mono_ns = now.mono_ns;
 }
 
 /* Only what was spent in this window may be spent in it once more. */
@@ -153,7 +170,7 @@ static int64_t fixed_predict_ns(const struct limit *l, uint64_t ahead, struct bu
 {
     struct fixed f = fixed_now(l, now);
 
-    return wait_until(l, &f, ahead, now.wall_ns);
+    return wait_until(l, &f, ahead, ends_in_ns(l, &f, now));
 }
 
 static uint64_t fixed_left(const struct limit *l, struct budget_now now)
@@ -167,7 +184,7 @@ static int64_t fixed_whole_in_ns(const struct limit *l, struct budget_now now)
 {
     struct fixed f = fixed_now(l, now);
 
-    return f.used > 0 ? f.end_ns - now.wall_ns : 0;
+    return f.used > 0 ? ends_in_ns(l, &f, now) : 0;
 }
 
 static size_t window_image_bytes(const struct limit *l)
@@ -224,6 +241,7 @@ static bool fixed_restore(struct limit *l, const void *in, size_t bytes, int64_t
             f.end_ns = time_add(now.wall_ns, l->window_ns);
         f.is_doubtful = true;
     }
+    f.spent_mono_ns = now.mono_ns;                   /* at the latest */
     l->is.fixed = f;
     return true;
 }
@@ -263,7 +281,7 @@ static int64_t learned_predict_ns(const struct limit *l, uint64_t ahead, struct 
 {
     struct fixed f = learned_now(l, now);
 
-    return wait_until(l, &f, ahead, now.mono_ns);
+    return wait_until(l, &f, ahead, f.end_ns - now.mono_ns);
 }
 
 static uint64_t learned_left(const struct limit *l, struct budget_now now)

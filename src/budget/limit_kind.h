@@ -35,6 +35,7 @@ struct fixed {                        /* wall clock for LIMIT_FIXED, monotonic f
     uint64_t used, late;              /* `late` of them count in the next window, too */
     bool     is_doubtful;             /* its end is not known for certain: all that is spent is late */
     bool     end_is_told;             /* LIMIT_LEARNED: the API said when */
+    int64_t  spent_mono_ns;           /* LIMIT_FIXED: when anything was spent last, by the monotonic clock */
 };
 
 struct limit_cap { int64_t until_ns; uint64_t left; };       /* monotonic; until 0: free */

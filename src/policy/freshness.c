@@ -265,11 +265,18 @@ struct lifetime policy_lifetime(const struct policy_options *o, const struct sto
     return origin_lifetime(o, r, cc, ttl);
 }
 
+/* A response from the future was received before the clock was set back: how long ago nobody can say, so its
+ * lifetime is over, and for as long as it seems to lie ahead. */
 int64_t policy_ttl_left_ns(const struct stored_response *r, const struct lifetime *l,
                            int64_t now_wall_ns)
 {
     bool    rules = l->source == LIFETIME_RULE || l->source == LIFETIME_ELSE;
-    int64_t age = rules ? policy_kept_ns(r, now_wall_ns) : policy_age_ns(r, now_wall_ns);
+    int64_t ahead = subtract(r->received_wall_ns, now_wall_ns);
+    int64_t left = subtract(l->ns, rules ? policy_kept_ns(r, now_wall_ns) : policy_age_ns(r, now_wall_ns));
 
-    return l->ns == INT64_MAX ? INT64_MAX : subtract(l->ns, age);
+    if (l->ns == INT64_MAX)
+        return INT64_MAX;
+    if (ahead <= 0)
+        return left;
+    return subtract(left < 0 ? left : 0, ahead);
 }

@@ -65,7 +65,8 @@ struct lifetime {
  * `ttl_override_ns` (Weir-TTL) POLICY_UNSET where there is none. */
 struct lifetime policy_lifetime(const struct policy_options *o, const struct stored_response *r,
                                 const struct cache_control *cc, int64_t ttl_override_ns);
-/* Freshness left; negative: stale for so long; INT64_MAX: forever. */
+/* Freshness left; negative: stale for so long; INT64_MAX: forever.  What was received later than now is stale: the
+ * clock was set back, and its true age is not known. */
 int64_t policy_ttl_left_ns(const struct stored_response *r, const struct lifetime *l,
                            int64_t now_wall_ns);
 

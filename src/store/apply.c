@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/clock.h"
 
 #include <stdlib.h>
 
@@ -188,6 +189,7 @@ static enum db_result find_variants(struct apply *a, const uint8_t hash[STORE_HA
     static const uint8_t lowest[STORE_HASH_BYTES];
     struct record_key    from = record_key(hash, lowest);
     struct slice         key = record_key_slice(&from), value;
+    const int64_t        now_ns = clock_wall_ns();
     struct db_cursor    *cursor;
     enum db_result       r = db_cursor_open(a->txn, a->store->records, &cursor);
 
@@ -203,6 +205,8 @@ static enum db_result find_variants(struct apply *a, const uint8_t hash[STORE_HA
         int64_t       at = record_decode(key, value, &record) ? record.view.received_wall_ns : INT64_MIN;
 
         memcpy(v->keys[v->count].bytes, key.ptr, RECORD_KEY_BYTES);
+        if (at > now_ns)
+            at = INT64_MIN;                          /* the clock was set back since */
         if (at < v->oldest_ns) {
             v->oldest_ns = at;
             v->oldest = v->count;

@@ -88,9 +88,15 @@ static bool body_is_right(struct store_reader *r, const struct record *record)
     return true;
 }
 
+/* By the order in which they were stored: a clock that was set back would prefer what it received before for ever.
+ * What was invalidated has a new id and tells nothing by it, but all that is valid came after. */
 static bool is_newer(const struct store_record *a, const struct store_record *b)
 {
-    return a->received_wall_ns != b->received_wall_ns ? a->received_wall_ns > b->received_wall_ns : a->id > b->id;
+    if (a->invalidated != b->invalidated)
+        return b->invalidated;
+    if (a->invalidated && a->received_wall_ns != b->received_wall_ns)
+        return a->received_wall_ns > b->received_wall_ns;
+    return a->id > b->id;
 }
 
 enum store_result store_lookup(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key,

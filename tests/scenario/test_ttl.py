@@ -174,3 +174,34 @@ def test_changed_rule_takes_effect_on_what_is_stored(daemons, origin, clock, old
     response = d.get("/api/x")
     assert bool(response.cache.hit) == then
     assert response.body == (b"1" if then else b"2")
+
+
+def test_an_answer_from_the_future_is_stale(weir, origin, clock):
+    """The wall clock was wrong by an hour when it was stored, and is then set right."""
+    origin.handler = numbered()
+    d = weir(ttl="30m")
+    assert d.get("/api/x").body == b"1"
+    d.wait_stored()
+    for _ in range(4):                                     # often enough to be kept ready
+        assert d.get("/api/x").cache.hit
+    clock.set_wall(-HOUR)
+    answer = d.get("/api/x")
+    assert answer.body == b"2" and answer.cache.fwd == "stale"
+    d.wait_stored(2)
+    again = d.get("/api/x")
+    assert again.cache.hit and again.body == b"2" and int(again.fields.get("Age")) == 0
+    clock.set_wall(HOUR)
+    assert d.get("/api/x").body == b"3"                     # an hour has gone by, as far as anybody knows
+
+
+def test_an_answer_from_the_future_covers_for_an_error_within_its_window(weir, origin, clock):
+    origin.handler = numbered()
+    d = weir(ttl="30m", stale_if_error="1d", retry={"attempts": 1})
+    d.get("/api/x")
+    d.wait_stored()
+    origin.handler = numbered(status=503)
+    clock.set_wall(-HOUR)
+    stale = d.get("/api/x")
+    assert stale.body == b"1" and int(stale.fields.get("Age")) >= 0
+    clock.set_wall(-2 * DAY)
+    assert d.get("/api/x").status == 503

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "head.h"
+#include "property.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -375,12 +376,79 @@ static void test_ttl_left(void **state)
     head_free(&h);
 }
 
+/* The clock was set back: what was received before is from the future, and stale. */
+static void test_from_the_future_is_stale(void **state)
+{
+    static const struct { const char *name; int64_t now_s, age_s, left_s; } rows[] = {
+        { "just_now",        0,     0,   100 },
+        { "a_second_ago",    1,     1,    99 },
+        { "in_a_second",    -1,     0,    -1 },
+        { "in_an_hour",     -3600,  0, -3600 },
+        { "at_the_epoch",   -784111777, 0, -784111777 },
+    };
+    static const enum lifetime_source sources[] = { LIFETIME_RULE, LIFETIME_S_MAXAGE, LIFETIME_MAX_AGE,
+                                                    LIFETIME_EXPIRES, LIFETIME_HEURISTIC, LIFETIME_ELSE };
+    struct head            h = head_of(DATE_T0);
+    struct stored_response r = stored(&h, 200);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0] * 6; i++) {
+        const size_t          row = i / 6;
+        const struct lifetime l = { .ns = s_to_ns(100), .source = sources[i % 6] };
+        const int64_t         now = s_to_ns(T0 + rows[row].now_s);
+
+        if (policy_age_ns(&r, now) != s_to_ns(rows[row].age_s)
+            || policy_ttl_left_ns(&r, &l, now) != s_to_ns(rows[row].left_s))
+            fail_msg("%s: age %lld, left %lld", rows[row].name, (long long)policy_age_ns(&r, now),
+                     (long long)policy_ttl_left_ns(&r, &l, now));
+    }
+    head_free(&h);
+}
+
+/* Steps of a second to ten years, both ways, at any time after it was stored: never an age below 0, never fresh
+ * for longer than the lifetime after the moment at which the clock says it came, and no overflow. */
+static void test_steps_of_the_clock(void **state)
+{
+    static const int64_t steps_s[] = { 1, 2, 60, 3599, 3600, 86400, 30 * 86400, 366 * 86400,
+                                       INT64_C(10) * 366 * 86400 };
+    struct property      p = { 1111 };
+    struct head          h = head_of(DATE_T0 "Age: 7\n");
+    struct stored_response r = stored(&h, 200);
+
+    (void)state;
+    for (int i = 0; i < 200000; i++) {
+        struct lifetime l = { .ns = (int64_t)property_below(&p, 5) * 1800 * NS_PER_SEC + 1,
+                              .source = property_below(&p, 2) == 0 ? LIFETIME_RULE : LIFETIME_MAX_AGE };
+        int64_t elapsed = (int64_t)property_below(&p, 10000) * NS_PER_SEC, now = r.received_wall_ns + elapsed, left;
+
+        for (size_t n = property_below(&p, 3) + 1; n > 0; n--) {
+            const int64_t step = steps_s[property_below(&p, sizeof steps_s / sizeof steps_s[0])] * NS_PER_SEC;
+
+            now += property_below(&p, 2) == 0 ? step : -step;
+        }
+        left = policy_ttl_left_ns(&r, &l, now);
+        if (policy_age_ns(&r, now) < 7 * NS_PER_SEC)
+            fail_msg("age %lld", (long long)policy_age_ns(&r, now));
+        if (left > l.ns || (left > 0 && (now < r.received_wall_ns || now - r.received_wall_ns >= l.ns)))
+            fail_msg("now %lld, left %lld", (long long)now, (long long)left);
+    }
+    for (size_t i = 0; i < 9; i++) {
+        static const int64_t ends[] = { INT64_MIN, 0, INT64_MAX };
+        struct lifetime      l = { .ns = INT64_MAX - 1, .source = LIFETIME_RULE };
+
+        r.received_wall_ns = ends[i % 3];
+        assert_true(policy_ttl_left_ns(&r, &l, ends[i / 3]) < INT64_MAX);
+    }
+    head_free(&h);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_age),           cmocka_unit_test(test_age_is_bounded),
         cmocka_unit_test(test_origin_lifetime), cmocka_unit_test(test_rule_lifetime),
         cmocka_unit_test(test_override),      cmocka_unit_test(test_ttl_left),
+        cmocka_unit_test(test_from_the_future_is_stale), cmocka_unit_test(test_steps_of_the_clock),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

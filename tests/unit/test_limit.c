@@ -354,6 +354,74 @@ static void test_fixed_window_and_steps_of_the_clock(void **state)
     limit_free(l);
 }
 
+/* Whatever the wall clock does, by a second or ten years, again and again: never more than a window's count within
+ * half a window of true time, nobody waits for longer than a window, and nothing overflows. */
+static void test_no_step_of_the_wall_clock_opens_or_locks(void **state)
+{
+    static const char *const texts[] = { "7/min", "7/min burst 7", "7/min burst 2", "7/day window 00:00 UTC",
+                                         "7/h window 00:30 UTC", "7/h window learned", "7/month window 00:00 UTC" };
+    static const int64_t     steps_s[] = { 1, 2, 59, 60, 61, 3599, 3600, 7200, 36000, 86399, 86400, 25 * 3600,
+                                           27 * 3600, 30 * 86400, 366 * 86400, INT64_C(10) * 366 * 86400 };
+    struct property          p = { 24 };
+
+    (void)state;
+    for (size_t i = 0; i < 400 * sizeof texts / sizeof texts[0]; i++) {
+        struct limit     *l = make(texts[i % (sizeof texts / sizeof texts[0])]);
+        const int64_t     window_ns = limit_memory_ns(l), longest_ns = window_ns + 3600 * S + S;
+        struct budget_now now = at(0);
+        char              image[4096];
+
+        for (int turn = 0; turn < 30; turn++) {
+            const int64_t step_ns = steps_s[property_below(&p, sizeof steps_s / sizeof steps_s[0])] * S;
+            int64_t       wait_ns;
+
+            drain(l, now);
+            wait_ns = limit_wait_ns(l, 1, now);
+            if (wait_ns <= 0 || wait_ns > longest_ns || limit_predict_ns(l, 0, now) > longest_ns
+                || limit_state(l, now).resets_in_ns > longest_ns + window_ns)
+                fail_msg("%s: waits %lld s", texts[i % 7], (long long)(wait_ns / S));
+            now.wall_ns += property_below(&p, 2) == 0 ? step_ns : -step_ns;
+            if (limit_wait_ns(l, 1, now) > longest_ns)
+                fail_msg("%s: stepped by %lld, waits %lld s", texts[i % 7], (long long)(step_ns / S),
+                         (long long)(limit_wait_ns(l, 1, now) / S));
+            if (property_below(&p, 4) == 0) {
+                const bool   same_boot = property_below(&p, 2) == 0;
+                const size_t bytes = limit_save(l, image, now);
+
+                assert_true(bytes <= sizeof image && limit_restore(l, image, bytes, 0, same_boot, now));
+                if (limit_wait_ns(l, 1, now) > longest_ns)
+                    fail_msg("%s: restored, waits %lld s", texts[i % 7], (long long)(limit_wait_ns(l, 1, now) / S));
+            }
+            /* What was spent late may count in the next window, too: it may wait twice. */
+            for (int64_t waited_ns = 0; (wait_ns = limit_wait_ns(l, 1, now)) > 0; waited_ns += wait_ns) {
+                now.mono_ns += wait_ns;
+                now.wall_ns += wait_ns;
+                if (waited_ns + wait_ns > longest_ns)
+                    fail_msg("%s: waited %lld s", texts[i % 7], (long long)((waited_ns + wait_ns) / S));
+            }
+        }
+        limit_free(l);
+    }
+}
+
+/* Spent at the end of a day by a clock that is then set back by ten hours: a day later it is over, not ten hours
+ * after that. */
+static void test_a_clock_set_back_locks_for_a_window_at_most(void **state)
+{
+    struct limit     *l = make("5/day window 00:00 UTC");
+    struct budget_now now = { 0, INT64_C(1700006400) * S + 600 * S };
+
+    (void)state;
+    assert_int_equal(drain(l, now), 5);
+    now.wall_ns -= 10 * 3600 * S;
+    assert_true(limit_wait_ns(l, 1, now) <= DAY + 3600 * S);
+    now = (struct budget_now){ now.mono_ns + 23 * 3600 * S, now.wall_ns + 23 * 3600 * S };
+    assert_int_equal(drain(l, now), 0);
+    now = (struct budget_now){ now.mono_ns + 2 * 3600 * S, now.wall_ns + 2 * 3600 * S };
+    assert_int_equal(drain(l, now), 5);
+    limit_free(l);
+}
+
 static void test_late_in_a_window_counts_in_the_next(void **state)
 {
     struct limit     *l = make("5/day window 00:00 UTC");
@@ -643,6 +711,8 @@ int main(void)
         cmocka_unit_test(test_bucket_never_over_with_returns),
         cmocka_unit_test(test_fixed_windows_in_zones),
         cmocka_unit_test(test_fixed_window_and_steps_of_the_clock),
+        cmocka_unit_test(test_no_step_of_the_wall_clock_opens_or_locks),
+        cmocka_unit_test(test_a_clock_set_back_locks_for_a_window_at_most),
         cmocka_unit_test(test_late_in_a_window_counts_in_the_next),
         cmocka_unit_test(test_told_only_tightens),
         cmocka_unit_test(test_told_more_than_configured),

@@ -4,6 +4,7 @@
  */
 #include "store/store.h"
 
+#include "base/clock.h"
 #include "store_support.h"
 
 #include <stdlib.h>
@@ -146,6 +147,38 @@ static void test_the_oldest_of_65_variants_goes(void **state)
     assert_false(has_record(f->store, f->reader, 1, 0, 1));
     assert_true(has_record(f->store, f->reader, 1, 1, 1));
     assert_true(has_record(f->store, f->reader, 1, 100, 1));
+}
+
+static bool put_received(struct fixture *f, unsigned v, int64_t received_wall_ns)
+{
+    struct arena        a = { 0 };
+    struct store_change c = make_put(&a, 1, v, NULL);
+    bool                ok;
+
+    c.received_wall_ns = received_wall_ns;
+    ok = do_changes(f->store, &c, 1);
+    arena_free(&a);
+    return ok;
+}
+
+/* What was received before the clock was set back is no newer than what was stored since. */
+static void test_a_clock_set_back_prefers_no_old_variant(void **state)
+{
+    const int64_t       now_ns = clock_wall_ns(), ahead_ns = now_ns + 3600 * NS_PER_SEC;
+    struct fixture     *f = *state;
+    struct store_record r;
+
+    assert_true(put_received(f, 1, ahead_ns) && put_received(f, 2, now_ns));
+    assert_int_equal(look_up(f->reader, 1, &r), STORE_HIT);
+    assert_int_equal(r.received_wall_ns, now_ns);
+    store_reader_end(f->reader);
+    for (unsigned v = 3; v < 66; v++)
+        assert_true(put_received(f, v, now_ns + v));
+    assert_int_equal(store_status(f->store).records, 64);
+    assert_false(has_record(f->store, f->reader, 1, 1, 0));   /* of all 65 the one from the future went */
+    assert_int_equal(look_up(f->reader, 1, &r), STORE_HIT);
+    assert_int_equal(r.received_wall_ns, now_ns + 65);
+    store_reader_end(f->reader);
 }
 
 /* -- changes -- */
@@ -328,6 +361,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_another_key_with_the_same_hash_is_a_miss, setup, teardown),
         cmocka_unit_test_setup_teardown(test_variants, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_oldest_of_65_variants_goes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_clock_set_back_prefers_no_old_variant, setup, teardown),
         cmocka_unit_test_setup_teardown(test_freshen, setup, teardown),
         cmocka_unit_test_setup_teardown(test_invalidated_is_kept_until_freshened, setup, teardown),
         cmocka_unit_test_setup_teardown(test_drops, setup, teardown),
