@@ -69,6 +69,7 @@ struct exchange_input {               /* borrowed until exchange_close() */
     bool                is_doubtful;  /* the head did not stand on the wire as it was parsed */
     const char         *peer;         /* "127.0.0.1:50814", "unix" */
     struct slice        connected;    /* "host:port" of the CONNECT that it came out of; ptr NULL: of none */
+    bool                is_tls;       /* and over TLS */
     struct slice        proxy_user;   /* of that CONNECT: names the client (see Weir-Client); ptr NULL */
     /* Who that is; asks the kernel the first time, which may take a millisecond.  Never NULL; valid
      * as long as the connection. */

@@ -73,7 +73,7 @@ static enum step route_nowhere(struct exchange *x, struct slice host)
                                SLICE_ARG(names)) });
 }
 
-/* RFC 9110 15.5.20: the client was shown a certificate for one upstream's hosts, and asks for something else. */
+/* RFC 9110 15.5.20: the client was let in to one upstream's hosts, and asks for something else. */
 static enum step route_misdirected(struct exchange *x)
 {
     return reply_refusal(x, &(struct refusal){
@@ -86,7 +86,8 @@ static struct route find_route(struct exchange *x, struct slice host)
     const struct http_request *r = &x->in.request;
 
     if (x->in.connected.ptr != NULL)
-        return route_find_inside(x->config->routes, x->in.connected, r->target, host, &x->arena);
+        return route_find_inside(x->config->routes, x->in.connected, x->in.is_tls, r->target, host,
+                                 &x->arena);
     return route_find(x->config->routes, r->target, host, is_own_host(x, host), &x->arena);
 }
 

@@ -232,6 +232,7 @@ static void open_exchange(struct call *call)
         .is_doubtful = !rawhead_is_plain(&call->raw, call->request.method_name.ptr, size->header_size),
         .peer = call->connection->peer,
         .connected = slice_of(call->connection->connected),
+        .is_tls = call->connection->is_tls,
         .proxy_user = slice_of(call->connection->proxy_user),
         .who = who,
         .wake = call_wake,

@@ -1,8 +1,9 @@
 /*
- * Knocks: connections whose first head is on its way.
+ * Knocks: connections whose first head is on its way, or whose CONNECT is granted and who have not said yet
+ * whether they will speak TLS.
  *
  * The bytes are looked at before they are taken (MSG_PEEK), so that nothing behind the
- * head of a CONNECT is lost to the TLS that follows it.
+ * head of a CONNECT is lost to what follows it.
  */
 #include "front/door.h"
 
@@ -21,7 +22,10 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { FIRST_BYTES = 2048, PEEK_BYTES = 4096, CONNECT_BYTES = sizeof "CONNECT " - 1, PORT_HTTPS = 443 };
+enum { FIRST_BYTES = 2048, PEEK_BYTES = 4096, CONNECT_BYTES = sizeof "CONNECT " - 1, PORT_HTTP = 80 };
+
+/* RFC 8446 5.1: the content type of a handshake record; no method begins with it. */
+enum { TLS_HANDSHAKE = 0x16 };
 
 struct knock {
     struct watch   watch;
@@ -29,6 +33,7 @@ struct knock {
     struct arrival arrival;
     char          *head;              /* taken so far */
     size_t         used, room;
+    char          *connected, *proxy_user;        /* of a CONNECT that was granted; NULL before */
     int64_t        started_wall_ns, started_mono_ns, deadline_ns;
     char           peer[80];
     struct knock  *next, *previous;
@@ -55,6 +60,8 @@ static void forget(struct knock *k)
 {
     unlink_knock(k);
     free(k->head);
+    free(k->connected);
+    free(k->proxy_user);
     free(k);
 }
 
@@ -177,8 +184,8 @@ struct leaf *door_choose_leaf(void *context, const char *name)
     unsigned                     port;
 
     if (http_authority_parse(slice_of(c->connected), &connected, &port))
-        u = route_find_host(w->config->routes, connected, port, PORT_HTTPS);
-    if (u == NULL || (name != NULL && route_find_host(w->config->routes, slice_of(name), port, PORT_HTTPS) != u))
+        u = route_find_connected(w->config->routes, connected, port);
+    if (u == NULL || (name != NULL && route_find_connected(w->config->routes, slice_of(name), port) != u))
         return NULL;
     if (name != NULL)
         return leaf_for(w, name);
@@ -200,26 +207,48 @@ static bool has_leaf(struct worker *w, struct slice host)
     return l != NULL;
 }
 
-static void open_tls(struct knock *k, const struct connect_head *h, struct arena *a)
+/* The first byte inside tells TLS from plain HTTP, whatever the port. */
+static void look_inside(struct knock *k)
 {
     struct worker *w = k->worker;
     struct arrival next = k->arrival;
+    char           first;
+    ssize_t        n = recv(next.fd, &first, 1, MSG_PEEK | MSG_DONTWAIT);
 
-    if (!has_leaf(w, h->host)) {
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        turn_away(k);
+        return;
+    }
+    next.is_tls = first == TLS_HANDSHAKE;
+    next.connected = k->connected;
+    next.proxy_user = k->proxy_user;
+    unwatch(k);
+    worker_serve(w, &next);
+    forget(k);
+}
+
+/* What comes to port 80 is hardly ever TLS: it needs no certificate to begin with. */
+static void open_upstream(struct knock *k, const struct connect_head *h)
+{
+    struct worker *w = k->worker;
+
+    if (h->port != PORT_HTTP && !has_leaf(w, h->host)) {
         refuse(k, h, &(struct refusal){ 500, "No certificate",
                                         "Weir cannot make a certificate for this host; its log says why." },
                "proxy_internal_error");
         return;
     }
-    if (!door_grant(next.fd)) {
+    if (!door_grant(k->arrival.fd)) {
         turn_away(k);
         return;
     }
     counter_add(COUNTER_INTERCEPTED, 1);
-    next.connected = arena_copy(a, h->target).ptr;
-    next.proxy_user = h->user.ptr != NULL ? arena_copy(a, h->user).ptr : NULL;
-    let_go(k);
-    worker_serve(w, &next);
+    k->connected = mem_copy(h->target);
+    k->proxy_user = h->user.ptr != NULL ? mem_copy(h->user) : NULL;
+    k->deadline_ns = worker_socket_clock_ns() + w->config->head_timeout_ns;
+    look_inside(k);
 }
 
 static void open_tunnel(struct knock *k, const struct connect_head *h, const char *upstream)
@@ -252,17 +281,17 @@ static bool is_admitted(struct knock *k, const struct config_upstream *up)
     return engine_admits(k->worker->engine, up, &who);
 }
 
-static void answer_connect(struct knock *k, const struct connect_head *h, struct arena *a)
+static void answer_connect(struct knock *k, const struct connect_head *h)
 {
     const struct config         *c = k->worker->config;
-    const struct route_upstream *u = route_find_host(c->routes, h->host, h->port, PORT_HTTPS);
+    const struct route_upstream *u = route_find_connected(c->routes, h->host, h->port);
 
     if (u != NULL && !is_admitted(k, &c->upstreams[u->index]))
         refuse(k, h, &(struct refusal){ 403, "Not allowed to use this upstream",
                                         "The upstream's setting access does not list this client." },
                "http_request_denied");
     else if (u != NULL && c->upstreams[u->index].intercept)
-        open_tls(k, h, a);
+        open_upstream(k, h);
     else if (u != NULL || c->proxy_tunnel)
         open_tunnel(k, h, u != NULL ? u->name : NULL);
     else
@@ -281,7 +310,7 @@ static void read_connect(struct knock *k)
     if (no.status != 0)
         refuse(k, &h, &no, "http_request_error");
     else
-        answer_connect(k, &h, &a);
+        answer_connect(k, &h);
     arena_free(&a);
 }
 
@@ -318,7 +347,7 @@ static void look(struct watch *watch, uint32_t events)
 {
     struct knock *k = CONTAINER_OF(watch, struct knock, watch);
 
-    for (;;) {
+    while (k->connected == NULL) {
         ssize_t n;
 
         if (k->room - k->used < PEEK_BYTES)
@@ -344,6 +373,7 @@ static void look(struct watch *watch, uint32_t events)
             return;
         }
     }
+    look_inside(k);
 }
 
 void door_open(struct worker *w, const struct arrival *a)

@@ -3,8 +3,9 @@
  *
  * libmicrohttpd cannot answer a CONNECT, so its head is read here: a look at the first
  * bytes tells it from any other request, which goes to libmicrohttpd as it is.  A CONNECT
- * to an upstream's host is answered, and TLS comes next, in libmicrohttpd's other daemon;
- * one that leads elsewhere becomes a tunnel or is refused.  Worker's thread.
+ * to an upstream's host is answered, and what comes next goes to libmicrohttpd: TLS to its other daemon,
+ * plain HTTP (after a CONNECT to port 80) to the same as ever.  One that leads
+ * elsewhere becomes a tunnel or is refused.  Worker's thread.
  */
 #ifndef WEIR_FRONT_DOOR_H
 #define WEIR_FRONT_DOOR_H

@@ -159,7 +159,7 @@ void worker_serve(struct worker *w, const struct arrival *a)
     c->fd = a->fd;
     c->kind = a->kind;
     c->is_unix = sa->sa_family == AF_UNIX;
-    c->is_tls = a->connected != NULL;
+    c->is_tls = a->is_tls;
     c->connected = copy_or_null(a->connected);
     c->proxy_user = copy_or_null(a->proxy_user);
     c->handshake = (struct handshake){ .choose = door_choose_leaf, .owner = c, .under_way = &w->handshakes };

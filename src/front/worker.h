@@ -41,7 +41,7 @@ struct connection {                   /* one client's socket; MHD's socket conte
     enum listener_kind    kind;
     bool                  is_unix;
     bool                  is_tls;
-    char                 *connected;      /* "host:port" of the CONNECT that it is behind; NULL: of none */
+    char                 *connected;      /* "host:port" of the CONNECT that it came after; NULL: of none */
     char                 *proxy_user;     /* of that CONNECT; NULL: none */
     struct handshake      handshake;      /* is_tls */
     bool                  peer_closed;    /* the client will send no more */
@@ -111,7 +111,8 @@ struct arrival {                      /* a socket that begins to be served */
     enum listener_kind      kind;
     struct sockaddr_storage address;
     socklen_t               address_bytes;
-    const char             *connected, *proxy_user;       /* behind a CONNECT: TLS comes next; else NULL */
+    const char             *connected, *proxy_user;       /* of the CONNECT that it comes after; else NULL */
+    bool                    is_tls;                        /* the client begins a handshake */
 };
 /* Gives it to libmicrohttpd, which closes it in the end. */
 void worker_serve(struct worker *, const struct arrival *);

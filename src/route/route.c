@@ -262,35 +262,51 @@ struct route route_find(const struct route_table *t, struct slice target, struct
                                         : (struct route){ .way = ROUTE_NONE };
 }
 
+const struct route_upstream *route_find_connected(const struct route_table *t, struct slice host, unsigned port)
+{
+    return route_find_host(t, host, port, port == PORT_HTTP ? PORT_HTTP : PORT_HTTPS);
+}
+
+struct inside {                           /* what a CONNECT led to */
+    const struct route_upstream *upstream;
+    unsigned                     default_port;
+};
+
 /* RFC 9112 3.2.2: an absolute target counts, whatever Host says. HTTP/1.0 may leave both out. */
 static const struct route_upstream *named_inside(const struct route_table *t, struct slice *target,
-                                                 struct slice host, const struct route_upstream *connected)
+                                                 struct slice host, const struct inside *in)
 {
     struct http_url url;
     struct slice    name;
     unsigned        port;
 
     if (target->len > 0 && target->ptr[0] != '/' && http_url_parse(*target, &url)) {
+        bool is_https = slice_eq_nocase(url.scheme, SLICE("https"));
+
         *target = url.target;
-        return slice_eq_nocase(url.scheme, SLICE("https")) ? route_find_host(t, url.host, url.port, PORT_HTTPS) : NULL;
+        if (!is_https && in->default_port == PORT_HTTPS && (url.port == 0 || url.port == PORT_HTTP))
+            return NULL;                  /* that is another port than the client connected to */
+        return route_find_host(t, url.host, url.port, is_https ? PORT_HTTPS : PORT_HTTP);
     }
     if (host.ptr == NULL)
-        return connected;
-    return http_authority_parse(host, &name, &port) ? route_find_host(t, name, port, PORT_HTTPS) : NULL;
+        return in->upstream;
+    return http_authority_parse(host, &name, &port) ? route_find_host(t, name, port, in->default_port) : NULL;
 }
 
-struct route route_find_inside(const struct route_table *t, struct slice connected, struct slice target,
+struct route route_find_inside(const struct route_table *t, struct slice connected, bool is_tls, struct slice target,
                                struct slice host, struct arena *a)
 {
-    const struct route_upstream *u = NULL;
-    struct slice                 name;
-    unsigned                     port;
+    struct inside in = { NULL, PORT_HTTPS };
+    struct slice  name;
+    unsigned      port;
 
-    if (http_authority_parse(connected, &name, &port))
-        u = route_find_host(t, name, port, PORT_HTTPS);
-    if (u == NULL || named_inside(t, &target, host, u) != u)
+    if (http_authority_parse(connected, &name, &port)) {
+        in.upstream = route_find_connected(t, name, port);
+        in.default_port = port == PORT_HTTP ? PORT_HTTP : PORT_HTTPS;
+    }
+    if (in.upstream == NULL || named_inside(t, &target, host, &in) != in.upstream)
         return (struct route){ .way = ROUTE_NONE };
-    return to_upstream(ROUTE_CONNECT, u, join(SLICE(""), target, a), a);
+    return to_upstream(is_tls ? ROUTE_CONNECT : ROUTE_HOST, in.upstream, join(SLICE(""), target, a), a);
 }
 
 enum route_lead route_lead(const struct route_upstream *u, const struct http_url *url)

@@ -48,7 +48,7 @@ enum route_way {
     ROUTE_PREFIX,
     ROUTE_HOST,
     ROUTE_ABSOLUTE,
-    ROUTE_CONNECT /* out of a CONNECT that Weir opened */,
+    ROUTE_CONNECT /* over TLS, out of a CONNECT that Weir opened */,
     ROUTE_OWN /* "/.weir/..." */,
     ROUTE_NONE
 };
@@ -73,9 +73,13 @@ struct route route_find(const struct route_table *t, struct slice target, struct
 const struct route_upstream *route_find_host(const struct route_table *t, struct slice host, unsigned port,
                                              unsigned default_port);
 
+/* The same for a CONNECT: it says a port, 443 or 80 where the host is listed without one. */
+const struct route_upstream *route_find_connected(const struct route_table *t, struct slice host, unsigned port);
+
 /* A request out of a CONNECT to `connected` ("host:port"): whatever its target and Host say, it finds its way only
- * where they lead to the very upstream that the client connected to; else ROUTE_NONE. */
-struct route route_find_inside(const struct route_table *t, struct slice connected, struct slice target,
+ * where they lead to the very upstream that the client connected to; else ROUTE_NONE.  Without TLS (`is_tls`) it is
+ * a request like any other that names a host: ROUTE_HOST. */
+struct route route_find_inside(const struct route_table *t, struct slice connected, bool is_tls, struct slice target,
                                struct slice host, struct arena *a);
 
 /* Where an absolute URL leads, as seen from one upstream: nowhere it knows, to the authority of its

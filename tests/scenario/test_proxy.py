@@ -158,12 +158,81 @@ def test_interim_and_cut_short_answers_over_tls(proxy, origin):
         assert client.get("/cut").end in ("cut", "reset")
 
 
+# -- plain HTTP inside of a CONNECT -------------------------------------------------
+
+
+def plain(d, target="api.test:80", fields=()):
+    client = Client(d.proxy_address)
+    assert connect(client, target, fields).status == 200
+    client.host = target.removesuffix(":80")
+    return client
+
+
+def test_plain_http_inside_a_connect_is_served(proxy, origin):
+    d = proxy(ttl="1h")
+    origin.reply(body=b"hello", fields=[("Location", f"{origin.url}/there")])
+    with plain(d, fields=[("Proxy-Authorization", "Basic Y2k6eA==")]) as client:
+        first = client.get("/x?a=1")
+        d.wait_stored()
+        second = client.get("/x?a=1")
+        assert (first.status, first.body, second.cache.hit) == (200, b"hello", True)
+        assert second.fields.get("Location") == "http://api.test/there"    # it can only follow what is plain
+        assert client.request("POST", "/up", body=b"x" * 100_000).status == 200
+        assert client.get("http://api.test/x?a=1").cache.hit
+    assert origin.last.body == b"x" * 100_000 and not (d.state / "ca.pem").exists()
+    assert d.get("/api/x?a=1").cache.hit and d.counter("intercepted") == 1
+    assert [line.get("client") for line in d.access(5)][:4] == ["ci"] * 4
+
+
+def test_what_is_asked_inside_belongs_to_the_upstream_in_the_clear_too(proxy, origin, daemons, origins):
+    other = origins()
+    d = daemons(upstream(origin, hosts=["api.test"]), upstream(other, name="other", hosts=["other.test"]),
+                settings=PROXY).start()
+    for target, host in (("/x", "other.test"), ("/x", "evil.test"), ("/x", "localhost"), ("/x", d.authority), ("/other/x", d.authority),
+                         ("http://other.test/x", "api.test"), ("/x", "api.test:443")):
+        with plain(d) as client:
+            response = client.get(target, [("Host", host)])
+            assert response.status == 421 and client.ended() in ("cut", "reset"), (host, response)
+    assert origin.count() == 0 and other.count() == 0
+
+
+def test_the_first_byte_inside_tells_tls_from_plain(proxy, origin):
+    d = proxy(hosts=["api.test", "127.0.0.1:4430"])
+    origin.reply(body=b"hello")
+    for target in ("api.test:80", API, "127.0.0.1:4430"):
+        with plain(d, target) as client:
+            assert client.get("/x", [("Host", target.removesuffix(":443"))]).body == b"hello"
+        with tls(d, target, name=target.rpartition(":")[0]) as client:
+            assert client.get("/x", [("Host", target)]).body == b"hello"
+
+
+def test_a_request_right_after_the_connect_and_one_in_pieces(proxy, origin):
+    origin.reply(body=b"hello")
+    d = proxy()
+    with Client(d.proxy_address) as client:
+        client.send(client.head("CONNECT", "api.test:80", [("Host", "api.test")]) + client.head("GET", "/x", [("Host", "api.test")]))
+        assert client.read_head("CONNECT").status == 200 and client.read_response().body == b"hello"
+    with plain(d) as client:
+        for byte in client.head("GET", "/x", [("Host", "api.test")]):
+            client.send(bytes([byte]))
+        assert client.read_response().body == b"hello"
+
+
+def test_an_https_api_is_reached_from_plain_http(daemons, origin, place):
+    relay = TlsRelay(origin, place)
+    d = daemons({"name": "api", "url": relay.url, "hosts": ["api.test"], "tls": {"ca_file": relay.ca_file}}, settings=PROXY).start()
+    origin.reply(body=b"over https")
+    with plain(d) as client:
+        assert client.get("/x", [("Host", "api.test")]).body == b"over https"
+    relay.stop()
+
+
 # -- refusals ---------------------------------------------------------------------
 
 
 def test_a_connect_to_no_upstreams_host_is_refused(proxy, origin):
     d = proxy()
-    targets = ["other.test:443", "api.test:80", "api.test:8443", "127.0.0.1:22", "localhost:443"]
+    targets = ["other.test:443", "other.test:80", "api.test:8080", "api.test:8443", "127.0.0.1:22", "localhost:443"]
     for target in targets:
         with Client(d.proxy_address) as client:
             response = connect(client, target)
@@ -200,10 +269,10 @@ def test_connect_on_the_data_port_says_where_to_go(proxy):
 def test_slow_heads_and_handshakes_end(proxy, origin):
     d = proxy(settings={"server": {"head_timeout": "300ms"}})
     with Client(d.proxy_address) as nothing, Client(d.proxy_address) as part, Client(d.proxy_address) as silent, \
-         tls(d) as idle:
+         plain(d) as mute, tls(d) as idle:
         part.send("CONNECT api.test:443 HTTP/1.1\r\nHost:")
         assert connect(silent, API).status == 200                      # and then no handshake
-        for client in (nothing, part, silent, idle):
+        for client in (nothing, part, silent, mute, idle):
             assert client.ended() in ("cut", "reset")
     with Client(d.proxy_address) as client:
         assert client.get("http://api.test/x", [("Host", "api.test")]).status == 200
@@ -264,7 +333,8 @@ def test_clients_that_leave_at_the_door_cost_nothing(proxy, origin):
         client.get("/x")
         before = d.descriptors()
     for data in (b"", b"CONN", b"CONNECT api.test:443 HTTP/1.1\r\n",
-                 b"CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\n\r\n"):
+                 b"CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\n\r\n",
+                 b"CONNECT api.test:80 HTTP/1.1\r\nHost: api.test:80\r\n\r\n", b"CONNECT api.test:80 HTTP/1.1\r\nHost: x\r\n\r\nGET"):
         with Client(d.proxy_address) as client:
             client.send(data)
     until(lambda: d.descriptors() < before, "the sockets to be closed")

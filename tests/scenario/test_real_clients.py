@@ -129,11 +129,11 @@ def python(library, d, url, *options, **env):
     return call(d, [sys.executable, CLIENTS / "walk.py", library, url, *options], **env).split()
 
 
-def node(d, *arguments, run=False):
+def node(d, *arguments, run=False, **env):
     options = []
     if run and call(d, [program("node"), "-p", "process.allowedNodeEnvironmentFlags.has('--use-env-proxy')"]) != "true\n":
         options = ["--import", CLIENTS / "proxied.mjs"]
-    return call(d, [program("node"), *options, *arguments], run=run, WEIR_NODE_MODULES=NODE_MODULES)
+    return call(d, [program("node"), *options, *arguments], run=run, WEIR_NODE_MODULES=NODE_MODULES, **env)
 
 
 def node_fetch(d, url, run=False):
@@ -146,6 +146,8 @@ WAYS = {
     "curl-host": lambda d: curl(d, PLAIN, "--connect-to", f"{HOST}:80:{d.authority}"),
     "curl-proxy": lambda d: curl(d, PLAIN, "--proxy", d.url),
     "curl-proxy-environment": lambda d: curl(d, PLAIN, http_proxy=d.url),
+    "curl-tunnel": lambda d: curl(d, PLAIN, "--proxytunnel", "--proxy", d.proxy_url),
+    "undici-tunnel": lambda d: node(d, "--import", CLIENTS / "proxied.mjs", CLIENTS / "walk.mjs", PLAIN, https_proxy=d.proxy_url).split(),
     "curl-unix": lambda d: curl(d, PLAIN, "--unix-socket", d.unix_path),
     "curl-unix-prefix": lambda d: curl(d, "http://localhost/api/start", "--unix-socket", d.unix_path),
     "wget-prefix": lambda d: wget(d, d.url + "/api/start"),

@@ -173,36 +173,56 @@ static void test_find_inside(void **state)
 {
     static const struct {
         const char *name, *connected, *target, *host, *upstream, *goes_to;
+        bool        is_plain;
     } inside[] = {
-        { "host_of_the_connect", "api.github.com:443", "/repos/x", "api.github.com", "github", "/repos/x" },
-        { "host_with_the_port", "api.github.com:443", "/x", "API.github.com:443", "github", "/x" },
-        { "another_host_of_that_upstream", "api.github.com:443", "/x", "uploads.github.com:8443", "github", "/x" },
-        { "listed_port", "uploads.github.com:8443", "/x", "uploads.github.com:8443", "github", "/x" },
-        { "host_of_another_upstream", "api.github.com:443", "/x", "api.inaturalist.org", NULL, NULL },
-        { "host_of_none", "api.github.com:443", "/x", "evil.example", NULL, NULL },
-        { "weirs_own_name", "api.github.com:443", "/inat/v1", "localhost", NULL, NULL },
+        { "host_of_the_connect", "api.github.com:443", "/repos/x", "api.github.com", "github", "/repos/x", false },
+        { "host_with_the_port", "api.github.com:443", "/x", "API.github.com:443", "github", "/x", false },
+        { "another_host_of_that_upstream", "api.github.com:443", "/x", "uploads.github.com:8443", "github", "/x",
+          false },
+        { "listed_port", "uploads.github.com:8443", "/x", "uploads.github.com:8443", "github", "/x", false },
+        { "host_of_another_upstream", "api.github.com:443", "/x", "api.inaturalist.org", NULL, NULL, false },
+        { "host_of_none", "api.github.com:443", "/x", "evil.example", NULL, NULL, false },
+        { "weirs_own_name", "api.github.com:443", "/inat/v1", "localhost", NULL, NULL, false },
         { "weirs_own_endpoints_are_the_apis", "127.0.0.1:9000", "/.weir/health", "127.0.0.1:9000", "coscine",
-          "/.weir/health" },
-        { "prefixes_are_the_apis", "api.github.com:443", "/inat/v1", "api.github.com", "github", "/inat/v1" },
-        { "http_1_0_without_host", "api.github.com:443", "/x", NULL, "github", "/x" },
-        { "absolute", "api.github.com:443", "https://api.github.com/x?y", "evil.example", "github", "/x?y" },
-        { "absolute_to_another", "api.github.com:443", "https://api.inaturalist.org/x", "api.github.com", NULL, NULL },
-        { "absolute_in_the_clear", "api.github.com:443", "http://api.github.com/x", "api.github.com", NULL, NULL },
-        { "connect_to_none", "other.example:443", "/x", "api.github.com", NULL, NULL },
-        { "connect_to_port_80", "api.github.com:80", "/x", "api.github.com", NULL, NULL },
-        { "host_with_port_80", "api.github.com:443", "/x", "api.github.com:80", NULL, NULL },
-        { "host_malformed", "api.github.com:443", "/x", "a b", NULL, NULL },
-        { "path_below_base", "127.0.0.1:9000", "/coscine/api/v2", "127.0.0.1:9000", "coscine", "/coscine/api/v2" },
+          "/.weir/health", false },
+        { "prefixes_are_the_apis", "api.github.com:443", "/inat/v1", "api.github.com", "github", "/inat/v1", false },
+        { "http_1_0_without_host", "api.github.com:443", "/x", NULL, "github", "/x", false },
+        { "absolute", "api.github.com:443", "https://api.github.com/x?y", "evil.example", "github", "/x?y", false },
+        { "absolute_to_another", "api.github.com:443", "https://api.inaturalist.org/x", "api.github.com", NULL, NULL,
+          false },
+        { "absolute_in_the_clear", "api.github.com:443", "http://api.github.com/x", "api.github.com", NULL, NULL,
+          false },
+        { "connect_to_none", "other.example:443", "/x", "api.github.com", NULL, NULL, false },
+        { "connect_to_port_80", "api.github.com:80", "/x", "api.github.com", "github", "/x", true },
+        { "connect_to_port_80_and_host_says_so", "api.github.com:80", "/x", "api.github.com:80", "github", "/x", true },
+        { "connect_to_port_80_for_tls", "api.github.com:80", "/x", "api.github.com", "github", "/x", false },
+        { "connect_to_port_443_in_the_clear", "api.github.com:443", "/x", "api.github.com", "github", "/x", true },
+        { "connect_to_port_80_and_host_says_443", "api.github.com:80", "/x", "api.github.com:443", NULL, NULL, true },
+        { "connect_to_port_80_absolute", "api.github.com:80", "http://api.github.com/x", "x", "github", "/x", true },
+        { "connect_to_port_80_absolute_to_another", "api.github.com:80", "http://api.inaturalist.org/x", "x", NULL,
+          NULL,
+          true },
+        { "connect_to_port_80_host_of_another", "api.github.com:80", "/x", "api.inaturalist.org", NULL, NULL, true },
+        { "connect_to_port_80_where_443_is_listed", "secure.example:80", "/x", "secure.example", NULL, NULL, true },
+        { "connect_to_port_81", "api.github.com:81", "/x", "api.github.com", NULL, NULL, true },
+        { "listed_port_in_the_clear", "uploads.github.com:8443", "/x", "uploads.github.com:8443", "github", "/x",
+          true },
+        { "listed_port_absolute_in_the_clear", "uploads.github.com:8443", "http://uploads.github.com:8443/x", "x",
+          "github", "/x", true },
+        { "host_with_port_80", "api.github.com:443", "/x", "api.github.com:80", NULL, NULL, false },
+        { "host_malformed", "api.github.com:443", "/x", "a b", NULL, NULL, false },
+        { "path_below_base", "127.0.0.1:9000", "/coscine/api/v2", "127.0.0.1:9000", "coscine", "/coscine/api/v2",
+          false },
     };
     struct route_table *t = route_table_build(upstreams, COUNT);
     struct arena        a = { 0 };
 
     (void)state;
     for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++) {
-        struct route r = route_find_inside(t, slice_of(inside[i].connected), slice_of(inside[i].target),
-                                           slice_of(inside[i].host), &a);
+        struct route r = route_find_inside(t, slice_of(inside[i].connected), !inside[i].is_plain,
+                                           slice_of(inside[i].target), slice_of(inside[i].host), &a);
 
-        if (r.way != (inside[i].upstream != NULL ? ROUTE_CONNECT : ROUTE_NONE))
+        if (r.way != (inside[i].upstream == NULL ? ROUTE_NONE : inside[i].is_plain ? ROUTE_HOST : ROUTE_CONNECT))
             fail_msg("%s: way %d", inside[i].name, (int)r.way);
         if (r.upstream != NULL && strcmp(r.upstream->name, inside[i].upstream) != 0)
             fail_msg("%s: upstream %s", inside[i].name, r.upstream->name);
@@ -210,7 +230,7 @@ static void test_find_inside(void **state)
         compare(inside[i].name, "prefix", r.prefix, r.upstream != NULL ? "" : NULL);
     }
     compare("path_behind_the_base", "path",
-            route_find_inside(t, SLICE("127.0.0.1:9000"), SLICE("/coscine/api/v2"), SLICE_NONE, &a).path, "/v2");
+            route_find_inside(t, SLICE("127.0.0.1:9000"), true, SLICE("/coscine/api/v2"), SLICE_NONE, &a).path, "/v2");
     route_table_free(t);
     arena_free(&a);
 }
