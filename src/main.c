@@ -141,6 +141,41 @@ static void reload_on_signal(struct daemon *d)
     free(text);
 }
 
+/* -- the access log's file was renamed: whatever state the configuration's file is in -- */
+
+struct reopening {
+    struct mail     mail;
+    struct daemon  *daemon;
+    struct mailbox *reply_to;
+    struct mail    *done;
+};
+
+static void receive_reopening(struct mail *m)
+{
+    struct reopening *r = CONTAINER_OF(m, struct reopening, mail);
+
+    front_reopen_logs(r->daemon->front, r->reply_to, r->done);
+    free(r);
+}
+
+/* Any thread; false: Weir is about to stop. */
+static bool reopen_logs(void *context, struct mailbox *reply_to, struct mail *done)
+{
+    struct daemon    *d = context;
+    struct reopening *r = mem_alloc(sizeof *r);
+    bool              closing;
+
+    *r = (struct reopening){ { .receive = receive_reopening }, d, reply_to, done };
+    pthread_mutex_lock(&d->lock);
+    closing = d->closing;
+    if (!closing)
+        mailbox_post(d->mailbox, &r->mail);
+    pthread_mutex_unlock(&d->lock);
+    if (closing)
+        free(r);
+    return !closing;
+}
+
 /* -- the CA, for the admin socket -- */
 
 /* Any thread. */
@@ -168,10 +203,12 @@ static int block_signals(void)
     sigset_t set;
 
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);         /* a file that reached a limit is a full disk, no reason to die */
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
@@ -220,6 +257,7 @@ static int open_rooms(struct daemon *d, struct fault *why)
     services.engine.credentials = d->credentials;
     memcpy(services.engine.secret.bytes, state_key(d->state), sizeof services.engine.secret.bytes);
     services.admin = (struct admin_services){ .store = d->store, .upstream = d->upstream, .reload = reload,
+                                              .reopen = reopen_logs,
                                               .ca = show_ca,
                                               .context = d, .started_wall_ns = d->started_wall_ns };
     services.authority = d->authority;
@@ -267,9 +305,12 @@ static void run(struct daemon *d)
             mailbox_deliver(d->mailbox);
         if ((fds[0].revents & POLLIN) == 0 || read(d->signal_fd, &s, sizeof s) != sizeof s)
             continue;
-        if (s.ssi_signo != SIGHUP)
+        if (s.ssi_signo == SIGHUP)
+            reload_on_signal(d);
+        else if (s.ssi_signo == SIGUSR1)
+            front_reopen_logs(d->front, NULL, NULL);
+        else
             return;
-        reload_on_signal(d);
     }
 }
 
@@ -278,7 +319,6 @@ static int serve(struct daemon *d)
     struct fault why = { "" };
     int          status = 1;
 
-    d->signal_fd = block_signals();
     d->mailbox = mailbox_open();
     raise_descriptor_limit();
     clock_start();
@@ -332,6 +372,8 @@ static int act(enum mode mode, struct daemon *d)
 {
     int status = 0;
 
+    if (mode == MODE_SERVE)
+        d->signal_fd = block_signals();              /* first of all: none of them is to kill a start */
     d->config = load(d->config_file, stderr);
     if (d->config == NULL)
         return 1;

@@ -24,6 +24,7 @@ static const struct endpoint {
     { "/compact",   HTTP_POST, admin_compact },
     { "/purge",     HTTP_POST, admin_purge },
     { "/reload",    HTTP_POST, admin_reload },
+    { "/reopen",    HTTP_POST, admin_reopen },
 };
 
 struct admin *admin_open(const struct admin_services *services, struct mailbox *worker)

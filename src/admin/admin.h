@@ -29,6 +29,8 @@ struct admin_services {               /* lent; outlive every call */
      * why. Else `done` is posted when requests that come from then on meet the new one. Called on the worker's thread;
      * may block for the reading of the files. */
     bool           (*reload)(void *context, char **problems, struct mailbox *reply_to, struct mail *done);
+    /* Opens the access log's file anew; `done` is posted when all workers have. False: Weir is about to stop. */
+    bool           (*reopen)(void *context, struct mailbox *reply_to, struct mail *done);
     /* Makes the CA where there is none or `rotate` asks for another. Worker's thread; may block for the writing of
      * one file. */
     bool           (*ca)(void *context, bool rotate, struct admin_ca *, struct fault *why);

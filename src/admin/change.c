@@ -1,5 +1,5 @@
 /*
- * /flush, /purge, /compact and /reload: what a person may change in a running daemon.
+ * /flush, /purge, /compact, /reload and /reopen: what a person may change in a running daemon.
  */
 #include "admin/internal.h"
 
@@ -103,4 +103,22 @@ void admin_reload(struct admin_call *call)
         admin_answer_problem(call, 422, "The old configuration stays", text != NULL ? text : "unknown");
     }
     free(text);
+}
+
+static void reopened(struct mail *m)
+{
+    struct admin_call *call = CONTAINER_OF(m, struct admin_call, reloaded);
+
+    if (admin_resume(call))
+        admin_answer_json(call, 200, json_pack("{s:b}", "reopened", 1));
+}
+
+void admin_reopen(struct admin_call *call)
+{
+    const struct admin_services *services = call->admin->services;
+
+    call->reloaded.receive = reopened;
+    call->awaits_mail = services->reopen(services->context, call->admin->mailbox, &call->reloaded);
+    if (!call->awaits_mail)
+        admin_answer_problem(call, 503, "The log was not opened anew", "Weir is about to stop.");
 }

@@ -29,7 +29,7 @@ struct admin_call {
     char                   *body;        /* malloc'd */
     struct slice            argument;    /* the request's body; in the arena */
     struct purge           *purge;       /* of /purge */
-    struct mail             reloaded;    /* of /reload, and what there is to say of it */
+    struct mail             reloaded;    /* of /reload and /reopen, and what there is to say of it */
     const char             *note;
     struct arena            arena;
     struct upstream_report  report;
@@ -56,5 +56,6 @@ void admin_flush(struct admin_call *);
 void admin_compact(struct admin_call *);
 void admin_purge(struct admin_call *);
 void admin_reload(struct admin_call *);
+void admin_reopen(struct admin_call *);
 
 #endif

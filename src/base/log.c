@@ -3,11 +3,13 @@
  *
  * A line is made whole on the stack and leaves with one write(2), so that
  * lines of several threads do not mix and nothing waits for a lock.  Control
- * bytes that slipped into a value become spaces: one event is one line.
+ * bytes that slipped into a value become spaces: one event is one line.  Lines that
+ * a full disk did not take are counted, and the first one that it takes again is preceded by how many.
  */
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/counters.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -34,6 +36,8 @@ static const struct { const char *name; char syslog_digit; } levels[] = {
 static _Atomic int    threshold = LOG_LEVEL_INFO;
 static pthread_once_t journal_once = PTHREAD_ONCE_INIT;
 static bool           to_journal;    /* written once, under journal_once */
+static _Atomic uint64_t lost_lines;  /* that nobody has been told of */
+static _Atomic bool   is_torn;       /* the last line broke off in the middle */
 
 /* JOURNAL_STREAM is "device:inode" of the stream systemd gave us (systemd.exec(5)); a
  * standard error that was sent elsewhere since then gets no prefixes. */
@@ -78,10 +82,57 @@ static size_t put_head(char *line, size_t size, enum log_level level, const char
     return used < 0 ? 0 : (size_t)used < size ? (size_t)used : size - 1;
 }
 
+/* False where not all of it was written.  A line that broke off is ended before the next one begins. */
+static bool write_whole(const char *line, size_t length)
+{
+    size_t done = 0;
+
+    if (atomic_load_explicit(&is_torn, memory_order_relaxed) && write(STDERR_FILENO, "\n", 1) == 1)
+        atomic_store_explicit(&is_torn, false, memory_order_relaxed);
+    while (done < length) {
+        ssize_t n = write(STDERR_FILENO, line + done, length - done);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        done += (size_t)n;
+    }
+    if (done > 0 && done < length)
+        atomic_store_explicit(&is_torn, true, memory_order_relaxed);
+    return done == length;
+}
+
+static void lose(uint64_t lines)
+{
+    atomic_fetch_add_explicit(&lost_lines, lines, memory_order_relaxed);
+}
+
+/* Once, as soon as it goes again. */
+static bool say_lost(void)
+{
+    char     line[256];
+    uint64_t lines = atomic_exchange_explicit(&lost_lines, 0, memory_order_relaxed);
+    size_t   used;
+
+    if (lines == 0)
+        return true;
+    used = put_head(line, sizeof line / 2, LOG_LEVEL_WARNING, "log_lines_lost");
+    used += (size_t)snprintf(line + used, sizeof line - used, " lines=%" PRIu64 "\n", lines);
+    if (write_whole(line, used))
+        return true;
+    lose(lines);
+    return false;
+}
+
 static void write_line(const char *line, size_t length)
 {
-    while (write(STDERR_FILENO, line, length) < 0 && errno == EINTR)
-        ;
+    if (atomic_load_explicit(&lost_lines, memory_order_relaxed) == 0 || say_lost()) {
+        if (write_whole(line, length))
+            return;
+    }
+    lose(1);
+    counter_add(COUNTER_LOG_LINES_LOST, 1);
 }
 
 void log_event(enum log_level level, const char *event, const char *format, ...)

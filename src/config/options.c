@@ -120,7 +120,7 @@ static const struct option log_options[] = {
         .words = level_words),
     ROW("access", TEXT, "\"stderr\"", AT(log_access),
         "Where the line of each request goes: \"stderr\", \"journal\", \"off\" or the absolute "
-        "path of a file.",
+        "path of a file, which SIGUSR1 or \"weirctl reopen\" opens anew after it was renamed.",
         .check = check_log_target),
     ROW("format", WORD, "\"json\"", AT(log_format), "How such a line is written.",
         .words = format_words),

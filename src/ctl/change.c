@@ -1,5 +1,5 @@
 /*
- * weirctl purge, flush, compact and reload: what changes a running daemon.
+ * weirctl purge, flush, compact, reload and reopen: what changes a running daemon.
  */
 #include "ctl/ctl.h"
 
@@ -45,6 +45,18 @@ int ctl_reload(const struct ctl *c)
     note = json_string_value(json_object_get(answer, "note"));
     if (!ctl_print_json(c, answer))
         printf("reloaded\n%s", note != NULL ? note : "");
+    json_decref(answer);
+    return 0;
+}
+
+int ctl_reopen(const struct ctl *c)
+{
+    json_t *answer = ctl_ask(c, "POST", "/reopen", NULL);
+
+    if (answer == NULL)
+        return 1;
+    if (!ctl_print_json(c, answer))
+        puts("reopened");
     json_decref(answer);
     return 0;
 }

@@ -24,6 +24,7 @@ static const struct command {
     { "flush",  "",         "drop everything from the cache",                         0, 0, ctl_flush, 0 },
     { "compact", "",        "give disk space that the cache no longer needs back",   0, 0, ctl_compact, 0 },
     { "reload", "",         "read the configuration again",                           0, 0, ctl_reload, 0 },
+    { "reopen", "",         "open the access log's file anew, after it was renamed",  0, 0, ctl_reopen, 0 },
     { "check",  "FILE",     "say what is wrong with a configuration file",            1, 1, ctl_check, 0 },
     { "ca",     "[rotate]", "the certificate of weir's own CA; make a new one",       0, 1, ctl_ca, 0 },
     { "env",    "",         "export lines that point a shell at weir",               0, 0, ctl_env, NAMES_CLIENT },

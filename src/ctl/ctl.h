@@ -23,6 +23,7 @@ int ctl_purge(const struct ctl *);
 int ctl_flush(const struct ctl *);
 int ctl_compact(const struct ctl *);
 int ctl_reload(const struct ctl *);
+int ctl_reopen(const struct ctl *);
 int ctl_check(const struct ctl *);
 int ctl_ca(const struct ctl *);
 int ctl_env(const struct ctl *);

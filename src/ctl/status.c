@@ -24,6 +24,9 @@ static void print_counters(const json_t *n)
     printf("upstreams  %lld attempts, %lld of them retries, %lld failed, %lld answers shared\n",
            number(n, "upstream_attempts"), number(n, "upstream_retries"), number(n, "upstream_failures"),
            number(n, "collapsed"));
+    if (number(n, "access_lines_lost") + number(n, "log_lines_lost") > 0)
+        printf("LOST       %lld lines of the access log and %lld of the event log could not be written\n",
+               number(n, "access_lines_lost"), number(n, "log_lines_lost"));
 }
 
 int ctl_status(const struct ctl *c)

@@ -46,6 +46,9 @@ struct access_record {
     unsigned              attempt_count;
     int64_t               predicted_ns, queued_ns, upstream_ns;
 };
+/* The file was renamed: opens the one of that name, a new one where there is none.  Where it cannot be opened the old
+ * one is written on, and the log says why. */
+void access_log_reopen(struct access_log *);
 /* False: what is written goes nowhere. */
 bool access_log_is_on(const struct access_log *);
 void access_log_write(struct access_log *, const struct access_record *);

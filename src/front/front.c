@@ -278,6 +278,11 @@ void front_configure(struct front *f, struct config *config)
         worker_configure(&f->workers[i], config);
 }
 
+void front_reopen_logs(struct front *f, struct mailbox *reply_to, struct mail *done)
+{
+    workers_reopen_logs(f->workers, f->worker_count, reply_to, done);
+}
+
 /* Waits until every worker has ended; a readable `hurry_fd` takes the grace away. */
 static void await_workers(struct front *f, int hurry_fd)
 {

@@ -29,6 +29,9 @@ int  front_fd(const struct front *);
 void front_accept(struct front *);
 /* Main thread: every worker uses `config` from its next request on. Listeners do not change. */
 void front_configure(struct front *, struct config *config);
+/* Main thread: every worker opens the access log's file anew (it was renamed); then `done` is posted. reply_to NULL:
+ * nobody waits. */
+void front_reopen_logs(struct front *, struct mailbox *reply_to, struct mail *done);
 /* Main thread: accepts no more, lets what is in flight end (at most `grace_ns`,
  * or until `hurry_fd` (-1: none) is readable), stops the workers, frees.
  * Returns how many exchanges were broken off.  NULL is fine. */

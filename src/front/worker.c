@@ -44,6 +44,19 @@ struct reconfiguration {
     struct config *config;            /* a reference */
 };
 
+/* One for all workers; the last one tells. */
+struct reopening {
+    _Atomic unsigned left;
+    struct mailbox  *reply_to;        /* NULL: nobody waits */
+    struct mail     *done;
+};
+
+struct reopening_mail {
+    struct mail       mail;
+    struct worker    *worker;
+    struct reopening *all;
+};
+
 int64_t worker_socket_clock_ns(void)
 {
     struct timespec t;
@@ -220,6 +233,33 @@ static void receive_configuration(struct mail *m)
     engine_configure(w->engine, w->config);
     access_log_configure(w->access, w->config);
     free(r);
+}
+
+static void receive_reopening(struct mail *m)
+{
+    struct reopening_mail *r = CONTAINER_OF(m, struct reopening_mail, mail);
+    struct reopening      *all = r->all;
+
+    access_log_reopen(r->worker->access);
+    free(r);
+    if (atomic_fetch_sub(&all->left, 1) > 1)
+        return;
+    if (all->reply_to != NULL)
+        mailbox_post(all->reply_to, all->done);
+    free(all);
+}
+
+void workers_reopen_logs(struct worker *workers, unsigned count, struct mailbox *reply_to, struct mail *done)
+{
+    struct reopening *all = mem_alloc(sizeof *all);
+
+    *all = (struct reopening){ .left = count, .reply_to = reply_to, .done = done };
+    for (unsigned i = 0; i < count; i++) {
+        struct reopening_mail *r = mem_alloc(sizeof *r);
+
+        *r = (struct reopening_mail){ { .receive = receive_reopening }, &workers[i], all };
+        mailbox_post(workers[i].mailbox, &r->mail);
+    }
 }
 
 void worker_configure(struct worker *w, struct config *config)

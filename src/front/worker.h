@@ -97,6 +97,8 @@ int  worker_start(struct worker *, const struct front_services *, struct front_s
                   unsigned index, int done_fd, struct fault *why);
 /* Any thread. */
 void worker_adopt(struct worker *, int fd, enum listener_kind, const struct sockaddr *, socklen_t);
+/* All of them, each on its own thread; the last one posts `done` (reply_to NULL: nobody waits). */
+void workers_reopen_logs(struct worker *, unsigned count, struct mailbox *reply_to, struct mail *done);
 void worker_configure(struct worker *, struct config *);
 void worker_stop(struct worker *, int64_t grace_ns);
 /* Once, after worker_stop(): breaks off what is still in flight. */

@@ -1,10 +1,14 @@
 """The access log: one line of JSON for each request, saying how it came about (item 7)."""
+import json
+import os
+import resource
+import signal
 import re
 
 import pytest
 
 from harness.origin import answer, drop
-from harness.settings import retry
+from harness.settings import retry, upstream
 from harness.wait import until
 
 FRESH = [("Cache-Control", "max-age=3600")]
@@ -143,3 +147,136 @@ def test_server_timing_on_the_answer(weir, origin):
     response = weir().get("/api/x")
     timing = response.fields.joined("Server-Timing")
     assert "upstream" in timing and "dur=" in timing
+
+
+# -- a full disk, and rotation ---------------------------------------------------------------------------------------
+
+SPARSE = 64 << 20                     # longer than anything else that the daemon writes
+
+
+def limit_files(d, at_most):
+    """No file of the daemon's may grow beyond that: to it, a full disk."""
+    resource.prlimit(d.process.pid, resource.RLIMIT_FSIZE, (at_most, resource.RLIM_INFINITY))
+
+
+def fill_up(path, beyond=0):
+    with open(path, "ab") as file:
+        file.truncate(SPARSE)
+    return SPARSE + beyond
+
+
+def lines_behind(path, offset):
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return file.read().split(b"\n")
+
+
+def counters(d):
+    return d.ctl_json("status")["counters"]
+
+
+def test_a_full_disk_loses_lines_and_tells_once(weir, origin):
+    origin.reply(fields=FRESH)
+    d = weir(settings={"workers": 1})
+    begin = fill_up(d.access_file)
+    limit_files(d, begin + 150)                            # half a line goes, then nothing
+    target = "/api/" + "x" * 2000
+    with d.connect() as client:
+        for _ in range(200):
+            assert client.get(target).status == 200
+        until(lambda: counters(d)["access_lines_lost"] > 0, "lines to be lost")
+        d.wait_line(r" error access_log_failed file=.*File too large")
+        lost = counters(d)["access_lines_lost"]
+        assert 0 < lost < 200 and "lines of the access log" in d.ctl("status").stdout
+        limit_files(d, resource.RLIM_INFINITY)
+        resumed = d.wait_line(r" warning access_log_resumed lost=\d+")
+        assert client.get("/api/last").status == 200
+    assert int(resumed.rpartition("=")[2]) == lost
+    until(lambda: b"/last" in b"".join(lines_behind(d.access_file, begin)), "the last line")
+    torn, *whole = [line for line in lines_behind(d.access_file, begin) if line]
+    assert len(torn) == 150 and len(whole) == 201 - lost
+    assert all(json.loads(line)["status"] == 200 for line in whole)
+    assert counters(d)["access_lines_lost"] == lost
+    assert len([line for line in d.lines if "access_log_" in line]) == 2
+
+
+def test_lines_wait_for_the_disk(weir, origin):
+    d = weir(settings={"workers": 2})
+    begin = fill_up(d.access_file)
+    limit_files(d, begin)
+    for i in range(10):
+        assert d.get(f"/api/{i}").status == 200
+    d.wait_line(r" error access_log_failed ")
+    limit_files(d, resource.RLIM_INFINITY)
+    assert d.wait_line(r" warning access_log_resumed ").endswith("lost=0")
+    until(lambda: len([line for line in lines_behind(d.access_file, begin) if line]) == 10, "all ten lines")
+    assert counters(d)["access_lines_lost"] == 0
+
+
+def test_the_event_log_tells_what_it_lost(daemons, origin):
+    d = daemons(upstream(origin))
+    events = d.directory / "events.log"
+    begin = fill_up(events)
+    d.spawn(before=["sh", "-c", 'exec "$@" 2>>events.log', "sh"])
+    until(lambda: b" ready " in events.read_bytes()[begin:], "the daemon to be ready")
+    limit_files(d, events.stat().st_size)
+    for _ in range(3):
+        assert d.ctl("reload").returncode == 0             # an event each
+    assert counters(d)["log_lines_lost"] == 3
+    limit_files(d, resource.RLIM_INFINITY)
+    assert d.ctl("reload").returncode == 0
+    lines = [line for line in lines_behind(events, begin) if line]
+    assert lines[-2].endswith(b" warning log_lines_lost lines=3") and b" info reloaded " in lines[-1]
+
+
+@pytest.mark.parametrize("how", ["signal", "weirctl"])
+def test_rotation_works_whatever_the_configuration_says(weir, origin, how):
+    d = weir(settings={"workers": 2})
+    d.get("/api/before")
+    d.access(1)
+    d.config.write_text("this is no configuration")
+    old = d.access_file.with_suffix(".1")
+    d.access_file.rename(old)
+    if how == "signal":
+        d.process.send_signal(signal.SIGUSR1)
+        until(d.access_file.exists, "the new file")
+    else:
+        assert d.ctl("reopen").stdout == "reopened\n"
+    for i in range(8):
+        d.get(f"/api/after{i}")
+    assert len(d.access(8)) == 8 and all("/after" in line["target"] for line in d.access(8))
+    assert old.read_text().count("\n") == 1
+    assert d.ctl("reload").returncode == 1                 # it was broken indeed
+
+
+def test_a_file_that_cannot_be_opened_is_written_on(weir, origin):
+    d = weir(settings={"workers": 1})
+    d.get("/api/1")
+    d.access(1)
+    old = d.access_file.with_suffix(".1")
+    d.access_file.rename(old)
+    d.access_file.mkdir()
+    assert d.ctl("reopen").returncode == 0
+    d.wait_line(r" error access_log_not_reopened file=.*Is a directory")
+    d.get("/api/2")
+    until(lambda: old.read_text().count("\n") == 2, "the second line")
+
+
+def test_a_directory_that_comes_later(weir, origin, tmp_path):
+    place = tmp_path / "logs" / "access.log"
+    d = weir(settings={"log": {"access": str(place)}})
+    d.wait_line(r" error access_log_failed file=.*No such file")
+    d.get("/api/x")
+    place.parent.mkdir()
+    until(lambda: place.exists() and "/x" in place.read_text(), "the line")
+    d.wait_line(r" warning access_log_resumed lost=0")
+
+
+def test_signals_at_the_start_kill_nothing(daemons, origin):
+    d = daemons(upstream(origin))
+    d.spawn()
+    d.wait_line(r" listening ")
+    for _ in range(20):
+        d.process.send_signal(signal.SIGUSR1)
+    d.wait_line(r" ready\b")
+    assert d.get("/api/x").status == 200

@@ -3,6 +3,8 @@
  */
 #include "base/log.h"
 
+#include "base/counters.h"
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -180,6 +182,35 @@ static void test_journal_gets_priorities(void **state)
     assert_string_equal(behind_time(line + 3), "error said a=1\n");
 }
 
+static const char *first_line(const char *text)
+{
+    static char line[256];
+
+    snprintf(line, sizeof line, "%.*s", (int)strcspn(text, "\n"), text);
+    return line;
+}
+
+/* /dev/full takes nothing, as a full disk. */
+static void test_lost_lines_are_counted_and_told_once(void **state)
+{
+    const uint64_t before = counter_sum(COUNTER_LOG_LINES_LOST);
+    int            full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    const char    *text;
+
+    (void)state;
+    assert_true(full >= 0);
+    dup2(full, STDERR_FILENO);
+    for (int i = 0; i < 3; i++)
+        log_error("unheard", "i=%d", i);
+    dup2(real_stderr, STDERR_FILENO);
+    close(full);
+    assert_int_equal(counter_sum(COUNTER_LOG_LINES_LOST) - before, 3);
+    text = LOGGED(log_error("heard", "i=3"));
+    assert_string_equal(first_line(behind_time(text)), "warning log_lines_lost lines=3");
+    assert_string_equal(behind_time(strchr(text, '\n') + 1), "error heard i=3\n");
+    assert_string_equal(behind_time(LOGGED(log_error("heard", "i=4"))), "error heard i=4\n");
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -190,6 +221,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_quotes_and_escapes),
         cmocka_unit_test(test_level_names),
         cmocka_unit_test(test_journal_gets_priorities),
+        cmocka_unit_test(test_lost_lines_are_counted_and_told_once),
     };
 
     if (argc > 1 && strcmp(argv[1], "--say") == 0) {
