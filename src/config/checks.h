@@ -16,6 +16,7 @@ bool check_name(const char *, struct fault *why);            /* of upstreams, bu
 /* http or https, without query, fragment and user */
 bool check_url(const char *, struct fault *why);
 bool check_host(const char *, struct fault *why);            /* "api.example.org", "[::1]:8443" */
+bool check_host_entry(const char *, struct fault *why);      /* that, or "NAME = HOST": an alias */
 bool check_listener(const char *, struct fault *why);        /* "127.0.0.1:8080", "unix:/path" */
 bool check_tcp_address(const char *, struct fault *why);     /* "127.0.0.1:8080"; "" is none */
 bool check_socket_path(const char *, struct fault *why);
@@ -39,6 +40,13 @@ bool check_log_target(const char *, struct fault *why);
 bool check_low_budget(const char *, struct fault *why);      /* "10%", "100" */
 
 bool check_is_loopback(const char *tcp_address);
+
+struct host_entry {                   /* one of `hosts`, in pieces of the text; a port that is not written is 0 */
+    struct slice name, to;            /* equal but for an alias */
+    unsigned     port, to_port;
+    bool         is_alias;
+};
+bool host_entry_parse(const char *text, struct host_entry *out);
 
 struct policy_ttl        ttl_of(const char *text);
 struct policy_status_ttl status_ttl_of(const char *text);

@@ -408,8 +408,10 @@ static const struct option upstream_options_table[] = {
         .check = check_url, .required = true),
     ROW("hosts", TEXTS, NULL, AT(hosts),
         "Hosts whose requests go to this upstream. "
-        "One without a port stands for an absent or the scheme's default port.",
-        .check = check_host, .unset = "the host of url"),
+        "One without a port stands for an absent or the scheme's default port. Each is asked at its own address and by "
+        "its own name, with the scheme of url, and its port where none is written. \"a = b\" makes a an alias: who "
+        "asks for a gets b.",
+        .check = check_host_entry, .unset = "the host of url"),
     ROW("limits", GROUPS, NULL, AT(limits),
         "Rates, all of which hold at once. A text is the rate of a group.",
         .section = &limit_section, .unset = "none"),

@@ -284,25 +284,6 @@ static void review_retry(struct reader *r, const struct set_upstream *u)
                        u->max_connections);
 }
 
-/* A request to Weir's own address would come back to it for ever. */
-static void review_loop(struct reader *r, const struct settings *top, const struct set_upstream *u)
-{
-    const struct set_listener *listeners = top->listeners.items;
-    struct http_url            url;
-    char                       authority[128];
-
-    if (u->url == NULL || !http_url_parse(slice_of(u->url), &url))
-        return;
-    snprintf(authority, sizeof authority, SLICE_FMT ":%u", SLICE_ARG(url.host), url.port);
-    if (strncasecmp(authority, "localhost:", 10) == 0)
-        snprintf(authority, sizeof authority, "127.0.0.1:%u", url.port);
-    for (unsigned i = 0; i < top->listeners.count; i++)
-        if (listeners[i].address != NULL && strcmp(listeners[i].address, authority) == 0)
-            reader_error(r, u->from, "url", "is Weir's own address; name the API behind it");
-    if (top->proxy_listen != NULL && strcmp(top->proxy_listen, authority) == 0)
-        reader_error(r, u->from, "url", "is Weir's own proxy; name the API behind it");
-}
-
 static void review_upstream(struct reader *r, const struct settings *top,
                             const struct set_upstream *u)
 {
@@ -312,7 +293,7 @@ static void review_upstream(struct reader *r, const struct settings *top,
     review_pairs(r, u);
     review_secrets(r, u);
     review_retry(r, u);
-    review_loop(r, top, u);
+    review_places(r, top, u);
     review_hidden(r, rules, u->rules.count);
     for (unsigned i = 0; i < u->rules.count; i++)
         review_rule(r, &rules[i]);
@@ -384,19 +365,11 @@ static void review_budget(struct reader *r, const struct set_upstream *all, unsi
     }
 }
 
-static const char *first_shared_host(const struct set_upstream *a, const struct set_upstream *b)
-{
-    for (const char *const *h = b->hosts; h != NULL && *h != NULL; h++)
-        if (has_text(a->hosts, *h))
-            return *h;
-    return NULL;
-}
-
 static void review_two(struct reader *r, const struct set_upstream *first,
                        const struct set_upstream *second)
 {
     struct place at = reader_place(first->from);
-    const char  *host = first_shared_host(first, second);
+    const char  *host = hosts_first_shared(first, second);
 
     if (first->name != NULL && second->name != NULL && strcmp(first->name, second->name) == 0)
         reader_error(r, second->from, "name",

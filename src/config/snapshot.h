@@ -36,6 +36,10 @@ void upstream_resolve(struct snapshot *, const struct set_upstream *, struct con
 /* What no setting can tell alone: contradictions are errors, what was hardly meant is a warning
  * (review.c). */
 void settings_review(struct reader *, const struct settings *);
+/* Part of it (places.c): where one upstream's requests would go. */
+void review_places(struct reader *, const struct settings *, const struct set_upstream *);
+/* The first host that both upstreams list; NULL: none. */
+const char *hosts_first_shared(const struct set_upstream *first, const struct set_upstream *second);
 
 /* The embedded configuration (defaults.c). */
 extern const char default_text[];

@@ -156,30 +156,51 @@ static void resolve_rules(struct snapshot *snap, const struct set_upstream *u,
 
 /* -- where it is -- */
 
-static void resolve_hosts(struct arena *arena, const struct set_upstream *u,
+/* In lower case, a default port left out; port 0 is that of `url`. */
+static struct slice authority_at(struct arena *arena, const struct http_url *url, struct slice name, unsigned port)
+{
+    struct slice host = lower(arena, name);
+    unsigned     usual = slice_eq_nocase(url->scheme, SLICE("https")) ? 443 : 80;
+
+    if (port == 0)
+        port = url->port;
+    return port == usual ? host : arena_printf(arena, SLICE_FMT ":%u", SLICE_ARG(host), port);
+}
+
+static struct slice authority_of(struct arena *arena, const struct http_url *url)
+{
+    return authority_at(arena, url, url->host, url->port);
+}
+
+/* Equal ones are one text: by that upstream/ knows whether a handle is set to it. */
+static struct slice one_text(struct slice authority, struct slice own, const struct route_host *before, unsigned count)
+{
+    if (slice_eq(authority, own))
+        return own;
+    for (unsigned i = 0; i < count; i++)
+        if (slice_eq(authority, before[i].authority))
+            return before[i].authority;
+    return authority;
+}
+
+/* Each goes to its own name, an alias to the one that it stands for; scheme, and the port where none is written, are
+ * those of `url`. */
+static void resolve_hosts(struct arena *arena, const struct set_upstream *u, const struct http_url *url,
                           struct route_upstream *out)
 {
     unsigned           count = count_texts(u->hosts);
     struct route_host *hosts = arena_alloc(arena, (count + 1) * sizeof hosts[0]);
 
     for (unsigned i = 0; i < count; i++) {
-        struct slice host = SLICE_NONE;
+        struct host_entry e;
 
-        CHECK(http_authority_parse(slice_of(u->hosts[i]), &host, &hosts[i].port));
-        hosts[i].host = lower(arena, host);
+        CHECK(host_entry_parse(u->hosts[i], &e));
+        hosts[i].host = lower(arena, e.name);
+        hosts[i].port = e.port;
+        hosts[i].authority = one_text(authority_at(arena, url, e.to, e.to_port), out->authority, hosts, i);
     }
     out->hosts = hosts;
     out->host_count = count;
-}
-
-/* In lower case, a default port left out. */
-static struct slice authority_of(struct arena *arena, const struct http_url *url)
-{
-    struct slice host = lower(arena, url->host);
-    unsigned     usual = slice_eq_nocase(url->scheme, SLICE("https")) ? 443 : 80;
-
-    return url->port == usual ? host
-                              : arena_printf(arena, SLICE_FMT ":%u", SLICE_ARG(host), url->port);
 }
 
 void upstream_default_hosts(struct arena *arena, struct set_upstream *u)
@@ -206,7 +227,7 @@ static void resolve_place(struct snapshot *snap, const struct set_upstream *u,
     out->base_path = arena_copy(&snap->arena, url.target);
     while (out->base_path.len > 0 && out->base_path.ptr[out->base_path.len - 1] == '/')
         out->base_path.len--;
-    resolve_hosts(&snap->arena, u, out);
+    resolve_hosts(&snap->arena, u, &url, out);
 }
 
 /* -- limits -- */
@@ -324,7 +345,6 @@ static void resolve_fetch(struct snapshot *snap, const struct set_upstream *u,
     *out = (struct upstream_options){
         .name = u->name,
         .scheme = route->scheme,
-        .authority = route->authority,
         .budget = u->budget,
         .retry = retry_of(u),
         .queue = { .max_wait_ns = u->queue_wait_ns, .max_length = u->queue_length },

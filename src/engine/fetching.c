@@ -157,6 +157,7 @@ static struct fetch *fill_fetch(struct exchange *x)
     f->config = &x->config->ref;
     f->upstream = &x->up->fetch;
     f->policy = x->policy;
+    f->authority = x->route.authority;
     f->request = (struct http_request){
         .method = x->in.request.method,
         .method_name = arena_copy(&f->arena, x->in.request.method_name),

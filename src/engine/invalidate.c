@@ -91,7 +91,7 @@ static void drop_target(struct exchange *x, struct slice target, bool any_query)
                                       .fields = x->in.request.fields };
     struct key_input          in = {
         .scheme = x->route.upstream->scheme,
-        .authority = x->route.upstream->authority,
+        .authority = x->route.authority,
         .target = target,
         .request = &get,
     };
@@ -108,12 +108,8 @@ static void drop_target(struct exchange *x, struct slice target, bool any_query)
 
 static void drop_matching(struct exchange *x, const char *pattern)
 {
-    const struct route_upstream *u = x->route.upstream;
-    struct slice                 url = arena_printf(&x->arena, SLICE_FMT "://" SLICE_FMT SLICE_FMT "%s",
-                                                    SLICE_ARG(u->scheme), SLICE_ARG(u->authority),
-                                                    SLICE_ARG(u->base_path), pattern);
-    struct purge                *purge = purge_make(x->config, url, NULL);
-    struct invalidation         *i;
+    struct purge        *purge = purge_make_below(x->config, x->route.upstream, slice_of(pattern));
+    struct invalidation *i;
 
     if (purge == NULL)
         return;
@@ -129,7 +125,7 @@ static void drop_named(struct exchange *x, const struct http_response *response)
 {
     const struct route_upstream *u = x->route.upstream;
     struct slice    own = arena_printf(&x->arena, SLICE_FMT "://" SLICE_FMT SLICE_FMT, SLICE_ARG(u->scheme),
-                                       SLICE_ARG(u->authority), SLICE_ARG(x->route.target));
+                                       SLICE_ARG(x->route.authority), SLICE_ARG(x->route.target));
     struct slice    urls[3];
     unsigned        n = policy_invalidated(&x->in.request, response, own, &x->arena, urls);
     struct http_url url;

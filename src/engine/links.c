@@ -13,7 +13,8 @@ static struct slice join3(struct arena *a, struct slice x, struct slice y, struc
 
 struct links links_of(const struct route *route, struct slice target, struct slice host, struct arena *a)
 {
-    struct links    l = { .upstream = route->upstream, .own = SLICE(""), .prefix = SLICE_NONE };
+    struct links    l = { .upstream = route->upstream, .authority = route->authority, .own = SLICE(""),
+                          .prefix = SLICE_NONE };
     struct http_url url;
 
     if (route->way == ROUTE_ABSOLUTE && http_url_parse(target, &url))
@@ -30,28 +31,42 @@ bool links_are_in(enum http_name id)
     return id == HTTP_LOCATION || id == HTTP_CONTENT_LOCATION || id == HTTP_LINK;
 }
 
-/* The authority that stands for `url` in a client's http:// URLs: its own name where that is listed, else the name
- * that the client used. */
-static struct slice plain_base(const struct links *l, const struct http_url *url, enum route_lead lead, struct arena *a)
+/* In http:// mode: the name by which a client gets to where `url` leads, its own where that is the same host; ptr NULL:
+ * there is none. */
+static struct slice plain_base(const struct links *l, const struct http_url *url, struct arena *a)
 {
-    bool default_port = url->port == (slice_eq_nocase(url->scheme, SLICE("https")) ? 443 : 80);
+    bool                     default_port = url->port == (slice_eq_nocase(url->scheme, SLICE("https")) ? 443 : 80);
+    const struct route_host *h;
 
-    if (lead == LEAD_URL)
+    if (route_leads_to(l->authority, url))
         return l->own;
-    return join3(a, SLICE("http://"), default_port ? url->host : url->authority, SLICE(""));
+    if (route_named_by(l->upstream, url) != NULL)
+        return join3(a, SLICE("http://"), default_port ? url->host : url->authority, SLICE(""));
+    h = route_leading_to(l->upstream, url);
+    if (h == NULL)
+        return SLICE_NONE;
+    return h->port == 0 ? join3(a, SLICE("http://"), h->host, SLICE(""))
+                        : arena_printf(a, "http://" SLICE_FMT ":%u", SLICE_ARG(h->host), h->port);
+}
+
+/* In base-URL mode: the prefix stands for the authority of `url`, and for what is an alias of that. */
+static bool is_of_prefix(const struct links *l, const struct http_url *url)
+{
+    const struct route_host *h = route_named_by(l->upstream, url);
+
+    return route_leads_to(l->authority, url) || (h != NULL && slice_eq(h->authority, l->authority));
 }
 
 static struct slice rewrite_absolute(const struct links *l, struct slice text, const struct http_url *url,
                                      struct arena *a)
 {
-    enum route_lead lead = route_lead(l->upstream, url);
-    struct slice    rest;
+    struct slice base, rest;
 
-    if (lead == LEAD_ELSEWHERE)
-        return text;
-    if (l->prefix.ptr == NULL)
-        return join3(a, plain_base(l, url, lead, a), url->target, SLICE(""));
-    if (!route_below_base(l->upstream, url->target, &rest))
+    if (l->prefix.ptr == NULL) {
+        base = plain_base(l, url, a);
+        return base.ptr == NULL ? text : join3(a, base, url->target, SLICE(""));
+    }
+    if (!is_of_prefix(l, url) || !route_below_base(l->upstream, url->target, &rest))
         return text;
     return join3(a, l->own, l->prefix, rest);
 }
@@ -66,7 +81,7 @@ static struct slice rewrite_rooted(const struct links *l, struct slice text, str
         return text;
     if (route_below_base(u, text, &rest))
         return join3(a, l->prefix, rest, SLICE(""));
-    return join3(a, join3(a, u->scheme, SLICE("://"), u->authority), text, SLICE(""));
+    return join3(a, join3(a, u->scheme, SLICE("://"), l->authority), text, SLICE(""));
 }
 
 struct slice links_rewrite(const struct links *l, struct slice url, struct arena *a)
@@ -158,13 +173,14 @@ unsigned links_pairs(const struct links *l, struct link_pair pairs[LINK_PAIRS_MA
 
     if (l->own.len == 0)
         return 0;
-    count = add_authority(l, u->authority, pairs, count, a);
+    count = add_authority(l, l->authority, pairs, count, a);
     for (unsigned i = 0; i < u->host_count; i++) {
         struct slice authority = u->hosts[i].host;
 
         if (u->hosts[i].port != 0)
             authority = arena_printf(a, SLICE_FMT ":%u", SLICE_ARG(authority), u->hosts[i].port);
         count = add_authority(l, authority, pairs, count, a);
+        count = add_authority(l, u->hosts[i].authority, pairs, count, a);
     }
     return count;
 }

@@ -10,6 +10,7 @@
 
 struct links {
     const struct route_upstream *upstream;
+    struct slice                 authority;/* where the request went */
     struct slice                 own;      /* "http://127.0.0.1:8080": what the client asked; "": it did not say */
     struct slice                 prefix;   /* "/inat"; ptr NULL in http:// mode */
 };

@@ -151,7 +151,7 @@ enum step step_key(struct exchange *x)
     size_t                     body_bytes = 0;
     struct key_input           in = {
         .scheme = x->route.upstream->scheme,
-        .authority = x->route.upstream->authority,
+        .authority = x->route.authority,
         .target = x->route.target,
         .request = r,
     };

@@ -22,7 +22,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { FIRST_BYTES = 2048, PEEK_BYTES = 4096, CONNECT_BYTES = sizeof "CONNECT " - 1, PORT_HTTP = 80 };
+enum { FIRST_BYTES = 2048, PEEK_BYTES = 4096, CONNECT_BYTES = sizeof "CONNECT " - 1, PORT_HTTP = 80, PORT_HTTPS = 443 };
 
 /* RFC 8446 5.1: the content type of a handshake record; no method begins with it. */
 enum { TLS_HANDSHAKE = 0x16 };
@@ -184,8 +184,8 @@ struct leaf *door_choose_leaf(void *context, const char *name)
     unsigned                     port;
 
     if (http_authority_parse(slice_of(c->connected), &connected, &port))
-        u = route_find_connected(w->config->routes, connected, port);
-    if (u == NULL || (name != NULL && route_find_connected(w->config->routes, slice_of(name), port) != u))
+        u = route_find_connected(w->config->routes, connected, port).upstream;
+    if (u == NULL || (name != NULL && route_find_connected(w->config->routes, slice_of(name), port).upstream != u))
         return NULL;
     if (name != NULL)
         return leaf_for(w, name);
@@ -251,14 +251,30 @@ static void open_upstream(struct knock *k, const struct connect_head *h)
     look_inside(k);
 }
 
-static void open_tunnel(struct knock *k, const struct connect_head *h, const char *upstream)
+/* A host of an upstream's leads where its requests go: an alias to whom it stands for, and what speaks TLS to the port
+ * of an https:// url. */
+static void lead(struct tunnel_start *start, struct route_place to)
 {
-    struct worker            *w = k->worker;
-    const struct tunnel_start start = {
+    struct slice host;
+    unsigned     port;
+
+    if (to.upstream == NULL || !http_authority_parse(to.host->authority, &host, &port))
+        return;
+    start->upstream = to.upstream->name;
+    start->host = host;
+    if (slice_eq(to.upstream->scheme, SLICE("https")) && (start->port == PORT_HTTPS || to.host->port != 0))
+        start->port = port != 0 ? port : PORT_HTTPS;
+}
+
+static void open_tunnel(struct knock *k, const struct connect_head *h, struct route_place to)
+{
+    struct worker      *w = k->worker;
+    struct tunnel_start start = {
         .fd = k->arrival.fd, .peer = k->peer, .target = h->target, .host = h->host, .port = h->port, .client = h->user,
-        .upstream = upstream, .started_wall_ns = k->started_wall_ns, .started_mono_ns = k->started_mono_ns,
+        .started_wall_ns = k->started_wall_ns, .started_mono_ns = k->started_mono_ns,
     };
 
+    lead(&start, to);
     if (atomic_fetch_add_explicit(&w->shared->tunnels, 1, memory_order_relaxed) >= w->config->max_tunnels) {
         atomic_fetch_sub_explicit(&w->shared->tunnels, 1, memory_order_relaxed);
         refuse(k, h, &(struct refusal){ 503, "Too many tunnels", "proxy.max_tunnels of them are open; try later." },
@@ -284,7 +300,8 @@ static bool is_admitted(struct knock *k, const struct config_upstream *up)
 static void answer_connect(struct knock *k, const struct connect_head *h)
 {
     const struct config         *c = k->worker->config;
-    const struct route_upstream *u = route_find_connected(c->routes, h->host, h->port);
+    struct route_place           to = route_find_connected(c->routes, h->host, h->port);
+    const struct route_upstream *u = to.upstream;
 
     if (u != NULL && !is_admitted(k, &c->upstreams[u->index]))
         refuse(k, h, &(struct refusal){ 403, "Not allowed to use this upstream",
@@ -293,7 +310,7 @@ static void answer_connect(struct knock *k, const struct connect_head *h)
     else if (u != NULL && c->upstreams[u->index].intercept)
         open_upstream(k, h);
     else if (u != NULL || c->proxy_tunnel)
-        open_tunnel(k, h, u != NULL ? u->name : NULL);
+        open_tunnel(k, h, to);
     else
         refuse(k, h, &(struct refusal){
             403, "Not an upstream's host",

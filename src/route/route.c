@@ -14,8 +14,7 @@ struct name_entry {
 };
 
 struct host_entry {
-    struct slice                 host;
-    unsigned                     port;
+    const struct route_host     *host;
     const struct route_upstream *upstream;
 };
 
@@ -60,7 +59,7 @@ static int order_names(const void *a, const void *b)
 static int order_hosts(const void *a, const void *b)
 {
     const struct host_entry *x = a, *y = b;
-    int                      order = compare_nocase(x->host, y->host);
+    int                      order = compare_nocase(x->host->host, y->host->host);
 
     return order != 0 ? order : (x->upstream > y->upstream) - (x->upstream < y->upstream);
 }
@@ -79,8 +78,7 @@ struct route_table *route_table_build(const struct route_upstream *upstreams, un
 
         t->names[t->name_count++] = (struct name_entry){ slice_of(u->name), u };
         for (unsigned k = 0; k < u->host_count; k++)
-            t->hosts[t->host_count++] =
-                (struct host_entry){ u->hosts[k].host, u->hosts[k].port, u };
+            t->hosts[t->host_count++] = (struct host_entry){ &u->hosts[k], u };
     }
     qsort(t->names, t->name_count, sizeof t->names[0], order_names);
     qsort(t->hosts, t->host_count, sizeof t->hosts[0], order_hosts);
@@ -115,6 +113,11 @@ static bool is_default(unsigned port, unsigned default_port)
     return default_port != 0 ? port == default_port : port == PORT_HTTP || port == PORT_HTTPS;
 }
 
+static unsigned default_port_of(const struct http_url *url)
+{
+    return slice_eq_nocase(url->scheme, SLICE("https")) ? PORT_HTTPS : PORT_HTTP;
+}
+
 static bool port_matches(unsigned listed, unsigned port, unsigned default_port)
 {
     if (listed == port)
@@ -124,8 +127,8 @@ static bool port_matches(unsigned listed, unsigned port, unsigned default_port)
     return port == 0 && is_default(listed, default_port);
 }
 
-const struct route_upstream *route_find_host(const struct route_table *t, struct slice host, unsigned port,
-                                             unsigned default_port)
+struct route_place route_find_place(const struct route_table *t, struct slice host, unsigned port,
+                                    unsigned default_port)
 {
     unsigned low = 0, high = t->host_count;
 
@@ -134,15 +137,15 @@ const struct route_upstream *route_find_host(const struct route_table *t, struct
     while (low < high) {
         unsigned middle = low + (high - low) / 2;
 
-        if (compare_nocase(t->hosts[middle].host, host) < 0)
+        if (compare_nocase(t->hosts[middle].host->host, host) < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    for (; low < t->host_count && compare_nocase(t->hosts[low].host, host) == 0; low++)
-        if (port_matches(t->hosts[low].port, port, default_port))
-            return t->hosts[low].upstream;
-    return NULL;
+    for (; low < t->host_count && compare_nocase(t->hosts[low].host->host, host) == 0; low++)
+        if (port_matches(t->hosts[low].host->port, port, default_port))
+            return (struct route_place){ t->hosts[low].upstream, t->hosts[low].host };
+    return (struct route_place){ NULL, NULL };
 }
 
 /* ---- the way of a request ---- */
@@ -186,11 +189,10 @@ static struct slice below_base(struct slice target, const struct route_upstream 
     return join(SLICE(""), rest, a);
 }
 
-static struct route to_upstream(enum route_way way, const struct route_upstream *u,
-                                struct slice target, struct arena *a)
+static struct route to_host(enum route_way way, struct route_place to, struct slice target, struct arena *a)
 {
-    return (struct route){ .way = way, .upstream = u, .target = target, .prefix = SLICE(""),
-                           .path = below_base(target, u, a) };
+    return (struct route){ .way = way, .upstream = to.upstream, .authority = to.host->authority, .target = target,
+                           .prefix = SLICE(""), .path = below_base(target, to.upstream, a) };
 }
 
 static bool is_own(struct slice target)
@@ -220,6 +222,7 @@ static struct route by_prefix(const struct route_table *t, struct slice target, 
     rest = slice_sub(target, end, target.len);
     return (struct route){ .way = ROUTE_PREFIX,
                            .upstream = u,
+                           .authority = u->authority,
                            .target = join(u->base_path, rest, a),
                            .path = join(SLICE(""), rest, a),
                            .prefix = slice_sub(target, 0, end) };
@@ -228,12 +231,11 @@ static struct route by_prefix(const struct route_table *t, struct slice target, 
 static struct route by_absolute(const struct route_table *t, const struct http_url *url,
                                 struct slice host, bool own_host, struct arena *a)
 {
-    unsigned default_port = slice_eq_nocase(url->scheme, SLICE("https")) ? PORT_HTTPS : PORT_HTTP;
-    const struct route_upstream *u = route_find_host(t, url->host, url->port, default_port);
-    struct slice                 target = join(SLICE(""), url->target, a);
+    struct route_place to = route_find_place(t, url->host, url->port, default_port_of(url));
+    struct slice       target = join(SLICE(""), url->target, a);
 
-    if (u != NULL)
-        return to_upstream(ROUTE_ABSOLUTE, u, target, a);
+    if (to.upstream != NULL)
+        return to_host(ROUTE_ABSOLUTE, to, target, a);
     /* RFC 9112 3.2.2: a server takes the absolute form for itself, too. */
     if (own_host && slice_eq_nocase(url->authority, host))
         return by_prefix(t, target, a);
@@ -243,86 +245,101 @@ static struct route by_absolute(const struct route_table *t, const struct http_u
 struct route route_find(const struct route_table *t, struct slice target, struct slice host,
                         bool own_host, struct arena *a)
 {
-    const struct route_upstream *u = NULL;
-    struct http_url              url;
-    struct slice                 name;
-    unsigned                     port;
+    struct route_place to = { NULL, NULL };
+    struct http_url    url;
+    struct slice       name;
+    unsigned           port;
 
     if (target.len > 0 && target.ptr[0] != '/' && http_url_parse(target, &url))
         return by_absolute(t, &url, host, own_host, a);
     if (own_host && is_own(target))   /* reserved, whatever `hosts` lists */
         return by_prefix(t, target, a);
     if (host.ptr != NULL && http_authority_parse(host, &name, &port))
-        u = route_find_host(t, name, port, 0);
-    if (u != NULL)
-        return to_upstream(ROUTE_HOST, u, target, a);
+        to = route_find_place(t, name, port, 0);
+    if (to.upstream != NULL)
+        return to_host(ROUTE_HOST, to, target, a);
     /* HTTP/1.0 may leave Host out; a foreign name in it is some page's way in (contract section 7).
      */
     return own_host || host.ptr == NULL ? by_prefix(t, target, a)
                                         : (struct route){ .way = ROUTE_NONE };
 }
 
-const struct route_upstream *route_find_connected(const struct route_table *t, struct slice host, unsigned port)
+struct route_place route_find_connected(const struct route_table *t, struct slice host, unsigned port)
 {
-    return route_find_host(t, host, port, port == PORT_HTTP ? PORT_HTTP : PORT_HTTPS);
+    return route_find_place(t, host, port, port == PORT_HTTP ? PORT_HTTP : PORT_HTTPS);
 }
 
 struct inside {                           /* what a CONNECT led to */
-    const struct route_upstream *upstream;
-    unsigned                     default_port;
+    struct route_place place;
+    unsigned           default_port;
 };
 
 /* RFC 9112 3.2.2: an absolute target counts, whatever Host says. HTTP/1.0 may leave both out. */
-static const struct route_upstream *named_inside(const struct route_table *t, struct slice *target,
-                                                 struct slice host, const struct inside *in)
+static struct route_place named_inside(const struct route_table *t, struct slice *target, struct slice host,
+                                       const struct inside *in)
 {
-    struct http_url url;
-    struct slice    name;
-    unsigned        port;
+    static const struct route_place nowhere = { NULL, NULL };
+    struct http_url                 url;
+    struct slice                    name;
+    unsigned                        port;
 
     if (target->len > 0 && target->ptr[0] != '/' && http_url_parse(*target, &url)) {
-        bool is_https = slice_eq_nocase(url.scheme, SLICE("https"));
+        unsigned default_port = default_port_of(&url);
 
         *target = url.target;
-        if (!is_https && in->default_port == PORT_HTTPS && (url.port == 0 || url.port == PORT_HTTP))
-            return NULL;                  /* that is another port than the client connected to */
-        return route_find_host(t, url.host, url.port, is_https ? PORT_HTTPS : PORT_HTTP);
+        if (default_port == PORT_HTTP && in->default_port == PORT_HTTPS && (url.port == 0 || url.port == PORT_HTTP))
+            return nowhere;               /* that is another port than the client connected to */
+        return route_find_place(t, url.host, url.port, default_port);
     }
     if (host.ptr == NULL)
-        return in->upstream;
-    return http_authority_parse(host, &name, &port) ? route_find_host(t, name, port, in->default_port) : NULL;
+        return in->place;
+    return http_authority_parse(host, &name, &port) ? route_find_place(t, name, port, in->default_port) : nowhere;
 }
 
 struct route route_find_inside(const struct route_table *t, struct slice connected, bool is_tls, struct slice target,
                                struct slice host, struct arena *a)
 {
-    struct inside in = { NULL, PORT_HTTPS };
-    struct slice  name;
-    unsigned      port;
+    struct inside      in = { { NULL, NULL }, PORT_HTTPS };
+    struct route_place to;
+    struct slice       name;
+    unsigned           port;
 
     if (http_authority_parse(connected, &name, &port)) {
-        in.upstream = route_find_connected(t, name, port);
+        in.place = route_find_connected(t, name, port);
         in.default_port = port == PORT_HTTP ? PORT_HTTP : PORT_HTTPS;
     }
-    if (in.upstream == NULL || named_inside(t, &target, host, &in) != in.upstream)
+    to = named_inside(t, &target, host, &in);
+    if (in.place.upstream == NULL || to.upstream != in.place.upstream)
         return (struct route){ .way = ROUTE_NONE };
-    return to_upstream(is_tls ? ROUTE_CONNECT : ROUTE_HOST, in.upstream, join(SLICE(""), target, a), a);
+    return to_host(is_tls ? ROUTE_CONNECT : ROUTE_HOST, to, join(SLICE(""), target, a), a);
 }
 
-enum route_lead route_lead(const struct route_upstream *u, const struct http_url *url)
+/* ---- where a URL leads ---- */
+
+bool route_leads_to(struct slice authority, const struct http_url *url)
 {
-    unsigned     default_port = slice_eq_nocase(url->scheme, SLICE("https")) ? PORT_HTTPS : PORT_HTTP;
     struct slice host;
     unsigned     port;
 
+    return http_authority_parse(authority, &host, &port) && slice_eq_nocase(host, url->host)
+        && port_matches(port, url->port, default_port_of(url));
+}
+
+const struct route_host *route_named_by(const struct route_upstream *u, const struct http_url *url)
+{
     for (unsigned i = 0; i < u->host_count; i++)
         if (slice_eq_nocase(u->hosts[i].host, url->host)
-            && port_matches(u->hosts[i].port, url->port, default_port))
-            return LEAD_HOST;
-    if (http_authority_parse(u->authority, &host, &port) && slice_eq_nocase(host, url->host)
-        && port_matches(port, url->port, default_port))
-        return LEAD_URL;
-    return LEAD_ELSEWHERE;
+            && port_matches(u->hosts[i].port, url->port, default_port_of(url)))
+            return &u->hosts[i];
+    return NULL;
+}
+
+const struct route_host *route_leading_to(const struct route_upstream *u, const struct http_url *url)
+{
+    for (unsigned i = 0; i < u->host_count; i++)
+        if (route_leads_to(u->hosts[i].authority, url))
+            return &u->hosts[i];
+    return NULL;
 }
 
 /* ---- rules ---- */

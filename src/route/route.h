@@ -21,15 +21,18 @@ struct route_rule {
 };
 
 struct route_host {                       /* one entry of `hosts` */
-    struct slice host;                    /* lower case */
+    struct slice host;                    /* lower case: the name that clients ask for */
     /* 0: none was written: matches absent or scheme-default */
     unsigned     port;
+    /* where its requests go and what Host says there: its own name, or another's that it is an alias of; lower case,
+     * default port left out */
+    struct slice authority;
 };
 
 struct route_upstream {
     const char              *name;
     struct slice             scheme;      /* "http" or "https" */
-    struct slice             authority;   /* lower case; default port left out */
+    struct slice             authority;   /* of `url`, which base-URL mode leads to; as above */
     struct slice             base_path;   /* path of `url` without a trailing slash; may be "" */
     const struct route_host *hosts;
     unsigned                 host_count;
@@ -56,6 +59,7 @@ enum route_way {
 struct route {
     enum route_way               way;
     const struct route_upstream *upstream;   /* NULL for ROUTE_OWN and ROUTE_NONE */
+    struct slice                 authority;  /* there: of the host that was asked for (the configuration's text) */
     /* at the upstream: base path and the rest, byte for byte (in the arena where joined) */
     struct slice                 target;
     /* what rules match: target without the upstream's base path */
@@ -69,12 +73,15 @@ struct route {
 struct route route_find(const struct route_table *t, struct slice target, struct slice host,
                         bool own_host, struct arena *a);
 
-/* The upstream that lists `host`; `port` 0: none was written, and `default_port` counts. NULL: none does. */
-const struct route_upstream *route_find_host(const struct route_table *t, struct slice host, unsigned port,
-                                             unsigned default_port);
-
+struct route_place {                      /* both NULL: nobody lists it */
+    const struct route_upstream *upstream;
+    const struct route_host     *host;       /* the upstream's entry */
+};
+/* Who lists `host`; `port` 0: none was written, and `default_port` counts. */
+struct route_place route_find_place(const struct route_table *t, struct slice host, unsigned port,
+                                    unsigned default_port);
 /* The same for a CONNECT: it says a port, 443 or 80 where the host is listed without one. */
-const struct route_upstream *route_find_connected(const struct route_table *t, struct slice host, unsigned port);
+struct route_place route_find_connected(const struct route_table *t, struct slice host, unsigned port);
 
 /* A request out of a CONNECT to `connected` ("host:port"): whatever its target and Host say, it finds its way only
  * where they lead to the very upstream that the client connected to; else ROUTE_NONE.  Without TLS (`is_tls`) it is
@@ -82,10 +89,12 @@ const struct route_upstream *route_find_connected(const struct route_table *t, s
 struct route route_find_inside(const struct route_table *t, struct slice connected, bool is_tls, struct slice target,
                                struct slice host, struct arena *a);
 
-/* Where an absolute URL leads, as seen from one upstream: nowhere it knows, to the authority of its
- * `url`, or to one of its `hosts`. */
-enum route_lead { LEAD_ELSEWHERE, LEAD_URL, LEAD_HOST };
-enum route_lead route_lead(const struct route_upstream *u, const struct http_url *url);
+/* Does an absolute URL lead to `authority`?  An absent port is that of the URL's own scheme, on both sides. */
+bool route_leads_to(struct slice authority, const struct http_url *url);
+/* The entry of an upstream's `hosts` by whose name the URL goes; NULL: by none. */
+const struct route_host *route_named_by(const struct route_upstream *u, const struct http_url *url);
+/* The first entry that goes where the URL leads; NULL: none does. */
+const struct route_host *route_leading_to(const struct route_upstream *u, const struct http_url *url);
 /* `path` (with its query) behind the upstream's base path: true, and *rest is "" or begins with
  * '/' or '?'. */
 bool route_below_base(const struct route_upstream *u, struct slice path, struct slice *rest);

@@ -120,7 +120,7 @@ static void by_code(struct failure *f, const struct transfer *t, CURLcode code, 
 
 void failure_of_transfer(struct failure *f, const struct transfer *t, CURLcode code)
 {
-    struct slice host = t->fetch->upstream->authority;
+    struct slice host = t->fetch->authority;
 
     host.len = host.len < 60 ? host.len : 60;
     if (t->stop != STOP_NONE) {

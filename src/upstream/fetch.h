@@ -84,6 +84,7 @@ struct fetch {
     struct ref                    *config;        /* a reference: keeps `upstream` and `policy` alive */
     const struct upstream_options *upstream;
     const struct policy_options   *policy;        /* of the matching rule */
+    struct slice                   authority;     /* which of the upstream's hosts is asked; text of `config` */
     struct http_request            request;       /* target and fields as they go upstream (end to end) */
     /* A credential that Weir adds as it sends: never among `request`'s fields nor in its target, so that no key, no
      * selection and no message can hold it.  `auth_value` ptr NULL: none; else one of the two says where. */

@@ -222,6 +222,7 @@ struct transfer {
     CURL               *easy;
     CURLU              *url;          /* what `easy` was told of */
     uint64_t            set_for;      /* the site's options_number whose options `easy` still has; 0: none */
+    const char         *set_to;       /* ... and the text of the authority that was asked with them */
     struct curl_slist  *fields;
     char                error[CURL_ERROR_SIZE];
 

@@ -16,7 +16,6 @@ struct tls_options {
 struct upstream_options {
     const char                 *name;
     struct slice                scheme;              /* "http" or "https" */
-    struct slice                authority;           /* of `url`, what Host says */
     const struct limit_options *limits;
     unsigned                    limit_count;
     const char                 *budget;              /* NULL: its own */

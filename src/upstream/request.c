@@ -138,7 +138,7 @@ static bool add_fields(struct transfer *t, struct arena *a)
     bool                      ok = true;
 
     if (http_fields_find(fields, HTTP_HOST, 0) < 0)
-        ok = add_line(t, a, SLICE("Host"), f->upstream->authority);
+        ok = add_line(t, a, SLICE("Host"), f->authority);
     for (unsigned i = 0; i < fields->count && ok; i++)
         if (!is_left_out(t, &fields->items[i]))
             ok = add_line(t, a, fields->items[i].name, fields->items[i].value);
@@ -243,8 +243,8 @@ static void set_connection(struct transfer *t)
 /* Parsed once: curl copies its parts for every transfer.  What does not parse curl refuses itself. */
 static bool set_url(struct transfer *t, struct arena *a)
 {
-    const struct upstream_options *o = t->fetch->upstream;
-    struct slice                   url = ARENA_JOIN(a, o->scheme, SLICE("://"), o->authority, SLICE("/"));
+    const struct fetch *f = t->fetch;
+    struct slice        url = ARENA_JOIN(a, f->upstream->scheme, SLICE("://"), f->authority, SLICE("/"));
 
     curl_url_cleanup(t->url);
     t->url = curl_url();
@@ -258,12 +258,13 @@ static bool set_options(struct transfer *t, struct arena *a)
 {
     bool stays = is_plain_get(t) && t->fetch->upstream == t->site->options;
 
-    if (stays && t->set_for == t->site->options_number) {
+    if (stays && t->set_for == t->site->options_number && t->set_to == t->fetch->authority.ptr) {
         set_passing(t);
         return true;
     }
     curl_easy_reset(t->easy);
     t->set_for = stays ? t->site->options_number : 0;
+    t->set_to = t->fetch->authority.ptr;
     if (!set_url(t, a))
         return false;
     set_callbacks(t);

@@ -265,7 +265,7 @@ void transfer_start(struct flight *f, const struct receipt *receipt, struct budg
     bool             added;
 
     *t = (struct transfer){ .up = up, .site = f->site, .flight = f, .fetch = f->leader, .easy = easy, .url = t->url,
-                            .set_for = t->set_for };
+                            .set_for = t->set_for, .set_to = t->set_to };
     fetch_acquire(t->fetch);
     f->transfer = t;
     t->receipt = *receipt;

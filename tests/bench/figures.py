@@ -23,7 +23,7 @@ IDLE = 10_000
 
 class Weir(peers.Weir):
     more = ''',
-              {{ name = "limited"; url = "http://127.0.0.1:{port}"; hosts = ( "limited.test" ); ttl = "never";
+              {{ name = "limited"; url = "http://127.0.0.1:{port}"; hosts = ( "limited.test = 127.0.0.1:{port}" ); ttl = "never";
                  limits = ( "10/s burst 1" ); }}'''
     settings = f"server = {{ max_connections = {IDLE + 100}; max_connections_per_client = {IDLE + 100}; }};"
 

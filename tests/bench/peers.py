@@ -140,7 +140,7 @@ class Weir(Peer):
                   'max_connections = 64; max_idle_connections = 64;')
         return f'''
               {{ name = "api"; {common} ttl = "1h"; }},
-              {{ name = "pass"; {common} ttl = "never"; hosts = ( "pass.test" ); }}{self.more}'''
+              {{ name = "pass"; {common} ttl = "never"; hosts = ( "pass.test = 127.0.0.1:{self.origin_port}" ); }}{self.more}'''
 
     def arguments(self):
         return [self.command, "-c", self.file("weir.conf", f'''

@@ -33,8 +33,8 @@ def test_access(daemons, origin, place, access, by_unix, by_tcp):
 def test_connect_asks_too(daemons, origin, intercept):
     """What goes through a tunnel is not looked at any more."""
     hosts = {"mine": "mine.example.test", "theirs": "theirs.example.test"}
-    d = daemons(upstream(origin, name="mine", hosts=[hosts["mine"]], access=[f"user:{ME}"], intercept=True),
-                upstream(origin, name="theirs", hosts=[hosts["theirs"]], access=[f"user:{SOMEBODY_ELSE}"], intercept=intercept),
+    d = daemons(upstream(origin, name="mine", aliases=[hosts["mine"]], access=[f"user:{ME}"], intercept=True),
+                upstream(origin, name="theirs", aliases=[hosts["theirs"]], access=[f"user:{SOMEBODY_ELSE}"], intercept=intercept),
                 settings={"proxy": {"listen": "127.0.0.1:0", "tunnel": "allow"}}).start()
     for name, status in (("mine", 200), ("theirs", 403)):
         with Client(d.proxy_address) as client:

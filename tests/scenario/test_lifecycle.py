@@ -214,7 +214,7 @@ def test_sockets_that_systemd_opened(daemons, origin, place):
     data, proxy = (listening(socket.AF_INET, ("127.0.0.1", 0)) for _ in range(2))
     unix, admin = (listening(socket.AF_UNIX, paths[name]) for name in ("data", "admin"))
     address, proxy_address = data.getsockname(), proxy.getsockname()
-    d = daemons(upstream(origin, hosts=["api.example.test"]),
+    d = daemons(upstream(origin, aliases=["api.example.test"]),
                 settings={"listen": ["%s:%d" % address, "unix:" + paths["own"]], "admin": {"socket": paths["admin"]},
                           "proxy": {"listen": "%s:%d" % proxy_address}})
     d.admin_path = paths["admin"]

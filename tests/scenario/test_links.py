@@ -38,7 +38,7 @@ def test_redirect_is_followed_through_weir(weir, origin):
 @pytest.mark.parametrize("target, host", [("/items", HOST), (f"http://{HOST}/items", "ignored.example.test")])
 def test_http_mode_keeps_to_http(weir, origin, target, host):
     """A client that speaks http:// with Weir would leave it by an https:// link."""
-    d = weir(hosts=[HOST])
+    d = weir(aliases=[HOST])
     origin.reply(200, b"[]", [("Link", f"<https://{HOST}/items?page=2>; rel=next, </x>; rel=last"), ("Content-Location", origin.url + "/items"),
                               ("Cache-Control", "max-age=60")])
     response = d.get(target, [("Host", host)])
@@ -47,7 +47,7 @@ def test_http_mode_keeps_to_http(weir, origin, target, host):
 
 
 def test_ways_share_what_is_stored_and_keep_their_links(weir, origin):
-    d = weir(hosts=[HOST], rewrite_links=True)
+    d = weir(aliases=[HOST], rewrite_links=True)
     answer_with_links(origin, json.dumps({"next": origin.url + "/items?page=2"}).encode(), [("Content-Type", "application/json")])
     by_prefix = d.get("/api/items")
     d.wait_stored()

@@ -21,7 +21,7 @@ API = "api.test:443"
 def proxy(weir):
     """A daemon with a proxy, whose upstream `api` has the host api.test."""
     def start(settings=None, **of_upstream):
-        return weir(settings={**PROXY, **(settings or {})}, **{"hosts": ["api.test"], **of_upstream})
+        return weir(settings={**PROXY, **(settings or {})}, **{"aliases": ["api.test"], **of_upstream})
     return start
 
 
@@ -73,7 +73,7 @@ def test_a_strict_client_is_served_over_tls(proxy, origin):
 
 
 def test_an_address_is_certified_as_such(proxy, origin):
-    d = proxy(hosts=["127.0.0.1:4430", "[::1]:443"])
+    d = proxy(aliases=["127.0.0.1:4430", "[::1]:443"])
     origin.reply(body=b"by address")
     with tls(d, "127.0.0.1:4430", name="127.0.0.1") as client:
         assert client.get("/x", [("Host", "127.0.0.1:4430")]).body == b"by address"
@@ -94,7 +94,7 @@ def test_a_client_without_sni_gets_the_leaf_of_its_connect(proxy, origin):
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_name_of_another_host_gets_no_certificate(proxy, origin, version):
-    d = proxy(hosts=["api.test", "also.test"])
+    d = proxy(aliases=["api.test", "also.test"])
     context = trust(d.ca)
     context.minimum_version = context.maximum_version = version
     with TlsClient(d.proxy_address, API, context, name="also.test") as client:
@@ -105,7 +105,7 @@ def test_a_name_of_another_host_gets_no_certificate(proxy, origin, version):
 
 def test_what_is_asked_inside_belongs_to_the_upstream(proxy, origin, daemons, origins):
     other = origins()
-    d = daemons(upstream(origin, hosts=["api.test"]), upstream(other, name="other", hosts=["other.test"]),
+    d = daemons(upstream(origin, aliases=["api.test"]), upstream(other, name="other", aliases=["other.test"]),
                 settings=PROXY).start()
     for host in ("other.test", "evil.test", "localhost", d.authority):
         with tls(d) as client:
@@ -186,7 +186,7 @@ def test_plain_http_inside_a_connect_is_served(proxy, origin):
 
 def test_what_is_asked_inside_belongs_to_the_upstream_in_the_clear_too(proxy, origin, daemons, origins):
     other = origins()
-    d = daemons(upstream(origin, hosts=["api.test"]), upstream(other, name="other", hosts=["other.test"]),
+    d = daemons(upstream(origin, aliases=["api.test"]), upstream(other, name="other", aliases=["other.test"]),
                 settings=PROXY).start()
     for target, host in (("/x", "other.test"), ("/x", "evil.test"), ("/x", "localhost"), ("/x", d.authority), ("/other/x", d.authority),
                          ("http://other.test/x", "api.test"), ("/x", "api.test:443")):
@@ -197,7 +197,7 @@ def test_what_is_asked_inside_belongs_to_the_upstream_in_the_clear_too(proxy, or
 
 
 def test_the_first_byte_inside_tells_tls_from_plain(proxy, origin):
-    d = proxy(hosts=["api.test", "127.0.0.1:4430"])
+    d = proxy(aliases=["api.test", "127.0.0.1:4430"])
     origin.reply(body=b"hello")
     for target in ("api.test:80", API, "127.0.0.1:4430"):
         with plain(d, target) as client:
@@ -220,7 +220,7 @@ def test_a_request_right_after_the_connect_and_one_in_pieces(proxy, origin):
 
 def test_an_https_api_is_reached_from_plain_http(daemons, origin, place):
     relay = TlsRelay(origin, place)
-    d = daemons({"name": "api", "url": relay.url, "hosts": ["api.test"], "tls": {"ca_file": relay.ca_file}}, settings=PROXY).start()
+    d = daemons({"name": "api", "url": relay.url, "hosts": [f"api.test = {relay.authority}"], "tls": {"ca_file": relay.ca_file}}, settings=PROXY).start()
     origin.reply(body=b"over https")
     with plain(d) as client:
         assert client.get("/x", [("Host", "api.test")]).body == b"over https"
@@ -403,7 +403,7 @@ def test_without_a_usable_ca_the_client_hears_so(proxy, origin):
 def test_from_tls_to_tls(daemons, origin, place):
     relay = TlsRelay(origin, place)
     origin.reply(body=b"far away")
-    d = daemons({"name": "api", "url": relay.url, "hosts": ["api.test"], "tls": {"ca_file": relay.ca_file},
+    d = daemons({"name": "api", "url": relay.url, "hosts": [f"api.test = {relay.authority}"], "tls": {"ca_file": relay.ca_file},
                  "retry": {"attempts": 1}}, settings=PROXY).start()
     with tls(d) as client:
         assert client.get("/x").body == b"far away"
@@ -418,7 +418,7 @@ def test_a_reload_takes_the_upstream_away(proxy, origin, daemons):
     d = proxy()
     with tls(d) as client:
         assert client.get("/x").status == 200
-        d.write([upstream(origin, name="new", hosts=["new.test"])])
+        d.write([upstream(origin, name="new", aliases=["new.test"])])
         assert d.ctl("reload").returncode == 0
         until(lambda: d.get("/new/x").status == 200, "the new configuration")
         assert client.get("/x").status == 421

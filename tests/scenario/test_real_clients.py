@@ -187,7 +187,7 @@ def assert_only_through_weir(origin, count):
 @pytest.mark.parametrize("way", WAYS)
 def test_pages_by_their_links(started, origin, way):
     origin.handler = paging_api(f"https://{HOST}")
-    d = started(hosts=[HOST])
+    d = started(aliases=[HOST])
     for _ in range(2):
         assert WAYS[way](d) == ITEMS
         d.wait_stored(1 + PAGES)
@@ -198,7 +198,7 @@ def test_pages_by_their_links(started, origin, way):
 def test_ways_share_the_cache(started, origin):
     """Those that wish for the same coding: what one client fetched by its way the others have by theirs."""
     origin.handler = paging_api(f"https://{HOST}")
-    d = started(hosts=[HOST])
+    d = started(aliases=[HOST])
     assert WAYS["requests-prefix"](d) == ITEMS
     d.wait_stored(1 + PAGES)
     for way in ("requests-proxy", "curl-prefix", "curl-host", "curl-proxy", "curl-unix", "httpx-prefix", "httpx-proxy", "httpx-unix", "aiohttp-unix"):
@@ -209,7 +209,7 @@ def test_ways_share_the_cache(started, origin):
 def test_unchanged_clients_share_the_cache(started, origin):
     """By the HTTPS proxy: https:// URLs, links that are not rewritten, certificates that are verified."""
     origin.handler = paging_api(f"https://{HOST}")
-    d = started(hosts=[HOST])
+    d = started(aliases=[HOST])
     seen = {}
     for client, walk in UNCHANGED.items():
         before = origin.count()
@@ -228,7 +228,7 @@ def test_git_through_weir(started, origin):
         head = request.path == "/repo.git/HEAD"
         conn.answer(200, b"ref: refs/heads/main\n" if head else f"{commit}\trefs/heads/main\n".encode(), [("Content-Type", "text/plain")])
     origin.handler = handler
-    d = started(hosts=[HOST])
+    d = started(aliases=[HOST])
     said = call(d, [program("git"), "ls-remote", f"https://{HOST}/repo.git"], run=True, GIT_CONFIG_NOSYSTEM="1")
     assert f"{commit}\trefs/heads/main" in said
     assert_only_through_weir(origin, 2)
@@ -264,7 +264,7 @@ SDKS = {
 def test_sdk(started, origin, way):
     host, run_it = SDKS[way]
     origin.handler = github_api(f"https://{host}")
-    d = started(hosts=[host])
+    d = started(aliases=[host])
     assert run_it(d) == TITLES
     asked = origin.count()
     d.wait_stored(asked)

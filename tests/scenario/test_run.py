@@ -19,7 +19,7 @@ NAMES = {"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy", "
 
 @pytest.fixture
 def proxy(weir):
-    return lambda **more: weir(settings={"proxy": {"listen": "127.0.0.1:0"}}, hosts=["api.test"], **more)
+    return lambda **more: weir(settings={"proxy": {"listen": "127.0.0.1:0"}}, aliases=["api.test"], **more)
 
 
 def ctl(d, *arguments, **env):

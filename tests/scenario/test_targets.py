@@ -62,7 +62,7 @@ def test_unknown_prefix_is_404_and_says_so(weir, origin, target):
 
 
 def test_host_names_the_upstream(weir, origin):
-    d = weir(hosts=["api.example.test", "other.example.test:8443"])
+    d = weir(aliases=["api.example.test", "other.example.test:8443"])
     assert d.get("/api/real/path", [("Host", "api.example.test")]).status == 200
     assert origin.last.target == "/api/real/path"       # Host wins over the prefix
     assert d.get("/x", [("Host", "API.Example.TEST:80")]).status == 200
@@ -72,7 +72,7 @@ def test_host_names_the_upstream(weir, origin):
 
 @pytest.mark.parametrize("target", ["http://api.example.test/api/x?y&&", "HTTP://API.example.test:80/api/x?y&&"])
 def test_absolute_form_names_the_upstream(weir, origin, target):
-    d = weir(hosts=["api.example.test"])
+    d = weir(aliases=["api.example.test"])
     assert d.get(target, [("Host", "ignored.example.test")]).status == 200
     assert origin.last.target == "/api/x?y&&" and origin.last.fields.get("Host") == origin.authority
 
@@ -85,15 +85,15 @@ def test_absolute_form_names_the_upstream(weir, origin, target):
 ])
 def test_several_upstreams_of_several_hosts(daemons, origins, target, host, seen_by, arrives_as):
     origin = {"one": origins(), "two": origins()}
-    d = daemons(upstream(origin["one"], name="one", path="/v1", hosts=["one.example.test", "one.other.test:8443"]),
-                upstream(origin["two"], name="two", hosts=["two.example.test", "two.other.test"])).start()
+    d = daemons(upstream(origin["one"], name="one", path="/v1", aliases=["one.example.test", "one.other.test:8443"]),
+                upstream(origin["two"], name="two", aliases=["two.example.test", "two.other.test"])).start()
     assert d.get(target, [("Host", host)] if host else []).status == 200
     assert [(name, r.target, r.fields.get("Host")) for name, each in origin.items() for r in each.requests] == [
         (seen_by, arrives_as, origin[seen_by].authority)]
 
 
 def test_all_ways_reach_the_same_entry(weir, origin):
-    d = weir(ttl="1h", hosts=["api.example.test"])
+    d = weir(ttl="1h", aliases=["api.example.test"])
     assert d.get("/api/x?q").cache.fwd == "uri-miss"
     d.wait_stored()
     assert d.get("/x?q", [("Host", "api.example.test")]).cache.hit

@@ -47,7 +47,6 @@ void rig_open(struct rig *r, origin_script script, const void *context)
     r->options = (struct upstream_options){
         .name = "api",
         .scheme = SLICE("http"),
-        .authority = slice_of(r->authority),
         .limits = r->limits,
         .retry = { .attempts = 1, .backoff_ns = NS_PER_MS, .max_backoff_ns = 10 * NS_PER_MS, .share = 1.0 },
         .queue = { .max_wait_ns = 60 * NS_PER_SEC, .max_length = 1000 },
@@ -164,6 +163,7 @@ struct fetch *rig_fetch(struct rig *r, const char *method, const char *target, c
     hash_text(f->path, f->key.path_tag);
     f->client = SLICE("test");
     f->max_wait_ns = r->options.queue.max_wait_ns;
+    f->authority = slice_of(r->authority);
     f->read_timeout_ns = r->options.read_timeout_ns;
     f->arrived_mono_ns = clock_mono_ns();
     f->looked_up_wall_ns = clock_wall_ns();

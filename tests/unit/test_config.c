@@ -116,6 +116,50 @@ static void test_place_of_an_upstream(void **state)
     }
 }
 
+/* Where a request for an entry of `hosts` goes. */
+static void test_hosts(void **state)
+{
+    static const struct { const char *name, *url, *entry, *host; unsigned port; const char *authority; } rows[] = {
+        { "own_name", "https://api.example.org", "UP.example.org", "up.example.org", 0, "up.example.org" },
+        { "own_port", "https://api.example.org", "up.example.org:8443", "up.example.org", 8443, "up.example.org:8443" },
+        { "port_of_the_url", "https://api.example.org:8443/v1", "up.example.org", "up.example.org", 0,
+          "up.example.org:8443" },
+        { "own_port_over_that_of_the_url", "https://api.example.org:8443", "up.example.org:443", "up.example.org", 443,
+          "up.example.org" },
+        { "default_port_of_the_scheme", "http://api.example.org", "up.example.org:80", "up.example.org", 80,
+          "up.example.org" },
+        { "host_of_the_url", "https://api.example.org", "api.example.org", "api.example.org", 0, "api.example.org" },
+        { "root_dot", "https://api.example.org", "up.example.org.", "up.example.org", 0, "up.example.org" },
+        { "address", "https://api.example.org", "[2001:DB8::1]:444", "[2001:db8::1]", 444, "[2001:db8::1]:444" },
+        { "alias", "https://api.example.org", "api.localhost = API.example.org", "api.localhost", 0,
+      "api.example.org" },
+        { "alias_without_spaces", "https://api.example.org", "a=b", "a", 0, "b" },
+        { "alias_with_ports", "https://api.example.org", "a:1 = b:2", "a", 1, "b:2" },
+        { "alias_has_the_urls_port", "http://api.example.org:9000", "a:1 = b", "a", 1, "b:9000" },
+        { "alias_of_an_address", "http://[::1]:81", "a = [::1]:81", "a", 0, "[::1]:81" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char                     text[256];
+        struct config           *c;
+        const struct route_host *h;
+
+        snprintf(text, sizeof text, "upstreams = ( { name = \"a\"; url = \"%s\"; hosts = ( \"%s\" ); } );",
+                 rows[i].url, rows[i].entry);
+        c = conf_load_good(text);
+        h = c->upstreams[0].route.hosts;
+        if (c->upstreams[0].route.host_count != 1 || !slice_eq(h->host, slice_of(rows[i].host))
+            || h->port != rows[i].port || !slice_eq(h->authority, slice_of(rows[i].authority)))
+            fail_msg("%s: " SLICE_FMT ":%u to " SLICE_FMT, rows[i].name, SLICE_ARG(h->host), h->port,
+                     SLICE_ARG(h->authority));
+        if (slice_eq(h->authority, c->upstreams[0].route.authority)
+            && h->authority.ptr != c->upstreams[0].route.authority.ptr)
+            fail_msg("%s: equal authorities are two texts", rows[i].name);
+        config_release(c);
+    }
+}
+
 static void test_ttls(void **state)
 {
     static const struct { const char *text; enum ttl_kind kind; int64_t seconds; } rows[] = {
@@ -443,6 +487,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_place_of_an_upstream),
+        cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_ttls),
         cmocka_unit_test(test_rules_inherit_what_they_do_not_say),
         cmocka_unit_test(test_limits),

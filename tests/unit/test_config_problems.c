@@ -150,6 +150,23 @@ static const struct problem_row errors[] = {
       "1: upstreams.a.url: is Weir's own" },
     { "host_as_url", API "hosts = ( \"http://x\" );" API_END,
       "1: upstreams.a.hosts[0]: \"http://x\" is more than a host" },
+    { "alias_of_two", API "hosts = ( \"a = b = c\" );" API_END,
+      "1: upstreams.a.hosts[0]: \"a = b = c\" is no alias; " },
+    { "alias_of_nothing", API "hosts = ( \"x =\" );" API_END, "1: upstreams.a.hosts[0]: \"x =\" is no alias; " },
+    { "alias_for_nothing", API "hosts = ( \"= x\" );" API_END, "1: upstreams.a.hosts[0]: \"= x\" is no alias; " },
+    { "alias_of_a_url", API "hosts = ( \"x = https://y\" );" API_END,
+      "1: upstreams.a.hosts[0]: \"x = https://y\" is no alias; " },
+    { "host_twice", API "hosts = ( \"x\", \"X\" );" API_END, "1: upstreams.a.hosts: \"X\" stands in the list twice" },
+    { "host_and_alias_of_one_name", API "hosts = ( \"x\", \"x = y\" );" API_END,
+      "1: upstreams.a.hosts: \"x\" stands in the list twice" },
+    { "host_is_weirs_own", API "hosts = ( \"localhost:8080\" );" API_END,
+      "1: upstreams.a.hosts: \"localhost:8080\" is Weir's own address; to have it stand for the API, write "
+      "\"localhost:8080 = a.example.org\"" },
+    { "host_is_weirs_own_proxy", "proxy = { listen = \"127.0.0.1:3128\"; };" API "hosts = ( \"127.0.0.1:3128\" );"
+      API_END,
+      "1: upstreams.a.hosts: \"127.0.0.1:3128\" is Weir's own proxy; " },
+    { "alias_of_weir_itself", API "hosts = ( \"x = 127.0.0.1:8080\" );" API_END,
+      "1: upstreams.a.hosts: \"x = 127.0.0.1:8080\" leads to Weir's own address" },
     { "two_of_one_name",
       "upstreams = ( { name = \"a\"; url = \"http://x\"; },\n { name = \"a\"; url = \"http://y\"; "
       "} );",
@@ -219,6 +236,15 @@ static const struct problem_row warnings[] = {
       "1: warning: upstreams.a.set_headers: authorization is a credential" },
     { "host_of_two", API "},\n{ name = \"b\"; url = \"https://a.example.org/b\";" API_END,
       "2: warning: upstreams.b.hosts: \"a.example.org\" is a host of" },
+    { "alias_of_two_upstreams",
+      API "hosts = ( \"x = y\" ); },\n{ name = \"b\"; url = \"https://b\"; hosts = ( \"X\" );" API_END,
+      "2: warning: upstreams.b.hosts: \"X\" is a host of" },
+    { "host_of_this_machine", API "hosts = ( \"api.localhost\" );" API_END,
+      "1: warning: upstreams.a.hosts: \"api.localhost\" is this machine, and is asked there; to have it stand for the "
+      "API, write \"api.localhost = a.example.org\"" },
+    { "host_beside_a_local_url", "upstreams = ( { name = \"a\"; url = \"http://127.0.0.1:9\"; hosts = ( \"x\" ); } );",
+      "1: warning: upstreams.a.hosts: \"x\" is asked at its own address, not at that of url; to have it stand for the "
+      "API, write \"x = 127.0.0.1:9\"" },
     { "access_of_nobody", API "access = ( \"group:no-such-group\" );" API_END,
       "1: warning: upstreams.a.access: \"group:no-such-group\": there is no such group" },
     { "client_without_a_user", "clients = ( { match = \"user:no-such-user\"; } );",
@@ -272,6 +298,8 @@ static void test_quiet_where_nothing_is_wrong(void **state)
     static const struct { const char *name, *text;
     } rows[] = {
         { "separators", "workers: 2, log = { level: \"info\" } " API API_END },
+        { "aliases", API "hosts = ( \"a.example.org\", \"localhost:8080 = a.example.org\", \"x.localhost = y\" );"
+      API_END },
         { "comments",
           "# x\n// x\n/* @include \"x\"\n */ " API "ttl = \"1h\"; # }\n" API_END "# last" },
         { "joined_texts", API "user_agent = \"a\" \" b\";" API_END },

@@ -16,23 +16,32 @@
 
 #define TEXT(literal) { literal, sizeof(literal) - 1 }
 
-static const struct route_host hosts[] = { { TEXT("api.example.org"), 0 }, { TEXT("up.example.org"), 8443 } };
-static const struct route_host one_host[] = { { TEXT("based.example.org"), 0 } };
+static const struct route_host hosts[] = {
+    { TEXT("api.example.org"), 0, TEXT("api.example.org") },
+    { TEXT("up.example.org"), 8443, TEXT("up.example.org:8443") },
+    { TEXT("api.localhost"), 0, TEXT("api.example.org") },
+    { TEXT("files.localhost"), 8080, TEXT("files.example.org") },
+};
+static const struct route_host one_host[] = { { TEXT("based.example.org"), 0, TEXT("127.0.0.1:9000") } };
 
 static const struct route_upstream plain = {
     .name = "api", .scheme = TEXT("https"), .authority = TEXT("api.example.org"), .base_path = TEXT(""),
-    .hosts = hosts, .host_count = 2,
+    .hosts = hosts, .host_count = 4,
 };
 static const struct route_upstream based = {
     .name = "based", .scheme = TEXT("http"), .authority = TEXT("127.0.0.1:9000"), .base_path = TEXT("/v1"),
     .hosts = one_host, .host_count = 1,
 };
 
-#define PREFIX(u, name) { &(u), TEXT("http://127.0.0.1:8080"), TEXT(name) }
-#define HTTP(u, host)   { &(u), TEXT("http://" host), { NULL, 0 } }
+#define PREFIX(u, authority, name) { &(u), TEXT(authority), TEXT("http://127.0.0.1:8080"), TEXT(name) }
+#define HTTP(u, authority, host)   { &(u), TEXT(authority), TEXT("http://" host), { NULL, 0 } }
 
-static const struct links prefix_plain = PREFIX(plain, "/api"), prefix_based = PREFIX(based, "/based"),
-                          http_plain = HTTP(plain, "api.example.org"), http_based = HTTP(based, "based.example.org");
+static const struct links prefix_plain = PREFIX(plain, "api.example.org", "/api"),
+                          prefix_based = PREFIX(based, "127.0.0.1:9000", "/based"),
+                          http_plain = HTTP(plain, "api.example.org", "api.example.org"),
+                          http_up = HTTP(plain, "up.example.org:8443", "up.example.org:8443"),
+                          http_alias = HTTP(plain, "api.example.org", "api.localhost"),
+                          http_based = HTTP(based, "127.0.0.1:9000", "based.example.org");
 
 static void test_urls(void **state)
 {
@@ -42,7 +51,9 @@ static void test_urls(void **state)
         { "capitals_in_the_host", &prefix_plain, "HTTPS://API.example.ORG/x", "http://127.0.0.1:8080/api/x" },
         { "default_port", &prefix_plain, "https://api.example.org:443/x", "http://127.0.0.1:8080/api/x" },
         { "other_port", &prefix_plain, "https://api.example.org:444/x", "https://api.example.org:444/x" },
-        { "host_of_the_list", &prefix_plain, "https://up.example.org:8443/x", "http://127.0.0.1:8080/api/x" },
+        { "another_host_has_no_prefix", &prefix_plain, "https://up.example.org:8443/x",
+      "https://up.example.org:8443/x" },
+        { "alias_of_the_url", &prefix_plain, "https://api.localhost/x", "http://127.0.0.1:8080/api/x" },
         { "no_path", &prefix_plain, "https://api.example.org", "http://127.0.0.1:8080/api" },
         { "query_alone", &prefix_plain, "https://api.example.org?x", "http://127.0.0.1:8080/api?x" },
         { "fragment", &prefix_plain, "https://api.example.org/x#here", "http://127.0.0.1:8080/api/x#here" },
@@ -70,6 +81,10 @@ static void test_urls(void **state)
         { "http_mode_plain_already", &http_plain, "http://api.example.org/x", "http://api.example.org/x" },
         { "http_mode_rooted", &http_plain, "/x", "/x" },
         { "http_mode_elsewhere", &http_plain, "https://example.org/x", "https://example.org/x" },
+        { "http_mode_from_another_host", &http_up, "https://api.example.org/x", "http://api.example.org/x" },
+        { "http_mode_of_the_host_itself", &http_up, "https://up.example.org:8443/x", "http://up.example.org:8443/x" },
+        { "http_mode_alias_stays_one", &http_alias, "https://api.example.org/x", "http://api.localhost/x" },
+        { "http_mode_alias_of_another", &http_plain, "https://files.example.org/x", "http://files.localhost:8080/x" },
         { "http_mode_url_that_is_no_host", &http_based, "http://127.0.0.1:9000/v2/x", "http://based.example.org/v2/x" },
     };
 
@@ -158,7 +173,9 @@ static const struct { const char *name; const struct links *links; const char *f
     { "other_escape_in_it", &prefix_plain, "\"https:\\u002f\\/api\"", "\"https:\\u002f\\/api\"" },
     { "longer_host", &prefix_plain, "\"https://api.example.org.evil/x\"", "\"https://api.example.org.evil/x\"" },
     { "other_port", &prefix_plain, "\"https://api.example.org:81/x\"", "\"https://api.example.org:81/x\"" },
-    { "listed_host", &prefix_plain, "\"https://up.example.org:8443/x\"", "\"http://127.0.0.1:8080/api/x\"" },
+    { "another_host", &prefix_plain, "\"https://up.example.org:8443/x\"", "\"https://up.example.org:8443/x\"" },
+    { "from_an_alias", &http_alias, "\"https://api.example.org/x\"", "\"http://api.localhost/x\"" },
+    { "of_an_alias", &http_up, "\"https://files.example.org/x\"", "\"http://files.localhost:8080/x\"" },
     { "not_at_the_beginning", &prefix_plain, "\"see https://api.example.org/x\"", "\"see https://api.example.org/x\"" },
     { "behind_an_escaped_quote", &prefix_plain, "\"\\\"https://api.example.org/x\"",
       "\"\\\"https://api.example.org/x\"" },

@@ -13,11 +13,12 @@
 
 #define TEXT(literal) { literal, sizeof(literal) - 1 }
 
-static const struct route_host github_hosts[] = { { TEXT("api.github.com"), 0 },
-                                                  { TEXT("uploads.github.com"), 8443 } };
-static const struct route_host inat_hosts[] = { { TEXT("api.inaturalist.org"), 0 } };
-static const struct route_host local_hosts[] = { { TEXT("127.0.0.1"), 9000 },
-                                                 { TEXT("secure.example"), 443 } };
+static const struct route_host github_hosts[] = { { TEXT("api.github.com"), 0, TEXT("api.github.com") },
+                                                  { TEXT("uploads.github.com"), 8443, TEXT("uploads.github.com:8443") },
+                                                  { TEXT("github.localhost"), 0, TEXT("api.github.com") } };
+static const struct route_host inat_hosts[] = { { TEXT("api.inaturalist.org"), 0, TEXT("api.inaturalist.org") } };
+static const struct route_host local_hosts[] = { { TEXT("127.0.0.1"), 9000, TEXT("127.0.0.1:9000") },
+                                                 { TEXT("secure.example"), 443, TEXT("secure.example:443") } };
 
 static const struct route_upstream upstreams[] = {
     { .name = "inat",
@@ -31,7 +32,7 @@ static const struct route_upstream upstreams[] = {
       .authority = TEXT("api.github.com"),
       .base_path = TEXT(""),
       .hosts = github_hosts,
-      .host_count = 2 },
+      .host_count = 3 },
     { .name = "coscine",
       .scheme = TEXT("http"),
       .authority = TEXT("127.0.0.1:9000"),
@@ -247,6 +248,45 @@ static void test_empty_table(void **state)
     arena_free(&a);
 }
 
+/* The name asked for is the name sent; base-URL mode asks the url's; an alias gets whom it stands for. */
+static void test_authority(void **state)
+{
+    static const struct { const char *name, *target, *host; bool own; const char *authority; } rows_of[] = {
+        { "prefix", "/github/x", "localhost", true, "api.github.com" },
+        { "prefix_with_port", "/coscine/x", "localhost", true, "127.0.0.1:9000" },
+        { "host_of_the_url", "/x", "api.github.com", false, "api.github.com" },
+        { "host_of_the_url_any_case", "/x", "API.GITHUB.COM:443", false, "api.github.com" },
+        { "another_host", "/x", "uploads.github.com:8443", false, "uploads.github.com:8443" },
+        { "another_host_absolute", "https://uploads.github.com:8443/x", "api.github.com", false,
+          "uploads.github.com:8443" },
+        { "alias", "/x", "github.localhost", false, "api.github.com" },
+        { "alias_absolute", "http://github.localhost/x", "x", false, "api.github.com" },
+        { "absolute_of_weir_itself", "http://localhost/github/x", "localhost", true, "api.github.com" },
+        { "port_of_the_entry", "/x", "secure.example", false, "secure.example:443" },
+    };
+    struct route_table *t = route_table_build(upstreams, COUNT);
+    struct arena        a = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows_of / sizeof rows_of[0]; i++)
+        compare(rows_of[i].name, "authority",
+                route_find(t, slice_of(rows_of[i].target), slice_of(rows_of[i].host), rows_of[i].own, &a).authority,
+                rows_of[i].authority);
+    compare("inside_by_its_host", "authority",
+            route_find_inside(t, SLICE("api.github.com:443"), true, SLICE("/x"), SLICE("uploads.github.com:8443"), &a)
+                .authority,
+            "uploads.github.com:8443");
+    compare("inside_without_host", "authority",
+            route_find_inside(t, SLICE("uploads.github.com:8443"), true, SLICE("/x"), SLICE_NONE, &a).authority,
+            "uploads.github.com:8443");
+    compare("inside_an_alias", "authority",
+            route_find_inside(t, SLICE("github.localhost:443"), true, SLICE("/x"), SLICE("github.localhost"), &a)
+                .authority,
+            "api.github.com");
+    route_table_free(t);
+    arena_free(&a);
+}
+
 /* The first upstream that lists a host has it. */
 static void test_first_host_wins(void **state)
 {
@@ -307,6 +347,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_find),
         cmocka_unit_test(test_find_inside),
+        cmocka_unit_test(test_authority),
         cmocka_unit_test(test_empty_table),
         cmocka_unit_test(test_first_host_wins),
         cmocka_unit_test(test_rules),

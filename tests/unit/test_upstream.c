@@ -503,7 +503,6 @@ static void a_refused_connection_costs_nothing(void **state)
     (void)state;
     rig_open(&r, say_text, "");
     snprintf(r.authority, sizeof r.authority, "127.0.0.1:%u", origin_port(gone));
-    r.options.authority = slice_of(r.authority);
     origin_close(gone);
     rig_limit(&r, 0, "hour", 100, 3600 * NS_PER_SEC);
     r.options.retry.attempts = 3;

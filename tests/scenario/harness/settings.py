@@ -31,9 +31,10 @@ def render(settings, indent=""):
 QUIET = {"retry": {"attempts": 1}}
 
 
-def upstream(origin, name="api", path="", **settings):
-    """An upstream entry that points at a scripted origin."""
-    return {"name": name, "url": origin.url + path, **QUIET, **settings}
+def upstream(origin, name="api", path="", aliases=(), **settings):
+    """An upstream entry that points at a scripted origin; `aliases`: names that stand for it."""
+    hosts = {"hosts": [f"{alias} = {origin.authority}" for alias in aliases]} if aliases else {}
+    return {"name": name, "url": origin.url + path, **hosts, **QUIET, **settings}
 
 
 def retry(attempts=3, backoff="5ms", on=(429, 500, 502, 503, 504), share="100%", max_backoff="50ms"):

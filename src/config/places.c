@@ -1,0 +1,118 @@
+/*
+ * Where an upstream's requests would go, seen over all settings: never to
+ * Weir itself, and not where nobody meant them to.  Called by review.c.
+ */
+#include "config/snapshot.h"
+
+#include "config/checks.h"
+#include "http/url.h"
+
+#include <arpa/inet.h>
+#include <libconfig.h>
+#include <stdio.h>
+#include <strings.h>
+
+enum { AUTHORITY_BYTES = 300 };
+
+/* What a listener's address would be compared with. */
+static void as_listener(char out[AUTHORITY_BYTES], struct slice host, unsigned port)
+{
+    if (slice_eq_nocase(host, SLICE("localhost")))
+        host = SLICE("127.0.0.1");
+    snprintf(out, AUTHORITY_BYTES, SLICE_FMT ":%u", SLICE_ARG(host), port);
+}
+
+/* What of Weir's own listens there; NULL: nothing that the settings tell of. */
+static const char *own_listener(const struct settings *top, struct slice host, unsigned port)
+{
+    const struct set_listener *listeners = top->listeners.items;
+    char                       authority[AUTHORITY_BYTES];
+
+    as_listener(authority, host, port);
+    for (unsigned i = 0; i < top->listeners.count; i++)
+        if (listeners[i].address != NULL && strcasecmp(listeners[i].address, authority) == 0)
+            return "address";
+    if (top->proxy_listen != NULL && strcasecmp(top->proxy_listen, authority) == 0)
+        return "proxy";
+    if (top->admin_listen != NULL && strcasecmp(top->admin_listen, authority) == 0)
+        return "admin address";
+    return NULL;
+}
+
+static bool is_this_machine(struct slice host)
+{
+    char           text[INET_ADDRSTRLEN];
+    struct in_addr v4;
+
+    if (slice_eq_nocase(host, SLICE("localhost")) || slice_eq(host, SLICE("[::1]"))
+        || (host.len > 10 && slice_eq_nocase(slice_sub(host, host.len - 10, host.len), SLICE(".localhost"))))
+        return true;
+    if (host.len >= sizeof text)
+        return false;
+    memcpy(text, host.ptr, host.len);
+    text[host.len] = '\0';
+    return inet_pton(AF_INET, text, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
+}
+
+static bool same_name(const struct host_entry *a, const struct host_entry *b)
+{
+    return slice_eq_nocase(a->name, b->name) && a->port == b->port;
+}
+
+const char *hosts_first_shared(const struct set_upstream *first, const struct set_upstream *second)
+{
+    for (const char *const *h = second->hosts; h != NULL && *h != NULL; h++)
+        for (const char *const *k = first->hosts; k != NULL && *k != NULL; k++) {
+            struct host_entry a, b;
+
+            if (host_entry_parse(*h, &a) && host_entry_parse(*k, &b) && same_name(&a, &b))
+                return *h;
+        }
+    return NULL;
+}
+
+static void review_host(struct reader *r, const struct settings *top, const struct set_upstream *u,
+                        const struct http_url *url, const char *text)
+{
+    struct host_entry e;
+    const char       *own;
+
+    if (!host_entry_parse(text, &e))
+        return;
+    own = own_listener(top, e.to, e.to_port != 0 ? e.to_port : url->port);
+    if (own != NULL && !e.is_alias)
+        reader_error(r, u->from, "hosts",
+                     "\"%s\" is Weir's own %s; to have it stand for the API, write \"%s = " SLICE_FMT "\"", text, own,
+                     text, SLICE_ARG(url->authority));
+    else if (own != NULL)
+        reader_error(r, u->from, "hosts", "\"%s\" leads to Weir's own %s; name the API behind it", text, own);
+    else if (!e.is_alias && is_this_machine(e.to) && !is_this_machine(url->host))
+        reader_warning(r, u->from, "hosts",
+                       "\"%s\" is this machine, and is asked there; to have it stand for the API, write \"%s = "
+                       SLICE_FMT "\"", text, text, SLICE_ARG(url->authority));
+    else if (!e.is_alias && is_this_machine(url->host) && !is_this_machine(e.to))
+        reader_warning(r, u->from, "hosts",
+                       "\"%s\" is asked at its own address, not at that of url; to have it stand for the API, write "
+                       "\"%s = " SLICE_FMT "\"", text, text, SLICE_ARG(url->authority));
+    for (const char *const *h = u->hosts; *h != text; h++) {
+        struct host_entry before;
+
+        if (host_entry_parse(*h, &before) && same_name(&before, &e))
+            reader_error(r, u->from, "hosts", "\"" SLICE_FMT "\" stands in the list twice", SLICE_ARG(e.name));
+    }
+}
+
+void review_places(struct reader *r, const struct settings *top, const struct set_upstream *u)
+{
+    struct http_url url;
+    const char     *own;
+
+    if (u->url == NULL || !http_url_parse(slice_of(u->url), &url))
+        return;
+    /* A request to Weir's own address would come back to it for ever. */
+    own = own_listener(top, url.host, url.port);
+    if (own != NULL)
+        reader_error(r, u->from, "url", "is Weir's own %s; name the API behind it", own);
+    for (const char *const *h = u->hosts; own == NULL && h != NULL && *h != NULL; h++)
+        review_host(r, top, u, &url, *h);
+}
