@@ -292,9 +292,11 @@ enum step step_fetch(struct exchange *x)
     return STEP_SUSPEND;
 }
 
-static bool is_error_status(unsigned status)
+/* RFC 5861 4 names four; a 429 is no answer either, nor is another 5xx that the configuration has asked again. */
+static bool is_error_status(const struct exchange *x, unsigned status)
 {
-    return status == 500 || status == 502 || status == 503 || status == 504;
+    return status == 500 || status == 502 || status == 503 || status == 504 || status == 429
+        || (status > 504 && retry_status_listed(&x->up->fetch.retry, status));
 }
 
 /* A small body that is there already goes out with its head, in one piece. */
@@ -325,7 +327,7 @@ static enum step deliver_head(struct exchange *x)
     bool           has_body = answer->body != NULL && x->in.request.method != HTTP_HEAD
                            && !http_status_has_no_body(answer->head.status);
 
-    if (is_error_status(answer->head.status) && cover_with_stale(x, answer->head.status, "stale-if-error"))
+    if (is_error_status(x, answer->head.status) && cover_with_stale(x, answer->head.status, "stale-if-error"))
         return STEP_DONE;
     if (x->collapsed)
         counter_add(COUNTER_COLLAPSED, 1);

@@ -4,6 +4,7 @@
 #include "front/call.h"
 
 #include "base/clock.h"
+#include "front/bare.h"
 #include "front/response.h"
 
 #include <sys/socket.h>
@@ -62,10 +63,19 @@ enum MHD_Result call_queue_problem(struct call *call, unsigned status, const cha
     return queued;
 }
 
+static enum MHD_Result queue(struct call *call, unsigned status, struct MHD_Response *response, bool bare)
+{
+    if (bare)
+        bare_announce(call->connection->fd);
+    return MHD_queue_response(call->mhd, status, response);
+}
+
 enum MHD_Result call_queue_kept(struct call *call)
 {
-    call->reply_bytes = call->kept->body_bytes;
-    return MHD_queue_response(call->mhd, call->kept->status, call->kept->response);
+    const struct kept *k = call->kept;
+
+    call->reply_bytes = k->body_bytes;
+    return queue(call, k->status, k->response, k->status == 304);
 }
 
 /* For the next one with this head.  True: the response is the table's. */
@@ -93,6 +103,7 @@ enum MHD_Result call_queue_reply(struct call *call)
     };
     struct MHD_Response    *response;
     enum MHD_Result         queued;
+    bool                    bare = response_is_bare(reply, options.is_head);
 
     if (reply->kind == REPLY_STREAM && reply->length < 0 && call->request.version_minor == 0
         && call->connection->is_unix)     /* its cut-short end could not be told from its end */
@@ -105,8 +116,8 @@ enum MHD_Result call_queue_reply(struct call *call)
     call->response = response;
     call->streaming = reply->kind == REPLY_STREAM;
     call->reply_bytes = reply->kind == REPLY_EMPTY ? 0 : reply->length;
-    queued = MHD_queue_response(call->mhd, reply->status, response);
-    if (!keep_reply(call, response))
+    queued = queue(call, reply->status, response, bare);
+    if ((bare && reply->status != 304) || !keep_reply(call, response))
         MHD_destroy_response(response);
     exchange_reply_taken(call->exchange);
     return queued;

@@ -20,7 +20,7 @@ static size_t block_bytes(int64_t length)
 
 struct mapping { void *start; size_t bytes; };
 
-/* For a head that announces a length whose body is never asked for (HEAD, 304). */
+/* For a head that announces a length whose body is never asked for (HEAD). */
 static ssize_t read_nothing(void *context, uint64_t position, char *buffer, size_t count)
 {
     (void)context;
@@ -39,19 +39,17 @@ static bool head_fits(const struct http_fields *f, size_t room)
     return bytes <= room;
 }
 
+bool response_is_bare(const struct reply *r, bool is_head)
+{
+    return r->kind == REPLY_EMPTY && (r->status == 304 || (is_head && r->length < 0));
+}
+
+/* What is bare has a length of 0 for MHD: of an unknown one it would send a last chunk, or close the connection. */
 static struct MHD_Response *make_empty(const struct reply *r, bool is_head)
 {
-    struct MHD_Response *response;
-
-    if (!is_head && r->status != 304)
+    if (!is_head || response_is_bare(r, is_head))
         return MHD_create_response_from_buffer(0, (void *)(uintptr_t)"", MHD_RESPMEM_PERSISTENT);
-    if (r->length >= 0)
-        return MHD_create_response_from_callback((uint64_t)r->length, 1024, read_nothing, NULL, NULL);
-    /* Unknown: chunked would send a last chunk after a head that has no body. */
-    response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 1024, read_nothing, NULL, NULL);
-    if (response != NULL)
-        MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
-    return response;
+    return MHD_create_response_from_callback((uint64_t)r->length, 1024, read_nothing, NULL, NULL);
 }
 
 static void unmap(void *context)

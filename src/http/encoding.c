@@ -224,6 +224,17 @@ static bool is_negotiable(struct slice coding)
     return false;
 }
 
+bool http_coding_is_negotiated(struct slice content_encoding)
+{
+    struct http_list codings = http_list_of_value(content_encoding);
+    struct slice     coding;
+
+    while (http_list_next(&codings, &coding))
+        if (is_negotiable(without_alias(coding)))
+            return true;
+    return false;
+}
+
 bool http_coding_is_acceptable(const struct http_fields *request, struct slice content_encoding)
 {
     struct http_list codings = http_list_of_value(content_encoding);

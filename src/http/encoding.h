@@ -12,5 +12,7 @@ struct slice http_accept_language_normalise(const struct http_fields *request, s
 /* May a response with this Content-Encoding (ptr NULL: none) be sent to this client?  A coding that no
  * registry knows is no matter of Accept-Encoding. */
 bool http_coding_is_acceptable(const struct http_fields *request, struct slice content_encoding);
+/* Does it hold a coding that clients and servers agree upon by Accept-Encoding (not "identity")? */
+bool http_coding_is_negotiated(struct slice content_encoding);
 
 #endif

@@ -67,3 +67,8 @@ bool http_media_has_json(struct slice content_type)
 
     return is_one_of(type, names) || ends_in_json(type);
 }
+
+bool http_media_is_same_type(struct slice content_type, struct slice other)
+{
+    return slice_eq_nocase(essence(content_type), essence(other));
+}

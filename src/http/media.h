@@ -13,4 +13,7 @@ bool http_media_is_json(struct slice content_type);
 /* Text whose strings are JSON's: the above, and values on lines of their own. */
 bool http_media_has_json(struct slice content_type);
 
+/* The same type and subtype, whatever the parameters. */
+bool http_media_is_same_type(struct slice content_type, struct slice other);
+
 #endif

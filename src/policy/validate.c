@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "http/date.h"
+#include "http/media.h"
 #include "http/url.h"
 #include "policy/etag.h"
 #include "policy/storable.h"
@@ -151,40 +152,49 @@ bool policy_head_selects(const struct http_response *head200, const struct store
 /*
  * May a 304 change it in the record?  3.2 excepts what 3.1 keeps out,
  * Content-Length, and what the stored bytes depend upon or what was used up
- * in receiving them: their coding and their range.  Content-Type is neither,
- * Weir keeps bytes as they came.  Set-Cookie is changed only where it was kept.
+ * in receiving them: their coding, their range and their type.  Parameters of
+ * the type may change.  Set-Cookie is changed only where it was kept.
  */
-static bool is_updated(const struct http_field *field, bool keeps_cookies)
+static bool is_updated(const struct http_field *field, const struct http_fields *stored)
 {
     if (field->id == HTTP_CONTENT_TYPE)
-        return true;
-    if (field->id == HTTP_SET_COOKIE && !keeps_cookies)
+        return http_media_is_same_type(field->value, http_fields_get(stored, HTTP_CONTENT_TYPE));
+    if (field->id == HTTP_SET_COOKIE && http_fields_find(stored, HTTP_SET_COOKIE, 0) < 0)
         return false;
     return (http_name_flags(field->id) & HTTP_NOT_UPDATED) == 0 &&
            !policy_is_rate_limit_field(field);
 }
 
+/* Does the 304 have an update of the stored field? */
+static bool has_update(const struct http_field *field, const struct http_fields *update,
+                       const struct http_fields *stored)
+{
+    int at = http_fields_find_name(update, field->name, 0);
+
+    return at >= 0 && is_updated(&update->items[at], stored);
+}
+
 /* Of the stored field: is there an update, or does it speak of an exchange that is past? */
-static bool is_replaced(const struct http_field *field, const struct http_fields *update)
+static bool is_replaced(const struct http_field *field, const struct http_fields *update,
+                        const struct http_fields *stored)
 {
     /* They belong to the times of the response that brought them: an Age or a Date of before beside
      * the new times would make it older, or its Expires later, than it is. */
     if (field->id == HTTP_AGE || field->id == HTTP_DATE)
         return true;
-    return is_updated(field, true) && http_fields_find_name(update, field->name, 0) >= 0;
+    return has_update(field, update, stored);
 }
 
 struct http_fields policy_freshen(const struct http_fields *stored,
                                   const struct http_fields *update, struct arena *a)
 {
     struct http_fields fresh = { 0 }, news = http_fields_end_to_end(update, a);
-    bool               keeps_cookies = http_fields_find(stored, HTTP_SET_COOKIE, 0) >= 0;
 
     for (unsigned i = 0; i < stored->count; i++)
-        if (!is_replaced(&stored->items[i], &news))
+        if (!is_replaced(&stored->items[i], &news, stored))
             http_fields_add(&fresh, a, stored->items[i].name, stored->items[i].value);
     for (unsigned i = 0; i < news.count; i++)
-        if (is_updated(&news.items[i], keeps_cookies))
+        if (is_updated(&news.items[i], stored))
             http_fields_add(&fresh, a, news.items[i].name, news.items[i].value);
     return http_fields_copy(&fresh, a);
 }

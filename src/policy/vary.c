@@ -144,6 +144,13 @@ static unsigned count_members(const struct http_fields *response)
     return n;
 }
 
+/* What came in a coding was negotiated, whether or not the origin says so in Vary: who names no
+ * coding that he takes is not to get it because another did. */
+static bool is_coded(const struct http_fields *response)
+{
+    return http_coding_is_negotiated(http_fields_get(response, HTTP_CONTENT_ENCODING));
+}
+
 static struct slice write_selection(const struct slice *names, unsigned count,
                                     const struct http_fields *request, struct arena *a)
 {
@@ -174,12 +181,15 @@ bool policy_selection(const struct policy_options *o, const struct http_fields *
 {
     struct http_list list = http_list_of_field(response, HTTP_VARY);
     unsigned         members = count_members(response), count = 0;
+    bool             coded = is_coded(response);
     struct slice    *names, member;
 
     *selection = SLICE("");
-    if (members == 0)
+    if (members == 0 && !coded)
         return true;
-    names = arena_alloc_raw(a, (members + 1) * sizeof names[0]);
+    names = arena_alloc_raw(a, (members + 2) * sizeof names[0]);
+    if (coded)
+        insert_sorted(names, &count, SLICE("accept-encoding"));
     while (http_list_next(&list, &member)) {
         /* What is no field name selects nothing that could be compared: as safe as "*". */
         if (slice_eq(member, SLICE("*")) || !http_is_token(member))
@@ -194,6 +204,15 @@ bool policy_selection(const struct policy_options *o, const struct http_fields *
 
 /* ---- comparing ---- */
 
+/* One coding that the client takes does for all the ways to ask for it.  Who sends no Accept-Encoding
+ * takes anything (RFC 9110 12.5.3) but can seldom read it: plain is what the origin would send. */
+static bool coding_selects(const struct http_fields *request, struct slice stored_content_encoding)
+{
+    if (http_fields_find(request, HTTP_ACCEPT_ENCODING, 0) < 0)
+        return !http_coding_is_negotiated(stored_content_encoding);
+    return http_coding_is_acceptable(request, stored_content_encoding);
+}
+
 bool policy_selects(struct slice selection, const struct http_fields *request,
                     struct slice stored_content_encoding, struct arena *a)
 {
@@ -201,11 +220,13 @@ bool policy_selects(struct slice selection, const struct http_fields *request,
         size_t       end = slice_find(selection, '\n', 0);
         struct slice line = slice_sub(selection, 0, end);
         size_t       colon = slice_find(line, ':', 0);
-        struct slice value = selecting_value(request, slice_sub(line, 0, colon), a);
+        struct slice name = slice_sub(line, 0, colon);
+        struct slice value = selecting_value(request, name, a);
+        bool         same = colon == line.len
+                          ? value.ptr == NULL
+                          : value.ptr != NULL && slice_eq(value, slice_sub(line, colon + 2, line.len));
 
-        if (colon == line.len
-                ? value.ptr != NULL
-                : value.ptr == NULL || !slice_eq(value, slice_sub(line, colon + 2, line.len)))
+        if (!same && !(slice_eq(name, SLICE("accept-encoding")) && coding_selects(request, stored_content_encoding)))
             return false;
         selection = slice_sub(selection, end + 1, selection.len);
     }

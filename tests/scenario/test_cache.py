@@ -572,3 +572,75 @@ def test_write_reaches_what_another_rule_stores_for_all(weir, origin, invalidate
     assert not d.get("/api/x", [("Authorization", "a"), ("Accept", "text/plain")]).cache.hit
     d.wait_stored(2)
     assert d.request("PURGE", "/api/x", [("Authorization", "c")]).body == b'{"dropped": 1}\n'
+
+
+# Accept-Encoding as widely used clients send it; None: not at all.
+SPELLINGS = ["gzip, deflate", "gzip, deflate, br", "gzip", "deflate, gzip, br, zstd", "br;q=1.0, gzip;q=0.8, *;q=0.1", "*"]
+
+
+@pytest.mark.parametrize("vary", [[], [("Vary", "Accept-Encoding")]], ids=["unsaid", "vary"])
+def test_one_stored_coding_does_for_every_client_that_takes_it(weir, origin, vary):
+    def handler(request, conn):
+        wish = request.fields.get("Accept-Encoding") or ""
+        coded = "gzip" in wish or "*" in wish
+        conn.answer(200, b"coded" if coded else b"plain", [*FRESH, *vary, *([("Content-Encoding", "gzip")] if coded else [])])
+    origin.handler = handler
+    d = weir()
+    d.get("/api/x", [("Accept-Encoding", "gzip")])
+    d.wait_stored()
+    for spelling in SPELLINGS:
+        hit = d.get("/api/x", [("Accept-Encoding", spelling)])
+        assert hit.cache.hit and hit.body == b"coded", spelling
+    assert origin.count() == 1
+    for fields in [[], [("Accept-Encoding", "identity")], [("Accept-Encoding", "br")]]:
+        plain = d.get("/api/x", fields)
+        assert plain.body == b"plain" and "Content-Encoding" not in plain.fields, fields
+        d.wait_stored(2)
+    assert origin.count() == 2
+
+
+def test_clients_with_other_spellings_share_a_miss(weir, origin):
+    go = threading.Event()
+
+    def handler(request, conn):
+        conn.wait(go)
+        conn.answer(200, b"coded", [*FRESH, ("Vary", "Accept-Encoding"), ("Content-Encoding", "gzip")])
+    origin.handler = handler
+    d = weir()
+    clients = [d.connect() for _ in SPELLINGS]
+    for client, spelling in zip(clients, SPELLINGS):
+        client.start("GET", "/api/x", [("Accept-Encoding", spelling)])
+    until(lambda: d.counter("requests") == len(SPELLINGS), "all have asked")
+    go.set()
+    assert [client.read_response().body for client in clients] == [b"coded"] * len(SPELLINGS)
+    assert origin.count() == 1
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize("status, covered", [(429, True), (500, True), (502, True), (503, True), (504, True), (520, True),
+                                             (501, False), (521, False), (404, False), (403, False)])
+def test_stale_if_error_covers_what_is_no_answer(weir, origin, clock, status, covered):
+    origin.script(answer(200, b"old", [("Cache-Control", "max-age=10")]), answer(status, b"error"))
+    d = weir(stale_if_error="1d", retry=retry(attempts=1, on=(429, 500, 502, 503, 504, 520)))
+    d.get("/api/x")
+    d.wait_stored()
+    clock.advance(MINUTE)
+    r = d.get("/api/x")
+    assert (r.status, r.body) == ((200, b"old") if covered else (status, b"error"))
+    assert r.cache.fwd_status == status
+
+
+@pytest.mark.parametrize("type_of_304, type_afterwards", [
+    ("text/html", "application/json"), ("application/json; charset=utf-8", "application/json; charset=utf-8"),
+])
+def test_a_304_does_not_make_another_type_of_what_is_stored(weir, origin, clock, type_of_304, type_afterwards):
+    origin.script(answer(200, b"{}", [("ETag", '"v"'), ("Cache-Control", "max-age=10"), ("Content-Type", "application/json")]),
+                  answer(304, b"", [("ETag", '"v"'), ("Cache-Control", "max-age=100"), ("Content-Type", type_of_304)]))
+    d = weir()
+    d.get("/api/x")
+    d.wait_stored()
+    clock.advance(MINUTE)
+    assert d.get("/api/x").fields.get("Content-Type") == type_afterwards
+    hit = until(lambda: (r := d.get("/api/x")).cache.hit and r, "a hit after the 304")
+    assert (hit.fields.get("Content-Type"), hit.body) == (type_afterwards, b"{}")

@@ -6,7 +6,7 @@ import pytest
 from harness.client import Closed
 from harness.origin import answer, raw
 from harness.settings import upstream
-from harness.tls import TlsRelay
+from harness.tls import TlsClient, TlsRelay, trust
 
 FRESH = [("Cache-Control", "max-age=3600")]
 LINES = "HTTP/1.1 %d X\r\n%s\r\n"
@@ -51,6 +51,38 @@ def test_http10_client_gets_no_interim_head(weir, origin):
     origin.handler = handler
     response = weir().get("/api/x", version="HTTP/1.0")
     assert response.body == b"final" and response.interim == []
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("stored", [False, True], ids=["passed", "hit"])
+def test_304_says_no_length_and_keeps_the_connection(weir, origin, tls, stored):
+    """Also of a body of any size, many times over, and with a body right after it."""
+    origin.handler = lambda request, conn: (
+        conn.answer(304, b"", [("ETag", '"v"'), ("Content-Length", "12")]) if "If-None-Match" in request.fields
+        else conn.answer(200, b"Content-Length: 0\r\n" * 5000, [*FRESH, ("ETag", '"v"')]))
+    d = weir(hosts=["api.test"], settings={"proxy": {"listen": "127.0.0.1:0"}})
+    target = "/x" if tls else "/api/x"
+    with TlsClient(d.proxy_address, "api.test:443", trust(d.ca)) if tls else d.connect() as client:
+        if stored:
+            client.get(target)
+            d.wait_stored()
+        for _ in range(5):
+            response = client.get(target, [("If-None-Match", '"v"')])
+            assert (response.status, response.cache.hit) == (304, stored or None)
+        assert client.get(target).body == b"Content-Length: 0\r\n" * 5000
+        assert client.get(target, [("If-None-Match", '"v"')]).status == 304
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_head_of_unknown_length_keeps_the_connection(weir, origin, tls):
+    origin.handler = answer(200, b"body", [("Cache-Control", "no-store")], chunked=True)
+    d = weir(hosts=["api.test"], settings={"proxy": {"listen": "127.0.0.1:0"}})
+    target = "/x" if tls else "/api/x"
+    with TlsClient(d.proxy_address, "api.test:443", trust(d.ca)) if tls else d.connect() as client:
+        for _ in range(3):
+            head = client.request("HEAD", target)
+            assert head.status == 200 and "Content-Length" not in head.fields
+            assert client.get(target).body == b"body"
 
 
 @pytest.mark.parametrize("status, fields", [

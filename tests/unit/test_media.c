@@ -43,9 +43,18 @@ static void types_are_told_apart(void **state)
     assert_false(http_media_is_json(SLICE_NONE));
 }
 
+static void parameters_make_no_other_type(void **state)
+{
+    (void)state;
+    assert_true(http_media_is_same_type(SLICE("text/plain"), SLICE("TEXT/Plain ; charset=utf-8")));
+    assert_false(http_media_is_same_type(SLICE("text/plain"), SLICE("text/html")));
+    assert_false(http_media_is_same_type(SLICE("text/plain"), SLICE_NONE));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(types_are_told_apart) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(types_are_told_apart),
+                                        cmocka_unit_test(parameters_make_no_other_type) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -202,6 +202,8 @@ class Client:
         if status < 200 or status == 204:
             if codings or lengths:                  # RFC 9110 8.6, RFC 9112 6.1
                 raise ProtocolError(f"{status} with {codings or lengths}")
+        if status == 304 and lengths:               # allowed, but there are clients that wait for such a body
+            raise ProtocolError(f"304 with Content-Length: {lengths}")
         response.length = int(lengths[0]) if lengths else None
         if method == "HEAD" or status in (204, 304):
             response.framing = "none"

@@ -1,0 +1,91 @@
+/*
+ * A small table of each thread, by descriptor.  One that is forgotten (two connections
+ * share a place) has its line, which says 0; so has a head of which the socket takes only the beginning.
+ */
+#include "front/bare.h"
+
+#include "base/arena.h"
+#include "tls/record.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { PLACES = 1024 };
+
+/* The descriptor and one, so that all zero is an empty table. */
+static _Thread_local int announced[PLACES];
+
+static int *place_of(int fd)
+{
+    return &announced[(unsigned)fd % PLACES];
+}
+
+void bare_announce(int fd)
+{
+    *place_of(fd) = fd + 1;
+}
+
+/* The head's parts before and after the line.  False: this is no head that was announced. */
+static bool split(int fd, struct slice head, struct slice *before, struct slice *after)
+{
+    static const char line[] = "\r\nContent-Length: ";
+    const char       *at;
+    size_t            from, to;
+
+    if (*place_of(fd) != fd + 1 || !slice_starts_with(head, SLICE("HTTP/1.1 "))
+        || (at = memmem(head.ptr, head.len, line, sizeof line - 1)) == NULL)
+        return false;
+    from = (size_t)(at - head.ptr) + 2;
+    to = slice_find(head, '\n', from) + 1;
+    *before = slice_sub(head, 0, from);
+    *after = slice_sub(head, to, head.len);
+    return to <= head.len;
+}
+
+/* What was taken, in bytes of the head as it was; one that has not gone at all is still announced. */
+static ssize_t count_taken(int fd, ssize_t sent, const struct slice *head, const struct slice *before,
+                           const struct slice *after)
+{
+    if (sent < 0)
+        return sent;
+    *place_of(fd) = 0;
+    return (size_t)sent < before->len ? sent : sent + (ssize_t)(head->len - before->len - after->len);
+}
+
+ssize_t send(int fd, const void *bytes, size_t count, int flags)
+{
+    struct slice head = { bytes, count }, before, after;
+
+    if (split(fd, head, &before, &after)) {
+        struct iovec  parts[] = { { (char *)(uintptr_t)before.ptr, before.len },
+                                  { (char *)(uintptr_t)after.ptr, after.len } };
+        struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+
+        return count_taken(fd, sendmsg(fd, &message, flags), &head, &before, &after);
+    }
+    return syscall(SYS_sendto, fd, bytes, count, flags, NULL, 0);
+}
+
+static ssize_t send_record(int fd, const void *bytes, size_t count, record_send sends, void *session)
+{
+    struct slice head = { bytes, count }, before, after;
+    char        *text;
+    ssize_t      sent;
+
+    if (!split(fd, head, &before, &after))
+        return sends(session, bytes, count);
+    text = mem_alloc_raw(before.len + after.len);
+    memcpy(text, before.ptr, before.len);
+    memcpy(text + before.len, after.ptr, after.len);
+    sent = sends(session, text, before.len + after.len);
+    free(text);
+    return count_taken(fd, sent, &head, &before, &after);
+}
+
+void bare_init(void)
+{
+    record_set_filter(send_record);
+}
