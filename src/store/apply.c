@@ -40,9 +40,11 @@ static enum db_result put_meta(struct apply *a, struct slice name, const void *b
 /* Ids are handed out from a stretch that is marked as used before. */
 static enum db_result put_id_limit(struct apply *a)
 {
-    if (a->writer->next_id + IDS_AT_ONCE / 2 < a->id_limit)
+    const uint64_t next_id = atomic_load(&a->store->next_id);
+
+    if (next_id + IDS_AT_ONCE / 2 < a->id_limit)
         return DB_OK;
-    a->id_limit = a->writer->next_id + IDS_AT_ONCE;
+    a->id_limit = next_id + IDS_AT_ONCE;
     return put_meta(a, SLICE("sequence"), &a->id_limit, sizeof a->id_limit);
 }
 
@@ -246,12 +248,21 @@ static enum db_result hook(struct apply *a, const struct record_parts *p)
     return db_put(a->txn, a->store->files, number_slice(&p->body_file), record_key_slice(&p->key));
 }
 
+static bool stands(struct apply *a, const struct record_key *key, uint64_t id)
+{
+    struct slice  value;
+    struct record record;
+
+    return db_get(a->txn, a->store->records, record_key_slice(key), &value) == DB_OK
+        && record_decode(record_key_slice(key), value, &record) && record.view.id == id;
+}
+
 static enum db_result put(struct apply *a, struct work *work)
 {
     struct store_change *c = work->change;
     struct record_parts  p = {
         .key = record_key(c->hash, c->variant),
-        .id = writer_new_id(a->writer),
+        .id = c->number,
         .requested_wall_ns = c->requested_wall_ns,
         .received_wall_ns = c->received_wall_ns,
         .status = c->status,
@@ -275,6 +286,8 @@ static enum db_result put(struct apply *a, struct work *work)
         work->refused = true;
         return DB_OK;
     }
+    if (c->id != 0 && !stands(a, &p.key, c->id))
+        return DB_OK;
     if ((r = make_place(a, &p.key)) != DB_OK)
         return r;
     if (c->max_share > 0)
@@ -317,14 +330,14 @@ static enum db_result read_copy(struct apply *a, const struct record_key *key, s
     return record_decode(record_key_slice(key), value, out) ? DB_OK : DB_NOT_FOUND;
 }
 
-/* Writes it anew with another id; fields NULL: its own, and marked invalidated. */
+/* Writes it anew with another id; fresh NULL: with its own fields, and marked invalidated. */
 static enum db_result rewrite(struct apply *a, const struct record_key *key, const struct record *old,
                               const struct store_change *fresh, uint64_t *id)
 {
     const struct store_record *v = &old->view;
     struct record_parts        p = {
         .key = *key,
-        .id = writer_new_id(a->writer),
+        .id = fresh != NULL ? fresh->number : store_new_id(a->store),
         .requested_wall_ns = fresh != NULL ? fresh->requested_wall_ns : v->requested_wall_ns,
         .received_wall_ns = fresh != NULL ? fresh->received_wall_ns : v->received_wall_ns,
         .status = v->status,

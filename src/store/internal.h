@@ -17,6 +17,8 @@
 #include "store/state.h"
 #include "store/store.h"
 
+#include "base/arena.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -25,11 +27,21 @@ enum {
     TOUCHES           = 256,          /* of a reader's ring; half of it makes a merge */
     VERIFIED          = 16384,
     SUSPECTS          = 32,           /* damaged records that wait to be dropped */
+    UNCOMMITTED_BUCKETS = 1024,       /* a power of two */
     BLOCK_BYTES       = 4096,         /* body files are counted in whole ones */
     IDS_AT_ONCE       = 1 << 20,      /* marked as used before they are */
 };
 
 struct totals { uint64_t body_files, body_bytes; };          /* stands in table meta as it is */
+
+struct uncommitted {                  /* announced changes, by hash: uncommitted.c */
+    pthread_mutex_t      lock;
+    struct store_change *buckets[UNCOMMITTED_BUCKETS];       /* lock; in order of announcement */
+    _Atomic unsigned     counts[UNCOMMITTED_BUCKETS];        /* changed under the lock, read by any thread */
+};
+
+/* What a look-up must heed beside the database: how many changes are announced, and this. */
+#define STORE_BROKEN_MARK (UINT64_C(1) << 63)
 
 struct store {
     struct db       *db;
@@ -41,11 +53,18 @@ struct store {
     struct mailbox  *mailbox;         /* the writer's */
     _Atomic unsigned waiting;         /* changes that were submitted and are in no group yet */
     _Atomic uint64_t waiting_bytes;
-    _Atomic bool     broken;
+    _Atomic uint64_t attention;       /* 0, mostly: see above */
+    struct uncommitted uncommitted;
+    _Atomic uint64_t next_id;         /* of records and body files alike */
     _Atomic uint64_t generation;      /* commits, counted behind each one before it is answered */
     _Atomic unsigned stride;          /* of so many touches one is left as a sample */
     _Atomic uint64_t records_now, body_files_now, bytes_now; /* written by the writer behind each commit */
 };
+
+static inline bool store_is_broken(const struct store *s)
+{
+    return (atomic_load_explicit(&s->attention, memory_order_relaxed) & STORE_BROKEN_MARK) != 0;
+}
 
 struct store_reader {
     struct store     *store;
@@ -60,7 +79,23 @@ struct store_reader {
     _Atomic bool      merge_posted, suspect_posted;
     struct mail       merge, suspect, gone;                  /* to the writer; the last one frees the reader */
     struct record_key suspect_key;    /* the writer's while suspect_posted */
+    struct arena      arena;          /* of uncommitted changes: what the last look-up found there */
 };
+
+/* -- uncommitted.c -- */
+
+struct overlay;                       /* what is announced under one key, copied for one look-up */
+
+/* In the reader's arena; NULL: nothing. Taken before the database is looked at: what is gone from here stands there. */
+struct overlay *overlay_take(struct store_reader *, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key);
+/* A record as it will be; false where another takes its place. */
+bool            overlay_apply(const struct overlay *, struct store_record *);
+/* The records that are not in the database yet; `i` from 0 on, false behind the last. */
+bool            overlay_next(const struct overlay *, unsigned *i, struct store_record *out);
+/* It stands in the database by now, or (`made` false) will not. */
+void            uncommitted_remove(struct store *, struct store_change *, bool made);
+/* The body of an announced record, -1 where it is none. */
+int             uncommitted_body(struct store *, const struct store_record *);
 
 /* -- writer.c -- */
 
@@ -72,7 +107,7 @@ struct work {                         /* one change in a group */
 };
 
 struct job {                          /* a change that takes several transactions */
-    struct store_change *change;      /* NULL: none. Its new_id: what is as new as that stays */
+    struct store_change *change;      /* NULL: none. Its number: what is as new as that stays */
     struct record_key    next_key;    /* where it goes on */
     unsigned             failures;
 };
@@ -91,6 +126,7 @@ struct writer {
     bool                 urgent;
     int64_t              first_at_ns;         /* monotonic: when the first of them came */
     int64_t              commit_ns;                          /* what the last group took */
+    const char          *hold_file;   /* WEIR_HOLD_COMMITS, of tests: while it is there no change is made; NULL: none */
     bool                 trim_due;
 
     struct queue         state_changes;
@@ -99,7 +135,6 @@ struct writer {
 
     struct totals        totals;      /* as committed, and the shares too */
     struct shares        shares;
-    uint64_t             next_id;     /* of records and body files alike */
     uint64_t             id_limit;    /* as stored: a restart begins there */
     struct evict        *evict;
     uint64_t             random;
@@ -114,8 +149,8 @@ struct writer {
     struct { int64_t at_ns; uint64_t unsaid; } said[4];      /* log lines of each kind: see writer_warn() */
 };
 
-struct writer *writer_start(struct store *, struct totals totals, const struct shares *, uint64_t next_id,
-                            uint64_t id_limit, struct fault *why);
+struct writer *writer_start(struct store *, struct totals totals, const struct shares *, uint64_t id_limit,
+                            struct fault *why);
 void           writer_stop(struct writer *);         /* commits what waits; NULL is fine */
 /* Sets what its mails do on the writer's thread. */
 void           writer_init_reader(struct store_reader *);
@@ -125,8 +160,8 @@ enum writer_warning { WARN_BODY, WARN_COMMIT, WARN_STATE, WARN_BROKEN };
 void           writer_warn(struct writer *, enum writer_warning kind, const char *reason);
 /* The database is past mending: look-ups miss, the next start begins a new one. */
 void           writer_broken(struct writer *);
-/* Numbers for records and body files: never used before, by any run. */
-uint64_t       writer_new_id(struct writer *);
+/* Numbers for records and body files: never used before, by any run. Any thread. */
+uint64_t       store_new_id(struct store *);
 void           writer_publish(struct writer *);
 void           writer_answer(struct store_change *, bool ok);
 void           queue_push(struct queue *, struct mail *);

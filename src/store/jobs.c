@@ -24,7 +24,6 @@ static void warn_of(struct writer *w, enum db_result r)
 
 void job_add(struct writer *w, struct store_change *c)
 {
-    c->new_id = w->next_id;
     queue_push(&w->jobs, &c->mail);
 }
 
@@ -33,7 +32,6 @@ static void end_job(struct writer *w, bool ok)
     struct store_change *c = w->job.change;
 
     w->job = (struct job){ 0 };
-    c->new_id = 0;
     writer_answer(c, ok);
 }
 
@@ -47,7 +45,7 @@ static bool is_wanted(const struct store_change *c, struct slice key, struct sli
 
     if (c->matches == NULL || !record_decode(key, value, &r))
         return true;                                 /* a damaged one goes with the rest */
-    return r.view.id < c->new_id && c->matches(r.view.full_key, c->context);
+    return r.view.id < c->number && c->matches(r.view.full_key, c->context);
 }
 
 /* The next key in the database's order. */
@@ -90,7 +88,7 @@ static enum db_result remove_found(struct writer *w, struct job *job, const stru
     if (r != DB_OK)
         return r;
     for (unsigned i = 0; i < found->count && (r == DB_OK || r == DB_NOT_FOUND); i++)
-        r = apply_remove(&a, &found->keys[i], job->change->new_id);
+        r = apply_remove(&a, &found->keys[i], job->change->number);
     if (r != DB_OK && r != DB_NOT_FOUND) {
         apply_abort(&a);
         return r;
@@ -127,7 +125,7 @@ static enum db_result step_tag(struct writer *w, struct job *job, bool *done)
 
     if (r != DB_OK)
         return r;
-    r = apply_drop_tag(&a, job->change->tag, job->change->new_id, DROPPED_AT_ONCE, &from, &dropped, &more);
+    r = apply_drop_tag(&a, job->change->tag, job->change->number, DROPPED_AT_ONCE, &from, &dropped, &more);
     if (r != DB_OK) {
         apply_abort(&a);
         return r;
@@ -153,7 +151,7 @@ bool job_step(struct writer *w)
             return false;
         w->job = (struct job){ .change = CONTAINER_OF(next, struct store_change, mail) };
     }
-    r = w->store->broken                           ? DB_REFUSED
+    r = store_is_broken(w->store)                  ? DB_REFUSED
         : w->job.change->kind == STORE_DROP_TAG ? step_tag(w, &w->job, &done)
                                                 : step_matching(w, &w->job, &done);
     if (r == DB_OK) {
@@ -163,7 +161,7 @@ bool job_step(struct writer *w)
         return true;
     }
     warn_of(w, r);
-    if (w->store->broken || ++w->job.failures >= TRIES)
+    if (store_is_broken(w->store) || ++w->job.failures >= TRIES)
         end_job(w, false);
     else if (r == DB_FULL)
         reclaim_step(w);
@@ -176,7 +174,7 @@ void flush_everything(struct writer *w, struct store_change *c)
 {
     const uint64_t records = atomic_load_explicit(&w->store->records_now, memory_order_relaxed);
     struct apply   a;
-    enum db_result r = w->store->broken ? DB_REFUSED : apply_begin(w, &a);
+    enum db_result r = store_is_broken(w->store) ? DB_REFUSED : apply_begin(w, &a);
 
     c->changed = 0;
     if (r == DB_OK) {
@@ -194,7 +192,7 @@ void flush_everything(struct writer *w, struct store_change *c)
     warn_of(w, r);
     if (r == DB_OK) {
         c->changed = records;
-        sweep_begin(&w->sweep, w->store->bodies_fd, w->next_id);
+        sweep_begin(&w->sweep, w->store->bodies_fd, c->number);
     }
     writer_answer(c, r == DB_OK);
 }
@@ -215,7 +213,7 @@ void drop_suspects(struct writer *w)
     struct apply   a;
     enum db_result r = DB_OK;
 
-    if (w->suspect_count == 0 || w->store->broken || apply_begin(w, &a) != DB_OK)
+    if (w->suspect_count == 0 || store_is_broken(w->store) || apply_begin(w, &a) != DB_OK)
         return;
     for (unsigned i = 0; i < w->suspect_count && r == DB_OK; i++)
         if (is_damaged(&a, &w->suspects[i]))
@@ -264,7 +262,7 @@ bool sweep_some(struct writer *w)
     unsigned       stale_count = 0, count;
     struct db_txn *txn;
 
-    if (!w->sweep.running || s->broken)
+    if (!w->sweep.running || store_is_broken(s))
         return false;
     count = sweep_step(&w->sweep, numbers, SWEPT_AT_ONCE);
     if (count > 0 && db_begin(s->db, false, &txn) == DB_OK) {

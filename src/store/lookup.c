@@ -5,6 +5,8 @@
  * old snapshot holds pages back.  A damaged record is a miss; the writer is
  * told to drop it.  An inline body is checked when the reader first meets that
  * version of the record; which ones it has met stands in a small table.
+ *
+ * While changes wait for their commit, a look-up goes by uncommitted.c as well.
  */
 #include "store/internal.h"
 
@@ -29,6 +31,7 @@ void store_reader_close(struct store_reader *r)
     store_reader_end(r);
     db_cursor_close(r->cursor);
     db_abort(r->txn);
+    arena_free(&r->arena);
     if (r->store != NULL)
         mailbox_post(r->store->mailbox, &r->gone);   /* behind whatever of it stands there */
     else
@@ -99,16 +102,30 @@ static bool is_newer(const struct store_record *a, const struct store_record *b)
     return a->id > b->id;
 }
 
-enum store_result store_lookup(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key,
-                               store_accept accept, void *context, struct store_record *out)
+struct asked { struct slice full_key; store_accept accept; void *context; struct store_record *out; };
+
+/* One record more that might do. */
+static inline enum store_result offer(const struct asked *q, enum store_result result, const struct store_record *r)
+{
+    if (result == STORE_MISS)
+        result = STORE_OTHER_VARIANT;
+    if (result == STORE_HIT && !is_newer(r, q->out))
+        return result;
+    if (q->accept != NULL && !q->accept(r, q->context))
+        return result;
+    *q->out = *r;
+    return STORE_HIT;
+}
+
+/* `o` NULL: by the database alone. */
+static inline __attribute__((always_inline)) enum store_result
+scan(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], const struct asked *q, const struct overlay *o)
 {
     uint8_t           from[RECORD_KEY_BYTES] = { 0 };
     struct slice      key = { (const char *)from, sizeof from }, value;
     enum store_result result = STORE_MISS;
     enum db_result    found;
 
-    if (r->store == NULL || atomic_load_explicit(&r->store->broken, memory_order_relaxed) || begin(r) != DB_OK)
-        return STORE_BROKEN;
     memcpy(from, hash, STORE_HASH_BYTES);
     found = db_cursor_move(r->cursor, DB_AT_OR_AFTER, &key, &value);
     for (; found == DB_OK && key.len >= STORE_HASH_BYTES && memcmp(key.ptr, hash, STORE_HASH_BYTES) == 0;
@@ -119,19 +136,47 @@ enum store_result store_lookup(struct store_reader *r, const uint8_t hash[STORE_
             report(r, key);
             continue;
         }
-        if (!slice_eq(record.view.full_key, full_key))
+        if (!slice_eq(record.view.full_key, q->full_key))
             continue;                                /* another key with the same hash */
-        if (result == STORE_MISS)
-            result = STORE_OTHER_VARIANT;
-        if (result == STORE_HIT && !is_newer(&record.view, out))
+        if (o != NULL && !overlay_apply(o, &record.view))
             continue;
-        if (accept == NULL || accept(&record.view, context)) {
-            *out = record.view;
-            result = STORE_HIT;
-        }
+        result = offer(q, result, &record.view);
     }
     if (found == DB_BROKEN)
         result = STORE_BROKEN;
+    return result;
+}
+
+/* Changes are announced, of this key or others. */
+static __attribute__((noinline)) enum store_result
+scan_with_changes(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], const struct asked *q)
+{
+    struct overlay     *o = overlay_take(r, hash, q->full_key);
+    struct store_record record;
+    enum store_result   result;
+
+    if (begin(r) != DB_OK)
+        return STORE_BROKEN;
+    result = scan(r, hash, q, o);
+    for (unsigned i = 0; o != NULL && result != STORE_BROKEN && overlay_next(o, &i, &record);)
+        result = offer(q, result, &record);
+    return result;
+}
+
+enum store_result store_lookup(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key,
+                               store_accept accept, void *context, struct store_record *out)
+{
+    const struct asked q = { full_key, accept, context, out };
+    enum store_result  result;
+    uint64_t           attention;
+
+    if (r->store == NULL)
+        return STORE_BROKEN;
+    attention = atomic_load_explicit(&r->store->attention, memory_order_acquire);
+    if (attention == 0)
+        result = begin(r) == DB_OK ? scan(r, hash, &q, NULL) : STORE_BROKEN;
+    else
+        result = (attention & STORE_BROKEN_MARK) != 0 ? STORE_BROKEN : scan_with_changes(r, hash, &q);
     if (result != STORE_HIT)
         store_reader_end(r);
     return result;
@@ -144,9 +189,14 @@ uint64_t store_generation(const struct store *s)
 
 int store_body_open(struct store *s, const struct store_record *record)
 {
+    int fd;
+
     if (s == NULL || record->body_file == 0)
         return -1;
-    return bodies_read(s->bodies_fd, record->body_file, record->body_bytes);
+    fd = bodies_read(s->bodies_fd, record->body_file, record->body_bytes);
+    if (fd < 0)
+        fd = uncommitted_body(s, record);            /* it has no name yet; where it has got one since: */
+    return fd >= 0 ? fd : bodies_read(s->bodies_fd, record->body_file, record->body_bytes);
 }
 
 void store_touch(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], const uint8_t variant[STORE_HASH_BYTES])

@@ -132,6 +132,18 @@ static char *put_fields(char *to, const struct http_fields *f)
     return to;
 }
 
+struct slice record_encode_fields(const struct http_fields *f, struct arena *a)
+{
+    size_t size = fields_size(f);
+    char  *room;
+
+    if (size == 0)
+        return SLICE_NONE;
+    room = arena_alloc_raw(a, size);
+    put_fields(room, f);
+    return (struct slice){ room, size };
+}
+
 /* The next field; false where the bytes do not hold one. */
 static bool take_field(struct slice *rest, bool ids_known, struct http_field *out)
 {

@@ -47,6 +47,9 @@ char  *record_begin(const struct record_parts *, void *room);
 /* Puts the checksums, when the body is there. */
 void   record_seal(const struct record_key *, void *room, size_t size);
 
+/* Fields as they stand in a record; ptr NULL where they cannot. */
+struct slice record_encode_fields(const struct http_fields *, struct arena *);
+
 /* False where it is damaged.  An inline body is not looked at. */
 bool record_decode(struct slice key, struct slice value, struct record *out);
 bool record_body_is_right(const struct record *);

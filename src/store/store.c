@@ -8,6 +8,7 @@
 #include "store/internal.h"
 
 #include "base/arena.h"
+#include "base/check.h"
 #include "base/clock.h"
 
 #include <errno.h>
@@ -205,12 +206,14 @@ struct store *store_open(const struct store_options *options, struct fault *why,
     if (open_or_begin(s, &o, why, note) != 0)
         goto fail;
     s->started_at = o.next_id;
+    atomic_init(&s->next_id, o.next_id);
+    CHECK(pthread_mutex_init(&s->uncommitted.lock, NULL) == 0);
     s->mailbox = mailbox_open();
     if (s->mailbox == NULL) {
         fault_set_errno(why, errno, "cannot start the cache's writer thread");
         goto fail;
     }
-    s->writer = writer_start(s, o.totals, &o.shares, o.next_id, o.id_limit, why);
+    s->writer = writer_start(s, o.totals, &o.shares, o.id_limit, why);
     if (s->writer == NULL)
         goto fail;
     return s;
@@ -245,6 +248,6 @@ struct store_status store_status(struct store *s)
         .body_files = atomic_load_explicit(&s->body_files_now, memory_order_relaxed),
         .bytes = atomic_load_explicit(&s->bytes_now, memory_order_relaxed),
         .max_bytes = s->max_bytes,
-        .broken = atomic_load(&s->broken),
+        .broken = store_is_broken(s),
     };
 }

@@ -7,6 +7,9 @@
  * thread (store_submit), which commits in groups, links body files, and
  * evicts.  A store that cannot be opened or that breaks later is no reason
  * to stop: look-ups miss, changes report failure, and the log says so.
+ *
+ * What was submitted is seen by look-ups at once, though it is committed later: nobody falls
+ * between an answer and its record (uncommitted.c).
  */
 #ifndef WEIR_STORE_STORE_H
 #define WEIR_STORE_STORE_H
@@ -66,8 +69,11 @@ struct http_fields store_record_fields(const struct store_record *, struct arena
 int store_body_open(struct store *, const struct store_record *);
 /* Leaves a sample for the eviction's recency; costs a few instructions. */
 void store_touch(struct store_reader *, const uint8_t hash[STORE_HASH_BYTES], const uint8_t variant[STORE_HASH_BYTES]);
-/* Another number after each commit: what was looked up since is still what is stored. Any thread. */
+/* Another number after each commit, and when a look-up may find something else before one: what was looked up since is
+ * still what is stored. Any thread. */
 uint64_t store_generation(const struct store *);
+/* May a change that is not committed yet be about that hash? Costs next to nothing. Any thread. */
+bool store_is_changing(const struct store *, const uint8_t hash[STORE_HASH_BYTES]);
 
 /* -- changes: any thread -- */
 enum store_change_kind {
@@ -87,7 +93,8 @@ struct store_change {                 /* the submitter's memory until `done` is 
     struct mail         mail;         /* the writer's */
     enum store_change_kind kind;
     uint8_t             hash[STORE_HASH_BYTES], variant[STORE_HASH_BYTES], tag[STORE_HASH_BYTES];
-    uint64_t            id;
+    uint64_t            id;           /* FRESHEN: see there. PUT: of the record under hash and variant that it was made
+                                       * of: stored only where that still stands; 0: of none */
     struct slice        full_key, selection;
     const char         *upstream;     /* name: counted for max_share and shown by status */
     double              max_share;    /* PUT: the part of the cache that it may fill; 0: no bound */
@@ -96,6 +103,8 @@ struct store_change {                 /* the submitter's memory until `done` is 
     int64_t             requested_wall_ns, received_wall_ns;
     bool                had_credential;
     struct spool       *body;         /* whole, not passed; the submitter's reference, until `done`; NULL: no body */
+    int64_t             body_bytes;   /* of store_announce(): how long the body will be */
+    bool                is_first;     /* PUT: nothing is known to be stored under `hash`: no look-up is undone */
     bool              (*matches)(struct slice full_key, void *context);   /* called on the writer's thread */
     void               *context;
     /* answer */
@@ -104,10 +113,19 @@ struct store_change {                 /* the submitter's memory until `done` is 
     bool                ok;           /* committed: readers see it from now on */
     uint64_t            changed;      /* records stored or dropped */
     uint64_t            new_id;
+    /* the store's own: in the order of announcement, the id of what a PUT or FRESHEN stores */
+    uint64_t            number;
+    bool                announced, submitted;
+    struct store_change *next_announced;
 };
 /* The writer groups changes for up to 250 ms; INVALIDATE, FLUSH and the DROPs are committed at once.
  * Changes of one thread are made in the order they were submitted. */
 void store_submit(struct store *, struct store_change *);
+/* A PUT, FRESHEN or INVALIDATE that will be submitted: look-ups see it from now on, a PUT as soon as `body_bytes` of
+ * its body are there.  store_submit() does it where it was not done; a DROP does not undo it before it is committed. */
+void store_announce(struct store *, struct store_change *);
+/* It is not submitted after all.  Harmless where it was not announced, or where it is the writer's by now. */
+void store_withdraw(struct store *, struct store_change *);
 /* Somebody waits for a change that was submitted: what waits is committed now. Any thread. */
 void store_hurry(struct store *);
 

@@ -36,6 +36,7 @@ enum {
 #define LONGEST_WAIT_NS  (250 * NS_PER_MS)
 #define SHORTEST_WAIT_NS (5 * NS_PER_MS)
 #define SAID_NS          (60 * NS_PER_SEC)
+#define HELD_LOOK_NS     (10 * NS_PER_MS)
 
 void queue_push(struct queue *q, struct mail *m)
 {
@@ -58,11 +59,17 @@ struct mail *queue_pop(struct queue *q)
     return m;
 }
 
+/* Mail says nothing of the store that it was sent to; it is received on the writer's own thread. */
+static _Thread_local struct writer *self;
+
 void writer_answer(struct store_change *c, bool ok)
 {
     c->ok = ok;
     if (!ok)
         c->changed = c->new_id = 0;
+    if (c->announced)
+        uncommitted_remove(self->store, c, c->changed > 0);
+    c->submitted = false;
     mailbox_post(c->reply_to, &c->done);
 }
 
@@ -90,7 +97,7 @@ void writer_broken(struct writer *w)
 {
     int fd;
 
-    if (atomic_exchange(&w->store->broken, true))
+    if ((atomic_fetch_or(&w->store->attention, STORE_BROKEN_MARK) & STORE_BROKEN_MARK) != 0)
         return;
     writer_warn(w, WARN_BROKEN, db_reason(w->store->db));
     fd = openat(db_directory(w->store->db), "damaged", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -98,9 +105,9 @@ void writer_broken(struct writer *w)
         close(fd);
 }
 
-uint64_t writer_new_id(struct writer *w)
+uint64_t store_new_id(struct store *s)
 {
-    return w->next_id++;
+    return atomic_fetch_add(&s->next_id, 1);
 }
 
 void writer_publish(struct writer *w)
@@ -121,9 +128,6 @@ void writer_publish(struct writer *w)
 }
 
 /* -- mail -- */
-
-/* Mail says nothing of the store that it was sent to; it is received on the writer's own thread. */
-static _Thread_local struct writer *self;
 
 static bool is_urgent(enum store_change_kind kind)
 {
@@ -159,6 +163,11 @@ void store_submit(struct store *s, struct store_change *c)
         writer_answer(c, false);
         return;
     }
+    c->changed = c->new_id = 0;
+    c->body_bytes = c->body != NULL ? spool_length(c->body) : 0;
+    if (!c->announced)
+        store_announce(s, c);
+    c->submitted = true;
     count = atomic_fetch_add(&s->waiting, 1) + 1;
     before = atomic_fetch_add(&s->waiting_bytes, bytes);
     if (count == 1 || count == GROUP_CHANGES || is_urgent(c->kind)
@@ -263,7 +272,7 @@ static void link_body(struct writer *w, struct work *work)
     if (spool_length(c->body) <= STORE_INLINE_BYTES)
         return;
     for (int i = 0; i < LINK_TRIES && err == EEXIST; i++) {
-        work->body_file = writer_new_id(w);
+        work->body_file = i == 0 ? c->number : store_new_id(w->store);
         err = bodies_link(w->store->bodies_fd, work->body_file, c->body);
     }
     if (err != 0) {
@@ -282,7 +291,7 @@ static void count(const struct store_change *c, bool ok)
         return;
     if (!ok)
         counter_add(COUNTER_STORE_FAILURES, 1);
-    else if (c->kind == STORE_PUT || c->changed > 0)
+    else if (c->changed > 0)
         counter_add(COUNTER_STORED, 1);
 }
 
@@ -294,7 +303,7 @@ static void answer(struct writer *w, struct work *work, bool ok)
         job_add(w, c);
         return;
     }
-    if ((!ok || work->refused) && work->body_file != 0)
+    if ((!ok || c->changed == 0) && work->body_file != 0)
         bodies_remove(w->store->bodies_fd, work->body_file);
     count(c, ok && !work->refused);
     writer_answer(c, ok && !work->refused);
@@ -345,7 +354,7 @@ static void run_works(struct writer *w, struct work *works, unsigned count)
 
     /* A full disk is helped by eviction too: what is freed has its place on the disk already. */
     for (int i = 0; i < FULL_TRIES; i++) {
-        r = w->store->broken ? DB_BROKEN : try_works(w, works, count);
+        r = store_is_broken(w->store) ? DB_BROKEN : try_works(w, works, count);
         if ((r != DB_FULL && (r != DB_REFUSED || i > 0)) || !reclaim_step(w))
             break;
     }
@@ -388,7 +397,7 @@ static enum db_result commit_once_more(struct writer *w)
 
 static void compact(struct writer *w, struct store_change *c)
 {
-    enum db_result r = w->store->broken ? DB_BROKEN : commit_once_more(w);
+    enum db_result r = store_is_broken(w->store) ? DB_BROKEN : commit_once_more(w);
 
     if (r == DB_OK)
         r = db_give_back(w->store->db, &c->changed);
@@ -434,7 +443,7 @@ static void run_group(struct writer *w)
             break;
         }
         *work = (struct work){ .change = c };
-        if (!w->store->broken)
+        if (!store_is_broken(w->store))
             link_body(w, work);
         bytes += cost_of(work);
         g->count++;
@@ -462,6 +471,8 @@ static int64_t wait_ns(const struct writer *w)
 
     if (w->changes.first == NULL)
         return -1;
+    if (w->hold_file != NULL && !w->stopping && access(w->hold_file, F_OK) == 0)
+        return HELD_LOOK_NS;
     if (w->stopping || w->urgent || atomic_load(&w->store->waiting) >= GROUP_CHANGES
         || atomic_load(&w->store->waiting_bytes) >= GROUP_BYTES)
         return 0;
@@ -475,7 +486,7 @@ static int64_t wait_ns(const struct writer *w)
 
 static bool is_over(const struct writer *w)
 {
-    return !w->nothing_to_evict && !w->store->broken &&
+    return !w->nothing_to_evict && !store_is_broken(w->store) &&
            atomic_load_explicit(&w->store->bytes_now, memory_order_relaxed) > w->store->max_bytes;
 }
 
@@ -527,8 +538,8 @@ static void *run(void *argument)
     return NULL;
 }
 
-struct writer *writer_start(struct store *s, struct totals totals, const struct shares *shares, uint64_t next_id,
-                            uint64_t id_limit, struct fault *why)
+struct writer *writer_start(struct store *s, struct totals totals, const struct shares *shares, uint64_t id_limit,
+                            struct fault *why)
 {
     struct writer *w = mem_alloc(sizeof *w);
     int            err;
@@ -537,9 +548,9 @@ struct writer *writer_start(struct store *s, struct totals totals, const struct 
     w->stop.receive = receive_stop;
     w->totals = totals;
     w->shares = *shares;
-    w->next_id = next_id;
     w->id_limit = id_limit;
-    w->random = next_id * 0x9E3779B97F4A7C15u | 1;
+    w->random = s->started_at * 0x9E3779B97F4A7C15u | 1;
+    w->hold_file = secure_getenv("WEIR_HOLD_COMMITS");
     w->evict = evict_new(s->max_bytes / BLOCK_BYTES);
     sweep_begin(&w->sweep, s->bodies_fd, s->started_at);
     writer_publish(w);
