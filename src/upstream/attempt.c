@@ -275,6 +275,7 @@ bool attempt_head(struct transfer *t)
     t->head_wall_ns = clock_wall_ns();
     t->site->http2 = t->head.http2;
     tls_end_know(t);
+    connection_heard(t);
     transfer_plan_reuse(t);
     t->answer = make_answer(t);
     heard_note(t->up->heard, t->fetch, &t->answer->head.fields);
@@ -479,7 +480,7 @@ static void cut(struct flight *f, struct transfer *t, CURLcode code)
 static void report_breaker(struct transfer *t)
 {
     bool ours = t->stop == STOP_ABANDONED || t->stop == STOP_OVER_BUDGET || t->stop == STOP_DISK
-             || t->stop == STOP_UPLOAD_BROKEN || t->stop == STOP_SECOND_SENDING;
+             || t->stop == STOP_UPLOAD_BROKEN || t->stop == STOP_SECOND_SENDING || t->stop == STOP_DEAD_CONNECTION;
 
     if (t->head.final)
         return;

@@ -47,6 +47,12 @@ static const struct stop_row {
 } stop_rows[] = {
     [STOP_ABANDONED] = { ATTEMPT_DROPPED, true, "connection_terminated", "nobody waited for it any more" },
     [STOP_LOOP] = { ATTEMPT_REFUSED, true, "proxy_loop_detected", "its address is Weir's own" },
+    [STOP_DEAD_CONNECTION] = { ATTEMPT_REFUSED, false, "connection_terminated",
+                               "it closed the connection before anything was sent" },
+    [STOP_SPOKE_FIRST] = { ATTEMPT_REFUSED, false, "connection_terminated",
+                           "it answered, or closed the connection, before it was asked" },
+    [STOP_UNASKED] = { ATTEMPT_DROPPED, false, "connection_terminated",
+                       "what it sent is no answer: it was on its way before the request" },
     [STOP_SECOND_SENDING] = { ATTEMPT_DROPPED, false, "connection_terminated",
                               "it closed the connection instead of answering" },
     [STOP_OVER_BUDGET] = { ATTEMPT_REFUSED, false, "connection_limit_reached", "the budget was tightened meanwhile" },

@@ -16,7 +16,7 @@
  * A retry goes from SENDING through PAUSING back to WAITING.
  *
  * Files: fetch.c (in and out of the thread), flight.c (table, joining, leaving),
- * dispatch.c (queue and budget), request.c, tls_end.c, transfer.c, response.c (one
+ * dispatch.c (queue and budget), request.c, connection.c, tls_end.c, transfer.c, response.c (one
  * attempt), attempt.c (what became of it, retries), share.c (who gets the head),
  * commit.c (to the store), site.c, keep.c (the ledger's rows), upstream.c (thread).
  *
@@ -40,6 +40,7 @@
 struct site;
 struct transfer;
 struct flight;
+struct connection;
 
 /* -- limits of our own -- */
 enum {
@@ -57,6 +58,8 @@ enum {
     STREAMS_PER_CONNECTION = 100,
     IDLE_TRANSFERS        = 64,
     IDLE_FLIGHTS          = 64,
+    KEEP_ALIVE_MAX_SECONDS = 86400,
+    DEAD_CONNECTIONS      = 2,        /* found by one request: from then on it asks for a new one */
     RETRY_FLOOR           = 10        /* retries that `retry.share` always leaves, renewed one a second */
 };
 
@@ -94,6 +97,7 @@ struct site {
     struct flight                 *flights;   /* all of this site */
     struct transfer               *transfers; /* under way */
     unsigned                       in_flight, waiting, connections;
+    struct connection             *sockets;   /* curl's, open */
     unsigned                       handed_back, closing;      /* in flight, and their connections will stay, or not */
     uint64_t                       requests, attempts, retries, failures;
     double                         retry_balance;
@@ -156,6 +160,7 @@ struct flight {
     int64_t             unsent_from_ns;       /* when the wait under way began */
     bool                again;        /* has had its turn: queue_put_again() */
     bool                plain;        /* without Weir's own conditions: the 304 was about something else */
+    unsigned            dead_connections;     /* it would have gone out on */
 
     struct transfer    *transfer;     /* under way */
     struct attempt      attempts[ATTEMPTS_KEPT];
@@ -183,6 +188,9 @@ enum stop {                           /* why we ended a transfer that curl would
     STOP_NONE,
     STOP_ABANDONED,                   /* nobody wants it any more */
     STOP_LOOP,                        /* the API's address is Weir's own */
+    STOP_DEAD_CONNECTION,             /* found before anything was sent on it: it goes on on another one */
+    STOP_SPOKE_FIRST,                 /* a new connection, on which it said something, or left, unasked */
+    STOP_UNASKED,                     /* the answer was on its way before the request */
     STOP_SECOND_SENDING,              /* a reused connection died and curl would send again */
     STOP_OVER_BUDGET,                 /* while it connected the budget was tightened */
     STOP_HEAD_TOO_LARGE,
@@ -249,6 +257,8 @@ struct transfer {
     size_t              telling_bytes;
     const void         *tls;          /* the library's handle of the connection; NULL: plain, or not known */
     bool                tls_closed;   /* the API closed it in order (close_notify) */
+    struct connection  *connection;   /* that it was sent on; NULL: not yet, or closed */
+    int64_t             acknowledged; /* of a reused one, before this request; 0: not known */
 
     struct upload      *upload;       /* the fetch's */
     bool                sent_all;     /* nothing of the request is left to send */
@@ -264,7 +274,7 @@ struct transfer {
 struct watch {                        /* by descriptor */
     struct site *site;                /* NULL: curl does not want to hear of it */
     uint32_t     events;              /* that epoll watches for; 0: not, or not known */
-    bool         connection;          /* opened and closed by the callbacks in request.c */
+    struct site *connection_of;       /* opened and closed by the callbacks in request.c; NULL: is none */
 };
 
 struct kept_row { struct kept_row *next; char *budget; uint8_t key[LEDGER_KEY_BYTES]; char *value; size_t bytes; };
@@ -372,6 +382,20 @@ bool request_prepare(struct transfer *);
 /* Lets go of the request. After an unsound end the handle may remember what the next must not know: it is reset. */
 void request_forget(struct transfer *, bool sound);
 
+/* connection.c: by the callbacks in request.c */
+void connection_opened(struct site *, curl_socket_t fd);
+void connection_closed(struct site *, curl_socket_t fd);
+/* PREREQ: may the request go out on the connection with these ends?  False: t->stop says why not. */
+bool connection_look(struct transfer *, const char *peer_ip, int local_port, int peer_port);
+/* At the first bytes of an answer: they were sent before the request can have been read. */
+bool connection_is_early(const struct transfer *);
+void connection_heard(struct transfer *);            /* at the final head, while its fields stand */
+void connection_left(struct transfer *);             /* the transfer's end */
+/* Something came on a socket that no transfer uses. */
+void connection_stirs(struct site *, curl_socket_t fd);
+/* The API has closed the TLS connection in order. */
+void connection_notify(struct site *, const void *tls);
+
 /* tls_end.c */
 void tls_end_watch(struct transfer *);               /* while the easy handle is prepared */
 void tls_end_know(struct transfer *);                /* at the final head: which connection it is */
@@ -464,8 +488,8 @@ int  upstream_socket(CURL *, curl_socket_t, int what, void *site, void *socketp)
 int  upstream_timer(CURLM *, long timeout_ms, void *site);
 /* Lets curl work, ends what it has finished, and then tells those who wait. */
 void upstream_act(struct site *, curl_socket_t, int what);
-/* A connection's descriptor: it may stay in epoll between two requests. */
-void upstream_socket_opened(struct upstream *, curl_socket_t fd);
+/* A connection's descriptor: it stays in epoll between two requests, so that its end is seen. */
+void upstream_socket_opened(struct site *, curl_socket_t fd);
 void upstream_socket_closed(struct upstream *, curl_socket_t fd);
 
 #include "base/clock.h"

@@ -54,17 +54,32 @@ static int on_sending(void *transfer, char *primary_ip, char *local_ip, int prim
 {
     struct transfer *t = transfer;
 
-    (void)local_port;
     if (own_address_is(local_ip, primary_ip, (unsigned)primary_port)) {
         t->stop = STOP_LOOP;
         return CURL_PREREQFUNC_ABORT;
     }
-    return transfer_sends(t) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+    return connection_look(t, primary_ip, local_port, primary_port) && transfer_sends(t) ? CURL_PREREQFUNC_OK
+                                                                                       : CURL_PREREQFUNC_ABORT;
 }
 
 static size_t on_upload(char *buffer, size_t size, size_t count, void *transfer)
 {
     return transfer_read_upload(transfer, buffer, size * count);
+}
+
+/*
+ * More than the answer came with its end.  After Content-Length libcurl 7.88 then closes the connection by itself;
+ * after a last chunk, or a head without a body, it says so here and would use it again, to meet the rest of that later.
+ */
+static int on_word(CURL *easy, curl_infotype type, char *text, size_t bytes, void *transfer)
+{
+    struct slice said = { text, bytes };
+
+    (void)transfer;
+    if (type == CURLINFO_TEXT && (slice_starts_with(said, SLICE("Leftovers after chunking"))
+                                  || slice_starts_with(said, SLICE("Excess found"))))
+        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+    return 0;
 }
 
 static curl_socket_t on_open_socket(void *site, curlsocktype purpose, struct curl_sockaddr *address)
@@ -74,8 +89,8 @@ static curl_socket_t on_open_socket(void *site, curlsocktype purpose, struct cur
 
     (void)purpose;
     if (fd != CURL_SOCKET_BAD) {
-        s->connections++;
-        upstream_socket_opened(s->up, fd);
+        connection_opened(s, fd);
+        upstream_socket_opened(s, fd);
     }
     return fd;
 }
@@ -84,7 +99,7 @@ static int on_close_socket(void *site, curl_socket_t fd)
 {
     struct site *s = site;
 
-    s->connections--;
+    connection_closed(s, fd);
     upstream_socket_closed(s->up, fd);
     return close(fd);
 }
@@ -188,6 +203,7 @@ static void set_callbacks(struct transfer *t)
     curl_easy_setopt(e, CURLOPT_READDATA, t);
     curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_sending);
     curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
+    curl_easy_setopt(e, CURLOPT_DEBUGFUNCTION, on_word);
     curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t->site);
     curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
@@ -206,11 +222,13 @@ static const struct { CURLoption option; long value; } fixed[] = {
     { CURLOPT_MAXAGE_CONN, 55 },                    /* most servers close at 60 s and later */
 };
 
-/* What changes while the site's options stay: see transfer_plan_reuse() for the first.  A handle that waits for its
+/* What changes while the site's options stay: see transfer_plan_reuse() for the first two.  A handle that waits for its
  * next transfer has no part in the sessions of a site, which may go. */
 static void set_passing(struct transfer *t)
 {
     curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, t->fetch->upstream->max_idle_connections == 0 ? 1L : 0L);
+    curl_easy_setopt(t->easy, CURLOPT_VERBOSE, 0L);
+    curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, t->flight->dead_connections >= DEAD_CONNECTIONS ? 1L : 0L);
     curl_easy_setopt(t->easy, CURLOPT_PIPEWAIT, t->site->http2 ? 1L : 0L);
     curl_easy_setopt(t->easy, CURLOPT_SHARE, t->site->sessions);
 }

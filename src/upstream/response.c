@@ -132,6 +132,10 @@ bool response_line(struct transfer *t, const char *bytes, size_t count)
     struct slice line = line_text(bytes, count);
 
     t->progress_ns = t->up->acted_ns;
+    if (h->bytes == 0 && connection_is_early(t)) {
+        t->stop = STOP_UNASKED;
+        return false;
+    }
     h->bytes += count;
     if (h->bytes > HEAD_MAX_BYTES) {
         t->stop = STOP_HEAD_TOO_LARGE;

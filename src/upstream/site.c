@@ -185,8 +185,8 @@ static void site_free(struct site *s)
     curl_multi_cleanup(s->multi);
     curl_share_cleanup(s->sessions);
     for (unsigned fd = 0; fd < up->watch_count; fd++)
-        if (up->watches[fd].site == s)
-            up->watches[fd].site = NULL;
+        if (up->watches[fd].site == s || up->watches[fd].connection_of == s)
+            up->watches[fd] = (struct watch){ 0 };
     timers_clear(&up->timers, &s->curl_timer);
     ref_release(s->config);
     free(s->name);

@@ -24,10 +24,12 @@ static void on_info(const void *tls, int where, int value)
 {
     if (where != READ_ALERT || (value & 0xff) != CLOSE_NOTIFY || current == NULL)
         return;
-    for (struct site *s = current->sites; s != NULL; s = s->next)
+    for (struct site *s = current->sites; s != NULL; s = s->next) {
+        connection_notify(s, tls);
         for (struct transfer *t = s->transfers; t != NULL; t = t->next_of_site)
             if (t->tls == tls)
                 t->tls_closed = true;
+    }
 }
 
 static CURLcode on_context(CURL *easy, void *context, void *upstream)

@@ -227,6 +227,9 @@ void transfer_plan_reuse(struct transfer *t)
     s->closing += t->closes;
     if (t->closes)
         curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L);
+    else if (t->head.chunked || t->head.content_length <= 0 || t->fetch->request.method == HTTP_HEAD
+             || http_status_has_no_body(t->head.status))
+        curl_easy_setopt(t->easy, CURLOPT_VERBOSE, 1L);     /* for on_word() in request.c */
 }
 
 static void link_transfer(struct transfer *t)
@@ -318,6 +321,7 @@ static void retire(struct transfer *t, bool sound)
     struct site *s = t->site;
 
     t->ended = true;
+    connection_left(t);
     timers_clear(&t->up->timers, &t->timer);
     if (t->upload != NULL)
         upload_set_reader(t->upload, NULL, NULL);
@@ -343,11 +347,32 @@ static void retire(struct transfer *t, bool sound)
     }
 }
 
+/* Nothing was sent, and the connection alone was to blame: the same turn, with what was reserved for it, goes on with
+ * another one. No attempt was made. */
+static void go_on(struct transfer *t)
+{
+    struct flight *f = t->flight;
+    struct receipt receipt = t->receipt;
+    int64_t        reserved_ns = t->reserved_ns;
+
+    f->dead_connections++;
+    f->transfer = NULL;
+    t->flight = NULL;
+    retire(t, false);
+    transfer_start(f, &receipt, budget_time());
+    if (f->transfer != NULL)
+        f->transfer->reserved_ns = reserved_ns;
+}
+
 static void end_transfer(struct transfer *t, CURLcode code, bool added)
 {
     if (added)
         curl_multi_remove_handle(t->site->multi, t->easy);
     t->site->reap = true;
+    if (t->stop == STOP_DEAD_CONNECTION && t->flight != NULL) {
+        go_on(t);
+        return;
+    }
     attempt_ended(t, code);
     retire(t, added && code == CURLE_OK && t->stop == STOP_NONE);
 }

@@ -33,9 +33,9 @@ static struct watch *watch_of(struct upstream *up, curl_socket_t fd)
     return &up->watches[fd];
 }
 
-void upstream_socket_opened(struct upstream *up, curl_socket_t fd)
+void upstream_socket_opened(struct site *s, curl_socket_t fd)
 {
-    *watch_of(up, fd) = (struct watch){ .connection = true };
+    *watch_of(s->up, fd) = (struct watch){ .connection_of = s };
 }
 
 void upstream_socket_closed(struct upstream *up, curl_socket_t fd)
@@ -61,7 +61,7 @@ int upstream_socket(CURL *easy, curl_socket_t fd, int what, void *site, void *so
     (void)easy, (void)socketp;
     if (what == CURL_POLL_REMOVE) {
         w->site = NULL;
-        if (!w->connection)           /* else it stays for the next request on it: see serve_socket() */
+        if (w->connection_of == NULL) /* else it stays for the next request on it: see serve_socket() */
             forget(up, fd, w);
         return 0;
     }
@@ -75,7 +75,7 @@ int upstream_socket(CURL *easy, curl_socket_t fd, int what, void *site, void *so
     /* A descriptor that curl closed and got again is new to epoll; one that it only changes is not. */
     if (epoll_ctl(up->epoll_fd, EPOLL_CTL_MOD, fd, &e) != 0 && errno == ENOENT)
         epoll_ctl(up->epoll_fd, EPOLL_CTL_ADD, fd, &e);
-    w->events = w->connection ? e.events : 0;
+    w->events = w->connection_of != NULL ? e.events : 0;
     return 0;
 }
 
@@ -126,8 +126,11 @@ static void serve_socket(struct upstream *up, const struct epoll_event *e)
     struct site *s = (unsigned)fd < up->watch_count ? up->watches[fd].site : NULL;
 
     if (s == NULL) {                  /* taken back before in this round, or idle: most likely closed by the peer */
-        if ((unsigned)fd < up->watch_count)
-            forget(up, fd, &up->watches[fd]);
+        if ((unsigned)fd >= up->watch_count)
+            return;
+        forget(up, fd, &up->watches[fd]);
+        if (up->watches[fd].connection_of != NULL)
+            connection_stirs(up->watches[fd].connection_of, fd);
         return;
     }
     if ((e->events & EPOLLIN) != 0)

@@ -224,6 +224,8 @@ class Connection:
 class Origin(Listener):
     """Listens on a free port of loopback; `start=False` leaves the port refusing connections."""
 
+    connection_class = Connection
+
     def __init__(self, start=True):
         super().__init__()
         self.handler = lambda request, conn: conn.answer(body=b"origin")
@@ -303,7 +305,7 @@ class Origin(Listener):
     def _accepted(self, sock):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._changed:
-            conn = Connection(self, super()._accepted(sock), self.connections)
+            conn = self.connection_class(self, super()._accepted(sock), self.connections)
             self.open_connections.add(conn)
         return conn
 

@@ -3,12 +3,69 @@ import select
 import socket
 import ssl
 import subprocess
+import time
 
 from harness.client import Client
 from harness.listener import Listener
+from harness.origin import RECEIVE_BYTES, Connection, Origin, PeerLeft
 from harness.wait import seconds
 
 RELAY_BYTES = 65536
+
+
+def certificate(place, name):
+    """A self-signed certificate for `name` and 127.0.0.1: the paths of it and of its key."""
+    ca_file, key = str(place / f"{name}.pem"), str(place / f"{name}.key")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-keyout", key, "-out", ca_file, "-days", "1", "-subj", "/CN=scripted origin",
+                    "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1"],
+                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return ca_file, key
+
+
+class TlsConnection(Connection):
+    """Each piece that is sent is a TLS record of its own."""
+
+    def _receive(self):
+        try:
+            data = self.sock.recv(RECEIVE_BYTES)
+        except OSError as error:
+            raise PeerLeft(str(error)) from None
+        if not data:
+            raise PeerLeft("end of connection")
+        self._arrived = time.monotonic()
+        self._buffer += data
+
+    def close_notify(self):
+        """The end of what this side says (RFC 8446 6.1); the connection stays."""
+        self.sock.settimeout(0)
+        try:
+            self.sock.unwrap()
+        except OSError:
+            pass                                # it would wait for the other side's
+
+
+class TlsOrigin(Origin):
+    """The scripted origin over TLS, under a certificate of its own; http/1.1 alone."""
+    scheme = "https"
+    connection_class = TlsConnection
+
+    def __init__(self, place, name="api.test", protocols=("http/1.1",), version=None, **kwargs):
+        self.ca_file, key = certificate(place, name)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(self.ca_file, key)
+        self._context.set_alpn_protocols(protocols)
+        if version is not None:
+            self._context.maximum_version = version
+        super().__init__(**kwargs)
+
+    def _serve(self, conn):
+        try:
+            conn.sock = self._context.wrap_socket(conn.sock, server_side=True)
+        except OSError:
+            conn.close()
+            return
+        super()._serve(conn)
 
 
 class TlsRelay(Listener):
@@ -20,11 +77,7 @@ class TlsRelay(Listener):
         super().__init__()
         self.origin, self.name = origin, name
         self.resumed = []                       # of each connection, whether it took up an earlier session
-        self.ca_file, key = str(place / f"{name}.pem"), str(place / f"{name}.key")
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                        "-keyout", key, "-out", self.ca_file, "-days", "1", "-subj", "/CN=scripted origin",
-                        "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1"],
-                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.ca_file, key = certificate(place, name)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(self.ca_file, key)
         self.start()

@@ -1,0 +1,281 @@
+/*
+ * What is known of curl's connections, so that nothing is sent on a dead one.
+ *
+ * libcurl 7.88 takes anything that waits on an idle connection for a sign of life (mended in 8.0): a load
+ * balancer's 408, a second answer that nobody asked for, a TLS close_notify.  Those bytes would become the
+ * next request's answer.  So it is looked at three times: while it idles, by the loop (connection_stirs());
+ * before a request is sent, from CURLOPT_PREREQFUNCTION (connection_look()); and when the first bytes of an answer
+ * come, which cannot be one while the API's machine has nothing of the request (connection_is_early()).
+ * RFC 9112 9.3 and 9.5: what a client finds closed or spoiled it does not use.
+ *
+ * A dead one is disconnected on the spot (kill_connection()): curl finds that out by itself and drops it.
+ */
+#include "upstream/inside.h"
+
+#include "http/list.h"
+
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <linux/tcp.h>          /* the C library's own knows less of tcp_info */
+#include <netinet/in.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+enum { KEPT_ONCE = 1 };
+
+struct connection {
+    struct connection *next;
+    curl_socket_t      fd;
+    bool               named;         /* the addresses are known */
+    uint16_t           local_port, peer_port;
+    char               peer_ip[INET6_ADDRSTRLEN];
+    bool               used;          /* has carried a request */
+    bool               http2;
+    bool               closed;        /* close_notify has been read, or it was disconnected here */
+    const void        *tls;           /* see tls_end.c */
+    unsigned           users;         /* transfers that are under way on it */
+    int64_t            keep_ns;       /* by the API's Keep-Alive field; 0: it said nothing */
+    int64_t            good_until_ns; /* 0: for ever */
+};
+
+/* -- which is which -- */
+
+void connection_opened(struct site *s, curl_socket_t fd)
+{
+    struct connection *c = mem_alloc(sizeof *c);
+
+    c->fd = fd;
+    c->next = s->sockets;
+    s->sockets = c;
+    s->connections++;
+}
+
+void connection_closed(struct site *s, curl_socket_t fd)
+{
+    struct connection **at = &s->sockets, *c;
+
+    s->connections--;
+    while (*at != NULL && (*at)->fd != fd)
+        at = &(*at)->next;
+    c = *at;
+    if (c == NULL)
+        return;
+    *at = c->next;
+    for (struct transfer *t = s->transfers; t != NULL && c->users > 0; t = t->next_of_site)
+        if (t->connection == c)
+            t->connection = NULL;
+    free(c);
+}
+
+static void name_connection(struct connection *c)
+{
+    union { struct sockaddr_storage any; struct sockaddr_in four; struct sockaddr_in6 six; } here, peer;
+    socklen_t here_bytes = sizeof here, peer_bytes = sizeof peer;
+
+    memset(&here, 0, sizeof here);
+    memset(&peer, 0, sizeof peer);
+    if (getsockname(c->fd, (struct sockaddr *)&here, &here_bytes) != 0
+        || getpeername(c->fd, (struct sockaddr *)&peer, &peer_bytes) != 0)
+        return;                       /* it does not connect, or not yet */
+    c->named = true;
+    if (peer.any.ss_family == AF_INET) {
+        inet_ntop(AF_INET, &peer.four.sin_addr, c->peer_ip, sizeof c->peer_ip);
+        c->local_port = ntohs(here.four.sin_port);
+        c->peer_port = ntohs(peer.four.sin_port);
+    } else if (peer.any.ss_family == AF_INET6) {
+        inet_ntop(AF_INET6, &peer.six.sin6_addr, c->peer_ip, sizeof c->peer_ip);
+        c->local_port = ntohs(here.six.sin6_port);
+        c->peer_port = ntohs(peer.six.sin6_port);
+    }
+}
+
+/* curl does not say which socket a transfer has got; it does say the ends of it. */
+static struct connection *find(struct site *s, const char *peer_ip, int local_port, int peer_port)
+{
+    for (struct connection *c = s->sockets; c != NULL; c = c->next) {
+        if (!c->named)
+            name_connection(c);
+        if (c->named && c->local_port == local_port && c->peer_port == peer_port && strcmp(c->peer_ip, peer_ip) == 0)
+            return c;
+    }
+    return NULL;
+}
+
+static struct connection *find_socket(struct site *s, curl_socket_t fd)
+{
+    struct connection *c = s->sockets;
+
+    while (c != NULL && c->fd != fd)
+        c = c->next;
+    return c;
+}
+
+/* -- dead or alive -- */
+
+/* Something of the last record that curl did not want may stand in the TLS library, where no poll sees it. */
+static bool tls_holds_bytes(const struct connection *c)
+{
+    static int (*has_pending)(const void *);
+    static bool looked;
+
+    if (c->tls == NULL)
+        return false;
+    if (!looked) {
+        *(void **)&has_pending = dlsym(RTLD_DEFAULT, "SSL_has_pending");
+        looked = true;
+    }
+    return has_pending != NULL && has_pending(c->tls) != 0;
+}
+
+static short events_of(const struct connection *c)
+{
+    struct pollfd p = { .fd = c->fd, .events = POLLIN | POLLRDHUP };
+
+    return poll(&p, 1, 0) > 0 ? p.revents : 0;
+}
+
+/* Of one that has carried a request.  Over HTTP/2 frames may come at any time: libcurl has read those of an idle
+ * connection before it gives it to a request, and heeds a GOAWAY; the end of the stream alone escapes it. */
+static bool is_dead(const struct connection *c, int64_t now_ns)
+{
+    short events = events_of(c);
+
+    if (c->closed || (events & (POLLERR | POLLHUP | POLLRDHUP | POLLNVAL)) != 0)
+        return true;
+    if (c->http2)
+        return false;
+    return (events & POLLIN) != 0 || tls_holds_bytes(c) || (c->good_until_ns != 0 && now_ns >= c->good_until_ns);
+}
+
+/* One that is new has nothing to say before it is asked, either, as far as that can be seen: TLS sends tickets. */
+static bool spoke_first(const struct connection *c, bool is_tls)
+{
+    short events = events_of(c);
+
+    return (events & (POLLERR | POLLHUP | POLLRDHUP | POLLNVAL)) != 0 || (!is_tls && (events & POLLIN) != 0);
+}
+
+/* Whatever waits on it is thrown away, and curl finds it dead. */
+static void kill_connection(struct connection *c)
+{
+    struct sockaddr none = { .sa_family = AF_UNSPEC };
+
+    c->closed = true;
+    connect(c->fd, &none, sizeof none);
+}
+
+/* Those that died together with one that was found dead. */
+static void sweep(struct site *s, int64_t now_ns)
+{
+    for (struct connection *c = s->sockets; c != NULL; c = c->next)
+        if (c->used && c->users == 0 && !c->closed && is_dead(c, now_ns))
+            kill_connection(c);
+}
+
+void connection_stirs(struct site *s, curl_socket_t fd)
+{
+    struct connection *c = find_socket(s, fd);
+
+    if (c != NULL && c->used && c->users == 0 && !c->closed && is_dead(c, clock_mono_ns()))
+        kill_connection(c);
+}
+
+/* -- a request goes out on it -- */
+
+static int64_t acknowledged_bytes(const struct connection *c)
+{
+    struct tcp_info info = { 0 };
+    socklen_t       bytes = sizeof info;
+
+    if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0
+        || bytes < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof info.tcpi_bytes_acked)
+        return 0;
+    return (int64_t)info.tcpi_bytes_acked;
+}
+
+bool connection_look(struct transfer *t, const char *peer_ip, int local_port, int peer_port)
+{
+    struct connection *c = find(t->site, peer_ip, local_port, peer_port);
+    bool               is_tls = slice_eq(t->fetch->upstream->scheme, SLICE("https"));
+
+    if (c == NULL || t->connection != NULL)
+        return true;
+    if (c->used ? is_dead(c, t->up->acted_ns) : spoke_first(c, is_tls)) {
+        t->stop = c->used ? STOP_DEAD_CONNECTION : STOP_SPOKE_FIRST;
+        if (c->users == 0)
+            kill_connection(c);
+        sweep(t->site, t->up->acted_ns);
+        return false;
+    }
+    if (c->used && !c->http2)
+        t->acknowledged = acknowledged_bytes(c);
+    c->used = true;
+    c->users++;
+    t->connection = c;
+    return true;
+}
+
+/*
+ * RFC 9112 9.2: an answer is to a request.  A segment that answers also acknowledges what it answers; so as long
+ * as nothing of the request is acknowledged, whatever comes was on its way before, and is nobody's.  (A kernel that
+ * does not count says 0 all the time.)
+ */
+bool connection_is_early(const struct transfer *t)
+{
+    return t->connection != NULL && t->acknowledged > KEPT_ONCE
+        && acknowledged_bytes(t->connection) <= t->acknowledged;
+}
+
+/* -- what an answer says of it -- */
+
+/* "timeout=5, max=100": so long the API keeps it. From a second before that (or half of it) on nothing is sent. */
+static void heed_keep_alive(struct connection *c, const struct http_fields *fields)
+{
+    struct http_list list = http_list_of_field(fields, HTTP_KEEP_ALIVE);
+    struct slice     member, name, value;
+    int64_t          seconds;
+
+    while (http_list_next(&list, &member)) {
+        http_split_parameter(member, &name, &value);
+        if (!slice_eq_nocase(name, SLICE("timeout")) || !slice_to_int64(value, &seconds))
+            continue;
+        if (seconds > KEEP_ALIVE_MAX_SECONDS)
+            seconds = KEEP_ALIVE_MAX_SECONDS;
+        c->keep_ns = seconds * NS_PER_SEC - (seconds >= 2 ? NS_PER_SEC : seconds * NS_PER_SEC / 2);
+        if (c->keep_ns == 0)
+            c->keep_ns = 1;           /* "timeout=0": not at all */
+    }
+}
+
+void connection_heard(struct transfer *t)
+{
+    struct connection *c = t->connection;
+
+    if (c == NULL)
+        return;
+    c->http2 = t->head.http2;
+    c->tls = t->tls;
+    if (!c->http2)
+        heed_keep_alive(c, &t->head.fields);
+}
+
+void connection_left(struct transfer *t)
+{
+    struct connection *c = t->connection;
+
+    if (c == NULL)
+        return;
+    c->users--;
+    if (c->keep_ns > 0)
+        c->good_until_ns = clock_mono_ns() + c->keep_ns;
+    t->connection = NULL;
+}
+
+void connection_notify(struct site *s, const void *tls)
+{
+    for (struct connection *c = s->sockets; c != NULL; c = c->next)
+        if (c->tls == tls)
+            c->closed = true;
+}
