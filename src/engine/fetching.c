@@ -196,6 +196,9 @@ static struct fetch *fill_fetch(struct exchange *x)
     f->arrived_mono_ns = x->started_mono_ns;
     f->looked_up_wall_ns = x->looked_up_wall_ns;
     f->found_none = !x->stored.selected;
+    f->new_key = f->found_none && !x->stored.other_variant;
+    f->wish = x->wish;
+    f->wish.client = SLICE_NONE;
     f->looked_again = x->looked_up > 1;
     f->mailbox = x->engine->mailbox;
     f->mail.receive = receive_event;
@@ -279,7 +282,6 @@ enum step step_fetch(struct exchange *x)
         return cover_with_stale(x, 0, "stale-if-error") ? STEP_DONE : inject_failed(x, &c);
     }
     f = fill_fetch(x);
-    counter_add(f->has_key ? COUNTER_MISSES : COUNTER_PASSED, 1);
     if (x->upload != NULL) {
         upload_acquire(x->upload);
         f->upload = x->upload;
@@ -434,6 +436,8 @@ static void note_fetch(struct exchange *x)
     if (x->fetch_noted)
         return;
     x->fetch_noted = true;
+    if (f->event != FETCH_SPARED)
+        counter_add(f->has_key ? COUNTER_MISSES : COUNTER_PASSED, 1);
     x->collapsed = f->collapsed;
     x->stored_flag = f->stored;
     x->budget = f->budget;
@@ -456,6 +460,11 @@ enum step step_await(struct exchange *x)
 {
     if (x->fetch->event == FETCH_PENDING)
         return STEP_SUSPEND;
+    if (x->fetch->event == FETCH_LOOK_AGAIN) {       /* nothing was asked for it */
+        leave_fetch(x);
+        x->forwarded = false;
+        return STEP_LOOKUP;
+    }
     note_fetch(x);
     switch (x->fetch->event) {
     case FETCH_HEAD:
@@ -469,10 +478,6 @@ enum step step_await(struct exchange *x)
             return STEP_DONE;
         leave_fetch(x);
         return STEP_LOOKUP;
-    case FETCH_LOOK_AGAIN:
-        leave_fetch(x);
-        x->forwarded = false;
-        return STEP_LOOKUP;
     case FETCH_SPARED:
         if (deliver_spared(x))
             return STEP_DONE;
@@ -482,6 +487,7 @@ enum step step_await(struct exchange *x)
         return deliver_refused(x);
     case FETCH_FAILED:
     case FETCH_PENDING:
+    case FETCH_LOOK_AGAIN:
         break;
     }
     return deliver_failed(x);

@@ -321,7 +321,7 @@ static void log_disk(struct upstream *up, const char *why)
 /* Longer than is kept: from here on it only passes. With one reader what he has read need not stand any longer. */
 static void stop_storing(struct flight *f, struct spool *body)
 {
-    f->storing = false;
+    commit_withdraw(f);
     flight_hide(f);
     if (f->receiving + f->waiting <= 1)
         spool_set_pass(body);
@@ -358,6 +358,13 @@ static enum body_result check_body(struct flight *f, struct transfer *t, const c
     return give(f, t) ? BODY_TAKEN : BODY_STOP;
 }
 
+/* Who has read the last byte may ask again before we hear of the end: look-ups must find it by then. */
+static bool is_last_of(const struct flight *f, const struct transfer *t, size_t count)
+{
+    return f->storing && !t->held && t->body_bytes + (int64_t)count == t->answer->content_length
+        && t->answer->head.status != 206 && t->check == NULL;
+}
+
 enum body_result attempt_body(struct transfer *t, const char *bytes, size_t count)
 {
     struct flight   *f = t->flight;
@@ -371,12 +378,14 @@ enum body_result attempt_body(struct transfer *t, const char *bytes, size_t coun
         t->stop = STOP_ENOUGH;
         return BODY_STOP;
     }
+    if (f != NULL && is_last_of(f, t, count))
+        commit_announce(f, t->answer->content_length);
     result = to_spool(t, bytes, count);
     if (result != BODY_TAKEN || f == NULL)
         return result;
     if (f->storing && spool_is_pass(t->answer->body)) {
         log_disk(t->up, "the cache's disk is full or broken: answers pass through without being stored");
-        f->storing = false;
+        commit_withdraw(f);
         flight_hide(f);
     }
     if (f->storing && t->fetch->policy->max_object_bytes >= 0 && t->body_bytes > t->fetch->policy->max_object_bytes)
@@ -438,20 +447,19 @@ static void whole(struct flight *f, struct transfer *t)
 {
     bool sound = is_sound(t);
 
+    if (f->storing && sound && is_its_part(t))
+        commit_announce(f, t->answer->body != NULL ? spool_length(t->answer->body) : 0);
+    else
+        commit_withdraw(f);
     if (f->others != NULL)
         f->others->trailers = http_fields_copy(&t->answer->trailers, &f->others->trailer_arena);
     if (t->answer->body != NULL)
         spool_finish(t->answer->body, SPOOL_WHOLE);
     release_receivers(f);
-    if (f->storing && (!sound || !is_its_part(t))) {
-        f->storing = false;
-        flight_hide(f);
-    }
+    flight_hide(f);
     if (f->storing)
         commit_put(f);
     f->storing = false;
-    if (!f->committing)
-        flight_hide(f);
     f->at = FLIGHT_COMMITTING;
     end_flight(f, false);
 }
@@ -468,7 +476,7 @@ static void cut(struct flight *f, struct transfer *t, CURLcode code)
         log_info("upstream_body_cut", " upstream=%s bytes=%lld reason=%s", f->site->name, (long long)t->body_bytes,
                  log_quote(failure.text));
     }
-    f->storing = false;
+    commit_withdraw(f);
     f->keep = false;
     flight_hide(f);
     release_receivers(f);

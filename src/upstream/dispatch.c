@@ -278,7 +278,7 @@ static bool accept_newer(const struct store_record *r, void *context)
                           http_fields_get(&fields, HTTP_CONTENT_ENCODING), &look->arena);
 }
 
-static bool is_stored_by_now(struct upstream *up, const struct fetch *f)
+bool dispatch_is_stored(struct upstream *up, const struct fetch *f)
 {
     struct look         look = { .fetch = f };
     struct store_record record;
@@ -300,10 +300,10 @@ static bool look_again(struct flight *f)
     if (f->attempt_count > 0)
         return false;
     if (f->waiting == 0)
-        return f->leader->refresh_behind ? false : is_stored_by_now(f->up, f->leader);
+        return f->leader->refresh_behind ? false : dispatch_is_stored(f->up, f->leader);
     for (struct fetch_links *w = f->first; w != NULL; w = next) {
         next = w->next;
-        if (is_stored_by_now(f->up, w->fetch))
+        if (dispatch_is_stored(f->up, w->fetch))
             waiter_post(w, FETCH_LOOK_AGAIN);
     }
     return f->waiting == 0;

@@ -121,7 +121,9 @@ struct fetch {
     int64_t                        read_timeout_ns;
     int64_t                        arrived_mono_ns;
     int64_t                        looked_up_wall_ns;   /* a record received later than this: FETCH_LOOK_AGAIN */
-    bool                           found_none;    /* by that look-up: whatever is stored now was committed since */
+    bool                           found_none;    /* by that look-up: whatever is stored now came since */
+    bool                           new_key;       /* nothing at all was stored under the key, of no variant */
+    struct request_wish            wish;          /* what the client says of freshness; its `client` is not set */
     bool                           looked_again;  /* has had FETCH_LOOK_AGAIN once: fetch now */
     struct mailbox                *mailbox;       /* the worker's */
     struct mail                    mail;          /* .receive set by the engine; posted once, with the final event */

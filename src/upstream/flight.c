@@ -211,7 +211,7 @@ void flight_overtake(struct site *site, const struct fetch *write)
             continue;
         flight_hide(f);
         f->overtaken = true;
-        f->storing = false;           /* what the writer has by now goes with all that the write drops */
+        commit_withdraw(f);           /* what the writer has by now goes with all that the write drops */
     }
 }
 
@@ -229,6 +229,7 @@ void flight_settle(struct flight *f)
         return;
     flight_hide(f);
     dispatch_withdraw(f);
+    commit_withdraw(f);
     f->dead = true;
     *(f->previous_of_site != NULL ? &f->previous_of_site->next_of_site : &site->flights) = f->next_of_site;
     if (f->next_of_site != NULL)
@@ -310,7 +311,7 @@ static bool try_join(struct flight *f, struct fetch_links *w)
     const char *limit = "queue";
     int64_t     wait;
 
-    if (f->at == FLIGHT_STREAMING || f->at == FLIGHT_COMMITTING)
+    if (f->at >= FLIGHT_STREAMING)
         return share_late(f, w);
     if (f->at == FLIGHT_SENDING) {
         if (w->fetch->must_be_new && f->transfer != NULL && f->transfer->prereqs > 0)
@@ -402,7 +403,12 @@ void flight_enter(struct site *site, struct fetch_links *w)
         waiter_post(w, FETCH_LOOK_AGAIN);            /* nobody waits for it */
         return;
     }
-    if (commit_await(site, w) || is_spared(site, w))
+    /* What has ended since it was looked up is a hit: it is on its way to the store, and a look-up finds it. */
+    if (store_is_changing(up->store, fetch->key.hash) && dispatch_is_stored(up, fetch)) {
+        waiter_post(w, FETCH_LOOK_AGAIN);
+        return;
+    }
+    if (is_spared(site, w))
         return;
     if (site->breaker.open_until_ns > now) {
         fail_at_once(site, w, "destination_unavailable",

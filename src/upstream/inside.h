@@ -45,7 +45,6 @@ struct connection;
 /* -- limits of our own -- */
 enum {
     FLIGHT_BUCKETS        = 1024,     /* a power of two */
-    COMMIT_BUCKETS        = 256,
     BUST_BUCKETS          = 256,
     BUST_MARK             = 1,        /* no budget's name begins so */
     UNSHAREABLE_SLOTS     = 1024,
@@ -173,14 +172,12 @@ struct flight {
     struct answer      *answer;
     struct answer      *others;       /* the same without its cookies, for all but the first; NULL: it sets none */
     struct slice        selection;    /* in answer's arena */
-    bool                freshened;    /* by a 304: answer has the stored head, and no body */
+    bool                joined_part;  /* to a stored one: stored only where that still stands */
     bool                storing;      /* the body goes to the store when it is whole */
     bool                overtaken;    /* by a write: it does not */
     struct store_change change;
     struct arena        change_arena;
     bool                committing;   /* `change` is the writer's */
-    bool                hurried;      /* somebody waits for that */
-    struct flight      *next_committing;      /* of its bucket */
 };
 
 /* -- one attempt -- */
@@ -306,7 +303,6 @@ struct upstream {
     struct transfer     *idle_transfers;
     unsigned             idle_count, farewells;
     unsigned             commits;             /* changes at the writer */
-    struct flight       *committing[COMMIT_BUCKETS];  /* theirs, by key */
     unsigned             saves;               /* rows at the writer */
     struct kept_row     *rows;                /* as they were at the start, until their budget is made */
     struct heard        *heard;               /* locks itself: heard.c */
@@ -369,6 +365,8 @@ uint64_t dispatch_client(const struct fetch *);
 int64_t waiter_wait_left(const struct fetch_links *, int64_t now_ns);
 /* PREREQ: may it go now? */
 bool dispatch_sends(struct transfer *);
+/* Has the store got an answer to this since it was looked up? */
+bool dispatch_is_stored(struct upstream *, const struct fetch *);
 void waiter_refuse(struct fetch_links *, int64_t wait_ns, const char *limit);
 
 /* complete.c */
@@ -438,17 +436,19 @@ void failure_set(struct failure *, enum attempt_outcome, const char *token, cons
 /* The flight's final head: decides whether it is stored, and who gets it. */
 void share_head(struct flight *, struct transfer *, struct answer *);
 void share_not_modified(struct flight *, struct transfer *, struct answer *);
-/* One that came later and may have what is coming or being committed; false: not this answer. */
+/* One that came later and may have what is coming; false: not this answer. */
 bool share_late(struct flight *, struct fetch_links *);
 /* What was kept of the last attempt goes to everybody. */
 bool share_spare(struct flight *);
 
 /* commit.c */
+/* The answer with so many bytes of body is seen by look-ups, as soon as these are there. */
+void commit_announce(struct flight *, int64_t body_bytes);
 void commit_put(struct flight *);
+/* It is not stored after all. */
+void commit_withdraw(struct flight *);
 /* What the 200 to a HEAD says of the stored response (RFC 9111 4.3.5): it is freshened, or stale from now on. */
 void commit_head(struct flight *);
-/* True where the key's record is on its way to the store: the fetch hears FETCH_LOOK_AGAIN when it is there. */
-bool commit_await(struct site *, struct fetch_links *);
 void commit_freshen(struct flight *);
 
 /* site.c */

@@ -200,6 +200,7 @@ void share_head(struct flight *f, struct transfer *t, struct answer *a)
     f->answer = a;
     answer_acquire(a);
     f->storing = a->storable == STORABLE_YES && !f->overtaken;
+    f->joined_part = t->part_bytes > 0;
     if (how != SHARE_ONE && t->fetch->policy->set_cookie != SET_COOKIE_STORE)
         f->others = without_cookies(a);
     if (!f->storing || how == SHARE_ONE)
@@ -232,12 +233,10 @@ void share_not_modified(struct flight *f, struct transfer *t, struct answer *a)
     f->at = FLIGHT_STREAMING;
     f->head_ns = clock_mono_ns();
     f->answer = a;
-    f->freshened = true;
     answer_acquire(a);
+    flight_hide(f);
     if (a->storable == STORABLE_YES && !f->overtaken)
         commit_freshen(f);
-    else
-        flight_hide(f);
     for (struct fetch_links *w = f->first; w != NULL; w = next) {
         next = w->next;
         hand_over(w, a, FETCH_NOT_MODIFIED, f->committing);
@@ -251,25 +250,24 @@ bool share_late(struct flight *f, struct fetch_links *w)
     const struct fetch    *fetch = w->fetch;
     struct answer         *a = f->answer;
     struct stored_response r;
-    struct cache_control   cc;
-    struct lifetime        life;
 
-    if (a == NULL || !(f->storing || f->committing) || fetch->must_be_new || !fetch->may_store)
+    if (a == NULL || !f->storing || fetch->must_be_new || !fetch->may_store)
         return false;
     if (a->body != NULL && (spool_is_pass(a->body) || spool_ended(a->body) == SPOOL_CUT_SHORT))
         return false;
+    /* It came before it was asked for: as of a stored one, the request has its say (RFC 9111 5.2.1). */
     r = (struct stored_response){
         .head = a->head,
         .requested_wall_ns = a->requested_wall_ns,
         .received_wall_ns = a->received_wall_ns,
+        .body_bytes = a->content_length,
         .had_credential = f->leader->has_credential,
     };
-    cc = cache_control_of_response(&a->head.fields);
-    life = policy_lifetime(fetch->policy, &r, &cc, POLICY_UNSET);
-    if (life.always_validate || policy_ttl_left_ns(&r, &life, clock_wall_ns()) <= 0 || !selects(f, a, fetch))
+    if (policy_decide(fetch->policy, &fetch->request, &fetch->wish, &r, false, clock_wall_ns()).verdict != VERDICT_SERVE
+        || !selects(f, a, fetch))
         return false;
     flight_link(f, w);
-    hand_over(w, f->others != NULL ? f->others : a, f->freshened ? FETCH_NOT_MODIFIED : FETCH_HEAD, true);
+    hand_over(w, f->others != NULL ? f->others : a, FETCH_HEAD, true);
     return true;
 }
 

@@ -145,6 +145,7 @@ struct fetch *rig_fetch(struct rig *r, const char *method, const char *target, c
     struct fetch *f = fetch_new();
     struct head   head = head_of(lines);
     struct slice  query;
+    const char   *bad;
 
     ref_acquire(&r->config);
     f->config = &r->config;
@@ -157,6 +158,7 @@ struct fetch *rig_fetch(struct rig *r, const char *method, const char *target, c
     f->request.fields = http_fields_copy(&head.fields, &f->arena);
     head_free(&head);
     http_target_split(f->request.target, &f->path, &query);
+    policy_wish(&f->request, &f->wish, &bad);
     f->has_key = f->may_store = f->request.method == HTTP_GET || f->request.method == HTTP_HEAD;
     f->key.full = arena_printf(&f->arena, "http://%s%s", r->authority, target);
     hash_text(f->key.full, f->key.hash);

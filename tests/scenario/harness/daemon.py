@@ -4,6 +4,7 @@ Daemon.start() waits for the event `ready` on standard error and learns the port
 `listening address=...`.  Daemon.stop() sends SIGTERM and demands exit status 0, which
 is also how a sanitizer's finding at the end (99, 66) fails the test.
 """
+import contextlib
 import json
 import os
 import re
@@ -47,6 +48,7 @@ class Daemon:
         self.config = self.directory / "weir.conf"
         self.access_file = self.directory / "access.log"
         self.admin_path = str(self.directory / "admin.sock")
+        self.hold_file = self.directory / "commits-held"
         self.cache, self.state = self.directory / "cache", self.directory / "state"
         self.process = None
         self.lines = []                         # of standard error, over all starts
@@ -75,6 +77,7 @@ class Daemon:
         """Starts the program without waiting for it to be ready; `before`: a program that runs it in its own place."""
         assert WEIR, "no daemon to test: set WEIR or put weir into PATH"
         more = {} if self.clock is None else {"WEIR_CLOCK_FILE": self.clock.path}
+        more["WEIR_HOLD_COMMITS"] = self.hold_file
         self._first_line = len(self.lines)
         self.process = subprocess.Popen([*before, WEIR, "-c", str(self.config), *extra], cwd=self.directory,
                                         env=environment(self.directory, **more), stdin=subprocess.DEVNULL,
@@ -253,6 +256,15 @@ class Daemon:
     def wait_stored(self, count=1):
         """Waits until so many responses are committed: from then on an equal request is a plain hit."""
         self.wait_counter("stored", count)
+
+    @contextlib.contextmanager
+    def commits_held(self):
+        """Nothing is committed to the cache meanwhile: what has ended is on its way to the store."""
+        self.hold_file.touch()
+        try:
+            yield
+        finally:
+            self.hold_file.unlink()
 
     def ctl(self, *arguments, **kwargs):
         assert WEIRCTL, "no weirctl to test: set WEIRCTL"
