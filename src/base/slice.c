@@ -106,6 +106,29 @@ size_t slice_find(struct slice s, char c, size_t from)
     return at != NULL ? (size_t)(at - s.ptr) : s.len;
 }
 
+bool slice_matches(struct slice pattern, struct slice text)
+{
+    size_t p = 0, t = 0, star = SIZE_MAX, from = 0;
+
+    while (t < text.len) {
+        if (p < pattern.len && pattern.ptr[p] == '*') {
+            star = p++;
+            from = t;
+        } else if (p < pattern.len && pattern.ptr[p] == text.ptr[t]) {
+            p++;
+            t++;
+        } else if (star != SIZE_MAX) {
+            p = star + 1;
+            t = ++from;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.len && pattern.ptr[p] == '*')
+        p++;
+    return p == pattern.len;
+}
+
 bool slice_to_int64(struct slice s, int64_t *out)
 {
     int64_t n = 0;

@@ -43,6 +43,8 @@ struct slice slice_sub(struct slice s, size_t from, size_t to);
 struct slice slice_trim(struct slice s);
 /* Offset of the first `c` at or behind `from`; s.len where there is none. */
 size_t slice_find(struct slice s, char c, size_t from);
+/* "*" in the pattern stands for any characters, also none.  No case takes longer than text times pattern. */
+bool slice_matches(struct slice pattern, struct slice text);
 /* Decimal digits only, no sign, no space: false where it is anything else or over INT64_MAX. */
 bool slice_to_int64(struct slice s, int64_t *out);
 

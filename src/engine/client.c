@@ -25,36 +25,12 @@ static struct slice name_of(const struct exchange_input *in, const struct reques
     return slice_of(in->peer);
 }
 
-/* "*" stands for any characters. No case takes longer than name times pattern. */
-static bool name_matches(struct slice pattern, struct slice name)
-{
-    size_t p = 0, n = 0, star = SIZE_MAX, from = 0;
-
-    while (n < name.len) {
-        if (p < pattern.len && pattern.ptr[p] == '*') {
-            star = p++;
-            from = n;
-        } else if (p < pattern.len && pattern.ptr[p] == name.ptr[n]) {
-            p++;
-            n++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            n = ++from;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.len && pattern.ptr[p] == '*')
-        p++;
-    return p == pattern.len;
-}
-
 static bool is_of_class(const struct config_client *class, struct slice name, const struct exchange_input *in)
 {
     const struct peer *who;
 
     if (!class->has_uid)
-        return name_matches(slice_of(class->match), name);
+        return slice_matches(slice_of(class->match), name);
     who = in->who(in->owner);
     return who->has_uid && who->uid == class->uid;
 }

@@ -240,6 +240,41 @@ struct http_fields http_fields_end_to_end(const struct http_fields *f, struct ar
     return kept;
 }
 
+bool http_name_stays_here(struct slice name)
+{
+    return (http_name_flags(http_name_parse(name)) & (HTTP_HOP_BY_HOP | HTTP_WEIR)) != 0 ||
+           slice_eq_nocase(slice_sub(name, 0, 5), SLICE("Weir-"));
+}
+
+/* What nearly all clients send, if anything. */
+static bool is_about_itself(struct slice connection)
+{
+    return slice_eq_nocase(connection, SLICE("keep-alive")) ||
+           slice_eq_nocase(connection, SLICE("close"));
+}
+
+void http_fields_drop_named(struct http_fields *f, struct arena *a)
+{
+    int                first = http_fields_find(f, HTTP_CONNECTION, 0);
+    struct http_fields options, kept = { 0 };
+
+    if (first < 0 || (is_about_itself(f->items[first].value) &&
+                      http_fields_find(f, HTTP_CONNECTION, (unsigned)first + 1) < 0))
+        return;
+    options = connection_options(f, a);
+    if (options.count == 0)
+        return;
+    for (unsigned i = 0; i < f->count; i++) {
+        const struct http_field *field = &f->items[i];
+
+        if (field->id != HTTP_CONNECTION &&
+            (http_name_stays_here(field->name) ||
+             http_fields_find_name(&options, field->name, 0) < 0))
+            http_fields_add_field(&kept, a, field);
+    }
+    *f = kept;
+}
+
 /* RFC 9110 5.6.2: tchar. */
 static const bool is_tchar[256] = {
     ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true,

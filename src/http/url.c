@@ -170,9 +170,13 @@ bool http_query_next(struct slice *rest, struct slice *parameter)
 
 struct slice http_parameter_name(struct slice parameter, struct arena *a)
 {
-    struct slice raw = slice_sub(parameter, 0, slice_find(parameter, '=', 0));
-    char        *out;
-    size_t       used = 0;
+    return http_percent_decode(slice_sub(parameter, 0, slice_find(parameter, '=', 0)), a);
+}
+
+struct slice http_percent_decode(struct slice raw, struct arena *a)
+{
+    char  *out;
+    size_t used = 0;
 
     if (slice_find(raw, '%', 0) == raw.len)
         return raw;

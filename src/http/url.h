@@ -28,6 +28,8 @@ void http_target_split(struct slice target, struct slice *path, struct slice *qu
 
 /* Walks the parameters of a query: "a=1", "", "b"; nothing decoded.  False at the end. */
 bool http_query_next(struct slice *rest, struct slice *parameter);
+/* With every %XX undone, for comparing only; what is no such stays. */
+struct slice http_percent_decode(struct slice text, struct arena *a);
 /* Name of a parameter, percent-decoded into the arena for comparing only. */
 struct slice http_parameter_name(struct slice parameter, struct arena *a);
 

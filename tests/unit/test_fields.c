@@ -204,6 +204,36 @@ static void test_end_to_end_leaves_out(void **state)
     }
 }
 
+static void test_drop_named(void **state)
+{
+    static const struct { const char *name, *lines, *kept; } rows[] = {
+        { "named_is_dropped", "A: 1\nConnection: a, B\nb: 2\nC: 3\na: 4\n", "C" },
+        { "on_two_lines", "Connection: close\nConnection: a\nA: 1\nB: 2\n", "B" },
+        { "credentials", "Connection: keep-alive, cookie\nCookie: s=1\nAuthorization: x\n", "Authorization" },
+        { "nothing_is_named", "Connection: Keep-Alive\nA: 1\n", "Connection A" },
+        { "hop_by_hop_stays_for_weir",
+          "Connection: te, host, transfer-encoding\nHost: x\nTE: y\n", "Connection Host TE" },
+        { "weirs_own_stays", "Connection: weir-ttl, weir-unknown, a\nWeir-TTL: 1h\nWeir-Unknown: 1\nA: 1\n",
+          "Weir-TTL Weir-Unknown" },
+        { "no_connection", "A: 1\n", "A" },
+        { "none_at_all", "", "" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct head  h = head_of(rows[i].lines);
+        struct slice names = SLICE("");
+
+        http_fields_drop_named(&h.fields, &h.arena);
+        for (unsigned k = 0; k < h.fields.count; k++)
+            names = arena_printf(&h.arena, SLICE_FMT "%s" SLICE_FMT, SLICE_ARG(names), k > 0 ? " " : "",
+                                 SLICE_ARG(h.fields.items[k].name));
+        if (!slice_eq(names, slice_of(rows[i].kept)))
+            fail_msg("%s: %.*s", rows[i].name, SLICE_ARG(names));
+        head_free(&h);
+    }
+}
+
 static void test_tokens_and_values(void **state)
 {
     (void)state;
@@ -239,6 +269,7 @@ int main(void)
         cmocka_unit_test(test_removes_all_of_a_name),
         cmocka_unit_test(test_copy_stands_alone),
         cmocka_unit_test(test_end_to_end_leaves_out),
+        cmocka_unit_test(test_drop_named),
         cmocka_unit_test(test_tokens_and_values),
     };
 
