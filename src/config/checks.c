@@ -532,6 +532,22 @@ bool check_field_name(const char *text, struct fault *why)
     return WRONG(why, "\"%s\" is no name of a header field; such as \"X-Api-Key\"", text);
 }
 
+bool check_sent_field(const char *text, struct fault *why)
+{
+    if (!check_field_name(text, why))
+        return false;
+    if (!http_name_stays_here(slice_of(text)))
+        return true;
+    return WRONG(why, "\"%s\" is between two machines, and never reaches the API: it tells no requests apart", text);
+}
+
+bool check_cookie_name(const char *text, struct fault *why)
+{
+    if (*text != '\0' && strpbrk(text, "=; \t,\"\r\n") == NULL)
+        return true;
+    return WRONG(why, "\"%s\" is no name of a cookie; such as \"AWSALB*\"", text);
+}
+
 bool check_field_value(const char *text, struct fault *why)
 {
     if (*text != '\0' && http_is_field_value(slice_of(text)))

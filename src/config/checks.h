@@ -28,6 +28,8 @@ bool check_status_ttl(const char *, struct fault *why);      /* "404 1m" */
 bool check_method(const char *, struct fault *why);
 bool check_known_method(const char *, struct fault *why);    /* one of enum http_method */
 bool check_field_name(const char *, struct fault *why);
+bool check_sent_field(const char *, struct fault *why);      /* ... of one that goes upstream */
+bool check_cookie_name(const char *, struct fault *why);     /* "AWSALB*" */
 bool check_field(const char *, struct fault *why);           /* "Name: value" */
 bool check_field_value(const char *, struct fault *why);
 bool check_origin(const char *, struct fault *why);          /* "https://app.example.org" */

@@ -177,6 +177,21 @@ static const struct section client_section = {
 
 /* -- upstreams -- */
 
+/* None of these is a session of the API's own, nor of an access service (CF_Authorization, NSC_AAAC, JSESSIONID). */
+#define IGNORED_COOKIES                                                                    \
+    "( \"AWSALB*\", \"AWSELB*\", \"BIGipServer*\", \"TS01*\", \"f5avr*\", \"SERVERID\", "  \
+    "\"INGRESSCOOKIE\", \"ARRAffinity*\", \"ApplicationGatewayAffinity*\", \"TiPMix\", "   \
+    "\"x-ms-routing-name\", \"ASLBSA*\", \"GCLB\", \"GCILB\", \"__cf_bm\", \"__cflb\", "   \
+    "\"__cfruid\", \"__cfduid\", \"__cfseq-*\", \"__cfwaitingroom*\", \"_cfuvid\", "       \
+    "\"cf_clearance\", \"cf_chl_*\", \"incap_ses_*\", \"visid_incap_*\", \"nlbi_*\", "     \
+    "\"ak_bmsc\", \"bm_sv\", \"bm_sz\", \"bm_mi\", \"bm_s\", \"bm_so\", \"bm_ss\", "       \
+    "\"_abck\", \"akacd_*\", \"akaalb_*\", \"datadome\", \"_px*\", \"WMF-*\", \"GeoIP\", " \
+    "\"NetworkProbeLimit\", \"_ga\", \"_ga_*\", \"_gid\", \"_gat*\", \"_gcl_*\", "         \
+    "\"__utm*\", \"_fbp\", \"_fbc\", \"_hj*\", \"_pk_*\", \"_ym_*\", \"_uet*\", "          \
+    "\"_clck\", \"_clsk\", \"__hstc\", \"__hssc\", \"__hssrc\", \"hubspotutk\", "          \
+    "\"ai_user\", \"ai_session\", \"AMCV_*\", \"_dd_s\", \"dtCookie\", \"rxVisitor\", "    \
+    "\"rxvt\" )"
+
 #define SECTION set_limit
 static const char *const per_words[] = { "upstream", "credential", NULL };
 static const struct option limit_options_table[] = {
@@ -239,7 +254,7 @@ static const char *const validate_words[] = { "json", NULL };
             .check = check_some_text),                                                            \
         ROW("match_headers", TEXTS, "()", AT(policy.match_headers),                               \
             "Request fields that are part of the key, beyond what Vary says.",                    \
-            .check = check_field_name),                                                           \
+            .check = check_sent_field),                                                           \
         ROW("set_cookie", WORD, NULL, AT(policy.set_cookie),                                      \
             "What becomes of an answer that sets a cookie: it is not stored, stored without the " \
             "cookie, or stored whole.",                                                           \
@@ -432,11 +447,20 @@ static const struct option upstream_options_table[] = {
     ROW("credential_headers", TEXTS,
         "( \"Authorization\", \"Cookie\", \"X-Api-Key\", \"Private-Token\" )",
         AT(credential_headers),
-        "Request fields that make the partition, hashed. They are never stored or logged.",
-        .check = check_field_name),
+        "Request fields that make the partition, hashed. They are never stored or logged. A signed request (OAuth 1, "
+        "AWS Signature 4, Digest, Hawk, HTTP Message Signatures) is another one each time: its partition is the "
+        "identity that it names together with the user of this machine who asks, and where that user is not known "
+        "nothing is stored.",
+        .check = check_sent_field),
     ROW("credential_params", TEXTS,
         "( \"api_key\", \"apikey\", \"access_token\", \"token\", \"key\" )", AT(credential_params),
         "The same of query parameters.", .check = check_some_text),
+    ROW("ignore_cookies", TEXTS, IGNORED_COOKIES, AT(ignore_cookies),
+        "Cookies that say nothing of who the caller is, * standing for any characters: those of load balancers, "
+        "CDNs and statistics, which may change with every answer. They are sent, but make neither a partition nor an "
+        "account; an answer that sets no others counts as one that sets none, and is stored without them. A list of "
+        "your own takes the place of the default.",
+        .check = check_cookie_name),
     ROW("identities", GROUPS, NULL, AT(identities),
         "Several tokens of one principal: one partition, a bucket for each token.",
         .section = &identity_section, .unset = "none"),

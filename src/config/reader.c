@@ -91,7 +91,7 @@ void reader_warning(struct reader *r, const config_setting_t *s, const char *mem
 static void read_default(struct reader *r, const struct option *o, void *field)
 {
     config_t          tree;
-    char              text[256];
+    char              text[2048];
     config_setting_t *s;
 
     CHECK((size_t)snprintf(text, sizeof text, "value = %s;\n", o->value) < sizeof text);

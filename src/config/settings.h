@@ -139,7 +139,7 @@ struct set_upstream {
     double             retry_share;
     int64_t            connect_ns, read_ns, write_ns, total_ns;
     struct set_policy  policy;
-    const char *const *credential_headers, *const *credential_params;
+    const char *const *credential_headers, *const *credential_params, *const *ignore_cookies;
     int                invalidate, on_abort, mode;
     double             max_share;
     const char        *auth_header, *auth_param, *auth_value_file, *auth_command;

@@ -115,6 +115,7 @@ static struct policy_options policy_of(const struct set_upstream *u, const struc
         .max_object_bytes = p->max_object_bytes,
         .credential_headers = u->credential_headers,
         .credential_params = u->credential_params,
+        .ignore_cookies = u->ignore_cookies,
         .ignore_params = p->ignore_params,
         .match_headers = p->match_headers,
         .bust_param = u->bust_name,

@@ -134,9 +134,10 @@ static void fill_conditions(struct exchange *x, struct fetch *f)
 
 struct partition exchange_account(struct exchange *x)
 {
-    struct key_input in = { .target = x->route.target, .request = &x->in.request };
+    struct key_input in = { .target = x->route.target, .request = &x->in.request, .signature = x->signature,
+                            .signer = x->signer };
 
-    if (!x->policy->shared && !x->identified)
+    if (!x->account_differs)
         return x->partition;
     inject_name(x, &in);
     return policy_account(x->policy, &x->engine->services->secret, &in, &x->arena);
@@ -176,7 +177,8 @@ static struct fetch *fill_fetch(struct exchange *x)
     }
     f->may_store = f->has_key && x->decision.may_store;
     f->must_be_new = x->decision.must_be_new;
-    if (x->up->bust_every_ns > 0 && f->has_key && is_refresh(x)) {
+    f->is_signed = x->signature.is_signed;          /* which covers the query: nothing is added to that */
+    if (x->up->bust_every_ns > 0 && f->has_key && !f->is_signed && is_refresh(x)) {
         f->bust_every_ns = x->up->bust_every_ns;
         f->bust_param = slice_of(x->policy->bust_param);
     }

@@ -1,9 +1,15 @@
 /*
+ * Who asks, where that is not what the request says in so many words.
+ *
  * Several tokens of one principal (setting identities): whoever brings any of
  * them has the principal's partition, so that each finds what another fetched;
- * budgets go on counting token by token.
+ * budgets go on counting token by token.  A signed request: the identity that it
+ * names counts together with the user of this machine who asks, since anybody can write
+ * an identity down.
  */
 #include "engine/internal.h"
+
+#include "base/decimal.h"
 
 #include <sodium.h>
 
@@ -49,4 +55,29 @@ void identity_name(struct exchange *x, struct key_input *in)
         return;
     policy_each_credential(x->policy, in, &x->arena, look, &s);
     x->identified = in->credential_name.ptr != NULL;
+}
+
+/* "uid 1000"; "address 7f000001" of who is no user of this machine. */
+static struct slice name_of_peer(const struct peer *who, struct arena *a)
+{
+    char digits[DECIMAL_BYTES], hex[2 * sizeof who->address + 1];
+
+    if (who->has_uid)
+        return ARENA_JOIN(a, SLICE("uid "), decimal(who->uid, digits));
+    sodium_bin2hex(hex, sizeof hex, who->address, who->address_bytes);
+    return ARENA_JOIN(a, SLICE("address "), slice_of(hex));
+}
+
+void identity_signer(struct exchange *x, struct key_input *in)
+{
+    const struct peer *who;
+
+    policy_signature(x->policy, in->request, in->target, in->body, &x->arena, &in->signature);
+    if (!in->signature.is_signed)
+        return;
+    who = x->in.who(x->in.owner);
+    in->signer = name_of_peer(who, &x->arena);
+    x->signature = in->signature;
+    x->signer = in->signer;
+    x->is_nobodys = !x->policy->shared && (!who->has_uid || in->signature.identity.ptr == NULL);
 }

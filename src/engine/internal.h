@@ -93,6 +93,10 @@ struct exchange {
     bool                         has_key;
     bool                         has_credential;
     struct partition             partition;
+    struct signature             signature;
+    struct slice                 signer;          /* of a signed request: who asks on this machine */
+    bool                         is_nobodys;      /* signed by whom nothing can be kept for */
+    bool                         account_differs; /* from the partition */
     bool                         identified;      /* ... is an identity's, of which the token is one */
     uint64_t                     heard_generation;/* of the upstream's words in the reply */
     struct cache_key             key;
@@ -152,6 +156,8 @@ struct exchange {
 void inject_decide(struct exchange *x);
 /* identity.c: whose token the request brings, where it is one of several of a principal. */
 void identity_name(struct exchange *x, struct key_input *in);
+/* Is the request signed, and by whom then?  Asks the kernel who that is for a signed one only. */
+void identity_signer(struct exchange *x, struct key_input *in);
 void inject_name(const struct exchange *x, struct key_input *in);
 /* READY: it is there, or none is needed; RUNNING: the exchange is told when to ask again. */
 enum credential_state inject_await(struct exchange *x, struct credential *c);

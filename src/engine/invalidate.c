@@ -80,6 +80,8 @@ static struct partition partition_under(struct exchange *x, const struct policy_
         return x->partition;
     inject_name(x, in);
     identity_name(x, in);
+    in->signature = x->signature;
+    in->signer = x->signer;
     return policy_partition(policy, &x->engine->services->secret, in, &x->arena);
 }
 
@@ -97,10 +99,12 @@ static void drop_target(struct exchange *x, struct slice target, bool any_query)
     };
     const struct policy_options *policy = policy_of_get(x, &in);
     struct partition             partition = partition_under(x, policy, &in);
-    struct cache_key     key = policy_key(policy, &x->engine->services->secret, &in, &partition, &x->arena);
     bool                 many = policy->match_headers != NULL && policy->match_headers[0] != NULL;
     struct invalidation *i = new_invalidation(x, any_query || many ? STORE_DROP_TAG : STORE_DROP);
+    struct cache_key     key;
 
+    policy_signature(policy, &get, target, SLICE_NONE, &x->arena, &in.signature);
+    key = policy_key(policy, &x->engine->services->secret, &in, &partition, &x->arena);
     memcpy(i->change.hash, key.hash, sizeof i->change.hash);
     memcpy(i->change.tag, key.path_tag, sizeof i->change.tag);
     submit(x, i);

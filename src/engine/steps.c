@@ -128,6 +128,9 @@ enum step step_route(struct exchange *x)
         return reply_problem(x, &(struct problem){
             .status = 403, .title = "Upstream is read-only", .retry_after_ns = -1, .reason = "read-only",
             .detail = SLICE("This upstream is configured with mode = \"read_only\": safe methods only.") });
+    /* What Connection names is between the client and Weir (RFC 9110 7.6.1): it never goes upstream, so nothing that
+     * depends on what the API was asked may look at it either. */
+    http_fields_drop_named(&x->in.request.fields, &x->arena);
     dress_request(x);
     inject_decide(x);
     return STEP_KEY;
@@ -149,6 +152,7 @@ enum step step_key(struct exchange *x)
                                  && r->method != HTTP_HEAD;
     const void                *body = NULL;
     size_t                     body_bytes = 0;
+    struct caller              caller;
     struct key_input           in = {
         .scheme = x->route.upstream->scheme,
         .authority = x->route.authority,
@@ -169,8 +173,12 @@ enum step step_key(struct exchange *x)
         x->has_key = !keyed_body && !x->in.has_body && (r->method == HTTP_GET || r->method == HTTP_HEAD);
     }
     x->collecting = false;
-    x->has_credential = policy_has_credential(x->policy, &in, &x->arena);
-    x->partition = policy_partition(x->policy, &x->engine->services->secret, &in, &x->arena);
+    identity_signer(x, &in);
+    x->has_key = x->has_key && !x->is_nobodys;
+    caller = policy_caller(x->policy, &x->engine->services->secret, &in, &x->arena);
+    x->partition = caller.partition;
+    x->has_credential = caller.has_credential;
+    x->account_differs = caller.account_differs || x->identified;
     if (r->method == HTTP_PURGE)
         return STEP_PURGE;
     if (!x->has_key)
@@ -243,9 +251,11 @@ enum step step_decide(struct exchange *x)
     if (!x->has_key && d->verdict != VERDICT_UNAVAILABLE) {
         d->verdict = VERDICT_BYPASS;
         if (d->forward == FWD_NONE || d->forward == FWD_URI_MISS)
-            d->forward = FWD_METHOD;
+            d->forward = x->is_nobodys ? FWD_BYPASS : FWD_METHOD;
     }
     x->detail = d->detail;
+    if (x->is_nobodys)
+        x->detail = "signer-unknown";
     if (x->up->mode == MODE_OFFLINE && d->verdict != VERDICT_SERVE)
         return refuse_uncached(x, "offline", SLICE("This upstream is configured with mode = \"offline\": "
                                                    "what is not stored is not asked for."));

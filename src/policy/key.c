@@ -7,8 +7,8 @@
 #include "http/encoding.h"
 #include "http/url.h"
 #include "policy/body.h"
+#include "policy/digest.h"
 
-#include <sodium.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -52,136 +52,6 @@ static void hash_secret(uint8_t out[PARTITION_BYTES], const struct key_secret *s
                        secret->bytes, KEY_SECRET_BYTES);
 }
 
-static bool list_has(const char *const *list, struct slice name)
-{
-    for (; list != NULL && *list != NULL; list++)
-        if (slice_eq(name, slice_of(*list)))
-            return true;
-    return false;
-}
-
-static bool list_has_nocase(const char *const *list, struct slice name)
-{
-    for (; list != NULL && *list != NULL; list++)
-        if (slice_eq_nocase(name, slice_of(*list)))
-            return true;
-    return false;
-}
-
-/* ---- credentials ---- */
-
-/* What is hashed: length and bytes in turn, so that no two sets of credentials read the same. */
-struct digest {
-    crypto_generichash_state state;
-    bool                     any;
-};
-
-static void digest_add(struct digest *d, const struct key_secret *secret, char kind,
-                       struct slice name, struct slice value)
-{
-    uint64_t lengths[2] = { name.len, value.len };
-
-    if (!d->any)
-        crypto_generichash_init(&d->state, secret->bytes, KEY_SECRET_BYTES, PARTITION_BYTES);
-    d->any = true;
-    crypto_generichash_update(&d->state, (const unsigned char *)&kind, 1);
-    crypto_generichash_update(&d->state, (const unsigned char *)lengths, sizeof lengths);
-    crypto_generichash_update(&d->state, (const unsigned char *)name.ptr, name.len);
-    crypto_generichash_update(&d->state, (const unsigned char *)value.ptr, value.len);
-}
-
-void policy_each_credential(const struct policy_options *o, const struct key_input *in,
-                            struct arena *a, policy_credential_each each, void *context)
-{
-    struct slice path, query, parameter;
-
-    for (const char *const *name = o->credential_headers; name != NULL && *name != NULL; name++) {
-        struct slice wanted = slice_of(*name);
-
-        for (int at = http_fields_find_name(&in->request->fields, wanted, 0); at >= 0;
-             at = http_fields_find_name(&in->request->fields, wanted, (unsigned)at + 1))
-            if (!each(context, 'h', wanted, in->request->fields.items[at].value))
-                return;
-    }
-    if (o->credential_params == NULL || o->credential_params[0] == NULL)
-        return;
-    http_target_split(in->target, &path, &query);
-    while (http_query_next(&query, &parameter)) {
-        struct slice name = http_parameter_name(parameter, a);
-        size_t       equals = slice_find(parameter, '=', 0);
-
-        if (list_has(o->credential_params, name) &&
-            !each(context, 'p', name, slice_sub(parameter, equals + 1, parameter.len)))
-            return;
-    }
-}
-
-static bool note_first(void *context, char kind, struct slice name, struct slice value)
-{
-    (void)kind;
-    (void)name;
-    (void)value;
-    *(bool *)context = true;
-    return false;
-}
-
-bool policy_has_credential(const struct policy_options *o, const struct key_input *in,
-                           struct arena *a)
-{
-    bool any = in->credential_name.ptr != NULL;
-
-    if (!any)
-        policy_each_credential(o, in, a, note_first, &any);
-    return any;
-}
-
-struct digesting {
-    struct digest            *digest;
-    const struct key_secret  *secret;
-    const struct key_input   *in;
-};
-
-static bool digest_credential(void *context, char kind, struct slice name, struct slice value)
-{
-    struct digesting *d = context;
-    struct slice      named = d->in->credential_field;
-    bool              same = kind == 'h' ? slice_eq_nocase(name, named) : slice_eq(name, named);
-
-    if (named.ptr == NULL || !same)
-        digest_add(d->digest, d->secret, kind, name, value);
-    return true;
-}
-
-static struct partition partition_of(const struct policy_options *o,
-                                     const struct key_secret *secret, const struct key_input *in,
-                                     struct arena *a)
-{
-    struct partition p = { { 0 } };
-    struct digest    d;
-    struct digesting context = { &d, secret, in };
-
-    d.any = false;
-    if (in->credential_name.ptr != NULL)
-        digest_add(&d, secret, 'n', in->credential_name, SLICE(""));
-    if (in->credential_name.ptr == NULL || in->credential_field.ptr != NULL)
-        policy_each_credential(o, in, a, digest_credential, &context);
-    if (d.any)
-        crypto_generichash_final(&d.state, p.bytes, sizeof p.bytes);
-    return p;
-}
-
-struct partition policy_partition(const struct policy_options *o, const struct key_secret *secret,
-                                  const struct key_input *in, struct arena *a)
-{
-    return o->shared ? (struct partition){ { 0 } } : partition_of(o, secret, in, a);
-}
-
-struct partition policy_account(const struct policy_options *o, const struct key_secret *secret,
-                                const struct key_input *in, struct arena *a)
-{
-    return partition_of(o, secret, in, a);
-}
-
 /* ---- the key's text ---- */
 
 static bool is_zero(const struct partition *p)
@@ -197,16 +67,17 @@ static struct slice key_method(const struct http_request *r)
     return r->method == HTTP_HEAD ? SLICE("GET") : r->method_name;
 }
 
-static bool looks_at_parameters(const struct policy_options *o)
+static bool looks_at_parameters(const struct policy_options *o, const struct key_input *in)
 {
-    return (o->ignore_params != NULL && o->ignore_params[0] != NULL) ||
+    return in->signature.query != NULL || (o->ignore_params != NULL && o->ignore_params[0] != NULL) ||
            (o->credential_params != NULL && o->credential_params[0] != NULL) ||
            o->bust_param != NULL;
 }
 
-static bool is_left_out(const struct policy_options *o, struct slice name)
+/* What signs is another each time, and whose it is the partition says. */
+static bool is_left_out(const struct policy_options *o, const struct key_input *in, struct slice name)
 {
-    return list_has(o->ignore_params, name) ||
+    return policy_list_has(o->ignore_params, name) || policy_signature_has(in->signature.query, name) ||
            (o->bust_param != NULL && slice_eq(name, slice_of(o->bust_param)));
 }
 
@@ -232,7 +103,7 @@ static char *put_credential(char *at, const struct policy_options *o,
 
 /* The query with "?", or nothing where all of it is left out. */
 static char *put_query(char *at, const struct policy_options *o, const struct key_secret *secret,
-                       struct slice query, struct arena *a)
+                       const struct key_input *in, struct slice query, struct arena *a)
 {
     char         before = '?';
     struct slice parameter;
@@ -240,11 +111,11 @@ static char *put_query(char *at, const struct policy_options *o, const struct ke
     while (http_query_next(&query, &parameter)) {
         struct slice name = http_parameter_name(parameter, a);
 
-        if (is_left_out(o, name))
+        if (is_left_out(o, in, name))
             continue;
         *at++ = before;
         before = '&';
-        if (list_has(o->credential_params, name))
+        if (policy_list_has(o->credential_params, name))
             at = put_credential(at, o, secret, parameter);
         else
             at = put(at, parameter);
@@ -253,23 +124,21 @@ static char *put_query(char *at, const struct policy_options *o, const struct ke
 }
 
 static char *put_target(char *at, const struct policy_options *o, const struct key_secret *secret,
-                        struct slice target, struct arena *a)
+                        const struct key_input *in, struct arena *a)
 {
     struct slice path, query;
 
-    if (!looks_at_parameters(o))
-        return put(at, target);
-    http_target_split(target, &path, &query);
-    return put_query(put(at, path), o, secret, query, a);
+    if (!looks_at_parameters(o, in))
+        return put(at, in->target);
+    http_target_split(in->target, &path, &query);
+    return put_query(put(at, path), o, secret, in, query, a);
 }
 
 /* Room for put_target(): each parameter may become a hash. */
-static size_t target_room(const struct policy_options *o, struct slice target)
+static size_t target_room(struct slice target)
 {
     size_t parameters = 1;
 
-    if (!looks_at_parameters(o))
-        return target.len;
     for (size_t i = slice_find(target, '&', 0); i < target.len; i = slice_find(target, '&', i + 1))
         parameters++;
     return target.len + parameters * (HEX_BYTES + 1);
@@ -277,21 +146,32 @@ static size_t target_room(const struct policy_options *o, struct slice target)
 
 /* ---- what the settings add to the key ---- */
 
-static struct slice header_value(const struct policy_options *o, const struct key_secret *secret,
-                                 const struct http_request *r, struct slice name, struct arena *a)
+/* A field that signs is the partition's. */
+static bool is_of_signature(const struct key_input *in, struct slice name)
 {
+    return (in->signature.by_authorization && slice_eq_nocase(name, SLICE("Authorization"))) ||
+           (in->signature.is_signed && policy_signature_field(http_name_parse(name)));
+}
+
+static struct slice header_value(const struct policy_options *o, const struct key_secret *secret,
+                                 const struct key_input *in, struct slice name, struct arena *a)
+{
+    const struct http_request *r = in->request;
     struct slice value;
     uint8_t      hash[PARTITION_BYTES];
     char        *hex;
 
-    if (http_fields_find_name(&r->fields, name, 0) < 0)
+    if (http_name_stays_here(name) || is_of_signature(in, name) ||
+        http_fields_find_name(&r->fields, name, 0) < 0)
         return SLICE_NONE;
     if (slice_eq_nocase(name, SLICE("accept-encoding")))
         return http_accept_encoding_normalise(&r->fields, a);
     if (slice_eq_nocase(name, SLICE("accept-language")))
         return http_accept_language_normalise(&r->fields, a);
     value = http_fields_join(&r->fields, name, a);
-    if (!list_has_nocase(o->credential_headers, name))
+    if (slice_eq_nocase(name, SLICE("cookie")))
+        value = policy_cookies_that_count(o, value, a);
+    if (!policy_list_has_nocase(o->credential_headers, name))
         return value;
     hash_secret(hash, secret, value);
     hex = arena_alloc_raw(a, HEX_BYTES);
@@ -305,13 +185,24 @@ static void digest_field(struct digest *d, const struct key_secret *secret,
     digest_add(d, secret, 'f', slice_of(http_name_text(id)), http_fields_get(&r->fields, id));
 }
 
+/* A form that signs (RFC 5849 3.5.2): what it says besides. */
+static void digest_form(struct digest *d, const struct key_secret *secret, const struct key_input *in,
+                        struct arena *a)
+{
+    struct slice rest = in->body, parameter;
+
+    while (http_query_next(&rest, &parameter))
+        if (!policy_signature_has(in->signature.form, http_parameter_name(parameter, a)))
+            digest_add(d, secret, 'q', SLICE(""), parameter);
+}
+
 /* JSON by what it says, anything else by its bytes, its type and its coding. */
 static void hash_body(uint8_t out[PARTITION_BYTES], const struct key_secret *secret,
-                      const struct key_input *in)
+                      const struct key_input *in, struct arena *a)
 {
     struct digest d;
     size_t        length = 0;
-    char         *canonical = policy_body_canonical(in->body, &length);
+    char         *canonical = in->signature.form == NULL ? policy_body_canonical(in->body, &length) : NULL;
 
     d.any = false;
     if (canonical != NULL) {
@@ -319,9 +210,12 @@ static void hash_body(uint8_t out[PARTITION_BYTES], const struct key_secret *sec
     } else {
         digest_field(&d, secret, in->request, HTTP_CONTENT_TYPE);
         digest_field(&d, secret, in->request, HTTP_CONTENT_ENCODING);
-        digest_add(&d, secret, 'r', SLICE(""), in->body);
+        if (in->signature.form != NULL)
+            digest_form(&d, secret, in, a);
+        else
+            digest_add(&d, secret, 'r', SLICE(""), in->body);
     }
-    crypto_generichash_final(&d.state, out, PARTITION_BYTES);
+    digest_end(&d, out);
     free(canonical);
 }
 
@@ -332,7 +226,7 @@ static struct slice key_extras(const struct policy_options *o, const struct key_
     struct slice extras = SLICE("");
 
     for (const char *const *name = o->match_headers; name != NULL && *name != NULL; name++) {
-        struct slice value = header_value(o, secret, in->request, slice_of(*name), a);
+        struct slice value = header_value(o, secret, in, slice_of(*name), a);
         struct slice wanted = slice_of(*name);
         char        *longer = arena_alloc_raw(a, extras.len + wanted.len + value.len + 3);
         char        *at = put(longer, extras);
@@ -350,7 +244,7 @@ static struct slice key_extras(const struct policy_options *o, const struct key_
         char   *at = put(put(longer, extras), SLICE("\n#"));
         uint8_t hash[PARTITION_BYTES];
 
-        hash_body(hash, secret, in);
+        hash_body(hash, secret, in, a);
         at = put_hex(at, hash, sizeof hash);
         extras = (struct slice){ longer, (size_t)(at - longer) };
     }
@@ -376,7 +270,7 @@ struct cache_key policy_key(const struct policy_options *o, const struct key_sec
     struct slice     method = key_method(in->request);
     struct slice     extras = key_extras(o, secret, in, a);
     size_t           room = HEX_BYTES + 5 + method.len + in->scheme.len + in->authority.len +
-                            target_room(o, in->target) + extras.len;
+                            (looks_at_parameters(o, in) ? target_room(in->target) : in->target.len) + extras.len;
     char            *text = arena_alloc_raw(a, room), *at = text, *url;
     struct cache_key key;
 
@@ -391,7 +285,7 @@ struct cache_key policy_key(const struct policy_options *o, const struct key_sec
     at = put(at, in->scheme);
     at = put(at, SLICE("://"));
     at = put(at, in->authority);
-    at = put_target(at, o, secret, in->target, a);
+    at = put_target(at, o, secret, in, a);
     hash_path(key.path_tag, p, (struct slice){ url, (size_t)(at - url) });
     at = put(at, extras);
     key.full = (struct slice){ text, (size_t)(at - text) };
@@ -407,6 +301,11 @@ struct slice policy_key_url(struct slice full)
     return slice_sub(url, 0, slice_find(url, '\n', 0));
 }
 
+static bool is_redacted(const struct policy_options *o, struct slice name)
+{
+    return policy_list_has(o->credential_params, name) || policy_signature_secret(name);
+}
+
 struct slice policy_redact_target(const struct policy_options *o, struct slice target,
                                   struct arena *a)
 {
@@ -414,13 +313,13 @@ struct slice policy_redact_target(const struct policy_options *o, struct slice t
     char        *text, *at;
 
     http_target_split(target, &path, &query);
-    if (query.ptr == NULL || o->credential_params == NULL || o->credential_params[0] == NULL)
+    if (query.ptr == NULL)
         return target;
-    text = at = arena_alloc_raw(a, target_room(o, target));
+    text = at = arena_alloc_raw(a, target_room(target));
     at = put(at, path);
     for (char before = '?'; http_query_next(&query, &parameter); before = '&') {
         *at++ = before;
-        if (list_has(o->credential_params, http_parameter_name(parameter, a)))
+        if (is_redacted(o, http_parameter_name(parameter, a)))
             at =
                 put(put(at, slice_sub(parameter, 0, slice_find(parameter, '=', 0))), SLICE("=***"));
         else

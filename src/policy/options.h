@@ -53,6 +53,7 @@ struct policy_options {
     int64_t                         max_object_bytes;  /* largest body kept */
     const char *const              *credential_headers;        /* lists end with NULL */
     const char *const              *credential_params;
+    const char *const              *ignore_cookies;            /* "*" stands for any characters */
     const char *const              *ignore_params;
     const char *const              *match_headers;
     const char                     *bust_param;        /* NULL: none */

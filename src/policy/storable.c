@@ -4,7 +4,9 @@
  */
 #include "policy/storable.h"
 
+#include "http/cookie.h"
 #include "http/list.h"
+#include "policy/caller.h"
 #include "policy/freshness.h"
 #include "policy/range.h"
 
@@ -130,9 +132,26 @@ static bool refuse_authorization(const struct question *q)
            (q->cc.flags & (CC_PUBLIC | CC_MUST_REVALIDATE)) == 0 && q->cc.s_maxage_s == CC_ABSENT;
 }
 
+/* Set-Cookie of a cookie that says nothing of who the caller is. */
+static bool is_ignored(const struct policy_options *o, const struct http_field *field)
+{
+    struct slice rest = field->value, pair;
+
+    return field->id == HTTP_SET_COOKIE && http_cookie_next(&rest, &pair) &&
+           policy_cookie_is_ignored(o, http_cookie_name(pair));
+}
+
+static bool sets_a_cookie(const struct question *q)
+{
+    for (unsigned i = 0; i < q->response->count; i++)
+        if (q->response->items[i].id == HTTP_SET_COOKIE && !is_ignored(q->options, &q->response->items[i]))
+            return true;
+    return false;
+}
+
 static bool refuse_set_cookie(const struct question *q)
 {
-    if (http_fields_find(q->response, HTTP_SET_COOKIE, 0) < 0)
+    if (!sets_a_cookie(q))
         return false;
     return q->options->set_cookie == SET_COOKIE_REFUSE ||
            (q->options->set_cookie == SET_COOKIE_DEFAULT && !q->duration);

@@ -6,6 +6,7 @@
 
 #include "http/encoding.h"
 #include "http/list.h"
+#include "policy/signature.h"
 
 #include <sodium.h>
 #define XXH_INLINE_ALL
@@ -65,7 +66,7 @@ static bool is_secret(struct slice name)
 {
     static const enum http_name secrets[] = { HTTP_AUTHORIZATION, HTTP_COOKIE,
                                               HTTP_PROXY_AUTHORIZATION, HTTP_X_API_KEY,
-                                              HTTP_PRIVATE_TOKEN };
+                                              HTTP_PRIVATE_TOKEN, HTTP_SIGNATURE };
     enum http_name              id = http_name_parse(name);
 
     for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++)
@@ -92,6 +93,8 @@ static struct slice selecting_value(const struct http_fields *request, struct sl
 
     if (value.ptr == NULL)
         return value;
+    if (policy_signature_field(http_name_parse(name)) && policy_is_signed_by_fields(request, a))
+        return SLICE("");             /* whom it names is the partition's */
     if (slice_eq(name, SLICE("accept-encoding")))
         return http_accept_encoding_normalise(request, a);
     if (slice_eq(name, SLICE("accept-language")))
@@ -111,8 +114,12 @@ static struct slice lower_copy(struct slice s, struct arena *a)
     return (struct slice){ p, s.len };
 }
 
-static bool is_credential(const struct policy_options *o, struct slice name)
+/* Fields that tell no two requests apart as the API sees them: what never reaches it, and what the
+ * partition stands for (under `shared` that is to make no difference). */
+static bool selects_nothing(const struct policy_options *o, struct slice name)
 {
+    if (http_name_stays_here(name))
+        return true;
     for (const char *const *c = o->credential_headers; c != NULL && *c != NULL; c++)
         if (slice_eq_nocase(name, slice_of(*c)))
             return true;
@@ -194,8 +201,7 @@ bool policy_selection(const struct policy_options *o, const struct http_fields *
         /* What is no field name selects nothing that could be compared: as safe as "*". */
         if (slice_eq(member, SLICE("*")) || !http_is_token(member))
             return false;
-        /* The partition stands for credentials; under `shared` they are to make no difference. */
-        if (!is_credential(o, member))
+        if (!selects_nothing(o, member))
             insert_sorted(names, &count, lower_copy(member, a));
     }
     *selection = write_selection(names, count, request, a);

@@ -96,6 +96,7 @@ struct fetch {
     struct upload                 *upload;        /* a reference; NULL: no body */
     struct partition               account;       /* whose budget it is: the credential's, all zero: none */
     bool                           has_credential;
+    bool                           is_signed;     /* the request carries a signature of its own: policy/signature.h */
     bool                           has_key;       /* false: passed through, neither shared nor stored */
     struct cache_key               key;
     /* of the last known Vary: flights are told apart by it */

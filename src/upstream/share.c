@@ -51,6 +51,12 @@ static bool is_too_large(const struct fetch *f, int64_t bytes)
     return f->policy->max_object_bytes >= 0 && bytes > f->policy->max_object_bytes;
 }
 
+/* The API refuses this one signature: another request that names the same identity may well be signed rightly. */
+static bool is_about_signature(const struct fetch *f, unsigned status)
+{
+    return f->is_signed && (status == 401 || status == 403);
+}
+
 static struct judgement judge(struct flight *f, const struct fetch *fetch, struct answer *a)
 {
     struct judgement j = ask_policy(fetch, a, fetch->request.method);
@@ -64,6 +70,8 @@ static struct judgement judge(struct flight *f, const struct fetch *fetch, struc
         return (struct judgement){ STORABLE_METHOD, false };
     if (!fetch->may_store)
         return (struct judgement){ STORABLE_REQUEST_NO_STORE, false };
+    if (is_about_signature(fetch, a->head.status))
+        return (struct judgement){ STORABLE_AUTHORIZATION, false };
     if (!policy_selection(fetch->policy, &a->head.fields, &fetch->request.fields, &a->arena, &f->selection))
         return (struct judgement){ STORABLE_VARY_STAR, false };
     if (!head && is_too_large(fetch, a->content_length))
@@ -75,6 +83,8 @@ static enum sharing how_to_share(struct flight *f, const struct fetch *fetch, st
 {
     unsigned status = a->head.status;
 
+    if (is_about_signature(fetch, status))
+        return SHARE_ONE;
     if (shareable)
         return SHARE_SELECTING;
     if (status >= 500 || retry_status_listed(&f->site->options->retry, status))

@@ -400,7 +400,7 @@ static void test_credentials(void **state)
         struct made m;
 
         make(&m, rows[i].o, &rows[i].r);
-        if (policy_has_credential(rows[i].o, &m.in, &m.head.arena) != rows[i].has ||
+        if (policy_caller(rows[i].o, &secret, &m.in, &m.head.arena).has_credential != rows[i].has ||
             is_zero(&m.partition) != rows[i].zero)
             fail_msg("%s", rows[i].name);
         free_made(&m);

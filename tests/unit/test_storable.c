@@ -314,6 +314,26 @@ static void test_set_cookie(void **state)
     }
 }
 
+/* What a load balancer sets says nothing of who the caller is. */
+static void test_ignored_cookies(void **state)
+{
+    static const char *const ignored[] = { "AWSALB*", "lb", NULL };
+    static const struct row rows[] = {
+        { "ignored", 0, "", NULL, 200,
+          "Cache-Control: max-age=60\nSet-Cookie: AWSALB=1; Path=/\nSet-Cookie: lb = 2\n", YES },
+        { "one_is_not", 0, "", NULL, 200, "Cache-Control: max-age=60\nSet-Cookie: lb=1\nSet-Cookie: sid=2\n",
+          STORABLE_SET_COOKIE },
+        { "name_in_an_attribute", 0, "", NULL, 200, "Cache-Control: max-age=60\nSet-Cookie: sid=2; lb=1\n",
+          STORABLE_SET_COOKIE },
+        { "no_pair", 0, "", NULL, 200, "Cache-Control: max-age=60\nSet-Cookie: lb\n", STORABLE_SET_COOKIE },
+        { "empty", 0, "", NULL, 200, "Cache-Control: max-age=60\nSet-Cookie:\n", STORABLE_SET_COOKIE },
+    };
+    const struct policy_options o = { .ttl = { TTL_ORIGIN, 0 }, .ignore_cookies = ignored };
+
+    (void)state;
+    check(rows, sizeof rows / sizeof rows[0], &o);
+}
+
 static int is_shareable(const struct policy_options *o, const struct storable_input *in)
 {
     return policy_shareable(o, in);
@@ -428,6 +448,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_origin),    cmocka_unit_test(test_parts),
         cmocka_unit_test(test_rules),     cmocka_unit_test(test_set_cookie),
+        cmocka_unit_test(test_ignored_cookies),
         cmocka_unit_test(test_shareable), cmocka_unit_test(test_stored_fields),
         cmocka_unit_test(test_tokens),
     };

@@ -38,6 +38,9 @@ static void test_selection_text(void **state)
           "accept-encoding: br, gzip\n" },
         { "credentials_are_the_partition's", "Vary: Cookie, Foo, authorization\n",
           "Cookie: s\nAuthorization: s\n", "foo\n" },
+        { "never_sent", "Vary: Host, Connection, Weir-TTL, Foo, weir-unknown\n", "Host: a\nConnection: b\n", "foo\n" },
+        { "signed_is_the_partition's", "Vary: Signature, Signature-Input\n",
+          "Signature-Input: s=();keyid=\"k\"\nSignature: s=:1:\n", "signature: \nsignature-input: \n" },
     };
 
     (void)state;
@@ -98,6 +101,9 @@ static void test_selects(void **state)
         { "one_of_three", "Vary: Foo, Bar, Baz\n", "Foo: 1\nBar: a4\nBaz: 7\n",
           "Foo: 1\nBar: a\nBaz: 7\n", false },
         { "others_do_not_matter", "Vary: Foo\n", "Foo: 1\nOther: 2\n", "Foo: 1\nOther: 3\n", true },
+        { "another_signature", "Vary: Signature\n", "Signature: keyId=\"k\",signature=\"1\"\n",
+          "Signature: keyId=\"k\",signature=\"2\"\n", true },
+        { "a_field_that_only_has_the_name", "Vary: Signature\n", "Signature: a\n", "Signature: b\n", false },
         { "space", "Vary: Foo\n", "Foo: 1,2\n", "Foo:  1, 2 \n", true },
         { "combined", "Vary: Foo\n", "Foo: 1, 2\n", "Foo: 1\nFoo: 2\n", true },
         { "order_of_lines_matters", "Vary: Foo\n", "Foo: 1\nFoo: 2\n", "Foo: 2\nFoo: 1\n", false },
