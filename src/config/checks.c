@@ -408,6 +408,21 @@ bool check_low_budget(const char *text, struct fault *why)
 
 /* -- caching -- */
 
+/* What is matched is path and query: a pattern that begins otherwise never counts. */
+static bool check_reaches_path(const char *text, struct fault *why)
+{
+    size_t      scheme = strcspn(text, ":/");
+    const char *path;
+
+    if (*text == '~' || strchr("/*?{", *text) != NULL)
+        return true;
+    if (strncmp(text + scheme, "://", 3) != 0)
+        return WRONG(why, "\"%s\" never matches, since a path begins with '/'; did you mean \"/%s\"?", text, text);
+    path = strchr(text + scheme + 3, '/');
+    return WRONG(why, "\"%s\" never matches: the path alone is compared; did you mean \"%s\"?", text,
+                 path != NULL ? path : "/**");
+}
+
 bool check_pattern(const char *text, struct fault *why)
 {
     struct fault    bad = { "" };
@@ -415,6 +430,8 @@ bool check_pattern(const char *text, struct fault *why)
 
     if (*text == '\0')
         return WRONG(why, "is empty; \"/**\" matches every request");
+    if (!check_reaches_path(text, why))
+        return false;
     pattern = pattern_compile(slice_of(text), &bad);
     if (pattern == NULL)
         return WRONG(why, "\"%s\": %s", text, bad.text);

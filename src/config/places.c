@@ -4,6 +4,7 @@
  */
 #include "config/snapshot.h"
 
+#include "base/address.h"
 #include "config/checks.h"
 #include "http/url.h"
 
@@ -102,6 +103,69 @@ static void review_host(struct reader *r, const struct settings *top, const stru
     }
 }
 
+/* -- http:// -- */
+
+/* A name of a network of one's own, by the registries and by custom (RFC 6761, 6762, 8375). */
+static bool is_private_name(struct slice host)
+{
+    static const char *const endings[] = { ".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa",
+                                           ".home", ".corp", ".private", ".test", ".invalid" };
+
+    if (host.len > 1 && host.ptr[host.len - 1] == '.')
+        host.len--;
+    if (memchr(host.ptr, '.', host.len) == NULL)
+        return true;
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        size_t length = strlen(endings[i]);
+
+        if (host.len > length && slice_eq_nocase(slice_sub(host, host.len - length, host.len), slice_of(endings[i])))
+            return true;
+    }
+    return false;
+}
+
+static bool is_public(struct slice host)
+{
+    bool                bracket = host.len > 2 && host.ptr[0] == '[';
+    char                text[INET6_ADDRSTRLEN];
+    struct sockaddr_in  v4 = { .sin_family = AF_INET };
+    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+
+    if (bracket)
+        host = slice_sub(host, 1, host.len - 1);
+    if (host.len >= sizeof text)
+        return !is_private_name(host);
+    memcpy(text, host.ptr, host.len);
+    text[host.len] = '\0';
+    if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
+        return address_is_public((const struct sockaddr *)&v4);
+    if (bracket && inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
+        return address_is_public((const struct sockaddr *)&v6);
+    return !is_private_name(host);
+}
+
+static bool sends_credentials(const struct set_upstream *u)
+{
+    if (u->auth_value_file != NULL || u->auth_command != NULL || u->identities.count > 0)
+        return true;
+    for (const char *const *f = u->set_headers; f != NULL && *f != NULL; f++)
+        for (const char *const *c = u->credential_headers; c != NULL && *c != NULL; c++)
+            if (strncasecmp(*f, *c, strlen(*c)) == 0 && (*f)[strlen(*c)] == ':')
+                return true;
+    return false;
+}
+
+static void review_plain(struct reader *r, const struct set_upstream *u, const struct http_url *url)
+{
+    if (!slice_eq_nocase(url->scheme, SLICE("http")) || !is_public(url->host))
+        return;
+    reader_warning(r, u->from, "url", "anyone on the way can read and change what goes to " SLICE_FMT
+                   "; https:// is wanted", SLICE_ARG(url->host));
+    if (sends_credentials(u))
+        reader_warning(r, u->from, "url", "the credentials that Weir adds go to " SLICE_FMT
+                       " in readable form; never send them over http://", SLICE_ARG(url->host));
+}
+
 void review_places(struct reader *r, const struct settings *top, const struct set_upstream *u)
 {
     struct http_url url;
@@ -113,6 +177,7 @@ void review_places(struct reader *r, const struct settings *top, const struct se
     own = own_listener(top, url.host, url.port);
     if (own != NULL)
         reader_error(r, u->from, "url", "is Weir's own %s; name the API behind it", own);
+    review_plain(r, u, &url);
     for (const char *const *h = u->hosts; own == NULL && h != NULL && *h != NULL; h++)
         review_host(r, top, u, &url, *h);
 }

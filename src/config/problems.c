@@ -6,6 +6,7 @@
 #include "config/problems.h"
 
 #include <stdlib.h>
+#include <strings.h>
 
 struct problem {
     struct problem *before;
@@ -108,6 +109,18 @@ static unsigned distance(const char *a, const char *b)
     return d[la][lb];
 }
 
+/* A part of a word says enough where it begins it ("warn" for "warning"); else less than half of
+ * the shorter one may differ ("path" is no "rate"). */
+static bool is_near(const char *text, const char *word, unsigned far)
+{
+    size_t text_bytes = strlen(text), word_bytes = strlen(word);
+    size_t shorter = text_bytes < word_bytes ? text_bytes : word_bytes;
+
+    if (far > word_bytes / 3 + 1)
+        return false;
+    return far * 2 < shorter || (text_bytes >= 3 && strncasecmp(text, word, text_bytes) == 0);
+}
+
 const char *problem_near(const char *text, const char *const *words)
 {
     const char *best = NULL;
@@ -116,7 +129,7 @@ const char *problem_near(const char *text, const char *const *words)
     for (; *words != NULL; words++) {
         unsigned far = distance(text, *words);
 
-        if (far < best_distance && far <= strlen(*words) / 3 + 1) {
+        if (far < best_distance && is_near(text, *words, far)) {
             best = *words;
             best_distance = far;
         }

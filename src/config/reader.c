@@ -10,6 +10,7 @@
 #include "config/source.h"
 
 #include <libconfig.h>
+#include <strings.h>
 
 struct place reader_place(const config_setting_t *s)
 {
@@ -145,6 +146,41 @@ static void look_for(void *context, const struct section *section, const struct 
         s->found = section;
 }
 
+static bool is_known(const struct section *section, const char *name)
+{
+    for (const struct option *o = section->options; o->name != NULL; o++)
+        if (strcmp(o->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* What other programs call it.  Of several the first that the section knows. */
+static const struct { const char *theirs, *ours; } synonyms[] = {
+    { "path", "match" },           { "pattern", "match" },        { "prefix", "match" },
+    { "regex", "match" },          { "location", "match" },       { "uri", "match" },
+    { "uri", "url" },              { "url", "match" },            { "method", "methods" },
+    { "requests", "rate" },        { "count", "rate" },           { "limit", "rate" },
+    { "limit", "limits" },         { "rate", "limits" },          { "rate_limit", "limits" },
+    { "ratelimit", "limits" },     { "expires", "ttl" },          { "expire", "ttl" },
+    { "expiry", "ttl" },           { "max_age", "ttl" },          { "cache_ttl", "ttl" },
+    { "lifetime", "ttl" },         { "cache_control", "ttl" },    { "backend", "url" },
+    { "origin", "url" },           { "base_url", "url" },         { "endpoint", "url" },
+    { "target", "url" },           { "host", "hosts" },           { "server_name", "hosts" },
+    { "port", "listen" },          { "bind", "listen" },          { "address", "listen" },
+    { "headers", "set_headers" },  { "proxy", "via" },            { "retries", "retry" },
+    { "attempts", "retry" },       { "token", "auth" },           { "api_key", "auth" },
+    { "authorization", "auth" },   { "users", "access" },         { "allow", "access" },
+    { "size", "max_size" },        { "concurrency", "max_in_flight" },
+};
+
+static const char *synonym(const struct section *section, const char *name)
+{
+    for (size_t i = 0; i < sizeof synonyms / sizeof synonyms[0]; i++)
+        if (strcasecmp(synonyms[i].theirs, name) == 0 && is_known(section, synonyms[i].ours))
+            return synonyms[i].ours;
+    return NULL;
+}
+
 static void unknown(struct reader *r, const struct section *section, const config_setting_t *s)
 {
     const char   *names[64] = { NULL };
@@ -154,7 +190,9 @@ static void unknown(struct reader *r, const struct section *section, const confi
     for (unsigned i = 0; section->options[i].name != NULL && i + 1 < sizeof names / sizeof names[0];
          i++)
         names[i] = section->options[i].name;
-    near = problem_near(elsewhere.name, names);
+    near = synonym(section, elsewhere.name);
+    if (near == NULL)
+        near = problem_near(elsewhere.name, names);
     options_visit(look_for, &elsewhere);
     if (near != NULL)
         reader_error(r, s, NULL, "there is no such setting; did you mean \"%s\"?", near);
@@ -164,14 +202,6 @@ static void unknown(struct reader *r, const struct section *section, const confi
     else
         reader_error(r, s, NULL, "there is no such setting; weir.conf(5) lists those of %s",
                      section->title);
-}
-
-static bool is_known(const struct section *section, const char *name)
-{
-    for (const struct option *o = section->options; o->name != NULL; o++)
-        if (strcmp(o->name, name) == 0)
-            return true;
-    return false;
 }
 
 /* -- groups -- */

@@ -41,6 +41,8 @@ static const config_setting_t *member(const config_setting_t *group, const char 
 
 /* -- listeners -- */
 
+enum { OWN_ADDRESSES = 3 };
+
 static void review_address(struct reader *r, const struct settings *top,
                            const config_setting_t *group, const char *name, const char *address)
 {
@@ -49,6 +51,54 @@ static void review_address(struct reader *r, const struct settings *top,
                      "other machines can reach \"%s\"; listen at a loopback address such as "
                      "\"127.0.0.1:8080\", or say allow_remote = true in server",
                      address);
+}
+
+static bool is_wildcard(struct slice host)
+{
+    return slice_eq(host, SLICE("0.0.0.0")) || slice_eq(host, SLICE("[::]"));
+}
+
+/* Only one of them can be listened at. */
+static bool same_address(const char *a, const char *b)
+{
+    struct slice host_a, host_b;
+    unsigned     port_a, port_b;
+
+    if (a == NULL || b == NULL || *a == '\0' || *b == '\0')
+        return false;
+    if (a[0] == 'u' || b[0] == 'u')   /* unix:PATH */
+        return strcmp(a, b) == 0;
+    if (!http_authority_parse(slice_of(a), &host_a, &port_a) || !http_authority_parse(slice_of(b), &host_b, &port_b)
+        || port_a != port_b || port_a == 0)
+        return false;
+    return slice_eq(host_a, host_b)
+        || (is_wildcard(host_a) && (host_a.ptr[0] == '[') <= (host_b.ptr[0] == '['))
+        || (is_wildcard(host_b) && (host_b.ptr[0] == '[') <= (host_a.ptr[0] == '['));
+}
+
+/* Addresses that are settings of their own. */
+static void review_own(struct reader *r, const struct settings *top)
+{
+    char                       admin[4096];
+    const struct set_listener *listeners = top->listeners.items;
+    const struct { const char *group, *name, *address; } own[OWN_ADDRESSES] = {
+        { "admin", "socket", admin },
+        { "admin", "listen", top->admin_listen },
+        { "proxy", "listen", top->proxy_listen },
+    };
+
+    snprintf(admin, sizeof admin, "unix:%s", top->admin_path != NULL ? top->admin_path : "");
+    for (unsigned i = 0; i < OWN_ADDRESSES; i++) {
+        for (unsigned k = 0; k < top->listeners.count; k++)
+            if (same_address(own[i].address, listeners[k].address))
+                reader_error(r, member(top->from, own[i].group), own[i].name,
+                             "is an address of listen too (\"%s\"); each needs one of its own", listeners[k].address);
+        for (unsigned k = 0; k < i; k++)
+            if (same_address(own[i].address, own[k].address))
+                reader_error(r, member(top->from, own[i].group), own[i].name,
+                             "is the address of %s.%s too (\"%s\"); each needs one of its own", own[k].group,
+                             own[k].name, own[k].address);
+    }
 }
 
 static void review_listeners(struct reader *r, const struct settings *top)
@@ -61,10 +111,8 @@ static void review_listeners(struct reader *r, const struct settings *top)
         review_address(r, top, all[i].from, config_setting_is_group(all[i].from) ? "address" : NULL,
                        all[i].address);
         for (unsigned j = 0; j < i; j++)
-            if (all[j].address != NULL && strcmp(all[i].address, all[j].address) == 0
-                && !slice_ends_with(slice_of(all[i].address), SLICE(":0")))
-                reader_error(r, all[i].from, NULL, "\"%s\" stands in the list twice",
-                             all[i].address);
+            if (same_address(all[i].address, all[j].address))
+                reader_error(r, all[i].from, NULL, "\"%s\" stands in the list twice", all[i].address);
     }
     if (top->from == NULL)
         return;
@@ -73,6 +121,7 @@ static void review_listeners(struct reader *r, const struct settings *top)
                      "nobody could reach Weir; name an address, such as \"127.0.0.1:8080\"");
     review_address(r, top, member(top->from, "admin"), "listen", top->admin_listen);
     review_address(r, top, member(top->from, "proxy"), "listen", top->proxy_listen);
+    review_own(r, top);
     if (strcmp(top->cache_path, top->state_path) == 0)
         reader_error(r, member(top->from, "state"), "path",
                      "is the cache's directory too; a cache may be deleted, "
@@ -140,55 +189,6 @@ static void review_rule(struct reader *r, const struct set_rule *rule)
     if (rule->policy.set_cookie == 2 && rule->policy.partition == 1)
         reader_warning(r, rule->from, "set_cookie",
                        "a cookie that is stored and shared is handed to everyone");
-}
-
-/* -- limits -- */
-
-/* The most that could be spent at once by the tightest other limit that counts every request. */
-static uint64_t tightest_window(const struct set_limit *limits, unsigned count)
-{
-    uint64_t least = UINT64_MAX;
-
-    for (unsigned i = 0; i < count; i++) {
-        struct limit_options limit = { 0 };
-        const char          *bad;
-
-        if (limits[i].rate == NULL || limits[i].match != NULL || limits[i].methods != NULL
-            || limits[i].cost != NULL || limits[i].per != 0
-            || !limit_parse(slice_of(limits[i].rate), &limit, &bad))
-            continue;
-        free((char *)limit.zone);
-        if (limit.kind != LIMIT_BUCKET && limit.count < least)
-            least = limit.count;
-    }
-    return least;
-}
-
-static void review_limits(struct reader *r, const struct set_upstream *u)
-{
-    const struct set_limit *all = u->limits.items;
-    uint64_t                least = tightest_window(all, u->limits.count);
-
-    if (u->limits.count > LEDGER_MAX_LIMITS)
-        reader_error(r, u->from, "limits", "%u limits; an upstream may have %d", u->limits.count,
-                     LEDGER_MAX_LIMITS);
-    for (unsigned i = 0; i < u->limits.count; i++) {
-        struct limit_options limit = { 0 };
-        const char          *bad;
-
-        for (unsigned j = 0; all[i].name != NULL && j < i; j++)
-            if (all[j].name != NULL && strcmp(all[i].name, all[j].name) == 0)
-                reader_error(r, all[i].from, "name",
-                             "two limits are called \"%s\"; give this one another name",
-                             all[i].name);
-        if (all[i].rate == NULL || !limit_parse(slice_of(all[i].rate), &limit, &bad))
-            continue;
-        free((char *)limit.zone);
-        if (limit.kind == LIMIT_BUCKET && limit.burst > least)
-            reader_warning(r, all[i].from, NULL,
-                           "a burst of %llu can never come, another limit allows only %llu",
-                           (unsigned long long)limit.burst, (unsigned long long)least);
-    }
 }
 
 /* -- one upstream -- */
@@ -290,6 +290,7 @@ static void review_upstream(struct reader *r, const struct settings *top,
     const struct set_rule *rules = u->rules.items;
 
     review_limits(r, u);
+    review_files(r, u);
     review_pairs(r, u);
     review_secrets(r, u);
     review_retry(r, u);

@@ -6,6 +6,7 @@
  * nothing.  It goes on after a slip that leaves no doubt (a trailing comma, a
  * setting given twice) and stops at the first that does.
  */
+#include "config/reader.h"
 #include "config/source.h"
 
 enum token_kind {
@@ -404,6 +405,54 @@ static void joined_texts(struct scan *s)
         next(s);
 }
 
+/* The row of the table that the path leads to ("upstreams[0].retry.share"); NULL: none. */
+static const struct option *option_at(struct slice path)
+{
+    const struct section *section = &section_top;
+    const struct option  *o = NULL;
+
+    for (size_t at = 0; at < path.len && section != NULL;) {
+        size_t       end = slice_find(path, '.', at);
+        struct slice name = slice_sub(path, at, end);
+
+        name = slice_sub(name, 0, slice_find(name, '[', 0));
+        for (o = section->options; o->name != NULL && !slice_eq(slice_of(o->name), name); o++)
+            ;
+        if (o->name == NULL)
+            return NULL;
+        section = o->section;
+        at = end + 1;
+    }
+    return o;
+}
+
+/* A bare word: what would be right is the setting's to say. */
+static void no_value(struct scan *s, struct token t)
+{
+    const struct option *o = option_at(slice_of(s->path));
+
+    switch (o != NULL ? o->type : TYPE_TEXT) {
+    case TYPE_BOOL:
+        slip(s, t.line, SLICE_FMT " is no value; true or false is wanted, without quotation marks", SLICE_ARG(t.text));
+        break;
+    case TYPE_INT:
+    case TYPE_NUMBER:
+    case TYPE_STATUSES:
+        slip(s, t.line, SLICE_FMT " is no value; a number is wanted, without quotation marks", SLICE_ARG(t.text));
+        break;
+    case TYPE_GROUP:
+    case TYPE_GROUPS:
+        if (s->path[s->path_bytes - 1] != ']') {
+            slip(s, t.line, SLICE_FMT " is no value; wanted is %s", SLICE_ARG(t.text), value_types[o->type].wanted);
+            break;
+        }
+        /* fall through */
+    default:
+        slip(s, t.line, SLICE_FMT " is no value; text stands in quotation marks: \"" SLICE_FMT "\"",
+             SLICE_ARG(t.text), SLICE_ARG(t.text));
+    }
+}
+
 static bool value(struct scan *s)
 {
     struct token first = s->token;
@@ -423,9 +472,7 @@ static bool value(struct scan *s)
         return true;
     case TOKEN_NAME:
     case TOKEN_WRONG:
-        slip(s, first.line,
-             SLICE_FMT " is no value; text stands in quotation marks: \"" SLICE_FMT "\"",
-             SLICE_ARG(first.text), SLICE_ARG(first.text));
+        no_value(s, first);
         return stop(s);
     default:
         if (first.kind != TOKEN_END || s->good)

@@ -38,6 +38,10 @@ void upstream_resolve(struct snapshot *, const struct set_upstream *, struct con
 void settings_review(struct reader *, const struct settings *);
 /* Part of it (places.c): where one upstream's requests would go. */
 void review_places(struct reader *, const struct settings *, const struct set_upstream *);
+/* Another part (limits.c): limits that say the same or can never be reached. */
+void review_limits(struct reader *, const struct set_upstream *);
+/* Another part (files.c): what is named and not there. */
+void review_files(struct reader *, const struct set_upstream *);
 /* The first host that both upstreams list; NULL: none. */
 const char *hosts_first_shared(const struct set_upstream *first, const struct set_upstream *second);
 

@@ -135,6 +135,43 @@ static bool add_include(struct builder *b, struct slice name, struct place at)
     return add_file(b, file, &at);
 }
 
+/* The first byte that is not UTF-8 (RFC 3629 4); the line's length where there is none. */
+static size_t first_strange(struct slice line)
+{
+    size_t i = 0;
+
+    while (i < line.len) {
+        unsigned char c = (unsigned char)line.ptr[i], low = 0x80, high = 0xbf;
+        size_t        more = c < 0x80 ? 0 : c >= 0xc2 && c <= 0xdf ? 1 : (c & 0xf0) == 0xe0 ? 2
+                           : c >= 0xf0 && c <= 0xf4 ? 3 : SIZE_MAX;
+
+        if (more == SIZE_MAX || more > line.len - i - 1)
+            return i;
+        low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : low;
+        high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : high;
+        for (size_t k = 1; k <= more; k++, low = 0x80, high = 0xbf)
+            if ((unsigned char)line.ptr[i + k] < low || (unsigned char)line.ptr[i + k] > high)
+                return i;
+        i += more + 1;
+    }
+    return i;
+}
+
+static bool is_plain_text(struct builder *b, struct slice line, struct place place)
+{
+    size_t at = first_strange(line);
+
+    if (memchr(line.ptr, '\0', line.len) != NULL) {
+        problem_error(b->problems, place, NULL, "a NUL byte; a configuration is plain text");
+        return false;
+    }
+    if (at == line.len)
+        return true;
+    problem_error(b->problems, place, NULL, "byte %zu of this line (0x%02x) is not UTF-8; save the file as UTF-8",
+                  at + 1, (unsigned char)line.ptr[at]);
+    return false;
+}
+
 static bool add_text(struct builder *b, const char *name, struct slice text)
 {
     enum inside  in = INSIDE_NOTHING;
@@ -152,10 +189,8 @@ static bool add_text(struct builder *b, const char *name, struct slice text)
             line.len--;
         place.line++;
         place.rank = (*b->rank)++;
-        if (memchr(line.ptr, '\0', line.len) != NULL) {
-            problem_error(b->problems, place, NULL, "a NUL byte; a configuration is plain text");
+        if (!is_plain_text(b, line, place))
             return false;
-        }
         if (in == INSIDE_NOTHING && include_of(line, &file)) {
             good = add_include(b, file, place) && good;
         } else {

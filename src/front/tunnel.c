@@ -7,11 +7,11 @@
  */
 #include "front/tunnel.h"
 
+#include "base/address.h"
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/log.h"
 #include "base/own_address.h"
-#include "front/address.h"
 #include "front/door.h"
 #include "front/resolve.h"
 

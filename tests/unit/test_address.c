@@ -1,7 +1,7 @@
 /*
  * Which addresses a tunnel may lead to.
  */
-#include "front/address.h"
+#include "base/address.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

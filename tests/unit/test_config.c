@@ -273,9 +273,8 @@ static void test_limits(void **state)
     config_release(c);
 }
 
-static void test_other_settings_arrive(void **state)
-{
-    struct config *c = conf_load_good(
+static const char other_settings[] =
+
         "listen = ( \"[::1]:81\", { address = \"unix:/x/y\"; mode = \"0660\"; group = \"g\"; } ); "
         "workers = 3;"
         "admin = { socket = \"/a/b\"; mode = \"0640\"; listen = \"127.0.0.1:9\"; };"
@@ -289,14 +288,22 @@ static void test_other_settings_arrive(void **state)
         "\"x\"; max_share = \"25%\";"
         "access = ( \"user:no-such-user\", \"10.0.0.0/8\", \"::1\", \"group:70\" ); allow_origins = ( \"https://o\" ); "
         "intercept = false;"
-        "identities = ( { name = \"i\"; value_files = ( \"credential:a\", \"/b\" ); } ); "
+        "identities = ( { name = \"i\"; value_files = ( \"credential:a\", \"/dev/null\" ); } ); "
         "invalidate = \"off\";"
         "low_budget = { below = \"10%\"; stale = \"1h\"; }; hosts = ( \"H.example:8443\", \"h\" );"
-        "tls = { ca_file = \"ca.pem\"; cert_file = \"/c\"; key_file = \"/k\"; };" API_END);
-    const struct config_upstream *u = &c->upstreams[0];
+        "tls = { ca_file = \"ca.pem\"; cert_file = \"ca.pem\"; key_file = \"key\"; };" API_END;
+
+static void test_other_settings_arrive(void **state)
+{
+    struct config                *c;
+    const struct config_upstream *u;
     char                          ca[4096];
 
     (void)state;
+    conf_write(conf_path("ca.pem"), "-----BEGIN CERTIFICATE-----\n");
+    conf_write(conf_path("key"), "-----BEGIN PRIVATE KEY-----\n");
+    c = conf_load_good(other_settings);
+    u = &c->upstreams[0];
     assert_string_equal(c->listeners[0].address, "[::1]:81");
     assert_string_equal(c->listeners[1].address, "unix:/x/y");
     assert_int_equal(c->listeners[1].mode, 0660);
@@ -335,7 +342,7 @@ static void test_other_settings_arrive(void **state)
     assert_string_equal(u->route.policy.credential_params[5], "k");       /* what auth sets is a credential */
     assert_string_equal(u->allow_origins[0], "https://o");
     assert_false(u->intercept);
-    assert_string_equal(u->identities[0].value_files[1], "/b");
+    assert_string_equal(u->identities[0].value_files[1], "/dev/null");
     assert_int_equal(u->route.policy.invalidate, INVALIDATE_OFF);
     assert_true(u->fetch.low_budget.share > 0.099 && u->fetch.low_budget.share < 0.101);
     assert_int_equal(u->fetch.low_budget.stale_ns, 3600 * NS_PER_SEC);

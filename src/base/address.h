@@ -1,9 +1,10 @@
 /*
- * Where a tunnel may lead: a proxy is a way around a firewall, and must not
- * become one into this machine or the network it stands in.  Pure.
+ * Which addresses are the internet's.  A tunnel leads to those alone, unless the settings say
+ * otherwise: a proxy is a way around a firewall, and must not become one into this machine or the network
+ * it stands in.  Pure.
  */
-#ifndef WEIR_FRONT_ADDRESS_H
-#define WEIR_FRONT_ADDRESS_H
+#ifndef WEIR_BASE_ADDRESS_H
+#define WEIR_BASE_ADDRESS_H
 
 #include "base/slice.h"
 

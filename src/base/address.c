@@ -2,7 +2,7 @@
  * The blocks of the IANA special-purpose registries (RFC 6890) from which
  * nothing on the public Internet answers.
  */
-#include "front/address.h"
+#include "base/address.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

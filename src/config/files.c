@@ -1,0 +1,117 @@
+/*
+ * Files and variables that an upstream's settings name: those that are not there, and a
+ * certificate without its key.  Called by review.c; reads no secret.
+ *
+ * Whoever asks `weir --check` may not be who runs the daemon: what may not be looked at is
+ * passed over, and a variable that is not set here may be set there.
+ */
+#include "config/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libconfig.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PEM_BYTES = 1024 * 1024 };
+
+static const config_setting_t *member(const config_setting_t *group, const char *name)
+{
+    const config_setting_t *s = config_setting_get_member(group, name);
+
+    return s != NULL ? s : group;
+}
+
+/* False where it cannot be what is wanted, which has been said. */
+static bool review_file(struct reader *r, const config_setting_t *group, const char *setting, const char *path)
+{
+    struct stat s;
+
+    if (stat(path, &s) != 0) {
+        if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
+            reader_error(r, group, setting, "\"%s\" is not there: %s", path, strerror(errno));
+        return false;
+    }
+    if (S_ISDIR(s.st_mode))
+        reader_error(r, group, setting, "\"%s\" is a directory; a file is wanted", path);
+    return !S_ISDIR(s.st_mode);
+}
+
+/* -1: it may not be read here, or is no regular file. */
+static int pem_holds(const char *path, const char *what)
+{
+    int         fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), found = -1;
+    char       *text = malloc(PEM_BYTES);
+    struct stat s;
+    ssize_t     n;
+
+    if (fd >= 0 && text != NULL && fstat(fd, &s) == 0 && S_ISREG(s.st_mode) && (n = read(fd, text, PEM_BYTES)) >= 0)
+        found = memmem(text, (size_t)n, what, strlen(what)) != NULL;
+    if (text != NULL)
+        explicit_bzero(text, PEM_BYTES);             /* may have been a key */
+    free(text);
+    if (fd >= 0)
+        close(fd);
+    return found;
+}
+
+static void review_tls(struct reader *r, const struct set_upstream *u)
+{
+    const config_setting_t *tls = member(u->from, "tls");
+
+    if (u->ca_file != NULL && review_file(r, tls, "ca_file", u->ca_file)
+        && pem_holds(u->ca_file, "CERTIFICATE-----") == 0)
+        reader_error(r, tls, "ca_file", "\"%s\" holds no certificate; PEM is wanted", u->ca_file);
+    if (u->key_file != NULL)
+        review_file(r, tls, "key_file", u->key_file);
+    if (u->cert_file == NULL || !review_file(r, tls, "cert_file", u->cert_file))
+        return;
+    if (pem_holds(u->cert_file, "CERTIFICATE-----") == 0)
+        reader_error(r, tls, "cert_file", "\"%s\" holds no certificate; PEM is wanted", u->cert_file);
+    else if (u->key_file == NULL && pem_holds(u->cert_file, "PRIVATE KEY-----") == 0)
+        reader_error(r, tls, "key_file", "is missing; a certificate goes with its key, here or in cert_file");
+}
+
+static void review_value(struct reader *r, const config_setting_t *group, const char *setting, const char *source)
+{
+    const char *directory = getenv("CREDENTIALS_DIRECTORY");
+    char        path[4096];
+
+    if (source[0] == '/')
+        review_file(r, group, setting, source);
+    else if (strncmp(source, "env:", 4) == 0 && getenv(source + 4) == NULL)
+        reader_warning(r, group, setting, "%s is not set in this environment; the daemon's needs it", source + 4);
+    else if (strncmp(source, "credential:", 11) == 0 && directory != NULL
+             && (size_t)snprintf(path, sizeof path, "%s/%s", directory, source + 11) < sizeof path)
+        review_file(r, group, setting, path);
+}
+
+/* The program of a command, where it is named by its path. */
+static void review_command(struct reader *r, const config_setting_t *auth, const char *command)
+{
+    size_t length = strcspn(command, " \t;|&<>\"'$`\\");
+    char   path[4096];
+
+    if (command[0] != '/' || length >= sizeof path || (command[length] != '\0' && command[length] != ' '))
+        return;
+    memcpy(path, command, length);
+    path[length] = '\0';
+    if (review_file(r, auth, "command", path) && access(path, X_OK) != 0 && geteuid() == 0)
+        reader_error(r, auth, "command", "\"%s\" may not be executed; chmod +x", path);
+}
+
+void review_files(struct reader *r, const struct set_upstream *u)
+{
+    const config_setting_t    *auth = member(u->from, "auth");
+    const struct set_identity *who = u->identities.items;
+
+    review_tls(r, u);
+    if (u->auth_value_file != NULL)
+        review_value(r, auth, "value_file", u->auth_value_file);
+    if (u->auth_command != NULL)
+        review_command(r, auth, u->auth_command);
+    for (unsigned i = 0; i < u->identities.count; i++)
+        for (const char *const *f = who[i].value_files; f != NULL && *f != NULL; f++)
+            review_value(r, who[i].from, "value_files", *f);
+}

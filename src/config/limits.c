@@ -1,0 +1,135 @@
+/*
+ * One upstream's limits beside one another: those that say the same, and those that can
+ * never be reached.  Called by review.c.
+ */
+#include "config/snapshot.h"
+
+#include "budget/ledger.h"
+
+#include <stdlib.h>
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool same_list(const char *const *a, const char *const *b)
+{
+    if (a == NULL || b == NULL)
+        return a == b;
+    for (; *a != NULL && *b != NULL; a++, b++)
+        if (strcmp(*a, *b) != 0)
+            return false;
+    return *a == *b;
+}
+
+/* Both count the same requests in the same way. */
+static bool same_scope(const struct set_limit *a, const struct set_limit *b)
+{
+    return a->per == b->per && same_text(a->match, b->match) && same_list(a->methods, b->methods)
+        && same_list(a->cost, b->cost);
+}
+
+static bool same_rate(const struct limit_options *a, const struct limit_options *b)
+{
+    return a->kind == b->kind && a->count == b->count && a->window_ns == b->window_ns && a->burst == b->burst
+        && a->start_minute == b->start_minute && same_text(a->zone, b->zone);
+}
+
+/* The most that the limit lets through in any time of this length; UINT64_MAX: the API may change it. */
+static uint64_t most_within(const struct limit_options *l, int64_t span_ns)
+{
+    double windows = (double)span_ns / (double)l->window_ns;
+
+    switch (l->kind) {
+    case LIMIT_SLIDING:
+        return l->count * ((uint64_t)windows + ((double)(uint64_t)windows < windows));
+    case LIMIT_BUCKET:
+        return l->burst + (uint64_t)((double)l->count * windows);
+    case LIMIT_FIXED:                 /* two windows may meet in it */
+        return l->count * ((uint64_t)windows + 2);
+    case LIMIT_LEARNED:
+        break;
+    }
+    return UINT64_MAX;
+}
+
+/* Whether `other` always refuses first.  A burst is judged by review_burst(). */
+static bool is_never_reached(const struct limit_options *l, const struct limit_options *other)
+{
+    return (l->kind == LIMIT_SLIDING || l->kind == LIMIT_FIXED) && most_within(other, l->window_ns) <= l->count;
+}
+
+static void review_pair(struct reader *r, const struct set_limit *first, const struct limit_options *a,
+                        const struct set_limit *second, const struct limit_options *b)
+{
+    struct place at = reader_place(first->from), here = reader_place(second->from);
+
+    if (!same_scope(first, second))
+        return;
+    if (same_rate(a, b))
+        reader_warning(r, second->from, NULL, "\"%s\" says what \"%s\" of line %u says; keep one", second->rate,
+                       first->rate, at.line);
+    else if (is_never_reached(b, a))
+        reader_warning(r, second->from, NULL, "\"%s\" can never be reached: \"%s\" of line %u lets fewer through; "
+                       "keep the one that the API states", second->rate, first->rate, at.line);
+    else if (is_never_reached(a, b))
+        reader_warning(r, first->from, NULL, "\"%s\" can never be reached: \"%s\" of line %u lets fewer through; "
+                       "keep the one that the API states", first->rate, second->rate, here.line);
+}
+
+/* The most that could be spent at once by the tightest other limit that counts every request. */
+static uint64_t tightest_window(const struct set_limit *set, const struct limit_options *limits, unsigned count)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (unsigned i = 0; i < count; i++)
+        if (limits[i].count > 0 && limits[i].kind != LIMIT_BUCKET && limits[i].count < least && set[i].match == NULL
+            && set[i].methods == NULL && set[i].cost == NULL && set[i].per == 0)
+            least = limits[i].count;
+    return least;
+}
+
+static void review_burst(struct reader *r, const struct set_limit *set, const struct limit_options *limit,
+                         uint64_t least)
+{
+    if (limit->kind == LIMIT_BUCKET && limit->burst > least)
+        reader_warning(r, set->from, NULL, "a burst of %llu can never come, another limit allows only %llu",
+                       (unsigned long long)limit->burst, (unsigned long long)least);
+}
+
+static void review_name(struct reader *r, const struct set_limit *all, unsigned i)
+{
+    for (unsigned j = 0; all[i].name != NULL && j < i; j++)
+        if (all[j].name != NULL && strcmp(all[i].name, all[j].name) == 0)
+            reader_error(r, all[i].from, "name", "two limits are called \"%s\"; give this one another name",
+                         all[i].name);
+}
+
+void review_limits(struct reader *r, const struct set_upstream *u)
+{
+    const struct set_limit *set = u->limits.items;
+    unsigned                count = u->limits.count;
+    struct limit_options   *limits = mem_alloc((count + 1) * sizeof limits[0]);
+    const char             *bad;
+    uint64_t                least;
+
+    if (count > LEDGER_MAX_LIMITS)
+        reader_error(r, u->from, "limits", "%u limits; an upstream may have %d", count, LEDGER_MAX_LIMITS);
+    for (unsigned i = 0; i < count; i++)             /* a count of 0: wrong by itself */
+        if (set[i].rate == NULL || !limit_parse(slice_of(set[i].rate), &limits[i], &bad))
+            limits[i].count = 0;
+    least = tightest_window(set, limits, count);
+    for (unsigned i = 0; i < count; i++) {
+        review_name(r, set, i);
+        if (limits[i].count == 0)
+            continue;
+        review_burst(r, &set[i], &limits[i], least);
+        for (unsigned j = 0; j < i; j++)
+            if (limits[j].count > 0)
+                review_pair(r, &set[j], &limits[j], &set[i], &limits[i]);
+    }
+    for (unsigned i = 0; i < count; i++)
+        free((char *)limits[i].zone);
+    free(limits);
+}
