@@ -11,6 +11,9 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/files.h"
+#include "db/pages.h"
+#include "db/place.h"
 
 #include <lmdb.h>
 
@@ -19,7 +22,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,7 +30,7 @@ enum { TAIL_BYTES = 8 * 1024 * 1024, PATH_BYTES = 4096 };
 
 struct db {
     MDB_env     *env;
-    int          directory_fd, lock_fd;
+    struct place place;
     uint64_t     file_bytes;          /* at least; the writing thread's */
     _Atomic int  last_error;          /* LMDB's code */
 };
@@ -68,58 +70,10 @@ const char *db_reason(const struct db *db)
 
 int db_directory(const struct db *db)
 {
-    return db->directory_fd;
+    return db->place.directory_fd;
 }
 
 /* -- opening -- */
-
-static int make_directory(const char *path, struct fault *why)
-{
-    char partial[PATH_BYTES];
-
-    if (snprintf(partial, sizeof partial, "%s", path) >= (int)sizeof partial)
-        return fault_set_errno(why, ENAMETOOLONG, "%.200s...", path);
-    for (char *p = partial + 1; *p != '\0'; p++) {
-        if (*p != '/')
-            continue;
-        *p = '\0';
-        if (mkdir(partial, 0755) != 0 && errno != EEXIST && errno != EROFS && errno != EACCES)
-            return fault_set_errno(why, errno, "cannot make the directory %s", partial);
-        *p = '/';
-    }
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return fault_set_errno(why, errno, "cannot make the directory %s", path);
-    return 0;
-}
-
-/* Takes the lock and writes down who holds it. */
-static enum db_open_result take_lock(struct db *db, const char *directory, struct fault *why)
-{
-    char    text[32] = "";
-    ssize_t n;
-
-    db->lock_fd = openat(db->directory_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (db->lock_fd < 0) {
-        fault_set_errno(why, errno, "cannot write in the directory %s", directory);
-        return DB_UNUSABLE;
-    }
-    if (flock(db->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK) {
-            fault_set_errno(why, errno, "cannot lock the directory %s", directory);
-            return DB_UNUSABLE;
-        }
-        n = pread(db->lock_fd, text, sizeof text - 1, 0);
-        text[n > 0 ? (size_t)n : 0] = '\0';
-        fault_set(why, "%s is in use by another weir (pid %ld)", directory, strtol(text, NULL, 10));
-        return DB_HELD;
-    }
-    n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    if (ftruncate(db->lock_fd, 0) != 0 || pwrite(db->lock_fd, text, (size_t)n, 0) != n) {
-        fault_set_errno(why, errno, "cannot write in the directory %s", directory);
-        return DB_UNUSABLE;
-    }
-    return DB_OPENED;
-}
 
 static uint64_t bytes_in_use(const struct db *db)
 {
@@ -212,17 +166,11 @@ enum db_open_result db_open(const char *directory, uint64_t map_bytes, unsigned 
                             unsigned flags, struct db **out, struct fault *why)
 {
     struct db          *db = mem_alloc(sizeof *db);
-    enum db_open_result result = DB_UNUSABLE;
+    enum db_open_result result;
 
-    db->directory_fd = db->lock_fd = -1;
-    if (make_directory(directory, why) != 0)
-        goto fail;
-    db->directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (db->directory_fd < 0) {
-        fault_set_errno(why, errno, "cannot open the directory %s", directory);
-        goto fail;
-    }
-    result = take_lock(db, directory, why);
+    result = place_open(&db->place, directory, flags, why);
+    if (result == DB_OPENED)
+        result = place_check(&db->place, why);
     if (result == DB_OPENED)
         result = open_env(db, directory, map_bytes, tables, readers, flags, why);
     if (result != DB_OPENED)
@@ -242,11 +190,56 @@ void db_close(struct db *db)
         mdb_env_sync(db->env, 1);
         mdb_env_close(db->env);
     }
-    if (db->lock_fd >= 0)
-        close(db->lock_fd);
-    if (db->directory_fd >= 0)
-        close(db->directory_fd);
+    place_settle(&db->place);
+    place_close(&db->place);
     free(db);
+}
+
+void db_settle(struct db *db)
+{
+    place_settle(&db->place);
+}
+
+bool db_is_unlinked(const struct db *db)
+{
+    mdb_filehandle_t fd;
+    struct stat      st;
+
+    return mdb_env_get_fd(db->env, &fd) == 0 && fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
+bool db_is_in_place(const struct db *db)
+{
+    char             path[PATH_BYTES];
+    mdb_filehandle_t fd;
+    struct stat      ours, there;
+
+    if (mdb_env_get_fd(db->env, &fd) != 0 || fstat(fd, &ours) != 0
+        || snprintf(path, sizeof path, "%s/data.mdb", db->place.path) >= (int)sizeof path)
+        return true;
+    if (lstat(path, &there) != 0)
+        return errno != ENOENT && errno != ENOTDIR;
+    return there.st_dev == ours.st_dev && there.st_ino == ours.st_ino;
+}
+
+void db_leave(struct db *db)
+{
+    place_leave(&db->place);
+}
+
+void db_salvage(const char *directory, const char *file, const char *table,
+                void (*each)(void *context, struct slice key, struct slice value), void *context)
+{
+    int directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -1;
+
+    if (directory_fd >= 0)
+        fd = file_open(directory_fd, file, O_RDONLY, 0);
+    if (fd >= 0) {
+        pages_salvage(fd, table, each, context);
+        close(fd);
+    }
+    if (directory_fd >= 0)
+        close(directory_fd);
 }
 
 int db_set_aside(const char *directory, char *name, size_t size, struct fault *why)

@@ -32,15 +32,30 @@ enum {
     DB_NO_SYNC   = 1,                 /* no fsync at commit: a power failure may damage it */
     DB_DUPSORT   = 2,
     DB_CREATE    = 4,
+    DB_PRIVATE   = 16,                /* the directory may not be its group's to write either */
     DB_LAZY_SYNC = 8                  /* data is synced before the meta page is written, the meta page with the next
                                        * commit: a power failure undoes the last commit and damages nothing */
 };
 
-/* `directory` is made (0700, parents too) where it is missing. */
+/* `directory` is made (0700, parents too) where it is missing.  DB_UNUSABLE where it is another user's or others may
+ * write there.  A start that does not get as far as db_settle() or db_close() is remembered there, and the next one
+ * reads every page before LMDB, which would die of a damaged one, may have the file. */
 enum db_open_result db_open(const char *directory, uint64_t map_bytes, unsigned tables, unsigned readers,
                             unsigned flags, struct db **out, struct fault *why);
 void db_close(struct db *);                          /* NULL is fine; syncs */
 int  db_directory(const struct db *);                /* borrowed */
+/* It has proved itself: a crash from now on says nothing of the file. Any one thread. */
+void db_settle(struct db *);
+/* Somebody removed the file: what is written to it ends with this process. One system call. Any thread. */
+bool db_is_unlinked(const struct db *);
+/* False where the directory's path leads to another file, or to none. Any thread. */
+bool db_is_in_place(const struct db *);
+/* Lets another environment be opened in the same place although this one is still open, since its file is gone. */
+void db_leave(struct db *);
+/* Every row of a table that can still be read in a damaged file ("data.mdb.damaged-..." of the directory), without
+ * LMDB. The slices end with the call. */
+void db_salvage(const char *directory, const char *file, const char *table,
+                void (*each)(void *context, struct slice key, struct slice value), void *context);
 /* Renames "data.mdb" of a closed environment to "data.mdb.damaged-<time>", `name` says to what. */
 int  db_set_aside(const char *directory, char *name, size_t size, struct fault *why);
 /* What LMDB said when something last failed, for the log.  Any thread. */

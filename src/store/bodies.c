@@ -21,11 +21,14 @@ enum { DIRECTORIES = 256, NAME_BYTES = 32, COPY_BYTES = 64 * 1024 };
 
 int bodies_open(int directory_fd, struct fault *why)
 {
-    int fd;
+    struct stat st;
+    int         fd;
 
+    if (fstatat(directory_fd, "bodies", &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))
+        unlinkat(directory_fd, "bodies", 0);         /* a link is not followed */
     if (mkdirat(directory_fd, "bodies", 0700) != 0 && errno != EEXIST)
         return fault_set_errno(why, errno, "cannot make the directory \"bodies\" in the cache");
-    fd = openat(directory_fd, "bodies", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    fd = openat(directory_fd, "bodies", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return fault_set_errno(why, errno, "cannot open the directory \"bodies\" in the cache");
     return fd;
@@ -128,7 +131,7 @@ int bodies_read(int bodies_fd, uint64_t number, int64_t bytes)
     int         fd;
 
     make_name(number, name);
-    fd = openat(bodies_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    fd = openat(bodies_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size != bytes)) {
         close(fd);
         fd = -1;
@@ -167,7 +170,7 @@ static DIR *open_directory(int bodies_fd, unsigned directory)
     int  fd;
 
     snprintf(name, sizeof name, "%02x", directory);
-    fd = openat(bodies_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    fd = openat(bodies_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     open = fd >= 0 ? fdopendir(fd) : NULL;
     if (open == NULL && fd >= 0)
         close(fd);

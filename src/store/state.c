@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "db/db.h"
 #include "store/internal.h"
@@ -17,6 +18,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -34,9 +36,10 @@ struct state {
 
 static int write_key(int directory, const uint8_t key[KEY_BYTES])
 {
-    int fd = openat(directory, "key.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    int ok;
+    int fd, ok;
 
+    unlinkat(directory, "key.new", 0);
+    fd = file_open(directory, "key.new", O_WRONLY | O_CREAT | O_EXCL, 0600);
     if (fd < 0)
         return -1;
     ok = write(fd, key, KEY_BYTES) == KEY_BYTES && fsync(fd) == 0;
@@ -64,16 +67,31 @@ static int set_key_aside(struct state *s, const char *path, struct fault *why, s
     return make_key(s, path, why);
 }
 
+/* A copy may have come with a wider mode. */
+static void narrow_mode(int fd, const char *path)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) != 0 || (st.st_mode & 077) == 0)
+        return;
+    log_warning("state_key_was_open", "file=%s/key mode=%o", path, (unsigned)(st.st_mode & 0777));
+    if (fchmod(fd, 0600) != 0)
+        log_error("state_key_is_open", "reason=%s", log_quote(strerror(errno)));
+}
+
 static int read_key(struct state *s, const char *path, struct fault *why, struct fault *note)
 {
     uint8_t bytes[KEY_BYTES + 1];
     ssize_t n;
-    int     fd = openat(db_directory(s->db), "key", O_RDONLY | O_CLOEXEC);
+    int     fd = file_open(db_directory(s->db), "key", O_RDONLY, 0);
 
     if (fd < 0 && errno == ENOENT)
         return make_key(s, path, why);
+    if (fd < 0 && file_is_something_else(errno))
+        return set_key_aside(s, path, why, note);
     if (fd < 0)
         return fault_set_errno(why, errno, "cannot read %s/key", path);
+    narrow_mode(fd, path);
     n = read(fd, bytes, sizeof bytes);
     close(fd);
     if (n < 0)
@@ -112,7 +130,7 @@ static enum db_result open_tables(struct state *s)
 
 static enum db_open_result open_database(struct state *s, const char *path, struct fault *why)
 {
-    enum db_open_result opened = db_open(path, MAP_BYTES, TABLES, READERS, 0, &s->db, why);
+    enum db_open_result opened = db_open(path, MAP_BYTES, TABLES, READERS, DB_PRIVATE, &s->db, why);
     enum db_result      r;
 
     if (opened != DB_OPENED)

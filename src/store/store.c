@@ -12,6 +12,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -150,7 +151,7 @@ static enum db_open_result open_database(struct store *s, struct opening *o, str
         s->db = NULL;
         return DB_UNUSABLE;
     }
-    if (faccessat(db_directory(s->db), "damaged", F_OK, 0) == 0) {
+    if (faccessat(db_directory(s->db), "damaged", F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
         fault_set(why, "the cache in %s was found damaged by the last run", o->options->path);
         unlinkat(db_directory(s->db), "damaged", 0);
         opened = DB_DAMAGED;

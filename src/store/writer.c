@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/counters.h"
+#include "base/files.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -100,7 +101,7 @@ void writer_broken(struct writer *w)
     if ((atomic_fetch_or(&w->store->attention, STORE_BROKEN_MARK) & STORE_BROKEN_MARK) != 0)
         return;
     writer_warn(w, WARN_BROKEN, db_reason(w->store->db));
-    fd = openat(db_directory(w->store->db), "damaged", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    fd = file_open(db_directory(w->store->db), "damaged", O_WRONLY | O_CREAT, 0600);
     if (fd >= 0)
         close(fd);
 }

@@ -7,6 +7,7 @@
 #include "tls/issuer.h"
 
 #include "base/arena.h"
+#include "base/files.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -236,10 +237,12 @@ static void narrow_mode(const struct authority *a, int fd)
 static int read_file(const struct authority *a, char *out, size_t bytes, unsigned *count, struct fault *why)
 {
     ssize_t n;
-    int     fd = openat(a->directory, file_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int     fd = file_open(a->directory, file_name, O_RDONLY, 0);
 
     if (fd < 0 && errno == ENOENT)
         return 1;
+    if (fd < 0 && file_is_something_else(errno))
+        return fault_set(why, "%s/%s is no regular file; weirctl ca rotate makes a new one", a->path, file_name);
     if (fd < 0)
         return fault_set_errno(why, errno, "cannot read %s/%s", a->path, file_name);
     narrow_mode(a, fd);
