@@ -31,6 +31,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+/* A database that kills does so at the start or with the first reads and writes: db.h. */
+static const int64_t proof_ns = 120 * NS_PER_SEC;
 static const int64_t grace_ns = 25 * NS_PER_SEC;      /* for what is in flight, under systemd's own 90 s */
 
 struct daemon {
@@ -47,6 +49,7 @@ struct daemon {
     struct front    *front;
     struct mailbox  *mailbox;         /* main's: new configurations come here */
     int              signal_fd;
+    int64_t          settled_at_ns;   /* monotonic: when this start has proved itself; INT64_MAX: it has */
     int64_t          started_wall_ns;
 };
 
@@ -285,10 +288,32 @@ static int watchdog_ms(void)
     return sd_watchdog_enabled(0, &us) > 0 && us > 0 ? (int)(us / 2000) : -1;
 }
 
+/* The start has survived its first minutes. */
+static void settle(struct daemon *d)
+{
+    if (clock_mono_ns() < d->settled_at_ns)
+        return;
+    state_settle(d->state);
+    store_settle(d->store);
+    d->settled_at_ns = INT64_MAX;
+}
+
+/* How long main may sleep; -1: for ever. */
+static int patience_ms(const struct daemon *d, int tick_ms)
+{
+    int64_t left_ms = (d->settled_at_ns - clock_mono_ns()) / NS_PER_MS + 1;
+
+    if (d->settled_at_ns == INT64_MAX || (tick_ms > 0 && tick_ms < left_ms))
+        return tick_ms;
+    return left_ms > 0 ? (int)left_ms : 0;
+}
+
 /* Until a signal says to stop. */
 static void run(struct daemon *d)
 {
     int tick_ms = watchdog_ms();
+
+    d->settled_at_ns = clock_mono_ns() + proof_ns;
 
     for (;;) {
         struct pollfd           fds[3] = { { .fd = d->signal_fd, .events = POLLIN },
@@ -296,7 +321,8 @@ static void run(struct daemon *d)
                                            { .fd = mailbox_fd(d->mailbox), .events = POLLIN } };
         struct signalfd_siginfo s;
 
-        poll(fds, 3, tick_ms);
+        poll(fds, 3, patience_ms(d, tick_ms));
+        settle(d);
         if (tick_ms > 0)
             sd_notify(0, "WATCHDOG=1");
         if ((fds[1].revents & POLLIN) != 0)

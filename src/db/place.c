@@ -22,7 +22,8 @@
 #include <unistd.h>
 
 enum { PATH_BYTES = 4096 };
-#define CHECKED_BYTES (UINT64_C(64) * 1024 * 1024)    /* so little is checked at every start: some hundredths of a second */
+/* So little is checked at every start: some hundredths of a second. */
+#define CHECKED_BYTES (UINT64_C(64) * 1024 * 1024)
 static const char marker[] = "starting";
 
 static int make_directory(const char *path, struct fault *why)

@@ -189,6 +189,11 @@ void state_close(struct state *s)
     free(s);
 }
 
+void state_settle(struct state *s)
+{
+    db_settle(s->db);
+}
+
 int state_directory(const struct state *s)
 {
     return db_directory(s->db);

@@ -17,6 +17,7 @@ struct store;
 /* NULL: unusable or held by another instance. Damaged: set aside, begun anew, said in *note. */
 struct state *state_open(const struct state_options *, struct fault *why, struct fault *note);
 void state_close(struct state *);                    /* after store_close() */
+void state_settle(struct state *);                   /* main thread, some minutes after the start: see db_settle() */
 int  state_directory(const struct state *);          /* for the CA's files; borrowed */
 /* 32 bytes; valid while the state is open. */
 const uint8_t *state_key(const struct state *);

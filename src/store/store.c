@@ -235,6 +235,11 @@ void store_close(struct store *s)
     free(s);
 }
 
+void store_settle(struct store *s)
+{
+    db_settle(s->db);
+}
+
 int store_directory(const struct store *s)
 {
     return s != NULL ? db_directory(s->db) : -1;

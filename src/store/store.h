@@ -32,6 +32,7 @@ struct store;
 struct store *store_open(const struct store_options *, struct fault *why, struct fault *note);
 /* Commits what was submitted, stops the writer. NULL is fine. All readers are closed before. */
 void store_close(struct store *);
+void store_settle(struct store *);                   /* main thread, some minutes after the start: see db_settle() */
 int  store_directory(const struct store *);          /* for spools; borrowed */
 
 /* -- look-up: one reader per thread -- */
