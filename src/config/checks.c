@@ -102,39 +102,6 @@ bool check_host(const char *text, struct fault *why)
     return true;
 }
 
-static void without_root(struct slice *host)
-{
-    if (host->len > 1 && host->ptr[host->len - 1] == '.')
-        host->len--;
-}
-
-bool host_entry_parse(const char *text, struct host_entry *out)
-{
-    struct slice all = slice_of(text), from = slice_sub(all, 0, slice_find(all, '=', 0)), to;
-
-    *out = (struct host_entry){ .is_alias = from.len < all.len };
-    to = out->is_alias ? slice_trim(slice_sub(all, from.len + 1, all.len)) : from;
-    if (out->is_alias)
-        from = slice_trim(from);
-    if (!http_authority_parse(from, &out->name, &out->port) || !http_authority_parse(to, &out->to, &out->to_port))
-        return false;
-    without_root(&out->name);
-    without_root(&out->to);
-    return true;
-}
-
-bool check_host_entry(const char *text, struct fault *why)
-{
-    struct host_entry e;
-
-    if (strchr(text, '=') == NULL)
-        return check_host(text, why);
-    if (strchr(text, '/') == NULL && strchr(text, '*') == NULL && host_entry_parse(text, &e))
-        return true;
-    return WRONG(why, "\"%s\" is no alias; what clients ask for and whom it stands for are wanted, each a host or "
-                 "host:port, such as \"api.localhost = api.example.org\"", text);
-}
-
 static bool check_socket_length(const char *path, struct fault *why)
 {
     struct sockaddr_un un;

@@ -10,6 +10,7 @@
 #include "base/fault.h"
 #include "budget/options.h"
 #include "policy/options.h"
+#include "upstream/options.h"
 
 bool check_some_text(const char *, struct fault *why);       /* not empty */
 bool check_name(const char *, struct fault *why);            /* of upstreams, budgets, identities */
@@ -17,6 +18,7 @@ bool check_name(const char *, struct fault *why);            /* of upstreams, bu
 bool check_url(const char *, struct fault *why);
 bool check_host(const char *, struct fault *why);            /* "api.example.org", "[::1]:8443" */
 bool check_host_entry(const char *, struct fault *why);      /* that, or "NAME = HOST": an alias */
+bool check_via(const char *, struct fault *why);             /* "http://proxy:3128", "socks5://[::1]:1080" */
 bool check_listener(const char *, struct fault *why);        /* "127.0.0.1:8080", "unix:/path" */
 bool check_tcp_address(const char *, struct fault *why);     /* "127.0.0.1:8080"; "" is none */
 bool check_socket_path(const char *, struct fault *why);
@@ -51,6 +53,7 @@ struct host_entry {                   /* one of `hosts`, in pieces of the text; 
 bool host_entry_parse(const char *text, struct host_entry *out);
 
 struct policy_ttl        ttl_of(const char *text);
+struct via_options       via_of(const char *text, struct arena *);
 struct policy_status_ttl status_ttl_of(const char *text);
 struct limit_cost        cost_of(const char *text, struct arena *);
 

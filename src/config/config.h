@@ -46,6 +46,7 @@ struct config_upstream {
     /* name, hosts, rules with their policies; equal to the one in `routes` */
     struct route_upstream   route;
     struct upstream_options fetch;
+    const struct timeout_options *rule_timeouts;         /* of each of the route's rules */
     enum upstream_mode      mode;
     bool                    intercept, rewrite_links;
     const char *const      *allow_origins;      /* lists end with NULL; NULL: none */
@@ -56,6 +57,7 @@ struct config_upstream {
     const char             *auth_header, *auth_param, *auth_value_file, *auth_command;
     struct slice            auth_value;         /* of auth_value_file: config_read_secrets() */
     unsigned                auth_methods;       /* bit set of enum http_method */
+    const char             *via_value_file;     /* NULL: not set; what stands there goes to fetch.via */
     const struct config_identity *identities;
     unsigned                identity_count;
     int64_t                 bust_every_ns;      /* with policy's bust_param; 0: not set */

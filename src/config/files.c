@@ -56,13 +56,17 @@ static int pem_holds(const char *path, const char *what)
     return found;
 }
 
+static void review_ca(struct reader *r, const config_setting_t *group, const char *path)
+{
+    if (path != NULL && review_file(r, group, "ca_file", path) && pem_holds(path, "CERTIFICATE-----") == 0)
+        reader_error(r, group, "ca_file", "\"%s\" holds no certificate; PEM is wanted", path);
+}
+
 static void review_tls(struct reader *r, const struct set_upstream *u)
 {
     const config_setting_t *tls = member(u->from, "tls");
 
-    if (u->ca_file != NULL && review_file(r, tls, "ca_file", u->ca_file)
-        && pem_holds(u->ca_file, "CERTIFICATE-----") == 0)
-        reader_error(r, tls, "ca_file", "\"%s\" holds no certificate; PEM is wanted", u->ca_file);
+    review_ca(r, tls, u->ca_file);
     if (u->key_file != NULL)
         review_file(r, tls, "key_file", u->key_file);
     if (u->cert_file == NULL || !review_file(r, tls, "cert_file", u->cert_file))
@@ -107,6 +111,9 @@ void review_files(struct reader *r, const struct set_upstream *u)
     const struct set_identity *who = u->identities.items;
 
     review_tls(r, u);
+    review_ca(r, member(u->from, "via"), u->via_ca_file);
+    if (u->via_value_file != NULL)
+        review_value(r, member(u->from, "via"), "value_file", u->via_value_file);
     if (u->auth_value_file != NULL)
         review_value(r, auth, "value_file", u->auth_value_file);
     if (u->auth_command != NULL)

@@ -344,6 +344,27 @@ static bool read_tokens(struct config *c, const char *upstream, struct config_id
     return good;
 }
 
+/* "user:password" (RFC 7617 2): the first colon divides. */
+static bool read_via(struct config *c, struct config_upstream *u, FILE *problems)
+{
+    struct snapshot *snap = (struct snapshot *)(void *)c;
+    struct slice     both;
+    size_t           colon;
+
+    if (!read_secret(c, u->route.name, "via.value_file", u->via_value_file, &both, problems))
+        return false;
+    colon = slice_find(both, ':', 0);
+    if (colon == 0 || colon == both.len) {
+        if (problems != NULL)
+            fprintf(problems, "%s: upstreams.%s.via.value_file: the credential is not \"user:password\"\n",
+                    c->file != NULL ? c->file : "the embedded default", u->route.name);
+        return false;
+    }
+    u->fetch.via.user = arena_copy(&snap->arena, slice_sub(both, 0, colon)).ptr;
+    u->fetch.via.password = arena_copy(&snap->arena, slice_sub(both, colon + 1, both.len)).ptr;
+    return true;
+}
+
 bool config_read_secrets(struct config *c, FILE *problems)
 {
     struct config_upstream *all = (struct config_upstream *)(uintptr_t)c->upstreams;
@@ -355,6 +376,8 @@ bool config_read_secrets(struct config *c, FILE *problems)
         if (all[i].auth_value_file != NULL)
             good = read_secret(c, all[i].route.name, "auth.value_file", all[i].auth_value_file, &all[i].auth_value,
                                problems) && good;
+        if (all[i].via_value_file != NULL)
+            good = read_via(c, &all[i], problems) && good;
         for (unsigned k = 0; k < all[i].identity_count; k++)
             good = read_tokens(c, all[i].route.name, &who[k], problems) && good;
     }

@@ -271,7 +271,24 @@ static const char *const validate_words[] = { "json", NULL };
         ROW("max_object_size", SIZE, NULL, AT(policy.max_object_bytes),                           \
             "The largest body that is kept.", RANGE(0, 256 * TIB), .unset = "the one of cache")
 
+/* The same; `...`: what is said of a default that is not a value. */
+#define TIMEOUT_ROWS(c, r, w, t, ...)                                                             \
+    ROW("connect", DURATION, c, AT(timeout.connect_ns),                                           \
+        "For the connection, TLS and the way through a proxy (via) included.",                    \
+        RANGE(NS_PER_MS, DAYS(1)), __VA_ARGS__),                                                  \
+        ROW("read", DURATION, r, AT(timeout.read_ns), "Between two reads.",                       \
+            RANGE(NS_PER_MS, DAYS(1)), __VA_ARGS__),                                              \
+        ROW("write", DURATION, w, AT(timeout.write_ns), "Between two writes.",                    \
+            RANGE(NS_PER_MS, DAYS(1)), __VA_ARGS__),                                              \
+        ROW("total", DURATION, t, AT(timeout.total_ns), "Of one attempt, the queue not counted.", \
+            RANGE(NS_PER_MS, DAYS(30)), __VA_ARGS__)
+
 #define SECTION set_rule
+static const struct option rule_timeout_options[] = {
+    TIMEOUT_ROWS(NULL, NULL, NULL, NULL, .unset = "the upstream's"), END
+};
+static const struct section rule_timeout_section = { "a rule's timeout", rule_timeout_options, 0, NULL, NULL };
+
 static const struct option rule_options[] = {
     ROW("match", TEXT, NULL, AT(match),
         "Pattern of the requests that it is for, matched on the path behind the upstream's url.",
@@ -287,6 +304,11 @@ static const struct option rule_options[] = {
     ROW("invalidates", TEXTS, "()", AT(invalidates),
         "Patterns of what a successful write that matches the rule drops as well.",
         .check = check_pattern),
+    ROW("share", BOOL, "true", AT(share),
+        "Whether requests for the same thing at the same time are one at the API, whose answer all get. With false "
+        "each is sent for itself; what is stored is served as ever."),
+    ROW("timeout", GROUP, NULL, 0, "Times after which an attempt has failed, where they are not the upstream's.",
+        .section = &rule_timeout_section),
     POLICY_ROWS,
     END
 };
@@ -294,6 +316,7 @@ static const struct option rule_options[] = {
 static void inherit_from_upstream(void *element, const void *parent)
 {
     ((struct set_rule *)element)->policy = ((const struct set_upstream *)parent)->policy;
+    ((struct set_rule *)element)->timeout = ((const struct set_upstream *)parent)->timeout;
 }
 
 static const struct section rule_section = {
@@ -346,16 +369,24 @@ static const struct option retry_options_table[] = {
 static const struct section retry_section = { "retry", retry_options_table, 0, NULL, NULL };
 
 static const struct option timeout_options[] = {
-    ROW("connect", DURATION, "\"5s\"", AT(connect_ns), "For the connection, TLS included.",
-        RANGE(NS_PER_MS, DAYS(1))),
-    ROW("read", DURATION, "\"30s\"", AT(read_ns), "Between two reads.", RANGE(NS_PER_MS, DAYS(1))),
-    ROW("write", DURATION, "\"60s\"", AT(write_ns), "Between two writes.",
-        RANGE(NS_PER_MS, DAYS(1))),
-    ROW("total", DURATION, "\"5m\"", AT(total_ns), "Of one attempt, the queue not counted.",
-        RANGE(NS_PER_MS, DAYS(30))),
-    END
+    TIMEOUT_ROWS("\"5s\"", "\"30s\"", "\"60s\"", "\"5m\"", .unset = NULL), END
 };
 static const struct section timeout_section = { "timeout", timeout_options, 0, NULL, NULL };
+
+static const struct option via_options_table[] = {
+    ROW("url", TEXT, NULL, AT(via_url),
+        "The proxy: \"http://\", \"https://\" or \"socks5://\", its host and its port. An https:// API is reached "
+        "by CONNECT through an HTTP proxy, or through SOCKS. The names of the API's hosts are looked up by the proxy.",
+        .check = check_via, .unset = "none"),
+    ROW("value_file", TEXT, NULL, AT(via_value_file),
+        "Where \"user:password\" for the proxy is, as in auth: the path of a file, \"credential:NAME\" (systemd) or "
+        "\"env:NAME\". It is given to the proxy alone, as Basic or by SOCKS.",
+        .check = check_value_source, .unset = "none"),
+    ROW("ca_file", PATH, NULL, AT(via_ca_file), "Certificates to trust an https:// proxy by (PEM).",
+        .unset = "the system's"),
+    END
+};
+static const struct section via_section = { "via", via_options_table, 0, "url", NULL };
 
 static const struct option auth_options[] = {
     ROW("header", TEXT, NULL, AT(auth_header), "Request field that carries the credential.",
@@ -499,6 +530,10 @@ static const struct option upstream_options_table[] = {
     ROW("allow_origins", TEXTS, "()", AT(allow_origins),
         "Web origins whose pages may call this upstream.", .check = check_origin),
     ROW("tls", GROUP, NULL, 0, "TLS to the upstream.", .section = &tls_section),
+    ROW("via", GROUP, NULL, 0,
+        "An HTTP or SOCKS5 proxy on the way to the API. A text is the url of a group. The proxy variables of the "
+        "environment are never heeded.",
+        .section = &via_section),
     ROW("mode", WORD, "\"live\"", AT(mode),
         "\"offline\" answers from the cache alone, else 504; \"read_only\" lets no write through.",
         .words = mode_words),

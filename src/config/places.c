@@ -166,6 +166,35 @@ static void review_plain(struct reader *r, const struct set_upstream *u, const s
                        " in readable form; never send them over http://", SLICE_ARG(url->host));
 }
 
+/* -- via -- */
+
+static void review_via(struct reader *r, const struct settings *top, const struct set_upstream *u)
+{
+    const config_setting_t *via = config_setting_get_member(u->from, "via");
+    struct via_options      to;
+    struct slice            host;
+    const char             *own;
+    struct arena            a = { 0 };
+    unsigned                port;
+
+    if (via == NULL)
+        return;
+    if (u->via_url == NULL) {
+        if (u->via_value_file != NULL || u->via_ca_file != NULL)
+            reader_error(r, via, "url", "is missing; such as \"http://proxy.example.org:3128\"");
+        return;
+    }
+    to = via_of(u->via_url, &a);
+    own = http_authority_parse(to.authority, &host, &port) ? own_listener(top, host, port) : NULL;
+    if (own != NULL)
+        reader_error(r, u->from, "via", "is Weir's own %s; name the proxy on the way to the API", own);
+    if (!u->intercept)
+        reader_error(r, u->from, "intercept", "a tunnel does not go by `via`; take one of the two out");
+    if (u->via_ca_file != NULL && !slice_starts_with(slice_of(to.url), SLICE("https:")))
+        reader_warning(r, via, "ca_file", "is for https:// proxies; tls.ca_file is for the API");
+    arena_free(&a);
+}
+
 void review_places(struct reader *r, const struct settings *top, const struct set_upstream *u)
 {
     struct http_url url;
@@ -180,4 +209,5 @@ void review_places(struct reader *r, const struct settings *top, const struct se
     review_plain(r, u, &url);
     for (const char *const *h = u->hosts; own == NULL && h != NULL && *h != NULL; h++)
         review_host(r, top, u, &url, *h);
+    review_via(r, top, u);
 }

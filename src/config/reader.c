@@ -206,6 +206,8 @@ static void unknown(struct reader *r, const struct section *section, const confi
 
 /* -- groups -- */
 
+static void read_element(struct reader *r, const struct section *section, const config_setting_t *s, void *item);
+
 void reader_group(struct reader *r, const struct section *section, const config_setting_t *group,
                   void *base)
 {
@@ -224,8 +226,8 @@ void reader_group(struct reader *r, const struct section *section, const config_
                 reader_error(r, group, o->name, "is missing; wanted is %s",
                              o->wanted != NULL ? o->wanted : value_types[o->type].wanted);
         } else if (o->type == TYPE_GROUP) {
-            if (config_setting_is_group(s))
-                reader_group(r, o->section, s, field);
+            if (config_setting_is_group(s) || o->section->plain != NULL)
+                read_element(r, o->section, s, field);
             else
                 reader_error(r, s, NULL, "wanted is %s", value_types[TYPE_GROUP].wanted);
         } else if (o->type == TYPE_GROUPS) {

@@ -266,6 +266,12 @@ static bool is_lasting(unsigned status)
     return true;
 }
 
+static void review_timeout(struct reader *r, const config_setting_t *group, const struct set_timeout *t)
+{
+    if (t->read_ns > t->total_ns)
+        reader_warning(r, member(group, "timeout"), "read", "is longer than total, which ends the attempt first");
+}
+
 static void review_retry(struct reader *r, const struct set_upstream *u)
 {
     const config_setting_t *retry = member(u->from, "retry");
@@ -276,9 +282,7 @@ static void review_retry(struct reader *r, const struct set_upstream *u)
                            "%u will hardly change by asking again; each attempt costs budget", *s);
     if (u->backoff_ns > u->max_backoff_ns)
         reader_warning(r, retry, "backoff", "is longer than max_backoff, which then is the wait");
-    if (u->read_ns > u->total_ns)
-        reader_warning(r, member(u->from, "timeout"), "read",
-                       "is longer than total, which ends the attempt first");
+    review_timeout(r, u->from, &u->timeout);
     if (u->max_idle_connections > u->max_connections)
         reader_warning(r, u->from, "max_idle_connections", "is more than max_connections (%u)",
                        u->max_connections);
@@ -296,8 +300,11 @@ static void review_upstream(struct reader *r, const struct settings *top,
     review_retry(r, u);
     review_places(r, top, u);
     review_hidden(r, rules, u->rules.count);
-    for (unsigned i = 0; i < u->rules.count; i++)
+    for (unsigned i = 0; i < u->rules.count; i++) {
         review_rule(r, &rules[i]);
+        if (config_setting_is_group(rules[i].from) && config_setting_get_member(rules[i].from, "timeout") != NULL)
+            review_timeout(r, rules[i].from, &rules[i].timeout);
+    }
     if (u->policy.set_cookie == 2 && u->policy.partition == 1)
         reader_warning(r, u->from, "set_cookie",
                        "a cookie that is stored and shared is handed to everyone");

@@ -69,7 +69,7 @@ struct section {
     const char           *title;              /* for the manual and for "belongs in" */
     const struct option  *options;
     size_t                bytes;              /* of the struct; TYPE_GROUPS only */
-    /* the setting that a bare text stands for; NULL: a group is needed */
+    /* the setting that a bare text stands for, in place of the group; NULL: a group is needed */
     const char           *plain;
     void                (*inherit)(void *element, const void *parent);   /* NULL: nothing */
 };
@@ -117,12 +117,17 @@ struct set_policy {                           /* what a rule inherits from its u
     const char *const *ignore_params, *const *match_headers;
 };
 
+struct set_timeout {                          /* and this */
+    int64_t            connect_ns, read_ns, write_ns, total_ns;
+};
+
 struct set_rule {
     const struct config_setting_t *from;
     const char        *match;
     const char *const *methods, *const *status, *const *invalidates;
-    bool               key_body;
+    bool               key_body, share;
     struct set_policy  policy;
+    struct set_timeout timeout;
 };
 
 struct set_upstream {
@@ -137,7 +142,7 @@ struct set_upstream {
     int64_t            backoff_ns, max_backoff_ns;
     const unsigned    *retry_on;
     double             retry_share;
-    int64_t            connect_ns, read_ns, write_ns, total_ns;
+    struct set_timeout timeout;
     struct set_policy  policy;
     const char *const *credential_headers, *const *credential_params, *const *ignore_cookies;
     int                invalidate, on_abort, mode;
@@ -152,6 +157,7 @@ struct set_upstream {
     int64_t            bust_every_ns;
     bool               rewrite_links, intercept, tls_verify;
     const char        *ca_file, *cert_file, *key_file;
+    const char        *via_url, *via_value_file, *via_ca_file;
 };
 
 struct settings {

@@ -140,6 +140,7 @@ static struct route_rule rule_of(struct snapshot *snap, const struct set_upstrea
     rule.policy.status = status;
     rule.policy.status_count = count;
     rule.policy.key_body = r->key_body;
+    rule.policy.alone = !r->share;
     return rule;
 }
 
@@ -322,6 +323,11 @@ static struct retry_options retry_of(const struct set_upstream *u)
     };
 }
 
+static struct timeout_options timeout_of(const struct set_timeout *set)
+{
+    return (struct timeout_options){ set->connect_ns, set->read_ns, set->write_ns, set->total_ns };
+}
+
 /* "10%" or "100": the text has passed check_low_budget(). */
 static struct low_budget_options low_budget_of(const struct set_upstream *u)
 {
@@ -349,10 +355,8 @@ static void resolve_fetch(struct snapshot *snap, const struct set_upstream *u,
         .budget = u->budget,
         .retry = retry_of(u),
         .queue = { .max_wait_ns = u->queue_wait_ns, .max_length = u->queue_length },
-        .connect_timeout_ns = u->connect_ns,
-        .read_timeout_ns = u->read_ns,
-        .write_timeout_ns = u->write_ns,
-        .total_timeout_ns = u->total_ns,
+        .timeout = timeout_of(&u->timeout),
+        .via = u->via_url != NULL ? via_of(u->via_url, &snap->arena) : (struct via_options){ .url = NULL },
         .max_in_flight = u->max_in_flight,
         .max_connections = u->max_connections,
         .max_idle_connections = u->max_idle_connections,
@@ -365,7 +369,18 @@ static void resolve_fetch(struct snapshot *snap, const struct set_upstream *u,
                  .key_file = u->key_file },
         .set_headers = fields_of(&snap->arena, u),
     };
+    out->via.ca_file = u->via_ca_file;
     resolve_limits(snap, u, out);
+}
+
+static void resolve_rule_timeouts(struct arena *arena, const struct set_upstream *u, struct config_upstream *out)
+{
+    const struct set_rule  *set = u->rules.items;
+    struct timeout_options *made = arena_alloc(arena, (u->rules.count + 1) * sizeof made[0]);
+
+    for (unsigned i = 0; i < u->rules.count; i++)
+        made[i] = timeout_of(&set[i].timeout);
+    out->rule_timeouts = made;
 }
 
 static void resolve_access(struct arena *arena, const struct set_upstream *u, struct config_upstream *out)
@@ -406,12 +421,14 @@ void upstream_resolve(struct snapshot *snap, const struct set_upstream *set,
         .auth_header = u->auth_header, .auth_param = u->auth_param,
         .auth_value_file = u->auth_value_file, .auth_command = u->auth_command,
         .auth_methods = known_methods(u->auth_methods),
+        .via_value_file = u->via_value_file,
         .bust_every_ns = u->bust_name != NULL ? u->bust_every_ns : 0,
     };
     resolve_place(snap, u, &out->route);
     out->route.policy = policy_of(u, &u->policy, "");
     resolve_rules(snap, u, &out->route);
     resolve_fetch(snap, u, &out->route, &out->fetch);
+    resolve_rule_timeouts(&snap->arena, u, out);
     resolve_access(&snap->arena, u, out);
     resolve_identities(&snap->arena, u, out);
 }

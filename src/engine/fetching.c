@@ -150,6 +150,11 @@ static bool is_refresh(const struct exchange *x)
         || (x->wish.cc.flags & (CC_NO_CACHE | CC_NO_STORE)) != 0 || x->wish.cc.max_age_s == 0;
 }
 
+static const struct timeout_options *timeout_of(const struct exchange *x)
+{
+    return x->rule != NULL ? &x->up->rule_timeouts[x->rule - x->route.upstream->rules] : &x->up->fetch.timeout;
+}
+
 static struct fetch *fill_fetch(struct exchange *x)
 {
     struct fetch *f = fetch_new();
@@ -194,7 +199,8 @@ static struct fetch *fill_fetch(struct exchange *x)
     f->max_wait_ns = x->up->fetch.queue.max_wait_ns;
     if (x->wish.max_wait_ns != POLICY_UNSET && x->wish.max_wait_ns < f->max_wait_ns)
         f->max_wait_ns = x->wish.max_wait_ns;
-    f->read_timeout_ns = x->wish.timeout_ns != POLICY_UNSET ? x->wish.timeout_ns : x->up->fetch.read_timeout_ns;
+    f->timeout = timeout_of(x);
+    f->read_timeout_ns = x->wish.timeout_ns != POLICY_UNSET ? x->wish.timeout_ns : f->timeout->read_ns;
     f->arrived_mono_ns = x->started_mono_ns;
     f->looked_up_wall_ns = x->looked_up_wall_ns;
     f->found_none = !x->stored.selected;

@@ -44,6 +44,7 @@ struct policy_options {
     unsigned                        status_count;
     bool                            shared;            /* partition = "shared" */
     bool                            key_body;
+    bool                            alone;             /* share = false: nobody joins another's request */
     enum set_cookie_policy          set_cookie;
     enum validate_kind              validate;
     enum invalidate_kind            invalidate;

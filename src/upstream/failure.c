@@ -53,6 +53,7 @@ static const struct stop_row {
                            "it answered, or closed the connection, before it was asked" },
     [STOP_UNASKED] = { ATTEMPT_DROPPED, false, "connection_terminated",
                        "what it sent is no answer: it was on its way before the request" },
+    [STOP_VIA_REFUSED] = { ATTEMPT_REFUSED, true, "proxy_configuration_error", "its proxy refused the request" },
     [STOP_SECOND_SENDING] = { ATTEMPT_DROPPED, false, "connection_terminated",
                               "it closed the connection instead of answering" },
     [STOP_OVER_BUDGET] = { ATTEMPT_REFUSED, false, "connection_limit_reached", "the budget was tightened meanwhile" },
@@ -129,6 +130,8 @@ void failure_of_transfer(struct failure *f, const struct transfer *t, CURLcode c
     struct slice host = t->fetch->authority;
 
     host.len = host.len < 60 ? host.len : 60;
+    if (via_failure(f, t, code))
+        return;
     if (t->stop != STOP_NONE) {
         const struct stop_row *row = &stop_rows[t->stop];
 

@@ -119,7 +119,8 @@ struct fetch {
     unsigned                       keep_permille; /* of every limit, left for others: struct charge */
     struct slice                   client;        /* for fairness and the log */
     int64_t                        max_wait_ns;   /* queue.max_wait or Weir-Max-Wait */
-    int64_t                        read_timeout_ns;
+    const struct timeout_options  *timeout;       /* of the rule, or of the upstream; of `config` */
+    int64_t                        read_timeout_ns;      /* that one's, or Weir-Timeout */
     int64_t                        arrived_mono_ns;
     int64_t                        looked_up_wall_ns;   /* a record received later than this: FETCH_LOOK_AGAIN */
     bool                           found_none;    /* by that look-up: whatever is stored now came since */

@@ -16,7 +16,7 @@
  * A retry goes from SENDING through PAUSING back to WAITING.
  *
  * Files: fetch.c (in and out of the thread), flight.c (table, joining, leaving),
- * dispatch.c (queue and budget), request.c, connection.c, tls_end.c, transfer.c, response.c (one
+ * dispatch.c (queue and budget), request.c, via.c, connection.c, tls_end.c, transfer.c, response.c (one
  * attempt), attempt.c (what became of it, retries), share.c (who gets the head),
  * commit.c (to the store), site.c, keep.c (the ledger's rows), upstream.c (thread).
  *
@@ -188,6 +188,7 @@ enum stop {                           /* why we ended a transfer that curl would
     STOP_DEAD_CONNECTION,             /* found before anything was sent on it: it goes on on another one */
     STOP_SPOKE_FIRST,                 /* a new connection, on which it said something, or left, unasked */
     STOP_UNASKED,                     /* the answer was on its way before the request */
+    STOP_VIA_REFUSED,                 /* the answer is the proxy's: it wants other credentials */
     STOP_SECOND_SENDING,              /* a reused connection died and curl would send again */
     STOP_OVER_BUDGET,                 /* while it connected the budget was tightened */
     STOP_HEAD_TOO_LARGE,
@@ -399,6 +400,14 @@ void tls_end_watch(struct transfer *);               /* while the easy handle is
 void tls_end_know(struct transfer *);                /* at the final head: which connection it is */
 /* The connection's end delimits the body, and it did not come in order (RFC 9112 9.8). */
 bool tls_end_is_cut(const struct transfer *);
+
+/* via.c */
+void via_set(struct transfer *);                     /* the handle is told of the proxy, or of none */
+struct slice via_target(const struct transfer *, struct slice target, struct arena *);        /* as it is sent to it */
+/* The final head is the proxy's own word, not the API's. */
+bool via_refuses(const struct transfer *);
+/* False: not the proxy's failure. */
+bool via_failure(struct failure *, const struct transfer *, CURLcode);
 
 /* transfer.c */
 void transfer_start(struct flight *, const struct receipt *, struct budget_now);

@@ -13,6 +13,20 @@ struct tls_options {
     const char *ca_file, *cert_file, *key_file;      /* NULL: the system's; none; none */
 };
 
+struct timeout_options {
+    int64_t connect_ns;               /* for the connection, TLS and the way through `via` included */
+    int64_t read_ns, write_ns;        /* between two of them */
+    int64_t total_ns;                 /* of one attempt */
+};
+
+struct via_options {                  /* a proxy on the way to the API */
+    const char  *url;                 /* "http://", "https://" or "socks5h://", host and port; NULL: none */
+    struct slice authority;           /* of that, for messages */
+    bool         is_http;             /* else SOCKS */
+    const char  *ca_file;             /* of an https:// one; NULL: the system's */
+    const char  *user, *password;     /* of its value_file, once that was read; NULL: none */
+};
+
 struct upstream_options {
     const char                 *name;
     struct slice                scheme;              /* "http" or "https" */
@@ -21,7 +35,8 @@ struct upstream_options {
     const char                 *budget;              /* NULL: its own */
     struct retry_options        retry;
     struct queue_options        queue;
-    int64_t                     connect_timeout_ns, read_timeout_ns, write_timeout_ns, total_timeout_ns;
+    struct timeout_options      timeout;             /* where no rule says otherwise */
+    struct via_options          via;
     unsigned                    max_in_flight;       /* 0: no bound */
     unsigned                    max_connections, max_idle_connections;
     bool                        drop_on_abort;       /* on_abort = "drop" */

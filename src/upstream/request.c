@@ -145,7 +145,7 @@ static bool is_left_out(const struct transfer *t, const struct http_field *field
     return !http_is_token(field->name) || !http_is_field_value(field->value);
 }
 
-/* Of its own curl adds "Accept", and "Expect" to what has a body. */
+/* Of its own curl adds "Accept", "Expect" to what has a body, and "Proxy-Connection" on the way to a proxy. */
 static bool add_fields(struct transfer *t, struct arena *a)
 {
     const struct fetch       *f = t->fetch;
@@ -161,6 +161,8 @@ static bool add_fields(struct transfer *t, struct arena *a)
         ok = add_line(t, a, f->auth_header, f->auth_value);
     if (ok && http_fields_find(fields, HTTP_ACCEPT, 0) < 0)
         ok = append_line(t, "Accept:");
+    if (ok && f->upstream->via.url != NULL)
+        ok = append_line(t, "Proxy-Connection:");
     return ok && (is_plain_get(t) || append_line(t, "Expect:"))
         && curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->fields) == CURLE_OK;
 }
@@ -226,6 +228,11 @@ static const struct { CURLoption option; long value; } fixed[] = {
  * next transfer has no part in the sessions of a site, which may go. */
 static void set_passing(struct transfer *t)
 {
+    int64_t connect_ns = t->fetch->timeout->connect_ns;
+
+    if (connect_ns > 0)               /* "forever" is a day: libcurl's own default would be 5 minutes */
+        curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS,
+                         connect_ns < DAY_NS ? (long)(connect_ns / NS_PER_MS + 1) : DAY_MS);
     curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, t->fetch->upstream->max_idle_connections == 0 ? 1L : 0L);
     curl_easy_setopt(t->easy, CURLOPT_VERBOSE, 0L);
     curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, t->flight->dead_connections >= DEAD_CONNECTIONS ? 1L : 0L);
@@ -242,11 +249,7 @@ static void set_connection(struct transfer *t)
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         curl_easy_setopt(e, fixed[i].option, fixed[i].value);
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(e, CURLOPT_PROXY, "");         /* never the environment's: it may point at Weir */
-    curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
-    if (o->connect_timeout_ns > 0)    /* "forever" is a day: libcurl's own default would be 5 minutes */
-        curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
-                         o->connect_timeout_ns < DAY_NS ? (long)(o->connect_timeout_ns / NS_PER_MS + 1) : DAY_MS);
+    via_set(t);
     tls_end_watch(t);
     curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, verify);
     curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, verify * 2);
@@ -295,7 +298,7 @@ static bool set_options(struct transfer *t, struct arena *a)
 bool request_prepare(struct transfer *t)
 {
     struct arena *a = &t->up->scratch;
-    struct slice  target = bust_target(t, auth_target(t->fetch, a), a);
+    struct slice  target = via_target(t, bust_target(t, auth_target(t->fetch, a), a), a);
     bool          ok;
 
     t->error[0] = '\0';

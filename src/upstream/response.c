@@ -120,6 +120,10 @@ static bool end_head(struct transfer *t)
         pass_interim(t);
         return true;
     }
+    if (via_refuses(t)) {
+        t->stop = STOP_VIA_REFUSED;
+        return false;
+    }
     h->final = true;
     if (h->chunked)
         h->content_length = -1;       /* RFC 9112 6.3: Transfer-Encoding overrides it */

@@ -29,15 +29,15 @@ static void consider(struct due *due, int64_t from_ns, int64_t allowed_ns, enum 
 
 static struct due next_due(const struct transfer *t)
 {
-    const struct upstream_options *o = t->fetch->upstream;
-    struct due                     due = { INT64_MAX, STOP_NONE };
+    const struct timeout_options *o = t->fetch->timeout;
+    struct due                    due = { INT64_MAX, STOP_NONE };
 
     if (!t->receive_paused)
-        consider(&due, t->begun_ns + t->paused_ns, o->total_timeout_ns, STOP_TOTAL_TIMEOUT);
+        consider(&due, t->begun_ns + t->paused_ns, o->total_ns, STOP_TOTAL_TIMEOUT);
     if (t->prereqs == 0)              /* curl's own is kept as well: this one also bounds what curl would queue */
-        consider(&due, t->begun_ns + NS_PER_SEC, o->connect_timeout_ns, STOP_CONNECT_TIMEOUT);
+        consider(&due, t->begun_ns + NS_PER_SEC, o->connect_ns, STOP_CONNECT_TIMEOUT);
     else if (!t->sent_all && !t->send_paused)
-        consider(&due, t->progress_ns, o->write_timeout_ns, STOP_WRITE_TIMEOUT);
+        consider(&due, t->progress_ns, o->write_ns, STOP_WRITE_TIMEOUT);
     else if (t->sent_all && !t->receive_paused)
         consider(&due, t->progress_ns, t->fetch->read_timeout_ns, STOP_READ_TIMEOUT);
     return due;

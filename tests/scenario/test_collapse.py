@@ -256,3 +256,21 @@ def test_right_after_a_miss_the_record_is_waited_for(weir, origin, second, statu
             assert client.request("GET", f"/api/{i}", second).status == status
             sent = [r.fields.get("If-None-Match") for r in origin.requests[before:]]
             assert sent == ([None] if status == 304 else [None, '"v1"'])
+
+
+def test_a_rule_may_forbid_joining(weir, origin):
+    """share = false: each is sent for itself, at once; what is stored is served to all."""
+    origin.handler = held = Held(FRESH)
+    d = weir(rules=[{"match": "/x", "share": False}])
+    clients = together(d, origin, 5)
+    origin.wait_requests(5)
+    held.go.set()
+    responses = finish(clients)
+    assert sorted(r.body for r in responses) == [b"answer %d" % n for n in range(1, 6)]
+    assert not any(r.cache.collapsed for r in responses)
+    d.wait_stored()
+    assert d.get("/api/x").cache.hit and origin.count() == 5
+    held.go.clear()
+    others = together(d, origin, 3, target="/api/other")               # beside the rule they join
+    held.go.set()
+    assert len({r.body for r in finish(others)}) == 1 and origin.count() == 6

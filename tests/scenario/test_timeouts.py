@@ -157,3 +157,45 @@ def test_upstream_connection_is_closed_after_a_timeout(weir, origin):
     assert d.get("/api/x").status == 504
     origin.wait_for(lambda: gone == [True] or origin.in_flight == 0, "the connection to be closed")
     assert gone == [True]
+
+
+@pytest.mark.parametrize("of_upstream, of_rule", [("300ms", "60s"), ("60s", "300ms")], ids=["longer", "shorter"])
+@pytest.mark.parametrize("what", ["read", "total"])
+def test_a_rule_has_time_outs_of_its_own(weir, origin, what, of_upstream, of_rule):
+    """One request below the rule, one beside it: that whose time is short fails, the other waits for its answer."""
+    go = threading.Event()
+
+    def handler(request, conn):
+        conn.wait(go)
+        conn.answer(body=b"late")
+    origin.handler = handler
+    d = weir(timeout={**LONG, what: of_upstream}, rules=[{"match": "/slow/**", "timeout": {what: of_rule}}])
+    paths = {"/api/slow/x": of_rule, "/api/other": of_upstream}
+    short = next(path for path, time_ in paths.items() if time_ == "300ms")
+    long = next(path for path in paths if path != short)
+    with d.connect() as client:
+        client.start("GET", long)
+        assert_problem(d.get(short), 504)
+        go.set()
+        assert client.read_response().body == b"late"
+
+
+def test_a_rule_has_a_connect_time_out_of_its_own(daemons):
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        try:
+            d = daemons({"name": "api", "url": "http://127.0.0.1:%d" % full.getsockname()[1], **QUIET, "timeout": LONG,
+                         "rules": [{"match": "/quick", "timeout": {"connect": "300ms"}}]}).start()
+            with d.connect() as client:
+                client.start("GET", "/api/other")
+                for _ in range(2):                   # the second one finds a handle that is set to this upstream
+                    assert_problem(d.get("/api/quick"), 504)
+                assert client.silent_for(0.1), "the rule's time-out has ended another request"
+        finally:
+            for filler in fillers:
+                filler.close()

@@ -50,10 +50,8 @@ void rig_open(struct rig *r, origin_script script, const void *context)
         .limits = r->limits,
         .retry = { .attempts = 1, .backoff_ns = NS_PER_MS, .max_backoff_ns = 10 * NS_PER_MS, .share = 1.0 },
         .queue = { .max_wait_ns = 60 * NS_PER_SEC, .max_length = 1000 },
-        .connect_timeout_ns = 30 * NS_PER_SEC,
-        .read_timeout_ns = 30 * NS_PER_SEC,
-        .write_timeout_ns = 30 * NS_PER_SEC,
-        .total_timeout_ns = 60 * NS_PER_SEC,
+        .timeout = { .connect_ns = 30 * NS_PER_SEC, .read_ns = 30 * NS_PER_SEC, .write_ns = 30 * NS_PER_SEC,
+                     .total_ns = 60 * NS_PER_SEC },
         .max_connections = 10,
         .max_idle_connections = 5,
     };
@@ -166,7 +164,8 @@ struct fetch *rig_fetch(struct rig *r, const char *method, const char *target, c
     f->client = SLICE("test");
     f->max_wait_ns = r->options.queue.max_wait_ns;
     f->authority = slice_of(r->authority);
-    f->read_timeout_ns = r->options.read_timeout_ns;
+    f->timeout = &r->options.timeout;
+    f->read_timeout_ns = r->options.timeout.read_ns;
     f->arrived_mono_ns = clock_mono_ns();
     f->looked_up_wall_ns = clock_wall_ns();
     f->mailbox = r->box;

@@ -57,10 +57,10 @@ static void test_defaults(void **state)
     assert_true(u->fetch.retry.share > 0.19 && u->fetch.retry.share < 0.21);
     assert_int_equal(u->fetch.queue.max_wait_ns, 30 * NS_PER_SEC);
     assert_int_equal(u->fetch.queue.max_length, 1000);
-    assert_int_equal(u->fetch.connect_timeout_ns, 5 * NS_PER_SEC);
-    assert_int_equal(u->fetch.read_timeout_ns, 30 * NS_PER_SEC);
-    assert_int_equal(u->fetch.write_timeout_ns, 60 * NS_PER_SEC);
-    assert_int_equal(u->fetch.total_timeout_ns, 300 * NS_PER_SEC);
+    assert_int_equal(u->fetch.timeout.connect_ns, 5 * NS_PER_SEC);
+    assert_int_equal(u->fetch.timeout.read_ns, 30 * NS_PER_SEC);
+    assert_int_equal(u->fetch.timeout.write_ns, 60 * NS_PER_SEC);
+    assert_int_equal(u->fetch.timeout.total_ns, 300 * NS_PER_SEC);
     assert_int_equal(u->fetch.max_connections, 10);
     assert_true(u->fetch.tls.verify);
     assert_false(u->fetch.drop_on_abort);
@@ -158,6 +158,89 @@ static void test_hosts(void **state)
             fail_msg("%s: equal authorities are two texts", rows[i].name);
         config_release(c);
     }
+}
+
+static void test_via(void **state)
+{
+    static const struct { const char *name, *set, *url, *authority; bool is_http; } rows[] = {
+        { "http", "\"http://proxy.corp:3128\"", "http://proxy.corp:3128", "proxy.corp:3128", true },
+        { "slash", "\"http://proxy.corp:3128/\"", "http://proxy.corp:3128", "proxy.corp:3128", true },
+        { "https", "{ url = \"https://[::1]:443\"; }", "https://[::1]:443", "[::1]:443", true },
+        { "socks_has_names", "\"socks5://10.0.0.1:1080\"", "socks5h://10.0.0.1:1080", "10.0.0.1:1080", false },
+        { "socks_h", "\"socks5h://p:1/\"", "socks5h://p:1", "p:1", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char                      text[256];
+        struct config            *c;
+        const struct via_options *via;
+
+        snprintf(text, sizeof text, API "via = %s;" API_END, rows[i].set);
+        c = conf_load_good(text);
+        via = &c->upstreams[0].fetch.via;
+        if (strcmp(via->url, rows[i].url) != 0 || !slice_eq(via->authority, slice_of(rows[i].authority))
+            || via->is_http != rows[i].is_http)
+            fail_msg("%s: %s", rows[i].name, via->url);
+        config_release(c);
+    }
+}
+
+/* The first colon divides; what is no pair is an error that does not repeat it. */
+static void test_credentials_of_via(void **state)
+{
+    static const struct { const char *name, *value, *user, *password; } rows[] = {
+        { "pair", "ann:secret\n", "ann", "secret" },
+        { "colons", "ann:a:b:", "ann", "a:b:" },
+        { "empty_password", "ann:", "ann", "" },
+        { "no_colon", "ann", NULL, NULL },
+        { "no_user", ":secret", NULL, NULL },
+        { "empty", "", NULL, NULL },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char           text[4200], *said = NULL;
+        size_t         bytes;
+        FILE          *problems = open_memstream(&said, &bytes);
+        struct config *c;
+        bool           good;
+
+        conf_write(conf_path("via"), rows[i].value);
+        snprintf(text, sizeof text, API "via = { url = \"http://p:1\"; value_file = \"%s\"; };" API_END,
+                 conf_path("via"));
+        c = conf_load_good(text);
+        good = config_read_secrets(c, problems);
+        fclose(problems);
+        if (good != (rows[i].user != NULL)
+            || (good && (strcmp(c->upstreams[0].fetch.via.user, rows[i].user) != 0
+                         || strcmp(c->upstreams[0].fetch.via.password, rows[i].password) != 0))
+            || (!good && (strstr(said, "upstreams.a.via.value_file: the credential ") == NULL
+                          || strstr(said, "secret") != NULL)))
+            fail_msg("%s: %s", rows[i].name, said);
+        free(said);
+        config_release(c);
+    }
+}
+
+/* A rule's are the upstream's where it says nothing. */
+static void test_timeouts_of_rules(void **state)
+{
+    struct config *c = conf_load_good(
+        API "timeout = { connect = \"1s\"; read = \"2s\"; write = \"3s\"; total = \"4s\"; };"
+        "rules = ( { match = \"/a\"; },"
+        "          { match = \"/b\"; timeout = { total = \"1h\"; read = \"9s\"; }; share = false; } );"
+        API_END);
+    const struct config_upstream *u = &c->upstreams[0];
+    const struct timeout_options *t = u->rule_timeouts;
+
+    (void)state;
+    assert_true(u->fetch.timeout.connect_ns == NS_PER_SEC && u->fetch.timeout.total_ns == 4 * NS_PER_SEC);
+    assert_memory_equal(&t[0], &u->fetch.timeout, sizeof t[0]);
+    assert_true(t[1].connect_ns == NS_PER_SEC && t[1].read_ns == 9 * NS_PER_SEC && t[1].write_ns == 3 * NS_PER_SEC
+                && t[1].total_ns == 3600 * NS_PER_SEC);
+    assert_true(!u->route.rules[0].policy.alone && u->route.rules[1].policy.alone && !u->route.policy.alone);
+    config_release(c);
 }
 
 static void test_ttls(void **state)
@@ -495,6 +578,9 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_place_of_an_upstream),
         cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_via),
+        cmocka_unit_test(test_credentials_of_via),
+        cmocka_unit_test(test_timeouts_of_rules),
         cmocka_unit_test(test_ttls),
         cmocka_unit_test(test_rules_inherit_what_they_do_not_say),
         cmocka_unit_test(test_limits),

@@ -140,6 +140,7 @@ static void move_here(char *text)
     for (char *at; (at = strstr(text, folder)) != NULL;)
         memmove(at, at + length, strlen(at + length) + 1);
     conf_write(conf_path("example-ca.pem"), "-----BEGIN CERTIFICATE-----\n");
+    conf_write(conf_path("proxy-ca.pem"), "-----BEGIN CERTIFICATE-----\n");
     conf_write(conf_path("example.pem"), "-----BEGIN CERTIFICATE-----\n");
     conf_write(conf_path("example.key"), "-----BEGIN PRIVATE KEY-----\n");
 }

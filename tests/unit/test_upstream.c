@@ -557,7 +557,7 @@ static void silence_ends_with_a_timeout(void **state)
 
     (void)state;
     rig_open(&r, stall, "");
-    r.options.read_timeout_ns = 50 * NS_PER_MS;
+    r.options.timeout.read_ns = 50 * NS_PER_MS;
     rig_start(&r);
     f = rig_fetch(&r, "GET", "/x", "");
     rig_expect(&r, f, FETCH_FAILED, 0);
@@ -577,7 +577,7 @@ static bool body_is_cut_after(int64_t read_timeout_ns)
     bool          in_time;
 
     rig_open(&r, stall, OK_HEAD "Content-Length: 9\r\n\r\nhalf");
-    r.options.read_timeout_ns = read_timeout_ns;
+    r.options.timeout.read_ns = read_timeout_ns;
     rig_start(&r);
     f = rig_fetch(&r, "GET", "/x", "");
     rig_submit(&r, f);
@@ -611,7 +611,7 @@ static void an_attempt_has_an_end(void **state)
 
     (void)state;
     rig_open(&r, stall, "HTTP/1.1 100 Continue\r\n\r\n");
-    r.options.total_timeout_ns = 400 * NS_PER_MS;
+    r.options.timeout.total_ns = 400 * NS_PER_MS;
     rig_start(&r);
     f = rig_fetch(&r, "GET", "/x", "");
     rig_expect(&r, f, FETCH_FAILED, 0);
@@ -828,7 +828,7 @@ static void an_upload_nobody_takes_times_out(void **state)
     (void)state;
     rig_open(&r, swallow_nothing, NULL);
     origin_leave_bodies(r.origin);
-    r.options.write_timeout_ns = 100 * NS_PER_MS;
+    r.options.timeout.write_ns = 100 * NS_PER_MS;
     rig_start(&r);
     f = rig_fetch(&r, "POST", "/x", "");
     give_upload(&r, f, &feed, 500 * 1024 * 1024);
