@@ -84,7 +84,10 @@ void admin_submit_change(struct admin_call *call, void (*then)(struct mail *))
     call->change.reply_to = call->admin->mailbox;
     call->change.done.receive = then;
     call->awaits_mail = true;
-    store_submit(call->admin->services->store, &call->change);
+    if (call->change.kind == STORE_COMPACT)
+        store_submit(call->admin->services->store, &call->change);
+    else
+        upstream_drop(call->admin->services->upstream, &call->change);
 }
 
 bool admin_resume(struct admin_call *call)

@@ -3,7 +3,8 @@
  * `invalidate = "path"` and `invalidates` of the settings), and PURGE.
  *
  * The answer to the client waits for the commit, so that what it asks next
- * cannot be answered with what it has just changed.
+ * cannot be answered with what it has just changed.  The change goes by way of the
+ * upstream thread, which keeps what is on its way from being stored after it.
  */
 #include "engine/internal.h"
 
@@ -59,7 +60,7 @@ static struct invalidation *new_invalidation(struct exchange *x, enum store_chan
 
 static void submit(struct exchange *x, struct invalidation *i)
 {
-    store_submit(x->engine->services->store, &i->change);
+    upstream_drop(x->engine->services->upstream, &i->change);
 }
 
 /* Under which settings a GET of this target is stored: those of its own rule, not of the write's. */

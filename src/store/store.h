@@ -106,7 +106,8 @@ struct store_change {                 /* the submitter's memory until `done` is 
     struct spool       *body;         /* whole, not passed; the submitter's reference, until `done`; NULL: no body */
     int64_t             body_bytes;   /* of store_announce(): how long the body will be */
     bool                is_first;     /* PUT: nothing is known to be stored under `hash`: no look-up is undone */
-    bool              (*matches)(struct slice full_key, void *context);   /* called on the writer's thread */
+    bool              (*matches)(struct slice full_key, void *context);   /* on the writer's thread, and on the upstream
+                                       * thread before */
     void               *context;
     /* answer */
     struct mailbox     *reply_to;     /* where `done` is posted after the commit; never NULL */

@@ -246,7 +246,7 @@ static void note_write(const struct transfer *t)
 
     if (!f->has_key && !http_method_is_safe(f->request.method) && t->answer->head.status >= 200
         && t->answer->head.status < 400 && f->policy->invalidate != INVALIDATE_OFF)
-        flight_overtake(t->site, f);
+        overtake_by_write(t->site, f);
 }
 
 static bool give(struct flight *f, struct transfer *t)

@@ -347,6 +347,7 @@ static void send_flight(struct budget *b, struct flight *f)
     end_wait(f, now.mono_ns);
     ledger_spend(b->ledger, &f->charge, now, &receipt);
     f->at = FLIGHT_SENDING;
+    f->overtaken = f->overtaken && f->leader->stored_id != 0;         /* it is asked anew, but of what was dropped */
     transfer_start(f, &receipt, now);
 }
 

@@ -195,29 +195,11 @@ void flight_hide(struct flight *f)
     f->in_table = false;
 }
 
-static struct slice without_query(struct slice path)
-{
-    return slice_sub(path, 0, slice_find(path, '?', 0));
-}
-
-void flight_overtake(struct site *site, const struct fetch *write)
-{
-    struct slice path = without_query(write->path);
-
-    for (struct flight *f = site->flights; f != NULL; f = f->next_of_site) {
-        bool asked = f->at == FLIGHT_SENDING || f->at == FLIGHT_STREAMING || f->at == FLIGHT_COMMITTING;
-
-        if (!asked || !f->leader->has_key || !slice_eq(without_query(f->leader->path), path))
-            continue;
-        flight_hide(f);
-        f->overtaken = true;
-        commit_withdraw(f);           /* what the writer has by now goes with all that the write drops */
-    }
-}
-
 bool flight_goes_on(const struct flight *f)
 {
-    return f->waiting > 0 || f->receiving > 0 || (f->keep && (f->answer == NULL || f->storing));
+    bool finishes = f->keep && !f->overtaken && (f->answer == NULL || f->storing);
+
+    return f->waiting > 0 || f->receiving > 0 || finishes;
 }
 
 void flight_settle(struct flight *f)
@@ -429,6 +411,19 @@ static bool finishes(const struct fetch *f)
         || (f->request.method == HTTP_GET && f->has_key && f->may_store && !f->upstream->drop_on_abort);
 }
 
+void flight_look_who_waits(struct flight *f)
+{
+    if (flight_goes_on(f) || f->committing) {
+        dispatch_set_deadline(f);
+        return;
+    }
+    flight_hide(f);
+    dispatch_withdraw(f);
+    if (f->transfer != NULL)
+        transfer_abandon(f->transfer);
+    flight_settle(f);
+}
+
 void flight_leave(struct fetch_links *w)
 {
     struct flight *f = w->flight;
@@ -441,13 +436,5 @@ void flight_leave(struct fetch_links *w)
         f->keep = true;
     }
     flight_unlink(w);
-    if (flight_goes_on(f) || f->committing) {
-        dispatch_set_deadline(f);
-        return;
-    }
-    flight_hide(f);
-    dispatch_withdraw(f);
-    if (f->transfer != NULL)
-        transfer_abandon(f->transfer);
-    flight_settle(f);
+    flight_look_who_waits(f);
 }

@@ -15,7 +15,7 @@
  * once the head is given out -> COMMITTING until the writer has it -> freed.
  * A retry goes from SENDING through PAUSING back to WAITING.
  *
- * Files: fetch.c (in and out of the thread), flight.c (table, joining, leaving),
+ * Files: fetch.c (in and out of the thread), flight.c (table, joining, leaving), overtake.c (writes, purges),
  * dispatch.c (queue and budget), request.c, via.c, connection.c, tls_end.c, transfer.c, response.c (one
  * attempt), attempt.c (what became of it, retries), share.c (who gets the head),
  * commit.c (to the store), site.c, keep.c (the ledger's rows), upstream.c (thread).
@@ -174,7 +174,7 @@ struct flight {
     struct slice        selection;    /* in answer's arena */
     bool                joined_part;  /* to a stored one: stored only where that still stands */
     bool                storing;      /* the body goes to the store when it is whole */
-    bool                overtaken;    /* by a write: it does not */
+    bool                overtaken;    /* by a write or a purge: it does not */
     struct store_change change;
     struct arena        change_arena;
     bool                committing;   /* `change` is the writer's */
@@ -345,9 +345,14 @@ void flight_fail(struct flight *, int64_t wait_ns);  /* everybody hears of fligh
 void flight_sweep(struct upstream *);
 void flight_free_idle(struct upstream *);
 void flight_remember_unshareable(struct flight *);
-/* A write has changed this path: what was asked before is for those who asked, and not stored. */
-void flight_overtake(struct site *, const struct fetch *write);
 bool flight_goes_on(const struct flight *);          /* somebody waits, or it finishes by itself */
+/* Somebody has left, or it will not be stored: ended at once where it does not go on.  Not from within a callback of
+ * curl's. */
+void flight_look_who_waits(struct flight *);
+
+/* overtake.c */
+/* A write has changed this path: what was asked before is for those who asked, and not stored. */
+void overtake_by_write(struct site *, const struct fetch *write);
 
 /* dispatch.c */
 void dispatch_put(struct flight *);                  /* into the queue */

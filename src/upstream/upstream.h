@@ -30,6 +30,10 @@ struct mailbox *upstream_mailbox(struct upstream *);
 void upstream_configure(struct upstream *, struct ref *config, const struct upstream_options *const *upstreams,
                         unsigned count);
 
+/* A DROP of any kind or a FLUSH of the store, and of what is on its way there: an answer that was asked for before is
+ * for those who asked, and not stored after. `done` comes as from store_submit(). Any thread. */
+void upstream_drop(struct upstream *, struct store_change *);
+
 /* -- what APIs said last of their limits: any thread -- */
 /* Has the upstream of that name ever said anything? Costs next to nothing. */
 bool upstream_has_heard(const struct upstream *, const char *upstream);
