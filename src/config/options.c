@@ -62,7 +62,7 @@ static const struct option admin_options[] = {
     ROW("group", TEXT, NULL, AT(admin_group), "Group that the socket is given to.",
         .check = check_some_text, .unset = "the daemon's", RESTART),
     ROW("listen", TEXT, NULL, AT(admin_listen),
-        "A TCP address for the same, for metrics. \"\" is none. Whoever reaches it may flush and "
+        "A TCP address for the same. \"\" is none. Whoever reaches it may flush and "
         "purge.",
         .check = check_tcp_address, .unset = "none", RESTART),
     END
@@ -562,7 +562,7 @@ static const struct option top_options[] = {
         RESTART),
     ROW("workers", INT, "0", AT(workers), "Threads that serve clients. 0 is one per CPU.",
         RANGE(0, 1024), RESTART),
-    ROW("admin", GROUP, NULL, 0, "The endpoint for weirctl and metrics.",
+    ROW("admin", GROUP, NULL, 0, "The endpoint for weirctl.",
         .section = &admin_section),
     ROW("cache", GROUP, NULL, 0, "What is stored.", .section = &cache_section),
     ROW("state", GROUP, NULL, 0, "What is remembered.", .section = &state_section),

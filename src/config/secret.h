@@ -1,7 +1,7 @@
 /*
  * Values that stand outside of the configuration: in a file, in systemd's
  * credential directory, or in the environment.  Read when the daemon starts and
- * at each reload, never by --check, which anybody may run.
+ * at each reload, never by --check, which anybody may run and which only looks whether they are there.
  */
 #ifndef WEIR_CONFIG_SECRET_H
 #define WEIR_CONFIG_SECRET_H

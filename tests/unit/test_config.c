@@ -357,7 +357,6 @@ static void test_limits(void **state)
 }
 
 static const char other_settings[] =
-
         "listen = ( \"[::1]:81\", { address = \"unix:/x/y\"; mode = \"0660\"; group = \"g\"; } ); "
         "workers = 3;"
         "admin = { socket = \"/a/b\"; mode = \"0640\"; listen = \"127.0.0.1:9\"; };"
