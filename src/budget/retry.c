@@ -15,6 +15,10 @@ static const struct {
     [ATTEMPT_OK]        = { "ok",        false },
     [ATTEMPT_STATUS]    = { "status",    false },
     [ATTEMPT_REFUSED]   = { "refused",   true },
+    [ATTEMPT_NO_NAME]   = { "no_name",   true },
+    [ATTEMPT_NO_TLS]    = { "no_tls",    true },
+    [ATTEMPT_UNUSABLE]  = { "unusable",  true },
+    [ATTEMPT_UNREACHED] = { "unreached", true },
     [ATTEMPT_DROPPED]   = { "dropped",   false },
     [ATTEMPT_TIMEOUT]   = { "timeout",   false },
     [ATTEMPT_CUT_SHORT] = { "cut_short", false },
@@ -26,6 +30,11 @@ enum { TOO_MANY_REQUESTS = 429 };
 const char *attempt_outcome_token(enum attempt_outcome o)
 {
     return (unsigned)o < sizeof outcomes / sizeof outcomes[0] ? outcomes[o].token : "unknown";
+}
+
+bool attempt_did_nothing(enum attempt_outcome o)
+{
+    return (unsigned)o < sizeof outcomes / sizeof outcomes[0] && outcomes[o].nothing_was_done;
 }
 
 bool retry_status_listed(const struct retry_options *o, unsigned status)
@@ -72,7 +81,7 @@ static bool may_repeat(const struct retry_options *o, const struct retry_questio
         return false;
     if (q->outcome == ATTEMPT_STATUS && !retry_status_listed(o, q->status))
         return false;
-    if (outcomes[q->outcome].nothing_was_done ||
+    if (attempt_did_nothing(q->outcome) ||
         (q->outcome == ATTEMPT_STATUS && q->status == TOO_MANY_REQUESTS))
         return true;
     return http_method_is_idempotent(q->method) || q->idempotency_key;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 
+#include <arpa/inet.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -99,4 +100,18 @@ bool admission_allows(const struct config_upstream *up, const struct peer *p, st
         if (fits(&up->access[i], p, groups, now_ns))
             return true;
     return !up->has_access;
+}
+
+struct slice admission_who(const struct peer *p, struct arena *a)
+{
+    struct passwd entry, *found = NULL;
+    char          address[INET6_ADDRSTRLEN] = "a unix socket", names[4096];
+
+    if (p->address_bytes != 0)
+        inet_ntop(p->address_bytes == 4 ? AF_INET : AF_INET6, p->address, address, sizeof address);
+    if (!p->has_uid)
+        return arena_printf(a, "%s, whose user is not known", address);
+    if (getpwuid_r(p->uid, &entry, names, sizeof names, &found) == 0 && found != NULL)
+        return arena_printf(a, "user %s (%u), from %s", found->pw_name, (unsigned)p->uid, address);
+    return arena_printf(a, "user %u, from %s", (unsigned)p->uid, address);
 }

@@ -15,6 +15,8 @@ void groups_close(struct groups *);
 /* Is that user in that group?  Asked of the system (and may block on its directory) once in a minute for each user. */
 bool groups_have(struct groups *, uint32_t uid, uint32_t gid, int64_t now_ns);
 
+/* Whom `access` takes the client for, for people: "user ann (1000)", "127.0.0.1, whose user is not known". */
+struct slice admission_who(const struct peer *, struct arena *);
 /* Without `access` everybody may. */
 bool admission_allows(const struct config_upstream *, const struct peer *, struct groups *, int64_t now_ns);
 

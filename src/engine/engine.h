@@ -51,6 +51,8 @@ struct peer;
 
 /* May this client use the upstream (setting access)?  For connections that no exchange comes of. */
 bool engine_admits(struct engine *, const struct config_upstream *, const struct peer *);
+/* What is said to one that may not. */
+struct slice engine_not_admitted(const struct peer *, struct arena *);
 
 struct peer {                         /* who is at the other end of a connection, as far as the kernel tells */
     bool     has_uid;                 /* of a unix socket, or of TCP that begins on this machine */

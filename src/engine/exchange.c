@@ -85,6 +85,12 @@ bool engine_admits(struct engine *e, const struct config_upstream *up, const str
     return admission_allows(up, who, e->groups, clock_mono_ns());
 }
 
+struct slice engine_not_admitted(const struct peer *who, struct arena *a)
+{
+    return ARENA_JOIN(a, SLICE("The setting access of this upstream does not list whom Weir takes you for: "),
+                      admission_who(who, a), SLICE("."));
+}
+
 static void receive_room(struct mail *m)
 {
     struct exchange *x = CONTAINER_OF(m, struct exchange, room);

@@ -8,6 +8,8 @@
 #include "base/counters.h"
 #include "policy/range.h"
 
+#define WAIT_MOST (30 * 86400 * NS_PER_SEC)      /* of Weir-Max-Wait: "forever" */
+
 enum { COMPLETED_BYTES = 4 * 1024 * 1024 };      /* the longest part that is taken along to be completed */
 
 static void receive_event(struct mail *m)
@@ -197,8 +199,8 @@ static struct fetch *fill_fetch(struct exchange *x)
     f->keep_permille = x->client.keep_permille;
     f->client = arena_copy(&f->arena, x->client.name);
     f->max_wait_ns = x->up->fetch.queue.max_wait_ns;
-    if (x->wish.max_wait_ns != POLICY_UNSET && x->wish.max_wait_ns < f->max_wait_ns)
-        f->max_wait_ns = x->wish.max_wait_ns;
+    if (x->wish.max_wait_ns != POLICY_UNSET)
+        f->max_wait_ns = x->wish.max_wait_ns < WAIT_MOST ? x->wish.max_wait_ns : WAIT_MOST;
     f->timeout = timeout_of(x);
     f->read_timeout_ns = x->wish.timeout_ns != POLICY_UNSET ? x->wish.timeout_ns : f->timeout->read_ns;
     f->arrived_mono_ns = x->started_mono_ns;

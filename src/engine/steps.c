@@ -91,12 +91,30 @@ static struct route find_route(struct exchange *x, struct slice host)
     return route_find(x->config->routes, r->target, host, is_own_host(x, host), &x->arena);
 }
 
+/* Nothing was sent; the value is told as far as it can be. */
+static enum step bad_field(struct exchange *x, const struct bad_wish *bad)
+{
+    enum { LONGEST = 80 };
+    size_t length = bad->value.len < LONGEST ? bad->value.len : LONGEST;
+    char  *value = arena_alloc(&x->arena, length + 1);
+
+    if (length > 0)
+        memcpy(value, bad->value.ptr, length);
+    for (char *c = value; *c != '\0'; c++)
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f)
+            *c = '?';
+    return reply_problem(x, &(struct problem){
+        .status = 400, .title = "Malformed request", .retry_after_ns = -1,
+        .detail = arena_printf(&x->arena, SLICE_FMT ": \"%s\"%s: %s. Nothing was sent.", SLICE_ARG(bad->name), value,
+                               bad->value.len > LONGEST ? "..." : "", bad->wanted) });
+}
+
 enum step step_route(struct exchange *x)
 {
     const struct http_request *r = &x->in.request;
     struct slice               host = http_fields_get(&r->fields, HTTP_HOST);
     struct refusal             no;
-    const char                *bad;
+    struct bad_wish            bad;
 
     x->route = find_route(x, host);
     if (x->route.upstream != NULL)
@@ -111,8 +129,9 @@ enum step step_route(struct exchange *x)
     if (x->up == NULL)
         return route_nowhere(x, host);
     if (x->up->has_access && !admission_allows(x->up, x->in.who(x->in.owner), x->engine->groups, clock_mono_ns()))
-        return reply_refusal(x, &(struct refusal){
-            403, "Not allowed to use this upstream", "The upstream's setting access does not list this client." });
+        return reply_problem(x, &(struct problem){
+            .status = 403, .title = "Not allowed to use this upstream", .retry_after_ns = -1, .close = true,
+            .detail = engine_not_admitted(x->in.who(x->in.owner), &x->arena) });
     if (cors_is_preflight(x))
         return cors_preflight(x);
     if (!http_target_is_valid(x->route.target) || x->route.target.ptr[0] != '/')
@@ -121,9 +140,7 @@ enum step step_route(struct exchange *x)
     x->rule = route_rule_find(x->route.upstream, r, x->route.path);
     x->policy = route_policy(x->route.upstream, x->rule);
     if (!policy_wish(r, &x->wish, &bad))
-        return reply_problem(x, &(struct problem){
-            .status = 400, .title = "Malformed request", .retry_after_ns = -1,
-            .detail = arena_printf(&x->arena, "%s does not parse; weir(8) lists what it may be.", bad) });
+        return bad_field(x, &bad);
     if (x->up->mode == MODE_READ_ONLY && !http_method_is_safe(r->method))
         return reply_problem(x, &(struct problem){
             .status = 403, .title = "Upstream is read-only", .retry_after_ns = -1, .reason = "read-only",

@@ -287,14 +287,20 @@ static void open_tunnel(struct knock *k, const struct connect_head *h, struct ro
 }
 
 /* A tunnel is carried unread, so this is the last place to ask. */
-static bool is_admitted(struct knock *k, const struct config_upstream *up)
+static bool admits(struct knock *k, const struct connect_head *h, const struct config_upstream *up)
 {
-    struct peer who;
+    struct arena a = { 0 };
+    struct peer  who;
 
     if (!up->has_access)
         return true;
     peer_look_up_user(k->arrival.fd, &who);
-    return engine_admits(k->worker->engine, up, &who);
+    if (engine_admits(k->worker->engine, up, &who))
+        return true;
+    refuse(k, h, &(struct refusal){ 403, "Not allowed to use this upstream", engine_not_admitted(&who, &a).ptr },
+           "http_request_denied");
+    arena_free(&a);
+    return false;
 }
 
 static void answer_connect(struct knock *k, const struct connect_head *h)
@@ -303,11 +309,9 @@ static void answer_connect(struct knock *k, const struct connect_head *h)
     struct route_place           to = route_find_connected(c->routes, h->host, h->port);
     const struct route_upstream *u = to.upstream;
 
-    if (u != NULL && !is_admitted(k, &c->upstreams[u->index]))
-        refuse(k, h, &(struct refusal){ 403, "Not allowed to use this upstream",
-                                        "The upstream's setting access does not list this client." },
-               "http_request_denied");
-    else if (u != NULL && c->upstreams[u->index].intercept)
+    if (u != NULL && !admits(k, h, &c->upstreams[u->index]))
+        return;
+    if (u != NULL && c->upstreams[u->index].intercept)
         open_upstream(k, h);
     else if (u != NULL || c->proxy_tunnel)
         open_tunnel(k, h, to);

@@ -90,27 +90,39 @@ static bool read_client(struct slice value, struct request_wish *w)
 static const struct {
     enum http_name id;
     bool         (*read)(struct slice value, struct request_wish *);
+    const char    *wanted;
 } wish_readers[] = {
-    { HTTP_WEIR_TTL, read_ttl },           { HTTP_WEIR_REFRESH, read_refresh },
-    { HTTP_WEIR_TIMEOUT, read_timeout },   { HTTP_WEIR_MAX_WAIT, read_max_wait },
-    { HTTP_WEIR_PRIORITY, read_priority }, { HTTP_WEIR_CLIENT, read_client },
+    { HTTP_WEIR_TTL, read_ttl, "a duration such as \"1h\" is wanted" },
+    { HTTP_WEIR_REFRESH, read_refresh, "\"soft\" or \"hard\" is wanted" },
+    { HTTP_WEIR_TIMEOUT, read_timeout, "a duration above 0 such as \"5s\" is wanted" },
+    { HTTP_WEIR_MAX_WAIT, read_max_wait, "a duration such as \"2s\" is wanted" },
+    { HTTP_WEIR_PRIORITY, read_priority, "\"interactive\" or \"batch\" is wanted" },
+    { HTTP_WEIR_CLIENT, read_client, "a name of 1 to 128 printable characters is wanted" },
 };
 
-/* False where the field is one of Weir's own and cannot be read, or stands there twice. */
-static bool read_wish(const struct http_fields *f, unsigned at, struct request_wish *w)
+/* NULL, or what would be right. */
+static const char *read_wish(const struct http_fields *f, unsigned at, struct request_wish *w)
 {
     const struct http_field *field = &f->items[at];
 
-    if (field->id == HTTP_NAME_OTHER || (http_name_flags(field->id) & HTTP_WEIR) == 0)
-        return true;
-    for (size_t i = 0; i < sizeof wish_readers / sizeof wish_readers[0]; i++)
-        if (wish_readers[i].id == field->id)
-            return http_fields_find(f, field->id, at + 1) < 0 &&
-                   wish_readers[i].read(field->value, w);
-    return true;                          /* Weir-Async and the like: no part of a look-up */
+    for (size_t i = 0; i < sizeof wish_readers / sizeof wish_readers[0]; i++) {
+        if (wish_readers[i].id != field->id)
+            continue;
+        if (http_fields_find(f, field->id, at + 1) >= 0)
+            return "the field stands there twice; one is wanted";
+        return wish_readers[i].read(field->value, w) ? NULL : wish_readers[i].wanted;
+    }
+    return "this Weir knows no such field: it knows Weir-TTL, Weir-Refresh, Weir-Timeout, Weir-Max-Wait, Weir-Priority "
+           "and Weir-Client";
 }
 
-bool policy_wish(const struct http_request *r, struct request_wish *out, const char **bad)
+static bool is_own(const struct http_field *field)
+{
+    return field->name.len >= 5 && (field->name.ptr[0] | 0x20) == 'w'
+        && slice_eq_nocase(slice_sub(field->name, 0, 5), SLICE("Weir-"));
+}
+
+bool policy_wish(const struct http_request *r, struct request_wish *out, struct bad_wish *bad)
 {
     *out = (struct request_wish){
         .cc = cache_control_of_request(&r->fields),
@@ -122,11 +134,15 @@ bool policy_wish(const struct http_request *r, struct request_wish *out, const c
     /* cache_control_of_request() has folded Pragma into no-cache; it is kept apart for those who
      * ask. */
     out->pragma_no_cache = (out->cc.flags & CC_PRESENT) == 0 && (out->cc.flags & CC_NO_CACHE) != 0;
-    for (unsigned i = 0; i < r->fields.count; i++)
-        if (!read_wish(&r->fields, i, out)) {
-            *bad = http_name_text(r->fields.items[i].id);
+    for (unsigned i = 0; i < r->fields.count; i++) {
+        const struct http_field *field = &r->fields.items[i];
+
+        if (!is_own(field))
+            continue;
+        *bad = (struct bad_wish){ field->name, field->value, read_wish(&r->fields, i, out) };
+        if (bad->wanted != NULL)
             return false;
-        }
+    }
     return true;
 }
 

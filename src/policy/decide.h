@@ -35,8 +35,13 @@ struct request_wish {
     bool                 interactive;
     struct slice         client;              /* Weir-Client; ptr NULL */
 };
-/* False where a Weir- header does not parse: *bad names the header, for a 400. */
-bool policy_wish(const struct http_request *r, struct request_wish *out, const char **bad);
+struct bad_wish {                     /* borrowed of the request; `wanted` is static */
+    struct slice name, value;
+    const char  *wanted;              /* what would be right, a part of a sentence */
+};
+/* False where a "Weir-" field is not known or does not parse, for a 400: who asks for what this Weir cannot do must not
+ * get something else instead. */
+bool policy_wish(const struct http_request *r, struct request_wish *out, struct bad_wish *bad);
 
 struct decision {
     enum verdict        verdict;

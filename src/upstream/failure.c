@@ -19,20 +19,20 @@ static const struct code_row {
     const char          *token;
     const char          *text;
 } code_rows[] = {
-    { CURLE_COULDNT_RESOLVE_HOST, 0, ATTEMPT_REFUSED, "dns_error", "its name cannot be resolved" },
-    { CURLE_OPERATION_TIMEDOUT, NOT_SENT, ATTEMPT_REFUSED, "connection_timeout",
+    { CURLE_COULDNT_RESOLVE_HOST, 0, ATTEMPT_NO_NAME, "dns_error", "its name cannot be resolved" },
+    { CURLE_OPERATION_TIMEDOUT, NOT_SENT, ATTEMPT_UNREACHED, "connection_timeout",
       "it did not accept a connection in time" },
     { CURLE_OPERATION_TIMEDOUT, 0, ATTEMPT_TIMEOUT, "http_response_timeout", "it did not answer in time" },
     { CURLE_COULDNT_CONNECT, 0, ATTEMPT_REFUSED, "connection_refused", "it refused the connection" },
-    { CURLE_PEER_FAILED_VERIFICATION, FINAL | TELL, ATTEMPT_REFUSED, "tls_certificate_error",
+    { CURLE_PEER_FAILED_VERIFICATION, FINAL | TELL, ATTEMPT_NO_TLS, "tls_certificate_error",
       "its certificate is not trusted" },
-    { CURLE_SSL_ISSUER_ERROR, FINAL | TELL, ATTEMPT_REFUSED, "tls_certificate_error",
+    { CURLE_SSL_ISSUER_ERROR, FINAL | TELL, ATTEMPT_NO_TLS, "tls_certificate_error",
       "its certificate is not trusted" },
-    { CURLE_SSL_CACERT_BADFILE, FINAL | TELL, ATTEMPT_REFUSED, "proxy_configuration_error",
+    { CURLE_SSL_CACERT_BADFILE, FINAL | TELL, ATTEMPT_UNUSABLE, "proxy_configuration_error",
       "tls.ca_file cannot be used" },
-    { CURLE_SSL_CERTPROBLEM, FINAL | TELL, ATTEMPT_REFUSED, "proxy_configuration_error",
+    { CURLE_SSL_CERTPROBLEM, FINAL | TELL, ATTEMPT_UNUSABLE, "proxy_configuration_error",
       "tls.cert_file or tls.key_file cannot be used" },
-    { CURLE_SSL_CONNECT_ERROR, TELL, ATTEMPT_REFUSED, "tls_protocol_error", "no TLS connection could be made" },
+    { CURLE_SSL_CONNECT_ERROR, TELL, ATTEMPT_NO_TLS, "tls_protocol_error", "no TLS connection could be made" },
     { CURLE_PARTIAL_FILE, 0, ATTEMPT_CUT_SHORT, "http_response_incomplete", "its answer broke off" },
     { CURLE_UNSUPPORTED_PROTOCOL, 0, ATTEMPT_DROPPED, "http_protocol_error", "its answer is not HTTP" },
     { CURLE_WEIRD_SERVER_REPLY, 0, ATTEMPT_DROPPED, "http_protocol_error", "its answer is not HTTP" },
@@ -46,7 +46,7 @@ static const struct stop_row {
     const char          *token, *text;
 } stop_rows[] = {
     [STOP_ABANDONED] = { ATTEMPT_DROPPED, true, "connection_terminated", "nobody waited for it any more" },
-    [STOP_LOOP] = { ATTEMPT_REFUSED, true, "proxy_loop_detected", "its address is Weir's own" },
+    [STOP_LOOP] = { ATTEMPT_UNUSABLE, true, "proxy_loop_detected", "its address is Weir's own" },
     [STOP_DEAD_CONNECTION] = { ATTEMPT_REFUSED, false, "connection_terminated",
                                "it closed the connection before anything was sent" },
     [STOP_SPOKE_FIRST] = { ATTEMPT_REFUSED, false, "connection_terminated",
@@ -56,14 +56,15 @@ static const struct stop_row {
     [STOP_VIA_REFUSED] = { ATTEMPT_REFUSED, true, "proxy_configuration_error", "its proxy refused the request" },
     [STOP_SECOND_SENDING] = { ATTEMPT_DROPPED, false, "connection_terminated",
                               "it closed the connection instead of answering" },
-    [STOP_OVER_BUDGET] = { ATTEMPT_REFUSED, false, "connection_limit_reached", "the budget was tightened meanwhile" },
+    [STOP_OVER_BUDGET] = { ATTEMPT_UNUSABLE, false, "connection_limit_reached", "the budget was tightened meanwhile" },
     [STOP_HEAD_TOO_LARGE] = { ATTEMPT_DROPPED, true, "http_response_header_section_size",
                               "the head of its answer is too large" },
     [STOP_HEAD_MALFORMED] = { ATTEMPT_DROPPED, false, "http_protocol_error",
                               "the head of its answer contradicts itself" },
     [STOP_DISK] = { ATTEMPT_DROPPED, true, "proxy_internal_error", "there was no room for its answer" },
     [STOP_UPLOAD_BROKEN] = { ATTEMPT_DROPPED, true, "http_request_error", "the client broke off its request" },
-    [STOP_CONNECT_TIMEOUT] = { ATTEMPT_REFUSED, false, "connection_timeout", "it did not accept a connection in time" },
+    [STOP_CONNECT_TIMEOUT] = { ATTEMPT_UNREACHED, false, "connection_timeout",
+                               "it did not accept a connection in time" },
     [STOP_READ_TIMEOUT] = { ATTEMPT_TIMEOUT, false, "http_response_timeout",
                             "it sent nothing for longer than timeout.read" },
     [STOP_WRITE_TIMEOUT] = { ATTEMPT_TIMEOUT, false, "connection_write_timeout",
@@ -92,11 +93,49 @@ static void refine_connect(struct failure *f, const struct transfer *t, struct s
 
     curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &err);
     if (err == ENETUNREACH || err == EHOSTUNREACH)
-        failure_set(f, ATTEMPT_REFUSED, "destination_ip_unroutable", SLICE_FMT ": there is no route to it",
+        failure_set(f, ATTEMPT_UNREACHED, "destination_ip_unroutable", SLICE_FMT ": there is no route to it",
                     SLICE_ARG(host));
     else if (err == ETIMEDOUT)
-        failure_set(f, ATTEMPT_REFUSED, "connection_timeout", SLICE_FMT ": it did not accept a connection in time",
+        failure_set(f, ATTEMPT_UNREACHED, "connection_timeout", SLICE_FMT ": it did not accept a connection in time",
                     SLICE_ARG(host));
+}
+
+/* What OpenSSL says, by a part of its words, and what to do about it. */
+static const char *tls_cause(const char *said)
+{
+    static const char untrusted[] = "nobody whom this machine trusts has signed its certificate; tls.ca_file names "
+                                    "an authority of your own";
+    static const char plain[] = "it does not speak TLS there; url may want http:// or another port";
+    static const struct { const char *part, *text; } causes[] = {
+        { "subject name", "its certificate is for another name" },
+        { "has expired", "its certificate has expired" },
+        { "not yet valid", "its certificate is not valid yet; is this machine's clock right?" },
+        { "self-signed", untrusted },
+        { "self signed", untrusted },
+        { "local issuer", untrusted },
+        { "wrong version number", plain },
+        { "http request", plain },
+        { "packet length too long", plain },
+        { "certificate required", "it wants a certificate of the client; tls.cert_file and tls.key_file name it" },
+    };
+
+    for (size_t i = 0; i < sizeof causes / sizeof *causes; i++)
+        if (strstr(said, causes[i].part) != NULL)
+            return causes[i].text;
+    return NULL;
+}
+
+/* Bytes that are no HTTP on a plain connection may be TLS. */
+static const char *text_of(const struct code_row *row, const struct transfer *t)
+{
+    const char *cause = row->outcome == ATTEMPT_NO_TLS ? tls_cause(t->error) : NULL;
+
+    if (cause != NULL)
+        return cause;
+    if ((row->code == CURLE_UNSUPPORTED_PROTOCOL || row->code == CURLE_WEIRD_SERVER_REPLY)
+        && slice_eq_nocase(t->fetch->upstream->scheme, SLICE("http")))
+        return "its answer is not HTTP; where it speaks TLS, url wants https://";
+    return row->text;
 }
 
 static void by_code(struct failure *f, const struct transfer *t, CURLcode code, struct slice host)
@@ -108,7 +147,7 @@ static void by_code(struct failure *f, const struct transfer *t, CURLcode code, 
 
         if (row->code != code || ((row->flags & NOT_SENT) != 0 && !not_sent))
             continue;
-        failure_set(f, row->outcome, row->token, SLICE_FMT ": %s%s%.80s%s", SLICE_ARG(host), row->text,
+        failure_set(f, row->outcome, row->token, SLICE_FMT ": %s%s%.80s%s", SLICE_ARG(host), text_of(row, t),
                     (row->flags & TELL) != 0 && t->error[0] != '\0' ? " (" : "",
                     (row->flags & TELL) != 0 ? t->error : "",
                     (row->flags & TELL) != 0 && t->error[0] != '\0' ? ")" : "");
@@ -146,6 +185,6 @@ void failure_of_transfer(struct failure *f, const struct transfer *t, CURLcode c
         f->outcome = ATTEMPT_CUT_SHORT;
         f->token = "http_response_incomplete";
     }
-    if (t->prereqs == 0)
+    if (t->prereqs == 0 && !attempt_did_nothing(f->outcome))
         f->outcome = ATTEMPT_REFUSED;
 }

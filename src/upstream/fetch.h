@@ -141,7 +141,7 @@ struct fetch {
     bool                           stored;        /* the answer is being stored: Cache-Status `stored` */
     enum attempt_outcome           outcome;       /* FETCH_FAILED */
     /* FETCH_FAILED: for people, never a credential; Proxy-Status details */
-    char                           error[160];
+    char                           error[320];
     const char                    *proxy_error;   /* RFC 9209 error type token: "connection_refused" ... */
     int64_t                        wait_ns;       /* FETCH_REFUSED: exact, from now */
     const char                    *limit;         /* FETCH_REFUSED: name of the limit, or "queue" */

@@ -132,7 +132,7 @@ enum flight_at { FLIGHT_WAITING, FLIGHT_PAUSING, FLIGHT_SENDING, FLIGHT_STREAMIN
 struct failure {                      /* of one attempt */
     enum attempt_outcome outcome;
     const char          *token;       /* RFC 9209 error type */
-    char                 text[160];
+    char                 text[320];
     bool                 final;       /* trying again cannot help */
 };
 

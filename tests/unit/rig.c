@@ -143,7 +143,7 @@ struct fetch *rig_fetch(struct rig *r, const char *method, const char *target, c
     struct fetch *f = fetch_new();
     struct head   head = head_of(lines);
     struct slice  query;
-    const char   *bad;
+    struct bad_wish bad;
 
     ref_acquire(&r->config);
     f->config = &r->config;

@@ -56,7 +56,7 @@ struct question {                         /* a row, set up */
 static void set_up(struct question *q, const struct row *row, const struct policy_options *o)
 {
     struct slice method = slice_of(row->method != NULL ? row->method : "GET");
-    const char  *bad;
+    struct bad_wish bad;
 
     *q = (struct question){ .head = head_of(row->stored != NULL ? row->stored : ""),
                             .request_head = head_of(row->request),
@@ -74,7 +74,7 @@ static void set_up(struct question *q, const struct row *row, const struct polic
                                           .invalidated = (row->setting & INVALIDATED) != 0,
                                           .had_credential = (row->setting & CREDENTIAL) != 0 };
     if (!policy_wish(&q->request, &q->wish, &bad))
-        fail_msg("%s: %s", row->name, bad);
+        fail_msg("%s: " SLICE_FMT, row->name, SLICE_ARG(bad.name));
 }
 
 static void tear_down(struct question *q)
@@ -412,7 +412,7 @@ static void test_other_variant(void **state)
 {
     struct http_request r = { .method = HTTP_GET, .method_name = SLICE("GET") };
     struct request_wish w;
-    const char         *bad;
+    struct bad_wish     bad;
 
     (void)state;
     assert_true(policy_wish(&r, &w, &bad));
@@ -617,7 +617,7 @@ static void test_wish(void **state)
     struct head         head = head_of(all);
     struct http_request r = { .method = HTTP_GET, .fields = head.fields };
     struct request_wish w;
-    const char         *bad;
+    struct bad_wish     bad;
 
     (void)state;
     assert_true(policy_wish(&r, &w, &bad));
@@ -644,21 +644,28 @@ static void test_wish(void **state)
 
 static void test_bad_wishes(void **state)
 {
-    static const struct { const char *lines, *bad;
-    } rows[] = {
-        { "Weir-TTL: 1 hour\n", "Weir-TTL" },
-        { "Weir-TTL:\n", "Weir-TTL" },
-        { "Weir-TTL: 1h\nWeir-TTL: 2h\n", "Weir-TTL" },
-        { "weir-refresh: yes\n", "Weir-Refresh" },
-        { "Weir-Timeout: 0s\n", "Weir-Timeout" },
-        { "Weir-Max-Wait: soon\n", "Weir-Max-Wait" },
-        { "Weir-Priority: high\n", "Weir-Priority" },
-        { "Weir-Client:\n", "Weir-Client" },
-        { "Weir-Client: a\tb\n", "Weir-Client" },
-        { "Accept: x\n", NULL },
-        { "Weir-Dry-Run: what\n", NULL },
-        { "Weir-Max-Wait: 0s\n", NULL },
-        { "Weir-Unheard-Of: 1\n", NULL },
+    static const char known[] = "it knows Weir-TTL, Weir-Refresh, Weir-Timeout, Weir-Max-Wait, Weir-Priority";
+    static const struct { const char *lines, *name, *value, *wanted; } rows[] = {
+        { "Weir-TTL: 1 hour\n", "Weir-TTL", "1 hour", "\"1h\"" },
+        { "Weir-TTL:\n", "Weir-TTL", "", "\"1h\"" },
+        { "Weir-TTL: 1h\nWeir-TTL: 2h\n", "Weir-TTL", "1h", "twice" },
+        { "weir-refresh: yes\n", "weir-refresh", "yes", "\"soft\" or \"hard\"" },
+        { "Weir-Timeout: 0s\n", "Weir-Timeout", "0s", "above 0" },
+        { "Weir-Timeout: 5\n", "Weir-Timeout", "5", "\"5s\"" },
+        { "Weir-Max-Wait: soon\n", "Weir-Max-Wait", "soon", "\"2s\"" },
+        { "Weir-Priority: high\n", "Weir-Priority", "high", "\"interactive\" or \"batch\"" },
+        { "Weir-Client:\n", "Weir-Client", "", "1 to 128" },
+        { "Weir-Client: a\tb\n", "Weir-Client", "a\tb", "printable" },
+        { "Weir-Dry-Run: 1\n", "Weir-Dry-Run", "1", known },
+        { "Weir-Async: 1\n", "Weir-Async", "1", known },
+        { "Weir-Cache-Control: max-age=1\n", "Weir-Cache-Control", "max-age=1", known },
+        { "WEIR-tll: 1h\n", "WEIR-tll", "1h", known },
+        { "Weir-: \n", "Weir-", "", known },
+        { "Weir-TTL: 1h\nWeir-Unheard-Of: 1\n", "Weir-Unheard-Of", "1", known },
+        { "Accept: x\n", NULL, NULL, NULL },
+        { "Weird: x\nWeir: y\n", NULL, NULL, NULL },
+        { "Weir-Max-Wait: 0s\n", NULL, NULL, NULL },
+        { "Weir-Max-Wait: forever\n", NULL, NULL, NULL },
     };
 
     (void)state;
@@ -666,11 +673,14 @@ static void test_bad_wishes(void **state)
         struct head         head = head_of(rows[i].lines);
         struct http_request r = { .method = HTTP_GET, .fields = head.fields };
         struct request_wish w;
-        const char         *bad = NULL;
+        struct bad_wish     bad = { SLICE_NONE, SLICE_NONE, NULL };
+        bool                good = policy_wish(&r, &w, &bad);
 
-        if (policy_wish(&r, &w, &bad) != (rows[i].bad == NULL) ||
-            (rows[i].bad != NULL && strcmp(bad, rows[i].bad) != 0))
-            fail_msg("%s: %s", rows[i].lines, bad != NULL ? bad : "taken");
+        if (good != (rows[i].name == NULL)
+            || (!good && (!slice_eq(bad.name, slice_of(rows[i].name)) || !slice_eq(bad.value, slice_of(rows[i].value))
+                          || strstr(bad.wanted, rows[i].wanted) == NULL)))
+            fail_msg("%s: %d, \"" SLICE_FMT "\", %s", rows[i].lines, good, SLICE_ARG(bad.value),
+                     bad.wanted != NULL ? bad.wanted : "");
         head_free(&head);
     }
 }
