@@ -1,22 +1,42 @@
 /*
  * Who goes next while the budget is short (contract section 5).
  *
+ * Turns are shared between users, a user's turns between its programs, a
+ * program's between its processes, and theirs between their connections; what one
+ * connection asks goes in order of arrival.  A turn is one entry.  Usage counts over
+ * the time that has gone by: who was there before stays known for a minute after it has
+ * hung up, and comes back behind those that wait.  All that are new among
+ * their like stand in one line together, which takes turns as one of them would (where eight or
+ * more of the known wait: as a quarter of them would).  So, while an entry waits whose
+ * connection, process, program and user are known, and no limit of its own holds it back,
+ *     each known sibling of any of these has at most one turn for each of its own,
+ *     all newcomers among them together max(1, K / 4), and there go before it at most
+ *     (a + 1) * product over the levels of (1 + K + max(1, K / 4)) - 1
+ * others, where `a` of its own connection came before it and K known siblings wait on that level,
+ * however many newcomers come.  (What is tried again had its turn: it goes first and
+ * is not counted there.)  A newcomer waits for a round of its level for each
+ * max(1, K / 4) newcomers before it, and is known from its first turn on.
+ *
+ * The table of who is known is bounded: 128 users, 64 programs each, 512 processes and
+ * connections each.  Those who ever had one turn only make room first; nobody who had more does within
+ * a minute: who finds no room stays a newcomer.
+ *
  * Entries stand in bands: one band for each class of charge (the same limits
  * at the same cost, and the same credential where one of them is counted per
- * credential; see ledger_class()) and priority.  Within a band clients take
- * turns: an entry's turn is one behind its client's last, entries of one turn
- * go in order of arrival.  Bands take turns too, weighted by their clients.
+ * credential; see ledger_class()) and priority.  Turns are counted over all bands of a priority, so that more
+ * credentials are not more turns.
  * A band whose first entry may not go is put aside until the time its limits
  * told, so an exhausted search holds up nobody else.  Interactive goes before
  * batch, but of QUEUE_BATCH_EVERY that go one is batch where one waits.
  *
  * Pure: nodes are the caller's, time is an argument.  A call costs O(log n) of
- * what waits; queue_reconsider() looks at every band put aside, and a
- * prediction at up to 256 other bands.  Owned by one thread: the upstream's.
+ * what waits, and now and then a look at each band in which the user waits that had a turn;
+ * queue_reconsider() looks at every band put aside, and a
+ * prediction at up to some thousand others.  Owned by one thread: the upstream's.
  *
  * How it is used (one queue for each ledger):
- *     e->class = ledger_class(l, &charge);   e->priority, e->client, e->arrived_ns ...
- *     ahead = queue_ahead(q, &e->class, e->priority, e->client);
+ *     e->class = ledger_class(l, &charge);   e->priority, e->who, e->arrived_ns ...
+ *     ahead = queue_ahead(q, &e->class, e->priority, &e->who);
  *     wait  = ledger_predict_ns(l, &charge, ahead, now, &tightest);   over max_wait: refuse
  *     queue_put(q, e);
  *     while (slots are free && (e = queue_take(q, now.mono_ns, may_go, me, &wake_ns)) != NULL)
@@ -33,7 +53,7 @@
 #include <stdint.h>
 
 enum queue_priority { QUEUE_INTERACTIVE, QUEUE_BATCH, QUEUE_PRIORITIES };
-enum { QUEUE_BATCH_EVERY = 10 };
+enum { QUEUE_BATCH_EVERY = 10, QUEUE_NEWCOMERS_PART = 4 };
 
 struct queue_class {                  /* filled by ledger_class(); all zero: no limit holds */
     uint32_t shared;                  /* bits: which limits of the whole upstream are spent from */
@@ -43,19 +63,26 @@ struct queue_class {                  /* filled by ledger_class(); all zero: no 
     uint32_t cost;                    /* the largest cost: weighs it in a prediction */
 };
 
+/* Who asks, as hashes: of what is not known on a level all are one there. */
+enum queue_level { QUEUE_USER, QUEUE_PROGRAM, QUEUE_PROCESS, QUEUE_CONNECTION, QUEUE_LEVELS };
+struct queue_who { uint64_t id[QUEUE_LEVELS]; };
+
 struct queue_band;
+struct stand;
 
 struct queue_entry {                  /* embed it in what waits */
     /* Filled by the caller; while it waits, only queue_may_go changes `class`: */
     struct queue_class  class;
     enum queue_priority priority;
-    uint64_t            client;       /* a hash of who this is; fairness is between these */
+    struct queue_who    who;          /* fairness is between these */
     int64_t             arrived_ns;   /* monotonic */
     /* The queue's own: */
     struct queue_band  *band;         /* NULL: does not wait; must be NULL before the first queue_put() */
+    struct stand       *stand;        /* its connection's there; NULL: it waits to go again */
     struct queue_entry *parent, *left, *right;
-    uint64_t            turn, sequence;
+    uint64_t            sequence;
     uint32_t            rank, size;   /* of the tree: its heap order, and the entries under it with itself */
+    bool                again;        /* put by queue_put_again() */
 };
 
 struct queue;
@@ -64,10 +91,12 @@ struct queue *queue_new(void);
 /* Entries that still wait are forgotten, not freed.  NULL is fine. */
 void queue_free(struct queue *);
 
+/* Among what its connection waits for it stands where its arrival says. */
 void queue_put(struct queue *, struct queue_entry *);
-/* For one that has waited its turn before (a retry, a flight split off at the head): the present
- * turn is its own again, before those that arrived later. */
+/* For one that went before and is tried again: it goes first, and its client's next turn is that much later. */
 void queue_put_again(struct queue *, struct queue_entry *);
+/* For one that was taken out by queue_remove() for a while: it stands where it stood. */
+void queue_put_back(struct queue *, struct queue_entry *);
 /* A client left, or its time is up.  Nothing where it does not wait. */
 void queue_remove(struct queue *, struct queue_entry *);
 static inline bool queue_waits(const struct queue_entry *e) { return e->band != 0; }
@@ -88,8 +117,9 @@ struct queue_entry *queue_take(struct queue *, int64_t now_mono_ns, queue_may_go
 void queue_reconsider(struct queue *, const struct queue_class *);
 
 /* How many (of the class's own cost) go before a newcomer if nobody else comes: for
- * ledger_predict_ns().  Exact within a band, an estimate across bands that share limits. */
-uint64_t queue_ahead(const struct queue *, const struct queue_class *, enum queue_priority, uint64_t client);
+ * ledger_predict_ns().  Exact within a band where up to seven wait that are known, an estimate else and
+ * across bands that share limits. */
+uint64_t queue_ahead(const struct queue *, const struct queue_class *, enum queue_priority, const struct queue_who *);
 /* The same for one that waits already. */
 uint64_t queue_ahead_of(const struct queue *, const struct queue_entry *);
 

@@ -8,8 +8,6 @@
 
 static bool is_before(const struct queue_entry *a, const struct queue_entry *b)
 {
-    if (a->turn != b->turn)
-        return a->turn < b->turn;
     if (a->arrived_ns != b->arrived_ns)
         return a->arrived_ns < b->arrived_ns;
     return a->sequence < b->sequence;
@@ -85,21 +83,6 @@ struct queue_entry *queue_tree_first(struct queue_entry *root)
     while (root != NULL && root->left != NULL)
         root = root->left;
     return root;
-}
-
-uint32_t queue_tree_up_to(const struct queue_entry *root, uint64_t turn)
-{
-    uint32_t found = 0;
-
-    while (root != NULL) {
-        if (root->turn > turn) {
-            root = root->left;
-        } else {
-            found += 1 + queue_tree_size(root->left);
-            root = root->right;
-        }
-    }
-    return found;
 }
 
 uint32_t queue_tree_before(const struct queue_entry *e)

@@ -1,5 +1,5 @@
 /*
- * The entries of one band in their order: by turn, then arrival, then
+ * The entries of one connection in their order: by arrival, then
  * sequence.  A treap with sizes: the first, any place, and removal in O(log n).
  * Inside of this room only.
  */
@@ -13,8 +13,6 @@ void queue_tree_insert(struct queue_entry **root, struct queue_entry *);
 void queue_tree_remove(struct queue_entry **root, struct queue_entry *);
 struct queue_entry *queue_tree_first(struct queue_entry *root);
 static inline uint32_t queue_tree_size(const struct queue_entry *root) { return root != 0 ? root->size : 0; }
-/* How many have a turn up to this one. */
-uint32_t queue_tree_up_to(const struct queue_entry *root, uint64_t turn);
 /* How many stand before it. */
 uint32_t queue_tree_before(const struct queue_entry *);
 

@@ -85,7 +85,7 @@ static struct retry_answer ask_retry(struct flight *f, enum attempt_outcome outc
     struct retry_answer a = retry_decide(&f->site->options->retry, &q);
 
     if (a.again && (f->up->stopping || !flight_goes_on(f)
-                    || dispatch_predict(f->site, NULL, &f->charge, f->entry.priority, f->entry.client, &limit)
+                    || dispatch_predict(f->site, NULL, &f->charge, f->entry.priority, &f->entry.who, &limit)
                            > q.wait_left_ns))
         a.again = false;
     return a;

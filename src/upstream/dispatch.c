@@ -30,15 +30,6 @@ void dispatch_charge(struct charge *c, const struct fetch *f)
     };
 }
 
-uint64_t dispatch_client(const struct fetch *f)
-{
-    uint64_t h = UINT64_C(0xcbf29ce484222325);      /* FNV-1a */
-
-    for (size_t i = 0; i < f->client.len; i++)
-        h = (h ^ (unsigned char)f->client.ptr[i]) * UINT64_C(0x100000001b3);
-    return h;
-}
-
 void dispatch_kick(struct budget *b)
 {
     b->dirty = true;
@@ -98,7 +89,7 @@ static void begin_wait(struct flight *f)
 }
 
 int64_t dispatch_predict(struct site *site, const struct flight *f, const struct charge *charge,
-                         enum queue_priority priority, uint64_t client, const char **limit)
+                         enum queue_priority priority, const struct queue_who *who, const char **limit)
 {
     struct budget     *b = site->budget;
     struct budget_now  now = budget_time();
@@ -113,7 +104,7 @@ int64_t dispatch_predict(struct site *site, const struct flight *f, const struct
         ahead = queue_ahead_of(b->queue, &f->entry);
     } else {
         class = ledger_class(b->ledger, charge);
-        ahead = queue_ahead(b->queue, &class, priority, client);
+        ahead = queue_ahead(b->queue, &class, priority, who);
     }
     wait = ledger_predict_ns(b->ledger, charge, ahead, now, &tightest);
     if (tightest != NULL)
@@ -147,7 +138,7 @@ static void fire_deadline(struct timer *t)
     struct flight      *f = CONTAINER_OF(t, struct flight, deadline);
     int64_t             now = clock_mono_ns();
     const char         *limit = "queue";
-    int64_t             wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, f->entry.client, &limit);
+    int64_t             wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &limit);
     struct fetch_links *next;
 
     if (f->attempt_count == 0 && wait == 0 && f->site->in_flight < site_slots(f->site)) {
@@ -211,7 +202,7 @@ void dispatch_joined(struct flight *f, const struct fetch *by)
     raise(f, by);
     f->entry.class = ledger_class(b->ledger, &f->charge);
     if (waits)
-        queue_put_again(b->queue, &f->entry);
+        queue_put_back(b->queue, &f->entry);
     dispatch_kick(b);
 }
 
@@ -224,7 +215,7 @@ void dispatch_put(struct flight *f)
     f->at = FLIGHT_WAITING;
     f->deadline.fire = fire_deadline;
     dispatch_charge(&f->charge, f->leader);
-    f->entry.client = dispatch_client(f->leader);
+    f->entry.who = f->leader->who;
     f->entry.arrived_ns = f->leader->arrived_mono_ns;
     f->entry.priority = f->leader->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE;
     for (const struct fetch_links *w = f->first; w != NULL; w = w->next)

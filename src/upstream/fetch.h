@@ -16,6 +16,7 @@
 #include "base/arena.h"
 #include "base/mailbox.h"
 #include "base/ref.h"
+#include "budget/queue.h"
 #include "budget/retry.h"
 #include "policy/decide.h"
 #include "policy/key.h"
@@ -117,7 +118,8 @@ struct fetch {
     bool                           may_spare;     /* a stale answer will do while the budget is short */
     bool                           batch;         /* priority class */
     unsigned                       keep_permille; /* of every limit, left for others: struct charge */
-    struct slice                   client;        /* for fairness and the log */
+    struct slice                   client;        /* its name, for people */
+    struct queue_who               who;           /* fairness is between these */
     int64_t                        max_wait_ns;   /* queue.max_wait or Weir-Max-Wait */
     const struct timeout_options  *timeout;       /* of the rule, or of the upstream; of `config` */
     int64_t                        read_timeout_ns;      /* that one's, or Weir-Timeout */

@@ -167,7 +167,6 @@ static struct flight *flight_new(struct site *site, struct fetch_links *w, bool 
     fetch_acquire(f->leader);
     memcpy(f->variant, w->variant, sizeof f->variant);
     f->keep = f->leader->refresh_behind;
-    f->again = w->split;
     f->next_of_site = site->flights;
     if (site->flights != NULL)
         site->flights->previous_of_site = f;
@@ -303,7 +302,7 @@ static bool try_join(struct flight *f, struct fetch_links *w)
     }
     if (is_spared(f->site, w))
         return true;
-    wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, f->entry.client, &limit);
+    wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &limit);
     w->fetch->predicted_ns = wait;
     if (wait > w->wait_left_ns) {
         waiter_refuse(w, wait, limit);
@@ -347,7 +346,7 @@ static bool is_refused(struct site *site, struct fetch_links *w)
 
     dispatch_charge(&charge, f);
     wait = dispatch_predict(site, NULL, &charge, f->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE,
-                            dispatch_client(f), &limit);
+                            &f->who, &limit);
     w->fetch->predicted_ns = wait;
     if (wait <= w->wait_left_ns
         && (site->waiting < site->options->queue.max_length

@@ -119,7 +119,6 @@ struct fetch_links {
     bool                submitted, left;
     bool                told;                 /* the worker's: fetch->mail has come */
     bool                last;                 /* set before that: nothing here knows of the fetch any more */
-    bool                split;                /* was parted from a flight at its head */
     uint8_t             variant[VARIANT_HASH_BYTES];  /* the fetch's, or what the split taught */
     int64_t             wait_left_ns;         /* of max_wait, before the wait under way */
     int64_t             wait_from_ns;         /* when that began */
@@ -157,7 +156,7 @@ struct flight {
     struct timer        pause;        /* back-off */
     struct timer        deadline;     /* the next waiter whose wait is over */
     int64_t             unsent_from_ns;       /* when the wait under way began */
-    bool                again;        /* has had its turn: queue_put_again() */
+    bool                again;        /* was sent before: queue_put_again() */
     bool                plain;        /* without Weir's own conditions: the 304 was about something else */
     unsigned            dead_connections;     /* it would have gone out on */
 
@@ -365,9 +364,8 @@ void dispatch_kick(struct budget *);
 void dispatch_set_deadline(struct flight *);
 /* Nanoseconds that a fetch joining (flight) or entering (NULL) would wait. */
 int64_t dispatch_predict(struct site *, const struct flight *, const struct charge *, enum queue_priority,
-                         uint64_t client, const char **limit);
+                         const struct queue_who *, const char **limit);
 void dispatch_charge(struct charge *, const struct fetch *);
-uint64_t dispatch_client(const struct fetch *);
 int64_t waiter_wait_left(const struct fetch_links *, int64_t now_ns);
 /* PREREQ: may it go now? */
 bool dispatch_sends(struct transfer *);

@@ -165,7 +165,6 @@ static void enter_again(struct site *site, struct fetch_links *parted)
 
         parted = w->next;
         w->next = NULL;
-        w->split = true;
         flight_enter(site, w);
     }
 }

@@ -220,7 +220,7 @@ static void put_back(struct upstream *up)
         for (struct flight *f = s->flights; f != NULL; f = f->next_of_site)
             if (f->at == FLIGHT_WAITING && !f->dead) {
                 f->entry.class = ledger_class(s->budget->ledger, &f->charge);
-                queue_put_again(s->budget->queue, &f->entry);
+                queue_put_back(s->budget->queue, &f->entry);
             }
 }
 

@@ -26,10 +26,15 @@ static const struct queue_class one = { .shared = 1, .cost = 1 }, two = { .share
 
 struct job { struct queue_entry entry; char name; };
 
+static struct queue_who user(uint64_t id)
+{
+    return (struct queue_who){ .id[QUEUE_USER] = id };
+}
+
 static void put(struct queue *q, struct job *j, char name, const struct queue_class *class,
                 enum queue_priority priority, uint64_t client, int64_t arrived)
 {
-    *j = (struct job){ .entry = { .class = *class, .priority = priority, .client = client, .arrived_ns = arrived },
+    *j = (struct job){ .entry = { .class = *class, .priority = priority, .who = user(client), .arrived_ns = arrived },
                        .name = name };
     queue_put(q, &j->entry);
 }
@@ -81,7 +86,7 @@ static void test_clients_take_turns(void **state)
     put(q, &j[6], 'X', &one, QUEUE_INTERACTIVE, 2, 6);
     put(q, &j[7], 'Y', &one, QUEUE_INTERACTIVE, 2, 7);
     put(q, &j[8], '1', &one, QUEUE_INTERACTIVE, 3, 8);
-    assert_string_equal(take(q, 99, always, NULL, 9), "aX1bYcdef");
+    assert_string_equal(take(q, 99, always, NULL, 9), "aXb1Ycdef");
     queue_free(q);
 }
 
@@ -210,7 +215,7 @@ static void test_again_has_its_turn(void **state)
     for (int i = 0; i < 4; i++)
         put(q, &j[i], (char)('a' + i), &one, QUEUE_INTERACTIVE, (uint64_t)(i % 2), 10 + i);
     assert_string_equal(take(q, 1, always, NULL, 0), "a");
-    again.entry = (struct queue_entry){ .class = one, .client = 0, .arrived_ns = 1 };
+    again.entry = (struct queue_entry){ .class = one, .who = user(0), .arrived_ns = 1 };
     queue_put_again(q, &again.entry);
     assert_string_equal(take(q, 9, always, NULL, 0), "rbcd");
     queue_free(q);
@@ -237,7 +242,7 @@ static void test_ahead_is_exact_within_a_band(void **state)
         for (unsigned i = 0; i < 5; i++)
             if (n > 0)
                 queue_remove(q, &j[property_below(&p, n)].entry);
-        ahead = queue_ahead(q, &one, QUEUE_INTERACTIVE, 3);
+        ahead = queue_ahead(q, &one, QUEUE_INTERACTIVE, &(struct queue_who){ .id[QUEUE_USER] = 3 });
         put(q, &j[100], 'n', &one, QUEUE_INTERACTIVE, 3, 1000);
         assert_int_equal(queue_ahead_of(q, &j[100].entry), ahead);
         while ((e = queue_take(q, 0, always, NULL, NULL)) != &j[100].entry)
@@ -265,7 +270,7 @@ static void test_ahead_across_bands(void **state)
         put(q, &j[i], 'b', &one, QUEUE_BATCH, 3, i);
     for (int i = 50; i < 59; i++)
         put(q, &j[i], 'x', &two, QUEUE_INTERACTIVE, 3, i);    /* of other limits: counts for nothing */
-    ahead = queue_ahead(q, &one, QUEUE_INTERACTIVE, 1);
+    ahead = queue_ahead(q, &one, QUEUE_INTERACTIVE, &(struct queue_who){ .id[QUEUE_USER] = 1 });
     put(q, &j[59], 'n', &one, QUEUE_INTERACTIVE, 1, 59);
     while ((e = queue_take(q, 0, always, NULL, NULL)) != &j[59].entry)
         went += ((struct job *)e)->name != 'x';
@@ -404,8 +409,9 @@ static int64_t all_ns(int count)
     for (int i = 0; i < count; i++) {
         struct queue_class c = { .owned = 1, .owner = property_below(&p, 100), .cost = 1 };
         uint64_t           client = property_below(&p, 1000);
+        struct queue_who   who = user(client);
 
-        assert_true(queue_ahead(q, &c, QUEUE_INTERACTIVE, client) <= (uint64_t)i);
+        assert_true(queue_ahead(q, &c, QUEUE_INTERACTIVE, &who) <= (uint64_t)i);
         put(q, &jobs[i], 'x', &c, QUEUE_INTERACTIVE, client, i);
     }
     while (queue_take(q, count, always, NULL, NULL) != NULL)

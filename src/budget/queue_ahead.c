@@ -1,0 +1,302 @@
+/*
+ * How many go before one that waits, or would.
+ *
+ * Level by level from its connection up: if `own` of a party go before it,
+ * a sibling that is next before that party has own + 1 turns until then, any other `own`,
+ * and none has more turns than entries.  Of the newcomers, the j-th has its first turn in round j and
+ * is a sibling from then on.
+ */
+#include "budget/queue_parts.h"
+
+#include "budget/queue_tree.h"
+
+#include <stdlib.h>
+
+enum { OTHER_BANDS_MOST = 256, OTHER_STANDS_MOST = 4096, SORTED_MOST = 256 };
+
+struct target {                       /* on one level */
+    struct party       *parent;
+    const struct party *party;        /* NULL: never heard of */
+    bool                is_new;
+    struct rank         rank;         /* its own or, of a newcomer, the pool's */
+    uint64_t            place;        /* newcomers before it */
+    uint64_t            own;          /* under it, before it */
+    uint64_t            rate;         /* newcomers a round */
+};
+
+struct asked {
+    const struct queue *queue;
+    struct queue_band  *band;         /* NULL: nobody waits in it */
+    const struct queue_class *class;
+    enum queue_priority priority;
+    struct party       *path[QUEUE_LEVELS];      /* NULL: from there on it is new */
+    uint64_t            own;          /* of its connection, before it */
+    uint64_t            again;        /* before it */
+};
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* -- newcomers -- */
+
+struct newcomer { struct rank rank; uint64_t entries; };
+
+static int compare(const void *a, const void *b)
+{
+    const struct newcomer *x = a, *y = b;
+
+    return rank_before(x->rank, y->rank) ? -1 : rank_before(y->rank, x->rank);
+}
+
+static uint64_t before_in_pool(const struct stand *pool, const struct party *party)
+{
+    uint64_t before = 0;
+
+    if (pool == NULL)
+        return 0;
+    if (party == NULL)
+        return pool->below_count;
+    for (unsigned i = 0; i < pool->below_count; i++)
+        before += rank_before(pool->below[i]->party->rank, party->rank);
+    return before;
+}
+
+/* Turns of the newcomer at `at` before the target: it has its first in a round of the pool. */
+static uint64_t turns_of_newcomer(const struct target *t, uint64_t rounds, uint64_t at)
+{
+    uint64_t first = at / t->rate;
+
+    if (!t->is_new)
+        return rounds > first ? rounds - first : 0;
+    if (at < t->place)
+        return t->place / t->rate - first + t->own > 0 ? t->place / t->rate - first + t->own : 1;
+    first = (at - t->place + t->rate) / t->rate; /* the target stands there itself */
+    return t->own + 1 > first ? t->own + 1 - first : 0;
+}
+
+/* `rounds`: turns of the pool before a target that is no newcomer. */
+static uint64_t newcomers_ahead(const struct stand *pool, const struct target *t, uint64_t rounds)
+{
+    struct newcomer sorted[SORTED_MOST];
+    uint64_t        ahead = 0, entries = 0;
+    unsigned        count = 0, others = 0;
+
+    for (unsigned i = 0; i < pool->below_count; i++) {
+        const struct stand *s = pool->below[i];
+
+        if (s->party == t->party)
+            continue;
+        others++;
+        entries += s->entries;
+        if (count < SORTED_MOST)
+            sorted[count++] = (struct newcomer){ s->party->rank, s->entries };
+    }
+    if (others == entries || count < others)     /* one each, or about that */
+        return least(entries, t->is_new ? t->place + t->own * t->rate : rounds * t->rate);
+    qsort(sorted, count, sizeof sorted[0], compare);
+    for (unsigned i = 0; i < count; i++)
+        ahead += least(sorted[i].entries, turns_of_newcomer(t, rounds, i));
+    return ahead;
+}
+
+/* -- one level -- */
+
+static struct target target_at(const struct asked *a, int level, uint64_t own)
+{
+    struct target t = { .parent = level > 0 ? a->path[level - 1] : a->queue->roots[a->priority],
+                        .party = a->path[level],
+                        .own = own };
+
+    if (t.parent == NULL)
+        return t;
+    t.is_new = t.party == NULL || t.party->is_new;
+    t.rank = party_rank(t.is_new ? t.parent->pool : t.party, t.parent);
+    t.rate = party_pool_turns(t.parent);
+    return t;
+}
+
+static uint64_t turns_of(const struct target *t, const struct party *sibling)
+{
+    uint64_t rounds = t->own + (t->is_new ? t->place / t->rate : 0);
+
+    return rounds + rank_before(sibling->rank, t->rank);
+}
+
+static const struct stand *pool_of(const struct stand *above)
+{
+    for (unsigned i = 0; above != NULL && i < above->below_count; i++)
+        if (above->below[i]->party->is_pool)
+            return above->below[i];
+    return NULL;
+}
+
+/* In the target's own band. */
+static uint64_t siblings_ahead(const struct stand *above, struct target *t, uint64_t mark)
+{
+    const struct stand *pool = pool_of(above);
+    uint64_t            ahead = 0;
+
+    t->place += t->is_new ? before_in_pool(pool, t->party) : 0;
+    for (unsigned i = 0; above != NULL && i < above->below_count; i++) {
+        const struct stand *s = above->below[i];
+        struct party       *p = s->party;
+        uint64_t            turns;
+
+        if (p == t->party)
+            continue;
+        turns = p->is_pool ? newcomers_ahead(s, t, turns_of(t, p)) : least(s->entries, turns_of(t, p));
+        p->mark = mark;
+        p->counted = turns;
+        ahead += turns;
+    }
+    return ahead;
+}
+
+/* -- other bands that spend from the same limits -- */
+
+static bool is_other(const struct asked *a, const struct queue_band *b, enum queue_priority priority)
+{
+    return b != a->band && b->priority == priority && queue_competes(a->class, &b->class);
+}
+
+static uint64_t in_units(const struct asked *a, const struct queue_band *b, uint64_t entries)
+{
+    uint64_t cost = a->class->cost > 0 ? a->class->cost : 1;
+
+    return (entries * (b->class.cost > 0 ? b->class.cost : 1) + cost - 1) / cost;
+}
+
+static uint64_t newcomers_elsewhere(const struct asked *a, const struct target *t)
+{
+    uint64_t before = 0;
+    unsigned looked_at = 0;
+
+    for (const struct queue_band *b = a->queue->first; b != NULL && looked_at++ < OTHER_BANDS_MOST; b = b->after)
+        if (is_other(a, b, a->priority))
+            before += before_in_pool(pool_of(b->top), t->party);
+    return before;
+}
+
+/* Of a party's entries there, those that go before the target; what it was counted for elsewhere is off its turns. */
+static uint64_t entries_ahead(const struct target *t, const struct stand *s, uint64_t mark)
+{
+    struct party *p = s->party;
+    uint64_t      most, entries;
+
+    if (p == t->party)
+        return least(s->entries, t->own + 1);
+    if (!p->is_pool)
+        most = turns_of(t, p);
+    else
+        most = t->is_new ? before_in_pool(s, t->party) + t->own * t->rate : turns_of(t, p) * t->rate;
+    if (p->mark != mark) {
+        p->mark = mark;
+        p->counted = 0;
+    }
+    if (!p->is_pool || !t->is_new)
+        most = most > p->counted ? most - p->counted : 0;
+    entries = least(s->entries, most);
+    p->counted += entries;
+    return entries;
+}
+
+static uint64_t others_ahead(const struct asked *a, const struct target *t, uint64_t mark)
+{
+    uint64_t ahead = 0;
+    unsigned bands = 0, stands = 0;
+
+    for (const struct queue_band *b = a->queue->first; b != NULL && bands++ < OTHER_BANDS_MOST; b = b->after) {
+        uint64_t entries = queue_tree_size(b->again);
+
+        if (!is_other(a, b, a->priority))
+            continue;
+        for (unsigned i = 0; b->top != NULL && i < b->top->below_count && stands++ < OTHER_STANDS_MOST; i++)
+            entries += entries_ahead(t, b->top->below[i], mark);
+        ahead += in_units(a, b, entries);
+    }
+    return ahead;
+}
+
+static uint64_t of_priority(const struct asked *a, enum queue_priority priority)
+{
+    uint64_t ahead = 0;
+    unsigned bands = 0;
+
+    for (const struct queue_band *b = a->queue->first; b != NULL && bands++ < OTHER_BANDS_MOST; b = b->after)
+        if (is_other(a, b, priority))
+            ahead += in_units(a, b, queue_band_size(b));
+    return ahead;
+}
+
+/* -- all of it -- */
+
+static uint64_t predict(const struct asked *a)
+{
+    const struct queue *q = a->queue;
+    enum queue_priority other = a->priority == QUEUE_BATCH ? QUEUE_INTERACTIVE : QUEUE_BATCH;
+    uint64_t            ahead = a->own, rest, mark = ++q->roots[a->priority]->mark;
+    bool                alone = q->band_count <= (a->band != NULL ? 1 : 0);
+
+    for (int level = QUEUE_LEVELS - 1; level >= 0; level--) {
+        struct target       t = target_at(a, level, ahead);
+        const struct stand *above = t.parent != NULL && a->band != NULL
+                                        ? stand_find(&q->stands, a->band, t.parent) : NULL;
+
+        if (t.parent == NULL)
+            continue;
+        if (level == 0 && t.is_new && !alone)
+            t.place = newcomers_elsewhere(a, &t);
+        ahead += siblings_ahead(above, &t, mark);
+        if (level == 0 && !alone)
+            ahead += others_ahead(a, &t, mark);
+    }
+    ahead += a->again;
+    if (alone)
+        return ahead;
+    rest = of_priority(a, other);
+    if (a->priority == QUEUE_BATCH)   /* before each batch one so many interactive ones */
+        return ahead +
+               least(rest, (ahead + 1) * (QUEUE_BATCH_EVERY - 1) - least(q->since_batch, QUEUE_BATCH_EVERY - 1));
+    return ahead + least(rest, (ahead + q->since_batch) / (QUEUE_BATCH_EVERY - 1));
+}
+
+static void find_path(struct asked *a, const struct queue_who *who)
+{
+    struct party *p = a->queue->roots[a->priority];
+
+    for (int i = 0; i < QUEUE_LEVELS && p != NULL; i++)
+        a->path[i] = p = party_find(&a->queue->parties, p, who->id[i]);
+}
+
+uint64_t queue_ahead(const struct queue *q, const struct queue_class *c, enum queue_priority priority,
+                     const struct queue_who *who)
+{
+    struct asked        a = { .queue = q, .band = queue_band_find(q, c, priority), .class = c, .priority = priority };
+    const struct stand *s;
+
+    if (queue_length(q) == 0)
+        return 0;
+    find_path(&a, who);
+    if (a.band != NULL) {
+        a.again = queue_tree_size(a.band->again);
+        s = a.path[QUEUE_CONNECTION] != NULL ? stand_find(&q->stands, a.band, a.path[QUEUE_CONNECTION]) : NULL;
+        a.own = s != NULL ? s->entries : 0;
+    }
+    return predict(&a);
+}
+
+uint64_t queue_ahead_of(const struct queue *q, const struct queue_entry *e)
+{
+    struct asked a = { .queue = q, .band = e->band, .class = &e->class, .priority = e->priority };
+
+    if (e->band == NULL)
+        return 0;
+    if (e->again)
+        return queue_tree_before(e);
+    find_path(&a, &e->who);
+    a.own = queue_tree_before(e);
+    a.again = queue_tree_size(e->band->again);
+    return predict(&a);
+}
