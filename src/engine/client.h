@@ -1,7 +1,9 @@
 /*
- * Who a request comes from, for fairness, classes and the log: what it says
+ * Who a request comes from.  For classes and the log it has a name: what it says
  * itself (Weir-Client), the user that it gives to a proxy, else what the kernel says of
- * the connection, else the connection.  On the exchange's worker.
+ * the connection, else the connection.  Turns are shared by what it cannot choose: first by
+ * user (uid, else address), and only below that by the name it gives itself or
+ * its executable, its process, its connection.  On the exchange's worker.
  */
 #ifndef WEIR_ENGINE_CLIENT_H
 #define WEIR_ENGINE_CLIENT_H
@@ -11,6 +13,7 @@
 
 struct client {
     struct slice name;                /* in the arena or borrowed of the input */
+    struct queue_who who;
     bool         batch;
     unsigned     keep_permille;       /* of every limit, left for others: 200 for share = "80%" */
 };

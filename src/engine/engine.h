@@ -61,6 +61,8 @@ struct peer {                         /* who is at the other end of a connection
     pid_t    pid;                     /* 0: not told */
     uint8_t  address[16];             /* IPv4 also where it came mapped into IPv6 */
     unsigned address_bytes;           /* 4, 16; 0: a unix socket */
+    uint64_t program;                 /* a hash of the process' executable; 0: may not be read */
+    uint64_t connection;              /* no two have the same */
 };
 
 struct exchange_input {               /* borrowed until exchange_close() */

@@ -198,6 +198,7 @@ static struct fetch *fill_fetch(struct exchange *x)
     f->batch = x->client.batch;
     f->keep_permille = x->client.keep_permille;
     f->client = arena_copy(&f->arena, x->client.name);
+    f->who = x->client.who;
     f->max_wait_ns = x->up->fetch.queue.max_wait_ns;
     if (x->wish.max_wait_ns != POLICY_UNSET)
         f->max_wait_ns = x->wish.max_wait_ns < WAIT_MOST ? x->wish.max_wait_ns : WAIT_MOST;

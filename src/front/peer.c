@@ -7,6 +7,9 @@
  * sock_diag's traps: where no connection fits it answers with a listener on that
  * port, and a socket that its process has closed is said to be root's.  So the four
  * addresses are compared, and a socket without an inode is nobody's.
+ *
+ * A program is known by the path of its executable, which only its own user and root may
+ * read: for a service in a sandbox all processes of a user are one.
  */
 #include "front/peer.h"
 
@@ -25,6 +28,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 enum {
     PROCESSES_MOST = 4096,
@@ -36,6 +40,8 @@ enum {
 /* Processes found lately, any order: a script that opens a connection for each request is found at once. */
 static _Atomic int recent[RECENT];
 static _Atomic unsigned recent_next;
+
+static _Atomic uint64_t connections;             /* numbers given out */
 
 struct end { uint8_t address[16]; unsigned bytes; uint16_t port; };    /* port in network order */
 
@@ -235,6 +241,21 @@ static pid_t process_of(uid_t uid, unsigned inode)
     return search(uid, wanted);
 }
 
+/* 0: it may not be read, or is gone. */
+static uint64_t program_of(pid_t pid)
+{
+    char     path[48], executable[1024];
+    ssize_t  n;
+    uint64_t hash;
+
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    n = readlink(path, executable, sizeof executable);
+    if (n <= 0)
+        return 0;
+    hash = XXH3_64bits(executable, (size_t)n);
+    return hash != 0 ? hash : 1;
+}
+
 /* -- both kinds -- */
 
 static void look_up_unix(int fd, struct peer *out)
@@ -258,7 +279,7 @@ static unsigned look_up(int fd, struct peer *out)
     struct end              from, to;
     struct inet_diag_msg    found;
 
-    *out = (struct peer){ .gid = (gid_t)-1 };
+    *out = (struct peer){ .gid = (gid_t)-1, .connection = atomic_fetch_add(&connections, 1) + 1 };
     if (getpeername(fd, (struct sockaddr *)&peer, &peer_bytes) != 0 ||
         getsockname(fd, (struct sockaddr *)&own, &own_bytes) != 0)
         return 0;
@@ -288,4 +309,6 @@ void peer_look_up(int fd, struct peer *out)
 
     if (inode != 0)
         out->pid = process_of(out->uid, inode);
+    if (out->pid > 0)
+        out->program = program_of(out->pid);
 }

@@ -87,9 +87,83 @@ static void test_names_and_classes(void **state)
     }
 }
 
+/* Whose turns they are: two requests that are alike down to a level, and differ from there on. */
+enum { SAME = QUEUE_LEVELS };
+#define V4(last) { 192, 0, 2, last }
+#define V6(network, host) { 0x20, 1, 0xd, 0xb8, 0, 0, 0, network, [15] = host }
+
+static const struct {
+    const char *fact;
+    struct { const char *weir_client; struct peer who; } a, b;
+    int         differ;
+} pairs[] = {
+    { "users differ by uid, whatever they call themselves", { "ann", { .has_uid = true, .uid = 1, .connection = 1 } },
+      { "ann", { .has_uid = true, .uid = 2, .connection = 2 } }, QUEUE_USER },
+    { "names are below the user", { "ann", { .has_uid = true, .uid = 1, .connection = 1 } },
+      { "bob", { .has_uid = true, .uid = 1, .connection = 2 } }, QUEUE_PROGRAM },
+    { "a name makes one program of two executables",
+      { "ann", { .has_uid = true, .uid = 1, .pid = 5, .program = 8, .connection = 1 } },
+      { "ann", { .has_uid = true, .uid = 1, .pid = 6, .program = 4, .connection = 2 } }, QUEUE_PROCESS },
+    { "executables are programs",
+      { NULL, { .has_uid = true, .uid = 1, .pid = 5, .program = 8, .connection = 1 } },
+      { NULL, { .has_uid = true, .uid = 1, .pid = 6, .program = 4, .connection = 2 } }, QUEUE_PROGRAM },
+    { "another process of one executable",
+      { NULL, { .has_uid = true, .uid = 1, .pid = 5, .program = 8, .connection = 1 } },
+      { NULL, { .has_uid = true, .uid = 1, .pid = 6, .program = 8, .connection = 2 } }, QUEUE_PROCESS },
+    { "processes that cannot be read are one program", { NULL, { .has_uid = true, .uid = 1, .connection = 1 } },
+      { NULL, { .has_uid = true, .uid = 1, .connection = 2 } }, QUEUE_CONNECTION },
+    { "a name is no executable", { "", { .has_uid = true, .uid = 1, .connection = 1 } },
+      { NULL, { .has_uid = true, .uid = 1, .connection = 2 } }, QUEUE_PROGRAM },
+    { "one connection", { NULL, { .has_uid = true, .uid = 1, .pid = 5, .program = 8, .connection = 1 } },
+      { NULL, { .has_uid = true, .uid = 1, .pid = 5, .program = 8, .connection = 1 } }, SAME },
+    { "root is not nobody", { NULL, { .has_uid = true, .connection = 1 } }, { NULL, { .connection = 2 } }, QUEUE_USER },
+    { "addresses are users", { NULL, { .address = V4(1), .address_bytes = 4, .connection = 1 } },
+      { NULL, { .address = V4(2), .address_bytes = 4, .connection = 2 } }, QUEUE_USER },
+    { "names at one address are programs", { "ann", { .address = V4(1), .address_bytes = 4, .connection = 1 } },
+      { "bob", { .address = V4(1), .address_bytes = 4, .connection = 2 } }, QUEUE_PROGRAM },
+    { "an IPv6 network is one user", { NULL, { .address = V6(1, 1), .address_bytes = 16, .connection = 1 } },
+      { NULL, { .address = V6(1, 2), .address_bytes = 16, .connection = 2 } }, QUEUE_CONNECTION },
+    { "two IPv6 networks", { NULL, { .address = V6(1, 1), .address_bytes = 16, .connection = 1 } },
+      { NULL, { .address = V6(2, 1), .address_bytes = 16, .connection = 2 } }, QUEUE_USER },
+    { "the user of a local connection is not its address",
+      { NULL, { .has_uid = true, .uid = 7, .address = V4(1), .address_bytes = 4, .connection = 1 } },
+      { NULL, { .has_uid = true, .uid = 7, .address = V4(2), .address_bytes = 4, .connection = 2 } },
+      QUEUE_CONNECTION },
+};
+
+static struct queue_who who_of(const char *weir_client, const struct peer *peer)
+{
+    const struct config   config = { 0 };
+    struct arena          a = { 0 };
+    struct exchange_input in = { .peer = "x", .who = who, .owner = (void *)(uintptr_t)peer };
+    struct request_wish   wish = { .client = slice_of(weir_client) };
+    struct client         c = client_of(&config, &in, &wish, &a);
+
+    arena_free(&a);
+    return c.who;
+}
+
+static void test_whose_turns_they_are(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        struct queue_who a = who_of(pairs[i].a.weir_client, &pairs[i].a.who);
+        struct queue_who b = who_of(pairs[i].b.weir_client, &pairs[i].b.who);
+        int              level = 0;
+
+        while (level < QUEUE_LEVELS && a.id[level] == b.id[level])
+            level++;
+        if (level != pairs[i].differ)
+            fail_msg("%s: they differ on level %d", pairs[i].fact, level);
+    }
+}
+
 int main(void)
 {
-    static const struct CMUnitTest tests[] = { cmocka_unit_test(test_names_and_classes) };
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names_and_classes),
+        cmocka_unit_test(test_whose_turns_they_are),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
