@@ -18,7 +18,7 @@ static void add_trailers(struct call *call)
 
     for (unsigned i = 0; f != NULL && i < f->count; i++)
         MHD_add_response_footer(call->response, arena_copy(&call->arena, f->items[i].name).ptr,
-                                arena_copy(&call->arena, f->items[i].value).ptr);
+                                response_value(f->items[i].value, &call->arena));
 }
 
 static ssize_t read_body(void *context, uint64_t position, char *buffer, size_t count)

@@ -103,18 +103,13 @@ static struct MHD_Response *make_body(const struct reply *r, const struct respon
     return make_empty(r, o->is_head);
 }
 
-/* MHD takes neither an empty value nor a tab; the first says nothing, the second is white space as SP is (RFC
- * 9110 5.5). */
-static void add_field(struct MHD_Response *response, const struct http_field *f, struct arena *a)
+char *response_value(struct slice value, struct arena *a)
 {
-    struct slice name = arena_copy(a, f->name), value = arena_copy(a, f->value);
-    char        *tab;
+    char *tab, *text = (char *)(uintptr_t)arena_copy(a, value.len > 0 ? value : SLICE(" ")).ptr;
 
-    if (value.len == 0)
-        return;
-    while ((tab = memchr(value.ptr, '\t', value.len)) != NULL)
+    while ((tab = strchr(text, '\t')) != NULL)
         *tab = ' ';
-    MHD_add_response_header(response, name.ptr, value.ptr);
+    return text;
 }
 
 struct MHD_Response *response_make(const struct reply *r, const struct response_options *o, struct arena *a)
@@ -129,6 +124,7 @@ struct MHD_Response *response_make(const struct reply *r, const struct response_
     if (o->close || r->close)           /* before Date: behind it MHD would send a second Date */
         MHD_add_response_header(response, "Connection", "close");
     for (unsigned i = 0; i < r->fields.count; i++)
-        add_field(response, &r->fields.items[i], a);
+        MHD_add_response_header(response, arena_copy(a, r->fields.items[i].name).ptr,
+                                response_value(r->fields.items[i].value, a));
     return response;
 }

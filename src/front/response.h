@@ -23,4 +23,8 @@ bool response_is_bare(const struct reply *, bool is_head);
  * Otherwise a file descriptor of the reply's belongs to the response. `a` for terminated copies. */
 struct MHD_Response *response_make(const struct reply *, const struct response_options *, struct arena *a);
 
+/* A field's value as MHD takes it, terminated: neither with a tab nor empty. White space around a value is not of it
+ * (RFC 9110 5.5), so that a space alone is an empty value to whoever reads it. */
+char *response_value(struct slice value, struct arena *);
+
 #endif

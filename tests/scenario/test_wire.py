@@ -289,6 +289,21 @@ def test_content_coding_is_left_alone(weir, origin):
     assert response.body == b"\x1f\x8bnot really gzip" and response.fields.get("Content-Encoding") == "gzip"
 
 
+def test_empty_fields_are_kept(weir, origin):
+    """On a miss, a hit, among several of one name, and in trailers."""
+    fields = [("X-Empty", ""), ("X-Blank", " \t "), ("Set", "a"), ("Set", ""), ("Set", "b"), *FRESH]
+    origin.reply(body=b"x", fields=fields, chunked=True, trailers=[("X-End", "")])
+    d = weir()
+    for _ in range(3):
+        response = d.get("/api/x")
+        assert [p for p in response.fields if p[0] in ("X-Empty", "X-Blank", "Set")] == [
+            ("X-Empty", ""), ("X-Blank", ""), ("Set", "a"), ("Set", ""), ("Set", "b")]
+    assert origin.count() == 1
+    with d.connect() as client:
+        response = client.get("/api/y")
+        assert response.trailers.get("X-End") == ""
+
+
 def test_origin_that_closes_idle_connections_costs_nothing(weir, origin):
     origin.handler = lambda request, conn: (conn.answer(body=b"x"), conn.close())
     d = weir()
