@@ -129,7 +129,7 @@ static void settle_budget(struct transfer *t, const struct http_response *head)
 {
     struct ledger *l = t->site->budget->ledger;
 
-    if (t->prereqs == 0)
+    if (t->prereqs == 0 || http2_was_not_done(t))
         ledger_return(l, &t->receipt);
     else
         ledger_settle(l, &t->charge, &t->receipt, head, budget_time());
@@ -332,7 +332,7 @@ static enum body_result to_spool(struct transfer *t, const char *bytes, size_t c
     struct spool *body = t->answer->body;
     struct fault  why;
 
-    if (t->flight != NULL && !t->held && !t->answer->http2 && spool_is_ahead(body)) {
+    if (t->flight != NULL && !t->held && (!t->answer->http2 || t->stream) && spool_is_ahead(body)) {
         transfer_await_readers(t);
         return BODY_PAUSE;
     }
@@ -488,7 +488,8 @@ static void cut(struct flight *f, struct transfer *t, CURLcode code)
 static void report_breaker(struct transfer *t)
 {
     bool ours = t->stop == STOP_ABANDONED || t->stop == STOP_OVER_BUDGET || t->stop == STOP_DISK
-             || t->stop == STOP_UPLOAD_BROKEN || t->stop == STOP_SECOND_SENDING || t->stop == STOP_DEAD_CONNECTION;
+             || t->stop == STOP_UPLOAD_BROKEN || t->stop == STOP_SECOND_SENDING || t->stop == STOP_DEAD_CONNECTION
+             || http2_was_not_done(t);
 
     if (t->head.final)
         return;
@@ -541,7 +542,8 @@ void attempt_ended(struct transfer *t, CURLcode code)
 {
     struct flight *f = t->flight;
     bool           no_body = t->answer != NULL && t->answer->body == NULL;
-    bool           complete = t->head.final && (no_body || (code == CURLE_OK && !tls_end_is_cut(t)));
+    bool           is_end = code == CURLE_OK && !tls_end_is_cut(t) && !http2_is_cut(t);
+    bool           complete = t->head.final && (no_body || is_end);
     struct failure failure;
 
     complete = complete && complete_end(t);

@@ -211,10 +211,15 @@ bool connection_look(struct transfer *t, const char *peer_ip, int local_port, in
     }
     if (c->used && !c->http2)
         t->acknowledged = acknowledged_bytes(c);
-    c->used = true;
     c->users++;
     t->connection = c;
     return true;
+}
+
+void connection_carries(struct transfer *t)
+{
+    if (t->connection != NULL)
+        t->connection->used = true;
 }
 
 /*
@@ -247,6 +252,12 @@ static void heed_keep_alive(struct connection *c, const struct http_fields *fiel
         if (c->keep_ns == 0)
             c->keep_ns = 1;           /* "timeout=0": not at all */
     }
+}
+
+void connection_speaks_http2(struct transfer *t)
+{
+    if (t->connection != NULL)
+        t->connection->http2 = true;
 }
 
 void connection_heard(struct transfer *t)

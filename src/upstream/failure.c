@@ -171,7 +171,10 @@ void failure_of_transfer(struct failure *f, const struct transfer *t, CURLcode c
     host.len = host.len < 60 ? host.len : 60;
     if (via_failure(f, t, code))
         return;
-    if (t->stop != STOP_NONE) {
+    if (http2_was_not_done(t)) {
+        failure_set(f, ATTEMPT_REFUSED, "destination_unavailable", SLICE_FMT ": it refused the request undone (HTTP/2)",
+                    SLICE_ARG(host));
+    } else if (t->stop != STOP_NONE) {
         const struct stop_row *row = &stop_rows[t->stop];
 
         failure_set(f, row->outcome, row->token, SLICE_FMT ": %s", SLICE_ARG(host), row->text);

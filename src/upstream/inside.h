@@ -16,12 +16,14 @@
  * A retry goes from SENDING through PAUSING back to WAITING.
  *
  * Files: fetch.c (in and out of the thread), flight.c (table, joining, leaving), overtake.c (writes, purges),
- * dispatch.c (queue and budget), request.c, via.c, connection.c, tls_end.c, transfer.c, response.c (one
+ * dispatch.c (queue and budget), request.c, via.c, connection.c, http2.c, tls_end.c, transfer.c,
+ * response.c (one
  * attempt), attempt.c (what became of it, retries), share.c (who gets the head),
  * commit.c (to the store), site.c, keep.c (the ledger's rows), upstream.c (thread).
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
- * upstream_body_cut, upstream_disk_refused, upstream_set, upstream_tls_files, ledger_not_kept.
+ * upstream_sent_again (debug), upstream_body_cut, upstream_disk_refused, upstream_set, upstream_tls_files,
+ * ledger_not_kept.
  * Never a target's query, a credential or a body.
  */
 #ifndef WEIR_UPSTREAM_INSIDE_H
@@ -59,6 +61,7 @@ enum {
     IDLE_FLIGHTS          = 64,
     KEEP_ALIVE_MAX_SECONDS = 86400,
     DEAD_CONNECTIONS      = 2,        /* found by one request: from then on it asks for a new one */
+    UNDONE_AT_ONCE        = 3,        /* sends of what the API says it has not done; then it is a failure */
     RETRY_FLOOR           = 10        /* retries that `retry.share` always leaves, renewed one a second */
 };
 
@@ -97,6 +100,9 @@ struct site {
     struct transfer               *transfers; /* under way */
     unsigned                       in_flight, waiting, connections;
     struct connection             *sockets;   /* curl's, open */
+    unsigned                       streams, streams_told;     /* of a connection, as the API allows; 0: not known */
+    bool                           http1;     /* it wants no HTTP/2 */
+    bool                           stops;     /* a transfer is to be stopped: transfer->stops */
     unsigned                       handed_back, closing;      /* in flight, and their connections will stay, or not */
     uint64_t                       requests, attempts, retries, failures;
     double                         retry_balance;
@@ -159,6 +165,7 @@ struct flight {
     bool                again;        /* was sent before: queue_put_again() */
     bool                plain;        /* without Weir's own conditions: the 304 was about something else */
     unsigned            dead_connections;     /* it would have gone out on */
+    unsigned            undone;       /* times that the API said so */
 
     struct transfer    *transfer;     /* under way */
     struct attempt      attempts[ATTEMPTS_KEPT];
@@ -256,6 +263,12 @@ struct transfer {
     bool                tls_closed;   /* the API closed it in order (close_notify) */
     struct connection  *connection;   /* that it was sent on; NULL: not yet, or closed */
     int64_t             acknowledged; /* of a reused one, before this request; 0: not known */
+    bool                stream;       /* of HTTP/2, as http2.c sees it */
+    bool                stream_sent;  /* its head at least */
+    bool                stream_ended; /* by the API's last frame */
+    bool                stream_closed;
+    uint32_t            stream_error; /* it was closed with */
+    bool                stops;        /* found in a callback of curl's: as soon as it returns. What comes is nobody's */
 
     struct upload      *upload;       /* the fetch's */
     bool                sent_all;     /* nothing of the request is left to send */
@@ -389,14 +402,26 @@ void connection_opened(struct site *, curl_socket_t fd);
 void connection_closed(struct site *, curl_socket_t fd);
 /* PREREQ: may the request go out on the connection with these ends?  False: t->stop says why not. */
 bool connection_look(struct transfer *, const char *peer_ip, int local_port, int peer_port);
+void connection_carries(struct transfer *);          /* it does */
 /* At the first bytes of an answer: they were sent before the request can have been read. */
 bool connection_is_early(const struct transfer *);
+void connection_speaks_http2(struct transfer *);     /* as soon as that is known */
 void connection_heard(struct transfer *);            /* at the final head, while its fields stand */
 void connection_left(struct transfer *);             /* the transfer's end */
 /* Something came on a socket that no transfer uses. */
 void connection_stirs(struct site *, curl_socket_t fd);
 /* The API has closed the TLS connection in order. */
 void connection_notify(struct site *, const void *tls);
+
+/* http2.c */
+void http2_acts_for(struct site *);                  /* before curl is let work */
+/* Around curl's removal of a transfer that is given up: its stream is reset at once. */
+void http2_reset_begin(struct transfer *);
+void http2_reset_end(void);
+/* RFC 9113 8.7: nothing was done of the request, whatever its method. */
+bool http2_was_not_done(const struct transfer *);
+bool http2_wants_http1(const struct transfer *);
+bool http2_is_cut(const struct transfer *);          /* its end is not the end of an answer (RFC 9113 8.1) */
 
 /* tls_end.c */
 void tls_end_watch(struct transfer *);               /* while the easy handle is prepared */
@@ -419,6 +444,8 @@ void transfer_stop(struct transfer *, enum stop);
 /* The flight wants no more of it: ended, without a word to the flight. */
 void transfer_abandon(struct transfer *);
 void transfer_reap(struct site *);
+/* From curl's callback: it is not wanted any more, t->stop says why.  False: curl is to be told so by an error. */
+bool transfer_stops(struct transfer *);
 /* From curl's callback, at the final head: does the connection stay? */
 void transfer_plan_reuse(struct transfer *);
 void transfer_free_all(struct upstream *);

@@ -19,13 +19,14 @@
 /* One line, but for trailers that came while the transfer was paused: those come together. */
 static size_t on_header(char *text, size_t size, size_t count, void *transfer)
 {
-    size_t bytes = size * count;
+    struct transfer *t = transfer;
+    size_t           bytes = size * count;
 
-    for (size_t at = 0; at < bytes;) {
+    for (size_t at = 0; at < bytes && !t->stops;) {
         const char *end = memchr(text + at, '\n', bytes - at);
         size_t      length = end != NULL ? (size_t)(end - text) + 1 - at : bytes - at;
 
-        if (!response_line(transfer, text + at, length))
+        if (!response_line(t, text + at, length) && !transfer_stops(t))
             return 0;
         at += length;
     }
@@ -36,6 +37,8 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *transfer)
 {
     struct transfer *t = transfer;
 
+    if (t->stops)
+        return size * count;
     switch (attempt_body(t, bytes, size * count)) {
     case BODY_TAKEN:
         return size * count;
@@ -45,7 +48,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *transfer)
     case BODY_STOP:
         break;
     }
-    return CURL_WRITEFUNC_ERROR;
+    return transfer_stops(t) ? size * count : CURL_WRITEFUNC_ERROR;
 }
 
 /* Once per real sending: the second means that a reused connection died and curl would send the
@@ -58,8 +61,10 @@ static int on_sending(void *transfer, char *primary_ip, char *local_ip, int prim
         t->stop = STOP_LOOP;
         return CURL_PREREQFUNC_ABORT;
     }
-    return connection_look(t, primary_ip, local_port, primary_port) && transfer_sends(t) ? CURL_PREREQFUNC_OK
-                                                                                       : CURL_PREREQFUNC_ABORT;
+    if (!connection_look(t, primary_ip, local_port, primary_port) || !transfer_sends(t))
+        return CURL_PREREQFUNC_ABORT;
+    connection_carries(t);
+    return CURL_PREREQFUNC_OK;
 }
 
 static size_t on_upload(char *buffer, size_t size, size_t count, void *transfer)
@@ -217,7 +222,6 @@ static const struct { CURLoption option; long value; } fixed[] = {
     { CURLOPT_PATH_AS_IS, 1 },
     { CURLOPT_FOLLOWLOCATION, 0 },
     { CURLOPT_HTTP09_ALLOWED, 0 },
-    { CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS },
     { CURLOPT_DISALLOW_USERNAME_IN_URL, 1 },
     { CURLOPT_QUICK_EXIT, 1 },                      /* giving up does not wait for a resolver thread */
     { CURLOPT_TCP_KEEPALIVE, 1 },
@@ -236,6 +240,7 @@ static void set_passing(struct transfer *t)
     curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, t->fetch->upstream->max_idle_connections == 0 ? 1L : 0L);
     curl_easy_setopt(t->easy, CURLOPT_VERBOSE, 0L);
     curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, t->flight->dead_connections >= DEAD_CONNECTIONS ? 1L : 0L);
+    curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION, t->site->http1 ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(t->easy, CURLOPT_PIPEWAIT, t->site->http2 ? 1L : 0L);
     curl_easy_setopt(t->easy, CURLOPT_SHARE, t->site->sessions);
 }

@@ -292,7 +292,7 @@ unsigned site_slots(const struct site *s)
     unsigned connections = s->options->max_connections;
 
     if (connections > 0)              /* a request each, or many over HTTP/2: curl is never made to queue */
-        slots = s->http2 ? connections * STREAMS_PER_CONNECTION : connections;
+        slots = s->http2 ? connections * (s->streams > 0 ? s->streams : STREAMS_PER_CONNECTION) : connections;
     if (s->options->max_in_flight > 0 && s->options->max_in_flight < slots)
         slots = s->options->max_in_flight;
     return slots;

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/counters.h"
+#include "base/log.h"
 
 #include <stdlib.h>
 
@@ -111,6 +112,15 @@ void transfer_await_readers(struct transfer *t)
 
 /* -- what curl asks -- */
 
+/* An error would do the same, but over HTTP/2 the API would hear of it with the next traffic only: see http2.c. */
+bool transfer_stops(struct transfer *t)
+{
+    if (!t->stream)
+        return false;
+    t->stops = t->site->stops = t->site->reap = true;
+    return true;
+}
+
 bool transfer_sends(struct transfer *t)
 {
     int64_t now = clock_mono_ns();
@@ -167,7 +177,7 @@ size_t transfer_read_upload(struct transfer *t, char *buffer, size_t count)
         break;
     }
     t->stop = STOP_UPLOAD_BROKEN;
-    return CURL_READFUNC_ABORT;
+    return transfer_stops(t) ? CURL_READFUNC_PAUSE : CURL_READFUNC_ABORT;
 }
 
 /* -- beginning -- */
@@ -347,15 +357,27 @@ static void retire(struct transfer *t, bool sound)
     }
 }
 
-/* Nothing was sent, and the connection alone was to blame: the same turn, with what was reserved for it, goes on with
- * another one. No attempt was made. */
+/* Nothing was sent, and the connection alone was to blame; or the API says that it has done nothing of it. */
+static bool goes_on(const struct transfer *t)
+{
+    if (t->flight == NULL)
+        return false;
+    return t->stop == STOP_DEAD_CONNECTION
+        || (http2_was_not_done(t) && t->flight->undone < UNDONE_AT_ONCE && !t->up->stopping
+            && (t->upload == NULL || upload_is_kept(t->upload)));
+}
+
+/* The same turn, with what was reserved for it, goes on with another connection. No attempt was made. */
 static void go_on(struct transfer *t)
 {
     struct flight *f = t->flight;
     struct receipt receipt = t->receipt;
     int64_t        reserved_ns = t->reserved_ns;
 
-    f->dead_connections++;
+    log_debug("upstream_sent_again", " upstream=%s reason=%s", f->site->name,
+              t->stop == STOP_DEAD_CONNECTION ? "dead_connection" : "not_done");
+    f->dead_connections += t->stop == STOP_DEAD_CONNECTION;
+    f->undone += t->stop != STOP_DEAD_CONNECTION;
     f->transfer = NULL;
     t->flight = NULL;
     retire(t, false);
@@ -368,8 +390,10 @@ static void end_transfer(struct transfer *t, CURLcode code, bool added)
 {
     if (added)
         curl_multi_remove_handle(t->site->multi, t->easy);
+    http2_reset_end();
     t->site->reap = true;
-    if (t->stop == STOP_DEAD_CONNECTION && t->flight != NULL) {
+    t->site->http1 = t->site->http1 || http2_wants_http1(t);
+    if (goes_on(t)) {
         go_on(t);
         return;
     }
@@ -380,6 +404,8 @@ static void end_transfer(struct transfer *t, CURLcode code, bool added)
 void transfer_stop(struct transfer *t, enum stop stop)
 {
     t->stop = stop;
+    t->stops = true;
+    http2_reset_begin(t);
     end_transfer(t, CURLE_ABORTED_BY_CALLBACK, true);
 }
 
@@ -389,6 +415,19 @@ void transfer_abandon(struct transfer *t)
         t->flight->transfer = NULL;
     t->flight = NULL;
     transfer_stop(t, STOP_ABANDONED);
+}
+
+static void stop_those(struct site *s)
+{
+    struct transfer *t = s->transfers;
+
+    s->stops = false;
+    while (t != NULL && !t->stops)
+        t = t->next_of_site;
+    if (t != NULL) {
+        s->stops = true;              /* there may be more, and the list changes */
+        transfer_stop(t, t->stop);
+    }
 }
 
 void transfer_reap(struct site *s)
@@ -404,8 +443,10 @@ void transfer_reap(struct site *s)
         if (message->msg != CURLMSG_DONE)
             continue;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &t);
-        end_transfer(t, code, true);
+        end_transfer(t, t->stops ? CURLE_ABORTED_BY_CALLBACK : code, true);
     }
+    while (s->stops)
+        stop_those(s);
 }
 
 void transfer_free_all(struct upstream *up)

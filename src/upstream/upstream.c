@@ -114,7 +114,12 @@ void upstream_act(struct site *s, curl_socket_t fd, int what)
 
     s->up->holds = true;
     s->up->acted_ns = clock_mono_ns();
+    http2_acts_for(s);
     curl_multi_socket_action(s->multi, fd, what, &running);
+    if (s->streams != s->streams_told) {
+        s->streams_told = s->streams;     /* new connections are not overfilled before they have said it, too */
+        curl_multi_setopt(s->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)s->streams);
+    }
     transfer_reap(s);
     s->up->holds = false;
     waiter_post_held(s->up);
