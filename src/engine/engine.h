@@ -96,6 +96,9 @@ enum exchange_state {
 /* The head is there, the body (if any) is not: refuses what must be refused
  * before a body is taken (READY), and begins to send a request that has one. */
 enum exchange_state exchange_begin(struct exchange *);
+/* Of a client that sends its body when it hears 100 (RFC 9110 10.1.1): is it to, now?  Else `wake` will come, and
+ * exchange_run() may have the answer meanwhile.  True for all others. */
+bool exchange_wants_body(const struct exchange *);
 /* Bytes taken; fewer than `count`: wait for `wake`, then offer the rest again. */
 size_t exchange_upload(struct exchange *, const void *bytes, size_t count);
 /* The client's body has ended. */

@@ -185,9 +185,22 @@ void exchange_go_on(struct exchange *x)
     x->in.wake(x->in.owner);
 }
 
+/* RFC 9110 10.1.1: an HTTP/1.0 client cannot hear a 100. */
+static bool expects_100(const struct exchange_input *in)
+{
+    return in->has_body && in->request.version_minor >= 1
+        && slice_eq_nocase(http_fields_get(&in->request.fields, HTTP_EXPECT), SLICE("100-continue"));
+}
+
+bool exchange_wants_body(const struct exchange *x)
+{
+    return !x->expects || x->continued || x->collecting || x->at == STEP_DONE;
+}
+
 enum exchange_state exchange_begin(struct exchange *x)
 {
     x->begun = true;
+    x->expects = expects_100(&x->in);
     return run(x);
 }
 

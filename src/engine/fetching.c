@@ -26,7 +26,10 @@ static void receive_interim(struct mail *m)
     struct fetch_interim *i = CONTAINER_OF(m, struct fetch_interim, mail);
     struct exchange      *x = i->fetch->owner;
 
-    if (x != NULL && x->in.request.version_minor >= 1)
+    if (x != NULL && i->status == 100) {
+        x->continued = true;
+        x->in.wake(x->in.owner);
+    } else if (x != NULL && x->in.request.version_minor >= 1)
         x->in.interim(x->in.owner, i->status, &i->fields);
     fetch_interim_free(i);
 }
@@ -296,6 +299,7 @@ enum step step_fetch(struct exchange *x)
     if (x->upload != NULL) {
         upload_acquire(x->upload);
         f->upload = x->upload;
+        f->expects = x->expects && x->received_bytes == 0 && !x->upload_ended;
     }
     f->owner = x;
     x->fetch = f;

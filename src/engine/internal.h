@@ -113,6 +113,8 @@ struct exchange {
     struct mail                  room;            /* the upload has space again */
     bool                         collecting;      /* the body is gathered for the key */
     bool                         upload_ended;
+    bool                         expects;         /* the client sends no body before it hears 100 */
+    bool                         continued;       /* the API wants it */
     bool                         own_conditional; /* the client's conditional fields went upstream */
 
     struct slice                 cors_origin;     /* of another site's page that may ask; ptr NULL: none */

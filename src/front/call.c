@@ -260,6 +260,24 @@ static void await_body(struct call *call)
         ? worker_socket_clock_ns() + call->worker->config->body_timeout_ns : INT64_MAX;
 }
 
+/* The head is there, its body is not: what must be refused is refused before it is taken, which also closes the
+ * connection.  libmicrohttpd says 100 to who expects it when this returns without an answer and not suspended; so a
+ * suspended call is asked here again until the API wants the body. */
+static enum MHD_Result await_want(struct call *call, enum exchange_state state)
+{
+    if (state == EXCHANGE_READY)
+        return call_queue_reply(call);
+    if (exchange_wants_body(call->exchange)) {
+        call->stage = CALL_BODY;
+        await_body(call);
+        return MHD_YES;
+    }
+    call->stage = CALL_EXPECT;
+    call->connection->deadline_ns = INT64_MAX;              /* the API's turn */
+    call_suspend(call);
+    return MHD_YES;
+}
+
 static enum MHD_Result on_head(struct call *call, const char *method, const char *version)
 {
     find_connection(call);
@@ -271,10 +289,7 @@ static enum MHD_Result on_head(struct call *call, const char *method, const char
     if (call->connection->kind == LISTENER_ADMIN)
         return MHD_YES;
     open_exchange(call);
-    /* What must be refused is refused before its body is taken; that also closes the connection. */
-    if (call->has_body && exchange_begin(call->exchange) == EXCHANGE_READY)
-        return call_queue_reply(call);
-    return MHD_YES;
+    return call->has_body ? await_want(call, exchange_begin(call->exchange)) : MHD_YES;
 }
 
 static enum MHD_Result on_body(struct call *call, const char *bytes, size_t *count)
@@ -306,6 +321,8 @@ enum MHD_Result call_on_request(void *context, struct MHD_Connection *mhd, const
         return MHD_NO;
     if (call->stage == CALL_HEAD)
         return on_head(call, method, version);
+    if (call->stage == CALL_EXPECT)
+        return await_want(call, exchange_run(call->exchange));
     if (*upload_data_size > 0)
         return on_body(call, upload_data, upload_data_size);
     if (call->stage == CALL_BODY) {

@@ -10,6 +10,7 @@
 
 enum call_stage {
     CALL_HEAD,                        /* nothing but the target is known */
+    CALL_EXPECT,                      /* the client waits for a 100 before it sends the body */
     CALL_BODY,                        /* taking the body, if any */
     CALL_ANSWER                       /* the request is whole */
 };

@@ -208,6 +208,21 @@ static void ask_plainly(struct flight *f, struct transfer *t)
     dispatch_put(f);
 }
 
+/* RFC 9110 10.1.1: a 417 says that somebody on the way cannot do with the expectation, and nothing of the request.
+ * False: it is the answer. */
+static bool ask_unexpecting(struct flight *f, struct transfer *t)
+{
+    if (t->head.status != 417 || !t->fetch->expects || f->unexpecting || !upload_is_kept(t->upload))
+        return false;
+    record(f, t, ATTEMPT_OK, t->head.status);
+    part(f, t);
+    f->unexpecting = true;
+    f->again = true;
+    dispatch_put(f);
+    t->stop = STOP_ENOUGH;            /* curl would send it again by itself */
+    return true;
+}
+
 /* RFC 9111 4.3.4.  A 304 that speaks of another response than ours is no answer: asked again without conditions. */
 static void not_modified(struct flight *f, struct transfer *t)
 {
@@ -284,6 +299,8 @@ bool attempt_head(struct transfer *t)
     begin_telling(t);
     if (f == NULL)
         return true;
+    if (t->upload != NULL && ask_unexpecting(f, t))
+        return false;
     listed = retry_status_listed(&f->site->options->retry, status);
     answer_release(f->spare);
     f->spare = NULL;

@@ -69,7 +69,7 @@ struct answer {
 void answer_acquire(struct answer *);
 void answer_release(struct answer *);                        /* NULL is fine */
 
-/* A 1xx head other than 100 and 101 (RFC 9110 15.2, 103 Early Hints), passed on as it comes. */
+/* A 1xx head other than 101 (RFC 9110 15.2, 103 Early Hints), passed on as it comes; 100 to a fetch that expects it. */
 struct fetch_interim {
     struct mail        mail;          /* .receive is the fetch's on_interim */
     struct fetch      *fetch;         /* a reference */
@@ -95,6 +95,8 @@ struct fetch {
     int64_t                        bust_every_ns;
     struct slice                   bust_param;
     struct upload                 *upload;        /* a reference; NULL: no body */
+    bool                           expects;       /* its client sends the body when it hears 100 (RFC 9110 10.1.1):
+                                                   * on_interim gets one when the body is wanted */
     struct partition               account;       /* whose budget it is: the credential's, all zero: none */
     bool                           has_credential;
     bool                           is_signed;     /* the request carries a signature of its own: policy/signature.h */

@@ -164,6 +164,8 @@ struct flight {
     int64_t             unsent_from_ns;       /* when the wait under way began */
     bool                again;        /* was sent before: queue_put_again() */
     bool                plain;        /* without Weir's own conditions: the 304 was about something else */
+    bool                continued;    /* the client has been told to send its body */
+    bool                unexpecting;  /* sent without Expect: the body is here, or the API answered 417 to that */
     unsigned            dead_connections;     /* it would have gone out on */
     unsigned            undone;       /* times that the API said so */
 
@@ -271,6 +273,7 @@ struct transfer {
     bool                stops;        /* found in a callback of curl's: as soon as it returns. What comes is nobody's */
 
     struct upload      *upload;       /* the fetch's */
+    bool                expecting;    /* curl waits for the API's 100, or a second, before it asks for the body */
     bool                sent_all;     /* nothing of the request is left to send */
     bool                hands_back, closes;       /* its connection stays or not; both false: not known yet */
     bool                receive_paused, send_paused;
@@ -394,6 +397,8 @@ bool complete_end(struct transfer *);
 
 /* request.c */
 bool request_prepare(struct transfer *);
+/* Is it sent with "Expect: 100-continue"? */
+bool request_expects(const struct transfer *);
 /* Lets go of the request. After an unsound end the handle may remember what the next must not know: it is reset. */
 void request_forget(struct transfer *, bool sound);
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define DAY_MS 86400000L
+#define EXPECT_MS 1000L               /* the wait for an API that may know nothing of 100 */
 #define DAY_NS (DAY_MS * NS_PER_MS)
 
 /* One line, but for trailers that came while the transfer was paused: those come together. */
@@ -150,6 +151,11 @@ static bool is_left_out(const struct transfer *t, const struct http_field *field
     return !http_is_token(field->name) || !http_is_field_value(field->value);
 }
 
+bool request_expects(const struct transfer *t)
+{
+    return t->upload != NULL && t->fetch->expects && t->flight != NULL && !t->flight->unexpecting;
+}
+
 /* Of its own curl adds "Accept", "Expect" to what has a body, and "Proxy-Connection" on the way to a proxy. */
 static bool add_fields(struct transfer *t, struct arena *a)
 {
@@ -168,7 +174,7 @@ static bool add_fields(struct transfer *t, struct arena *a)
         ok = append_line(t, "Accept:");
     if (ok && f->upstream->via.url != NULL)
         ok = append_line(t, "Proxy-Connection:");
-    return ok && (is_plain_get(t) || append_line(t, "Expect:"))
+    return ok && (is_plain_get(t) || append_line(t, request_expects(t) ? "Expect: 100-continue" : "Expect:"))
         && curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->fields) == CURLE_OK;
 }
 
@@ -186,6 +192,7 @@ static void set_method(struct transfer *t, struct arena *a)
     } else if (t->fetch->upload != NULL) {
         curl_easy_setopt(t->easy, CURLOPT_UPLOAD, 1L);
         curl_easy_setopt(t->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)upload_length(t->fetch->upload));
+        curl_easy_setopt(t->easy, CURLOPT_EXPECT_100_TIMEOUT_MS, EXPECT_MS);
     } else if (slice_to_int64(length, &announced) && announced == 0) {
         curl_easy_setopt(t->easy, CURLOPT_UPLOAD, 1L);      /* the client said Content-Length: 0, so do we */
         curl_easy_setopt(t->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)0);

@@ -37,7 +37,7 @@ static struct due next_due(const struct transfer *t)
         consider(&due, t->begun_ns + t->paused_ns, o->total_ns, STOP_TOTAL_TIMEOUT);
     if (t->prereqs == 0)              /* curl's own is kept as well: this one also bounds what curl would queue */
         consider(&due, t->begun_ns + NS_PER_SEC, o->connect_ns, STOP_CONNECT_TIMEOUT);
-    else if (!t->sent_all && !t->send_paused)
+    else if (!t->sent_all && !t->send_paused && !t->expecting)
         consider(&due, t->progress_ns, o->write_ns, STOP_WRITE_TIMEOUT);
     else if (t->sent_all && !t->receive_paused)
         consider(&due, t->progress_ns, t->fetch->read_timeout_ns, STOP_READ_TIMEOUT);
@@ -143,6 +143,7 @@ bool transfer_sends(struct transfer *t)
     t->sent_ns = t->progress_ns = now;
     t->sent_wall_ns = clock_wall_ns();
     t->sent_all = t->upload == NULL || upload_length(t->upload) == 0;
+    t->expecting = request_expects(t);
     timers_clear(&t->up->timers, &t->timer);
     watch_time(t);
     return true;
@@ -158,6 +159,17 @@ static size_t upload_part(struct transfer *t, size_t bytes)
     return bytes;
 }
 
+/* The API has said 100, or nothing for a second (RFC 9110 10.1.1): now the client is to send it. */
+static void continue_upload(struct transfer *t)
+{
+    static const struct http_fields none;
+
+    t->flight->unexpecting = t->flight->continued = true;
+    for (struct fetch_links *w = t->flight->first; w != NULL; w = w->next)
+        if (w->fetch->expects)
+            waiter_post_interim(w, 100, &none);
+}
+
 size_t transfer_read_upload(struct transfer *t, char *buffer, size_t count)
 {
     size_t got = 0;
@@ -165,6 +177,9 @@ size_t transfer_read_upload(struct transfer *t, char *buffer, size_t count)
     if (t->upload == NULL)
         return 0;
     t->progress_ns = clock_mono_ns();
+    t->expecting = false;
+    if (t->fetch->expects && t->flight != NULL && !t->flight->continued)
+        continue_upload(t);
     switch (upload_read(t->upload, buffer, count, &got)) {
     case UPLOAD_BYTES:
         return upload_part(t, got);
