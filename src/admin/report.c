@@ -43,7 +43,7 @@ static json_t *clients_json(const struct upstream_limit_report *l)
     return list;
 }
 
-static json_t *limit_json(const char *upstream, const struct upstream_limit_report *l)
+static json_t *limit_json(const char *upstream, const struct upstream_limit_report *l, int64_t lost_ago_ns)
 {
     json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:f, s:f, s:i, s:o}", "upstream", upstream, "limit", l->name,
                           "kind", l->kind, "allowed", (json_int_t)l->allowed, "left", (json_int_t)l->left,
@@ -54,13 +54,15 @@ static json_t *limit_json(const char *upstream, const struct upstream_limit_repo
         json_object_set_new(o, "credential", json_string(l->credential));
     if (l->told_by[0] != '\0')
         json_object_set_new(o, "learned_from", json_string(l->told_by));
+    if (lost_ago_ns >= 0)
+        json_object_set_new(o, "lost_ago_s", json_real(seconds(lost_ago_ns)));
     return o;
 }
 
 static void add_limits(json_t *list, const struct upstream_report_entry *e)
 {
     for (unsigned i = 0; i < e->limit_count; i++)
-        json_array_append_new(list, limit_json(e->name, &e->limits[i]));
+        json_array_append_new(list, limit_json(e->name, &e->limits[i], e->lost_ago_ns));
 }
 
 static json_t *entry_json(const struct upstream_report_entry *e)

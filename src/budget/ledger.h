@@ -114,9 +114,13 @@ struct ledger_row {
 };
 typedef void (*ledger_put)(void *context, const struct ledger_row *);
 
-/* One row as it was kept; copied. Rows of limits that are no more and damaged ones are passed over by ledger_start().
- */
+/* One row as it was kept; copied. Rows of limits that are no more are passed over by ledger_start().  A damaged one is
+ * lost. */
 void ledger_load(struct ledger *, const uint8_t key[LEDGER_KEY_BYTES], struct slice value);
+/* Rows may be missing: whatever has none counts as spent to the full, until the limit's memory has gone by. */
+void ledger_rows_lost(struct ledger *);
+/* How long ago rows were lost; -1: none was, or it does not matter to any limit any more. */
+int64_t ledger_lost_ago_ns(const struct ledger *, struct budget_now now);
 /* All rows are loaded.  `boot`: this boot's id (/proc/sys/kernel/random/boot_id): within one boot the monotonic
  * clock says how much time has passed, over a reboot the wall clock, on the safe side. */
 void ledger_start(struct ledger *, const uint8_t boot[LEDGER_BOOT_BYTES], struct budget_now now);

@@ -279,6 +279,20 @@ void lease_as_if_spent(const struct ledger *l, struct slot *s, uint64_t lease, s
         limit_spend_up_to(s->limit, s->is_leased ? lease : limit_most(s->limit), at);
 }
 
+/* What stood in a row that is lost, nobody knows: at most all of it, when it was lost. */
+static void lost_as_spent(const struct ledger *l, struct slot *s, struct budget_now own)
+{
+    int64_t ago_ns = own.wall_ns - l->keep.lost_wall_ns;
+
+    if (l->keep.lost_wall_ns == 0 || lease_is_told(s) || limit_most(s->limit) == 0)
+        return;
+    if (ago_ns < 0)                                  /* the clock was set back */
+        ago_ns = 0;
+    if (ago_ns <= time_add(limit_memory_ns(s->limit), NS_PER_SEC))
+        limit_spend_up_to(s->limit, limit_most(s->limit),
+                          (struct budget_now){ own.mono_ns - ago_ns, own.wall_ns - ago_ns });
+}
+
 void lease_new_slot(struct ledger *l, struct slot *s, struct budget_now own)
 {
     uint8_t key[LEDGER_KEY_BYTES];
@@ -292,6 +306,7 @@ void lease_new_slot(struct ledger *l, struct slot *s, struct budget_now own)
         return;
     if (own.mono_ns - l->keep.started.mono_ns <= time_add(limit_memory_ns(s->limit), NS_PER_SEC))
         lease_as_if_spent(l, s, ROWLESS_LEASE, l->keep.started);
+    lost_as_spent(l, s, own);
     if (l->keep.gone.count == 0)
         return;
     make_key(s, key);
@@ -420,6 +435,7 @@ static void put_state(struct ledger *l, bool is_clean, struct budget_now own, st
         out->capacity = sizeof h;
     }
     h.is_clean = is_clean;
+    h.lease = (uint64_t)l->keep.lost_wall_ns;
     memcpy(out->buffer, &h, sizeof h);
     l->keep.state_ticket = ++l->keep.last_ticket;
     l->keep.state_is_dirty = false;

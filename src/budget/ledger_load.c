@@ -22,6 +22,22 @@ void ledger_load(struct ledger *l, const uint8_t key[LEDGER_KEY_BYTES], struct s
     lease_rows_add(&l->keep.loaded, key, value);
 }
 
+void ledger_rows_lost(struct ledger *l)
+{
+    l->keep.rows_are_lost = true;
+}
+
+int64_t ledger_lost_ago_ns(const struct ledger *l, struct budget_now now)
+{
+    const struct budget_now own = steady_peek(&l->clock, now);
+    const int64_t           ago_ns = own.wall_ns > l->keep.lost_wall_ns ? own.wall_ns - l->keep.lost_wall_ns : 0;
+
+    for (unsigned i = 0; i < l->count && l->keep.lost_wall_ns != 0; i++)
+        if (ago_ns <= limit_memory_ns(l->scopes[i].model))
+            return ago_ns;
+    return -1;
+}
+
 /* False where it is damaged. */
 static bool view_row(const struct kept_row *row, struct row_view *v)
 {
@@ -76,10 +92,14 @@ static void read_past(struct ledger *l, struct budget_now now)
     struct row_view         v;
 
     for (size_t i = 0; i < rows->count; i++) {
-        if (!view_row(&rows->items[i], &v))
+        if (!view_row(&rows->items[i], &v)) {
+            l->keep.rows_are_lost = true;
             continue;
-        if (is_state(&rows->items[i]))
+        }
+        if (is_state(&rows->items[i])) {
             clean = v.head.is_clean != 0;
+            l->keep.lost_wall_ns = (int64_t)v.head.lease;
+        }
         if (same_boot(l, &v.head, now) && v.head.mono_ns > newest.mono_ns)
             newest = (struct budget_now){ v.head.mono_ns, v.head.wall_ns };
     }
@@ -179,6 +199,8 @@ void ledger_start(struct ledger *l, const uint8_t boot[LEDGER_BOOT_BYTES], struc
     memcpy(l->keep.boot, boot, LEDGER_BOOT_BYTES);
     read_past(l, now);
     own = steady_now(&l->clock, now);
+    if (l->keep.rows_are_lost)
+        l->keep.lost_wall_ns = own.wall_ns;
     l->keep.is_on = true;
     l->keep.started = own;
     l->keep.state_is_dirty = true;
@@ -203,6 +225,7 @@ static void adopt_keeping(struct ledger *l, const struct ledger *old)
     to->is_on = from->is_on;
     to->crashed = from->crashed;
     to->started = from->started;
+    to->lost_wall_ns = from->lost_wall_ns;
     memcpy(to->boot, from->boot, sizeof to->boot);
     to->state_is_durable = from->state_is_durable;
     to->state_is_dirty = from->state_is_dirty;

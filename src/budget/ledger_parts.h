@@ -92,6 +92,8 @@ struct kept_rows { struct kept_row *items; size_t count, capacity; };
 struct keeping {                      /* ledger_keep.c */
     bool              is_on;          /* ledger_start() was called */
     bool              crashed;        /* the last run did not end with ledger_stop() */
+    bool              rows_are_lost;  /* until ledger_start(): said by the caller */
+    int64_t           lost_wall_ns;   /* own time; rows of before that may be missing; 0: none is */
     struct budget_now started;
     uint8_t           boot[LEDGER_BOOT_BYTES];
     bool              state_is_durable, state_is_dirty;
@@ -120,7 +122,7 @@ struct row_head {                     /* then: name, prefixes, image */
     uint8_t  scope;
     uint8_t  has_credential, is_clean, name_bytes;
     uint32_t prefix_count, zero;
-    uint64_t lease;
+    uint64_t lease;                   /* of the state: lost_wall_ns */
     int64_t  mono_ns, wall_ns;        /* own time */
     uint8_t  boot[LEDGER_BOOT_BYTES];
 };

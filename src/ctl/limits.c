@@ -36,6 +36,9 @@ static void print_limit(const json_t *l)
         printf("  learned from %s", learned_from);
     if (blocked > 0)
         printf("  the API says wait %s", ctl_duration(blocked));
+    if (json_object_get(l, "lost_ago_s") != NULL)
+        printf("  counts lost %s ago, taken as spent",
+               ctl_duration(json_number_value(json_object_get(l, "lost_ago_s"))));
     print_clients(l);
     putchar('\n');
 }

@@ -109,14 +109,16 @@ static bool take(struct walk *w, uint64_t number, uint64_t count)
 
 /* -- the meta pages -- */
 
-static bool meta_is_right(const struct page_head *head, const struct meta *m, uint64_t number, uint64_t file_bytes)
+static bool is_page_size(uint32_t bytes)
 {
-    const uint32_t page_bytes = m->trees[0].pad;
+    return bytes >= 512 && bytes <= LARGEST_PAGE && (bytes & (bytes - 1)) == 0;
+}
 
+static bool meta_is_right(const struct page_head *head, const struct meta *m, uint64_t number)
+{
     return head->number == number && (head->flags & META) != 0 && m->magic == MAGIC && m->version == 1
-        && page_bytes >= 512 && page_bytes <= LARGEST_PAGE && (page_bytes & (page_bytes - 1)) == 0
-        && m->trees[0].flags == INTEGER_KEYS && m->trees[1].flags == 0
-        && m->last_page >= 1 && m->last_page < file_bytes / page_bytes;
+        && is_page_size(m->trees[0].pad)
+        && m->trees[0].flags == INTEGER_KEYS && m->trees[1].flags == 0 && m->last_page >= 1;
 }
 
 /* The newer of the two, as LMDB takes it; false where it is of no use.  Salvaging (`both` false) the older one will
@@ -127,24 +129,32 @@ static bool read_meta(int fd, bool both, struct meta *out, struct fault *why)
     struct stat st;
     bool        right[2];
     int         newer;
+    uint64_t    second;
 
-    if (fstat(fd, &st) != 0 || !read_at(fd, 0, &page[0], sizeof page[0])
-        || !read_at(fd, page[0].meta.trees[0].pad, &page[1], sizeof page[1])) {
+    if (fstat(fd, &st) != 0 || !read_at(fd, 0, &page[0], sizeof page[0])) {
+        fault_set(why, "it is too short");
+        return false;
+    }
+    second = is_page_size(page[0].meta.trees[0].pad) ? page[0].meta.trees[0].pad : (uint64_t)sysconf(_SC_PAGESIZE);
+    if (!read_at(fd, second, &page[1], sizeof page[1])) {
         fault_set(why, "it is too short");
         return false;
     }
     for (int i = 0; i < 2; i++)
-        right[i] = meta_is_right(&page[i].head, &page[i].meta, (uint64_t)i, (uint64_t)st.st_size);
+        right[i] = meta_is_right(&page[i].head, &page[i].meta, (uint64_t)i);
     newer = page[0].meta.transaction < page[1].meta.transaction;
     if (!right[newer] && !both)
         newer = !newer;
     if (!right[newer] || (both && (!right[!newer] || page[0].meta.trees[0].pad != page[1].meta.trees[0].pad))) {
-        fault_set(why, "a meta page is damaged, or the file is shorter (%llu bytes) than its own list of pages",
-                  (unsigned long long)st.st_size);
+        fault_set(why, "a meta page is damaged");
         return false;
     }
     *out = page[newer].meta;
-    return true;
+    if (out->last_page < (uint64_t)st.st_size / out->trees[0].pad)
+        return true;
+    fault_set(why, "the file is shorter (%llu bytes) than its own list of pages", (unsigned long long)st.st_size);
+    out->last_page = (uint64_t)st.st_size / out->trees[0].pad - 1;        /* what there is can be salvaged */
+    return !both;
 }
 
 /* -- nodes -- */

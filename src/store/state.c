@@ -30,6 +30,7 @@ struct state {
     struct db *db;
     db_table   ledger, meta;
     uint8_t    key[KEY_BYTES];
+    bool       rows_lost;             /* constant once it is open */
 };
 
 /* -- the key -- */
@@ -148,9 +149,38 @@ static enum db_open_result open_database(struct state *s, const char *path, stru
     return r == DB_BROKEN || r == DB_EXISTS ? DB_DAMAGED : DB_UNUSABLE;
 }
 
+struct salvage { struct state *state; struct db_txn *txn; unsigned rows; enum db_result result; };
+
+static void save_row(void *context, struct slice key, struct slice value)
+{
+    struct salvage *v = context;
+
+    if (v->result != DB_OK || key.len == 0 || key.len > NAME_BYTES)
+        return;
+    v->result = db_put(v->txn, v->state->ledger, key, value);
+    v->rows++;
+}
+
+/* What can be read of the old one goes into the new one; how many rows that were. */
+static unsigned salvage(struct state *s, const char *path, const char *old)
+{
+    struct salvage v = { .state = s };
+
+    if (db_begin(s->db, true, &v.txn) != DB_OK)
+        return 0;
+    v.result = DB_OK;
+    db_salvage(path, old, "ledger", save_row, &v);
+    if (v.result != DB_OK) {
+        db_abort(v.txn);
+        return 0;
+    }
+    return db_commit(v.txn) == DB_OK ? v.rows : 0;
+}
+
 static int open_or_begin(struct state *s, const char *path, struct fault *why, struct fault *note)
 {
     char                name[64];
+    unsigned            rows;
     struct fault        damage;
     enum db_open_result opened = open_database(s, path, &damage);
 
@@ -160,8 +190,12 @@ static int open_or_begin(struct state *s, const char *path, struct fault *why, s
         return fault_set(why, "%s", damage.text);
     if (db_set_aside(path, name, sizeof name, why) != 0)
         return -1;
-    fault_set(note, "%s: kept as %s, a new one is begun", damage.text, name);
-    return open_database(s, path, why) == DB_OPENED ? 0 : -1;
+    if (open_database(s, path, why) != DB_OPENED)
+        return -1;
+    rows = salvage(s, path, name);
+    fault_set(note, "%s: kept as %s, a new one is begun with the %u rows that could be read", damage.text, name, rows);
+    s->rows_lost = true;
+    return 0;
 }
 
 struct state *state_open(const struct state_options *options, struct fault *why, struct fault *note)
@@ -192,6 +226,11 @@ void state_close(struct state *s)
 void state_settle(struct state *s)
 {
     db_settle(s->db);
+}
+
+bool state_rows_lost(const struct state *s)
+{
+    return s->rows_lost;
 }
 
 int state_directory(const struct state *s)

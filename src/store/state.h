@@ -14,7 +14,8 @@
 struct state;
 struct store;
 
-/* NULL: unusable or held by another instance. Damaged: set aside, begun anew, said in *note. */
+/* NULL: unusable or held by another instance. Damaged: set aside, begun anew with the entries that can still be read,
+ * said in *note. */
 struct state *state_open(const struct state_options *, struct fault *why, struct fault *note);
 void state_close(struct state *);                    /* after store_close() */
 void state_settle(struct state *);                   /* main thread, some minutes after the start: see db_settle() */
@@ -24,6 +25,9 @@ const uint8_t *state_key(const struct state *);
 
 /* Calls `each` for every ledger entry (start-up, before any write). Values are borrowed for the call. */
 void state_load(struct state *, void (*each)(void *context, struct slice name, struct slice value), void *context);
+
+/* At this start it was found damaged: entries may be missing, of those that were salvaged none is. */
+bool state_rows_lost(const struct state *);
 
 struct state_change {                 /* the submitter's memory until `done` is received */
     struct mail     mail;

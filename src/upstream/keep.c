@@ -177,7 +177,12 @@ void keep_start(struct budget *b)
         ledger_load(b->ledger, row->key, (struct slice){ row->value, row->bytes });
         free_row(row);
     }
+    if (state_rows_lost(b->up->state))
+        ledger_rows_lost(b->ledger);
     ledger_start(b->ledger, b->up->boot, budget_time());
+    if (ledger_lost_ago_ns(b->ledger, budget_time()) >= 0)
+        log_warning("ledger_rows_lost", "budget=%s note=%s", log_quote(b->name),
+                    log_quote("what is not known to be left counts as spent until the limit's window has gone by"));
     keep_look(b);
 }
 

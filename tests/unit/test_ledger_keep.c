@@ -5,6 +5,7 @@
 #include "budget/ledger.h"
 
 #include "base/clock.h"
+#include "budget/ledger_parts.h"
 
 #include <stdlib.h>
 
@@ -19,7 +20,7 @@
 #define WALL (INT64_C(1700000000) * S)
 
 enum { ROWS = 64 };
-static const uint8_t ann[LEDGER_CREDENTIAL_BYTES] = "ann's credentia";
+static const uint8_t ann[LEDGER_CREDENTIAL_BYTES] = "ann's credentia", bob[LEDGER_CREDENTIAL_BYTES] = "bob's credentia";
 static const uint8_t boots[2][LEDGER_BOOT_BYTES] = { "this boot......", "another boot..." };
 
 struct row { uint8_t key[LEDGER_KEY_BYTES]; uint64_t ticket; char *value; size_t bytes; };
@@ -167,6 +168,73 @@ static void test_nothing_goes_before_the_start_is_durable(void **state)
     assert_true(ledger_wait_ns(l, &c, at(0), NULL) <= 10 * MS);
     save(d, l, 0);
     assert_true(spend(l, &c, 0));
+    ledger_free(l);
+    wipe(d);
+}
+
+/* What stood in rows that are lost counts as spent, for as long as the limit remembers, over further restarts too. */
+static void test_lost_rows_count_as_spent(void **state)
+{
+    struct limit_options limits[] = { sliding("hour", 100, 3600 * S), sliding("owned", 10, 7200 * S) };
+    struct charge        all = get("/", NULL), anns = get("/", ann), bobs = get("/", bob);
+    struct disk         *d = blank();
+    struct ledger       *l;
+    unsigned             lost = 0;
+
+    (void)state;
+    limits[1].per_credential = true;
+    l = start(d, limits, 2, 0, at(0));
+    save(d, l, 0);
+    assert_true(spend(l, &anns, 0));
+    ledger_stop(l, at(S), put, d);
+    sync_disk(d, NULL, 0);
+    ledger_free(l);
+    for (unsigned i = 0; i < d->count; i++)          /* all but the state's own row are noise */
+        if (memcmp(d->rows[i].key, lease_state_key, LEDGER_KEY_BYTES) != 0) {
+            memset(d->rows[i].value, 0x55, d->rows[i].bytes);
+            lost++;
+        }
+    assert_int_equal(lost, 2);
+
+    l = start(d, limits, 2, 0, at(10 * S));
+    assert_int_equal(ledger_lost_ago_ns(l, at(20 * S)), 10 * S);
+    assert_int_equal(drain(d, l, &all, 11 * S), 0);
+    assert_int_equal(drain(d, l, &bobs, 11 * S), 0);
+    ledger_free(l);                                  /* kill -9 */
+    l = start(d, limits, 2, 0, at(30 * S));
+    assert_int_equal(drain(d, l, &all, 31 * S), 0);
+    assert_true(ledger_wait_ns(l, &all, at(31 * S), NULL) <= 7200 * S);
+    assert_int_equal(drain(d, l, &bobs, 3700 * S), 0);       /* nothing is known of his own two hours */
+    assert_int_equal(drain(d, l, &bobs, 7300 * S), 10);
+    assert_int_equal(ledger_lost_ago_ns(l, at(7300 * S)), -1);
+    ledger_free(l);
+    wipe(d);
+}
+
+/* The caller knows of it, and of what is left the rows tell. */
+static void test_what_was_salvaged_is_exact(void **state)
+{
+    struct limit_options limits[] = { sliding("kept", 100, 3600 * S), sliding("gone", 100, 1800 * S) };
+    struct charge        c = get("/", NULL);
+    struct disk         *d = blank();
+    struct ledger       *l = start(d, limits, 1, 0, at(0));
+
+    (void)state;
+    save(d, l, 0);
+    for (int i = 0; i < 30; i++) {
+        assert_true(spend(l, &c, 0));
+        save(d, l, 0);
+    }
+    ledger_stop(l, at(S), put, d);
+    sync_disk(d, NULL, 0);
+    ledger_free(l);
+    l = ledger_new(limits, 2);
+    for (unsigned i = 0; i < d->count; i++)
+        ledger_load(l, d->rows[i].key, (struct slice){ d->rows[i].value, d->rows[i].bytes });
+    ledger_rows_lost(l);
+    ledger_start(l, boots[0], at(2 * S));
+    assert_int_equal(drain(d, l, &c, 2 * S), 0);             /* of the one without a row nothing is known */
+    assert_int_equal(drain(d, l, &c, 1900 * S), 70);
     ledger_free(l);
     wipe(d);
 }
@@ -422,7 +490,7 @@ static void test_a_disk_that_fails_stops_nobody(void **state)
     wipe(d);
 }
 
-static void test_damaged_rows_are_passed_over(void **state)
+static void test_what_damaged_rows_said_counts_as_spent(void **state)
 {
     struct limit_options limits[] = { sliding("day", 100, 86400 * S) };
     struct charge        c = get("/", NULL);
@@ -437,7 +505,8 @@ static void test_damaged_rows_are_passed_over(void **state)
             d->rows[i].value[byte % d->rows[i].bytes] ^= 0x40;
         ledger_free(l);
         l = start(d, limits, 1, 0, at(S));
-        assert_int_equal(drain(d, l, &c, S), 99);            /* behind a crash, without a row */
+        assert_int_equal(drain(d, l, &c, S), 0);
+        assert_true(drain(d, l, &c, 2 * 86400 * S) > 90);
         ledger_free(l);
         wipe(d);
     }
@@ -493,6 +562,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_goes_before_the_start_is_durable),
         cmocka_unit_test(test_a_clean_stop_is_exact),
+        cmocka_unit_test(test_lost_rows_count_as_spent),
+        cmocka_unit_test(test_what_was_salvaged_is_exact),
         cmocka_unit_test(test_a_crash_loses_little_and_doubles_nothing),
         cmocka_unit_test(test_a_second_is_forgotten_after_a_second),
         cmocka_unit_test(test_nobody_waits_for_the_disk),
@@ -501,7 +572,7 @@ int main(void)
         cmocka_unit_test(test_a_step_between_two_runs),
         cmocka_unit_test(test_what_the_api_said_holds_over_restarts),
         cmocka_unit_test(test_a_disk_that_fails_stops_nobody),
-        cmocka_unit_test(test_damaged_rows_are_passed_over),
+        cmocka_unit_test(test_what_damaged_rows_said_counts_as_spent),
         cmocka_unit_test(test_rows_of_what_is_no_more_are_deleted),
         cmocka_unit_test(test_rows_under_way_over_a_reload),
     };

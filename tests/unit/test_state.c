@@ -90,6 +90,12 @@ static bool change(struct both *f, struct store *store, const char *name, const 
     return do_state(store, &c);
 }
 
+static void count_one(void *context, struct slice name, struct slice value)
+{
+    (void)name, (void)value;
+    ++*(unsigned *)context;
+}
+
 struct listing { char text[1000]; };
 
 static void list_one(void *context, struct slice name, struct slice value)
@@ -208,6 +214,114 @@ static void test_damaged_ledger_is_set_aside(void **state)
     assert_true(change(f, f->store, "a", "1"));
 }
 
+/* One page of many is noise: the rows of the others are kept. */
+static void test_rows_are_salvaged(void **state)
+{
+    struct both       *f = *state;
+    char               value[1001], noise[4096];
+    struct stat        st;
+    struct fault       note;
+    unsigned           rows = 0;
+    int                fd;
+
+    memset(value, 'v', 1000);
+    value[1000] = '\0';
+    memset(noise, 0x55, sizeof noise);
+    for (unsigned i = 0; i < 60; i++) {
+        char name[16];
+
+        snprintf(name, sizeof name, "row%04u", i);
+        assert_true(change(f, f->store, name, value));
+    }
+    assert_false(state_rows_lost(f->state));
+    state_close(f->state);
+    f->state = NULL;
+    fd = open(file_of(f, "data.mdb"), O_RDWR);
+    assert_int_equal(fstat(fd, &st), 0);
+    for (off_t at = 8192; at < st.st_size; at += 4096) {
+        unsigned char page[4096];
+
+        if (pread(fd, page, sizeof page, at) == (ssize_t)sizeof page && page[10] == 2
+            && memmem(page, sizeof page, "row0030", 7) != NULL)
+            assert_int_equal(pwrite(fd, noise, sizeof noise, at), (ssize_t)sizeof noise);
+    }
+    close(fd);
+    note = reopen(f);
+    assert_non_null(strstr(note.text, "data.mdb.damaged-"));
+    assert_true(state_rows_lost(f->state));
+    state_load(f->state, count_one, &rows);
+    if (rows < 50 || rows >= 60)
+        fail_msg("%u rows: %s", rows, note.text);
+    assert_true(change(f, f->store, "row0030", "again"));
+    reopen(f);
+    assert_false(state_rows_lost(f->state));
+}
+
+/* Who else may write there, or owns it, is said; a link or a FIFO in a file's place is neither followed nor waited for.
+ */
+static void test_whose_directory_it_is(void **state)
+{
+    static const struct { const char *name; unsigned mode; const char *says; } rows[] = {
+        { "for_its_owner",        0700, NULL },
+        { "read_by_others",       0755, NULL },
+        { "written_by_its_group", 0770, "may be written by others (mode 0770)" },
+        { "written_by_all",       0777, "may be written by others (mode 0777)" },
+        { "with_a_sticky_bit",    01777, "may be written by others (mode 1777)" },
+    };
+    struct both               *f = *state;
+    char                       path[4096];
+    const struct state_options options = { .path = path };
+
+    state_close(f->state);
+    f->state = NULL;
+    snprintf(path, sizeof path, "%s/state", f->directory);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct fault  why = { "" }, note;
+        struct state *s;
+
+        assert_int_equal(chmod(path, rows[i].mode), 0);
+        s = state_open(&options, &why, &note);
+        if (rows[i].says == NULL ? s == NULL : s != NULL || strstr(why.text, rows[i].says) == NULL)
+            fail_msg("%s: %s", rows[i].name, why.text);
+        state_close(s);
+    }
+    assert_int_equal(chmod(path, 0700), 0);
+    if (geteuid() == 0) {
+        struct fault why = { "" }, note;
+
+        assert_int_equal(chown(path, 12345, 0), 0);
+        assert_null(state_open(&options, &why, &note));
+        assert_non_null(strstr(why.text, "belongs to user 12345"));
+        assert_int_equal(chown(path, 0, 0), 0);
+    }
+    f->state = must_open(path, NULL);
+}
+
+static void test_what_is_no_file(void **state)
+{
+    static const char *const names[] = { "key", "data.mdb", "lock", "lock.mdb", "starting", "key.new" };
+    struct both             *f = *state;
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        for (int kind = 0; kind < 2; kind++) {
+            struct fault note = { "" };
+            char         path[4096];
+
+            assert_true(change(f, f->store, "a", "1"));
+            state_close(f->state);
+            f->state = NULL;
+            unlink(file_of(f, names[i]));
+            if ((kind == 0 ? mkfifo(file_of(f, names[i]), 0600) : symlink("elsewhere", file_of(f, names[i]))) != 0)
+                fail_msg("%s: cannot be made", names[i]);
+            snprintf(path, sizeof path, "%s/state", f->directory);
+            f->state = must_open(path, &note);
+            if (strstr(note.text, "damaged") == NULL && i < 2)
+                fail_msg("%s: \"%s\"", names[i], note.text);
+            assert_int_equal(access(file_of(f, "elsewhere"), F_OK), -1);
+            assert_true(change(f, f->store, "b", "2"));
+        }
+}
+
 static void test_held_by_another(void **state)
 {
     struct both            *f = *state;
@@ -229,6 +343,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_answered_is_there_without_closing, begin, finish),
         cmocka_unit_test_setup_teardown(test_key, begin, finish),
         cmocka_unit_test_setup_teardown(test_damaged_ledger_is_set_aside, begin, finish),
+        cmocka_unit_test_setup_teardown(test_rows_are_salvaged, begin, finish),
+        cmocka_unit_test_setup_teardown(test_whose_directory_it_is, begin, finish),
+        cmocka_unit_test_setup_teardown(test_what_is_no_file, begin, finish),
         cmocka_unit_test_setup_teardown(test_held_by_another, begin, finish),
     };
 

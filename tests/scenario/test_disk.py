@@ -1,0 +1,186 @@
+"""Disks that lie, directories that go, files that are something else (sections 5 and 7 of the contract)."""
+import os
+import random
+import shutil
+
+import pytest
+
+from harness.clock import HOUR
+from harness.settings import upstream
+from harness.wait import until
+
+FRESH = [("Cache-Control", "max-age=86400")]
+PAGE = 4096
+SMALL, LARGE = b"s" * 1000, b"L" * 300_000
+
+
+def sized(request, conn):
+    conn.answer(200, LARGE if "large" in request.target else SMALL, FRESH)
+
+
+def filled(daemons, origin, count=40, **more):
+    d = daemons(upstream(origin, **more)).start()
+    for i in range(count):
+        d.get(f"/api/{'large' if i % 10 == 0 else 'small'}/{i}")
+    d.wait_stored(count)
+    return d
+
+
+def damage(path, chance, used):
+    """As disks do it: a bit, some bytes, a page that is zero, noise or another page, the end cut off."""
+    with open(path, "r+b") as file:
+        for _ in range(chance.randint(1, 4)):
+            page = chance.randrange(used // PAGE) * PAGE
+            kind = chance.randrange(6)
+            if kind == 5:
+                file.truncate(page + chance.randrange(PAGE))
+                return
+            file.seek(page)
+            content = bytearray(file.read(PAGE).ljust(PAGE, b"\0"))
+            if kind == 0:
+                content[chance.randrange(64)] ^= 1 << chance.randrange(8)
+            elif kind == 1:
+                for _ in range(16):
+                    content[chance.randrange(PAGE)] = chance.randrange(256)
+            elif kind == 2:
+                content = bytes(PAGE)
+            elif kind == 3:
+                content = chance.randbytes(PAGE)
+            else:
+                file.seek(chance.randrange(used // PAGE) * PAGE)
+                content = file.read(PAGE)
+            file.seek(page)
+            file.write(content)
+
+
+def comes_up(d, statuses):
+    """Within two starts, and goes on."""
+    for _ in range(2):
+        d.spawn()
+        try:
+            d.wait_line(r" ready\b")
+            for i in range(60):
+                answer = d.get(f"/api/{'large' if i % 10 == 0 else 'small'}/{i}")
+                assert answer.status in statuses and (answer.status == 429 or answer.body in (SMALL, LARGE))
+            assert d.ctl("flush").returncode == 0
+            assert d.ctl("limits").returncode == 0
+            return
+        except (AssertionError, OSError):
+            if d.process.poll() is None:
+                raise
+    raise AssertionError("it does not come up:\n" + d.stderr)
+
+
+@pytest.mark.parametrize("which, statuses", [("cache", [200]), ("state", [200, 429])])
+@pytest.mark.parametrize("seed", range(12))
+def test_a_damaged_database_stops_two_starts_at_most(daemons, origin, which, statuses, seed):
+    origin.handler = sized
+    d = filled(daemons, origin, limits=["100000/h", {"rate": "100000/day", "per": "credential"}])
+    d.stop()
+    path = getattr(d, which) / "data.mdb"
+    damage(path, random.Random(seed * 7 + len(which)), path.stat().st_blocks * 512)
+    comes_up(d, statuses)
+
+
+def test_a_start_proves_itself_in_two_minutes(daemons, origin, clock):
+    d = daemons(upstream(origin)).start()
+    markers = [d.cache / "starting", d.state / "starting"]
+    assert all(m.exists() for m in markers)
+    d.kill()
+    assert all(m.exists() for m in markers)
+    d.start()
+    clock.advance(121)
+    d.ctl("reopen")                                        # wakes the main thread, whose sleep knows no fake clock
+    until(lambda: not any(m.exists() for m in markers), "the markers to go")
+    d.stop()
+    d.start()
+    assert all(m.exists() for m in markers)
+    d.stop()
+    assert not any(m.exists() for m in markers)
+
+
+def test_what_is_lost_counts_as_spent(daemons, origin, clock):
+    """The state's database is gone for good; a day later all is as it was."""
+    d = daemons(upstream(origin, ttl="never", limits=["5/h", {"rate": "100/day", "per": "credential"}])).start()
+    for _ in range(3):
+        assert d.get("/api/x").status == 200
+    d.stop()
+    (d.state / "data.mdb").write_bytes(b"noise" * 20000)
+    d.start()
+    d.wait_line(r" warning state_set_aside note=.*data\.mdb\.damaged-")
+    d.wait_line(r" warning ledger_rows_lost budget=.*counts as spent")
+    assert d.get("/api/x").status == 429
+    assert "counts lost" in d.ctl("limits").stdout
+    clock.advance(HOUR + 60)
+    d.kill()                                               # what was lost is not forgotten by that
+    d.start()
+    assert d.get("/api/x").status == 429                   # of the credential's day nothing is known
+    clock.advance(24 * HOUR)
+    assert d.get("/api/x").status == 200
+    assert "counts lost" not in d.ctl("limits").stdout
+
+
+def test_what_is_not_lost_is_kept(daemons, origin):
+    """A page of another bucket's is noise; this one's count is in a row that can be read."""
+    d = daemons(upstream(origin, ttl="never", limits=[{"rate": "50/day", "per": "credential"}])).start()
+    for i in range(200):
+        d.get("/api/x", fields=[("Authorization", f"Bearer {i}")])
+    for _ in range(10):
+        d.get("/api/x", fields=[("Authorization", "Bearer 0")])
+    d.stop()
+    path = d.state / "data.mdb"
+    content = bytearray(path.read_bytes())
+    leaves = [at for at in range(2 * PAGE, len(content), PAGE)
+              if content[at + 10] == 2 and b"upstream api" in content[at:at + PAGE]]
+    assert len(leaves) > 20
+    content[leaves[-1]:leaves[-1] + PAGE] = b"\x55" * PAGE
+    path.write_bytes(content)
+    d.start()
+    statuses = [d.get("/api/x", fields=[("Authorization", f"Bearer {i}")]).status for i in range(200)]
+    assert statuses.count(200) > 150
+
+
+FILES = ["cache/data.mdb", "cache/lock.mdb", "cache/lock", "cache/bodies", "cache/damaged", "cache/starting",
+         "state/key", "state/ca.pem", "state/data.mdb"]
+
+
+@pytest.mark.parametrize("name, kind", [(name, kind) for name in FILES for kind in ("fifo", "link")]
+                         + [(name, "directory") for name in ("cache/data.mdb", "state/data.mdb", "state/key")])
+def test_what_is_no_file(daemons, origin, tmp_path, name, kind):
+    origin.handler = sized
+    d = filled(daemons, origin, 10)
+    d.stop()
+    path = d.cache.parent / name if d.cache.name == "cache" else d.directory / name
+    elsewhere = tmp_path / "elsewhere"
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to(elsewhere)
+    else:
+        path.mkdir()
+    d.start()
+    for i in range(10):
+        assert d.get(f"/api/{'large' if i % 10 == 0 else 'small'}/{i}").status == 200
+    if name == "state/ca.pem":
+        assert "ca.pem is no regular file" in d.ctl("ca").stderr
+    assert not elsewhere.exists()
+
+
+@pytest.mark.parametrize("which, mode, refused", [("state", 0o777, True), ("state", 0o770, True), ("state", 0o755, False),
+                                                  ("cache", 0o777, True), ("cache", 0o755, False)])
+def test_who_may_write_there(daemons, origin, which, mode, refused):
+    d = daemons(upstream(origin)).start()
+    d.stop()
+    place = getattr(d, which)
+    place.chmod(mode)
+    d.spawn()
+    if refused:
+        assert d.wait_exit() == 1
+        assert f"{place} may be written by others (mode {mode:04o})" in d.stderr
+        d.process = None
+    else:
+        d.wait_line(r" ready\b")
