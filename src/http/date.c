@@ -195,6 +195,17 @@ static int64_t seconds_from_civil(const struct civil *t)
            (int64_t)t->hour * 3600 + t->minute * 60 + t->second;
 }
 
+bool http_date_seconds(int64_t year, int month, int day, int hour, int minute, int second, int64_t *out)
+{
+    struct civil t = { year, month, day, hour, minute, second };
+
+    if (year < 0 || year > 9999 || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) || hour < 0 ||
+        hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60)
+        return false;
+    *out = seconds_from_civil(&t);
+    return true;
+}
+
 static int64_t clamp(int64_t seconds)
 {
     return seconds < 0 ? 0 : seconds > LATEST ? LATEST : seconds;
