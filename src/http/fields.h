@@ -41,12 +41,12 @@ struct http_fields {                  /* all zero: an empty list */
 
 /* By any spelling; HTTP_NAME_OTHER where it is unknown. */
 enum http_name http_name_parse(struct slice name);
-/* False for nearly all names: none of RateLimit, X-RateLimit, X-Rate-Limit, nor what begins with one of them. */
+/* False for most names, and for none that limit_name_read() knows: costs next to nothing. */
 static inline bool http_may_tell_a_limit(struct slice name)
 {
     char first = name.len > 0 ? (char)(name.ptr[0] | 0x20) : '\0';
 
-    return first == 'r' || first == 'x';
+    return first == 'r' || first == 'x' || first == 'a';
 }
 const char    *http_name_text(enum http_name id);
 unsigned       http_name_flags(enum http_name id);

@@ -14,7 +14,7 @@
 struct http_when {
     bool    told;                     /* it says when */
     bool    odd;                      /* nobody can mean it: a negative time, or one beyond all measure */
-    int64_t in_ns;                    /* from now, where it is told; 0: that moment has passed; INT64_MAX: beyond measure */
+    int64_t in_ns;                    /* from now, where told; 0: that moment has passed; INT64_MAX: beyond measure */
 };
 
 /* One value.  `unit_ns` is that of a bare number (NS_PER_SEC, NS_PER_MS), `api_ns` what the API's clock says now.
@@ -23,8 +23,8 @@ struct http_when http_when_read(struct slice value, int64_t unit_ns, int64_t api
 /* The lines of a field joined, or a list: the longest of its members. */
 struct http_when http_when_read_list(struct slice text, int64_t unit_ns, int64_t api_ns);
 /* A date in any form: those of RFC 9110 5.6.7 with any spacing and case, in GMT or UTC or with an offset, and
- * ISO 8601 with or without seconds, fraction and offset (without one: UTC).  False, *out_ns untouched, for anything else.
- * `now_s` places years of two digits. */
+ * ISO 8601 with or without seconds, fraction and offset (without one: UTC).  False, *out_ns untouched, for anything
+ * else.  `now_s` places years of two digits. */
 bool http_when_date(struct slice text, int64_t now_s, int64_t *out_ns);
 
 #endif

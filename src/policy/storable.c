@@ -5,6 +5,7 @@
 #include "policy/storable.h"
 
 #include "http/cookie.h"
+#include "http/limit_name.h"
 #include "http/list.h"
 #include "policy/caller.h"
 #include "policy/freshness.h"
@@ -257,24 +258,12 @@ bool policy_shareable(const struct policy_options *o, const struct storable_inpu
 
 /* ---- what is kept of the head ---- */
 
-static bool starts_with_nocase(struct slice s, struct slice prefix)
-{
-    return s.len >= prefix.len && slice_eq_nocase(slice_sub(s, 0, prefix.len), prefix);
-}
-
 bool policy_is_rate_limit_field(const struct http_field *field)
 {
-    static const struct slice prefixes[] = { { "RateLimit", 9 },
-                                             { "X-RateLimit", 11 },
-                                             { "X-Rate-Limit", 12 } };
+    struct limit_name name;
 
-    if (!http_may_tell_a_limit(field->name))
-        return false;
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
-        if (starts_with_nocase(field->name, prefixes[i]) &&
-            (field->name.len == prefixes[i].len || field->name.ptr[prefixes[i].len] == '-'))
-            return true;
-    return false;
+    return http_may_tell_a_limit(field->name) && limit_name_read(field->name, &name)
+        && name.family != LIMIT_FAMILY_RETRY_AFTER;
 }
 
 struct http_fields policy_stored_fields(const struct policy_options *o,
