@@ -17,6 +17,7 @@ static const struct endpoint {
 } endpoints[] = {
     { "/status",    HTTP_GET,  admin_status },
     { "/limits",    HTTP_GET,  admin_limits },
+    { "/limits/forget", HTTP_POST, admin_limits_forget },
     { "/upstreams", HTTP_GET,  admin_upstreams },
     { "/ca",        HTTP_GET,  admin_ca },
     { "/ca/rotate", HTTP_POST, admin_ca_rotate },

@@ -33,6 +33,7 @@ struct admin_call {
     const char             *note;
     struct arena            arena;
     struct upstream_report  report;
+    struct upstream_forget  forget;      /* of /limits/forget */
     struct store_change     change;
 };
 
@@ -49,6 +50,7 @@ bool admin_resume(struct admin_call *);
 /* -- endpoints: one file each where they are more than a few lines -- */
 void admin_status(struct admin_call *);
 void admin_limits(struct admin_call *);
+void admin_limits_forget(struct admin_call *);
 void admin_upstreams(struct admin_call *);
 void admin_ca(struct admin_call *);
 void admin_ca_rotate(struct admin_call *);

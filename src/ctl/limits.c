@@ -1,5 +1,5 @@
 /*
- * weirctl limits: every bucket of every upstream.
+ * weirctl limits: every bucket of every upstream; and forgetting what was learned of them.
  */
 #include "ctl/ctl.h"
 
@@ -43,11 +43,39 @@ static void print_limit(const json_t *l)
     putchar('\n');
 }
 
+/* limits forget [UPSTREAM [LIMIT]] */
+static int forget(const struct ctl *c)
+{
+    json_t   *what = json_object(), *answer;
+    long long forgotten;
+
+    if (c->argument_count > 1)
+        json_object_set_new(what, "upstream", json_string(c->arguments[1]));
+    if (c->argument_count > 2)
+        json_object_set_new(what, "limit", json_string(c->arguments[2]));
+    answer = ctl_ask(c, "POST", "/limits/forget", what);
+    if (answer == NULL)
+        return 1;
+    forgotten = (long long)json_integer_value(json_object_get(answer, "forgotten"));
+    if (!ctl_print_json(c, answer))
+        printf("forgot what was learned of %lld limit%s\n", forgotten, forgotten == 1 ? "" : "s");
+    json_decref(answer);
+    return 0;
+}
+
 int ctl_limits(const struct ctl *c)
 {
-    json_t *answer = ctl_ask(c, "GET", "/limits", NULL), *limit;
+    json_t *answer, *limit;
     size_t  i;
 
+    if (c->argument_count > 0 && strcmp(c->arguments[0], "forget") == 0)
+        return forget(c);
+    if (c->argument_count > 0) {
+        fprintf(stderr, "weirctl: limits \"%s\" is nothing that can be done; it is limits forget [UPSTREAM [LIMIT]]\n",
+                c->arguments[0]);
+        return 2;
+    }
+    answer = ctl_ask(c, "GET", "/limits", NULL);
     if (answer == NULL)
         return 1;
     if (!ctl_print_json(c, answer)) {
