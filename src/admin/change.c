@@ -107,8 +107,8 @@ static void forgotten(struct mail *m)
         return;
     if (f->result == FORGET_NO_UPSTREAM)
         admin_answer_problem(call, 404, "No such upstream",
-                             arena_printf(&call->arena, "The configuration has no upstream \"%s\"; weirctl status lists "
-                                          "those it has.", f->upstream).ptr);
+                             arena_printf(&call->arena, "The configuration has no upstream \"%s\"; weirctl status "
+                                          "lists those it has.", f->upstream).ptr);
     else if (f->result == FORGET_NO_LIMIT)
         admin_answer_problem(call, 404, "No such limit",
                              arena_printf(&call->arena, "There is no limit \"%s\" there; weirctl limits lists all, by "

@@ -22,7 +22,8 @@
  * in the next window, so it counts in both. */
 #define LATE_NS NS_PER_SEC
 
-enum { LATE_PART = 200, IMAGE_BYTES = 40, IS_TOLD = 1, IS_DOUBTFUL = 2 };
+enum { LATE_PART = 200, IMAGE_BYTES = 40, IS_TOLD = 1, IS_DOUBTFUL = 2, OWN_SHIFT = 8 };
+#define OWN_MOST (UINT64_MAX >> OWN_SHIFT)
 
 static int64_t floor_to(int64_t value, int64_t step)
 {
@@ -98,7 +99,7 @@ static struct fixed fixed_now(const struct limit *l, struct budget_now now)
         return f;
     window_at(l, now.wall_ns, &begin_ns, &end_ns);
     if (f.end_ns == 0 || now.wall_ns >= f.end_ns || is_over) {
-        f.used = !is_over && now.wall_ns - f.end_ns < l->window_ns ? f.late : 0;
+        f.used = f.own = !is_over && now.wall_ns - f.end_ns < l->window_ns ? f.late : 0;
         f.late = 0;
         f.is_doubtful = false;
     }
@@ -119,7 +120,9 @@ static void window_fini(struct limit *l)
 
 static uint64_t left_in(const struct limit *l, const struct fixed *f)
 {
-    return f->used < l->count ? l->count - f->used : 0;
+    uint64_t count = limit_count(l);
+
+    return f->used < count ? count - f->used : 0;
 }
 
 static int64_t wait_until(const struct limit *l, const struct fixed *f, uint64_t ahead, int64_t ends_in_ns)
@@ -128,7 +131,7 @@ static int64_t wait_until(const struct limit *l, const struct fixed *f, uint64_t
 
     if (ahead < left)
         return 0;
-    return time_add(ends_in_ns, time_times(l->window_ns, (ahead - left) / l->count));
+    return time_add(ends_in_ns, time_times(l->window_ns, (ahead - left) / limit_count(l)));
 }
 
 static int64_t fixed_wait_ns(const struct limit *l, uint64_t cost, struct budget_now now)
@@ -143,6 +146,7 @@ static void use(const struct limit *l, struct fixed *f, uint64_t cost, int64_t n
     int64_t late_ns = l->window_ns / LATE_PART < LATE_NS ? l->window_ns / LATE_PART : LATE_NS;
 
     f->used = f->used + cost >= f->used ? f->used + cost : UINT64_MAX;
+    f->own = f->own + cost >= f->own ? f->own + cost : UINT64_MAX;
     if (f->is_doubtful || now_ns >= f->end_ns - late_ns)
         f->late += cost;
 }
@@ -157,8 +161,10 @@ static void fixed_spend(struct limit *l, uint64_t cost, struct budget_now now)
 /* Only what was spent in this window may be spent in it once more. */
 static void unuse(struct fixed *f, uint64_t cost, int64_t spent_ns)
 {
-    if (f->end_ns != 0 && spent_ns >= f->begin_ns && spent_ns < f->end_ns)
+    if (f->end_ns != 0 && spent_ns >= f->begin_ns && spent_ns < f->end_ns) {
         f->used -= cost < f->used ? cost : f->used;
+        f->own -= cost < f->own ? cost : f->own;
+    }
 }
 
 static void fixed_give_back(struct limit *l, uint64_t cost, struct budget_now spent)
@@ -196,7 +202,8 @@ static size_t window_image_bytes(const struct limit *l)
 static size_t save_window(const struct fixed *f, void *out, int64_t begin_ns, int64_t end_ns)
 {
     uint64_t values[IMAGE_BYTES / sizeof(uint64_t)] = { (uint64_t)begin_ns, (uint64_t)end_ns, f->used, f->late,
-                                                        (f->end_is_told ? IS_TOLD : 0) |
+                                                        (f->own < OWN_MOST ? f->own : OWN_MOST) << OWN_SHIFT |
+                                                            (f->end_is_told ? IS_TOLD : 0) |
                                                             (f->is_doubtful ? IS_DOUBTFUL : 0) };
 
     memcpy(out, values, sizeof values);
@@ -213,7 +220,7 @@ static bool load_window(struct fixed *f, const void *in, size_t bytes)
     if ((int64_t)values[1] < (int64_t)values[0])
         return false;
     *f = (struct fixed){ .begin_ns = (int64_t)values[0], .end_ns = (int64_t)values[1], .used = values[2],
-                         .late = values[3], .end_is_told = (values[4] & IS_TOLD) != 0,
+                         .late = values[3], .own = values[4] >> OWN_SHIFT, .end_is_told = (values[4] & IS_TOLD) != 0,
                          .is_doubtful = (values[4] & IS_DOUBTFUL) != 0 };
     return true;
 }
@@ -254,15 +261,18 @@ static struct fixed learned_now(const struct limit *l, struct budget_now now)
 
     if (f.end_ns != 0 && now.mono_ns < f.end_ns)
         return f;
-    return (struct fixed){ .begin_ns = now.mono_ns,
-                           .used = f.end_ns != 0 && now.mono_ns - f.end_ns < l->window_ns ? f.late : 0,
+    f.used = f.end_ns != 0 && now.mono_ns - f.end_ns < l->window_ns ? f.late : 0;
+    return (struct fixed){ .begin_ns = now.mono_ns, .used = f.used, .own = f.used,
                            .end_ns = time_add(now.mono_ns, time_add(l->window_ns, LIMIT_GUARD_NS)) };
 }
 
 static int64_t learned_wait_ns(const struct limit *l, uint64_t cost, struct budget_now now)
 {
     struct fixed f = learned_now(l, now);
+    uint64_t     count = limit_count(l);
 
+    if (cost > count)                 /* of less than one request costs, the whole window goes */
+        cost = count;
     return cost <= left_in(l, &f) ? 0 : f.end_ns - now.mono_ns;
 }
 
@@ -330,23 +340,39 @@ static bool learned_restore(struct limit *l, const void *in, size_t bytes, int64
  * API's word is what this kind of limit goes by.  An earlier one counts
  * only where the end was Weir's own guess.
  */
-void limit_learned_told(struct limit *l, int64_t remaining, int64_t reset_in_ns, struct budget_now now)
+void limit_learned_told(struct limit *l, const struct limit_word *w, struct budget_now now)
 {
     struct fixed *f = &l->is.fixed;
-    int64_t       reset_ns = time_add(now.mono_ns, time_add(reset_in_ns, LIMIT_GUARD_NS));
-    uint64_t      left = remaining > 0 ? (uint64_t)remaining : 0, used = left < l->count ? l->count - left : 0;
+    int64_t       reset_ns = time_add(now.mono_ns, time_add(w->reset_in_ns, LIMIT_GUARD_NS));
+    uint64_t      left = w->remaining > 0 ? (uint64_t)w->remaining : 0, count = limit_count(l);
+    uint64_t      used = left < count ? count - left : 0;
 
     *f = learned_now(l, now);
     if (f->end_is_told && reset_ns < f->end_ns - SAME_RESET_NS)
         return;
     if (f->end_is_told && reset_ns > f->end_ns + SAME_RESET_NS) {
         f->begin_ns = now.mono_ns;
-        f->used = used;
+        /* Where the API allows more than is configured, the one that this answers is still counted. */
+        f->used = used == 0 && w->allowed > 0 && (uint64_t)w->allowed > l->count ? 1 : used;
+        f->own = f->used > 0 ? 1 : 0;
     } else if (used > f->used) {
         f->used = used;
     }
     f->end_ns = f->end_is_told && f->end_ns > reset_ns ? f->end_ns : reset_ns;
     f->end_is_told = true;
+}
+
+void limit_learned_forget(struct limit *l)
+{
+    struct fixed *f = &l->is.fixed;
+
+    if (f->end_ns == 0)
+        return;
+    if (f->used > f->own)
+        f->used = f->own;
+    if (f->end_is_told)
+        f->end_ns = time_add(f->begin_ns, time_add(l->window_ns, LIMIT_GUARD_NS));
+    f->end_is_told = false;
 }
 
 const struct limit_kind_ops limit_fixed_ops = {

@@ -1,217 +1,378 @@
 /*
  * Reading the rate-limit fields.
  *
- * The structured RateLimit field counts before the families of single fields,
- * since it may tell of several policies at once.  A reset is seconds from now, or an epoch
- * in seconds or milliseconds (told apart by size), with or without a fraction,
- * a date, or a duration as "1m30s"; an epoch is measured against the API's own Date
- * where the clocks differ.
+ * Fields of one family, unit and window make a statement; a list in them, or several
+ * lines, makes several.  Nothing is preferred: each is a statement of its own, and whoever
+ * holds them lets the tightest hold.  Times are measured against the API's own Date.
  */
 #include "budget/learned.h"
 
+#include "base/arena.h"
 #include "base/clock.h"
-#include "budget/retry.h"
-#include "http/date.h"
+#include "http/limit_name.h"
 #include "http/list.h"
 #include "http/structured.h"
+#include "http/when.h"
 
-#define EPOCH_FROM_S  1e9             /* September 2001; nobody's window is 31 years */
-#define EPOCH_FROM_MS 1e11
-#define LONGEST_S     (366.0 * 86400)
-#define CLOCKS_AGREE_NS (2 * NS_PER_SEC)
+enum { STATEMENTS_MOST = 16, DAY_S = 86400, QUARTER_S = 900 };
 
 static const struct learned_hint nothing = { .allowed = -1, .remaining = -1, .window_ns = -1, .reset_in_ns = -1 };
 
+/* -- what is new -- */
+
+/* Fields by which caches on the way say where an answer came from; a word that begins with one of these. */
+static bool tells_a_hit(const struct http_field *f)
+{
+    static const struct slice names[] = {
+        SLICE("X-Cache"),        SLICE("CF-Cache-Status"),      SLICE("X-Cache-Status"),
+        SLICE("X-Proxy-Cache"),  SLICE("X-Nginx-Cache-Status"), SLICE("X-Varnish-Cache"), SLICE("X-Drupal-Cache"),
+        SLICE("X-Vercel-Cache"), SLICE("Cache-Status"),
+    };
+    static const struct slice hits[] = { SLICE("hit"), SLICE("tcp_hit"), SLICE("tcp_mem_hit"), SLICE("stale"),
+                                         SLICE("updating") };
+    bool known = false;
+    size_t end;
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        known = known || slice_eq_nocase(f->name, names[i]);
+    for (size_t at = 0; known && at < f->value.len; at = end + 1) {
+        for (end = at; end < f->value.len && f->value.ptr[end] != ' ' && f->value.ptr[end] != ',' &&
+                       f->value.ptr[end] != ';';)
+            end++;
+        for (size_t i = 0; i < sizeof hits / sizeof hits[0]; i++)
+            if (slice_eq_nocase(slice_sub(f->value, at, end), hits[i]))
+                return true;
+    }
+    return false;
+}
+
+bool learned_is_old(const struct http_response *r)
+{
+    int64_t age_s;
+
+    if (slice_to_int64(slice_trim(http_fields_get(&r->fields, HTTP_AGE)), &age_s) && age_s > 0)
+        return true;
+    for (unsigned i = 0; i < r->fields.count; i++)
+        if (tells_a_hit(&r->fields.items[i]))
+            return true;
+    return false;
+}
+
 /* -- numbers and times -- */
 
-/* Digits with or without a fraction at the beginning of *rest, which then stands behind them. */
-static bool take_number(struct slice *rest, double *out)
-{
-    size_t at = 0;
-    double value = 0, part = 1;
-
-    for (; at < rest->len && rest->ptr[at] >= '0' && rest->ptr[at] <= '9'; at++)
-        value = value * 10 + (rest->ptr[at] - '0');
-    if (at == 0)
-        return false;
-    if (at < rest->len && rest->ptr[at] == '.')
-        for (at++; at < rest->len && rest->ptr[at] >= '0' && rest->ptr[at] <= '9'; at++)
-            value += (rest->ptr[at] - '0') * (part /= 10);
-    *rest = slice_sub(*rest, at, rest->len);
-    *out = value;
-    return true;
-}
-
-/* "100", "598.0", "100, 100;w=60": the first number; -1 where there is none. */
+/* "100", "598.0", "100;w=60", "\"100\"": a whole number, rounded down; -1 where there is none. */
 static int64_t read_count(struct slice value)
 {
-    double number;
+    double  number = 0;
+    size_t  at = 0;
 
-    value = slice_trim(value);
-    if (!take_number(&value, &number) || number > 1e15)
+    value = slice_trim(slice_sub(value, 0, slice_find(value, ';', 0)));
+    if (value.len >= 2 && value.ptr[0] == '"' && value.ptr[value.len - 1] == '"')
+        value = slice_sub(value, 1, value.len - 1);
+    for (; at < value.len && value.ptr[at] >= '0' && value.ptr[at] <= '9'; at++)
+        number = number * 10 + (value.ptr[at] - '0');
+    if (at == 0 || number > 1e15)
         return -1;
-    return value.len == 0 || value.ptr[0] == ',' || value.ptr[0] == ';' || value.ptr[0] == ' ' ? (int64_t)number : -1;
-}
-
-static int64_t seconds_ns(double s)
-{
-    return s >= LONGEST_S ? (int64_t)LONGEST_S * NS_PER_SEC : (int64_t)(s * 1e9);
-}
-
-/* "1m30s", "250ms". */
-static bool read_duration(struct slice value, int64_t *ns)
-{
-    static const struct { struct slice unit; double seconds; } units[] = {
-        { SLICE("ms"), 1e-3 }, { SLICE("s"), 1 }, { SLICE("m"), 60 }, { SLICE("h"), 3600 }, { SLICE("d"), 86400 },
-    };
-    double sum = 0, number;
-
-    if (value.len == 0)
-        return false;
-    while (value.len > 0) {
-        size_t i = 0;
-
-        if (!take_number(&value, &number))
-            return false;
-        while (i < sizeof units / sizeof units[0] && !slice_starts_with(value, units[i].unit))
-            i++;
-        if (i == sizeof units / sizeof units[0])
-            return false;
-        sum += number * units[i].seconds;
-        value = slice_sub(value, units[i].unit.len, value.len);
-    }
-    *ns = seconds_ns(sum);
-    return true;
-}
-
-/* "2026-01-31T12:00:00Z", a fraction passed over. */
-static bool read_iso_date(struct slice value, int64_t *epoch_s)
-{
-    static const char  shape[] = "0000-00-00T00:00:00";
-    static const int   before[] = { 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334 };
-    int64_t            part[6] = { 0 }, days, y;
-    int                n = 0;
-
-    if (value.len < sizeof shape || value.ptr[value.len - 1] != 'Z')
-        return false;
-    for (size_t i = 0; i < sizeof shape - 1; i++) {
-        char c = value.ptr[i];
-
-        if (shape[i] == '0' ? c < '0' || c > '9' : c != shape[i])
-            return false;
-        if (shape[i] == '0')
-            part[n] = part[n] * 10 + (c - '0');
-        else
-            n++;
-    }
-    if (part[1] < 1 || part[1] > 12 || part[0] < 1970)
-        return false;
-    y = part[0] - (part[1] <= 2);     /* leap days up to this year's February */
-    days = 365 * (part[0] - 1970) + y / 4 - y / 100 + y / 400 - 477 + before[part[1] - 1] + part[2] - 1;
-    *epoch_s = ((days * 24 + part[3]) * 60 + part[4]) * 60 + part[5];
-    return true;
+    if (at < value.len && value.ptr[at] == '.')
+        for (at++; at < value.len && value.ptr[at] >= '0' && value.ptr[at] <= '9';)
+            at++;
+    return at == value.len ? (int64_t)number : -1;
 }
 
 int64_t learned_date_ns(const struct http_response *r, int64_t now_wall_ns)
 {
-    int64_t seconds;
+    int64_t date_ns;
 
-    if (!http_date_parse(http_fields_get(&r->fields, HTTP_DATE), now_wall_ns / NS_PER_SEC, &seconds))
+    if (learned_is_old(r) ||
+        !http_when_date(http_fields_get(&r->fields, HTTP_DATE), now_wall_ns / NS_PER_SEC, &date_ns))
         return -1;
-    return seconds * NS_PER_SEC;
+    return date_ns;
 }
 
-/* What the API's epochs are measured against: finer than Date where the clocks agree. */
+/* What the API's moments are measured against: never our clock where it tells its own. */
 static int64_t api_now_ns(const struct http_response *r, int64_t now_wall_ns)
 {
     int64_t date_ns = learned_date_ns(r, now_wall_ns);
 
-    if (date_ns < 0 || (date_ns - now_wall_ns < CLOCKS_AGREE_NS && now_wall_ns - date_ns < CLOCKS_AGREE_NS))
-        return now_wall_ns;
-    return date_ns;
+    return date_ns >= 0 ? date_ns : now_wall_ns;
 }
 
-static int64_t until_epoch(double epoch_s, int64_t api_ns)
-{
-    double in_s = epoch_s - (double)api_ns / 1e9;
+/* -- Retry-After -- */
 
-    return in_s > 0 ? seconds_ns(in_s) : 0;
+bool learned_is_refusal(unsigned status)
+{
+    return status == 429 || status == 403 || status == 420 || status == 430;
 }
 
-static int64_t read_reset(struct slice value, int64_t api_ns)
+bool learned_is_illness(unsigned status)
 {
-    struct slice rest = value = slice_trim(value);
-    double       number;
-    int64_t      ns;
+    return status >= 500 && status <= 599;
+}
 
-    if (take_number(&rest, &number) && (rest.len == 0 || rest.ptr[0] == ',' || rest.ptr[0] == ';')) {
-        if (number >= EPOCH_FROM_MS)
-            return until_epoch(number / 1e3, api_ns);
-        return number >= EPOCH_FROM_S ? until_epoch(number, api_ns) : seconds_ns(number);
+struct learned_wait learned_wait(const struct http_response *r, int64_t now_wall_ns)
+{
+    struct learned_wait longest = { -1, false };
+    int64_t             api_ns;
+
+    if (learned_is_old(r))
+        return longest;
+    api_ns = api_now_ns(r, now_wall_ns);
+    for (unsigned i = 0; i < r->fields.count; i++) {
+        const struct http_field *f = &r->fields.items[i];
+        struct limit_name        name;
+        struct http_when         w;
+
+        if (!limit_name_read(f->name, &name) || name.part != LIMIT_PART_WAIT || name.unit.len > 0)
+            continue;
+        w = http_when_read_list(f->value, name.in_ms ? NS_PER_MS : NS_PER_SEC, api_ns);
+        longest.odd = longest.odd || w.odd;
+        if (w.told && w.in_ns > longest.wait_ns)
+            longest.wait_ns = w.in_ns;
     }
-    if (read_duration(value, &ns))
-        return ns;
-    if (http_date_parse(value, api_ns / NS_PER_SEC, &ns) || read_iso_date(value, &ns))
-        return until_epoch((double)ns, api_ns);
-    return -1;
+    return longest;
 }
 
 /* -- the families of single fields -- */
 
-enum part { PART_LIMIT, PART_REMAINING, PART_RESET, PART_RESET_AFTER, PART_RESOURCE, PART_BUCKET, PARTS };
-
-static const struct slice families[] = { SLICE("RateLimit-"), SLICE("X-RateLimit-"), SLICE("X-Rate-Limit-") };
-static const struct slice part_names[PARTS] = {
-    [PART_LIMIT]       = SLICE("Limit"),
-    [PART_REMAINING]   = SLICE("Remaining"),
-    [PART_RESET]       = SLICE("Reset"),
-    [PART_RESET_AFTER] = SLICE("Reset-After"),
-    [PART_RESOURCE]    = SLICE("Resource"),
-    [PART_BUCKET]      = SLICE("Bucket"),
+struct statement {
+    struct limit_name name;           /* but for the part */
+    struct slice      value[LIMIT_PARTS];        /* lines joined */
+    bool              reset_in_ms;
 };
-enum { FAMILIES = sizeof families / sizeof families[0] };
 
-struct family { struct slice part[PARTS]; };
+struct reading {
+    struct arena    *arena;
+    int64_t          api_ns;
+    unsigned         status;
+    struct statement items[STATEMENTS_MOST];
+    unsigned         count;
+    struct slice     resource;
+    struct learned_hint *out;
+    unsigned         hints;
+};
 
-static void sort_field(const struct http_field *f, struct family into[FAMILIES])
+static struct statement *statement_of(struct reading *r, const struct limit_name *n)
 {
-    if (!http_may_tell_a_limit(f->name))
+    struct statement *s;
+
+    for (unsigned i = 0; i < r->count; i++) {
+        s = &r->items[i];
+        if (s->name.family == n->family && s->name.window_s == n->window_s && slice_eq_nocase(s->name.unit, n->unit))
+            return s;
+    }
+    if (r->count == STATEMENTS_MOST)
+        return NULL;
+    s = &r->items[r->count++];
+    *s = (struct statement){ .name = *n };
+    return s;
+}
+
+static void sort_field(struct reading *r, const struct http_field *f)
+{
+    struct limit_name n;
+    struct statement *s;
+
+    if (!limit_name_read(f->name, &n) || n.part == LIMIT_PART_OTHER || n.part == LIMIT_PART_STRUCTURED ||
+        n.part == LIMIT_PART_POLICY || n.part == LIMIT_PART_WAIT)
         return;
-    for (int i = 0; i < FAMILIES; i++) {
-        if (!slice_eq_nocase(slice_sub(f->name, 0, families[i].len), families[i]))
-            continue;
-        for (int part = 0; part < PARTS; part++)
-            if (slice_eq_nocase(slice_sub(f->name, families[i].len, f->name.len), part_names[part]) &&
-                into[i].part[part].ptr == NULL)
-                into[i].part[part] = f->value;
+    s = statement_of(r, &n);
+    if (s == NULL)
+        return;
+    if (n.part == LIMIT_PART_RESET || n.part == LIMIT_PART_RESET_AFTER)
+        s->reset_in_ms = n.in_ms;
+    if (s->value[n.part].ptr == NULL)
+        s->value[n.part] = f->value.ptr != NULL ? f->value : SLICE("");
+    else
+        s->value[n.part] = ARENA_JOIN(r->arena, s->value[n.part], SLICE(", "), f->value);
+}
+
+/* The nth member of a list; ptr NULL where there are fewer. */
+static struct slice member_at(struct slice text, unsigned at)
+{
+    struct http_list list = http_list_of_value(text);
+    struct slice     member;
+
+    while (http_list_next(&list, &member))
+        if (at-- == 0)
+            return member;
+    return SLICE_NONE;
+}
+
+static unsigned members_of(struct slice text)
+{
+    struct http_list list = http_list_of_value(text);
+    struct slice     member;
+    unsigned         n = 0;
+
+    while (http_list_next(&list, &member))
+        n++;
+    return n;
+}
+
+/* "100, 100;w=60, 5000;w=3600": the window of the member whose number is `allowed` (the draft's first form). */
+static int64_t window_in_list(struct slice text, int64_t allowed)
+{
+    struct http_list list = http_list_of_value(text);
+    struct slice     member;
+    int64_t          seconds;
+
+    while (http_list_next(&list, &member)) {
+        size_t at = slice_find(member, ';', 0);
+
+        if (at < member.len && read_count(member) == allowed &&
+            slice_starts_with(slice_trim(slice_sub(member, at + 1, member.len)), SLICE("w="))) {
+            seconds = read_count(slice_sub(member, slice_find(member, '=', 0) + 1, member.len));
+            if (seconds > 0 && seconds < INT64_MAX / NS_PER_SEC)
+                return seconds * NS_PER_SEC;
+        }
+    }
+    return -1;
+}
+
+/* Windows that begin by the clock end by the clock; any other is over after its length at the latest. */
+static int64_t until_window_ends(int64_t window_ns, int64_t api_ns)
+{
+    if (window_ns <= DAY_S * NS_PER_SEC && (DAY_S * NS_PER_SEC) % window_ns == 0)
+        return window_ns - api_ns % window_ns;
+    return window_ns;
+}
+
+/* Strava tells of a quarter of an hour and of a day, in this order and in no other words. */
+static int64_t strava_window_ns(const struct statement *s, unsigned at, unsigned count)
+{
+    if (count != 2 || s->value[LIMIT_PART_REMAINING].ptr != NULL || s->value[LIMIT_PART_USED].ptr == NULL)
+        return -1;
+    return (at == 0 ? QUARTER_S : DAY_S) * NS_PER_SEC;
+}
+
+static int64_t window_of(const struct statement *s, unsigned at, unsigned count, int64_t allowed)
+{
+    int64_t told = read_count(s->value[LIMIT_PART_WINDOW]), in_list;
+
+    if (s->name.window_s > 0)
+        return s->name.window_s * NS_PER_SEC;
+    if (told > 0 && told < INT64_MAX / NS_PER_SEC)
+        return told * (s->name.family == LIMIT_FAMILY_HUBSPOT ? NS_PER_MS : NS_PER_SEC);
+    in_list = window_in_list(s->value[LIMIT_PART_LIMIT], allowed);
+    return in_list > 0 ? in_list : strava_window_ns(s, at, count);
+}
+
+static void read_reset(const struct reading *r, const struct statement *s, unsigned at, unsigned count,
+                       struct learned_hint *h)
+{
+    struct slice     text = s->value[s->value[LIMIT_PART_RESET_AFTER].ptr != NULL ? LIMIT_PART_RESET_AFTER
+                                                                                 : LIMIT_PART_RESET];
+    int64_t          unit_ns = s->reset_in_ms ? NS_PER_MS : NS_PER_SEC;
+    struct http_when w;
+
+    if (count > 1 && members_of(text) == count)
+        text = member_at(text, at);
+    w = http_when_read_list(text, unit_ns, r->api_ns);
+    h->odd = w.odd;
+    if (w.told)
+        h->reset_in_ns = w.in_ns;
+    else if (s->name.family == LIMIT_FAMILY_SHOPIFY) {
+        h->reset_in_ns = NS_PER_SEC;            /* it leaks: a second on there is room again */
+        h->assumed = true;
+    } else if (h->window_ns > 0) {
+        h->reset_in_ns = until_window_ends(h->window_ns, r->api_ns);
+        h->assumed = true;
     }
 }
 
-/* The first family that tells how many remain, and the resource's name from whichever has it. */
-static bool read_families(const struct http_response *r, int64_t now_wall_ns, struct learned_hint *out)
+/* "32/40" */
+static void read_ratio(struct slice text, struct learned_hint *h)
 {
-    static const enum told_by told[FAMILIES] = { TOLD_BY_RATELIMIT_FIELDS, TOLD_BY_X_RATELIMIT, TOLD_BY_X_RATE_LIMIT };
-    struct family             family[FAMILIES] = { 0 };
-    bool          found = false;
+    size_t  at = slice_find(text, '/', 0);
+    int64_t used = read_count(slice_sub(text, 0, at)), all = read_count(slice_sub(text, at + 1, text.len));
 
-    *out = nothing;
-    for (unsigned i = 0; i < r->fields.count; i++)
-        sort_field(&r->fields.items[i], family);
-    for (int i = 0; i < FAMILIES; i++) {
-        const struct slice *part = family[i].part;
+    if (used < 0 || all <= 0)
+        return;
+    h->allowed = all;
+    h->remaining = used < all ? all - used : 0;
+}
 
-        if (out->resource.len == 0)
-            out->resource = slice_trim(part[PART_RESOURCE].len > 0 ? part[PART_RESOURCE] : part[PART_BUCKET]);
-        if (found || (part[PART_REMAINING].ptr == NULL && part[PART_LIMIT].ptr == NULL))
-            continue;
-        out->allowed = read_count(part[PART_LIMIT]);
-        out->remaining = read_count(part[PART_REMAINING]);
-        out->reset_in_ns = read_reset(part[part[PART_RESET_AFTER].ptr != NULL ? PART_RESET_AFTER : PART_RESET],
-                                      api_now_ns(r, now_wall_ns));
-        out->by = told[i];
-        found = out->remaining >= 0;
+static void read_counts(const struct statement *s, unsigned at, unsigned count, struct learned_hint *h)
+{
+    struct slice limits = s->value[LIMIT_PART_LIMIT];
+    int64_t      used;
+
+    h->allowed = read_count(member_at(limits, count > 1 && members_of(limits) == count ? at : 0));
+    h->remaining = read_count(member_at(s->value[LIMIT_PART_REMAINING], at));
+    used = read_count(member_at(s->value[LIMIT_PART_USED], at));
+    if (h->remaining < 0 && s->value[LIMIT_PART_REMAINING].ptr == NULL && used >= 0 && h->allowed >= 0)
+        h->remaining = used < h->allowed ? h->allowed - used : 0;
+    if (s->value[LIMIT_PART_RATIO].ptr != NULL)
+        read_ratio(s->value[LIMIT_PART_RATIO], h);
+}
+
+static enum told_by told_by_family(enum limit_family f)
+{
+    static const enum told_by told[LIMIT_FAMILIES] = {
+        [LIMIT_FAMILY_RATELIMIT] = TOLD_BY_RATELIMIT_FIELDS, [LIMIT_FAMILY_X_RATELIMIT] = TOLD_BY_X_RATELIMIT,
+        [LIMIT_FAMILY_X_RATE_LIMIT] = TOLD_BY_X_RATE_LIMIT,  [LIMIT_FAMILY_READ] = TOLD_BY_READ,
+        [LIMIT_FAMILY_ANTHROPIC] = TOLD_BY_ANTHROPIC,        [LIMIT_FAMILY_HUBSPOT] = TOLD_BY_HUBSPOT,
+        [LIMIT_FAMILY_AZURE] = TOLD_BY_AZURE,                [LIMIT_FAMILY_SHOPIFY] = TOLD_BY_SHOPIFY,
+        [LIMIT_FAMILY_X] = TOLD_BY_X,                        [LIMIT_FAMILY_RETRY_AFTER] = TOLD_BY_RETRY_AFTER,
+    };
+
+    return told[f];
+}
+
+static void add_hint(struct reading *r, const struct learned_hint *h)
+{
+    if (r->hints < LEARNED_MAX)
+        r->out[r->hints++] = *h;
+}
+
+static void read_statement(struct reading *r, const struct statement *s)
+{
+    unsigned count = members_of(s->value[LIMIT_PART_REMAINING]);
+
+    if (count == 0)
+        count = members_of(s->value[LIMIT_PART_USED]);
+    for (unsigned i = 0; i < (count > 0 ? count : 1); i++) {
+        struct learned_hint h = nothing;
+
+        read_counts(s, i, count, &h);
+        h.by = told_by_family(s->name.family);
+        h.unit = s->name.unit;
+        h.window_ns = window_of(s, i, count, h.allowed);
+        read_reset(r, s, i, count, &h);
+        /* Refused, and a reset is all that it says: until then. */
+        if (s->value[LIMIT_PART_REMAINING].ptr == NULL && h.remaining < 0 && h.unit.len == 0 && !h.assumed &&
+            h.reset_in_ns > 0 && learned_is_refusal(r->status))
+            h.remaining = 0;
+        if (h.remaining >= 0)
+            add_hint(r, &h);
     }
-    return found || out->resource.len > 0;
+}
+
+/* Discord's: a limit over everything is of no bucket. */
+static bool is_global(const struct statement *s)
+{
+    return slice_eq_nocase(slice_trim(s->value[LIMIT_PART_GLOBAL]), SLICE("true")) ||
+           slice_eq_nocase(slice_trim(s->value[LIMIT_PART_SCOPE]), SLICE("global"));
+}
+
+static void read_families(struct reading *r, const struct http_response *response)
+{
+    bool global = false;
+
+    for (unsigned i = 0; i < response->fields.count; i++)
+        if (http_may_tell_a_limit(response->fields.items[i].name))
+            sort_field(r, &response->fields.items[i]);
+    for (unsigned i = 0; i < r->count; i++) {
+        const struct statement *s = &r->items[i];
+
+        global = global || is_global(s);
+        if (r->resource.len == 0 && s->name.unit.len == 0)
+            r->resource = slice_trim(s->value[s->value[LIMIT_PART_RESOURCE].len > 0 ? LIMIT_PART_RESOURCE
+                                                                                    : LIMIT_PART_BUCKET]);
+        read_statement(r, s);
+    }
+    if (global)
+        r->resource = SLICE("");
 }
 
 /* -- the structured fields -- */
@@ -231,17 +392,20 @@ static int64_t parameter_integer(const struct sf_member *m, const char *key)
     return p != NULL && p->value.type == SF_INTEGER && p->value.integer >= 0 ? p->value.integer : -1;
 }
 
-static int64_t window_ns(int64_t seconds)
+static int64_t seconds_ns(int64_t seconds)
 {
-    return seconds > 0 ? seconds_ns((double)seconds) : -1;
+    if (seconds < 0)
+        return -1;
+    return seconds < INT64_MAX / NS_PER_SEC ? seconds * NS_PER_SEC : INT64_MAX;
 }
 
-/* A policy that counts bytes or the like says nothing about requests. */
-static bool counts_requests(const struct sf_member *m)
+/* What a policy counts where it is not requests: bytes, tokens. */
+static void read_unit(const struct sf_member *m, struct learned_hint *h)
 {
     const struct sf_member *unit = parameter(m, "qu");
 
-    return unit == NULL || slice_eq(unit->value.text, SLICE("requests"));
+    if (unit != NULL && !slice_eq_nocase(unit->value.text, SLICE("requests")))
+        h->unit = unit->value.text;
 }
 
 static bool is_name(const struct sf_member *m)
@@ -262,35 +426,35 @@ static void add_policy(const struct sf_members *policies, struct learned_hint *h
             continue;
         if (h->allowed < 0)
             h->allowed = quota;
-        h->window_ns = window_ns(parameter_integer(m, "w"));
+        if (h->window_ns < 0 && parameter_integer(m, "w") > 0)
+            h->window_ns = seconds_ns(parameter_integer(m, "w"));
+        read_unit(m, h);
         return;
     }
 }
 
 /* "default";r=50;t=30, "daily";r=900;t=4000 */
-static unsigned read_list(const struct sf_members *list, struct learned_hint out[LEARNED_MAX])
+static void read_list(struct reading *r, const struct sf_members *list)
 {
-    unsigned count = 0;
-
-    for (unsigned i = 0; i < list->count && count < LEARNED_MAX; i++) {
+    for (unsigned i = 0; i < list->count; i++) {
         const struct sf_member *m = &list->items[i];
         struct learned_hint     h = nothing;
 
-        if (!is_name(m) || !counts_requests(m))
+        if (!is_name(m))
             continue;
         h.resource = m->value.text;
         h.by = TOLD_BY_RATELIMIT;
         h.remaining = parameter_integer(m, "r");
         h.allowed = parameter_integer(m, "l");
-        h.reset_in_ns = parameter_integer(m, "t") >= 0 ? seconds_ns((double)parameter_integer(m, "t")) : -1;
+        h.reset_in_ns = seconds_ns(parameter_integer(m, "t"));
+        read_unit(m, &h);
         if (h.remaining >= 0)
-            out[count++] = h;
+            add_hint(r, &h);
     }
-    return count;
 }
 
 /* limit=100, remaining=50, reset=30 */
-static unsigned read_dictionary(const struct sf_members *d, struct learned_hint out[LEARNED_MAX])
+static bool read_dictionary(struct reading *r, const struct sf_members *d)
 {
     struct learned_hint h = nothing;
 
@@ -304,94 +468,115 @@ static unsigned read_dictionary(const struct sf_members *d, struct learned_hint 
         else if (slice_eq(m->key, SLICE("remaining")))
             h.remaining = m->value.integer;
         else if (slice_eq(m->key, SLICE("reset")))
-            h.reset_in_ns = seconds_ns((double)m->value.integer);
+            h.reset_in_ns = seconds_ns(m->value.integer);
     }
     if (h.remaining < 0)
-        return 0;
+        return false;
     h.by = TOLD_BY_RATELIMIT;
-    out[0] = h;
-    return 1;
+    add_hint(r, &h);
+    return true;
 }
 
-static unsigned read_structured(const struct http_response *r, struct arena *a, struct learned_hint out[LEARNED_MAX])
+static void read_structured(struct reading *r, const struct http_response *response)
 {
     struct slice      text;
     struct sf_members members;
-    unsigned          count = 0;
 
-    if (http_fields_find(&r->fields, HTTP_RATELIMIT, 0) < 0)
-        return 0;
-    text = http_fields_join(&r->fields, SLICE("RateLimit"), a);
-    if (sf_parse_dictionary(text, a, &members))
-        count = read_dictionary(&members, out);
-    if (count == 0 && sf_parse_list(text, a, &members))
-        count = read_list(&members, out);
-    return count;
+    if (http_fields_find(&response->fields, HTTP_RATELIMIT, 0) < 0)
+        return;
+    text = http_fields_join(&response->fields, SLICE("RateLimit"), r->arena);
+    if (sf_parse_dictionary(text, r->arena, &members) && read_dictionary(r, &members))
+        return;
+    if (sf_parse_list(text, r->arena, &members))
+        read_list(r, &members);
 }
 
-/* The tightest first. */
+static void add_policies(struct reading *r, const struct http_response *response)
+{
+    struct sf_members policies;
+    struct slice      text = http_fields_join(&response->fields, SLICE("RateLimit-Policy"), r->arena);
+
+    if (text.ptr == NULL || !sf_parse_list(text, r->arena, &policies))
+        return;
+    for (unsigned i = 0; i < r->hints; i++) {
+        struct learned_hint *h = &r->out[i];
+
+        if (h->by == TOLD_BY_RATELIMIT || h->by == TOLD_BY_RATELIMIT_FIELDS)
+            add_policy(&policies, h);
+        if (h->reset_in_ns < 0 && h->window_ns > 0) {     /* not told: at the latest then */
+            h->reset_in_ns = h->window_ns;
+            h->assumed = true;
+        }
+    }
+}
+
+/* Of requests before others, the tightest first. */
+static bool goes_before(const struct learned_hint *a, const struct learned_hint *b)
+{
+    if ((a->unit.len > 0) != (b->unit.len > 0))
+        return a->unit.len == 0;
+    return a->remaining < b->remaining;
+}
+
 static void sort_hints(struct learned_hint *h, unsigned count)
 {
     for (unsigned i = 1; i < count; i++) {
         struct learned_hint moved = h[i];
         unsigned            at = i;
 
-        for (; at > 0 && h[at - 1].remaining > moved.remaining; at--)
+        for (; at > 0 && goes_before(&moved, &h[at - 1]); at--)
             h[at] = h[at - 1];
         h[at] = moved;
     }
 }
 
-unsigned learned_read(const struct http_response *r, int64_t now_wall_ns, struct arena *a,
-                      struct learned_hint out[LEARNED_MAX])
+/* A number that holds until nobody knows when, of nothing that has a name, holds nothing. */
+static void drop_empty(struct reading *r)
 {
-    struct sf_members   policies = { NULL, 0 };
-    struct learned_hint single;
-    struct slice        text;
-    unsigned            count;
-    bool                have_single;
+    unsigned kept = 0;
 
-    if (r->status == 401)
-        return 0;
-    have_single = read_families(r, now_wall_ns, &single);
-    count = read_structured(r, a, out);
-    if (count == 0 && have_single) {
-        out[0] = single;
-        count = 1;
-    } else if (count == 1 && out[0].resource.len == 0) {
-        out[0].resource = single.resource;
-    }
-    if (count == 0)
-        return 0;
-    text = http_fields_join(&r->fields, SLICE("RateLimit-Policy"), a);
-    if (text.ptr == NULL || !sf_parse_list(text, a, &policies))
-        policies.count = 0;
-    for (unsigned i = 0; i < count; i++) {
-        add_policy(&policies, &out[i]);
-        if (out[i].reset_in_ns < 0 && out[i].remaining >= 0)  /* not told: at the latest then */
-            out[i].reset_in_ns = out[i].window_ns;
-    }
-    sort_hints(out, count);
-    return count;
+    for (unsigned i = 0; i < r->hints; i++)
+        if (r->out[i].reset_in_ns >= 0 || r->out[i].resource.len > 0 || r->out[i].allowed >= 0 || r->out[i].odd)
+            r->out[kept++] = r->out[i];
+    r->hints = kept;
 }
 
-int64_t learned_block_ns(const struct http_response *r, int64_t now_wall_ns)
+unsigned learned_read(const struct http_response *response, int64_t now_wall_ns, struct arena *a,
+                      struct learned_hint out[LEARNED_MAX])
 {
-    struct slice value = http_fields_get(&r->fields, HTTP_RETRY_AFTER);
+    struct reading r = { .arena = a, .status = response->status, .out = out };
 
-    if (r->status != 429 && r->status != 503 && r->status != 403)
-        return -1;
-    return retry_after_ns(value, slice_to_int64(slice_trim(value), &(int64_t){ 0 }) ? now_wall_ns
-                                                                                    : api_now_ns(r, now_wall_ns));
+    if (response->status == 401 || learned_is_old(response))
+        return 0;
+    r.api_ns = api_now_ns(response, now_wall_ns);
+    read_structured(&r, response);
+    read_families(&r, response);
+    for (unsigned i = 0; i < r.hints; i++)
+        if (out[i].resource.len == 0 && out[i].unit.len == 0)
+            out[i].resource = r.resource;
+    add_policies(&r, response);
+    drop_empty(&r);
+    if (r.hints == 0 && r.resource.len > 0) {
+        out[0] = nothing;
+        out[0].resource = r.resource;
+        r.hints = 1;
+    }
+    sort_hints(out, r.hints);
+    return r.hints;
 }
 
 bool learned_body_may_tell(const struct http_response *r)
 {
-    struct learned_hint single;
+    struct learned_hint hints[LEARNED_MAX];
+    struct arena        arena = { 0 };
+    bool                exhausted = false;
 
-    if ((r->status != 403 && r->status != 429) || http_fields_find(&r->fields, HTTP_RETRY_AFTER, 0) >= 0)
+    if ((r->status != 403 && r->status != 429) || learned_is_old(r) || learned_wait(r, 0).wait_ns >= 0)
         return false;
-    return !read_families(r, 0, &single) || single.remaining != 0;
+    for (unsigned i = 0, n = learned_read(r, 0, &arena, hints); i < n; i++)
+        exhausted = exhausted || (hints[i].unit.len == 0 && hints[i].remaining == 0);
+    arena_free(&arena);
+    return !exhausted;
 }
 
 /* As GitHub's manual has it: "wait for at least one minute before retrying". */

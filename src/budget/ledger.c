@@ -23,6 +23,11 @@ void ledger_set_match(struct ledger *l, ledger_match matches)
     l->matches = matches;
 }
 
+void ledger_set_told_most(struct ledger *l, int64_t most_ns)
+{
+    l->told_most_ns = most_ns;
+}
+
 /* -- the plan -- */
 
 bool ledger_scope_matches(const struct ledger *l, const struct limit_scope *scope, const struct charge *c)
@@ -297,6 +302,32 @@ int64_t ledger_predict_ns(struct ledger *l, const struct charge *c, uint64_t ahe
     return wait_ns;
 }
 
+struct ledger_cause ledger_cause(struct ledger *l, const struct charge *c, uint64_t ahead, struct budget_now now)
+{
+    struct asking       ask = asking(l, c, now);
+    struct ledger_cause cause = { 0 };
+    struct plan         plan;
+    int64_t             longest_ns = 0, longest_own_ns = 0;
+
+    ledger_plan(l, c, ask.own, &plan);
+    for (unsigned i = 0; i < plan.count; i++) {
+        const struct plan_line *line = &plan.line[i];
+        uint64_t                units;
+        struct limit_cause      of;
+
+        if (__builtin_mul_overflow(ahead, line->cost, &units) || units > UINT64_MAX / 2)
+            units = UINT64_MAX / 2;
+        of = limit_cause(line->slot->limit, units + (line->cost > 0 ? needed(line, &ask) - 1 : 0), ask.own);
+        if (of.own_ns > longest_own_ns)
+            longest_own_ns = of.own_ns;
+        if (of.told_ns > longest_ns) {
+            longest_ns = of.told_ns;
+            cause = (struct ledger_cause){ line->slot->name, of.by, of.heard_wall_ns };
+        }
+    }
+    return longest_ns > 0 && longest_ns >= longest_own_ns ? cause : (struct ledger_cause){ 0 };
+}
+
 /* -- spending -- */
 
 static void note_open(struct ledger *l, struct account *a, unsigned index, int64_t units)
@@ -419,8 +450,7 @@ void ledger_block(struct ledger *l, const struct charge *c, int64_t for_ns, stru
 
     if (s == NULL)
         return;
-    limit_block(s->limit, for_ns, own);
-    limit_told_by(s->limit, TOLD_BY_BODY);
+    limit_block(s->limit, for_ns < l->told_most_ns ? for_ns : l->told_most_ns, TOLD_BY_BODY, own);
     lease_stopped(l, s);
 }
 

@@ -55,6 +55,9 @@ struct charge {                       /* which request is charged */
 typedef bool (*ledger_match)(const void *pattern, struct slice path);
 void ledger_set_match(struct ledger *, ledger_match matches);
 
+/* `learned.max_wait`: a wait that the API asks for is no longer than this, nor is one of an earlier run. */
+void ledger_set_told_most(struct ledger *, int64_t most_ns);
+
 /* What was spent, to settle or give back.  A value: it may outlive the ledger it came from (ledger_adopt). */
 enum { LEDGER_MAX_LINES = LEDGER_MAX_LIMITS + 4 };
 struct receipt {
@@ -82,9 +85,19 @@ void ledger_settle(struct ledger *, const struct charge *, struct receipt *, con
 /* The API said so in a body: nothing of this kind before `for_ns` from now (GitHub's secondary limits without
  * Retry-After). */
 void ledger_block(struct ledger *, const struct charge *, int64_t for_ns, struct budget_now now);
+/* What could not be meant and was cut since the last call; false: nothing. */
+struct ledger_cut { unsigned count; enum told_by by; int64_t said_ns, kept_ns; };   /* of the last of them */
+bool ledger_take_cut(struct ledger *, struct ledger_cut *);
+/* Drops what the API said of this limit or resource (NULL: of everything) to whatever credential; what was spent stays.
+ * How many buckets held something; -1: there is none of that name. */
+int ledger_forget(struct ledger *, const char *name, struct budget_now now);
 /* The wait of a request that has `ahead` others of its kind before it (queue_ahead()). */
 int64_t ledger_predict_ns(struct ledger *, const struct charge *, uint64_t ahead, struct budget_now now,
                           const char **tightest);
+
+/* Whose doing that wait is: the API's word (by, heard_wall_ns 0: in an earlier run), or NOBODY's: the limit's own. */
+struct ledger_cause { const char *limit; enum told_by by; int64_t heard_wall_ns; };
+struct ledger_cause ledger_cause(struct ledger *, const struct charge *, uint64_t ahead, struct budget_now now);
 
 /* The class that the queue keeps apart from others. */
 struct queue_class ledger_class(struct ledger *, const struct charge *);

@@ -11,9 +11,17 @@
 #include "budget/ledger_parts.h"
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "budget/learned.h"
 
+#include <string.h>
+#include <strings.h>
 #include <xxhash.h>
+
+#define UNKNOWN_WINDOW_NS (INT64_C(31) * 86400 * NS_PER_SEC)     /* a month */
+#define RESET_SLACK_NS    (2 * NS_PER_SEC)                       /* whole seconds on both sides */
+
+static const struct learned_hint nothing = { .allowed = -1, .remaining = -1, .window_ns = -1, .reset_in_ns = -1 };
 
 /* -- paths and resources -- */
 
@@ -145,21 +153,82 @@ static int fit_unnamed(const struct limit_options *o, const struct learned_hint 
     return (same_rate(o, h) ? 8 : 0) + (is_specific(o) ? 4 : 0) + (o->kind == LIMIT_LEARNED ? 2 : 0);
 }
 
+/* Has the API told this credential of any other resource? */
+static bool knows_another(const struct choice *c, uint64_t name)
+{
+    for (unsigned i = 0; i < c->account->named_count; i++)
+        if (c->account->named[i]->identity != name && c->account->named[i]->identity != ledger_name_hash(SLICE("")))
+            return true;
+    for (unsigned i = 0; i < c->ledger->count; i++)
+        if (c->account->line[i].bound != 0 && c->account->line[i].bound != name)
+            return true;
+    return false;
+}
+
+/* A learned limit waits to be told: a name that comes under its match is its own, as long as that is the only one. */
+static int fit_learned(const struct choice *c, unsigned index, uint64_t name)
+{
+    if (c->ledger->scopes[index].options->kind != LIMIT_LEARNED || c->account->line[index].is_of_several)
+        return 0;
+    return c->account->line[index].bound != 0 || !knows_another(c, name) ? 2 : 0;
+}
+
 /* How well it fits one with a name; 0: not at all. */
 static int fit_named(const struct choice *c, unsigned index, uint64_t name)
 {
     const struct limit_options *o = c->ledger->scopes[index].options;
-    uint64_t                    bound = c->account->line[index].bound;
+    const struct account_line  *line = &c->account->line[index];
 
     if (o->name != NULL && slice_eq_nocase(slice_of(o->name), c->hint->resource))
         return 64;
-    if (bound != 0)
-        return bound == name ? 32 : 0;
+    if (line->bound == name)
+        return 32;
+    if (line->bound != 0 && !line->bound_for_want)
+        return 0;
     if (same_rate(o, c->hint))
         return 16 + (is_specific(o) ? 4 : 0);
     if (c->only && is_specific(o))
         return 4;
-    return c->only && o->kind == LIMIT_LEARNED && c->hint->allowed < 0 ? 2 : 0;
+    return c->only ? fit_learned(c, index, name) : 0;
+}
+
+/* The specific limits that match: the unspecific learned one is the rest of the API, not what they are there for. */
+static bool is_for_the_rest(const struct choice *c)
+{
+    for (unsigned i = 0; i < c->ledger->count; i++)
+        if (is_specific(c->ledger->scopes[i].options) &&
+            ledger_scope_matches(c->ledger, &c->ledger->scopes[i], c->charge))
+            return false;
+    return true;
+}
+
+static void forget_binding(struct ledger *l, struct account *a, unsigned index, struct budget_now own)
+{
+    struct slot *s = l->scopes[index].slot != NULL ? l->scopes[index].slot : a->line[index].slot;
+
+    a->line[index].bound = 0;
+    if (s == NULL)
+        return;
+    limit_forget(s->limit, own);
+    lease_stopped(l, s);
+}
+
+/*
+ * The limit at `best` turns out to be the resource of this name.  Where nothing but its match spoke for the name that
+ * it had, and this one fits no better, it is none of the two: each has a bucket of its own from then on.
+ */
+static int bind_limit(const struct choice *c, int best, int fit, uint64_t name)
+{
+    struct account_line *line = &c->account->line[best];
+
+    if (fit == 2 && line->bound != 0) {
+        line->is_of_several = true;
+        forget_binding(c->ledger, c->account, (unsigned)best, c->own);
+        return -1;
+    }
+    line->bound = name;
+    line->bound_for_want = fit == 2 || fit == 4;
+    return best;
 }
 
 /* The limit that fits best, the longest window of equals; -1: none. */
@@ -182,15 +251,9 @@ static int best_limit(const struct choice *c)
             best_fit = fit;
         }
     }
-    /* The unspecific learned limit is the rest of the API, not what a specific one is there for. */
-    if (named && best_fit == 2)
-        for (unsigned i = 0; i < c->ledger->count; i++)
-            if (is_specific(c->ledger->scopes[i].options) &&
-                ledger_scope_matches(c->ledger, &c->ledger->scopes[i], c->charge))
-                return -1;
-    if (named && best >= 0)
-        c->account->line[best].bound = name;
-    return best;
+    if (named && best_fit == 2 && !is_for_the_rest(c))
+        return -1;
+    return named && best >= 0 && best_fit != 32 ? bind_limit(c, best, best_fit, name) : best;
 }
 
 /* *open: units that the statement may not have counted yet. */
@@ -223,23 +286,30 @@ static struct slot *named_slot(const struct choice *c, uint64_t *open)
     return ledger_named_new(c->ledger, a, c->hint->resource, c->own);
 }
 
-/* NULL only where an account has too many resources. *is_named: a bucket of the resource's own. */
-static struct slot *choose(const struct choice *c, uint64_t *open, bool *is_named)
+struct chosen { struct slot *slot; uint64_t open; };
+
+/* Where it belongs: a limit, a bucket of the resource's own, or both, where the limit may turn out to be another one's
+ * some day.  named->slot is NULL also where an account has too many resources. */
+static void choose(const struct choice *c, struct chosen *limit, struct chosen *named)
 {
     int index = best_limit(c);
 
-    *is_named = index < 0;
-    return index >= 0 ? limit_slot(c, (unsigned)index, open) : named_slot(c, open);
+    *limit = *named = (struct chosen){ NULL, 0 };
+    if (index >= 0)
+        limit->slot = limit_slot(c, (unsigned)index, &limit->open);
+    if (index < 0 || (c->hint->resource.len > 0 && c->account->line[index].bound_for_want &&
+                      !is_specific(c->ledger->scopes[index].options)))
+        named->slot = named_slot(c, &named->open);
 }
 
 struct slot *ledger_told_slot(struct ledger *l, struct account *a, const struct charge *c, struct budget_now own)
 {
-    struct learned_hint hint = { .allowed = -1, .remaining = -1, .window_ns = -1, .reset_in_ns = -1 };
+    struct learned_hint hint = nothing;
     struct choice       choice = { l, a, c, &hint, true, own };
-    uint64_t            open;
-    bool                is_named;
+    struct chosen       limit, named;
 
-    return choose(&choice, &open, &is_named);
+    choose(&choice, &limit, &named);
+    return limit.slot != NULL ? limit.slot : named.slot;
 }
 
 /* -- an answer -- */
@@ -249,55 +319,214 @@ static bool tells(const struct learned_hint *h)
     return h->remaining >= 0 || h->allowed >= 0;
 }
 
-static void learn_one(struct ledger *l, struct slot *s, const struct learned_hint *h, uint64_t open,
-                      struct budget_now own)
+static void note_cut(struct ledger *l, enum told_by by, int64_t said_ns, int64_t kept_ns)
 {
-    int64_t left = h->remaining;
+    l->cut = (struct ledger_cut){ l->cut.count + 1, by, said_ns, kept_ns };
+}
 
-    if (left >= 0)
-        left = (uint64_t)left > open ? left - (int64_t)open : 0;
-    limit_learn(s->limit, left, h->allowed, h->reset_in_ns, own);
-    limit_told_by(s->limit, h->by);
-    if (left == 0 && h->reset_in_ns > 0)
-        lease_stopped(l, s);
+/*
+ * The longest that a reset can be meant to be.  Where the window is known, that; of a limit that
+ * is another than what the API speaks of, no less than what any word may hold.  Of what nothing is known, any month.
+ */
+static int64_t reset_most_ns(const struct choice *c, const struct slot *s)
+{
+    const struct limit_options *o = NULL;
+    int64_t                     told_most_ns = c->ledger->told_most_ns;
+
+    if (c->hint->window_ns > 0)
+        return c->hint->window_ns;
+    for (unsigned i = 0; i < c->ledger->count && s->scope != SLOT_NAMED; i++)
+        if (c->ledger->scopes[i].identity == s->identity)
+            o = c->ledger->scopes[i].options;
+    if (o == NULL)
+        return c->hint->reset_in_ns > UNKNOWN_WINDOW_NS ? told_most_ns : UNKNOWN_WINDOW_NS;
+    if (o->kind == LIMIT_LEARNED || same_rate(o, c->hint) || o->window_ns > told_most_ns)
+        return o->window_ns;
+    return told_most_ns;
+}
+
+static int64_t cut_reset(const struct choice *c, const struct slot *s)
+{
+    const struct learned_hint *h = c->hint;
+    int64_t                    most_ns = reset_most_ns(c, s);
+
+    if (h->odd && h->reset_in_ns < 0)
+        note_cut(c->ledger, h->by, -1, 0);
+    if (h->assumed && most_ns > c->ledger->told_most_ns)
+        most_ns = c->ledger->told_most_ns;
+    if (h->reset_in_ns <= most_ns || h->reset_in_ns - most_ns <= RESET_SLACK_NS)
+        return h->reset_in_ns;
+    if (!h->assumed)
+        note_cut(c->ledger, h->by, h->reset_in_ns, most_ns);
+    return most_ns;
+}
+
+static void learn_one(const struct choice *c, struct slot *s, uint64_t open)
+{
+    const struct learned_hint *h = c->hint;
+    struct limit_word          w = { .remaining = h->remaining, .allowed = h->allowed, .by = h->by,
+                                     .reset_in_ns = cut_reset(c, s),
+                                     .assumed_ns = h->assumed ? (h->window_ns > 0 ? h->window_ns : 1) : 0 };
+
+    if (w.remaining >= 0)
+        w.remaining = (uint64_t)w.remaining > open ? w.remaining - (int64_t)open : 0;
+    limit_learn(s->limit, &w, c->own);
+    if (w.remaining == 0 && w.reset_in_ns > 0)
+        lease_stopped(c->ledger, s);
     else
-        lease_changed(l, s);
+        lease_changed(c->ledger, s);
+}
+
+/* Of another unit than requests: the limit of that name, or none. */
+static void learn_of_unit(struct choice *c)
+{
+    for (unsigned i = 0; i < c->ledger->count; i++) {
+        const char *name = c->ledger->scopes[i].options->name;
+        struct slot *s;
+        uint64_t     open;
+
+        if (name == NULL || !slice_eq_nocase(slice_of(name), c->hint->unit) ||
+            !ledger_scope_matches(c->ledger, &c->ledger->scopes[i], c->charge))
+            continue;
+        c->account = ledger_account(c->ledger, c->charge->credential, c->own);
+        s = limit_slot(c, i, &open);
+        learn_one(c, s, 0);
+        return;
+    }
+}
+
+static int64_t block_of(struct ledger *l, const struct http_response *response, struct budget_now own)
+{
+    struct learned_wait wait = learned_wait(response, own.wall_ns);
+
+    if (!learned_is_refusal(response->status))
+        return -1;
+    if (wait.wait_ns > l->told_most_ns || wait.odd)
+        note_cut(l, TOLD_BY_RETRY_AFTER, wait.wait_ns, wait.wait_ns < l->told_most_ns ? wait.wait_ns : l->told_most_ns);
+    return wait.wait_ns < l->told_most_ns ? wait.wait_ns : l->told_most_ns;
+}
+
+/* Do all statements of requests speak of one resource, or of none? */
+static bool speak_of_one(const struct learned_hint *h, unsigned count)
+{
+    for (unsigned i = 1; i < count; i++)
+        if (h[i].unit.len == 0 && !slice_eq_nocase(h[i].resource, h[0].resource))
+            return false;
+    return true;
+}
+
+static void learn_at(const struct choice *c, const struct chosen *at, bool is_told, int64_t block_ns)
+{
+    if (at->slot == NULL)
+        return;
+    if (is_told && tells(c->hint))
+        learn_one(c, at->slot, at->open);
+    if (block_ns <= 0)
+        return;
+    limit_block(at->slot->limit, block_ns, TOLD_BY_RETRY_AFTER, c->own);
+    lease_stopped(c->ledger, at->slot);
+}
+
+/* The bucket of the resource's own, where it has one. */
+static struct slot *learn_hint(struct choice *c, bool is_told, int64_t block_ns)
+{
+    const struct learned_hint *h = c->hint;
+    struct chosen              limit, named;
+
+    if (block_ns <= 0 && (!is_told || (!tells(h) && h->resource.len == 0)))
+        return NULL;
+    if (block_ns <= 0 && h->resource.len == 0 && (h->remaining < 0 || h->reset_in_ns <= 0)) {
+        if (h->odd)
+            note_cut(c->ledger, h->by, -1, 0);
+        return NULL;                  /* nothing that would hold anything */
+    }
+    c->account = ledger_account(c->ledger, c->charge->credential, c->own);
+    choose(c, &limit, &named);
+    learn_at(c, &limit, is_told, block_ns);
+    learn_at(c, &named, is_told, block_ns);
+    return named.slot;
 }
 
 void ledger_learn(struct ledger *l, const struct charge *c, const struct http_response *response,
                   struct budget_now own)
 {
-    struct learned_hint hints[LEARNED_MAX] = { { .allowed = -1, .remaining = -1, .window_ns = -1, .reset_in_ns = -1 } };
+    struct learned_hint hints[LEARNED_MAX + 1] = { nothing };
     struct arena        arena = { 0 };
     unsigned            count = learned_read(response, own.wall_ns, &arena, hints), names_count = 0;
-    int64_t             block_ns = learned_block_ns(response, own.wall_ns);
+    int64_t             block_ns = block_of(l, response, own);
     uint64_t            names[SEEN_NAMES];
+    bool                only;
 
+    if (count > 0 && hints[0].unit.len > 0) {     /* a wait is of requests all the same */
+        memmove(&hints[1], &hints[0], count++ * sizeof hints[0]);
+        hints[0] = nothing;
+    }
+    only = speak_of_one(hints, count);
     for (unsigned i = 0; i < (count > 0 ? count : 1); i++) {
-        struct choice choice = { l, NULL, c, &hints[i], count <= 1, own };
-        bool          blocks = i == 0 && block_ns > 0, is_named;
-        struct slot  *s;
-        uint64_t      open;
+        struct choice choice = { l, NULL, c, &hints[i], only, own };
+        struct slot  *named;
 
-        if (!blocks && (i >= count || (!tells(&hints[i]) && hints[i].resource.len == 0)))
+        if (hints[i].unit.len > 0) {
+            learn_of_unit(&choice);
             continue;
-        if (!blocks && hints[i].resource.len == 0 && (hints[i].remaining < 0 || hints[i].reset_in_ns <= 0))
-            continue;                 /* nothing that would hold anything */
-        choice.account = ledger_account(l, c->credential, own);
-        s = choose(&choice, &open, &is_named);
-        if (s == NULL)
-            continue;
-        if (i < count && tells(&hints[i]))
-            learn_one(l, s, &hints[i], open, own);
-        if (blocks) {
-            limit_block(s->limit, block_ns, own);
-            limit_told_by(s->limit, TOLD_BY_RETRY_AFTER);
-            lease_stopped(l, s);
         }
-        if (is_named && hints[i].resource.len > 0)
-            names[names_count++] = s->identity;
+        named = learn_hint(&choice, i < count, i == 0 ? block_ns : -1);
+        if (named != NULL && hints[i].resource.len > 0 && names_count < SEEN_NAMES)
+            names[names_count++] = named->identity;
     }
     if (names_count > 0)
         note_seen(ledger_account(l, c->credential, own), c->path, names, names_count);
     arena_free(&arena);
+}
+
+bool ledger_take_cut(struct ledger *l, struct ledger_cut *out)
+{
+    *out = l->cut;
+    l->cut = (struct ledger_cut){ 0 };
+    return out->count > 0;
+}
+
+/* -- forgetting -- */
+
+struct forgetting { struct ledger *ledger; const char *name; struct budget_now own; int count; bool found; };
+
+static void forget_slot(struct forgetting *f, struct slot *s, const char *name)
+{
+    if (f->name != NULL && (name == NULL || strcasecmp(name, f->name) != 0))
+        return;
+    f->found = true;
+    if (s == NULL || !limit_forget(s->limit, f->own))
+        return;
+    f->count++;
+    lease_stopped(f->ledger, s);
+}
+
+static void forget_account(struct forgetting *f, struct account *a)
+{
+    for (unsigned i = 0; i < f->ledger->count; i++) {
+        const char *name = f->ledger->scopes[i].options->name;
+
+        forget_slot(f, a->line[i].slot, name);
+        if (f->name != NULL && (name == NULL || strcasecmp(name, f->name) != 0))
+            continue;
+        a->line[i].bound = 0;
+        a->line[i].bound_for_want = a->line[i].is_of_several = false;
+    }
+    for (unsigned i = 0; i < a->named_count; i++)
+        forget_slot(f, a->named[i], a->named[i]->name);
+    if (f->name == NULL)
+        a->seen_count = a->seen_next = 0;
+}
+
+int ledger_forget(struct ledger *l, const char *name, struct budget_now now)
+{
+    struct forgetting f = { .ledger = l, .name = name, .own = steady_now(&l->clock, now), .found = name == NULL };
+    struct account   *a;
+    size_t            at = 0;
+
+    for (unsigned i = 0; i < l->count; i++)
+        forget_slot(&f, l->scopes[i].slot, l->scopes[i].options->name);
+    while ((a = accounts_next(&l->accounts, &at)) != NULL)
+        forget_account(&f, a);
+    return f.found ? f.count : -1;
 }

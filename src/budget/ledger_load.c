@@ -189,6 +189,7 @@ static void start_row(struct ledger *l, const struct kept_row *row, struct budge
     if (limit_restore(s->limit, v.image.ptr, v.image.len, elapsed_ns(l, &v.head, own),
                       same_boot(l, &v.head, own), own))
         lease_as_if_spent(l, s, v.head.lease, own);
+    limit_cut_told(s->limit, l->told_most_ns, own);
     lease_make_dirty(l, s);
 }
 
@@ -244,7 +245,9 @@ static void adopt_slot(struct ledger *l, struct slot *to, const struct slot *fro
     char  *image = mem_alloc(bytes);
 
     bytes = limit_save(from->limit, image, own);
-    limit_restore(to->limit, image, bytes, 0, true, own);
+    if (limit_restore(to->limit, image, bytes, 0, true, own))
+        limit_copy_told(to->limit, from->limit);
+    limit_cut_told(to->limit, l->told_most_ns, own);
     free(image);
     lease_adopt_slot(l, to, from);
 }
@@ -278,6 +281,8 @@ static void adopt_account(struct ledger *l, const struct ledger *old, const stru
         if (at >= 0) {
             to->line[at].open = from->line[i].open;
             to->line[at].bound = from->line[i].bound;
+            to->line[at].bound_for_want = from->line[i].bound_for_want;
+            to->line[at].is_of_several = from->line[i].is_of_several;
         }
         if (from->line[i].slot != NULL && at >= 0)
             adopt_slot(l, ledger_slot_new(l, to, (unsigned)at, own), from->line[i].slot, own);

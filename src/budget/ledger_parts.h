@@ -47,6 +47,8 @@ struct account_line {                 /* of one limit */
     struct slot *slot;                /* SLOT_OWNED or SLOT_TOLD; NULL: none yet */
     uint64_t     open;                /* units that are under way */
     uint64_t     bound;               /* hash of the resource's name that this limit turned out to be; 0: none */
+    bool         bound_for_want;      /* of a better one: nothing but the match speaks for it */
+    bool         is_of_several;       /* more than one name came under its match: it is none of them */
 };
 
 struct account {                      /* one credential, or none */
@@ -113,6 +115,8 @@ struct ledger {
     unsigned            spendings;    /* since the last sweep */
     struct steady       clock;
     int64_t             claims_until_ns;         /* no claim lives longer */
+    int64_t             told_most_ns;
+    struct ledger_cut   cut;
     struct keeping      keep;
 };
 

@@ -66,6 +66,7 @@ struct ledger *ledger_new(const struct limit_options *limits, unsigned count)
 
     CHECK(count <= LEDGER_MAX_LIMITS);
     l->count = count;
+    l->told_most_ns = INT64_MAX;
     l->scopes = mem_alloc(count * sizeof *l->scopes);
     l->keep.dirty_end = &l->keep.dirty;
     for (unsigned i = 0; i < count; i++) {

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
 #define SAME_CAP_NS     (2 * NS_PER_SEC)
@@ -146,13 +147,25 @@ static bool cap_holds(const struct limit_cap *c, struct budget_now now)
     return c->until_ns > now.mono_ns;
 }
 
-static int64_t told_wait_ns(const struct limit *l, uint64_t units, struct budget_now now)
+/* The cap that keeps `units` waiting longest; NULL: none does. */
+static const struct limit_cap *longest_cap(const struct limit *l, uint64_t units, struct budget_now now)
 {
-    int64_t until_ns = l->blocked_until_ns;
+    const struct limit_cap *longest = NULL;
 
     for (unsigned i = 0; i < LIMIT_CAPS; i++)
-        if (cap_holds(&l->cap[i], now) && l->cap[i].left < units && l->cap[i].until_ns > until_ns)
-            until_ns = l->cap[i].until_ns;
+        if (cap_holds(&l->cap[i], now) && l->cap[i].left < units &&
+            (longest == NULL || l->cap[i].until_ns > longest->until_ns))
+            longest = &l->cap[i];
+    return longest;
+}
+
+static int64_t told_wait_ns(const struct limit *l, uint64_t units, struct budget_now now)
+{
+    const struct limit_cap *cap = longest_cap(l, units, now);
+    int64_t                 until_ns = l->blocked_until_ns;
+
+    if (cap != NULL && cap->until_ns > until_ns)
+        until_ns = cap->until_ns;
     return until_ns > now.mono_ns ? until_ns - now.mono_ns : 0;
 }
 
@@ -171,39 +184,66 @@ static int64_t clamp_told(int64_t in_ns)
     return in_ns > LONGEST_TOLD_NS ? LONGEST_TOLD_NS : in_ns;
 }
 
-static void add_cap(struct limit *l, uint64_t left, int64_t until_ns, struct budget_now now)
+/* The place of the window's last word, else a free one, else that of the loosest. */
+static void add_assumed(struct limit *l, const struct limit_cap *new, struct budget_now now)
 {
     struct limit_cap *place = NULL;
 
-    for (unsigned i = 0; i < LIMIT_CAPS; i++) {
+    for (unsigned i = TOLD_CAPS; i < LIMIT_CAPS; i++) {
+        struct limit_cap *c = &l->cap[i];
+
+        if (c->assumed_ns == new->assumed_ns) {
+            *c = *new;
+            return;
+        }
+        if (!cap_holds(c, now))
+            *c = (struct limit_cap){ 0 };
+        if (place == NULL || (place->until_ns != 0 && (c->until_ns == 0 || c->left > place->left)))
+            place = c;
+    }
+    *place = *new;
+}
+
+static void add_cap(struct limit *l, const struct limit_cap *new, struct budget_now now)
+{
+    struct limit_cap *place = NULL;
+
+    for (unsigned i = 0; i < TOLD_CAPS; i++) {
         struct limit_cap *c = &l->cap[i];
 
         if (!cap_holds(c, now)) {
-            *c = (struct limit_cap){ 0, 0 };
-        } else if (llabs(c->until_ns - until_ns) <= SAME_CAP_NS) {
-            c->left = left < c->left ? left : c->left;
-            c->until_ns = until_ns > c->until_ns ? until_ns : c->until_ns;
+            *c = (struct limit_cap){ 0 };
+        } else if (llabs(c->until_ns - new->until_ns) <= SAME_CAP_NS) {
+            c->left = new->left < c->left ? new->left : c->left;
+            c->until_ns = new->until_ns > c->until_ns ? new->until_ns : c->until_ns;
+            c->told = new->told;
             return;
         }
         if (place == NULL || (place->until_ns != 0 && (c->until_ns == 0 || c->left > place->left)))
             place = c;
     }
-    if (place->until_ns == 0 || left < place->left)
-        *place = (struct limit_cap){ until_ns, left };
+    if (place->until_ns == 0 || new->left < place->left)
+        *place = *new;
 }
 
-void limit_learn(struct limit *l, int64_t remaining, int64_t allowed, int64_t reset_in_ns, struct budget_now now)
+void limit_learn(struct limit *l, const struct limit_word *w, struct budget_now now)
 {
-    uint64_t left = remaining > 0 ? (uint64_t)remaining : 0;
+    int64_t          reset_in_ns = clamp_told(w->reset_in_ns);
+    struct limit_cap cap = { .left = w->remaining > 0 ? (uint64_t)w->remaining : 0, .assumed_ns = w->assumed_ns,
+                             .told = { w->by, now.wall_ns } };
 
-    if (allowed > 0)
-        l->told = (uint64_t)allowed;
-    if (remaining < 0 || reset_in_ns <= 0)
+    if (w->allowed > 0)
+        l->told = (uint64_t)w->allowed;
+    if (w->remaining < 0 || reset_in_ns <= 0)
         return;
-    reset_in_ns = clamp_told(reset_in_ns);
+    cap.until_ns = time_add(now.mono_ns, time_add(reset_in_ns, LIMIT_GUARD_NS));
+    if (w->assumed_ns > 0) {
+        add_assumed(l, &cap, now);
+        return;
+    }
     if (l->ops == &limit_learned_ops)
-        limit_learned_told(l, remaining, reset_in_ns, now);
-    add_cap(l, left, time_add(now.mono_ns, time_add(reset_in_ns, LIMIT_GUARD_NS)), now);
+        limit_learned_told(l, w, now);
+    add_cap(l, &cap, now);
 }
 
 const char *told_by_text(enum told_by by)
@@ -216,25 +256,65 @@ const char *told_by_text(enum told_by by)
         [TOLD_BY_X_RATE_LIMIT] = "X-Rate-Limit-Remaining",
         [TOLD_BY_RETRY_AFTER] = "Retry-After",
         [TOLD_BY_BODY] = "the body of an answer",
+        [TOLD_BY_READ] = "X-ReadRateLimit-Usage",
+        [TOLD_BY_ANTHROPIC] = "anthropic-ratelimit-requests-remaining",
+        [TOLD_BY_HUBSPOT] = "X-HubSpot-RateLimit-Remaining",
+        [TOLD_BY_AZURE] = "x-ms-ratelimit-remaining",
+        [TOLD_BY_SHOPIFY] = "X-Shopify-Shop-Api-Call-Limit",
+        [TOLD_BY_X] = "x-app-limit-remaining",
     };
 
     return (unsigned)by < sizeof texts / sizeof texts[0] ? texts[by] : "";
 }
 
-void limit_told_by(struct limit *l, enum told_by by)
-{
-    l->told_by = by;
-}
-
-void limit_block(struct limit *l, int64_t for_ns, struct budget_now now)
+void limit_block(struct limit *l, int64_t for_ns, enum told_by by, struct budget_now now)
 {
     int64_t until_ns = time_add(now.mono_ns, clamp_told(for_ns));
 
-    if (for_ns > 0 && until_ns > l->blocked_until_ns)
-        l->blocked_until_ns = until_ns;
+    if (for_ns <= 0 || until_ns <= l->blocked_until_ns)
+        return;
+    l->blocked_until_ns = until_ns;
+    l->blocked_by = (struct told){ by, now.wall_ns };
+}
+
+void limit_cut_told(struct limit *l, int64_t most_ns, struct budget_now now)
+{
+    int64_t last_ns = time_add(now.mono_ns, most_ns);
+
+    if (l->blocked_until_ns > last_ns)
+        l->blocked_until_ns = last_ns;
+}
+
+bool limit_forget(struct limit *l, struct budget_now now)
+{
+    bool held = l->blocked_until_ns > now.mono_ns || (l->kind == LIMIT_LEARNED && l->told > 0);
+
+    for (unsigned i = 0; i < LIMIT_CAPS; i++) {
+        held = held || cap_holds(&l->cap[i], now);
+        l->cap[i] = (struct limit_cap){ 0 };
+    }
+    l->blocked_until_ns = 0;
+    l->blocked_by = (struct told){ 0 };
+    l->told = 0;
+    if (l->ops == &limit_learned_ops)
+        limit_learned_forget(l);
+    return held;
+}
+
+void limit_copy_told(struct limit *to, const struct limit *from)
+{
+    memcpy(to->cap, from->cap, sizeof to->cap);
+    to->blocked_until_ns = from->blocked_until_ns;
+    to->blocked_by = from->blocked_by;
 }
 
 /* -- spending -- */
+
+/* With so many ahead, this many units in all. */
+static uint64_t units_with(uint64_t ahead)
+{
+    return ahead < UINT64_MAX ? ahead + 1 : ahead;
+}
 
 int64_t limit_wait_ns(const struct limit *l, uint64_t cost, struct budget_now now)
 {
@@ -282,15 +362,25 @@ void limit_return(struct limit *l, uint64_t cost, struct budget_now spent, struc
 
 int64_t limit_predict_ns(const struct limit *l, uint64_t ahead, struct budget_now now)
 {
-    int64_t told_ns = told_wait_ns(l, 0, now), own_ns = l->ops->predict_ns(l, ahead, now);
+    int64_t told_ns = told_wait_ns(l, units_with(ahead), now), own_ns = l->ops->predict_ns(l, ahead, now);
 
-    for (unsigned i = 0; i < LIMIT_CAPS; i++) {
-        const struct limit_cap *c = &l->cap[i];
-
-        if (cap_holds(c, now) && c->left <= ahead && c->until_ns - now.mono_ns > told_ns)
-            told_ns = c->until_ns - now.mono_ns;
-    }
     return own_ns > told_ns ? own_ns : told_ns;
+}
+
+struct limit_cause limit_cause(const struct limit *l, uint64_t ahead, struct budget_now now)
+{
+    const struct limit_cap *cap = longest_cap(l, units_with(ahead), now);
+    struct limit_cause      c = { .told_ns = told_wait_ns(l, units_with(ahead), now),
+                                  .own_ns = l->ops->predict_ns(l, ahead, now) };
+    struct told             by = l->blocked_by;
+
+    if (cap != NULL && cap->until_ns > l->blocked_until_ns)
+        by = cap->told;
+    if (c.told_ns > 0) {
+        c.by = by.by;
+        c.heard_wall_ns = by.wall_ns;
+    }
+    return c;
 }
 
 /* Of what the API said. */
@@ -302,6 +392,19 @@ static bool something_holds(const struct limit *l, struct budget_now now)
         if (cap_holds(&l->cap[i], now))
             return true;
     return false;
+}
+
+/* Of several words, the tightest. */
+static enum told_by told_by_now(const struct limit *l, struct budget_now now)
+{
+    const struct limit_cap *tightest = NULL;
+
+    if (l->blocked_until_ns > now.mono_ns)
+        return l->blocked_by.by;
+    for (unsigned i = 0; i < LIMIT_CAPS; i++)
+        if (cap_holds(&l->cap[i], now) && (tightest == NULL || l->cap[i].left < tightest->left))
+            tightest = &l->cap[i];
+    return tightest != NULL ? tightest->told.by : TOLD_BY_NOBODY;
 }
 
 bool limit_is_whole(const struct limit *l, struct budget_now now)
@@ -324,6 +427,8 @@ struct limit_state limit_state(const struct limit *l, struct budget_now now)
 
     if (s.allowed == 0)
         s.allowed = l->told;
+    if (l->kind == LIMIT_LEARNED && l->count > 0)
+        s.allowed = limit_count(l);
     if (told < s.left)
         s.left = told;
     if (s.left > s.allowed && s.allowed != 0)
@@ -333,8 +438,7 @@ struct limit_state limit_state(const struct limit *l, struct budget_now now)
             s.resets_in_ns = l->cap[i].until_ns - now.mono_ns;
     if (l->blocked_until_ns > now.mono_ns)
         s.blocked_for_ns = l->blocked_until_ns - now.mono_ns;
-    if (something_holds(l, now))
-        s.told_by = l->told_by;
+    s.told_by = told_by_now(l, now);
     if (s.blocked_for_ns > s.resets_in_ns)
         s.resets_in_ns = s.blocked_for_ns;
     return s;
@@ -344,13 +448,14 @@ struct limit_state limit_state(const struct limit *l, struct budget_now now)
 
 enum { IMAGE_VERSION = 1 };
 
+struct image_cap { int64_t for_ns; uint64_t left; };         /* from the time of saving */
 struct image_head {
     uint32_t         version, kind;
     uint64_t         sum;             /* of everything behind it */
     int64_t          window_ns;
     int64_t          blocked_for_ns;
     uint64_t         told;            /* and, from bit TOLD_BY_SHIFT on, by which word */
-    struct limit_cap cap[LIMIT_CAPS]; /* until: from the time of saving */
+    struct image_cap cap[TOLD_CAPS];
 };
 enum { SUMMED_FROM = offsetof(struct image_head, window_ns), TOLD_BY_SHIFT = 56 };
 
@@ -362,15 +467,16 @@ size_t limit_image_bytes(const struct limit *l)
 size_t limit_save(const struct limit *l, void *image, struct budget_now now)
 {
     struct image_head head = { .version = IMAGE_VERSION, .kind = (uint32_t)l->kind, .window_ns = l->window_ns,
-                               .told = l->told | (uint64_t)l->told_by << TOLD_BY_SHIFT };
+                               .told = l->told | (uint64_t)told_by_now(l, now) << TOLD_BY_SHIFT };
     char             *out = image;
     size_t            bytes;
+    unsigned          kept = 0;
 
     if (l->blocked_until_ns > now.mono_ns)
         head.blocked_for_ns = l->blocked_until_ns - now.mono_ns;
-    for (unsigned i = 0; i < LIMIT_CAPS; i++)
+    for (unsigned i = 0; i < LIMIT_CAPS && kept < TOLD_CAPS; i++)
         if (cap_holds(&l->cap[i], now))
-            head.cap[i] = (struct limit_cap){ l->cap[i].until_ns - now.mono_ns, l->cap[i].left };
+            head.cap[kept++] = (struct image_cap){ l->cap[i].until_ns - now.mono_ns, l->cap[i].left };
     bytes = sizeof head + l->ops->save(l, out + sizeof head, now);
     memcpy(out, &head, sizeof head);
     head.sum = XXH3_64bits(out + SUMMED_FROM, bytes - SUMMED_FROM);
@@ -383,6 +489,7 @@ bool limit_restore(struct limit *l, const void *image, size_t bytes, int64_t ela
 {
     struct image_head head;
     const char       *in = image;
+    enum told_by      by;
 
     if (bytes < sizeof head)
         return false;
@@ -395,15 +502,16 @@ bool limit_restore(struct limit *l, const void *image, size_t bytes, int64_t ela
     if (!l->ops->restore(l, in + sizeof head, bytes - sizeof head, elapsed_ns, same_boot, now))
         return false;
     l->told = head.told & ((UINT64_C(1) << TOLD_BY_SHIFT) - 1);
-    l->told_by = (enum told_by)(head.told >> TOLD_BY_SHIFT);
+    by = (enum told_by)(head.told >> TOLD_BY_SHIFT);
     l->blocked_until_ns = 0;
-    limit_block(l, head.blocked_for_ns - elapsed_ns, now);
-    for (unsigned i = 0; i < LIMIT_CAPS; i++) {
-        int64_t left_ns = clamp_told(head.cap[i].until_ns) - elapsed_ns;
+    limit_block(l, head.blocked_for_ns - elapsed_ns, by, now);
+    l->blocked_by.wall_ns = 0;
+    memset(l->cap, 0, sizeof l->cap);
+    for (unsigned i = 0; i < TOLD_CAPS; i++) {
+        int64_t left_ns = clamp_told(head.cap[i].for_ns) - elapsed_ns;
 
-        l->cap[i] = (struct limit_cap){ 0, 0 };
         if (left_ns > 0)
-            l->cap[i] = (struct limit_cap){ time_add(now.mono_ns, left_ns), head.cap[i].left };
+            l->cap[i] = (struct limit_cap){ time_add(now.mono_ns, left_ns), head.cap[i].left, 0, { by, 0 } };
     }
     return true;
 }

@@ -45,18 +45,35 @@ void limit_return(struct limit *, uint64_t cost, struct budget_now spent, struct
 /* The wait of the `ahead`-th unit from now (0: the next) if all before it are spent as early as allowed. */
 int64_t limit_predict_ns(const struct limit *, uint64_t ahead, struct budget_now now);
 
-/* The API says: `remaining` left for `reset_in_ns` from now; `allowed`: of how many (-1: it does not say).
- * Only ever tightens, except that a learned window begins anew when the API says so. */
-void limit_learn(struct limit *, int64_t remaining, int64_t allowed, int64_t reset_in_ns, struct budget_now now);
-/* Which word of the API's that was: kept with it, for people. */
+/* By which word of the API's: kept with what it says, for people. */
 enum told_by {
     TOLD_BY_NOBODY, TOLD_BY_RATELIMIT, TOLD_BY_RATELIMIT_FIELDS, TOLD_BY_X_RATELIMIT, TOLD_BY_X_RATE_LIMIT,
-    TOLD_BY_RETRY_AFTER, TOLD_BY_BODY
+    TOLD_BY_RETRY_AFTER, TOLD_BY_BODY,
+    /* Kept in rows: new ones at the end. */
+    TOLD_BY_READ, TOLD_BY_ANTHROPIC, TOLD_BY_HUBSPOT, TOLD_BY_AZURE, TOLD_BY_SHOPIFY, TOLD_BY_X
 };
 const char *told_by_text(enum told_by);                      /* "X-RateLimit-Remaining" ...; "" for nobody */
-void limit_told_by(struct limit *, enum told_by);
+struct limit_word {
+    int64_t      remaining;           /* left until then; -1: it does not say */
+    int64_t      allowed;             /* of how many; -1: it does not say */
+    int64_t      reset_in_ns;         /* from now */
+    int64_t      assumed_ns;          /* the reset is assumed: the end of a window of this length; 0: told */
+    enum told_by by;
+};
+/* Only ever tightens, except that a learned window begins anew when the API says so, and that an assumed reset
+ * lasts until the next word on its window. */
+void limit_learn(struct limit *, const struct limit_word *, struct budget_now now);
 /* The API says: nothing for `for_ns` from now (Retry-After). Only ever tightens. */
-void limit_block(struct limit *, int64_t for_ns, struct budget_now now);
+void limit_block(struct limit *, int64_t for_ns, enum told_by, struct budget_now now);
+/* The longest that anything the API said holds from now on. */
+void limit_cut_told(struct limit *, int64_t most_ns, struct budget_now now);
+/* As if the API had said nothing; what was spent here stays.  False where it had not said anything that holds. */
+bool limit_forget(struct limit *, struct budget_now now);
+/* All that is told, over an image that has no room for when it was: of the same moment. */
+void limit_copy_told(struct limit *to, const struct limit *from);
+/* How much of limit_predict_ns() is the API's doing, by which word and when (wall clock; 0: in an earlier run). */
+struct limit_cause { int64_t told_ns, own_ns; enum told_by by; int64_t heard_wall_ns; };
+struct limit_cause limit_cause(const struct limit *, uint64_t ahead, struct budget_now now);
 
 /* The most that can be spent at once; 0: no bound. */
 uint64_t limit_most(const struct limit *);

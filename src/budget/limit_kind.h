@@ -33,13 +33,21 @@ struct bucket {                       /* GCRA; the theoretical arrival time is e
 struct fixed {                        /* wall clock for LIMIT_FIXED, monotonic for LIMIT_LEARNED */
     int64_t  begin_ns, end_ns;        /* end 0: no window has begun */
     uint64_t used, late;              /* `late` of them count in the next window, too */
+    uint64_t own;                     /* of `used`, what was spent here: the rest is the API's word */
     bool     is_doubtful;             /* its end is not known for certain: all that is spent is late */
     bool     end_is_told;             /* LIMIT_LEARNED: the API said when */
     int64_t  spent_mono_ns;           /* LIMIT_FIXED: when anything was spent last, by the monotonic clock */
 };
 
-struct limit_cap { int64_t until_ns; uint64_t left; };       /* monotonic; until 0: free */
-enum { LIMIT_CAPS = 4 };
+struct told { enum told_by by; int64_t wall_ns; };           /* by which word, and when: 0: in an earlier run */
+struct limit_cap {
+    int64_t     until_ns;             /* monotonic; 0: free */
+    uint64_t    left;
+    int64_t     assumed_ns;           /* its end is assumed from a window of this length: the next word on that
+                                       * window takes its place; 0: the API said when */
+    struct told told;
+};
+enum { TOLD_CAPS = 4, ASSUMED_CAPS = 3, LIMIT_CAPS = TOLD_CAPS + ASSUMED_CAPS };
 
 struct limit {
     const struct limit_kind_ops *ops;
@@ -49,11 +57,18 @@ struct limit {
     unsigned         start_minute;
     struct zone     *zone;            /* a reference; LIMIT_FIXED */
     union { struct sliding sliding; struct bucket bucket; struct fixed fixed; } is;
-    struct limit_cap cap[LIMIT_CAPS];
+    struct limit_cap cap[LIMIT_CAPS]; /* those that are assumed stand behind the others */
     int64_t          blocked_until_ns;
+    struct told      blocked_by;
     uint64_t         told;            /* how many the API says it allows; 0: it has not */
-    enum told_by     told_by;
 };
+
+/* How many a window allows: a learned one, no more than the API says. */
+static inline uint64_t limit_count(const struct limit *l)
+{
+    return l->kind == LIMIT_LEARNED && l->told > 0 && l->told < l->count ? l->told : l->count;
+}
+
 
 struct limit_kind_ops {
     void     (*init)(struct limit *);
@@ -75,7 +90,8 @@ struct limit_kind_ops {
 extern const struct limit_kind_ops limit_sliding_ops, limit_bucket_ops, limit_fixed_ops, limit_learned_ops;
 
 /* LIMIT_LEARNED: the API told of its window. */
-void limit_learned_told(struct limit *, int64_t remaining, int64_t reset_in_ns, struct budget_now now);
+void limit_learned_told(struct limit *, const struct limit_word *, struct budget_now now);
+void limit_learned_forget(struct limit *);
 
 /* Times come from clocks and files: sums that do not overflow. */
 static inline int64_t time_add(int64_t a, int64_t b)

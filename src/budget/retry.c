@@ -4,9 +4,6 @@
 #include "budget/retry.h"
 
 #include "base/clock.h"
-#include "http/date.h"
-
-#define LONGEST_RETRY_AFTER_S (INT64_C(366) * 86400)
 
 static const struct {
     const char *token;
@@ -45,34 +42,6 @@ bool retry_status_listed(const struct retry_options *o, unsigned status)
     return false;
 }
 
-/* RFC 9110 10.2.3. A date that has passed is 0. */
-int64_t retry_after_ns(struct slice value, int64_t now_wall_ns)
-{
-    int64_t seconds;
-
-    value = slice_trim(value);
-    if (value.ptr == NULL || value.len == 0)
-        return -1;
-    if (slice_to_int64(value, &seconds)) {
-        if (seconds > LONGEST_RETRY_AFTER_S)
-            seconds = LONGEST_RETRY_AFTER_S;
-        return seconds * NS_PER_SEC;
-    }
-    if (value.ptr[0] >= '0' && value.ptr[0] <= '9') {         /* digits alone, but over INT64_MAX */
-        for (size_t i = 0; i < value.len; i++)
-            if (value.ptr[i] < '0' || value.ptr[i] > '9')
-                return -1;
-        return LONGEST_RETRY_AFTER_S * NS_PER_SEC;
-    }
-    if (!http_date_parse(value, now_wall_ns / NS_PER_SEC, &seconds))
-        return -1;
-    if (seconds <= now_wall_ns / NS_PER_SEC)
-        return 0;
-    if (seconds > now_wall_ns / NS_PER_SEC + LONGEST_RETRY_AFTER_S)
-        return LONGEST_RETRY_AFTER_S * NS_PER_SEC;
-    return seconds * NS_PER_SEC - now_wall_ns;
-}
-
 static bool may_repeat(const struct retry_options *o, const struct retry_question *q)
 {
     if (q->outcome == ATTEMPT_OK || (unsigned)q->outcome >= sizeof outcomes / sizeof outcomes[0])
@@ -105,13 +74,11 @@ static int64_t backoff_ns(const struct retry_options *o, const struct retry_ques
 struct retry_answer retry_decide(const struct retry_options *o, const struct retry_question *q)
 {
     struct retry_answer no = { false, 0 };
-    int64_t             told_ns = -1, after_ns;
+    int64_t             after_ns;
 
     if (!may_repeat(o, q))
         return no;
-    if (q->outcome == ATTEMPT_STATUS)
-        told_ns = retry_after_ns(q->retry_after, q->now_wall_ns);
-    after_ns = told_ns > 0 ? told_ns : backoff_ns(o, q);
+    after_ns = q->outcome == ATTEMPT_STATUS && q->told_ns > 0 ? q->told_ns : backoff_ns(o, q);
     if (after_ns > q->wait_left_ns)
         return no;
     return (struct retry_answer){ true, after_ns };

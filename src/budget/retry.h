@@ -33,8 +33,7 @@ struct retry_question {
     bool                 idempotency_key; /* the request carries one */
     bool                 body_kept;       /* the request has no body, or all of it can be sent again */
     bool                 client_saw_byte;
-    struct slice         retry_after;     /* field value; ptr NULL */
-    int64_t              now_wall_ns;
+    int64_t              told_ns;         /* by Retry-After: from now; -1: it says nothing */
     int64_t              wait_left_ns;    /* of queue.max_wait, or of the client's */
     double               chance;          /* 0.0 to 1.0: the jitter */
     bool                 share_left;      /* retry.share is not used up */
@@ -46,7 +45,5 @@ struct retry_answer {
 /* RFC 9110 9.2.2 (idempotent methods), 10.2.3 (Retry-After); exponential with full jitter above half. */
 struct retry_answer retry_decide(const struct retry_options *o, const struct retry_question *q);
 bool retry_status_listed(const struct retry_options *o, unsigned status);
-/* Retry-After in nanoseconds from now; -1 where it does not parse. */
-int64_t retry_after_ns(struct slice value, int64_t now_wall_ns);
 
 #endif

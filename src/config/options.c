@@ -5,7 +5,7 @@
  * A row's `value` is the default as a file would state it.  Help texts are
  * whole sentences for the manual.  After a change here run tests/unit/test_config_files
  * with WEIR_UPDATE_MANUAL=1, which writes the manual's tables anew, and show the
- * setting in etc/weir.conf.
+ * setting in etc/weir.conf.  long: one table is easier to find a row in than several.
  */
 #include "config/checks.h"
 #include "config/reader.h"
@@ -112,6 +112,15 @@ static const struct option proxy_options[] = {
     END
 };
 static const struct section proxy_section = { "proxy", proxy_options, 0, NULL, NULL };
+
+static const struct option top_learned_options[] = {
+    ROW("max_wait", DURATION, "\"1h\"", AT(learned_max_wait_ns),
+        "The longest that a Retry-After of the API is believed: a wrong one locks it out for no longer. What is "
+        "told of a window that a limit states is believed for that window.",
+        RANGE(NS_PER_SEC, DAYS(366))),
+    END
+};
+static const struct section top_learned_section = { "learned", top_learned_options, 0, NULL, NULL };
 
 static const char *const level_words[] = { "error", "warning", "info", "debug", NULL };
 static const char *const format_words[] = { "json", "plain", NULL };
@@ -421,6 +430,15 @@ static const struct option low_budget_options[] = {
 static const struct section low_budget_section = { "low_budget", low_budget_options, 0, NULL,
                                                    NULL };
 
+static const struct option learned_options[] = {
+    ROW("max_wait", DURATION, NULL, AT(learned_max_wait_ns),
+        "The longest that a Retry-After of the API is believed: a wrong one locks it out for no longer. What is "
+        "told of a window that a limit states is believed for that window.",
+        RANGE(NS_PER_SEC, DAYS(366)), .unset = "the one at the top"),
+    END
+};
+static const struct section learned_section = { "learned", learned_options, 0, NULL, NULL };
+
 static const struct option bust_options[] = {
     ROW("name", TEXT, NULL, AT(bust_name), "Query parameter that a refresh adds.",
         .check = check_name, .unset = "none"),
@@ -511,6 +529,7 @@ static const struct option upstream_options_table[] = {
         "The part of the cache that this upstream may fill.", .unset = "no bound"),
     ROW("low_budget", GROUP, NULL, 0, "Sparing a budget that runs short.",
         .section = &low_budget_section),
+    ROW("learned", GROUP, NULL, 0, "What the API says of its limits.", .section = &learned_section),
     ROW("on_abort", WORD, "\"finish\"", AT(on_abort),
         "What becomes of a GET whose client leaves while it waits: \"finish\" keeps its place and "
         "stores the answer, "
@@ -547,8 +566,11 @@ static const struct option upstream_options_table[] = {
 
 static void inherit_from_top(void *element, const void *parent)
 {
-    ((struct set_upstream *)element)->policy.max_object_bytes =
-        ((const struct settings *)parent)->max_object_bytes;
+    struct set_upstream   *u = element;
+    const struct settings *top = parent;
+
+    u->policy.max_object_bytes = top->max_object_bytes;
+    u->learned_max_wait_ns = top->learned_max_wait_ns;
 }
 
 static const struct section upstream_section = {
@@ -569,6 +591,8 @@ static const struct option top_options[] = {
     ROW("proxy", GROUP, NULL, 0, "The forward proxy for https_proxy.", .section = &proxy_section),
     ROW("log", GROUP, NULL, 0, "Events and requests.", .section = &log_section),
     ROW("server", GROUP, NULL, 0, "What clients are granted.", .section = &server_section),
+    ROW("learned", GROUP, NULL, 0, "What APIs say of their limits, where an upstream does not say otherwise.",
+        .section = &top_learned_section),
     ROW("clients", GROUPS, NULL, AT(clients),
         "Classes for clients that cannot send a header. The first match counts.",
         .section = &client_section, .unset = "none"),

@@ -153,6 +153,7 @@ struct set_upstream {
     const char        *user_agent, *budget;
     const char        *low_budget_below;
     int64_t            low_budget_stale_ns;
+    int64_t            learned_max_wait_ns;
     const char        *bust_name;
     int64_t            bust_every_ns;
     bool               rewrite_links, intercept, tls_verify;
@@ -167,7 +168,7 @@ struct settings {
     const char        *admin_path, *admin_group, *admin_listen;
     unsigned           admin_mode;
     const char        *cache_path, *state_path;
-    int64_t            cache_bytes, max_object_bytes;
+    int64_t            cache_bytes, max_object_bytes, learned_max_wait_ns;
     const char        *proxy_listen;
     int                proxy_tunnel;
     const char *const *tunnel_private;

@@ -221,6 +221,7 @@ struct problem {
     const char  *reason;              /* Cache-Status detail token */
     const char  *limit;               /* that would be exceeded; NULL: none */
     int64_t      retry_after_ns;      /* -1: none */
+    const char  *blocked_by;          /* the API's own word that makes it wait; NULL: none */
     bool         close;
 };
 enum step reply_problem(struct exchange *x, const struct problem *p);

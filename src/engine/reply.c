@@ -107,6 +107,10 @@ static struct slice problem_body(struct exchange *x, const struct problem *p)
         json_key(&out, "limit");
         json_text(&out, slice_of(p->limit));
     }
+    if (p->blocked_by != NULL) {
+        json_key(&out, "blocked_by");
+        json_text(&out, slice_of(p->blocked_by));
+    }
     if (p->retry_after_ns >= 0) {
         json_key(&out, "retry_after_ms");
         json_int(&out, p->retry_after_ns / NS_PER_MS);

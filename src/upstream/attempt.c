@@ -64,10 +64,10 @@ static int64_t wait_left(const struct flight *f)
 
 /* Asks budget/; the answer counts only where the budget allows the next attempt in time, too. */
 static struct retry_answer ask_retry(struct flight *f, enum attempt_outcome outcome, unsigned status,
-                                     struct slice retry_after)
+                                     int64_t told_ns)
 {
     const struct fetch   *fetch = f->leader;
-    const char           *limit;
+    struct wait_cause     cause;
     struct retry_question q = {
         .outcome = outcome,
         .status = status,
@@ -76,8 +76,7 @@ static struct retry_answer ask_retry(struct flight *f, enum attempt_outcome outc
         .idempotency_key = http_fields_find(&fetch->request.fields, HTTP_IDEMPOTENCY_KEY, 0) >= 0,
         .body_kept = fetch->upload == NULL || upload_is_kept(fetch->upload),
         .client_saw_byte = f->answer != NULL,
-        .retry_after = retry_after,
-        .now_wall_ns = clock_wall_ns(),
+        .told_ns = told_ns,
         .wait_left_ns = wait_left(f),
         .chance = chance(f->up),
         .share_left = site_may_retry(f->site, clock_mono_ns()),
@@ -85,7 +84,7 @@ static struct retry_answer ask_retry(struct flight *f, enum attempt_outcome outc
     struct retry_answer a = retry_decide(&f->site->options->retry, &q);
 
     if (a.again && (f->up->stopping || !flight_goes_on(f)
-                    || dispatch_predict(f->site, NULL, &f->charge, f->entry.priority, &f->entry.who, &limit)
+                    || dispatch_predict(f->site, NULL, &f->charge, f->entry.priority, &f->entry.who, &cause)
                            > q.wait_left_ns))
         a.again = false;
     return a;
@@ -125,55 +124,6 @@ static struct answer *make_answer(struct transfer *t)
     return a;
 }
 
-static void settle_budget(struct transfer *t, const struct http_response *head)
-{
-    struct ledger *l = t->site->budget->ledger;
-
-    if (t->prereqs == 0 || http2_was_not_done(t))
-        ledger_return(l, &t->receipt);
-    else
-        ledger_settle(l, &t->charge, &t->receipt, head, budget_time());
-    t->receipt.count = 0;
-    queue_reconsider(t->site->budget->queue, NULL);
-    dispatch_kick(t->site->budget);
-}
-
-/* The body's beginning is kept until it is long enough or whole: see learned_body_may_tell(). */
-static void begin_telling(struct transfer *t)
-{
-    if (t->answer->body != NULL && learned_body_may_tell(&t->answer->head))
-        t->telling = mem_alloc(TELLING_BYTES);
-}
-
-static void take_telling(struct transfer *t, const char *bytes, size_t count)
-{
-    size_t room = TELLING_BYTES - t->telling_bytes;
-
-    if (t->telling == NULL)
-        return;
-    if (count > room)
-        count = room;
-    memcpy(t->telling + t->telling_bytes, bytes, count);
-    t->telling_bytes += count;
-}
-
-static void end_telling(struct transfer *t)
-{
-    struct budget *b = t->site->budget;
-    int64_t        block_ns;
-
-    if (t->telling == NULL)
-        return;
-    block_ns = learned_body_block_ns((struct slice){ t->telling, t->telling_bytes });
-    free(t->telling);
-    t->telling = NULL;
-    if (block_ns <= 0)
-        return;
-    ledger_block(b->ledger, &t->charge, block_ns, budget_time());
-    queue_reconsider(b->queue, NULL);
-    dispatch_kick(b);
-}
-
 static void part(struct flight *f, struct transfer *t)
 {
     f->transfer = NULL;
@@ -187,7 +137,7 @@ static bool put_by(struct flight *f, struct transfer *t)
     struct answer      *a = t->answer;
     struct retry_answer again;
 
-    again = ask_retry(f, ATTEMPT_STATUS, a->head.status, http_fields_get(&a->head.fields, HTTP_RETRY_AFTER));
+    again = ask_retry(f, ATTEMPT_STATUS, a->head.status, learned_wait(&a->head, clock_wall_ns()).wait_ns);
     if (!again.again)
         return false;
     t->retrying = true;
@@ -293,10 +243,8 @@ bool attempt_head(struct transfer *t)
     connection_heard(t);
     transfer_plan_reuse(t);
     t->answer = make_answer(t);
-    heard_note(t->up->heard, t->fetch, &t->answer->head.fields);
-    settle_budget(t, &t->answer->head);
     site_report_breaker(t->site, !is_dead_behind(status), clock_mono_ns());
-    begin_telling(t);
+    hearing_head(t);
     if (f == NULL)
         return true;
     if (t->upload != NULL && ask_unexpecting(f, t))
@@ -390,7 +338,7 @@ enum body_result attempt_body(struct transfer *t, const char *bytes, size_t coun
     t->progress_ns = t->up->acted_ns;
     if (t->answer == NULL || t->answer->body == NULL)
         return BODY_TAKEN;
-    take_telling(t, bytes, count);
+    hearing_body(t, bytes, count);
     if (f == NULL && t->body_bytes + (int64_t)count > SPARE_BODY_BYTES) {
         t->stop = STOP_ENOUGH;
         return BODY_STOP;
@@ -512,6 +460,8 @@ static void report_breaker(struct transfer *t)
         return;
     if (!ours || t->site->breaker.probing)
         site_report_breaker(t->site, false, clock_mono_ns());
+    if (!ours)
+        hold_answered(&t->site->hold, false, t->sent_ns, clock_mono_ns());
 }
 
 static void failed(struct flight *f, struct transfer *t, const struct failure *failure)
@@ -523,7 +473,7 @@ static void failed(struct flight *f, struct transfer *t, const struct failure *f
     log_debug("upstream_attempt_failed", " upstream=%s attempt=%u outcome=%s reason=%s", f->site->name,
               f->attempt_count, attempt_outcome_token(failure->outcome), log_quote(failure->text));
     if (!failure->final)
-        again = ask_retry(f, failure->outcome, 0, SLICE_NONE);
+        again = ask_retry(f, failure->outcome, 0, -1);
     if (again.again) {
         dispatch_pause(f, again.after_ns);
         return;
@@ -565,8 +515,8 @@ void attempt_ended(struct transfer *t, CURLcode code)
 
     complete = complete && complete_end(t);
     if (t->prereqs == 0 || !t->head.final)
-        settle_budget(t, NULL);
-    end_telling(t);
+        hearing_nothing(t);
+    hearing_end(t);
     if (!complete)
         report_breaker(t);
     if (!complete && code == CURLE_OK)

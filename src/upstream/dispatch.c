@@ -11,6 +11,7 @@
 #include "upstream/inside.h"
 
 #include <stdio.h>
+#include <time.h>
 
 enum {
     GRACE_MS = 250,                   /* a wait that was predicted to end just in time may end a little later */
@@ -89,15 +90,17 @@ static void begin_wait(struct flight *f)
 }
 
 int64_t dispatch_predict(struct site *site, const struct flight *f, const struct charge *charge,
-                         enum queue_priority priority, const struct queue_who *who, const char **limit)
+                         enum queue_priority priority, const struct queue_who *who, struct wait_cause *cause)
 {
-    struct budget     *b = site->budget;
-    struct budget_now  now = budget_time();
-    struct queue_class class;
-    uint64_t           ahead;
-    int64_t            wait, pause = 0;
-    const char        *tightest = NULL;
+    struct budget      *b = site->budget;
+    struct budget_now   now = budget_time();
+    struct queue_class  class;
+    struct ledger_cause told;
+    uint64_t            ahead;
+    int64_t             wait, pause = 0, hold = hold_predict_ns(&site->hold, now.mono_ns);
+    const char         *tightest = NULL;
 
+    *cause = (struct wait_cause){ .limit = "queue" };
     if (f != NULL && f->at == FLIGHT_PAUSING)
         pause = f->pause.at_ns > now.mono_ns ? f->pause.at_ns - now.mono_ns : 0;
     if (f != NULL && queue_waits(&f->entry)) {
@@ -107,15 +110,38 @@ int64_t dispatch_predict(struct site *site, const struct flight *f, const struct
         ahead = queue_ahead(b->queue, &class, priority, who);
     }
     wait = ledger_predict_ns(b->ledger, charge, ahead, now, &tightest);
-    if (tightest != NULL)
-        *limit = tightest;
+    if (tightest != NULL) {
+        told = ledger_cause(b->ledger, charge, ahead, now);
+        *cause = (struct wait_cause){ tightest, told.by, told.heard_wall_ns };
+    }
+    if (hold > wait) {
+        *cause = (struct wait_cause){ hearing_hold_name, TOLD_BY_RETRY_AFTER, site->hold.heard_wall_ns };
+        wait = hold;
+    }
     return wait > pause ? wait : pause;
 }
 
-void waiter_refuse(struct fetch_links *w, int64_t wait_ns, const char *limit)
+/* "Retry-After of the API, heard 12:00:05": in this machine's time of day, as its logs are. */
+static void write_cause(char *out, size_t bytes, const struct wait_cause *cause)
 {
-    snprintf(w->limit, sizeof w->limit, "%s", limit);
+    time_t    heard = (time_t)(cause->heard_wall_ns / NS_PER_SEC);
+    struct tm tm;
+    char      text[16] = "";
+
+    if (cause->heard_wall_ns > 0 && localtime_r(&heard, &tm) != NULL)
+        strftime(text, sizeof text, "%H:%M:%S", &tm);
+    snprintf(out, bytes, "%s of the API, heard %s", told_by_text(cause->by),
+             text[0] != '\0' ? text : "before this start");
+}
+
+void waiter_refuse(struct fetch_links *w, int64_t wait_ns, const struct wait_cause *cause)
+{
+    snprintf(w->limit, sizeof w->limit, "%s", cause->limit);
     w->fetch->limit = w->limit;
+    if (cause->by != TOLD_BY_NOBODY) {
+        write_cause(w->blocked_by, sizeof w->blocked_by, cause);
+        w->fetch->blocked_by = w->blocked_by;
+    }
     w->fetch->wait_ns = wait_ns;
     if (w->fetch->upload != NULL && (w->flight == NULL || w->flight->waiting == 1))
         upload_discard(w->fetch->upload);
@@ -137,8 +163,8 @@ static void fire_deadline(struct timer *t)
 {
     struct flight      *f = CONTAINER_OF(t, struct flight, deadline);
     int64_t             now = clock_mono_ns();
-    const char         *limit = "queue";
-    int64_t             wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &limit);
+    struct wait_cause   cause;
+    int64_t             wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
     struct fetch_links *next;
 
     if (f->attempt_count == 0 && wait == 0 && f->site->in_flight < site_slots(f->site)) {
@@ -157,7 +183,7 @@ static void fire_deadline(struct timer *t)
     for (struct fetch_links *w = f->first; w != NULL && f->attempt_count == 0; w = next) {
         next = w->next;
         if (waiter_wait_left(w, now) == 0)
-            waiter_refuse(w, wait > NS_PER_SEC ? wait : NS_PER_SEC, limit);
+            waiter_refuse(w, wait > NS_PER_SEC ? wait : NS_PER_SEC, &cause);
     }
     if (f->waiting == 0 && (!f->keep || now >= f->keep_until_ns)) {
         flight_hide(f);
@@ -306,7 +332,10 @@ static int64_t may_go(void *context, struct queue_entry *e, bool overtaken)
 {
     struct budget *b = context;
     struct flight *f = CONTAINER_OF(e, struct flight, entry);
+    int64_t        hold = hold_wait_ns(&f->site->hold, clock_mono_ns());
 
+    if (hold > 0)
+        return hold;
     if (f->site->in_flight >= site_slots(f->site))
         return INT64_MAX;             /* until one ends: transfer.c has all bands asked again then */
     /* Whoever leaves a share to others does not hold it back from them. */
@@ -337,6 +366,7 @@ static void send_flight(struct budget *b, struct flight *f)
     }
     end_wait(f, now.mono_ns);
     ledger_spend(b->ledger, &f->charge, now, &receipt);
+    hold_send(&f->site->hold, now.mono_ns);
     f->at = FLIGHT_SENDING;
     f->overtaken = f->overtaken && f->leader->stored_id != 0;         /* it is asked anew, but of what was dropped */
     transfer_start(f, &receipt, now);

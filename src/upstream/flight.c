@@ -289,8 +289,8 @@ static bool is_being_refreshed(const struct site *site, const struct fetch *fetc
 /* Takes a place in this flight, where it can. False: it needs one of its own. True also where it was refused. */
 static bool try_join(struct flight *f, struct fetch_links *w)
 {
-    const char *limit = "queue";
-    int64_t     wait;
+    struct wait_cause cause;
+    int64_t           wait;
 
     if (f->at >= FLIGHT_STREAMING)
         return share_late(f, w);
@@ -302,10 +302,10 @@ static bool try_join(struct flight *f, struct fetch_links *w)
     }
     if (is_spared(f->site, w))
         return true;
-    wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &limit);
+    wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
     w->fetch->predicted_ns = wait;
     if (wait > w->wait_left_ns) {
-        waiter_refuse(w, wait, limit);
+        waiter_refuse(w, wait, &cause);
         return true;
     }
     flight_link(f, w);
@@ -341,22 +341,22 @@ static bool is_refused(struct site *site, struct fetch_links *w)
 {
     struct fetch *f = w->fetch;
     struct charge charge;
-    const char   *limit = "queue";
     int64_t       wait;
+    struct wait_cause cause;
 
     dispatch_charge(&charge, f);
     wait = dispatch_predict(site, NULL, &charge, f->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE,
-                            &f->who, &limit);
+                            &f->who, &cause);
     w->fetch->predicted_ns = wait;
     if (wait <= w->wait_left_ns
         && (site->waiting < site->options->queue.max_length
             || (wait == 0 && site->waiting == 0 && site->in_flight < site_slots(site))))
         return false;
     if (wait <= w->wait_left_ns) {
-        limit = "queue";
+        cause = (struct wait_cause){ .limit = "queue" };
         wait = wait > NS_PER_SEC ? wait : NS_PER_SEC;
     }
-    waiter_refuse(w, wait, limit);
+    waiter_refuse(w, wait, &cause);
     return true;
 }
 

@@ -114,6 +114,16 @@ void heard_note(struct heard *h, const struct fetch *f, const struct http_fields
     atomic_fetch_or(&h->upstreams, bit_of(f->upstream->name));
 }
 
+void heard_forget(struct heard *h, const char *upstream)
+{
+    pthread_mutex_lock(&h->lock);
+    for (unsigned i = 0; i < PLACES; i++)
+        if (strcmp(h->places[i].upstream, upstream) == 0)
+            h->places[i].bytes = 0;
+    atomic_fetch_add(&h->generation, 1);
+    pthread_mutex_unlock(&h->lock);
+}
+
 uint64_t upstream_heard_generation(const struct upstream *up)
 {
     return atomic_load(&up->heard->generation);

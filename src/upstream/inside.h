@@ -17,13 +17,12 @@
  *
  * Files: fetch.c (in and out of the thread), flight.c (table, joining, leaving), overtake.c (writes, purges),
  * dispatch.c (queue and budget), request.c, via.c, connection.c, http2.c, tls_end.c, transfer.c,
- * response.c (one
- * attempt), attempt.c (what became of it, retries), share.c (who gets the head),
- * commit.c (to the store), site.c, keep.c (the ledger's rows), upstream.c (thread).
+ * response.c (one attempt), attempt.c (what became of it, retries), hearing.c (what it tells of limits),
+ * share.c (who gets the head), commit.c (to the store), site.c, keep.c (the ledger's rows), upstream.c (thread).
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
- * upstream_sent_again (debug), upstream_body_cut, upstream_disk_refused, upstream_set, upstream_tls_files,
- * ledger_not_kept.
+ * upstream_sent_again (debug), upstream_limit_cut (once for each), upstream_hold_lifted, upstream_limits_forgotten,
+ * upstream_body_cut, upstream_disk_refused, upstream_set, upstream_tls_files, ledger_not_kept.
  * Never a target's query, a credential or a body.
  */
 #ifndef WEIR_UPSTREAM_INSIDE_H
@@ -95,6 +94,8 @@ struct site {
     struct timer                   curl_timer;
     bool                           reap;      /* curl may have finished something */
     struct breaker                 breaker;
+    struct hold                    hold;      /* a 5xx asked for a pause */
+    bool                           cut_was_logged;    /* what it says of its limits cannot be meant: said once */
     bool                           http2;     /* the last answer came over it */
     struct flight                 *flights;   /* all of this site */
     struct transfer               *transfers; /* under way */
@@ -129,6 +130,7 @@ struct fetch_links {
     int64_t             wait_left_ns;         /* of max_wait, before the wait under way */
     int64_t             wait_from_ns;         /* when that began */
     char                limit[64];            /* holds fetch->limit */
+    char                blocked_by[96];       /* holds fetch->blocked_by */
 };
 
 /* -- one wish -- */
@@ -378,16 +380,21 @@ void dispatch_pause(struct flight *, int64_t after_ns);
 void dispatch_run(struct upstream *);                /* all dirty budgets */
 void dispatch_kick(struct budget *);
 void dispatch_set_deadline(struct flight *);
+struct wait_cause {                   /* whose doing a wait is */
+    const char   *limit;              /* "queue" where there is no limit in the way */
+    enum told_by  by;                 /* of the API's; NOBODY: the limit's own */
+    int64_t       heard_wall_ns;
+};
 /* Nanoseconds that a fetch joining (flight) or entering (NULL) would wait. */
 int64_t dispatch_predict(struct site *, const struct flight *, const struct charge *, enum queue_priority,
-                         const struct queue_who *, const char **limit);
+                         const struct queue_who *, struct wait_cause *);
 void dispatch_charge(struct charge *, const struct fetch *);
 int64_t waiter_wait_left(const struct fetch_links *, int64_t now_ns);
 /* PREREQ: may it go now? */
 bool dispatch_sends(struct transfer *);
 /* Has the store got an answer to this since it was looked up? */
 bool dispatch_is_stored(struct upstream *, const struct fetch *);
-void waiter_refuse(struct fetch_links *, int64_t wait_ns, const char *limit);
+void waiter_refuse(struct fetch_links *, int64_t wait_ns, const struct wait_cause *);
 
 /* complete.c */
 /* A 206 to a request for what a stored part lacks: becomes the whole's head.  False where the two do not combine. */
@@ -471,6 +478,14 @@ enum body_result attempt_body(struct transfer *, const char *bytes, size_t count
 void attempt_ended(struct transfer *, CURLcode);
 void attempt_trailer(struct transfer *, struct slice name, struct slice value);
 
+/*: what an attempt tells of the API's limits and health */
+void hearing_head(struct transfer *);                /* t->answer is there */
+void hearing_body(struct transfer *, const char *bytes, size_t count);
+void hearing_end(struct transfer *);
+void hearing_nothing(struct transfer *);             /* no head will come */
+void hearing_forget(struct upstream *, struct upstream_forget *);
+extern const char hearing_hold_name[];               /* under which a 5xx's pause is told and forgotten */
+
 /* failure.c */
 void failure_of_transfer(struct failure *, const struct transfer *, CURLcode);
 void failure_set(struct failure *, enum attempt_outcome, const char *token, const char *format, ...)
@@ -516,6 +531,7 @@ void keep_free(struct upstream *);
 /* heard.c */
 struct heard *heard_open(void);
 void          heard_close(struct heard *);           /* NULL is fine */
+void          heard_forget(struct heard *, const char *upstream);
 void          heard_note(struct heard *, const struct fetch *, const struct http_fields *);
 
 /* bust.c */

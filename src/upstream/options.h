@@ -42,6 +42,7 @@ struct upstream_options {
     bool                        drop_on_abort;       /* on_abort = "drop" */
     double                      max_share;           /* of the cache; 0: no bound */
     struct low_budget_options   low_budget;
+    int64_t                     learned_most_ns;     /* what a Retry-After is believed at most */
     struct tls_options          tls;
     struct http_fields          set_headers;         /* user_agent included */
 };

@@ -152,6 +152,21 @@ static void add_limit(void *context, const void *bucket, const struct limit_opti
     tell_waits(r, v->waits, bucket, v->arena);
 }
 
+/* A 5xx asked for a pause: no limit's, and told beside them. */
+static void add_hold(struct visit *v, const struct site *s)
+{
+    int64_t                       now_ns = clock_mono_ns();
+    struct upstream_limit_report *r;
+
+    if (s->hold.until_ns <= now_ns)
+        return;
+    r = next_limit(v);
+    snprintf(r->name, sizeof r->name, "%s", hearing_hold_name);
+    r->kind = "health";
+    r->told_by = told_by_text(TOLD_BY_RETRY_AFTER);
+    r->resets_in_ns = r->blocked_for_ns = s->hold.until_ns - now_ns;
+}
+
 /* -- upstreams -- */
 
 static void fill_entry(struct upstream_report_entry *e, struct site *s, const struct waits *waits, struct arena *a)
@@ -169,6 +184,7 @@ static void fill_entry(struct upstream_report_entry *e, struct site *s, const st
     e->lost_ago_ns = ledger_lost_ago_ns(s->budget->ledger, budget_time());
     e->breaker_open = s->breaker.open_until_ns != 0;
     ledger_visit(s->budget->ledger, budget_time(), add_limit, &v);
+    add_hold(&v, s);
     e->limits = v.limits;
     e->limit_count = v.count;
 }

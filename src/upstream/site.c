@@ -75,6 +75,17 @@ static void add_limits(struct budget *b, const struct upstream_options *o)
     }
 }
 
+/* Of those that share it, the one that believes most. */
+static int64_t told_most(const struct budget *b, const struct site *only)
+{
+    int64_t most_ns = only != NULL ? only->options->learned_most_ns : 0;
+
+    for (const struct site *s = b->up->sites; s != NULL && only == NULL; s = s->next)
+        if (s->budget == b && s->configured && s->options->learned_most_ns > most_ns)
+            most_ns = s->options->learned_most_ns;
+    return most_ns > 0 ? most_ns : INT64_MAX;
+}
+
 /* The limits of the configured sites that use it (or of `only`) take the place of what was there. */
 static void budget_renew(struct budget *b, struct ref *config, const struct site *only)
 {
@@ -89,6 +100,7 @@ static void budget_renew(struct budget *b, struct ref *config, const struct site
             add_limits(b, s->options);
     b->ledger = ledger_new(b->limits, b->limit_count);
     ledger_set_match(b->ledger, b->up->match);
+    ledger_set_told_most(b->ledger, told_most(b, only));
     if (config != NULL)
         ref_acquire(config);
     b->config = config;

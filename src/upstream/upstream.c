@@ -357,6 +357,8 @@ static void receive_question(struct mail *m)
     struct question        *q = CONTAINER_OF(m, struct question, mail);
     struct upstream_report *r = q->report;
 
+    if (r->forget != NULL)
+        hearing_forget(q->up, r->forget);
     report_fill(q->up, r);
     free(q);
     mailbox_post(r->reply_to, &r->done);

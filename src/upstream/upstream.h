@@ -69,6 +69,13 @@ struct upstream_report_entry {
     struct upstream_limit_report *limits;
     unsigned limit_count;
 };
+enum forget_result { FORGET_DONE, FORGET_NO_UPSTREAM, FORGET_NO_LIMIT };
+struct upstream_forget {              /* what APIs said of their limits, before the report is made */
+    const char        *upstream;      /* NULL: of all */
+    const char        *limit;         /* NULL: of all of it */
+    enum forget_result result;
+    unsigned           forgotten;     /* limits that something was learned of */
+};
 struct upstream_report {              /* the asker's; answered by mail */
     struct mail     mail;             /* upstream's */
     struct mailbox *reply_to;
@@ -77,6 +84,7 @@ struct upstream_report {              /* the asker's; answered by mail */
     struct upstream_report_entry *entries;
     unsigned        count;
     unsigned        flights;          /* in the table, committing ones included */
+    struct upstream_forget *forget;   /* NULL: nothing is to be forgotten */
 };
 void upstream_ask(struct upstream *, struct upstream_report *);
 

@@ -91,6 +91,65 @@ static void test_a_lost_probe_is_followed_by_another(void **state)
     assert_true(breaker_allows(&b, NS_PER_SEC + in_ns, &in_ns));
 }
 
+/* -- a pause that the API asks for with a 5xx -- */
+
+#define S NS_PER_SEC
+
+static void test_a_well_probe_lifts_a_hold(void **state)
+{
+    struct hold h = { 0 };
+
+    (void)state;
+    assert_int_equal(hold_wait_ns(&h, 0), 0);
+    hold_hear(&h, 600 * S, -S, 0, 5);
+    assert_int_equal(hold_wait_ns(&h, 0), S);
+    assert_int_equal(hold_predict_ns(&h, 0), S);             /* nobody is told of 600 s yet */
+    assert_int_equal(hold_wait_ns(&h, S), 0);
+    hold_send(&h, S);
+    assert_int_equal(hold_wait_ns(&h, S), S);                /* one at a time */
+    assert_false(hold_answered(&h, true, -S / 2, S + 1));    /* sent before it was heard: shows nothing */
+    assert_true(hold_wait_ns(&h, S + 1) > 0);
+    assert_true(hold_answered(&h, true, S, S + 2));
+    assert_int_equal(hold_wait_ns(&h, S + 2), 0);
+    assert_int_equal(hold_predict_ns(&h, S + 2), 0);
+}
+
+static void test_ill_probes_come_rarer_and_others_are_told_all_of_it(void **state)
+{
+    static const int seconds[] = { 2, 4, 8, 16, 30, 30 };
+    struct hold      h = { 0 };
+    int64_t          now = S;
+
+    (void)state;
+    hold_hear(&h, 600 * S, -S, 0, 5);
+    for (size_t i = 0; i < sizeof seconds / sizeof seconds[0]; i++) {
+        assert_int_equal(hold_wait_ns(&h, now), 0);
+        hold_send(&h, now);
+        if (i % 2 == 0)
+            hold_hear(&h, 600 * S - now, now, now + 1, 5);
+        else
+            assert_false(hold_answered(&h, false, now, now + 1));
+        assert_int_equal(hold_wait_ns(&h, now + 1), seconds[i] * S);
+        assert_true(hold_predict_ns(&h, now + 1) > 500 * S);
+        now += 1 + seconds[i] * S;
+    }
+    assert_int_equal(hold_predict_ns(&h, now), 0);           /* the next probe may go */
+}
+
+static void test_a_hold_ends_by_itself(void **state)
+{
+    struct hold h = { 0 };
+
+    (void)state;
+    hold_hear(&h, S / 2, -S, 0, 5);
+    assert_int_equal(hold_wait_ns(&h, 0), S / 2);
+    assert_int_equal(hold_wait_ns(&h, S / 2), 0);
+    hold_hear(&h, INT64_MAX, 0, S, 5);
+    assert_int_equal(hold_wait_ns(&h, S), S);
+    hold_hear(&h, S, S / 2, S + 1, 5);                       /* another that was sent before: no longer, no shorter */
+    assert_int_equal(hold_wait_ns(&h, S + 1), S - 1);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -99,6 +158,9 @@ int main(void)
         cmocka_unit_test(test_pause_doubles_to_thirty_seconds),
         cmocka_unit_test(test_late_failures_do_not_keep_it_open),
         cmocka_unit_test(test_a_lost_probe_is_followed_by_another),
+        cmocka_unit_test(test_a_well_probe_lifts_a_hold),
+        cmocka_unit_test(test_ill_probes_come_rarer_and_others_are_told_all_of_it),
+        cmocka_unit_test(test_a_hold_ends_by_itself),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

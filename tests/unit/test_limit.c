@@ -40,6 +40,11 @@ static struct budget_now at(int64_t ns)
     return (struct budget_now){ ns, INT64_C(1700000000) * S + ns };
 }
 
+static void learn(struct limit *l, int64_t remaining, int64_t allowed, int64_t reset_in_ns, struct budget_now now)
+{
+    limit_learn(l, &(struct limit_word){ remaining, allowed, reset_in_ns, 0, TOLD_BY_X_RATELIMIT }, now);
+}
+
 /* How many of cost 1 go at this moment. */
 static unsigned drain(struct limit *l, struct budget_now now)
 {
@@ -446,8 +451,8 @@ static void test_told_only_tightens(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct limit *l = make(rows[i]);
 
-        limit_learn(l, 3, 60, 30 * S, at(0));
-        limit_learn(l, 50, 60, 30 * S, at(0));
+        learn(l, 3, 60, 30 * S, at(0));
+        learn(l, 50, 60, 30 * S, at(0));
         if (limit_state(l, at(0)).left != 3 || drain(l, at(0)) != 3)
             fail_msg("%s: not three", rows[i]);
         if (limit_wait_ns(l, 1, at(0)) != 30 * S + LIMIT_GUARD_NS)
@@ -463,7 +468,7 @@ static void test_told_more_than_configured(void **state)
     struct limit *l = make("5/min");
 
     (void)state;
-    limit_learn(l, 1000, 5000, 10 * S, at(0));
+    learn(l, 1000, 5000, 10 * S, at(0));
     assert_int_equal(drain(l, at(0)), 5);
     assert_int_equal(drain(l, at(20 * S)), 0);
     limit_free(l);
@@ -474,8 +479,8 @@ static void test_two_caps_hold_both(void **state)
     struct limit *l = make("1000/min");
 
     (void)state;
-    limit_learn(l, 5, -1, 60 * S, at(0));
-    limit_learn(l, 0, -1, 10 * S, at(0));
+    learn(l, 5, -1, 60 * S, at(0));
+    learn(l, 0, -1, 10 * S, at(0));
     assert_int_equal(limit_wait_ns(l, 1, at(0)), 10 * S + LIMIT_GUARD_NS);
     assert_int_equal(drain(l, at(11 * S)), 5);
     assert_int_equal(limit_wait_ns(l, 1, at(11 * S)), 49 * S + LIMIT_GUARD_NS);
@@ -487,14 +492,14 @@ static void test_block(void **state)
     struct limit *l = make("60/min");
 
     (void)state;
-    limit_block(l, 10 * S, at(0));
-    limit_block(l, 5 * S, at(0));
+    limit_block(l, 10 * S, TOLD_BY_RETRY_AFTER, at(0));
+    limit_block(l, 5 * S, TOLD_BY_RETRY_AFTER, at(0));
     assert_int_equal(limit_wait_ns(l, 1, at(0)), 10 * S);
     assert_int_equal(limit_state(l, at(4 * S)).blocked_for_ns, 6 * S);
     assert_false(limit_is_whole(l, at(9 * S)));
     assert_int_equal(limit_wait_ns(l, 1, at(10 * S)), 0);
     assert_true(limit_is_whole(l, at(10 * S)));
-    limit_block(l, INT64_MAX, at(10 * S));        /* a mistake of the API does not freeze for ever */
+    limit_block(l, INT64_MAX, TOLD_BY_RETRY_AFTER, at(10 * S));  /* a mistake of the API does not freeze for ever */
     assert_true(limit_wait_ns(l, 1, at(10 * S)) <= 32 * DAY);
     limit_free(l);
 }
@@ -507,12 +512,12 @@ static void test_learned_window(void **state)
     assert_int_equal(drain(l, at(0)), 100);
     assert_int_equal(limit_wait_ns(l, 1, at(0)), 3600 * S + LIMIT_GUARD_NS);
     /* The API began its window earlier: its word counts for the end. */
-    limit_learn(l, 0, 100, 600 * S, at(S));
+    learn(l, 0, 100, 600 * S, at(S));
     assert_int_equal(limit_wait_ns(l, 1, at(S)), 600 * S + LIMIT_GUARD_NS);
-    limit_learn(l, 0, 100, 598 * S, at(2 * S));  /* the same, in whole seconds */
+    learn(l, 0, 100, 598 * S, at(2 * S));  /* the same, in whole seconds */
     assert_int_equal(limit_wait_ns(l, 1, at(601 * S)), LIMIT_GUARD_NS);
     assert_int_equal(drain(l, at(602 * S)), 100);
-    limit_learn(l, 40, 100, 3600 * S, at(603 * S));
+    learn(l, 40, 100, 3600 * S, at(603 * S));
     assert_int_equal(limit_wait_ns(l, 1, at(603 * S)), 3600 * S + LIMIT_GUARD_NS);
     limit_free(l);
 }
@@ -523,11 +528,11 @@ static void test_learned_window_begun_by_the_api(void **state)
 
     (void)state;
     limit_spend(l, 90, at(0));
-    limit_learn(l, 10, 100, 60 * S, at(0));
-    limit_learn(l, 95, 100, 3600 * S, at(59 * S));            /* its clock is a second ahead: a new window */
+    learn(l, 10, 100, 60 * S, at(0));
+    learn(l, 95, 100, 3600 * S, at(59 * S));            /* its clock is a second ahead: a new window */
     assert_int_equal(limit_wait_ns(l, 96, at(61 * S)), 3598 * S + LIMIT_GUARD_NS);
     assert_int_equal(drain(l, at(61 * S)), 95);
-    limit_learn(l, 99, 100, 1 * S, at(62 * S));               /* an old answer that came late */
+    learn(l, 99, 100, 1 * S, at(62 * S));               /* an old answer that came late */
     assert_int_equal(drain(l, at(64 * S)), 0);
     limit_free(l);
 }
@@ -559,7 +564,7 @@ static void test_predictions_come_true(void **state)
                 limit_spend(l, 1, at(start));
         }
         if (i % 3 == 0)
-            limit_learn(l, 5, -1, 2 * S, at(start));
+            learn(l, 5, -1, 2 * S, at(start));
         for (unsigned n = 0; n < 300; n++)
             predicted[n] = limit_predict_ns(l, n, at(start));
         now = start;
@@ -598,7 +603,7 @@ static void test_images_tell_the_same(void **state)
             if (limit_wait_ns(l, 1, at(now)) == 0)
                 limit_spend(l, 1, at(now));
         }
-        limit_learn(l, 9, 100, 60 * S, at(now));
+        learn(l, 9, 100, 60 * S, at(now));
         image = malloc(limit_image_bytes(l));
         bytes = limit_save(l, image, at(now));
         /* The copy lives under another monotonic clock. */

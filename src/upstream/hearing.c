@@ -1,0 +1,179 @@
+/*
+ * What an attempt tells of the API's limits and of its health: the head settles the
+ * budget, and the beginning of a body is kept where it may tell of a limit that the head does not.
+ */
+#include "upstream/inside.h"
+
+#include "base/counters.h"
+#include "base/log.h"
+#include "budget/learned.h"
+#include "http/inflate.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+enum { PLAIN_BYTES = 16 * 1024 };     /* of a body, decoded */
+
+/* -- the head -- */
+
+/* Once for each upstream: a wrong word is mostly repeated with every answer. */
+static void tell_cut(struct site *s, const struct ledger_cut *cut)
+{
+    char said[32] = "negative";
+
+    counter_add(COUNTER_LEARNED_CUT, cut->count);
+    if (s->cut_was_logged)
+        return;
+    s->cut_was_logged = true;
+    if (cut->said_ns >= 0)
+        snprintf(said, sizeof said, "%.0f", (double)cut->said_ns / NS_PER_SEC);
+    log_warning("upstream_limit_cut", " upstream=%s field=%s said_s=%s taken_s=%.0f", s->name,
+                log_quote(told_by_text(cut->by)), said, cut->kept_ns > 0 ? (double)cut->kept_ns / NS_PER_SEC : 0.0);
+}
+
+static void settle(struct transfer *t, const struct http_response *head)
+{
+    struct budget    *b = t->site->budget;
+    struct ledger_cut cut;
+
+    if (t->prereqs == 0 || http2_was_not_done(t))
+        ledger_return(b->ledger, &t->receipt);
+    else
+        ledger_settle(b->ledger, &t->charge, &t->receipt, head, budget_time());
+    t->receipt.count = 0;
+    if (ledger_take_cut(b->ledger, &cut))
+        tell_cut(t->site, &cut);
+    queue_reconsider(b->queue, NULL);
+    dispatch_kick(b);
+}
+
+void hearing_nothing(struct transfer *t)
+{
+    settle(t, NULL);
+}
+
+/* A 5xx speaks of the API's health, not of the budget. */
+static void hear_health(struct transfer *t, const struct http_response *head)
+{
+    struct site        *s = t->site;
+    int64_t             now_ns = clock_mono_ns(), most_ns = s->options->learned_most_ns;
+    struct learned_wait wait = learned_wait(head, clock_wall_ns());
+
+    if (!learned_is_illness(head->status) || wait.wait_ns <= 0) {
+        if (hold_answered(&s->hold, !learned_is_illness(head->status), t->sent_ns, now_ns))
+            log_info("upstream_hold_lifted", " upstream=%s", s->name);
+        return;
+    }
+    if (wait.wait_ns > most_ns) {
+        struct ledger_cut cut = { 1, TOLD_BY_RETRY_AFTER, wait.wait_ns, most_ns };
+
+        tell_cut(s, &cut);
+        wait.wait_ns = most_ns;
+    }
+    hold_hear(&s->hold, wait.wait_ns, t->sent_ns, now_ns, clock_wall_ns());
+}
+
+/* The body's beginning is kept until it is long enough or whole: see learned_body_may_tell(). */
+void hearing_head(struct transfer *t)
+{
+    const struct http_response *head = &t->answer->head;
+
+    if (!learned_is_old(head)) {
+        heard_note(t->up->heard, t->fetch, &head->fields);
+        hear_health(t, head);
+    }
+    settle(t, head);
+    if (t->answer->body != NULL && learned_body_may_tell(head))
+        t->telling = mem_alloc(TELLING_BYTES);
+}
+
+/* -- forgetting -- */
+
+const char hearing_hold_name[] = "Retry-After";
+
+/* False: it has no limit of that name. */
+static bool forget_at(struct site *s, struct upstream_forget *f)
+{
+    int64_t now_ns = clock_mono_ns();
+    bool    is_hold = f->limit != NULL && strcasecmp(f->limit, hearing_hold_name) == 0;
+    int     count = is_hold ? 0 : ledger_forget(s->budget->ledger, f->limit, budget_time());
+
+    if (count < 0)
+        return false;
+    if ((f->limit == NULL || is_hold) && hold_predict_ns(&s->hold, now_ns) > 0)
+        count++;
+    if (f->limit == NULL || is_hold)
+        s->hold = (struct hold){ 0 };
+    heard_forget(s->up->heard, s->name);
+    s->cut_was_logged = false;
+    f->forgotten += (unsigned)count;
+    log_info("upstream_limits_forgotten", " upstream=%s limit=%s count=%d", s->name,
+             log_quote(f->limit != NULL ? f->limit : ""), count);
+    queue_reconsider(s->budget->queue, NULL);
+    dispatch_kick(s->budget);
+    return true;
+}
+
+void hearing_forget(struct upstream *up, struct upstream_forget *f)
+{
+    bool found = false, found_limit = false;
+
+    for (struct site *s = up->sites; s != NULL; s = s->next) {
+        if (!s->configured || (f->upstream != NULL && strcmp(f->upstream, s->name) != 0))
+            continue;
+        found = true;
+        found_limit = forget_at(s, f) || found_limit;
+    }
+    f->result = found_limit ? FORGET_DONE : found || f->upstream == NULL ? FORGET_NO_LIMIT : FORGET_NO_UPSTREAM;
+    counter_add(COUNTER_LIMITS_FORGOTTEN, f->forgotten);
+}
+
+/* -- the body -- */
+
+void hearing_body(struct transfer *t, const char *bytes, size_t count)
+{
+    size_t room = TELLING_BYTES - t->telling_bytes;
+
+    if (t->telling == NULL)
+        return;
+    if (count > room)
+        count = room;
+    memcpy(t->telling + t->telling_bytes, bytes, count);
+    t->telling_bytes += count;
+}
+
+/* Whatever the coding: what cannot be decoded, or is cut off, is read as far as it goes. */
+static int64_t read_coded(struct inflater *coding, struct slice bytes)
+{
+    char    plain[PLAIN_BYTES];
+    size_t  used = 0, more;
+    bool    sound = true;
+
+    inflater_feed(coding, bytes.ptr, bytes.len);
+    do {
+        more = inflater_take(coding, plain + used, sizeof plain - used, &sound);
+        used += more;
+    } while (more > 0 && sound && used < sizeof plain);
+    inflater_close(coding);
+    return learned_body_block_ns((struct slice){ plain, used });
+}
+
+void hearing_end(struct transfer *t)
+{
+    struct budget   *b = t->site->budget;
+    struct slice     text = { t->telling, t->telling_bytes };
+    struct inflater *coding;
+    int64_t          block_ns;
+
+    if (t->telling == NULL)
+        return;
+    coding = text.len > 0 ? inflater_open(&t->answer->head.fields) : NULL;
+    block_ns = coding != NULL ? read_coded(coding, text) : learned_body_block_ns(text);
+    free(t->telling);
+    t->telling = NULL;
+    if (block_ns <= 0)
+        return;
+    ledger_block(b->ledger, &t->charge, block_ns, budget_time());
+    queue_reconsider(b->queue, NULL);
+    dispatch_kick(b);
+}
