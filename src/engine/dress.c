@@ -4,11 +4,12 @@
  * The request: set_headers; where JSON bodies are rewritten no range, and where
  * they are rewritten or checked no coding that could not be read.  It is done before look-up and key, so
  * that Vary selects what really goes upstream.  The answer: links that lead back
- * through Weir, in fields and, with rewrite_links, in JSON bodies.  What is
- * stored stays as the upstream said it, since every way in shares it.
+ * through Weir, in fields and, with rewrite_links, in JSON bodies, and cookies that a client's jar
+ * keeps apart (jar.h).  What is stored stays as the upstream said it, since every way in shares it.
  */
 #include "engine/internal.h"
 
+#include "engine/jar.h"
 #include "http/encoding.h"
 
 #include <unistd.h>
@@ -36,12 +37,33 @@ static void set_field(struct http_fields *f, struct arena *a, const struct http_
         http_fields_add(f, a, set->name, set->value);
 }
 
+/* As the API named them, before anything is made of them: see jar.h. */
+static void name_cookies_back(struct exchange *x)
+{
+    struct http_fields *f = &x->in.request.fields;
+    bool                is_own = false;             /* the front's array is not ours to write to */
+
+    for (int at = http_fields_find(f, HTTP_COOKIE, 0); at >= 0;
+         at = http_fields_find(f, HTTP_COOKIE, (unsigned)at + 1)) {
+        struct slice value = jar_inward(f->items[at].value, &x->arena);
+
+        if (value.ptr == f->items[at].value.ptr)
+            continue;
+        if (!is_own)
+            *f = http_fields_copy(f, &x->arena);
+        is_own = true;
+        f->items[at].value = value;
+    }
+}
+
 void dress_request(struct exchange *x)
 {
     const struct http_fields *set = &x->up->fetch.set_headers, *from = &x->in.request.fields;
     struct http_fields        f = { 0 };
     bool                      encoded = false, read;
 
+    if (x->route.way == ROUTE_PREFIX)
+        name_cookies_back(x);
     x->relinks = x->up->rewrite_links && x->route.way != ROUTE_CONNECT;
     read = x->relinks || x->policy->validate == VALIDATE_JSON;
     if (set->count == 0 && !read)
@@ -71,12 +93,37 @@ static struct links links(struct exchange *x)
     return links_of(&x->route, x->in.request.target, http_fields_get(&x->in.request.fields, HTTP_HOST), &x->arena);
 }
 
-static bool has_links(const struct http_fields *f)
+struct found { bool links, of_host; };
+
+/* Links, and what is said to a host: by prefix that is the host of all APIs. */
+static struct found look_for(const struct http_fields *f)
 {
-    for (unsigned i = 0; i < f->count; i++)
-        if (links_are_in(f->items[i].id))
-            return true;
-    return false;
+    struct found found = { .links = false };
+
+    for (unsigned i = 0; i < f->count; i++) {
+        enum http_name id = f->items[i].id;
+
+        found.links = found.links || links_are_in(id);
+        found.of_host = found.of_host || id == HTTP_SET_COOKIE || id == HTTP_CLEAR_SITE_DATA;
+    }
+    return found;
+}
+
+/* Clear-Site-Data would take the cookies and the storage of every API with it. */
+static void keep_apart(struct exchange *x)
+{
+    struct http_fields *f = &x->reply.fields;
+    unsigned            kept = 0;
+
+    for (unsigned i = 0; i < f->count; i++) {
+        struct http_field field = f->items[i];
+
+        if (field.id == HTTP_SET_COOKIE)
+            field.value = jar_outward(&x->route, field.value, &x->arena);
+        if (field.id != HTTP_CLEAR_SITE_DATA && field.value.ptr != NULL)
+            f->items[kept++] = field;
+    }
+    f->count = kept;
 }
 
 /* They speak of the bytes that were. The ETag stays: it is what the upstream compares. */
@@ -134,10 +181,15 @@ static void relink_body(struct exchange *x)
 
 void dress_reply(struct exchange *x)
 {
+    struct found found;
+
     cors_sandbox(x, &x->reply.fields);
     if (x->route.way == ROUTE_CONNECT)                /* over TLS the API's own links lead to Weir */
         return;
-    if (has_links(&x->reply.fields)) {
+    found = look_for(&x->reply.fields);
+    if (found.of_host && x->route.way == ROUTE_PREFIX)
+        keep_apart(x);
+    if (found.links) {
         struct links l = links(x);
 
         links_rewrite_fields(&l, &x->reply.fields, &x->arena);
