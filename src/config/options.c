@@ -533,7 +533,8 @@ static const struct option upstream_options_table[] = {
     ROW("on_abort", WORD, "\"finish\"", AT(on_abort),
         "What becomes of a GET whose client leaves while it waits: \"finish\" keeps its place and "
         "stores the answer, "
-        "\"drop\" frees the place. Other methods always drop what was not sent.",
+        "\"drop\" frees the place. Other methods always drop what was not sent. "
+        "A stream of events (text/event-stream) always ends with its last reader.",
         .words = abort_words),
     ROW("invalidate", WORD, "\"path\"", AT(invalidate),
         "What a successful write drops: \"path\" is that path with any query in the own partition, "

@@ -68,6 +68,14 @@ bool http_media_has_json(struct slice content_type)
     return is_one_of(type, names) || ends_in_json(type);
 }
 
+bool http_media_is_event_stream(struct slice content_type)
+{
+    static const char *const names[] = { "text/event-stream", "application/x-dom-event-stream",
+                                         "application/vnd.amazon.eventstream", "multipart/x-mixed-replace", NULL };
+
+    return is_one_of(essence(content_type), names);
+}
+
 bool http_media_is_same_type(struct slice content_type, struct slice other)
 {
     return slice_eq_nocase(essence(content_type), essence(other));

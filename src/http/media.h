@@ -13,6 +13,9 @@ bool http_media_is_json(struct slice content_type);
 /* Text whose strings are JSON's: the above, and values on lines of their own. */
 bool http_media_has_json(struct slice content_type);
 
+/* Events that are told as they happen (HTML 9.2, and its like): it may never end. */
+bool http_media_is_event_stream(struct slice content_type);
+
 /* The same type and subtype, whatever the parameters. */
 bool http_media_is_same_type(struct slice content_type, struct slice other);
 

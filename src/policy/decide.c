@@ -299,6 +299,9 @@ static bool decide_without_cache(const struct policy_options *o, const struct ht
     else if (http_fields_find(&r->fields, HTTP_IF_MATCH, 0) >= 0 ||
              http_fields_find(&r->fields, HTTP_IF_UNMODIFIED_SINCE, 0) >= 0)
         set(d, VERDICT_BYPASS, FWD_REQUEST, DETAIL_PRECONDITION);
+    /* HTML 9.2.4: what came after that event; neither the stream from its beginning nor part of it. */
+    else if (http_fields_find(&r->fields, HTTP_LAST_EVENT_ID, 0) >= 0)
+        set(d, VERDICT_BYPASS, FWD_REQUEST, DETAIL_LAST_EVENT_ID);
     else if ((w->cc.flags & CC_NO_STORE) != 0)
         set(d, VERDICT_FETCH, FWD_REQUEST, DETAIL_REQUEST_NO_STORE);
     else if (w->refresh_hard)

@@ -408,11 +408,17 @@ static bool is_its_part(const struct transfer *t)
     return t->answer->head.status != 206 || policy_part_of(&part, &range, &complete);
 }
 
+/* A stream of events that only stopped may have been cut off by anything on the way. */
+static bool has_clean_end(const struct transfer *t)
+{
+    return t->answer->content_length >= 0 || t->head.chunked || t->answer->http2 || t->answer->body == NULL;
+}
+
 static void whole(struct flight *f, struct transfer *t)
 {
     bool sound = is_sound(t);
 
-    if (f->storing && sound && is_its_part(t))
+    if (f->storing && sound && is_its_part(t) && (!f->live || has_clean_end(t)))
         commit_announce(f, t->answer->body != NULL ? spool_length(t->answer->body) : 0);
     else
         commit_withdraw(f);

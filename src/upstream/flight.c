@@ -196,7 +196,7 @@ void flight_hide(struct flight *f)
 
 bool flight_goes_on(const struct flight *f)
 {
-    bool finishes = f->keep && !f->overtaken && (f->answer == NULL || f->storing);
+    bool finishes = f->keep && !f->overtaken && !f->live && (f->answer == NULL || f->storing);
 
     return f->waiting > 0 || f->receiving > 0 || finishes;
 }

@@ -183,6 +183,7 @@ struct flight {
     struct answer      *others;       /* the same without its cookies, for all but the first; NULL: it sets none */
     struct slice        selection;    /* in answer's arena */
     bool                joined_part;  /* to a stored one: stored only where that still stands */
+    bool                live;         /* a stream of events: for those who were there when it began */
     bool                storing;      /* the body goes to the store when it is whole */
     bool                overtaken;    /* by a write or a purge: it does not */
     struct store_change change;

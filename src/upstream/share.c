@@ -12,11 +12,15 @@
  *  - any other 4xx goes to everyone whose request selects it, unless it says no-store or
  *    private: they asked the same thing with the same credential.
  *
+ * A stream of events goes to those who wait when it begins, and to nobody who comes later: he would hear
+ * old events as new ones.  It ends with the last of its readers.
+ *
  * A cookie that an answer sets is given to the first of them only, unless
  * set_cookie = "store" asks for more.
  */
 #include "upstream/inside.h"
 
+#include "http/media.h"
 #include "policy/freshness.h"
 #include "policy/validate.h"
 
@@ -169,6 +173,12 @@ static void enter_again(struct site *site, struct fetch_links *parted)
     }
 }
 
+/* As far as the head tells: a stream of events is stored if it ever ends. */
+static bool will_be_stored(const struct flight *f)
+{
+    return f->storing && (!f->live || f->answer->content_length >= 0);
+}
+
 /* Everyone who may have it gets it; returns those who may not, taken off the flight, in their order. */
 static struct fetch_links *give_out(struct flight *f, const struct fetch *leader, struct answer *a, enum sharing how)
 {
@@ -184,7 +194,7 @@ static struct fetch_links *give_out(struct flight *f, const struct fetch *leader
         if (how == SHARE_ONE && given > 0)
             gets = false;
         if (gets) {
-            hand_over(w, given > 0 && f->others != NULL ? f->others : a, FETCH_HEAD, f->storing);
+            hand_over(w, given > 0 && f->others != NULL ? f->others : a, FETCH_HEAD, will_be_stored(f));
             given++;
             continue;
         }
@@ -212,7 +222,8 @@ void share_head(struct flight *f, struct transfer *t, struct answer *a)
     f->joined_part = t->part_bytes > 0;
     if (how != SHARE_ONE && t->fetch->policy->set_cookie != SET_COOKIE_STORE)
         f->others = without_cookies(a);
-    if (!f->storing || how == SHARE_ONE)
+    f->live = http_media_is_event_stream(http_fields_get(&a->head.fields, HTTP_CONTENT_TYPE));
+    if (!f->storing || how == SHARE_ONE || f->live)
         flight_hide(f);
     if (how == SHARE_ONE) {
         /* Where the one that it was made for has left, another that selects it may have it; of "Vary: *" none does. */

@@ -265,6 +265,8 @@ static void test_methods_and_preconditions(void **state)
         { "put_under_key_body", FRESH, 0, "", PASS, FWD_METHOD, "method", KEY_BODY, "PUT" },
         /* 4.3.2 */
         { "if_match", FRESH, 0, "If-Match: \"a\"\n", PASS, FWD_REQUEST, "precondition", 0, NULL },
+        { "last_event_id", FRESH, 0, "Last-Event-ID: 7\n", PASS, FWD_REQUEST, "last-event-id", 0, NULL },
+        { "an_empty_last_event_id", FRESH, 0, "Last-Event-ID:\n", PASS, FWD_REQUEST, "last-event-id", 0, NULL },
         { "if_unmodified_since", FRESH, 0, "If-Unmodified-Since: x\n", PASS, FWD_REQUEST,
           "precondition", 0, NULL },
         { "if_none_match_is_for_the_cache", FRESH, 0, "If-None-Match: \"a\"\n", SERVE, FWD_NONE, "",

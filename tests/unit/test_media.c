@@ -1,4 +1,4 @@
-/* Which types are JSON. */
+/* Which types are JSON, which are streams of events. */
 #include "http/media.h"
 
 #include <stdarg.h>
@@ -51,9 +51,33 @@ static void parameters_make_no_other_type(void **state)
     assert_false(http_media_is_same_type(SLICE("text/plain"), SLICE_NONE));
 }
 
+static void event_streams_are_told_apart(void **state)
+{
+    static const struct { const char *type; bool is; } rows[] = {
+        { "text/event-stream", true },
+        { "Text/Event-Stream;charset=utf-8", true },
+        { "text/event-stream ; odd", true },
+        { "application/x-dom-event-stream", true },
+        { "application/vnd.amazon.eventstream", true },
+        { "multipart/x-mixed-replace; boundary=x", true },
+        { "multipart/mixed; boundary=text/event-stream", false },
+        { "text/event-streams", false },
+        { "text/event", false },
+        { "application/json", false },
+        { "", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (http_media_is_event_stream(slice_of(rows[i].type)) != rows[i].is)
+            fail_msg("\"%s\" is %s", rows[i].type, rows[i].is ? "one" : "none");
+    assert_false(http_media_is_event_stream(SLICE_NONE));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(types_are_told_apart),
+                                        cmocka_unit_test(event_streams_are_told_apart),
                                         cmocka_unit_test(parameters_make_no_other_type) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
