@@ -56,7 +56,7 @@ enum MHD_Result call_answer_admin(struct call *call)
                                                MHD_RESPMEM_MUST_COPY);
     MHD_add_response_header(response, "Content-Type", answer.content_type);
     MHD_add_response_header(response, "Cache-Control", "no-store");
-    queued = MHD_queue_response(call->mhd, answer.status, response);
+    queued = call_queue(call, answer.status, response);
     MHD_destroy_response(response);
     return queued;
 }

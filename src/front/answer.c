@@ -9,8 +9,6 @@
 
 #include <sys/socket.h>
 
-enum { HEAD_ROOM_BYTES = 24 * 1024 };
-
 /* The API's trailers follow the last chunk (RFC 9110 6.5). */
 static void add_trailers(struct call *call)
 {
@@ -51,6 +49,12 @@ static ssize_t read_body(void *context, uint64_t position, char *buffer, size_t 
     return MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
+enum MHD_Result call_queue(struct call *call, unsigned status, struct MHD_Response *response)
+{
+    call->answering = true;
+    return MHD_queue_response(call->mhd, status, response);
+}
+
 enum MHD_Result call_queue_problem(struct call *call, unsigned status, const char *text)
 {
     struct MHD_Response *response = MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text,
@@ -58,7 +62,7 @@ enum MHD_Result call_queue_problem(struct call *call, unsigned status, const cha
     enum MHD_Result      queued;
 
     MHD_add_response_header(response, "Content-Type", "application/problem+json");
-    queued = MHD_queue_response(call->mhd, status, response);
+    queued = call_queue(call, status, response);
     MHD_destroy_response(response);
     return queued;
 }
@@ -67,7 +71,7 @@ static enum MHD_Result queue(struct call *call, unsigned status, struct MHD_Resp
 {
     if (bare)
         bare_announce(call->connection->fd);
-    return MHD_queue_response(call->mhd, status, response);
+    return call_queue(call, status, response);
 }
 
 enum MHD_Result call_queue_kept(struct call *call)
@@ -97,7 +101,7 @@ enum MHD_Result call_queue_reply(struct call *call)
         .is_head = call->request.method == HTTP_HEAD,
         .close = call->worker->stopping,
         .map_files = call->connection->is_tls,
-        .head_room = HEAD_ROOM_BYTES,
+        .head_room = CALL_ANSWER_ROOM,
         .read = read_body,
         .context = call,
     };

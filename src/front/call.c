@@ -14,6 +14,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "front/peer.h"
+#include "front/refuse.h"
+#include "front/startline.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,12 +199,15 @@ static struct connection *connection_of(struct MHD_Connection *mhd)
  * and what MHD goes on with ends behind its '?'. */
 void *call_on_target(void *context, const char *uri, struct MHD_Connection *mhd)
 {
-    struct call *call = new_call(context);
-    char        *query = strchr(uri, '?');
+    struct connection *c = connection_of(mhd);
+    struct call       *call = new_call(context);
+    char              *query = strchr(uri, '?');
 
     call->mhd = mhd;
     call->raw_target = uri;
-    pool_enter(&connection_of(mhd)->pool, uri);
+    c->begun = call;
+    c->worker->current = c;
+    pool_enter(&c->pool, uri);
     call->target = arena_copy(&call->arena, slice_of(uri));
     if (query != NULL)
         query[1] = '\0';
@@ -221,15 +226,14 @@ static void find_connection(struct call *call)
     c->idle_timeout_ns = idle_ns;
 }
 
-static void open_exchange(struct call *call)
+static void open_exchange(struct call *call, size_t head_bytes)
 {
-    const union MHD_ConnectionInfo *size = MHD_get_connection_info(call->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     const struct exchange_input in = {
         .request = call->request,
         .has_body = call->has_body,
         .body_bytes = call->body_bytes,
         .head_bytes = call_head_bytes(call),
-        .is_doubtful = !rawhead_is_plain(&call->raw, call->request.method_name.ptr, size->header_size),
+        .is_doubtful = !rawhead_is_plain(&call->raw, call->request.method_name.ptr, head_bytes),
         .peer = call->connection->peer,
         .connected = slice_of(call->connection->connected),
         .is_tls = call->connection->is_tls,
@@ -265,8 +269,11 @@ static void await_body(struct call *call)
  * suspended call is asked here again until the API wants the body. */
 static enum MHD_Result await_want(struct call *call, enum exchange_state state)
 {
-    if (state == EXCHANGE_READY)
+    if (state == EXCHANGE_READY) {
+        intake_pass(call->connection);
+        call->connection->lingers = true;
         return call_queue_reply(call);
+    }
     if (exchange_wants_body(call->exchange)) {
         call->stage = CALL_BODY;
         await_body(call);
@@ -278,17 +285,48 @@ static enum MHD_Result await_want(struct call *call, enum exchange_state state)
     return MHD_YES;
 }
 
+/* A body is followed only where MHD and the guard see the same one. */
+static int64_t certain_body_bytes(const struct call *call)
+{
+    const struct http_fields *f = &call->request.fields;
+
+    if (!call->has_body)
+        return 0;
+    if (call->body_bytes >= 0)
+        return http_fields_count(f, HTTP_CONTENT_LENGTH) == 1 ? call->body_bytes : -2;
+    return http_fields_count(f, HTTP_TRANSFER_ENCODING) == 1
+        && slice_eq_nocase(http_fields_get(f, HTTP_TRANSFER_ENCODING), SLICE("chunked")) ? -1 : -2;
+}
+
+static enum MHD_Result refuse_head(struct call *call)
+{
+    const struct refusal no = startline_refusal(431);
+
+    refuse_connection(call->connection, &no);
+    return MHD_NO;
+}
+
 static enum MHD_Result on_head(struct call *call, const char *method, const char *version)
 {
+    const union MHD_ConnectionInfo *size = MHD_get_connection_info(call->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    const size_t                    head_bytes = size->header_size;
+
+    call->head_bytes = head_bytes;
     find_connection(call);
     call->stage = CALL_BODY;
-    if (call_find_kept(call, method, version))
+    if (call_find_kept(call, method, version, head_bytes)) {
+        intake_head(call->connection, method, head_bytes, 0);
         return MHD_YES;
+    }
     call_read_head(call, method, version);
+    if (!call_head_fits(call, head_bytes))
+        return refuse_head(call);
+    if (!intake_head(call->connection, method, head_bytes, certain_body_bytes(call)))
+        return MHD_NO;
     await_body(call);
     if (call->connection->kind == LISTENER_ADMIN)
         return MHD_YES;
-    open_exchange(call);
+    open_exchange(call, head_bytes);
     return call->has_body ? await_want(call, exchange_begin(call->exchange)) : MHD_YES;
 }
 
@@ -314,10 +352,13 @@ enum MHD_Result call_on_request(void *context, struct MHD_Connection *mhd, const
 {
     struct call *call = *call_context;
 
+    struct connection *c = connection_of(mhd);
+
     (void)context;
     (void)url;
-    pool_enter(&connection_of(mhd)->pool, call->raw_target);
-    if (call->gone)
+    c->worker->current = c;
+    pool_enter(&c->pool, call->raw_target);
+    if (call->gone || c->refused)
         return MHD_NO;
     if (call->stage == CALL_HEAD)
         return on_head(call, method, version);
@@ -341,11 +382,16 @@ enum MHD_Result call_on_request(void *context, struct MHD_Connection *mhd, const
 /* Of a request without a body: its head. */
 static size_t received_bytes(const struct call *call)
 {
-    const union MHD_ConnectionInfo *size = NULL;
+    return !call->has_body && call->head_bytes > 0 ? call->head_bytes : SIZE_MAX;
+}
 
-    if (!call->has_body)
-        size = MHD_get_connection_info(call->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    return size != NULL ? size->header_size : SIZE_MAX;
+/* With its pool full of cookies, MHD ends a request without saying so. */
+void call_on_closed(struct connection *c)
+{
+    void *call = c->begun;
+
+    if (call != NULL)
+        call_on_completed(c->worker, c->mhd, &call, MHD_REQUEST_TERMINATED_WITH_ERROR);
 }
 
 void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_context,
@@ -358,10 +404,12 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
     bool               whole = why == MHD_REQUEST_TERMINATED_COMPLETED_OK;
     int64_t            now = worker_socket_clock_ns();
 
-    (void)mhd;
     pool_leave();
     if (call == NULL)
         return;
+    c = call->connection != NULL ? call->connection : connection_of(mhd);
+    c->begun = NULL;
+    w->current = c;
     c = call->connection;
     received = received_bytes(call);
     if (call->exchange != NULL)
@@ -379,6 +427,9 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
     if (c == NULL)
         return;
     c->call = NULL;
-    c->deadline_ns = now + w->config->idle_timeout_ns;
+    if (whole)
+        intake_next(c);
+    if (!c->refused)
+        c->deadline_ns = now + w->config->idle_timeout_ns;
     pool_end(&c->pool, whole, received, now, c->idle_timeout_ns);
 }

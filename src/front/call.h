@@ -8,6 +8,8 @@
 #include "front/rawhead.h"
 #include "front/worker.h"
 
+enum { CALL_ANSWER_ROOM = 24 * 1024 };    /* of the pool, for the head of an answer */
+
 enum call_stage {
     CALL_HEAD,                        /* nothing but the target is known */
     CALL_EXPECT,                      /* the client waits for a 100 before it sends the body */
@@ -24,6 +26,7 @@ struct call {
     struct slice           target;
     const char            *raw_target;        /* in MHD's buffer */
     struct rawhead         raw;
+    size_t                 head_bytes;        /* 0: it is not whole */
     struct http_request    request;
     bool                   has_body;
     int64_t                body_bytes;
@@ -39,6 +42,7 @@ struct call {
     int64_t                sent_bytes;
     int64_t                reply_bytes;
     bool                   streaming;
+    bool                   answering; /* MHD has the response */
     struct MHD_Response   *response;  /* MHD's, alive while it is being sent */
     struct call           *next, *previous;
 };
@@ -52,12 +56,15 @@ void call_wake(void *call);
 
 /* -- head.c -- */
 /* The same head as one that was answered within the second?  Then nothing of it has to be read again. */
-bool   call_find_kept(struct call *, const char *method, const char *version);
+bool   call_find_kept(struct call *, const char *method, const char *version, size_t head_bytes);
 void   call_read_head(struct call *, const char *method, const char *version);
+/* Has MHD room left for a body's lines and the head of an answer?  Else nobody could hear one. */
+bool   call_head_fits(const struct call *, size_t head_bytes);
 /* About how long the head is. */
 size_t call_head_bytes(const struct call *);
 
 /* -- answer.c: MHD_NO closes the connection -- */
+enum MHD_Result call_queue(struct call *, unsigned status, struct MHD_Response *);
 enum MHD_Result call_queue_problem(struct call *, unsigned status, const char *json);
 enum MHD_Result call_queue_kept(struct call *);
 enum MHD_Result call_queue_reply(struct call *);

@@ -12,8 +12,8 @@
 #include "base/log.h"
 #include "front/connect.h"
 #include "front/peer.h"
+#include "front/refuse.h"
 #include "front/tunnel.h"
-#include "http/json.h"
 #include "http/url.h"
 
 #include <errno.h>
@@ -85,8 +85,12 @@ void door_sweep(struct worker *w, int64_t now)
 {
     for (struct knock *k = w->knocks, *next; k != NULL; k = next) {
         next = k->next;
-        if (k->deadline_ns <= now)
-            turn_away(k);
+        if (k->deadline_ns > now)
+            continue;
+        if (k->used > 0 && k->connected == NULL)
+            door_say(w, k->arrival.fd, 408, "Request timeout", "The rest of the CONNECT did not come in time.",
+                     "http_request_error");
+        turn_away(k);
     }
 }
 
@@ -98,29 +102,16 @@ void door_close_all(struct worker *w)
 
 /* -- what is said -- */
 
-void door_say(int fd, unsigned status, const char *title, const char *detail, const char *proxy_error)
+void door_say(struct worker *w, int fd, unsigned status, const char *title, const char *detail, const char *proxy_error)
 {
-    char            body[1024], text[2048];
-    struct json_out out = { body, sizeof body, 0, false };
-    int             n;
+    const struct refusal no = { status, title, detail };
+    char                 text[REFUSE_BYTES];
+    size_t               bytes = refuse_text(text, sizeof text, &no, proxy_error, false);
 
-    json_raw(&out, SLICE("{"));
-    json_key(&out, "type");
-    json_text(&out, SLICE("about:blank"));
-    json_key(&out, "title");
-    json_text(&out, slice_of(title));
-    json_key(&out, "status");
-    json_int(&out, status);
-    json_key(&out, "detail");
-    json_text(&out, slice_of(detail));
-    json_raw(&out, SLICE("}\n"));
-    n = snprintf(text, sizeof text,
-                 "HTTP/1.1 %u %s\r\nContent-Type: application/problem+json\r\nContent-Length: %zu\r\n"
-                 "Cache-Control: no-store\r\nProxy-Status: weir; error=%s\r\nVia: 1.1 weir\r\nConnection: close\r\n\r\n"
-                 SLICE_FMT, status, title, out.used, proxy_error,
-                 SLICE_ARG(((struct slice){ body, out.used })));
-    if (send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) < n)
+    if (send(fd, text, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) < (ssize_t)bytes)
         log_debug("refusal_unsent", "status=%u", status);
+    shutdown(fd, SHUT_WR);
+    linger_begin(w, fd);
 }
 
 bool door_grant(int fd)
@@ -155,7 +146,7 @@ void door_log(struct worker *w, const struct connect_line *l)
 static void refuse(struct knock *k, const struct connect_head *h, const struct refusal *no, const char *proxy_error)
 {
     counter_add(COUNTER_CLIENT_ERRORS, 1);
-    door_say(k->arrival.fd, no->status, no->title, no->detail, proxy_error);
+    door_say(k->worker, k->arrival.fd, no->status, no->title, no->detail, proxy_error);
     door_log(k->worker, &(struct connect_line){
         .peer = k->peer, .client = h->user, .target = h->target, .cache = "error", .status = no->status,
         .started_wall_ns = k->started_wall_ns, .started_mono_ns = k->started_mono_ns, .whole = true });

@@ -25,9 +25,8 @@ static enum MHD_Result pass_field(void *context, enum MHD_ValueKind kind, const 
     return MHD_YES;
 }
 
-bool call_find_kept(struct call *call, const char *method, const char *version)
+bool call_find_kept(struct call *call, const char *method, const char *version, size_t head_bytes)
 {
-    const union MHD_ConnectionInfo *size = MHD_get_connection_info(call->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     struct worker *w = call->worker;
     struct rawhead raw;
     int64_t        now_wall_ns;
@@ -36,7 +35,7 @@ bool call_find_kept(struct call *call, const char *method, const char *version)
         return false;
     rawhead_begin(&raw, call->raw_target, call->target.len, version);
     MHD_get_connection_values_n(call->mhd, MHD_HEADER_KIND, pass_field, &raw);
-    call->head.rest = rawhead_rest(&raw, method, size->header_size, version);
+    call->head.rest = rawhead_rest(&raw, method, head_bytes, version);
     if (call->head.rest.ptr == NULL)
         return false;
     call->head = kept_head(call->target, call->head.rest);
@@ -65,8 +64,25 @@ void call_read_head(struct call *call, const char *method, const char *version)
     if (http_fields_find(&r->fields, HTTP_TRANSFER_ENCODING, 0) >= 0)
         call->body_bytes = -1;
     else if (length.ptr != NULL && !slice_to_int64(length, &call->body_bytes))
-        call->body_bytes = 0;
+        call->body_bytes = -1;            /* MHD may see a number there: it is refused before that body is waited for */
     call->has_body = call->body_bytes != 0;
+}
+
+/* Of its pool MHD uses this much for each field and each pair of the first Cookie, which it also copies. */
+static size_t record_bytes(const struct http_fields *f)
+{
+    enum { RECORD_BYTES = 64 };
+    struct slice cookie = http_fields_get(f, HTTP_COOKIE);
+    size_t       records = f->count + 1;
+
+    for (size_t i = 0; i < cookie.len; i++)
+        records += cookie.ptr[i] == ';' || cookie.ptr[i] == ',';
+    return records * RECORD_BYTES + cookie.len;
+}
+
+bool call_head_fits(const struct call *call, size_t head_bytes)
+{
+    return head_bytes + record_bytes(&call->request.fields) + CALL_ANSWER_ROOM <= POOL_BYTES;
 }
 
 size_t call_head_bytes(const struct call *call)

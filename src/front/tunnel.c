@@ -118,7 +118,7 @@ void tunnel_free_ended(struct worker *w)
 
 static void refuse(struct tunnel *t, unsigned status, const char *title, const char *detail, const char *proxy_error)
 {
-    door_say(t->client.fd, status, title, detail, proxy_error);
+    door_say(t->worker, t->client.fd, status, title, detail, proxy_error);
     end(t, status, proxy_error, true);
 }
 

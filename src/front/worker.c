@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "front/door.h"
 #include "front/places.h"
+#include "front/refuse.h"
 #include "front/tunnel.h"
 
 #include <arpa/inet.h>
@@ -127,6 +128,19 @@ void worker_leave(struct worker *w, int fd)
     atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
 }
 
+/* For front/intake.c, which knows no more than the descriptor. */
+static void remember(struct worker *w, int fd, struct connection *c)
+{
+    size_t count = w->by_fd_count;
+
+    if ((size_t)fd >= count) {
+        w->by_fd_count = (size_t)fd * 2 + 64;
+        w->by_fd = mem_resize(w->by_fd, w->by_fd_count * sizeof *w->by_fd);
+        memset(w->by_fd + count, 0, (w->by_fd_count - count) * sizeof *w->by_fd);
+    }
+    w->by_fd[fd] = c;
+}
+
 /* Runs inside MHD_add_connection() for the start, inside MHD_run() or MHD_stop_daemon() for the end. */
 static void on_connection(void *context, struct MHD_Connection *mhd, void **socket_context,
                           enum MHD_ConnectionNotificationCode what)
@@ -143,6 +157,7 @@ static void on_connection(void *context, struct MHD_Connection *mhd, void **sock
         w->open = c;
         w->adding = NULL;
         *socket_context = c;
+        remember(w, c->fd, c);
         watch_peer(w, c);
         if (c->is_tls)
             handshake_begin(&c->handshake,
@@ -151,6 +166,11 @@ static void on_connection(void *context, struct MHD_Connection *mhd, void **sock
     }
     c = *socket_context;
     pool_leave();
+    call_on_closed(c);
+    remember(w, c->fd, NULL);
+    w->current = NULL;
+    if (c->refused || c->lingers)
+        linger_begin(w, c->fd);
     unwatch_peer(w, c);
     unlink_connection(c);
     worker_leave(w, c->fd);
@@ -175,7 +195,9 @@ void worker_serve(struct worker *w, const struct arrival *a)
     c->is_tls = a->is_tls;
     c->connected = copy_or_null(a->connected);
     c->proxy_user = copy_or_null(a->proxy_user);
-    c->handshake = (struct handshake){ .choose = door_choose_leaf, .owner = c, .under_way = &w->handshakes };
+    c->handshake = (struct handshake){ .choose = door_choose_leaf, .heard = intake_heard_tls, .owner = c,
+                                       .under_way = &w->handshakes };
+    c->intake.is_timed = true;
     c->idle_timeout_ns = w->mhd_idle_ns;
     c->deadline_ns = worker_socket_clock_ns() + w->config->head_timeout_ns;
     worker_name_peer(a->fd, sa, a->address_bytes, c->peer, sizeof c->peer);
@@ -309,13 +331,14 @@ static void sweep(struct worker *w, int64_t now)
     w->sweep_at_ns = now + sweep_ns;
     for (struct connection *c = w->open; c != NULL; c = c->next) {
         pool_sweep(&c->pool, now);
-        if (c->deadline_ns <= now || (c->peer_closed && c->call == NULL)) {
+        if ((c->deadline_ns <= now && intake_is_late(c, now)) || (c->peer_closed && c->call == NULL)) {
             c->peer_closed = false;
             c->deadline_ns = INT64_MAX;
             shutdown(c->fd, SHUT_RDWR);
         }
     }
     door_sweep(w, now);
+    linger_sweep(w, now);
     tunnel_sweep(w, now);
     if (w->keeps) {
         w->keeps = kept_sweep(w->kept, w->engine, clock_wall_ns());
@@ -341,7 +364,7 @@ static int wait_ms(struct worker *w, int64_t now)
 {
     int64_t ms = -1, due;
 
-    if (w->open != NULL || w->knocks != NULL || w->tunnels != NULL || w->keeps)
+    if (w->open != NULL || w->knocks != NULL || w->tunnels != NULL || w->keeps || w->lingering != NULL)
         ms = (w->sweep_at_ns - now) / NS_PER_MS + 1;
     if (w->stopping)
         ms = 10;
@@ -383,6 +406,8 @@ static void one_round(struct worker *w)
     if (w->secure != NULL)
         MHD_run(w->secure);
     pool_leave();
+    w->current = NULL;
+    intake_refuse_doomed(w);
     if (access_log_due_ns(w->access) <= clock_mono_ns())
         access_log_flush(w->access);
     sweep(w, worker_socket_clock_ns());
@@ -415,9 +440,12 @@ static void *worker_main(void *context)
     struct worker *w = context;
     uint64_t       one = 1;
 
+    intake_start(w);
     while (!is_finished(w))
         one_round(w);
     stop_daemons(w);
+    linger_close_all(w);
+    intake_start(NULL);
     /* Mail that was on its way to exchanges and calls has to come before their memory goes. */
     while (!engine_is_idle(w->engine) || !admin_is_idle(w->admin)) {
         struct epoll_event event;
@@ -435,9 +463,9 @@ static void mhd_log(void *context, const char *format, va_list args)
 {
     char text[256];
 
-    (void)context;
     vsnprintf(text, sizeof text, format, args);
     text[strcspn(text, "\n")] = '\0';
+    intake_log(context, text);
     log_debug("mhd", "message=%s", log_quote(text));
 }
 
@@ -462,7 +490,7 @@ static struct MHD_Daemon *start_daemon(struct worker *w, bool is_tls)
             | (is_tls ? MHD_USE_TLS : 0u), 0, NULL, NULL,
         call_on_request, w,
         MHD_OPTION_ARRAY, is_tls ? tls : tls + 2,
-        MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL,
+        MHD_OPTION_EXTERNAL_LOGGER, mhd_log, w,
         MHD_OPTION_URI_LOG_CALLBACK, call_on_target, w,
         MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, NULL,
         MHD_OPTION_NOTIFY_COMPLETED, call_on_completed, w,
@@ -470,7 +498,7 @@ static struct MHD_Daemon *start_daemon(struct worker *w, bool is_tls)
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTION_LIMIT,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(w->config->idle_timeout_ns / NS_PER_SEC),
-        MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_STRICT_FOR_CLIENT, 0,            /* or it refuses by itself what engine/guard.c has words for */
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,       /* or sendfile is off in an external loop */
         MHD_OPTION_END);
 }
@@ -548,5 +576,6 @@ void worker_free(struct worker *w)
     mailbox_close(w->mailbox);
     if (w->epoll_fd >= 0)
         close(w->epoll_fd);
+    free(w->by_fd);
     config_release(w->config);
 }

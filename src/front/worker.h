@@ -7,6 +7,7 @@
 #define WEIR_FRONT_WORKER_H
 
 #include "front/front.h"
+#include "front/intake.h"
 #include "front/kept.h"
 #include "front/listener.h"
 #include "front/pool.h"
@@ -19,6 +20,7 @@
 
 struct call;
 struct knock;
+struct lingering;
 struct tunnel;
 
 /* What every worker sees. */
@@ -46,7 +48,12 @@ struct connection {                   /* one client's socket; MHD's socket conte
     struct handshake      handshake;      /* is_tls */
     bool                  peer_closed;    /* the client will send no more */
     struct pool           pool;           /* MHD's memory */
+    struct intake         intake;
+    bool                  is_doomed;      /* intake.doom is what comes next */
+    bool                  refused;        /* it was given an answer of ours, and goes */
+    bool                  lingers;        /* what is still to come is read when it is closed */
     struct call          *call;           /* whose head is whole; NULL between requests */
+    struct call          *begun;          /* the same, from its request line on */
     char                  peer[80];
     bool                  who_is_known;
     struct peer           who;            /* where it is known: peer.h */
@@ -80,6 +87,12 @@ struct worker {
     struct tunnel               *tunnels, *ended_tunnels;
     struct connection           *open;            /* all connections */
     struct connection           *adding;          /* while MHD_add_connection() runs */
+    struct connection          **by_fd;           /* MHD's, by descriptor */
+    size_t                       by_fd_count;
+    struct connection           *current;         /* that MHD works on, as far as is known; NULL: none */
+    bool                         has_doomed;      /* some connection may be */
+    struct lingering            *lingering;
+    unsigned                     lingering_count;
     struct kept_table           *kept;            /* replies that are ready */
     bool                         keeps;           /* there were some at the last sweep, or one came since */
     struct call                 *calls;           /* requests being answered */
@@ -132,6 +145,8 @@ enum MHD_Result call_on_request(void *worker, struct MHD_Connection *, const cha
                                 void **context);
 void call_on_completed(void *worker, struct MHD_Connection *, void **context,
                        enum MHD_RequestTerminationCode);
+/* MHD has closed the connection, and may have forgotten to say so of its request. */
+void call_on_closed(struct connection *);
 /* The client has closed its side. */
 void call_on_peer_closed(struct connection *);
 /* True while a request whose head is whole is being answered. */

@@ -20,6 +20,9 @@
 struct handshake {
     /* The leaf for a client that asks for `name` (SNI; NULL: for none), a reference. NULL: the client is refused. */
     struct leaf *(*choose)(void *owner, const char *name);
+    /* `count` bytes have come, in the clear (0: the end; negative: an error).  False: the session is given up.  May be
+     * NULL. */
+    bool         (*heard)(void *owner, char *at, ssize_t count);
     void          *owner;
     unsigned      *under_way;         /* the owner's count of handshakes that are not done */
     bool           is_under_way;

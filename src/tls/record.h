@@ -1,6 +1,7 @@
 /*
- * What libmicrohttpd sends through GnuTLS passes here: gnutls_record_send() is found in the
- * program before it is found in the library.  Any thread.
+ * What libmicrohttpd sends and receives through GnuTLS passes here: gnutls_record_send() and gnutls_record_recv() are
+ * found in the program before they are found in the library.  What comes is told to whoever the session's struct
+ * handshake names (tls/handshake.h).  Any thread.
  */
 #ifndef WEIR_TLS_RECORD_H
 #define WEIR_TLS_RECORD_H
@@ -15,5 +16,8 @@ typedef ssize_t (*record_filter)(int fd, const void *bytes, size_t count, record
 
 /* Before there are other threads. */
 void record_set_filter(record_filter);
+
+/* Nothing more will be sent: a close_notify (RFC 8446 6.1), as far as it goes out at once. */
+void record_end(void *session);
 
 #endif

@@ -272,6 +272,7 @@ def test_slow_heads_and_handshakes_end(proxy, origin):
          plain(d) as mute, tls(d) as idle:
         part.send("CONNECT api.test:443 HTTP/1.1\r\nHost:")
         assert connect(silent, API).status == 200                      # and then no handshake
+        assert part.read_response().status == 408
         for client in (nothing, part, silent, mute, idle):
             assert client.ended() in ("cut", "reset")
     with Client(d.proxy_address) as client:
