@@ -61,6 +61,8 @@ static const struct stop_row {
                               "the head of its answer is too large" },
     [STOP_HEAD_MALFORMED] = { ATTEMPT_DROPPED, false, "http_protocol_error",
                               "the head of its answer contradicts itself" },
+    [STOP_FRAMING] = { ATTEMPT_DROPPED, false, "http_protocol_error",
+                       "its Content-Length is not one number, or its Transfer-Encoding not chunked" },
     [STOP_DISK] = { ATTEMPT_DROPPED, true, "proxy_internal_error", "there was no room for its answer" },
     [STOP_UPLOAD_BROKEN] = { ATTEMPT_DROPPED, true, "http_request_error", "the client broke off its request" },
     [STOP_CONNECT_TIMEOUT] = { ATTEMPT_UNREACHED, false, "connection_timeout",

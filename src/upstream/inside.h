@@ -204,6 +204,7 @@ enum stop {                           /* why we ended a transfer that curl would
     STOP_OVER_BUDGET,                 /* while it connected the budget was tightened */
     STOP_HEAD_TOO_LARGE,
     STOP_HEAD_MALFORMED,
+    STOP_FRAMING,                     /* nobody can say where its body ends */
     STOP_DISK,
     STOP_UPLOAD_BROKEN,
     STOP_CONNECT_TIMEOUT, STOP_READ_TIMEOUT, STOP_WRITE_TIMEOUT, STOP_TOTAL_TIMEOUT,
@@ -216,8 +217,10 @@ struct head {                         /* being read */
     unsigned           status;
     bool               http2;
     size_t             bytes;
-    int64_t            content_length;        /* -1: none */
-    bool               chunked;       /* or another Transfer-Encoding */
+    unsigned           version_minor; /* of HTTP/1 */
+    int64_t            content_length;        /* -1: none; of the final head, like the next two */
+    bool               chunked;
+    bool               doubtful;      /* see http_framing */
     bool               open;          /* between status line and blank line */
     bool               final;         /* the final head has been read: what follows are trailers */
 };

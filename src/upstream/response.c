@@ -4,6 +4,8 @@
  */
 #include "upstream/inside.h"
 
+#include "http/framing.h"
+
 #include <stdlib.h>
 
 static struct slice line_text(const char *line, size_t bytes)
@@ -33,8 +35,7 @@ static bool begin_head(struct transfer *t, struct slice line)
     h->fields = (struct http_fields){ 0 };
     h->status = (unsigned)status;
     h->http2 = slice_starts_with(line, SLICE("HTTP/2"));
-    h->content_length = -1;
-    h->chunked = false;
+    h->version_minor = slice_starts_with(line, SLICE("HTTP/1.0")) ? 0 : 1;
     h->open = true;
     return true;
 }
@@ -53,18 +54,11 @@ static void continue_field(struct head *h, struct slice line)
                 : arena_copy(&h->arena, more.len > 0 ? more : last->value);
 }
 
-/* Differing lengths mean that somebody on the way is being misled (RFC 9112 6.3). */
-static bool note_length(struct transfer *t, struct slice value)
+/* "Content-Length : 5" is a framing to some readers and none to others (RFC 9112 5.1); so is one with a NUL. */
+static bool frames(struct slice name)
 {
-    struct head *h = &t->head;
-    int64_t      length;
-
-    if (!slice_to_int64(value, &length))
-        return true;                  /* a list of equal ones, or junk: curl decides how the body is framed */
-    if (h->content_length >= 0 && h->content_length != length)
-        return malformed(t);
-    h->content_length = length;
-    return true;
+    name = slice_trim(name);
+    return slice_eq_nocase(name, SLICE("Content-Length")) || slice_eq_nocase(name, SLICE("Transfer-Encoding"));
 }
 
 static bool add_field(struct transfer *t, struct slice line)
@@ -75,7 +69,7 @@ static bool add_field(struct transfer *t, struct slice line)
     struct slice value = slice_trim(slice_sub(line, colon + 1, line.len));
 
     if (colon == line.len || !http_is_token(name) || !http_is_field_value(value))
-        return true;                  /* nothing that could be passed on */
+        return h->final || !frames(name) || malformed(t);     /* nothing that could be passed on */
     if (h->final) {
         attempt_trailer(t, name, value);
         return true;
@@ -85,15 +79,7 @@ static bool add_field(struct transfer *t, struct slice line)
         return false;
     }
     http_fields_add(&h->fields, &h->arena, arena_copy(&h->arena, name), arena_copy(&h->arena, value));
-    switch (h->fields.items[h->fields.count - 1].id) {
-    case HTTP_CONTENT_LENGTH:
-        return note_length(t, value);
-    case HTTP_TRANSFER_ENCODING:
-        h->chunked = true;
-        return true;
-    default:
-        return true;
-    }
+    return true;
 }
 
 /* RFC 9110 15.2: what a client may make use of; 100 was for us, 101 was never asked for. */
@@ -111,7 +97,8 @@ static void pass_interim(struct transfer *t)
 
 static bool end_head(struct transfer *t)
 {
-    struct head *h = &t->head;
+    struct head        *h = &t->head;
+    struct http_framing framing;
 
     if (!h->open)
         return true;                  /* the blank line behind trailers */
@@ -124,9 +111,14 @@ static bool end_head(struct transfer *t)
         t->stop = STOP_VIA_REFUSED;
         return false;
     }
+    if (!http_framing_of_answer(&h->fields, h->version_minor, &framing)) {
+        t->stop = STOP_FRAMING;
+        return false;
+    }
+    h->content_length = framing.length;
+    h->chunked = framing.chunked;
+    h->doubtful = framing.doubtful;
     h->final = true;
-    if (h->chunked)
-        h->content_length = -1;       /* RFC 9112 6.3: Transfer-Encoding overrides it */
     return attempt_head(t);
 }
 

@@ -246,7 +246,7 @@ void transfer_plan_reuse(struct transfer *t)
 
     if (t->head.http2)
         return;
-    t->hands_back = idle + s->handed_back < s->options->max_idle_connections + s->waiting;
+    t->hands_back = !t->head.doubtful && idle + s->handed_back < s->options->max_idle_connections + s->waiting;
     t->closes = !t->hands_back;
     s->handed_back += t->hands_back;
     s->closing += t->closes;

@@ -190,3 +190,55 @@ def test_cut_answers_are_counted_and_logged(weir, origin):
     assert not looks_whole(ask(d, "HTTP/1.1"))
     d.wait_counter("cut_short", 1)
     assert d.counter("stored") == 0
+
+
+# RFC 9112 6.3: nobody can say where such a body ends.
+FAULTY = {
+    "list": b"Content-Length: 2, 20", "equal_list": b"Content-Length: 2, 2", "plus": b"Content-Length: +2",
+    "hex": b"Content-Length: 0x5", "two_words": b"Content-Length: 5 5", "empty": b"Content-Length:",
+    "two_to_64_and_2": b"Content-Length: 18446744073709551618", "two_to_63": b"Content-Length: 9223372036854775808",
+    "folded": b"Content-Length: 2\r\n 0", "space_before_colon": b"Content-Length : 2", "unit": b"Content-Length: 2B",
+    "nul": b"Content-Length: 2\0", "control": b"Content-Length: 2\x01",
+    "differing": b"Content-Length: 2\r\nContent-Length: 20",
+    "gzip": b"Transfer-Encoding: gzip", "gzip_chunked": b"Transfer-Encoding: gzip, chunked",
+    "identity": b"Transfer-Encoding: identity", "identity_and_length": b"Transfer-Encoding: identity\r\nContent-Length: 2",
+    "unknown": b"Transfer-Encoding: cow", "unknown_chunked": b"Transfer-Encoding: cow, chunked",
+    "chunked_twice": b"Transfer-Encoding: chunked, chunked",
+    "chunked_lines": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+    "xchunked": b"Transfer-Encoding: xchunked", "chunked_space": b"Transfer-Encoding : chunked",
+    "chunked_and_faulty_length": b"Transfer-Encoding: chunked\r\nContent-Length: +5",
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("name", FAULTY)
+def test_faulty_framing_is_502_and_not_stored(weir, origin, name, method):
+    origin.handler = raw(b"HTTP/1.1 200 OK\r\n" + FRESH + FAULTY[name] + b"\r\n\r\n", b"5\r\n01234\r\n0\r\n\r\n5678901234567890")
+    d = weir()
+    response = d.request(method, "/api/x", body=b"abc" if method == "POST" else None)
+    assert response.status == 502 and response.complete
+    assert response.proxy_status.error == "http_protocol_error"
+    origin.reply(body=b"whole")
+    assert d.get("/api/x").body == b"whole" and origin.last.connection == 2
+
+
+@pytest.mark.parametrize("fields", [b"Content-Length: 005", b"content-length:5", b"Content-Length: 5\r\nContent-Length: 5",
+                                    b"Content-Length: \t5 \t"], ids=["zeros", "no_space", "equal_lines", "blanks"])
+def test_odd_framing_that_says_one_thing_is_heeded(weir, origin, fields):
+    origin.handler = raw(b"HTTP/1.1 200 OK\r\n" + FRESH + fields + b"\r\n\r\nwhole", close=False)
+    d = weir()
+    for _ in range(2):
+        response = d.get("/api/x")
+        assert (response.status, response.body, response.length) == (200, b"whole", 5)
+    assert origin.count() == 1
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n", b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n"],
+                         ids=["beside_a_length", "of_1_0"])
+def test_connection_of_a_doubtful_answer_is_not_used_again(weir, origin, head):
+    """RFC 9112 6.1: chunked overrides the length, or should not be there at all."""
+    origin.handler = raw(head + b"Transfer-Encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\n\r\n", close=False)
+    d = weir()
+    for i in range(2):
+        assert d.get(f"/api/{i}").body == b"whole"
+    assert [r.connection for r in origin.requests] == [1, 2]
