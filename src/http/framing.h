@@ -13,9 +13,9 @@ struct http_framing {
 };
 
 /*
- * RFC 9112 6.3 for an answer.  False: the framing is invalid, so that nobody can say where the body ends.  Stricter than
- * the standard, which lets a list of equal lengths ("5, 5") pass: the lines of equal ones pass here, a list does
- * not; and no transfer coding but chunked was asked for, so none is known.
+ * RFC 9112 6.3 for an answer.  False: the framing is invalid, so that nobody can say where the body ends.  Stricter
+ * than the standard, which lets a list of equal lengths ("5, 5") pass: equal lines pass here, a list does not;
+ * and no transfer coding but chunked was asked for, so none is known.
  */
 bool http_framing_of_answer(const struct http_fields *, unsigned version_minor, struct http_framing *);
 

@@ -218,8 +218,10 @@ bool connection_look(struct transfer *t, const char *peer_ip, int local_port, in
 
 void connection_carries(struct transfer *t)
 {
-    if (t->connection != NULL)
-        t->connection->used = true;
+    if (t->connection == NULL)
+        return;
+    t->site->name_doubtful = t->site->name_doubtful && t->connection->used;
+    t->connection->used = true;
 }
 
 /*

@@ -103,6 +103,7 @@ struct site {
     struct connection             *sockets;   /* curl's, open */
     unsigned                       streams, streams_told;     /* of a connection, as the API allows; 0: not known */
     bool                           http1;     /* it wants no HTTP/2 */
+    bool                           name_doubtful;     /* no new connection since one could not be made */
     bool                           stops;     /* a transfer is to be stopped: transfer->stops */
     unsigned                       handed_back, closing;      /* in flight, and their connections will stay, or not */
     uint64_t                       requests, attempts, retries, failures;
@@ -276,6 +277,7 @@ struct transfer {
     bool                stream_ended; /* by the API's last frame */
     bool                stream_closed;
     uint32_t            stream_error; /* it was closed with */
+    bool                looked_up;    /* its API's name, anew */
     bool                stops;        /* found in a callback of curl's: as soon as it returns. What comes is nobody's */
 
     struct upload      *upload;       /* the fetch's */

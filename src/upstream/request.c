@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define NAME_SECONDS 60L              /* that an address is good for: but see may_have_moved() in transfer.c */
 #define DAY_MS 86400000L
 #define EXPECT_MS 1000L               /* the wait for an API that may know nothing of 100 */
 #define DAY_NS (DAY_MS * NS_PER_MS)
@@ -246,6 +247,8 @@ static void set_passing(struct transfer *t)
                          connect_ns < DAY_NS ? (long)(connect_ns / NS_PER_MS + 1) : DAY_MS);
     curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, t->fetch->upstream->max_idle_connections == 0 ? 1L : 0L);
     curl_easy_setopt(t->easy, CURLOPT_VERBOSE, 0L);
+    t->looked_up = t->site->name_doubtful;
+    curl_easy_setopt(t->easy, CURLOPT_DNS_CACHE_TIMEOUT, t->looked_up ? 0L : NAME_SECONDS);
     curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, t->flight->dead_connections >= DEAD_CONNECTIONS ? 1L : 0L);
     curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION, t->site->http1 ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(t->easy, CURLOPT_PIPEWAIT, t->site->http2 ? 1L : 0L);

@@ -372,12 +372,42 @@ static void retire(struct transfer *t, bool sound)
     }
 }
 
-/* Nothing was sent, and the connection alone was to blame; or the API says that it has done nothing of it. */
-static bool goes_on(const struct transfer *t)
+/* There is nothing to look up: four numbers, or an IPv6 address. */
+static bool is_address(struct slice authority)
 {
+    for (size_t i = 0; i < authority.len && authority.ptr[i] != ':'; i++)
+        if ((authority.ptr[i] < '0' || authority.ptr[i] > '9') && authority.ptr[i] != '.')
+            return authority.ptr[i] == '[';
+    return true;
+}
+
+/*
+ * Where the address that was known refuses, or another one lives there now, the name may have moved: it is looked up at
+ * once, not when curl's cache has run out.  From then on each new connection looks it up, until one is made.
+ */
+static bool may_have_moved(struct transfer *t, CURLcode code)
+{
+    bool failed = code == CURLE_COULDNT_CONNECT || code == CURLE_SSL_CONNECT_ERROR || code == CURLE_RECV_ERROR
+               || code == CURLE_SEND_ERROR || code == CURLE_PEER_FAILED_VERIFICATION;
+
+    if (t->prereqs > 0 || t->connection != NULL)
+        return false;
+    if (t->stop == STOP_CONNECT_TIMEOUT || code == CURLE_OPERATION_TIMEDOUT)
+        t->site->name_doubtful = true;        /* for the next one: this one's time is up */
+    if (t->stop != STOP_NONE || !failed)
+        return false;
+    t->site->name_doubtful = true;
+    return !t->looked_up && !t->up->stopping && !is_address(t->fetch->authority);
+}
+
+/* Nothing was sent, and the connection alone was to blame; or the API says that it has done nothing of it. */
+static bool goes_on(struct transfer *t, CURLcode code)
+{
+    bool moved = may_have_moved(t, code);
+
     if (t->flight == NULL)
         return false;
-    return t->stop == STOP_DEAD_CONNECTION
+    return t->stop == STOP_DEAD_CONNECTION || moved
         || (http2_was_not_done(t) && t->flight->undone < UNDONE_AT_ONCE && !t->up->stopping
             && (t->upload == NULL || upload_is_kept(t->upload)));
 }
@@ -390,9 +420,9 @@ static void go_on(struct transfer *t)
     int64_t        reserved_ns = t->reserved_ns;
 
     log_debug("upstream_sent_again", " upstream=%s reason=%s", f->site->name,
-              t->stop == STOP_DEAD_CONNECTION ? "dead_connection" : "not_done");
+              t->stop == STOP_DEAD_CONNECTION ? "dead_connection" : t->prereqs > 0 ? "not_done" : "may_have_moved");
     f->dead_connections += t->stop == STOP_DEAD_CONNECTION;
-    f->undone += t->stop != STOP_DEAD_CONNECTION;
+    f->undone += t->prereqs > 0;
     f->transfer = NULL;
     t->flight = NULL;
     retire(t, false);
@@ -408,7 +438,7 @@ static void end_transfer(struct transfer *t, CURLcode code, bool added)
     http2_reset_end();
     t->site->reap = true;
     t->site->http1 = t->site->http1 || http2_wants_http1(t);
-    if (goes_on(t)) {
+    if (goes_on(t, code)) {
         go_on(t);
         return;
     }

@@ -197,15 +197,21 @@ int poll(struct pollfd *p, nfds_t count, int timeout)
 """
 
 
+def preload(place, name, text):
+    """A library for LD_PRELOAD."""
+    library = place / f"{name}.so"
+    (place / f"{name}.c").write_text(text)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, place / f"{name}.c"], check=True)
+    return library
+
+
 @pytest.mark.skipif(SANITIZER is not None, reason="its library wants to be the first")
 @pytest.mark.parametrize("method, status", [("GET", 200), ("POST", 502)])
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_bytes_that_were_on_their_way_before_the_request_are_no_answer_to_it(daemons, origin_of, place, scheme, method,
                                                                              status):
     """Nothing of the request can have been read: its bytes are not acknowledged. But it was sent, and may yet be read."""
-    sign, library = place / "sign", place / "blind.so"
-    (place / "blind.c").write_text(BLIND)
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, place / "blind.c"], check=True)
+    sign, library = place / "sign", preload(place, "blind", BLIND)
     origin, over, watching = origin_of(scheme), threading.Event(), threading.Event()
 
     def first(request, conn):
@@ -266,3 +272,89 @@ def test_keep_alive_is_each_connections_own(weir, origin, clock):
     assert d.get("/api/x").status == 200
     assert origin.last.connection == 2
     until(lambda: len(origin.open_connections) == 1, "the other one to be closed")
+
+
+# -- a name that moves ---------------------------------------------------------------------
+
+# A name whose address stands in a file, and what it was each time that it was looked up, in another.
+NAMES = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **out)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    char path[4096], address[64] = "";
+    FILE *file;
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (node == NULL || strcmp(node, "moving.test") != 0)
+        return real(node, service, hints, out);
+    file = fopen(getenv("NAMES"), "r");
+    if (file == NULL || fscanf(file, "%63s", address) != 1)
+        return EAI_NONAME;
+    fclose(file);
+    snprintf(path, sizeof path, "%s.log", getenv("NAMES"));
+    file = fopen(path, "a");
+    fprintf(file, "%s\n", address);
+    fclose(file);
+    return real(address, service, hints, out);
+}
+"""
+
+
+class Names:
+    def __init__(self, place):
+        self.path, self.library = place / "names", preload(place, "names", NAMES)
+        self.before = ("env", f"LD_PRELOAD={self.library}", f"NAMES={self.path}")
+
+    def set(self, address):
+        self.path.write_text(address)
+
+    @property
+    def looked_up(self):
+        log = self.path.with_suffix(".log")
+        return log.read_text().split() if log.exists() else []
+
+
+def named(origin, **settings):
+    return {**upstream(origin, **settings), "url": f"http://moving.test:{origin.port}"}
+
+
+@pytest.mark.skipif(SANITIZER is not None, reason="its library wants to be the first")
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_name_that_has_moved_is_looked_up_at_once(daemons, origins, place, method):
+    """Its old address refuses: that is not an attempt, costs nothing, and does not wait for curl's minute."""
+    names, old = Names(place), origins()
+    names.set("127.0.0.1")
+    d = daemons(named(old, limits=["3/h"], max_idle_connections=0)).start(before=names.before)
+    assert d.get("/api/a").status == 200 and d.get("/api/b").status == 200 and names.looked_up == ["127.0.0.1"]
+    old.stop()
+    new = origins(address=("127.0.0.2", old.port))
+    new.handler = own
+    names.set("127.0.0.2")
+    response = d.request(method, "/api/x", body=b"abc" if method == "POST" else None)
+    assert response.status == 200 and response.body.startswith(b"/x")
+    assert names.looked_up == ["127.0.0.1", "127.0.0.2"]
+    assert d.counter("upstream_failures") == 0 and d.counter("upstream_attempts") == 3
+
+
+@pytest.mark.skipif(SANITIZER is not None, reason="its library wants to be the first")
+def test_name_is_looked_up_each_time_while_nothing_answers(daemons, origins, place):
+    """Once for each attempt; and when it answers again, its address is known again."""
+    names, old = Names(place), origins()
+    names.set("127.0.0.1")
+    d = daemons(named(old, max_idle_connections=0)).start(before=names.before)
+    assert d.get("/api/a").status == 200
+    old.stop()
+    for _ in range(3):
+        response = d.get("/api/x")
+        assert response.status == 502 and response.proxy_status.error == "connection_refused"
+    assert d.counter("upstream_failures") == 3 and len(names.looked_up) == 4
+    new = origins(address=("127.0.0.3", old.port))
+    names.set("127.0.0.3")
+    for i in range(3):
+        assert d.get(f"/api/{i}").status == 200
+    assert len(names.looked_up) <= 6 and new.count() == 3, "and not for each of them"

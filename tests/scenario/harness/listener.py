@@ -10,12 +10,12 @@ class Listener:
     of the socket), on the connection's thread."""
     scheme = "http"
 
-    def __init__(self):
+    def __init__(self, address=("127.0.0.1", 0)):
         self.connections = 0
         self._thread = None
         self._sock = socket.socket()
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._sock.bind(("127.0.0.1", 0))
+        self._sock.bind(address)
         self.port = self._sock.getsockname()[1]
 
     @property

@@ -226,8 +226,8 @@ class Origin(Listener):
 
     connection_class = Connection
 
-    def __init__(self, start=True):
-        super().__init__()
+    def __init__(self, start=True, **kwargs):
+        super().__init__(**kwargs)
         self.handler = lambda request, conn: conn.answer(body=b"origin")
         self.read_bodies = True
         self.requests = []                      # in order of arrival
