@@ -14,18 +14,19 @@ static const struct endpoint {
     const char      *path;
     enum http_method method;
     void           (*run)(struct admin_call *);
+    bool             is_open;         /* on the query socket as well */
 } endpoints[] = {
-    { "/status",    HTTP_GET,  admin_status },
-    { "/limits",    HTTP_GET,  admin_limits },
-    { "/limits/forget", HTTP_POST, admin_limits_forget },
-    { "/upstreams", HTTP_GET,  admin_upstreams },
-    { "/ca",        HTTP_GET,  admin_ca },
-    { "/ca/rotate", HTTP_POST, admin_ca_rotate },
-    { "/flush",     HTTP_POST, admin_flush },
-    { "/compact",   HTTP_POST, admin_compact },
-    { "/purge",     HTTP_POST, admin_purge },
-    { "/reload",    HTTP_POST, admin_reload },
-    { "/reopen",    HTTP_POST, admin_reopen },
+    { "/status",        HTTP_GET,  admin_status,        true },
+    { "/limits",        HTTP_GET,  admin_limits,        true },
+    { "/limits/forget", HTTP_POST, admin_limits_forget, false },
+    { "/upstreams",     HTTP_GET,  admin_upstreams,     true },
+    { "/ca",            HTTP_GET,  admin_ca,            true },
+    { "/ca/rotate",     HTTP_POST, admin_ca_rotate,     false },
+    { "/flush",         HTTP_POST, admin_flush,         false },
+    { "/compact",       HTTP_POST, admin_compact,       false },
+    { "/purge",         HTTP_POST, admin_purge,         false },
+    { "/reload",        HTTP_POST, admin_reload,        false },
+    { "/reopen",        HTTP_POST, admin_reopen,        false },
 };
 
 struct admin *admin_open(const struct admin_services *services, struct mailbox *worker)
@@ -100,8 +101,20 @@ bool admin_resume(struct admin_call *call)
     return false;
 }
 
+bool admin_may_see(const struct admin_call *call, const char *upstream)
+{
+    const struct config *c = call->config;
+
+    if (call->rights.may_use == NULL)
+        return true;
+    for (unsigned i = 0; i < c->upstream_count; i++)
+        if (strcmp(c->upstreams[i].route.name, upstream) == 0)
+            return call->rights.may_use(call->owner, &c->upstreams[i]);
+    return false;
+}
+
 struct admin_call *admin_begin(struct admin *a, const struct config *config, const struct http_request *request,
-                               struct slice body, void (*wake)(void *owner), void *owner)
+                               struct slice body, struct admin_rights rights, void (*wake)(void *owner), void *owner)
 {
     struct admin_call     *call = mem_alloc(sizeof *call);
     const struct endpoint *found = NULL;
@@ -110,6 +123,7 @@ struct admin_call *admin_begin(struct admin *a, const struct config *config, con
     a->open_count++;
     call->admin = a;
     call->config = config;
+    call->rights = rights;
     call->wake = wake;
     call->owner = owner;
     call->beginning = true;
@@ -120,6 +134,10 @@ struct admin_call *admin_begin(struct admin *a, const struct config *config, con
     call->argument = arena_copy(&call->arena, body);
     if (found == NULL)
         admin_answer_problem(call, 404, "No such endpoint", "weirctl(1) lists what can be asked.");
+    else if (!found->is_open && !rights.may_change)
+        admin_answer_problem(call, 403, "Not on this socket",
+                             "This socket is for reading alone: who may change something has the rights of the admin "
+                             "socket (admin.mode and admin.group, or its systemd unit).");
     else if (found->method != request->method)
         admin_answer_problem(call, 405, "Method not allowed",
                              found->method == HTTP_POST ? "This endpoint changes something: use POST."

@@ -1,5 +1,6 @@
 /*
- * What the admin socket answers: status, limits, ca, purge, flush, reload.
+ * What the admin socket answers: status, limits, ca, purge, flush, reload; and
+ * the query socket, to anybody on this machine: what of it only reads.
  *
  * One row in admin.c's table per endpoint.  A call is asynchronous, since the
  * facts are the upstream thread's and the writer's: admin_begin() either
@@ -49,10 +50,16 @@ bool admin_is_idle(const struct admin *);
 
 struct admin_call;
 
+struct admin_rights {                 /* what the caller may see and do */
+    bool   may_change;                /* false: on the query socket */
+    /* May the owner use the upstream, and so hear of it?  NULL: of all. Worker's thread, while the call lives. */
+    bool (*may_use)(void *owner, const struct config_upstream *);
+};
+
 /* `wake(owner)` is called, never from within this call, when a call that was not done at once is done.
  * `config` is borrowed for the call's life; `request` and `body` for this call only. */
 struct admin_call *admin_begin(struct admin *, const struct config *config, const struct http_request *request,
-                               struct slice body, void (*wake)(void *owner), void *owner);
+                               struct slice body, struct admin_rights, void (*wake)(void *owner), void *owner);
 bool admin_is_done(const struct admin_call *);
 
 struct admin_answer {

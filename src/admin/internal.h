@@ -20,6 +20,7 @@ struct purge;
 struct admin_call {
     struct admin           *admin;
     const struct config    *config;
+    struct admin_rights     rights;
     void                  (*wake)(void *owner);
     void                   *owner;
     bool                    beginning;   /* still inside admin_begin(): no wake */
@@ -40,6 +41,8 @@ struct admin_call {
 /* -- for endpoints -- */
 void admin_answer_json(struct admin_call *, unsigned status, json_t *body /* taken over */);
 void admin_answer_problem(struct admin_call *, unsigned status, const char *title, const char *detail);
+/* May the caller hear of the upstream of this name? */
+bool admin_may_see(const struct admin_call *, const char *upstream);
 /* Asks the upstream thread; `then` runs with call->report filled. */
 void admin_ask_upstream(struct admin_call *, void (*then)(struct mail *));
 /* Submits call->change; `then` runs after its commit. */

@@ -32,44 +32,45 @@ static json_t *cache_json(struct store *store)
                      "broken", s.broken);
 }
 
-static json_t *clients_json(const struct upstream_limit_report *l)
+/* Who waits is the admin's to know. */
+static json_t *clients_json(const struct upstream_limit_report *l, bool names)
 {
     json_t *list = json_array();
 
-    for (unsigned i = 0; i < l->client_count; i++)
+    for (unsigned i = 0; names && i < l->client_count; i++)
         json_array_append_new(list, json_pack("{s:s, s:s, s:i}", "client", l->clients[i].client, "priority",
                                               l->clients[i].batch ? "batch" : "interactive", "waiting",
                                               (int)l->clients[i].count));
     return list;
 }
 
-static json_t *limit_json(const char *upstream, const struct upstream_limit_report *l, int64_t lost_ago_ns)
+static json_t *limit_json(const struct upstream_report_entry *e, const struct upstream_limit_report *l, bool names)
 {
-    json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:f, s:f, s:i, s:o}", "upstream", upstream, "limit", l->name,
+    json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:f, s:f, s:i, s:o}", "upstream", e->name, "limit", l->name,
                           "kind", l->kind, "allowed", (json_int_t)l->allowed, "left", (json_int_t)l->left,
                           "resets_in_s", seconds(l->resets_in_ns), "blocked_for_s", seconds(l->blocked_for_ns),
-                          "waiting", (int)l->waiting, "clients", clients_json(l));
+                          "waiting", (int)l->waiting, "clients", clients_json(l, names));
 
     if (l->credential[0] != '\0')
         json_object_set_new(o, "credential", json_string(l->credential));
     if (l->told_by[0] != '\0')
         json_object_set_new(o, "learned_from", json_string(l->told_by));
-    if (lost_ago_ns >= 0)
-        json_object_set_new(o, "lost_ago_s", json_real(seconds(lost_ago_ns)));
+    if (e->lost_ago_ns >= 0)
+        json_object_set_new(o, "lost_ago_s", json_real(seconds(e->lost_ago_ns)));
     return o;
 }
 
-static void add_limits(json_t *list, const struct upstream_report_entry *e)
+static void add_limits(json_t *list, const struct upstream_report_entry *e, bool names)
 {
     for (unsigned i = 0; i < e->limit_count; i++)
-        json_array_append_new(list, limit_json(e->name, &e->limits[i], e->lost_ago_ns));
+        json_array_append_new(list, limit_json(e, &e->limits[i], names));
 }
 
-static json_t *entry_json(const struct upstream_report_entry *e)
+static json_t *entry_json(const struct upstream_report_entry *e, bool names)
 {
     json_t *limits = json_array();
 
-    add_limits(limits, e);
+    add_limits(limits, e, names);
     return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:b, s:o}", "name", e->name, "in_flight",
                      (int)e->in_flight, "waiting", (int)e->waiting, "connections", (int)e->connections, "requests",
                      (json_int_t)e->requests, "attempts", (json_int_t)e->attempts, "retries",
@@ -77,12 +78,14 @@ static json_t *entry_json(const struct upstream_report_entry *e)
                      "limits", limits);
 }
 
-static json_t *entries_json(const struct upstream_report *report)
+static json_t *entries_json(const struct admin_call *call)
 {
-    json_t *list = json_array();
+    const struct upstream_report *report = &call->report;
+    json_t                       *list = json_array();
 
     for (unsigned i = 0; i < report->count; i++)
-        json_array_append_new(list, entry_json(&report->entries[i]));
+        if (admin_may_see(call, report->entries[i].name))
+            json_array_append_new(list, entry_json(&report->entries[i], call->rights.may_change));
     return list;
 }
 
@@ -100,7 +103,7 @@ static void status_known(struct mail *m)
         "config", call->config->file != NULL ? call->config->file : "embedded default",
         "workers", (int)call->config->workers,
         "cache", cache_json(services->store), "counters", counters_json(),
-        "flights", (int)call->report.flights, "upstreams", entries_json(&call->report)));
+        "flights", (int)call->report.flights, "upstreams", entries_json(call)));
 }
 
 void admin_status(struct admin_call *call)
@@ -117,7 +120,8 @@ static void limits_known(struct mail *m)
         return;
     list = json_array();
     for (unsigned i = 0; i < call->report.count; i++)
-        add_limits(list, &call->report.entries[i]);
+        if (admin_may_see(call, call->report.entries[i].name))
+            add_limits(list, &call->report.entries[i], call->rights.may_change);
     admin_answer_json(call, 200, json_pack("{s:o}", "limits", list));
 }
 
@@ -131,7 +135,7 @@ static void upstreams_known(struct mail *m)
     struct admin_call *call = CONTAINER_OF(m, struct admin_call, report.done);
 
     if (admin_resume(call))
-        admin_answer_json(call, 200, json_pack("{s:o}", "upstreams", entries_json(&call->report)));
+        admin_answer_json(call, 200, json_pack("{s:o}", "upstreams", entries_json(call)));
 }
 
 void admin_upstreams(struct admin_call *call)

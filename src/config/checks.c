@@ -117,6 +117,14 @@ bool check_socket_path(const char *text, struct fault *why)
     return check_socket_length(text, why);
 }
 
+bool check_query_socket(const char *text, struct fault *why)
+{
+    if (*text != '/' && strchr(text, '/') != NULL)
+        return WRONG(why, "\"%s\" is no path of a socket; an absolute one is wanted, such as "
+                     "\"/run/weir/query.sock\", a name alone, or \"\" for none", text);
+    return check_socket_length(text, why);
+}
+
 /* Splits "127.0.0.1:8080" or "[::1]:8080"; false where it is neither. */
 static bool tcp_split(const char *text, int *family, unsigned char address[16])
 {

@@ -21,6 +21,7 @@ bool check_host_entry(const char *, struct fault *why);      /* that, or "NAME =
 bool check_via(const char *, struct fault *why);             /* "http://proxy:3128", "socks5://[::1]:1080" */
 bool check_listener(const char *, struct fault *why);        /* "127.0.0.1:8080", "unix:/path" */
 bool check_tcp_address(const char *, struct fault *why);     /* "127.0.0.1:8080"; "" is none */
+bool check_query_socket(const char *text, struct fault *why);
 bool check_socket_path(const char *, struct fault *why);
 bool check_rate(const char *, struct fault *why);
 bool check_cost(const char *, struct fault *why);            /* "304 0", "GET 1", "* 5" */

@@ -78,6 +78,7 @@ struct config {
     unsigned                       listener_count;
     unsigned                       workers;      /* resolved: at least 1 */
     struct config_listener         admin_socket; /* address "unix:/run/weir/admin.sock" */
+    struct config_listener         query_socket; /* for reading alone; address NULL: none */
     const char                    *admin_listen; /* NULL: none */
     struct store_options           cache;
     struct state_options           state;

@@ -83,6 +83,15 @@ void defaults_for_user(struct settings *top, struct arena *arena)
         top->admin_path = arena_printf(arena, "%s/admin.sock", path).ptr;
 }
 
+const char *settings_query_path(const struct settings *top, struct arena *arena)
+{
+    const char *slash = top->admin_path != NULL ? strrchr(top->admin_path, '/') : NULL;
+
+    if (top->admin_query == NULL || top->admin_query[0] == '/' || slash == NULL)
+        return top->admin_query;
+    return arena_printf(arena, "%.*s%s", (int)(slash - top->admin_path + 1), top->admin_path, top->admin_query).ptr;
+}
+
 const char *config_find(char *buffer, size_t bytes)
 {
     if (geteuid() != 0) {

@@ -237,6 +237,14 @@ static void make_upstreams(struct snapshot *snap)
     snap->config.routes = route_table_build(routes, count);
 }
 
+static struct config_listener query_listener(struct snapshot *snap)
+{
+    const char *path = settings_query_path(&snap->settings, &snap->arena);
+
+    return (struct config_listener){ path != NULL ? arena_printf(&snap->arena, "unix:%s", path).ptr : NULL, 0666,
+                                     NULL };
+}
+
 static void make(struct snapshot *snap)
 {
     const struct settings *top = &snap->settings;
@@ -250,6 +258,7 @@ static void make(struct snapshot *snap)
     c->admin_socket =
         (struct config_listener){ arena_printf(&snap->arena, "unix:%s", top->admin_path).ptr,
                                   top->admin_mode, top->admin_group };
+    c->query_socket = query_listener(snap);
     c->admin_listen = top->admin_listen;
     c->cache = (struct store_options){
         .path = top->cache_path, .max_bytes = (uint64_t)top->cache_bytes, .readers = c->workers + 1

@@ -61,6 +61,10 @@ static const struct option admin_options[] = {
     ROW("mode", MODE, "\"0600\"", AT(admin_mode), "File mode of that socket.", RESTART),
     ROW("group", TEXT, NULL, AT(admin_group), "Group that the socket is given to.",
         .check = check_some_text, .unset = "the daemon's", RESTART),
+    ROW("query", TEXT, "\"query.sock\"", AT(admin_query),
+        "The socket that anybody on this machine may ask, and that changes nothing: status, limits, ca, and what "
+        "weirctl run needs, of the upstreams that access lets one use. A name alone is beside socket; \"\" is none.",
+        .check = check_query_socket, RESTART),
     ROW("listen", TEXT, NULL, AT(admin_listen),
         "A TCP address for the same. \"\" is none. Whoever reaches it may flush and "
         "purge.",

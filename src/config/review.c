@@ -41,7 +41,7 @@ static const config_setting_t *member(const config_setting_t *group, const char 
 
 /* -- listeners -- */
 
-enum { OWN_ADDRESSES = 3 };
+enum { OWN_ADDRESSES = 4 };
 
 static void review_address(struct reader *r, const struct settings *top,
                            const config_setting_t *group, const char *name, const char *address)
@@ -79,15 +79,18 @@ static bool same_address(const char *a, const char *b)
 /* Addresses that are settings of their own. */
 static void review_own(struct reader *r, const struct settings *top)
 {
-    char                       admin[4096];
+    char                       admin[4096], query[4096];
+    const char                *query_path = settings_query_path(top, r->arena);
     const struct set_listener *listeners = top->listeners.items;
     const struct { const char *group, *name, *address; } own[OWN_ADDRESSES] = {
         { "admin", "socket", admin },
+        { "admin", "query", query },
         { "admin", "listen", top->admin_listen },
         { "proxy", "listen", top->proxy_listen },
     };
 
     snprintf(admin, sizeof admin, "unix:%s", top->admin_path != NULL ? top->admin_path : "");
+    snprintf(query, sizeof query, "%s%s", query_path != NULL ? "unix:" : "", query_path != NULL ? query_path : "");
     for (unsigned i = 0; i < OWN_ADDRESSES; i++) {
         for (unsigned k = 0; k < top->listeners.count; k++)
             if (same_address(own[i].address, listeners[k].address))

@@ -165,7 +165,7 @@ struct settings {
     const struct config_setting_t *from;
     struct group_list  listeners, clients, upstreams;
     unsigned           workers;
-    const char        *admin_path, *admin_group, *admin_listen;
+    const char        *admin_path, *admin_group, *admin_listen, *admin_query;
     unsigned           admin_mode;
     const char        *cache_path, *state_path;
     int64_t            cache_bytes, max_object_bytes, learned_max_wait_ns;

@@ -45,6 +45,8 @@ void review_files(struct reader *, const struct set_upstream *);
 /* The first host that both upstreams list; NULL: none. */
 const char *hosts_first_shared(const struct set_upstream *first, const struct set_upstream *second);
 
+/* Where the query socket stands: as set, else beside the admin socket; NULL: nowhere (defaults.c). */
+const char *settings_query_path(const struct settings *, struct arena *);
 /* The embedded configuration (defaults.c). */
 extern const char default_text[];
 /* Directories of an ordinary user in place of the system's. */

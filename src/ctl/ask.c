@@ -1,5 +1,5 @@
 /*
- * One HTTP request over the admin socket, and its JSON answer.
+ * One HTTP request over the admin socket, or the query socket, and its JSON answer.
  */
 #include "ctl/ctl.h"
 
@@ -36,11 +36,33 @@ static int connect_to(const char *path)
     return -1;
 }
 
-/* The user's own daemon first, then the system's. */
-static int connect_to_daemon(const struct ctl *c)
+/* Tries DIRECTORY/admin.sock and, for what only reads, DIRECTORY/query.sock. -1: errno of the admin socket. */
+static int connect_in(const char *directory, bool reads)
 {
-    char directory[PATH_BYTES - 16], user[PATH_BYTES] = "";
-    int  fd;
+    char path[PATH_BYTES];
+    int  fd, err;
+
+    if ((size_t)snprintf(path, sizeof path, "%s/admin.sock", directory) >= sizeof path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    fd = connect_to(path);
+    err = errno;
+    if (fd < 0 && reads) {
+        snprintf(path, sizeof path, "%s/query.sock", directory);
+        fd = connect_to(path);
+    }
+    if (fd < 0)
+        errno = err;
+    return fd;
+}
+
+/* The user's own daemon first, then the system's. */
+static int connect_to_daemon(const struct ctl *c, bool reads)
+{
+    static const char system[] = WEIR_RUNSTATEDIR "/weir";
+    char              user[PATH_BYTES - 16] = "";
+    int               fd = -1, err;
 
     if (c->socket != NULL) {
         fd = connect_to(c->socket);
@@ -48,16 +70,19 @@ static int connect_to_daemon(const struct ctl *c)
             fprintf(stderr, "weirctl: no weir answers at %s: %s\n", c->socket, strerror(errno));
         return fd;
     }
-    if (paths_user_runtime(directory, sizeof directory) == 0) {
-        snprintf(user, sizeof user, "%s/admin.sock", directory);
-        fd = connect_to(user);
-        if (fd >= 0)
-            return fd;
-    }
-    fd = connect_to(WEIR_RUNSTATEDIR "/weir/admin.sock");
+    if (paths_user_runtime(user, sizeof user) == 0)
+        fd = connect_in(user, reads);
+    else
+        user[0] = '\0';
     if (fd < 0)
-        fprintf(stderr, "weirctl: no weir answers at %s%s%s: %s; is it running? (--socket PATH names another)\n",
-                user, user[0] != '\0' ? " or " : "", WEIR_RUNSTATEDIR "/weir/admin.sock", strerror(errno));
+        fd = connect_in(system, reads);
+    err = errno;
+    if (fd < 0 && err == EACCES)
+        fprintf(stderr, "weirctl: %s/admin.sock is not for you: %s; who may change something there has the rights of "
+                "the admin socket (admin.mode and admin.group, or its systemd unit)\n", system, strerror(err));
+    else if (fd < 0)
+        fprintf(stderr, "weirctl: no weir answers at %s%s%s/admin.sock: %s; is it running? (--socket PATH names "
+                "another)\n", user, user[0] != '\0' ? "/admin.sock or " : "", system, strerror(err));
     return fd;
 }
 
@@ -122,7 +147,7 @@ static int send_request(int fd, const char *method, const char *path, json_t *bo
 
 json_t *ctl_ask(const struct ctl *c, const char *method, const char *path, json_t *body)
 {
-    int     fd = connect_to_daemon(c), status = 0;
+    int     fd = connect_to_daemon(c, strcmp(method, "GET") == 0), status = 0;
     char   *answer = NULL, *content = NULL;
     size_t  bytes;
     json_t *parsed = NULL;

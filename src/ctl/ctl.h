@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 struct ctl {
-    const char *socket;               /* of the admin socket; NULL: looked for */
+    const char *socket;               /* of the admin or query socket; NULL: looked for */
     bool        json;
     const char *as;                   /* run, env: the client's name; NULL: none */
     char      **arguments;            /* behind the command */
@@ -31,7 +31,8 @@ int ctl_env(const struct ctl *);
 int ctl_run(const struct ctl *);
 
 /*
- * Asks the daemon: method, path and body (NULL: none) to the admin socket.
+ * Asks the daemon: method, path and body (NULL: none) to the admin socket; what only reads to the query
+ * socket where the admin socket is not there or not for this user.
  * The parsed answer is the caller's (json_decref). NULL: a line on standard error has said
  * why; an answer of status 400 and more counts as that too.
  */

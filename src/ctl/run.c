@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { VARIABLES_MAX = 24, OWN_FAILURE = 125, NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
+enum { VARIABLES_MAX = 64, OWN_FAILURE = 125, NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
 
 /* What is on this machine is asked without a proxy. */
 static const char local_hosts[] = "localhost,127.0.0.1,::1";
@@ -85,17 +85,63 @@ static struct slice user_info(struct pointing *p, const char *name)
     return arena_printf(&p->arena, "%s:x@", out.ptr);
 }
 
+static bool has_entry(struct slice list, struct slice entry)
+{
+    for (size_t at = 0; at < list.len;) {
+        size_t end = slice_find(list, ',', at);
+
+        if (slice_eq_nocase(slice_trim(slice_sub(list, at, end)), entry))
+            return true;
+        at = end + 1;
+    }
+    return false;
+}
+
+/* The entries of `more` that the list lacks, at its end. */
+static struct slice with_entries(struct pointing *p, struct slice list, struct slice more)
+{
+    for (size_t at = 0; at < more.len;) {
+        size_t       end = slice_find(more, ',', at);
+        struct slice entry = slice_trim(slice_sub(more, at, end));
+
+        if (entry.len > 0 && !has_entry(list, entry))
+            list = ARENA_JOIN(&p->arena, list, SLICE(","), entry);
+        at = end + 1;
+    }
+    return list;
+}
+
+/* Programs read the one or the other, and some whichever they find first: both say the same. */
+static void exempt_from_proxy(struct pointing *p)
+{
+    struct slice list = slice_of(local_hosts);
+
+    list = with_entries(p, list, slice_of(getenv("no_proxy")));
+    list = with_entries(p, list, slice_of(getenv("NO_PROXY")));
+    if (has_entry(list, SLICE("*")))
+        fprintf(stderr, "weirctl: NO_PROXY has \"*\", so that nothing goes through weir; take it out\n");
+    set(p, "no_proxy", list);
+    set(p, "NO_PROXY", list);
+}
+
 static void point_at_proxy(struct pointing *p, const char *name)
 {
     static const char *const names[] = { "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY" };
+    /* These would lead past Weir where they are set. */
+    static const char *const others[] = { "all_proxy", "ALL_PROXY", "npm_config_proxy", "npm_config_https_proxy",
+                                          "NPM_CONFIG_PROXY", "NPM_CONFIG_HTTPS_PROXY", "PIP_PROXY", "CARGO_HTTP_PROXY",
+                                          "CGI_HTTP_PROXY", "GLOBAL_AGENT_HTTP_PROXY", "GLOBAL_AGENT_HTTPS_PROXY" };
     struct slice             url = arena_printf(&p->arena, "http://%s%s:%s", user_info(p, name).ptr, p->host.ptr,
                                                 p->port.ptr);
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         set(p, names[i], url);
-    set_before(p, "no_proxy", local_hosts, ',');
-    set_before(p, "NO_PROXY", local_hosts, ',');
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (getenv(others[i]) != NULL)
+            set(p, others[i], url);
+    exempt_from_proxy(p);
     set(p, "NODE_USE_ENV_PROXY", SLICE("1"));
+    set(p, "PERL_LWP_ENV_PROXY", SLICE("1"));
 }
 
 /* -- the CA -- */
@@ -120,15 +166,26 @@ static void point_java(struct pointing *p)
         set(p, "JAVA_TOOL_OPTIONS", arena_printf(&p->arena, "%s %s", had, own.ptr));
 }
 
+/* Directories of settings, in order; an empty one stands for those that PHP reads anyway. */
+static void point_php(struct pointing *p)
+{
+    const char *had = getenv("PHP_INI_SCAN_DIR");
+
+    if (had != NULL && strstr(had, p->trust.php) != NULL)
+        set_path(p, "PHP_INI_SCAN_DIR", had);
+    else
+        set(p, "PHP_INI_SCAN_DIR", arena_printf(&p->arena, "%s:%s", had != NULL ? had : "", p->trust.php));
+}
+
 static void point_at_ca(struct pointing *p)
 {
-    set_path(p, "SSL_CERT_FILE", p->trust.bundle);          /* OpenSSL: Python, Ruby; Go */
-    set_path(p, "REQUESTS_CA_BUNDLE", p->trust.bundle);
-    set_path(p, "CURL_CA_BUNDLE", p->trust.bundle);
-    set_path(p, "GIT_SSL_CAINFO", p->trust.bundle);
+    for (size_t i = 0; trust_variables[i].name != NULL; i++)
+        if (trust_variables[i].always || getenv(trust_variables[i].name) != NULL)
+            set_path(p, trust_variables[i].name, p->trust.bundle);
     set_path(p, "NODE_EXTRA_CA_CERTS", p->trust.ca);
     set_path(p, "WGETRC", p->trust.wgetrc);
     set_before(p, "PYTHONPATH", p->trust.python, ':');
+    point_php(p);
     point_java(p);
 }
 

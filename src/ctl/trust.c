@@ -14,6 +14,30 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+const struct roots_variable trust_variables[] = {
+    { "SSL_CERT_FILE", true },        /* OpenSSL: Python, Ruby; Go */
+    { "REQUESTS_CA_BUNDLE", true },
+    { "CURL_CA_BUNDLE", true },
+    { "GIT_SSL_CAINFO", true },
+    { "AWS_CA_BUNDLE", true },        /* boto3, the AWS command */
+    { "HTTPLIB2_CA_CERTS", true },
+    { "PERL_LWP_SSL_CA_FILE", true },
+    { "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", true },
+    { "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", true },
+    { "DENO_CERT", true },
+    { "PIP_CERT", false },
+    { "CARGO_HTTP_CAINFO", false },
+    { "NIX_SSL_CERT_FILE", false },
+    { "npm_config_cafile", false },
+    { "NPM_CONFIG_CAFILE", false },
+    { "JULIA_SSL_CA_ROOTS_PATH", false },
+    { "BUNDLE_SSL_CA_CERT", false },  /* Ruby's bundler */
+    { "WEBSOCKET_CLIENT_CA_BUNDLE", false },
+    { "HEX_CACERTS_PATH", false },    /* Elixir */
+    { "HTTPS_CA_FILE", false },       /* Perl's Crypt::SSLeay */
+    { NULL, false },
+};
+
 /* Where the systems keep the roots that OpenSSL, curl and the others trust. */
 static const char *const root_files[] = {
     "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
@@ -160,6 +184,31 @@ static bool write_joined(const char *path, const char *first, const char *second
     return ok;
 }
 
+/* What the user trusts by another variable is trusted still; a file that several name stands there once. */
+static char *add_other_roots(const struct trust *t, char *roots)
+{
+    const char *first = getenv(trust_variables[0].name);
+
+    for (size_t i = 1; trust_variables[i].name != NULL; i++) {
+        const char *file = getenv(trust_variables[i].name);
+        char       *more;
+        bool        seen = file == NULL || strcmp(file, t->bundle) == 0 || (first != NULL && strcmp(file, first) == 0);
+
+        for (size_t k = 1; !seen && k < i; k++) {
+            const char *before = getenv(trust_variables[k].name);
+
+            seen = before != NULL && strcmp(before, file) == 0;
+        }
+        if (seen)
+            continue;
+        more = read_file(file);
+        roots = mem_resize(roots, strlen(roots) + strlen(more) + 2);
+        strcat(strcat(roots, "\n"), more);
+        free(more);
+    }
+    return roots;
+}
+
 static bool write_bundle(const struct trust *t, const char *certificate)
 {
     char          *roots, *all;
@@ -169,7 +218,7 @@ static bool write_bundle(const struct trust *t, const char *certificate)
 
     if (is_set_up("SSL_CERT_FILE", t->bundle))
         return true;
-    roots = read_roots();
+    roots = add_other_roots(t, read_roots());
     ok = write_joined(t->bundle, roots, certificate);
     all = read_file(t->bundle);
     keystore = keystore_make(all, &bytes);
@@ -209,6 +258,16 @@ static bool write_wgetrc(const struct trust *t)
     return ok;
 }
 
+static bool write_php(const struct trust *t)
+{
+    char path[700], text[1400];
+    int  n = snprintf(text, sizeof text, "; Written by weirctl.\nopenssl.cafile=\"%s\"\ncurl.cainfo=\"%s\"\n",
+                      t->bundle, t->bundle);
+
+    snprintf(path, sizeof path, "%s/weir.ini", t->php);
+    return make_directory(t->php) && write_file(path, text, (size_t)n);
+}
+
 static bool write_shim(const struct trust *t)
 {
     char folder[650], path[700];
@@ -233,6 +292,7 @@ bool trust_write(struct trust *t, const char *certificate, const char *fingerpri
     snprintf(t->keystore, sizeof t->keystore, "%s/java.jks", t->directory);
     snprintf(t->wgetrc, sizeof t->wgetrc, "%s/wgetrc", t->directory);
     snprintf(t->python, sizeof t->python, "%s/python", t->directory);
+    snprintf(t->php, sizeof t->php, "%s/php", t->directory);
     return make_directories(t->directory) && write_bundle(t, certificate) && write_node_ca(t, certificate)
-        && write_wgetrc(t) && write_shim(t);
+        && write_wgetrc(t) && write_shim(t) && write_php(t);
 }

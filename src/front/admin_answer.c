@@ -35,6 +35,20 @@ static bool admin_is_refused(const struct call *call)
         || !guard_is_own_host(call->worker->config, host) || guard_origin(NULL, r, host, NULL).status != 0;
 }
 
+static bool may_use(void *owner, const struct config_upstream *up)
+{
+    struct call *call = owner;
+
+    return engine_admits(call->worker->engine, up, call_who(call));
+}
+
+static struct admin_rights rights_of(const struct call *call)
+{
+    if (call->connection->kind == LISTENER_ADMIN)
+        return (struct admin_rights){ .may_change = true };
+    return (struct admin_rights){ .may_change = false, .may_use = may_use };
+}
+
 enum MHD_Result call_answer_admin(struct call *call)
 {
     struct admin_answer  answer;
@@ -46,7 +60,7 @@ enum MHD_Result call_answer_admin(struct call *call)
                                              "\"detail\":\"Host and Origin must be Weir's own.\"}\n");
     if (call->admin == NULL)
         call->admin = admin_begin(call->worker->admin, call->worker->config, &call->request, call->admin_body,
-                                  call_wake, call);
+                                  rights_of(call), call_wake, call);
     if (!admin_is_done(call->admin)) {
         call_suspend(call);
         return MHD_YES;

@@ -113,7 +113,7 @@ void call_wake(void *owner)
     call_resume(owner);
 }
 
-static const struct peer *who(void *owner)
+const struct peer *call_who(void *owner)
 {
     struct call       *call = owner;
     struct connection *c = call->connection;
@@ -238,7 +238,7 @@ static void open_exchange(struct call *call, size_t head_bytes)
         .connected = slice_of(call->connection->connected),
         .is_tls = call->connection->is_tls,
         .proxy_user = slice_of(call->connection->proxy_user),
-        .who = who,
+        .who = call_who,
         .wake = call_wake,
         .interim = send_interim,
         .owner = call,
@@ -324,7 +324,7 @@ static enum MHD_Result on_head(struct call *call, const char *method, const char
     if (!intake_head(call->connection, method, head_bytes, certain_body_bytes(call)))
         return MHD_NO;
     await_body(call);
-    if (call->connection->kind == LISTENER_ADMIN)
+    if (listener_is_admin(call->connection->kind))
         return MHD_YES;
     open_exchange(call, head_bytes);
     return call->has_body ? await_want(call, exchange_begin(call->exchange)) : MHD_YES;
@@ -334,7 +334,7 @@ static enum MHD_Result on_body(struct call *call, const char *bytes, size_t *cou
 {
     size_t taken;
 
-    if (call->connection->kind == LISTENER_ADMIN)
+    if (listener_is_admin(call->connection->kind))
         return call_take_admin_body(call, bytes, count);
     taken = exchange_upload(call->exchange, bytes, *count);
     *count -= taken;
@@ -372,7 +372,7 @@ enum MHD_Result call_on_request(void *context, struct MHD_Connection *mhd, const
         if (call->has_body && call->exchange != NULL)
             exchange_upload_end(call->exchange);
     }
-    if (call->connection->kind == LISTENER_ADMIN)
+    if (listener_is_admin(call->connection->kind))
         return call_answer_admin(call);
     if (call->kept != NULL)
         return call_queue_kept(call);

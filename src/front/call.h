@@ -53,6 +53,8 @@ void call_suspend(struct call *);
 void call_resume(struct call *);
 /* The same, for what only knows the owner. */
 void call_wake(void *call);
+/* Who is at the other end; asks the kernel the first time. The answer depends on it from then on. */
+const struct peer *call_who(void *call);
 
 /* -- head.c -- */
 /* The same head as one that was answered within the second?  Then nothing of it has to be read again. */

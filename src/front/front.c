@@ -15,10 +15,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -47,14 +49,20 @@ static int add_listener(struct front *f, const struct config_listener *c, enum l
     return 0;
 }
 
+/* In the log, and of systemd's sockets (FileDescriptorName). */
+static const char *const kind_names[LISTENER_KINDS] = {
+    [LISTENER_DATA] = "data", [LISTENER_ADMIN] = "admin", [LISTENER_QUERY] = "query", [LISTENER_PROXY] = "proxy",
+};
+
 static enum listener_kind kind_of_name(const char *name)
 {
-    if (strcmp(name, "admin") == 0)
-        return LISTENER_ADMIN;
-    return strcmp(name, "proxy") == 0 ? LISTENER_PROXY : LISTENER_DATA;
+    for (int kind = 0; kind < LISTENER_KINDS; kind++)
+        if (strcmp(name, kind_names[kind]) == 0)
+            return (enum listener_kind)kind;
+    return LISTENER_DATA;
 }
 
-/* Sockets that systemd opened: those named "admin" and "proxy" are that, all others carry data. */
+/* Sockets that systemd opened: those named "admin", "query" and "proxy" are that, all others carry data. */
 static int adopt_systemd_sockets(struct front *f, struct fault *why)
 {
     char **names = NULL;
@@ -84,9 +92,25 @@ static bool is_open(const struct front *f, const char *address, enum listener_ki
     return false;
 }
 
+/* Whose the socket is that systemd has opened, its unit says; settings that say otherwise have no effect. */
+static void compare_group(const struct config_listener *c)
+{
+    const struct group *g = c->group != NULL ? getgrnam(c->group) : NULL;
+    struct stat         st;
+
+    if (c->group != NULL && stat(c->address + strlen("unix:"), &st) == 0 && (g == NULL || st.st_gid != g->gr_gid))
+        log_warning("socket_group", "address=%s group=%s reason=%s", c->address, log_quote(c->group),
+                    "\"systemd opened it: SocketGroup= of its unit says whose it is\"");
+}
+
 static int open_one(struct front *f, const struct config_listener *c, enum listener_kind kind, struct fault *why)
 {
-    return c->address == NULL || is_open(f, c->address, kind) ? 0 : add_listener(f, c, kind, why);
+    if (c->address == NULL)
+        return 0;
+    if (!is_open(f, c->address, kind))
+        return add_listener(f, c, kind, why);
+    compare_group(c);
+    return 0;
 }
 
 /* The embedded default's proxy is an offer: a busy port is no reason not to start. */
@@ -110,15 +134,14 @@ static int open_configured(struct front *f, struct fault *why)
         if (open_one(f, &f->config->listeners[i], LISTENER_DATA, why) != 0)
             return -1;
     if (open_one(f, &f->config->admin_socket, LISTENER_ADMIN, why) != 0
-        || open_one(f, &tcp, LISTENER_ADMIN, why) != 0)
+        || open_one(f, &tcp, LISTENER_ADMIN, why) != 0
+        || open_one(f, &f->config->query_socket, LISTENER_QUERY, why) != 0)
         return -1;
     return open_proxy(f, why);
 }
 
 static int open_listeners(struct front *f, struct fault *why)
 {
-    static const char *const kinds[LISTENER_KINDS] = { "data", "admin", "proxy" };
-
     if (adopt_systemd_sockets(f, why) != 0 || open_configured(f, why) != 0)
         return -1;
     for (unsigned i = 0; i < f->listener_count; i++) {
@@ -131,7 +154,7 @@ static int open_listeners(struct front *f, struct fault *why)
             f->shared.has_proxy = true;
             f->services.admin.proxy = l->address;
         }
-        log_info("listening", "address=%s kind=%s", l->address, kinds[l->kind]);
+        log_info("listening", "address=%s kind=%s", l->address, kind_names[l->kind]);
     }
     return 0;
 }

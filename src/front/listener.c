@@ -104,7 +104,8 @@ static int open_unix(struct listener *l, const struct config_listener *c, const 
         if (g == NULL)
             return fault_set(why, "cannot listen on %s: there is no group \"%s\"", c->address, c->group);
         if (chown(path, (uid_t)-1, g->gr_gid) != 0)
-            return fault_set_errno(why, errno, "cannot give %s to group %s", c->address, c->group);
+            return fault_set(why, "cannot give %s to group %s: %s; under systemd SocketGroup= of its socket unit does "
+                             "that (weir-admin.socket)", c->address, c->group, strerror(errno));
     }
     return 0;
 }

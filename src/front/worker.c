@@ -222,7 +222,7 @@ static void receive_handoff(struct mail *m)
 {
     struct handoff *h = CONTAINER_OF(m, struct handoff, mail);
 
-    if (h->arrival.kind != LISTENER_ADMIN)
+    if (!listener_is_admin(h->arrival.kind))
         counter_add(COUNTER_CONNECTIONS, 1);
     if (h->arrival.kind == LISTENER_PROXY)
         door_open(h->worker, &h->arrival);

@@ -1,6 +1,7 @@
 """Start, stop, and what stands in the way of a start: each one clear line (item 8)."""
 import grp
 import os
+import pathlib
 import shutil
 import signal
 import socket
@@ -230,9 +231,61 @@ def test_sockets_that_systemd_opened(daemons, origin, place):
         assert client.get("http://api.example.test/x").status == 200
     assert d.status()
     kinds = sorted(line.rpartition("kind=")[2] for line in d.lines if " listening " in line)
-    assert kinds == ["admin", "data", "data", "data", "proxy"]
+    assert kinds == ["admin", "data", "data", "data", "proxy", "query"]
     d.stop()
     assert os.path.exists(paths["data"]) and os.path.exists(paths["admin"]) and not os.path.exists(paths["own"])
+
+
+def units():
+    """The shipped socket units: file name, what stands in them by key."""
+    folder = pathlib.Path(__file__).resolve().parents[2] / "systemd"
+    for file in sorted(folder.glob("*.socket")):
+        lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]
+        yield file.name, dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def test_shipped_units_cover_every_listener_and_lose_nobody(daemons, origin, place):
+    """Each with the kind that it names; who comes while the daemon is away waits on any of them, and is served by the next."""
+    sockets, names, ways = [], [], {}
+    for name, unit in units():
+        assert name == "weir.socket" or unit["Service"] == "weir.service"
+        if unit["ListenStream"].startswith("/run/weir/"):
+            path = str(place / unit["ListenStream"].rpartition("/")[2])
+            sockets.append(listening(socket.AF_UNIX, path))
+            ways[name] = path
+        else:
+            sockets.append(listening(socket.AF_INET, ("127.0.0.1", 0)))
+            ways[name] = sockets[-1].getsockname()
+        names.append(unit["FileDescriptorName"])
+    assert sorted(names) == ["admin", "data", "data", "proxy", "query"]
+    host, port = ways["weir.socket"]
+    d = daemons(upstream(origin), settings={"listen": [f"{host}:{port}"], "admin": {"socket": ways["weir-admin.socket"]}})
+    d.admin_path = ways["weir-admin.socket"]
+    targets = {"weir-admin.socket": "/status", "weir-query.socket": "/status"}
+    for _ in range(2):
+        waiting = {name: Client(way) for name, way in ways.items()}
+        for name, client in waiting.items():
+            client.start("GET", targets.get(name, "/api/x"), [("Host", "localhost")] if name in targets else [])
+        activated(d, [each.dup() for each in sockets], ":".join(names))
+        d.wait_line(r" ready\b")
+        for name, client in waiting.items():
+            assert client.read_response().status == 200, name
+            client.close()
+        kinds = sorted(line.rpartition("kind=")[2] for line in d.lines[d._first_line:] if " listening " in line)
+        assert kinds == sorted(names)
+        d.stop()
+        assert all(os.path.exists(way) for way in ways.values() if isinstance(way, str))
+
+
+def test_group_of_a_socket_that_systemd_opened_is_its_units(daemons, origin, place):
+    """The documented setting says whose the socket is to be; that it cannot be done is no reason not to start."""
+    path = str(place / "admin.sock")
+    d = daemons(upstream(origin), settings={"admin": {"socket": path, "group": "no-such-group"}})
+    d.admin_path = path
+    activated(d, [listening(socket.AF_UNIX, path)], "admin")
+    d.wait_line(r" ready\b")
+    assert "SocketGroup" in d.wait_line(r" socket_group ")
+    assert d.status()
 
 
 def test_socket_of_systemds_that_other_machines_reach(daemons, origin):

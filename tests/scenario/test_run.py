@@ -14,7 +14,13 @@ from harness.wait import WEIRCTL, seconds
 
 NAMES = {"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "NODE_USE_ENV_PROXY",
          "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "WGETRC",
-         "PYTHONPATH", "JAVA_TOOL_OPTIONS"}
+         "PYTHONPATH", "JAVA_TOOL_OPTIONS", "AWS_CA_BUNDLE", "HTTPLIB2_CA_CERTS", "PERL_LWP_SSL_CA_FILE", "PERL_LWP_ENV_PROXY",
+         "PHP_INI_SCAN_DIR", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", "DENO_CERT"}
+# Set where the user had them; what this test runs in may have some.
+OPTIONAL = {"PIP_CERT", "CARGO_HTTP_CAINFO", "NIX_SSL_CERT_FILE", "npm_config_cafile", "NPM_CONFIG_CAFILE",
+            "JULIA_SSL_CA_ROOTS_PATH", "BUNDLE_SSL_CA_CERT", "WEBSOCKET_CLIENT_CA_BUNDLE", "HEX_CACERTS_PATH", "HTTPS_CA_FILE",
+            "ALL_PROXY", "all_proxy", "PIP_PROXY", "CARGO_HTTP_PROXY", "npm_config_proxy", "npm_config_https_proxy"}
+CLEARED = NAMES | OPTIONAL
 
 
 @pytest.fixture
@@ -24,7 +30,7 @@ def proxy(weir):
 
 def ctl(d, *arguments, **env):
     """With only so much of this test's own environment; `env` is added."""
-    clean = {k: v for k, v in environment(d.directory, **env).items() if k in env or k not in NAMES}
+    clean = {k: v for k, v in environment(d.directory, **env).items() if k in env or k not in CLEARED}
     return subprocess.run([WEIRCTL, "--socket", d.admin_path, *map(str, arguments)], env=clean, cwd=d.directory, text=True,
                           capture_output=True, timeout=seconds(20), check=False, stdin=subprocess.DEVNULL)
 
@@ -50,7 +56,7 @@ def test_the_status_is_the_commands(proxy, place):
 
 def test_nothing_else_is_changed(proxy):
     d = proxy()
-    before = {k: v for k, v in environment(d.directory).items() if k not in NAMES}
+    before = {k: v for k, v in environment(d.directory).items() if k not in CLEARED}
     result = ctl(d, "run", "--", "env", "-0")
     after = dict(entry.split("=", 1) for entry in result.stdout.split("\0") if entry)
     assert set(after) - set(before) == NAMES
@@ -64,7 +70,7 @@ def test_env_is_for_a_shell_and_again_within_itself(proxy):
     name = "it's $HOME; \"a b\""
     script = f'eval "$("$0" --socket {d.admin_path} env --as "$1")" && "$0" --socket {d.admin_path} env --json --as "$1"'
     had = {"PYTHONPATH": "/it's/$HOME/\"a b\""}
-    clean = {k: v for k, v in environment(d.directory).items() if k not in NAMES}
+    clean = {k: v for k, v in environment(d.directory).items() if k not in CLEARED}
     result = subprocess.run(["sh", "-c", script, WEIRCTL, name], env={**clean, **had}, text=True, capture_output=True,
                             timeout=seconds(20), check=True)
     assert json.loads(result.stdout) == variables(d, "--as", name, **had)      # the second time changes nothing
@@ -100,6 +106,60 @@ def test_the_roots_that_were_trusted_stay_trusted(proxy, place):
     system = ssl.create_default_context().get_ca_certs()
     assert len(ssl.create_default_context(cafile=plain["SSL_CERT_FILE"]).get_ca_certs()) >= len(system) + 1
     assert "PRIVATE" not in read(plain["SSL_CERT_FILE"]) + read(plain["NODE_EXTRA_CA_CERTS"])
+
+
+@pytest.mark.parametrize("had, both", [
+    ({}, ""), ({"no_proxy": "a.test"}, ",a.test"), ({"NO_PROXY": "a.test, b.test"}, ",a.test,b.test"),
+    ({"no_proxy": "a.test,c.test", "NO_PROXY": "b.test,A.test,localhost"}, ",a.test,c.test,b.test"),
+    ({"no_proxy": "", "NO_PROXY": ",b.test,"}, ",b.test"),
+])
+def test_no_proxy_of_either_case_is_kept_in_both(proxy, had, both):
+    now = variables(proxy(), **had)
+    assert now["no_proxy"] == now["NO_PROXY"] == "localhost,127.0.0.1,::1" + both
+
+
+def test_no_proxy_for_everything_is_told(proxy):
+    assert "take it out" in ctl(proxy(), "env", NO_PROXY="*").stderr
+
+
+def test_variables_that_would_lead_past_weir_are_replaced_where_they_are_set(proxy, place):
+    d = proxy()
+    own = place / "corporate.pem"
+    own.write_text("-----BEGIN CERTIFICATE-----\ncorporate\n-----END CERTIFICATE-----\n")
+    files = ["AWS_CA_BUNDLE", "HTTPLIB2_CA_CERTS", "PIP_CERT", "CARGO_HTTP_CAINFO", "npm_config_cafile", "HTTPS_CA_FILE",
+             "WEBSOCKET_CLIENT_CA_BUNDLE"]
+    proxies = ["ALL_PROXY", "all_proxy", "npm_config_https_proxy", "PIP_PROXY"]
+    now = variables(d, **{name: own for name in files}, **{name: "socks5://elsewhere:1080" for name in proxies})
+    assert {now[name] for name in files} == {now["SSL_CERT_FILE"]}
+    assert read(now["SSL_CERT_FILE"]).count("corporate") == 1               # and what they named is trusted still
+    assert {now[name] for name in proxies} == {now["https_proxy"]}
+
+
+def test_php_reads_its_own_directories_and_weirs(proxy):
+    d = proxy()
+    now = variables(d)
+    assert now["PHP_INI_SCAN_DIR"].startswith(":/")
+    assert now["SSL_CERT_FILE"] in read(now["PHP_INI_SCAN_DIR"][1:] + "/weir.ini")
+    mine = variables(d, PHP_INI_SCAN_DIR="/etc/mine")["PHP_INI_SCAN_DIR"]
+    assert mine == "/etc/mine" + now["PHP_INI_SCAN_DIR"]
+    assert variables(d, PHP_INI_SCAN_DIR=mine)["PHP_INI_SCAN_DIR"] == mine
+
+
+@pytest.mark.real_clients
+@pytest.mark.parametrize("command", [
+    ["perl", "-MLWP::UserAgent", "-e", 'my $r = LWP::UserAgent->new->get("https://api.test/x"); print $r->decoded_content'],
+    ["perl", "-MHTTP::Tiny", "-e", 'print HTTP::Tiny->new(verify_SSL => 1)->get("https://api.test/x")->{content}'],
+    ["php", "-r", '$c = curl_init("https://api.test/x"); curl_setopt($c, CURLOPT_RETURNTRANSFER, true); echo curl_exec($c);'],
+    [sys.executable, "-c", 'import httplib2; print(httplib2.Http().request("https://api.test/x")[1].decode(), end="")'],
+    [sys.executable, "-c", 'import botocore.httpsession as h, botocore.awsrequest as a; '
+                           's = h.URLLib3Session(verify=True, proxies={"https": __import__("os").environ["https_proxy"]}); '
+                           'print(s.send(a.AWSRequest("GET", "https://api.test/x").prepare()).text, end="")'],
+], ids=["perl_lwp", "perl_http_tiny", "php_curl", "httplib2", "botocore"])
+def test_programs_of_other_languages_are_reached(proxy, origin, command):
+    d = proxy()
+    result = ctl(d, "run", "--", *command)
+    assert result.stdout == "origin", result
+    assert origin.count() == 1
 
 
 def test_java_gets_every_root(proxy):
