@@ -98,6 +98,7 @@ struct exchange {
     bool                         is_nobodys;      /* signed by whom nothing can be kept for */
     bool                         account_differs; /* from the partition */
     bool                         identified;      /* ... is an identity's, of which the token is one */
+    int64_t                      heard_for_ns;    /* how long those stay as they are */
     uint64_t                     heard_generation;/* of the upstream's words in the reply */
     struct cache_key             key;
     int64_t                      looked_up_wall_ns;

@@ -17,6 +17,7 @@ struct repeat {
     struct config       *config;      /* a reference */
     uint64_t             generation;  /* of the store, when it was looked up */
     uint64_t             heard_generation;           /* of the API's words on its limits */
+    int64_t              holds_for_ns;               /* the ttl, or until those words change by themselves */
     int64_t              from_wall_ns;
     int64_t              age_ns, ttl_ns;             /* at that time; ttl INT64_MAX: for ever */
     size_t               ttl_offset;
@@ -87,6 +88,7 @@ struct repeat *repeat_of(const struct exchange *x)
     r->from_wall_ns = x->looked_up_wall_ns;
     r->age_ns = policy_age_ns(&x->stored.response, x->looked_up_wall_ns);
     r->ttl_ns = x->decision.ttl_ns;
+    r->holds_for_ns = r->ttl_ns < x->heard_for_ns ? r->ttl_ns : x->heard_for_ns;
     r->ttl_offset = r->ttl_ns == INT64_MAX ? SIZE_MAX
                   : http_fields_get(&x->reply.fields, HTTP_CACHE_STATUS).len - x->cache_status_bytes
                         + sizeof HIT_TTL - 1;
@@ -109,7 +111,7 @@ bool repeat_holds(const struct repeat *r, struct engine *e, int64_t now_wall_ns)
 {
     const int64_t since = now_wall_ns - r->from_wall_ns;
 
-    return since >= 0 && (r->ttl_ns == INT64_MAX || since < r->ttl_ns) && r->config == e->config
+    return since >= 0 && since < r->holds_for_ns && r->config == e->config
         && r->generation == store_generation(e->services->store)
         && r->heard_generation == upstream_heard_generation(e->services->upstream);
 }

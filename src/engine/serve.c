@@ -234,10 +234,11 @@ static void add_heard(struct exchange *x, struct http_fields *f)
     struct partition account;
 
     x->heard_generation = upstream_heard_generation(up);
+    x->heard_for_ns = INT64_MAX;
     if (!upstream_has_heard(up, x->up->route.name))
         return;
     account = exchange_account(x);
-    upstream_heard(up, x->up->route.name, &account, &x->arena, f);
+    x->heard_for_ns = upstream_heard(up, x->up->route.name, &account, &x->arena, f);
 }
 
 bool serve_stored(struct exchange *x, unsigned upstream_status)

@@ -1,6 +1,6 @@
 /*
- * What the API said last of its limits, by credential: a hit carries that, and
- * not what stood beside the stored answer when it came (a stored rate-limit
+ * What the API said last of its limits, by credential: a hit carries that, counted down,
+ * and not what stood beside the stored answer when it came (a stored rate-limit
  * field is never replayed).
  *
  * The upstream thread writes at each head that has such fields, workers read
@@ -9,16 +9,19 @@
  */
 #include "upstream/inside.h"
 
+#include "budget/fade.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { PLACES = 1024, TEXT_BYTES = 2048 };
+enum { PLACES = 1024, TEXT_BYTES = 2048, PIECES_MOST = 64 };
 
 struct place {
     char             upstream[64];
     struct partition account;
-    unsigned         bytes;           /* of `text`: "name\0value\0" again and again; 0: empty */
-    char            *text;
+    int64_t          heard_ns;        /* monotonic */
+    unsigned         count;           /* of pieces; 0: empty */
+    struct fade_piece *pieces;        /* and behind them the texts that they speak of: one block */
 };
 
 struct heard {
@@ -58,59 +61,69 @@ void heard_close(struct heard *h)
     if (h == NULL)
         return;
     for (unsigned i = 0; i < PLACES; i++)
-        free(h->places[i].text);
+        free(h->places[i].pieces);
     pthread_mutex_destroy(&h->lock);
     free(h);
 }
 
 static bool is_of(const struct place *p, const char *upstream, const struct partition *account)
 {
-    return p->bytes > 0 && strcmp(p->upstream, upstream) == 0
+    return p->count > 0 && strcmp(p->upstream, upstream) == 0
         && memcmp(&p->account, account, sizeof *account) == 0;
 }
 
-/* The number of bytes in `text`; 0: there are none, or too many to be kept. */
-static unsigned write_fields(const struct http_fields *f, char *text)
+static struct slice keep_text(struct slice s, char **end)
 {
-    size_t used = 0;
+    struct slice kept = { *end, s.len };
 
-    for (unsigned i = 0; i < f->count; i++) {
-        const struct http_field *field = &f->items[i];
-
-        if (!policy_is_rate_limit_field(field))
-            continue;
-        if (used + field->name.len + field->value.len + 2 > TEXT_BYTES)
-            return 0;
-        memcpy(text + used, field->name.ptr, field->name.len);
-        text[used += field->name.len] = '\0';
-        used++;
-        if (field->value.len > 0)
-            memcpy(text + used, field->value.ptr, field->value.len);
-        text[used += field->value.len] = '\0';
-        used++;
-    }
-    return (unsigned)used;
+    if (s.len > 0)
+        memcpy(*end, s.ptr, s.len);
+    *end += s.len;
+    return kept;
 }
 
-void heard_note(struct heard *h, const struct fetch *f, const struct http_fields *fields)
+/* One block of all; NULL: there are none, or too many to be kept. */
+static struct fade_piece *keep_pieces(const struct fade_piece *pieces, unsigned count)
 {
-    struct place *p = &h->places[hash_of(f->upstream->name, &f->account) % PLACES];
-    char          text[TEXT_BYTES];
-    unsigned      bytes = write_fields(fields, text);
+    struct fade_piece *kept;
+    size_t             bytes = 0;
+    char              *end;
 
-    if (bytes == 0)
+    for (unsigned i = 0; i < count; i++)
+        bytes += pieces[i].name.len + pieces[i].before.len + pieces[i].after.len;
+    if (count == 0 || count > PIECES_MOST || bytes > TEXT_BYTES)
+        return NULL;
+    kept = mem_alloc(count * sizeof *kept + bytes + 1);
+    memcpy(kept, pieces, count * sizeof *kept);
+    end = (char *)(kept + count);
+    for (unsigned i = 0; i < count; i++) {
+        kept[i].name = keep_text(pieces[i].name, &end);
+        kept[i].before = keep_text(pieces[i].before, &end);
+        kept[i].after = keep_text(pieces[i].after, &end);
+    }
+    return kept;
+}
+
+void heard_note(struct heard *h, const struct fetch *f, const struct http_response *head)
+{
+    struct place      *p = &h->places[hash_of(f->upstream->name, &f->account) % PLACES];
+    struct arena       arena = { 0 };
+    struct fade_piece *pieces, *kept;
+    unsigned           count = fade_read(head, clock_wall_ns(), &arena, &pieces);
+
+    kept = keep_pieces(pieces, count);
+    arena_free(&arena);
+    if (kept == NULL)
         return;
     pthread_mutex_lock(&h->lock);
-    if (!is_of(p, f->upstream->name, &f->account) || p->bytes != bytes || memcmp(p->text, text, bytes) != 0) {
-        snprintf(p->upstream, sizeof p->upstream, "%s", f->upstream->name);
-        p->account = f->account;
-        free(p->text);
-        p->text = mem_alloc(bytes);
-        memcpy(p->text, text, bytes);
-        p->bytes = bytes;
-        atomic_fetch_add(&h->generation, 1);
-    }
+    snprintf(p->upstream, sizeof p->upstream, "%s", f->upstream->name);
+    p->account = f->account;
+    p->heard_ns = clock_mono_ns();
+    free(p->pieces);
+    p->pieces = kept;
+    p->count = count;
     pthread_mutex_unlock(&h->lock);
+    atomic_fetch_add(&h->generation, 1);
     atomic_fetch_or(&h->upstreams, bit_of(f->upstream->name));
 }
 
@@ -119,7 +132,7 @@ void heard_forget(struct heard *h, const char *upstream)
     pthread_mutex_lock(&h->lock);
     for (unsigned i = 0; i < PLACES; i++)
         if (strcmp(h->places[i].upstream, upstream) == 0)
-            h->places[i].bytes = 0;
+            h->places[i].count = 0;
     atomic_fetch_add(&h->generation, 1);
     pthread_mutex_unlock(&h->lock);
 }
@@ -136,21 +149,16 @@ bool upstream_has_heard(const struct upstream *up, const char *upstream)
     return seen != 0 && (seen & bit_of(upstream)) != 0;
 }
 
-void upstream_heard(struct upstream *up, const char *upstream, const struct partition *account, struct arena *a,
-                    struct http_fields *f)
+int64_t upstream_heard(struct upstream *up, const char *upstream, const struct partition *account, struct arena *a,
+                       struct http_fields *f)
 {
     struct heard *h = up->heard;
     struct place *p = &h->places[hash_of(upstream, account) % PLACES];
-    struct slice  text = SLICE("");
+    int64_t       stays_ns = INT64_MAX;
 
     pthread_mutex_lock(&h->lock);
     if (is_of(p, upstream, account))
-        text = arena_copy(a, (struct slice){ p->text, p->bytes });
+        stays_ns = fade_write(p->pieces, p->count, clock_mono_ns() - p->heard_ns, a, f);
     pthread_mutex_unlock(&h->lock);
-    while (text.len > 0) {
-        struct slice name = slice_of(text.ptr), value = slice_of(text.ptr + name.len + 1);
-
-        http_fields_add(f, a, name, value);
-        text = slice_sub(text, name.len + value.len + 2, text.len);
-    }
+    return stays_ns;
 }

@@ -79,7 +79,7 @@ void hearing_head(struct transfer *t)
     const struct http_response *head = &t->answer->head;
 
     if (!learned_is_old(head)) {
-        heard_note(t->up->heard, t->fetch, &head->fields);
+        heard_note(t->up->heard, t->fetch, head);
         hear_health(t, head);
     }
     settle(t, head);

@@ -538,7 +538,7 @@ void keep_free(struct upstream *);
 struct heard *heard_open(void);
 void          heard_close(struct heard *);           /* NULL is fine */
 void          heard_forget(struct heard *, const char *upstream);
-void          heard_note(struct heard *, const struct fetch *, const struct http_fields *);
+void          heard_note(struct heard *, const struct fetch *, const struct http_response *);
 
 /* bust.c */
 bool bust_load(struct upstream *, struct slice name, struct slice value);      /* false: no row of this kind */

@@ -37,9 +37,10 @@ void upstream_drop(struct upstream *, struct store_change *);
 /* -- what APIs said last of their limits: any thread -- */
 /* Has the upstream of that name ever said anything? Costs next to nothing. */
 bool upstream_has_heard(const struct upstream *, const char *upstream);
-/* Adds the rate-limit fields of the last answer to that account (fetch.account), in the arena; none where none came. */
-void upstream_heard(struct upstream *, const char *upstream, const struct partition *account, struct arena *,
-                    struct http_fields *);
+/* Adds the rate-limit fields of the last answer to that account (fetch.account), in the arena, counted down to now and
+ * without what has run out; none where none came.  How long they stay as they are; INT64_MAX: until others come. */
+int64_t upstream_heard(struct upstream *, const char *upstream, const struct partition *account, struct arena *,
+                       struct http_fields *);
 uint64_t upstream_heard_generation(const struct upstream *);          /* another one: something else is heard */
 
 /* -- what it is doing, for status, limits and metrics -- */

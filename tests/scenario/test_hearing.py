@@ -197,3 +197,37 @@ def test_a_learned_limit_is_told_by_a_name_and_a_number_of_its_own(weir, origin,
     clock.advance(62)
     assert [d.get(f"/api/{i}").status for i in range(4, 7)] == [200] * 3
     assert origin.count() == 6
+
+
+# -- what a hit says -------------------------------------------------------------------
+
+def test_a_hit_counts_down_and_leaves_out_what_has_run_out(weir, origin, clock):
+    origin.reply(200, b"x", [("X-RateLimit-Limit", "60"), ("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "30"),
+                             ("RateLimit", '"min";r=0;t=30, "day";r=9;t=40000'), ("Cache-Control", "max-age=86400")])
+    d = weir()
+    assert d.get("/api/x").status == 200
+
+    def hit():
+        response = d.get("/api/x")
+        assert response.cache.hit
+        return response.fields
+
+    for _ in range(3):                # kept replies are no exception
+        first = hit()
+    assert first.get("X-RateLimit-Remaining") == "0" and 1 <= int(first.get("X-RateLimit-Reset")) <= 30
+    clock.advance(10)
+    later = hit()
+    assert 1 <= int(later.get("X-RateLimit-Reset")) <= 20 and re.match(r'"min";r=0;t=(\d+), "day";r=9;t=399\d\d', later.get("RateLimit"))
+    clock.advance(3600)
+    for _ in range(3):
+        gone = hit()
+        assert gone.get("X-RateLimit-Remaining") is None and gone.get("X-RateLimit-Reset") is None
+        assert gone.get("X-RateLimit-Limit") == "60" and re.match(r'"day";r=9;t=363\d\d', gone.get("RateLimit"))
+
+
+def test_what_came_out_of_a_cache_is_not_the_newest_word(weir, origin):
+    origin.script(answer(200, b"a", [("X-RateLimit-Remaining", "7"), ("X-RateLimit-Reset", "300"), ("Cache-Control", "max-age=600")]),
+                  answer(200, b"b", [("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "300"), ("Age", "100")]))
+    d = weir()
+    assert d.get("/api/a").status == d.get("/api/b").status == 200
+    assert d.get("/api/a").fields.get("X-RateLimit-Remaining") == "7"
