@@ -119,7 +119,7 @@ static bool has_told(const struct account *a, unsigned index)
 
 struct queue_class ledger_class(struct ledger *l, const struct charge *c)
 {
-    const struct account *a = accounts_find(&l->accounts, c->credential);
+    const struct account *a = ledger_account_find(l, c->credential);
     struct queue_class    class = { 0 };
     unsigned              named[SEEN_NAMES], n;
 
@@ -145,7 +145,8 @@ struct queue_class ledger_class(struct ledger *l, const struct charge *c)
     for (unsigned i = 0; i < n; i++)
         class.costs ^= a->named[named[i]]->identity;
     if (class.owned != 0 || n > 0)
-        class.owner = c->credential != NULL ? XXH3_64bits(c->credential, LEDGER_CREDENTIAL_BYTES) | 1 : 1;
+        class.owner = c->credential == NULL ? 1 :
+                      XXH3_64bits(a != NULL ? a->credential : c->credential, LEDGER_CREDENTIAL_BYTES) | 1;
     return class;
 }
 
@@ -347,10 +348,8 @@ void ledger_spend(struct ledger *l, const struct charge *c, struct budget_now no
     ledger_plan(l, c, ask.own, &plan);
     r->count = 0;
     r->spent = ask.own;
-    r->has_credential = c->credential != NULL;
-    memset(r->credential, 0, sizeof r->credential);
-    if (c->credential != NULL)
-        memcpy(r->credential, c->credential, sizeof r->credential);
+    r->has_credential = plan.account->has_credential;
+    memcpy(r->credential, plan.account->credential, sizeof r->credential);
     for (unsigned i = 0; i < plan.count; i++) {
         const struct plan_line *line = &plan.line[i];
         struct slot            *s = line->slot;

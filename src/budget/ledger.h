@@ -2,7 +2,9 @@
  * All limits of one upstream (or of one shared `budget`) at once, all or
  * nothing: a request that the third limit refuses takes nothing from the
  * first two.  Buckets per credential are made when a credential first appears
- * and dropped when they are whole again.  Pure; upstream thread.
+ * and dropped when they are whole again; there are at most LEDGER_ACCOUNTS_MOST accounts.  Where none
+ * of them can go, a credential without one is charged to an account that it shares with others, which
+ * never allows it more than its own would.  Pure; upstream thread.
  *
  * A request's life: ledger_wait_ns() == 0, ledger_spend(), then exactly one of
  * ledger_return() (nothing was sent) and ledger_settle() (an answer came, or
@@ -34,7 +36,13 @@
 
 struct ledger;
 
-enum { LEDGER_MAX_LIMITS = 32, LEDGER_CREDENTIAL_BYTES = 16 };
+enum {
+    LEDGER_MAX_LIMITS = 32, LEDGER_CREDENTIAL_BYTES = 16,
+    LEDGER_ACCOUNTS_MOST = 8192,      /* with an account each; of earlier runs there may be more for a while */
+    LEDGER_OTHERS = 64                /* accounts that the rest shares */
+};
+/* Is that, as ledger_visit() tells it, one of the shared ones? */
+bool ledger_is_others(const uint8_t *credential);
 
 /* `limits` is borrowed for the ledger's life; at most LEDGER_MAX_LIMITS, 0 is fine. */
 struct ledger *ledger_new(const struct limit_options *limits, unsigned count);

@@ -22,6 +22,7 @@
 #define QUIET_NS         (250 * NS_PER_MS)      /* nothing was spent for this long: the lease shrinks */
 #define FAST_NS          (150 * NS_PER_MS)      /* half a lease went in less: the next one is larger, */
 #define SLOW_NS          (2 * NS_PER_SEC)       /* in more: it is smaller */
+#define TIDY_NS          (600 * NS_PER_SEC)     /* between two looks at all accounts for what has nothing left to say */
 #define UNWRITABLE_NS    (5 * NS_PER_SEC)       /* before rows are tried again */
 enum {
     QUIET_PART = 64, QUIET_MOST = 64,           /* the lease in quiet times: a 64th, 1 to 64 units */
@@ -140,6 +141,7 @@ static void renew(struct ledger *l, struct slot *s, int64_t now_ns)
 
 void lease_spent(struct ledger *l, struct slot *s, uint64_t cost, struct budget_now own)
 {
+    s->is_newer = true;
     if (!l->keep.is_on || !s->is_leased || cost == 0)
         return;
     s->lease -= cost < s->lease ? cost : s->lease;
@@ -155,6 +157,7 @@ void lease_spent(struct ledger *l, struct slot *s, uint64_t cost, struct budget_
  * as spent stays so, since it may stand there with another time. */
 void lease_returned(struct ledger *l, struct slot *s, uint64_t cost, struct budget_now spent)
 {
+    s->is_newer = true;
     if (!l->keep.is_on || !s->is_leased || spent.mono_ns <= s->saved_ns)
         return;
     s->lease += cost;
@@ -163,12 +166,14 @@ void lease_returned(struct ledger *l, struct slot *s, uint64_t cost, struct budg
 
 void lease_changed(struct ledger *l, struct slot *s)
 {
+    s->is_newer = true;
     if (l->keep.is_on && (s->is_leased || !s->in_quiet))
         list_quiet(l, s, l->clock.last_mono_ns);
 }
 
 void lease_stopped(struct ledger *l, struct slot *s)
 {
+    s->is_newer = true;
     lease_make_dirty(l, s);
 }
 
@@ -227,45 +232,6 @@ static struct slot *find_slot(struct ledger *l, const uint8_t key[LEDGER_KEY_BYT
     return NULL;
 }
 
-/* -- lists of rows -- */
-
-void lease_rows_add(struct kept_rows *rows, const uint8_t key[LEDGER_KEY_BYTES], struct slice value)
-{
-    struct kept_row *row;
-
-    if (rows->count == rows->capacity) {
-        rows->capacity = rows->capacity > 0 ? rows->capacity * 2 : 16;
-        rows->items = mem_resize(rows->items, rows->capacity * sizeof *rows->items);
-    }
-    row = &rows->items[rows->count++];
-    *row = (struct kept_row){ .bytes = value.len };
-    memcpy(row->key, key, LEDGER_KEY_BYTES);
-    if (value.ptr != NULL)
-        row->value = mem_copy(value);
-}
-
-static void rows_drop(struct kept_rows *rows, size_t at)
-{
-    free(rows->items[at].value);
-    rows->items[at] = rows->items[--rows->count];
-}
-
-void lease_rows_free(struct kept_rows *rows)
-{
-    while (rows->count > 0)
-        rows_drop(rows, rows->count - 1);
-    free(rows->items);
-    *rows = (struct kept_rows){ 0 };
-}
-
-static int rows_find(const struct kept_rows *rows, const uint8_t key[LEDGER_KEY_BYTES])
-{
-    for (size_t i = 0; i < rows->count; i++)
-        if (memcmp(rows->items[i].key, key, LEDGER_KEY_BYTES) == 0)
-            return (int)i;
-    return -1;
-}
-
 /* -- buckets come and go -- */
 
 bool lease_is_told(const struct slot *s)
@@ -293,6 +259,15 @@ static void lost_as_spent(const struct ledger *l, struct slot *s, struct budget_
                           (struct budget_now){ own.mono_ns - ago_ns, own.wall_ns - ago_ns });
 }
 
+void lease_without_row(struct ledger *l, struct slot *s, struct budget_now own)
+{
+    if (!l->keep.is_on)
+        return;
+    if (own.mono_ns - l->keep.started.mono_ns <= time_add(limit_memory_ns(s->limit), NS_PER_SEC))
+        lease_as_if_spent(l, s, ROWLESS_LEASE, l->keep.started);
+    lost_as_spent(l, s, own);
+}
+
 void lease_new_slot(struct ledger *l, struct slot *s, struct budget_now own)
 {
     uint8_t key[LEDGER_KEY_BYTES];
@@ -304,19 +279,17 @@ void lease_new_slot(struct ledger *l, struct slot *s, struct budget_now own)
     s->saved_ns = own.mono_ns;
     if (!l->keep.is_on)
         return;
-    if (own.mono_ns - l->keep.started.mono_ns <= time_add(limit_memory_ns(s->limit), NS_PER_SEC))
-        lease_as_if_spent(l, s, ROWLESS_LEASE, l->keep.started);
-    lost_as_spent(l, s, own);
+    lease_without_row(l, s, own);
     if (l->keep.gone.count == 0)
         return;
     make_key(s, key);
-    gone = rows_find(&l->keep.gone, key);
+    gone = lease_rows_find(&l->keep.gone, key);
     if (gone < 0)
         return;
     s->lease = 0;                     /* its old row may still be there, and lends nothing */
     s->has_row = true;
     if (l->keep.gone.items[gone].ticket == 0)
-        rows_drop(&l->keep.gone, (size_t)gone);
+        lease_rows_drop(&l->keep.gone, (size_t)gone);
 }
 
 void lease_drop_slot(struct ledger *l, struct slot *s)
@@ -344,6 +317,15 @@ void lease_adopt_slot(struct ledger *l, struct slot *s, const struct slot *old)
         lease_make_dirty(l, s);
     if (old->in_quiet)
         list_quiet(l, s, old->spent_ns);
+}
+
+void ledger_keep_end(struct ledger *l)
+{
+    l->keep.is_on = false;
+    for (struct slot *s = l->keep.dirty; s != NULL; s = s->dirty_next)
+        s->is_dirty = false;
+    l->keep.dirty = NULL;
+    l->keep.dirty_end = &l->keep.dirty;
 }
 
 void ledger_keep_free(struct ledger *l)
@@ -422,6 +404,7 @@ static void put_slot(struct ledger *l, struct slot *s, uint64_t lease, struct bu
     s->pending_spent = 0;
     s->ticket = ++l->keep.last_ticket;
     s->saved_ns = own.mono_ns;
+    s->is_newer = false;
     s->wanted = 0;
     put_row(out, key, s->ticket, at);
 }
@@ -489,6 +472,8 @@ int64_t ledger_save_due_ns(const struct ledger *l, struct budget_now now)
             return 0;
     if (l->keep.quiet_first != NULL)
         due_ns = time_add(l->keep.quiet_first->spent_ns, QUIET_NS) - own.mono_ns;
+    if (l->accounts.count > 0 && l->keep.gone.count == 0 && l->keep.tidy_at_ns - own.mono_ns < due_ns)
+        due_ns = l->keep.tidy_at_ns - own.mono_ns;
     return due_ns > 0 ? due_ns : 0;
 }
 
@@ -496,13 +481,16 @@ void ledger_save(struct ledger *l, struct budget_now now, ledger_put put, void *
 {
     struct budget_now own = steady_now(&l->clock, now);
     struct putting    out = { .put = put, .context = context };
-    struct slot      *list = l->keep.dirty, *s;
+    struct slot      *list, *s;
 
     if (!l->keep.is_on || l->keep.unwritable_until_ns > own.mono_ns)
         return;
     if (l->keep.state_is_dirty)
         put_state(l, false, own, &out);
+    if (l->keep.gone.count == 0 && l->keep.tidy_at_ns <= own.mono_ns && ledger_tidy(l, own))
+        l->keep.tidy_at_ns = own.mono_ns + TIDY_NS;
     put_gone(l, &out);
+    list = l->keep.dirty;
     l->keep.dirty = NULL;
     l->keep.dirty_end = &l->keep.dirty;
     while ((s = list) != NULL) {
@@ -526,7 +514,7 @@ static void saved_gone(struct ledger *l, const uint8_t key[LEDGER_KEY_BYTES], ui
             continue;
         row->ticket = 0;              /* not ok: once more */
         if (ok)
-            rows_drop(&l->keep.gone, i);
+            lease_rows_drop(&l->keep.gone, i);
         return;
     }
 }
@@ -562,11 +550,22 @@ void ledger_saved(struct ledger *l, const uint8_t key[LEDGER_KEY_BYTES], uint64_
 
 /* -- the end -- */
 
+/* Most rows are as they should be: the rest is written, so that the end is quick. */
 static void put_last(struct ledger *l, struct slot *s, struct budget_now own, struct putting *out)
 {
-    if (s == NULL || (limit_is_whole(s->limit, own) && !s->has_row && s->ticket == 0))
+    uint8_t key[LEDGER_KEY_BYTES];
+
+    if (s == NULL)
         return;
-    put_slot(l, s, 0, own, out);
+    if (!limit_is_whole(s->limit, own)) {
+        if (!s->has_row || s->ticket != 0 || s->is_dirty || s->is_newer)
+            put_slot(l, s, 0, own, out);
+        return;
+    }
+    if (!s->has_row && s->ticket == 0)
+        return;
+    make_key(s, key);
+    put_row(out, key, ++l->keep.last_ticket, 0);
 }
 
 void ledger_stop(struct ledger *l, struct budget_now now, ledger_put put, void *context)

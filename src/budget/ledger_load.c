@@ -156,7 +156,7 @@ static struct slot *make_slot(struct ledger *l, const struct kept_row *row, cons
 
     memcpy(&first, row->key, sizeof first);
     if (v->head.scope == SLOT_NAMED)
-        return make_named(l, ledger_account(l, credential, own), v, first, own);
+        return make_named(l, ledger_account_kept(l, credential, own), v, first, own);
     for (unsigned i = 0; i < l->count; i++) {
         struct limit_scope *scope = &l->scopes[i];
 
@@ -165,7 +165,7 @@ static struct slot *make_slot(struct ledger *l, const struct kept_row *row, cons
             continue;
         if (v->head.scope == SLOT_SHARED || (v->head.scope == SLOT_TOLD) != (scope->slot != NULL))
             return v->head.scope == SLOT_SHARED ? scope->slot : NULL;
-        a = ledger_account(l, credential, own);
+        a = ledger_account_kept(l, credential, own);
         return a->line[i].slot != NULL ? a->line[i].slot : ledger_slot_new(l, a, i, own);
     }
     return NULL;
@@ -190,7 +190,8 @@ static void start_row(struct ledger *l, const struct kept_row *row, struct budge
                       same_boot(l, &v.head, own), own))
         lease_as_if_spent(l, s, v.head.lease, own);
     limit_cut_told(s->limit, l->told_most_ns, own);
-    lease_make_dirty(l, s);
+    if (s->account == NULL || !limit_is_whole(s->limit, own))
+        lease_make_dirty(l, s);       /* else it goes */
 }
 
 void ledger_start(struct ledger *l, const uint8_t boot[LEDGER_BOOT_BYTES], struct budget_now now)
@@ -214,6 +215,7 @@ void ledger_start(struct ledger *l, const uint8_t boot[LEDGER_BOOT_BYTES], struc
     for (size_t i = 0; i < l->keep.loaded.count; i++)
         start_row(l, &l->keep.loaded.items[i], own);
     lease_rows_free(&l->keep.loaded);
+    l->keep.tidy_at_ns = own.mono_ns;
 }
 
 /* -- another configuration -- */
@@ -224,6 +226,7 @@ static void adopt_keeping(struct ledger *l, const struct ledger *old)
     struct keeping       *to = &l->keep;
 
     to->is_on = from->is_on;
+    to->tidy_at_ns = from->tidy_at_ns;
     to->crashed = from->crashed;
     to->started = from->started;
     to->lost_wall_ns = from->lost_wall_ns;
@@ -271,7 +274,7 @@ static int scope_of(const struct ledger *l, const struct limit_scope *like)
 
 static void adopt_account(struct ledger *l, const struct ledger *old, const struct account *from, struct budget_now own)
 {
-    struct account *to = ledger_account(l, from->has_credential ? from->credential : NULL, own);
+    struct account *to = ledger_account_kept(l, from->has_credential ? from->credential : NULL, own);
 
     to->open = from->open;
     to->used_ns = from->used_ns;

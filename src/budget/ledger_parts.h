@@ -1,7 +1,8 @@
 /*
  * The ledger's own structures, shared by its files only: ledger.c (spending),
  * ledger_slots.c (buckets), ledger_learn.c (what the API says), ledger_keep.c (leases and
- * rows), ledger_load.c (rows of an earlier run), accounts.c (the table of credentials).
+ * rows), ledger_rows.c (lists of rows), ledger_load.c (rows of an earlier run), accounts.c (the table of
+ * credentials).
  */
 #ifndef WEIR_BUDGET_LEDGER_PARTS_H
 #define WEIR_BUDGET_LEDGER_PARTS_H
@@ -30,6 +31,7 @@ struct slot {                         /* one bucket */
     /* Keeping; see ledger_keep.c. */
     bool     is_leased;               /* spending has to be covered by a row */
     bool     has_row, is_dirty;
+    bool     is_newer;                /* than its newest row: something was spent, given back or said since */
     uint64_t lease;                   /* units left under the row that is durable */
     uint64_t pending, pending_spent;  /* the lease of the row under way, and what was spent since */
     uint64_t ticket;                  /* of the row under way; 0: none */
@@ -103,6 +105,7 @@ struct keeping {                      /* ledger_keep.c */
     int64_t           unwritable_until_ns;       /* own time; 0: rows can be written */
     struct slot      *dirty, **dirty_end;
     struct slot      *quiet_first, *quiet_last;
+    int64_t           tidy_at_ns;     /* own time: when all accounts are looked at, some with each ledger_save() */
     struct kept_rows  gone;           /* rows to delete; ticket 0: not yet put out */
     struct kept_rows  loaded;         /* until ledger_start() */
 };
@@ -150,7 +153,14 @@ void ledger_plan(struct ledger *, const struct charge *, struct budget_now own, 
 bool ledger_scope_matches(const struct ledger *, const struct limit_scope *, const struct charge *);
 
 /* ledger_slots.c */
+/* Its own, or the one that it shares where there is no room; made where it has to be. */
 struct account *ledger_account(struct ledger *, const uint8_t *credential, struct budget_now own);
+/* The same, NULL where it is not there yet. */
+struct account *ledger_account_find(const struct ledger *, const uint8_t *credential);
+/* Its own, room or not: what was known before is not forgotten. */
+struct account *ledger_account_kept(struct ledger *, const uint8_t *credential, struct budget_now own);
+/* Drops some accounts that can go; true: all have been looked at. */
+bool ledger_tidy(struct ledger *, struct budget_now own);
 struct slot *ledger_slot_new(struct ledger *, struct account *, unsigned index, struct budget_now own);
 struct slot *ledger_named_new(struct ledger *, struct account *, struct slice name, struct budget_now own);
 void ledger_slot_free(struct ledger *, struct slot *);
@@ -175,6 +185,8 @@ void lease_returned(struct ledger *, struct slot *, uint64_t cost, struct budget
 void lease_changed(struct ledger *, struct slot *);           /* what the API said of it */
 void lease_stopped(struct ledger *, struct slot *);           /* the API said stop: its row is due at once */
 void lease_new_slot(struct ledger *, struct slot *, struct budget_now own);
+/* Behind a crash: what a bucket without a row may have spent before it counts as spent. */
+void lease_without_row(struct ledger *, struct slot *, struct budget_now own);
 void lease_drop_slot(struct ledger *, struct slot *);         /* it is whole, its row may go */
 bool lease_is_idle(const struct slot *);                      /* nothing of it is under way */
 bool lease_is_told(const struct slot *);                      /* it holds only what the API said */
@@ -184,8 +196,13 @@ void lease_make_dirty(struct ledger *, struct slot *);
 extern const uint8_t lease_state_key[LEDGER_KEY_BYTES];
 uint64_t lease_key_part(enum slot_scope, bool has_credential, uint64_t identity);
 void lease_rows_add(struct kept_rows *, const uint8_t key[LEDGER_KEY_BYTES], struct slice value);
+/* The last takes its place. */
+void lease_rows_drop(struct kept_rows *, size_t at);
+/* -1: not there. */
+int lease_rows_find(const struct kept_rows *, const uint8_t key[LEDGER_KEY_BYTES]);
 void lease_rows_free(struct kept_rows *);
 void lease_adopt_slot(struct ledger *, struct slot *, const struct slot *old);
+void ledger_keep_end(struct ledger *);                        /* no more rows: it is freed */
 void ledger_keep_free(struct ledger *);
 
 #endif

@@ -1,6 +1,12 @@
 /*
  * The ledger's buckets: made when a limit or a credential first needs them, gone when they
  * are whole again and nobody has used them for a while.
+ *
+ * The table of credentials is bounded.  What goes first is what has nothing left to say: an
+ * account all of whose buckets are whole is as good as none.  Where none is, a credential
+ * without an account shares one with others, one of a few chosen by its hash: together they have what
+ * one alone would, so none of them is ever over.  If one gets an account of its own later, it
+ * begins with all that was spent from the shared one.
  */
 #include "budget/ledger_parts.h"
 
@@ -14,6 +20,9 @@
 #define ACCOUNT_IDLE_NS (600 * NS_PER_SEC)      /* a whole account unused for this long is dropped */
 enum {
     ACCOUNTS_KEPT = 1024,                       /* of more, whole ones are dropped at once */
+    LOOKS = 8,                                  /* for one that can go, when another comes */
+    LOOKS_A_TIDYING = 512,
+    GONE_MOST = 4096,                           /* rows that wait to be deleted */
     SPENDINGS_A_SWEEP = 4
 };
 
@@ -116,6 +125,7 @@ void ledger_free(struct ledger *l)
 
     if (l == NULL)
         return;
+    ledger_keep_end(l);
     while ((a = accounts_next(&l->accounts, &at)) != NULL) {
         account_free(l, a);
         at--;                         /* another may have moved there */
@@ -132,17 +142,23 @@ void ledger_free(struct ledger *l)
 
 /* -- buckets of a credential -- */
 
-struct account *ledger_account(struct ledger *l, const uint8_t *credential, struct budget_now own)
+static struct account *account_new(struct ledger *l, const uint8_t *credential)
+{
+    struct account *a = mem_alloc(sizeof *a + l->count * sizeof a->line[0]);
+
+    a->has_credential = credential != NULL;
+    if (credential != NULL)
+        memcpy(a->credential, credential, LEDGER_CREDENTIAL_BYTES);
+    accounts_add(&l->accounts, a);
+    return a;
+}
+
+struct account *ledger_account_kept(struct ledger *l, const uint8_t *credential, struct budget_now own)
 {
     struct account *a = accounts_find(&l->accounts, credential);
 
-    if (a == NULL) {
-        a = mem_alloc(sizeof *a + l->count * sizeof a->line[0]);
-        a->has_credential = credential != NULL;
-        if (credential != NULL)
-            memcpy(a->credential, credential, LEDGER_CREDENTIAL_BYTES);
-        accounts_add(&l->accounts, a);
-    }
+    if (a == NULL)
+        a = account_new(l, credential);
     a->used_ns = own.mono_ns;
     return a;
 }
@@ -197,9 +213,26 @@ struct slot *ledger_named_new(struct ledger *l, struct account *a, struct slice 
     return a->named[at];
 }
 
-static bool slot_can_go(const struct slot *s, struct budget_now own)
+/* -- whose accounts there is room for -- */
+
+static const char others_name[LEDGER_CREDENTIAL_BYTES - 1] = "weir: others..";
+
+static void others_of(const uint8_t *credential, uint8_t out[LEDGER_CREDENTIAL_BYTES])
 {
-    return s == NULL || (lease_is_idle(s) && limit_is_whole(s->limit, own));
+    memcpy(out, others_name, sizeof others_name);
+    out[sizeof others_name] = (uint8_t)(XXH3_64bits(credential, LEDGER_CREDENTIAL_BYTES) % LEDGER_OTHERS);
+}
+
+bool ledger_is_others(const uint8_t *credential)
+{
+    return memcmp(credential, others_name, sizeof others_name) == 0;
+}
+
+static bool slot_can_go(const struct ledger *l, const struct slot *s, struct budget_now own)
+{
+    if (s == NULL)
+        return true;
+    return lease_is_idle(s) && limit_is_whole(s->limit, own) && !(s->has_row && l->keep.gone.count >= GONE_MOST);
 }
 
 static bool account_can_go(const struct ledger *l, const struct account *a, struct budget_now own)
@@ -207,12 +240,127 @@ static bool account_can_go(const struct ledger *l, const struct account *a, stru
     if (a->open > 0)
         return false;
     for (unsigned i = 0; i < l->count; i++)
-        if (!slot_can_go(a->line[i].slot, own))
+        if (!slot_can_go(l, a->line[i].slot, own))
             return false;
     for (unsigned i = 0; i < a->named_count; i++)
-        if (!slot_can_go(a->named[i], own))
+        if (!slot_can_go(l, a->named[i], own))
             return false;
     return true;
+}
+
+/* The next one of the round; NULL: the round is over. */
+static struct account *next_of_round(struct ledger *l)
+{
+    struct account *a = accounts_next(&l->accounts, &l->accounts.hand);
+
+    if (a == NULL)
+        l->accounts.hand = 0;
+    return a;
+}
+
+static void drop_if_it_can_go(struct ledger *l, struct account *a, struct budget_now own)
+{
+    if (!account_can_go(l, a, own))
+        return;
+    account_free(l, a);
+    l->accounts.hand--;               /* another may have moved there */
+}
+
+static void drop_some(struct ledger *l, struct budget_now own)
+{
+    for (unsigned looks = 0; looks < LOOKS && l->accounts.count >= ACCOUNTS_KEPT; looks++) {
+        struct account *a = next_of_round(l);
+
+        if (a != NULL)
+            drop_if_it_can_go(l, a, own);
+    }
+}
+
+static bool is_full(const struct ledger *l)
+{
+    return l->accounts.count >= LEDGER_ACCOUNTS_MOST;
+}
+
+struct account *ledger_account_find(const struct ledger *l, const uint8_t *credential)
+{
+    struct accounts *t = (struct accounts *)&l->accounts;    /* what it found last is no part of what it holds */
+    struct account  *a = accounts_find(t, credential);
+    uint8_t          others[LEDGER_CREDENTIAL_BYTES];
+
+    if (a != NULL || credential == NULL || !is_full(l))
+        return a;
+    others_of(credential, others);
+    return accounts_find(t, others);
+}
+
+static void begin_with(struct ledger *l, struct slot *to, const struct slot *from, struct budget_now own)
+{
+    size_t bytes = limit_image_bytes(from->limit);
+    char  *image = mem_alloc(bytes);
+
+    bytes = limit_save(from->limit, image, own);
+    limit_restore(to->limit, image, bytes, 0, true, own);
+    free(image);
+    lease_without_row(l, to, own);
+    lease_changed(l, to);
+}
+
+/* It may have been charged to them before. */
+static void begin_as_others(struct ledger *l, struct account *a, const struct account *others, struct budget_now own)
+{
+    for (unsigned i = 0; i < l->count; i++) {
+        const struct slot *from = others->line[i].slot;
+
+        if (from != NULL && !limit_is_whole(from->limit, own))
+            begin_with(l, ledger_slot_new(l, a, i, own), from, own);
+        a->line[i].bound = others->line[i].bound;
+    }
+    for (unsigned i = 0; i < others->named_count; i++) {
+        const struct slot *from = others->named[i];
+        struct slice       name = slice_of(from->name);
+
+        if (from->identity == ledger_name_hash(SLICE("")))
+            name = SLICE("");
+        if (!limit_is_whole(from->limit, own))
+            begin_with(l, ledger_named_new(l, a, name, own), from, own);
+    }
+    if (others->seen == NULL)
+        return;
+    a->seen = mem_alloc(SEEN_MOST * sizeof *a->seen);
+    memcpy(a->seen, others->seen, SEEN_MOST * sizeof *a->seen);
+    a->seen_count = others->seen_count;
+    a->seen_next = others->seen_next;
+}
+
+struct account *ledger_account(struct ledger *l, const uint8_t *credential, struct budget_now own)
+{
+    struct account       *a = accounts_find(&l->accounts, credential);
+    const struct account *others;
+    uint8_t               name[LEDGER_CREDENTIAL_BYTES];
+
+    if (a != NULL || credential == NULL || ledger_is_others(credential))
+        return ledger_account_kept(l, credential, own);
+    drop_some(l, own);
+    others_of(credential, name);
+    if (is_full(l))
+        return ledger_account_kept(l, name, own);
+    others = accounts_find(&l->accounts, name);
+    a = ledger_account_kept(l, credential, own);
+    if (others != NULL)
+        begin_as_others(l, a, others, own);
+    return a;
+}
+
+bool ledger_tidy(struct ledger *l, struct budget_now own)
+{
+    for (unsigned looks = 0; looks < LOOKS_A_TIDYING; looks++) {
+        struct account *a = next_of_round(l);
+
+        if (a == NULL)
+            return true;
+        drop_if_it_can_go(l, a, own);
+    }
+    return false;
 }
 
 void ledger_sweep(struct ledger *l, const struct account *in_use, struct budget_now own)
@@ -222,12 +370,9 @@ void ledger_sweep(struct ledger *l, const struct account *in_use, struct budget_
     if (++l->spendings < SPENDINGS_A_SWEEP)
         return;
     l->spendings = 0;
-    if (l->accounts.hand >= l->accounts.capacity)
-        l->accounts.hand = 0;
-    a = accounts_next(&l->accounts, &l->accounts.hand);
+    a = next_of_round(l);
     if (a == NULL || a == in_use ||
         (l->accounts.count <= ACCOUNTS_KEPT && own.mono_ns - a->used_ns < ACCOUNT_IDLE_NS))
         return;
-    if (account_can_go(l, a, own))
-        account_free(l, a);
+    drop_if_it_can_go(l, a, own);
 }
