@@ -313,8 +313,6 @@ static void run(struct daemon *d)
 {
     int tick_ms = watchdog_ms();
 
-    d->settled_at_ns = clock_mono_ns() + proof_ns;
-
     for (;;) {
         struct pollfd           fds[3] = { { .fd = d->signal_fd, .events = POLLIN },
                                            { .fd = front_fd(d->front), .events = POLLIN },
@@ -354,6 +352,7 @@ static int serve(struct daemon *d)
         fprintf(stderr, "weir: cannot start: %s\n", strerror(errno));
         return 1;
     }
+    d->settled_at_ns = clock_mono_ns() + proof_ns;
     if (open_rooms(d, &why) == 0) {
         log_info("ready", "version=%s config=%s", PACKAGE_VERSION,
                  log_quote(d->config_file != NULL ? d->config_file : "embedded default"));

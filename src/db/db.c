@@ -200,12 +200,11 @@ void db_settle(struct db *db)
     place_settle(&db->place);
 }
 
-bool db_is_unlinked(const struct db *db)
+int db_file(const struct db *db)
 {
     mdb_filehandle_t fd;
-    struct stat      st;
 
-    return mdb_env_get_fd(db->env, &fd) == 0 && fstat(fd, &st) == 0 && st.st_nlink == 0;
+    return mdb_env_get_fd(db->env, &fd) == 0 ? fd : -1;
 }
 
 bool db_is_in_place(const struct db *db)

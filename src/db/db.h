@@ -32,7 +32,8 @@ enum {
     DB_NO_SYNC   = 1,                 /* no fsync at commit: a power failure may damage it */
     DB_DUPSORT   = 2,
     DB_CREATE    = 4,
-    DB_PRIVATE   = 16,                /* the directory may not be its group's to write either */
+    DB_PRIVATE   = 16,                /* what must not be lost: the directory may not be its group's to write
+                                       * either, and an empty file is a damaged one */
     DB_LAZY_SYNC = 8                  /* data is synced before the meta page is written, the meta page with the next
                                        * commit: a power failure undoes the last commit and damages nothing */
 };
@@ -44,10 +45,9 @@ enum db_open_result db_open(const char *directory, uint64_t map_bytes, unsigned 
                             unsigned flags, struct db **out, struct fault *why);
 void db_close(struct db *);                          /* NULL is fine; syncs */
 int  db_directory(const struct db *);                /* borrowed */
+int  db_file(const struct db *);                     /* data.mdb; borrowed, for fstat() */
 /* It has proved itself: a crash from now on says nothing of the file. Any one thread. */
 void db_settle(struct db *);
-/* Somebody removed the file: what is written to it ends with this process. One system call. Any thread. */
-bool db_is_unlinked(const struct db *);
 /* False where the directory's path leads to another file, or to none. Any thread. */
 bool db_is_in_place(const struct db *);
 /* Lets another environment be opened in the same place although this one is still open, since its file is gone. */

@@ -103,7 +103,8 @@ static enum db_open_result take_lock(struct place *p, struct fault *why)
 
 enum db_open_result place_open(struct place *p, const char *directory, unsigned flags, struct fault *why)
 {
-    *p = (struct place){ .path = mem_copy(slice_of(directory)), .directory_fd = -1, .lock_fd = -1 };
+    *p = (struct place){ .path = mem_copy(slice_of(directory)), .directory_fd = -1, .lock_fd = -1,
+                          .is_private = (flags & DB_PRIVATE) != 0 };
     if (make_directory(directory, why) != 0)
         return DB_UNUSABLE;
     p->directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -141,6 +142,7 @@ enum db_open_result place_check(struct place *p, struct fault *why)
     const bool          survived = faccessat(p->directory_fd, marker, F_OK, AT_SYMLINK_NOFOLLOW) != 0;
     enum db_open_result result = DB_OPENED;
     struct fault        damage;
+    struct stat         st;
     int                 fd = file_open(p->directory_fd, "data.mdb", O_RDWR, 0);
 
     if (fd < 0 && file_is_something_else(errno)) {
@@ -151,7 +153,10 @@ enum db_open_result place_check(struct place *p, struct fault *why)
         fault_set_errno(why, errno, "cannot open the database in %s", p->path);
         return DB_UNUSABLE;
     }
-    if (fd >= 0 && (!survived || pages_bytes_in_use(fd) <= CHECKED_BYTES) && !pages_are_sound(fd, &damage)) {
+    if (fd >= 0 && p->is_private && fstat(fd, &st) == 0 && st.st_size == 0) {
+        fault_set(why, "the database in %s is damaged: it is empty", p->path);
+        result = DB_DAMAGED;
+    } else if (fd >= 0 && (!survived || pages_bytes_in_use(fd) <= CHECKED_BYTES) && !pages_are_sound(fd, &damage)) {
         fault_set(why, "the database in %s is damaged: %s", p->path, damage.text);
         result = DB_DAMAGED;
     }
@@ -186,6 +191,7 @@ void place_leave(struct place *p)
     if (snprintf(path, sizeof path, "%s/lock", p->path) >= (int)sizeof path || !is_same_file(p->lock_fd, path))
         return;
     snprintf(readers, sizeof readers, "%s/lock.mdb", p->path);
+    p->is_marked = false;                            /* the next one's marker may have that name */
     unlink(readers);                                 /* LMDB in this process may not open it twice */
     unlink(path);
 }

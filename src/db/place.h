@@ -14,6 +14,7 @@
 struct place {
     char *path;                       /* as configured */
     int   directory_fd, lock_fd;      /* -1: none */
+    bool  is_private;                 /* DB_PRIVATE */
     bool  is_marked;
 };
 

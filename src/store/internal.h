@@ -9,6 +9,7 @@
 #define WEIR_STORE_INTERNAL_H
 
 #include "base/mailbox.h"
+#include "base/ref.h"
 #include "db/db.h"
 #include "store/bodies.h"
 #include "store/evict.h"
@@ -42,18 +43,34 @@ struct uncommitted {                  /* announced changes, by hash: uncommitted
 
 /* What a look-up must heed beside the database: how many changes are announced, and this. */
 #define STORE_BROKEN_MARK (UINT64_C(1) << 63)
+#define STORE_READER_BEHIND (UINT64_C(1) << 32)  /* for each reader that reads a database that was replaced */
+
+struct home {                         /* a database, until the last has gone over to the next: anew.c */
+    struct ref ref;
+    struct db *db;
+    db_table   records;
+};
+
+enum { REFUSES_COMMITS = 1, REFUSES_FILES = 2 };
 
 struct store {
-    struct db       *db;
-    db_table         records, tags, files, meta;
-    int              bodies_fd;
+    char            *path;
+    struct db       *db;              /* the home's; the writer's, and under `moving` anybody's */
+    db_table         records, tags, files, meta;     /* the writer's */
+    int              directory_fd, file_fd, bodies_fd;       /* numbers that stay, whatever they lead to */
+    unsigned         most_readers;
     uint64_t         max_bytes;
+    pthread_mutex_t  moving;          /* of what follows */
+    struct home     *home;
+    _Atomic unsigned turn;            /* how many homes there were before; read by any thread */
+    unsigned         reader_count;    /* that are open */
     uint64_t         started_at;      /* ids and body files below it are of an earlier run */
     struct writer   *writer;
     struct mailbox  *mailbox;         /* the writer's */
     _Atomic unsigned waiting;         /* changes that were submitted and are in no group yet */
     _Atomic uint64_t waiting_bytes;
     _Atomic uint64_t attention;       /* 0, mostly: see above */
+    _Atomic unsigned refusing;        /* REFUSES_...: what failed the last time */
     struct uncommitted uncommitted;
     _Atomic uint64_t next_id;         /* of records and body files alike */
     _Atomic uint64_t generation;      /* commits, counted behind each one before it is answered */
@@ -68,6 +85,8 @@ static inline bool store_is_broken(const struct store *s)
 
 struct store_reader {
     struct store     *store;
+    struct home      *home;           /* a reference */
+    unsigned          turn;           /* the store's when it went there */
     struct db_txn    *txn;            /* the reader's thread, as all that follows unless said */
     struct db_cursor *cursor;
     bool              borrowed;       /* the transaction is renewed */
@@ -81,6 +100,28 @@ struct store_reader {
     struct record_key suspect_key;    /* the writer's while suspect_posted */
     struct arena      arena;          /* of uncommitted changes: what the last look-up found there */
 };
+
+/* -- anew.c -- */
+
+struct home *home_new(struct db *, db_table records);        /* takes the database over */
+void         home_release(struct home *);                    /* NULL is fine */
+void         home_enter(struct store *, struct store_reader *);
+void         home_leave(struct store *, struct store_reader *);
+/* To the one that is in use.  Nothing of the reader's is open. */
+void         home_move(struct store *, struct store_reader *);
+/* Is it still in its place?  Else begins a new one, or tries to. */
+void         anew_look(struct writer *);
+
+/* -- store.c -- */
+
+struct store_opening {                /* what the database says at the start */
+    struct totals totals;
+    struct shares shares;
+    uint64_t      next_id, id_limit;
+};
+/* By path, max_bytes and most_readers: fills db, tables and bodies_fd.  A new database where the old one is of no use:
+ * then *note says so. */
+int store_open_database(struct store *, struct store_opening *, struct fault *why, struct fault *note);
 
 /* -- uncommitted.c -- */
 
@@ -133,6 +174,7 @@ struct writer {
     struct queue         jobs;        /* behind `job` */
     struct job           job;
 
+    struct { bool is_gone; int64_t tried_ns, said_ns; } anew;
     struct totals        totals;      /* as committed, and the shares too */
     struct shares        shares;
     uint64_t             id_limit;    /* as stored: a restart begins there */

@@ -19,6 +19,8 @@ struct store_reader *store_reader_open(struct store *s)
     struct store_reader *r = mem_alloc(sizeof *r);
 
     r->store = s;
+    if (s != NULL)
+        home_enter(s, r);
     r->random = (uint32_t)(uintptr_t)r | 1;
     writer_init_reader(r);
     return r;
@@ -32,6 +34,8 @@ void store_reader_close(struct store_reader *r)
     db_cursor_close(r->cursor);
     db_abort(r->txn);
     arena_free(&r->arena);
+    if (r->store != NULL)
+        home_leave(r->store, r);
     if (r->store != NULL)
         mailbox_post(r->store->mailbox, &r->gone);   /* behind whatever of it stands there */
     else
@@ -51,10 +55,10 @@ static enum db_result begin(struct store_reader *r)
 
     store_reader_end(r);
     if (r->txn == NULL) {
-        result = db_begin(r->store->db, false, &r->txn);
+        result = db_begin(r->home->db, false, &r->txn);
         if (result != DB_OK)
             return result;
-        result = db_cursor_open(r->txn, r->store->records, &r->cursor);
+        result = db_cursor_open(r->txn, r->home->records, &r->cursor);
         if (result != DB_OK) {
             db_abort(r->txn);
             r->txn = NULL;
@@ -147,14 +151,29 @@ scan(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], const struct 
     return result;
 }
 
-/* Changes are announced, of this key or others. */
+/* To the database that is in use, where another has been begun since. */
+static void go_over(struct store_reader *r)
+{
+    if (r->turn == r->store->turn)                   /* read without the lock: else it is seen the next time */
+        return;
+    store_reader_end(r);
+    db_cursor_close(r->cursor);
+    db_abort(r->txn);
+    r->cursor = NULL;
+    r->txn = NULL;
+    home_move(r->store, r);
+}
+
+/* Changes are announced, of this key or others; or another database was begun. */
 static __attribute__((noinline)) enum store_result
 scan_with_changes(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], const struct asked *q)
 {
-    struct overlay     *o = overlay_take(r, hash, q->full_key);
+    struct overlay     *o;
     struct store_record record;
     enum store_result   result;
 
+    go_over(r);
+    o = overlay_take(r, hash, q->full_key);
     if (begin(r) != DB_OK)
         return STORE_BROKEN;
     result = scan(r, hash, q, o);

@@ -21,14 +21,6 @@ enum { FORMAT = 1, TABLES = 4, OWN_READERS = 8, SEQUENCE_SHIFT = 24 };
 #define SMALLEST_BYTES   (UINT64_C(256) * 1024)
 #define SMALLEST_MARGIN  (UINT64_C(256) * 1024 * 1024)
 
-struct opening {
-    const struct store_options *options;
-    uint64_t                    max_bytes;
-    struct totals               totals;
-    struct shares               shares;
-    uint64_t                    next_id, id_limit;
-};
-
 /* The map is larger than what may be used: only addresses are spent, and a full map can hardly be emptied. */
 static uint64_t map_bytes(uint64_t max_bytes)
 {
@@ -84,7 +76,7 @@ static enum db_result open_tables(struct store *s, struct db_txn *txn, unsigned 
 
 /* Ids and file numbers go on where they stopped, or from the clock where that is further; those of a new database
  * behind the body files that an old one left. */
-static void begin_sequence(struct store *s, struct db_txn *txn, struct opening *o)
+static void begin_sequence(struct store *s, struct db_txn *txn, struct store_opening *o)
 {
     uint64_t clock = (uint64_t)(clock_wall_ns() / NS_PER_SEC) << SEQUENCE_SHIFT;
 
@@ -96,7 +88,7 @@ static void begin_sequence(struct store *s, struct db_txn *txn, struct opening *
 }
 
 /* Reads only: a start does not wait for the disk.  DB_NOT_FOUND: it is new; DB_EXISTS: of another format. */
-static enum db_result read_meta(struct store *s, struct opening *o)
+static enum db_result read_meta(struct store *s, struct store_opening *o)
 {
     uint32_t       format = 0;
     struct db_txn *txn;
@@ -138,10 +130,10 @@ static enum db_result write_meta(struct store *s)
     return db_commit(txn);
 }
 
-static enum db_open_result open_database(struct store *s, struct opening *o, struct fault *why)
+static enum db_open_result open_database(struct store *s, struct store_opening *o, struct fault *why)
 {
-    enum db_open_result opened = db_open(o->options->path, map_bytes(o->max_bytes), TABLES,
-                                         o->options->readers + OWN_READERS, DB_LAZY_SYNC, &s->db, why);
+    enum db_open_result opened = db_open(s->path, map_bytes(s->max_bytes), TABLES, s->most_readers + OWN_READERS,
+                                         DB_LAZY_SYNC, &s->db, why);
     enum db_result      r;
 
     if (opened != DB_OPENED)
@@ -152,7 +144,7 @@ static enum db_open_result open_database(struct store *s, struct opening *o, str
         return DB_UNUSABLE;
     }
     if (faccessat(db_directory(s->db), "damaged", F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-        fault_set(why, "the cache in %s was found damaged by the last run", o->options->path);
+        fault_set(why, "the cache in %s was found damaged by the last run", s->path);
         unlinkat(db_directory(s->db), "damaged", 0);
         opened = DB_DAMAGED;
     } else {
@@ -163,9 +155,9 @@ static enum db_open_result open_database(struct store *s, struct opening *o, str
             return DB_OPENED;
         opened = r == DB_BROKEN || r == DB_EXISTS ? DB_DAMAGED : DB_UNUSABLE;
         if (r == DB_EXISTS)
-            fault_set(why, "the cache in %s is of another format", o->options->path);
+            fault_set(why, "the cache in %s is of another format", s->path);
         else
-            fault_set(why, "the cache in %s %s: %s", o->options->path, r == DB_BROKEN ? "is damaged" : "cannot be used",
+            fault_set(why, "the cache in %s %s: %s", s->path, r == DB_BROKEN ? "is damaged" : "cannot be used",
                       db_reason(s->db));
     }
     db_close(s->db);
@@ -174,7 +166,7 @@ static enum db_open_result open_database(struct store *s, struct opening *o, str
 }
 
 /* Opens it, with a new database where the old one is of no use. */
-static int open_or_begin(struct store *s, struct opening *o, struct fault *why, struct fault *note)
+int store_open_database(struct store *s, struct store_opening *o, struct fault *why, struct fault *note)
 {
     char         name[64];
     struct fault damage;
@@ -187,28 +179,43 @@ static int open_or_begin(struct store *s, struct opening *o, struct fault *why, 
     default:
         return fault_set(why, "%s", damage.text);
     }
-    if (db_set_aside(o->options->path, name, sizeof name, why) != 0)
+    if (db_set_aside(s->path, name, sizeof name, why) != 0)
         return -1;
     fault_set(note, "%s: kept as %s, a new one is begun", damage.text, name);
     return open_database(s, o, why) == DB_OPENED ? 0 : -1;
 }
 
+/* Descriptors of our own, whose numbers stay when what they lead to is replaced. */
+static int keep_descriptors(struct store *s, struct fault *why)
+{
+    s->directory_fd = fcntl(db_directory(s->db), F_DUPFD_CLOEXEC, 0);
+    s->file_fd = fcntl(db_file(s->db), F_DUPFD_CLOEXEC, 0);
+    return s->directory_fd >= 0 && s->file_fd >= 0 ? 0 : fault_set_errno(why, errno, "cannot open the cache in %s",
+                                                                         s->path);
+}
+
 struct store *store_open(const struct store_options *options, struct fault *why, struct fault *note)
 {
-    struct store  *s = mem_alloc(sizeof *s);
-    struct opening o = { .options = options };
+    struct store        *s = mem_alloc(sizeof *s);
+    struct store_opening o = { .next_id = 0 };
+    struct fault         unused;
 
-    o.max_bytes = options->max_bytes > SMALLEST_BYTES ? options->max_bytes : SMALLEST_BYTES;
-    s->max_bytes = o.max_bytes;
-    s->bodies_fd = -1;
+    s->path = mem_copy(slice_of(options->path));
+    s->max_bytes = options->max_bytes > SMALLEST_BYTES ? options->max_bytes : SMALLEST_BYTES;
+    s->most_readers = options->readers;
+    s->bodies_fd = s->directory_fd = s->file_fd = -1;
     atomic_init(&s->stride, 1);
-    if (note != NULL)
-        note->text[0] = '\0';
-    if (open_or_begin(s, &o, why, note) != 0)
+    CHECK(pthread_mutex_init(&s->uncommitted.lock, NULL) == 0 && pthread_mutex_init(&s->moving, NULL) == 0);
+    if (note == NULL)
+        note = &unused;
+    note->text[0] = '\0';
+    if (store_open_database(s, &o, why, note) != 0)
+        goto fail;
+    s->home = home_new(s->db, s->records);
+    if (keep_descriptors(s, why) != 0)
         goto fail;
     s->started_at = o.next_id;
     atomic_init(&s->next_id, o.next_id);
-    CHECK(pthread_mutex_init(&s->uncommitted.lock, NULL) == 0);
     s->mailbox = mailbox_open();
     if (s->mailbox == NULL) {
         fault_set_errno(why, errno, "cannot start the cache's writer thread");
@@ -223,26 +230,38 @@ fail:
     return NULL;
 }
 
+static void close_descriptor(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
 void store_close(struct store *s)
 {
     if (s == NULL)
         return;
     writer_stop(s->writer);
     mailbox_close(s->mailbox);
-    if (s->bodies_fd >= 0)
-        close(s->bodies_fd);
-    db_close(s->db);
+    close_descriptor(s->bodies_fd);
+    close_descriptor(s->directory_fd);
+    close_descriptor(s->file_fd);
+    home_release(s->home);
+    pthread_mutex_destroy(&s->uncommitted.lock);
+    pthread_mutex_destroy(&s->moving);
+    free(s->path);
     free(s);
 }
 
 void store_settle(struct store *s)
 {
+    pthread_mutex_lock(&s->moving);
     db_settle(s->db);
+    pthread_mutex_unlock(&s->moving);
 }
 
 int store_directory(const struct store *s)
 {
-    return s != NULL ? db_directory(s->db) : -1;
+    return s != NULL ? s->directory_fd : -1;
 }
 
 struct store_status store_status(struct store *s)

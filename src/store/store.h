@@ -35,6 +35,12 @@ void store_close(struct store *);
 void store_settle(struct store *);                   /* main thread, some minutes after the start: see db_settle() */
 int  store_directory(const struct store *);          /* for spools; borrowed */
 
+/* May an answer's head say that it is being stored?  Not where the store is broken or gone, or where the last one
+ * like it could not be stored. `body_bytes`: -1: not known. Any thread. */
+bool store_promises(struct store *, int64_t body_bytes);
+/* The directory took no more of a body: said until one is stored again. Any thread. */
+void store_refuses_files(struct store *);
+
 /* -- look-up: one reader per thread -- */
 struct store_reader;
 struct store_reader *store_reader_open(struct store *);      /* never NULL; look-ups miss where the store is broken */

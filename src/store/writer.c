@@ -101,7 +101,7 @@ void writer_broken(struct writer *w)
     if ((atomic_fetch_or(&w->store->attention, STORE_BROKEN_MARK) & STORE_BROKEN_MARK) != 0)
         return;
     writer_warn(w, WARN_BROKEN, db_reason(w->store->db));
-    fd = file_open(db_directory(w->store->db), "damaged", O_WRONLY | O_CREAT, 0600);
+    fd = file_open(w->store->directory_fd, "damaged", O_WRONLY | O_CREAT, 0600);
     if (fd >= 0)
         close(fd);
 }
@@ -276,9 +276,12 @@ static void link_body(struct writer *w, struct work *work)
         work->body_file = i == 0 ? c->number : store_new_id(w->store);
         err = bodies_link(w->store->bodies_fd, work->body_file, c->body);
     }
-    if (err != 0) {
+    if (err == 0)
+        atomic_fetch_and_explicit(&w->store->refusing, ~(unsigned)REFUSES_FILES, memory_order_relaxed);
+    else {
         char text[128];
 
+        atomic_fetch_or_explicit(&w->store->refusing, REFUSES_FILES, memory_order_relaxed);
         work->body_file = 0;
         work->refused = true;
         writer_warn(w, WARN_BODY, strerror_r(err, text, sizeof text));
@@ -365,6 +368,10 @@ static void run_works(struct writer *w, struct work *works, unsigned count)
         return;
     }
     if (r == DB_OK)
+        atomic_fetch_and_explicit(&w->store->refusing, ~(unsigned)REFUSES_COMMITS, memory_order_relaxed);
+    else
+        atomic_fetch_or_explicit(&w->store->refusing, REFUSES_COMMITS, memory_order_relaxed);
+    if (r == DB_OK)
         note_uses(w, works, count);
     else if (r == DB_BROKEN)
         writer_broken(w);
@@ -430,6 +437,7 @@ static void run_group(struct writer *w)
     const uint64_t most = w->store->max_bytes / 8 < GROUP_BYTES ? w->store->max_bytes / 8 : GROUP_BYTES;
     uint64_t       bytes = 0;
 
+    anew_look(w);
     while (w->changes.first != NULL && g->count < GROUP_CHANGES && (g->count == 0 || bytes < most)) {
         struct store_change *c = CONTAINER_OF(w->changes.first, struct store_change, mail);
         struct work         *work = &g->works[g->count];

@@ -350,6 +350,8 @@ enum body_result attempt_body(struct transfer *t, const char *bytes, size_t coun
         return result;
     if (f->storing && spool_is_pass(t->answer->body)) {
         log_disk(t->up, "the cache's disk is full or broken: answers pass through without being stored");
+        counter_add(COUNTER_STORE_FAILURES, 1);
+        store_refuses_files(t->up->store);
         commit_withdraw(f);
         flight_hide(f);
     }

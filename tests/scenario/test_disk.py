@@ -18,8 +18,8 @@ def sized(request, conn):
     conn.answer(200, LARGE if "large" in request.target else SMALL, FRESH)
 
 
-def filled(daemons, origin, count=40, **more):
-    d = daemons(upstream(origin, **more)).start()
+def filled(daemons, origin, count=40, settings=None, **more):
+    d = daemons(upstream(origin, **more), settings=settings).start()
     for i in range(count):
         d.get(f"/api/{'large' if i % 10 == 0 else 'small'}/{i}")
     d.wait_stored(count)
@@ -184,3 +184,94 @@ def test_who_may_write_there(daemons, origin, which, mode, refused):
         d.process = None
     else:
         d.wait_line(r" ready\b")
+
+
+# -- the cache's directory goes while Weir runs ----------------------------------------------------------------------
+
+def remove(d, tmp_path):
+    shutil.rmtree(d.cache)
+
+
+def empty(d, tmp_path):
+    for entry in d.cache.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def move(d, tmp_path):
+    d.cache.rename(tmp_path / "moved")
+
+
+def only_the_database(d, tmp_path):
+    (d.cache / "data.mdb").unlink()
+
+
+def only_bodies(d, tmp_path):
+    shutil.rmtree(d.cache / "bodies")
+
+
+def replace_by_another(d, tmp_path):
+    """As who restores a backup below a running daemon."""
+    d.cache.rename(tmp_path / "moved")
+    d.cache.mkdir(0o700)
+
+
+WAYS = [remove, empty, move, only_the_database, only_bodies, replace_by_another]
+
+
+def stays_true(d, targets):
+    """Whatever said `stored` is a hit when it is asked for again, however large it is; soon all of it does."""
+    def all_are_hits():
+        said = {target: d.get(target).cache for target in targets}
+        for target, cache in said.items():
+            if not cache.hit and cache.stored:
+                assert d.get(target).cache.hit, f"{target} was said to be stored"
+        return all(cache.hit for cache in said.values())
+    until(all_are_hits, "everything to be stored", 20)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_the_cache_goes_while_it_runs(daemons, origin, tmp_path, way):
+    origin.handler = sized
+    d = filled(daemons, origin, 20, settings={"workers": 2})
+    targets = [f"/api/large/{i}" for i in range(5)] + [f"/api/small/{i}" for i in range(5)]
+    way(d, tmp_path)
+    stays_true(d, targets)
+    if way is not only_bodies:
+        d.wait_line(r" warning cache_gone path=")
+        d.wait_line(r" warning cache_begun_anew path=")
+        assert len([line for line in d.lines if " cache_begun_anew " in line]) == 1
+        stays_true(d, targets)                             # until then, what was moved away still gave hits
+    assert d.ctl_json("status")["cache"]["broken"] is False
+    assert (d.cache / "data.mdb").exists() and any((d.cache / "bodies").rglob("0*"))
+    d.restart()                                            # and it is on the disk
+    asked = len(origin.requests)
+    assert all(d.get(target).cache.hit for target in targets) and len(origin.requests) == asked
+
+
+def test_it_goes_again_and_again_under_load(daemons, origin, tmp_path):
+    origin.handler = sized
+    d = filled(daemons, origin, 10, settings={"workers": 2})
+    with d.connect() as one, d.connect() as two:
+        for turn in range(8):
+            shutil.rmtree(d.cache, ignore_errors=True)
+            for i in range(20):
+                assert one.get(f"/api/small/{turn}/{i}").status == 200
+                assert two.get(f"/api/large/{i % 3}").body == LARGE
+    stays_true(d, [f"/api/large/{i}" for i in range(3)])
+
+
+def test_what_cannot_be_begun_is_tried_again(daemons, origin, tmp_path):
+    """Where the directory was, there is a file now: no service is lost, nothing is promised, and once it is gone it goes on."""
+    origin.handler = sized
+    d = filled(daemons, origin, 10)
+    shutil.rmtree(d.cache)
+    d.cache.write_text("in the way")
+    for i in range(6):
+        answer = d.get(f"/api/large/new{i}")
+        assert answer.body == LARGE and not answer.cache.hit and not answer.cache.stored
+    assert "Not a directory" in d.wait_line(r" error cache_not_begun ")
+    assert d.ctl_json("status")["cache"]["broken"] is True
+    until(lambda: d.counter("store_failures") >= 5, "the failures to be counted")
+    d.cache.unlink()
+    until(lambda: d.get("/api/large/x").cache.hit and d.get("/api/small/x").cache.hit, "it to be stored", 20)
+    assert d.ctl_json("status")["cache"]["broken"] is False

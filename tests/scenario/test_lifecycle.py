@@ -393,15 +393,18 @@ def test_cache_of_a_newer_format_is_set_aside(weir, origin):
     assert d.get("/api/x").cache.hit
 
 
-def test_damaged_ledger_does_not_stop_it(weir, origin):
+@pytest.mark.parametrize("content", [b"\xa5" * 100_000, b""], ids=["noise", "empty"])
+def test_damaged_ledger_does_not_stop_it(weir, origin, clock, content):
     d = weir(limits=["100/day"])
     d.get("/api/x")
     d.stop()
-    ledger = next(d.state.rglob("data.mdb"))
-    ledger.write_bytes(b"\xa5" * ledger.stat().st_size)
+    next(d.state.rglob("data.mdb")).write_bytes(content)
     d.start()
+    d.wait_line(" ledger_rows_lost ")
     said = complaints(d)
-    assert len(said) == 1 and str(d.state) in said[0], said
+    assert len(said) == 2 and str(d.state) in said[0] and " ledger_rows_lost " in said[1], said
+    assert d.get("/api/y").status == 429                   # what was lost counts as spent
+    clock.advance(25 * 3600)
     assert d.get("/api/y").status == 200
 
 
