@@ -91,16 +91,23 @@ static void name_connection(struct connection *c)
     }
 }
 
-/* curl does not say which socket a transfer has got; it does say the ends of it. */
+/* curl does not say which socket a transfer has got; it does say the ends of it (behind some proxies: not the far). */
 static struct connection *find(struct site *s, const char *peer_ip, int local_port, int peer_port)
 {
+    struct connection *near = NULL;
+    unsigned           count = 0;
+
     for (struct connection *c = s->sockets; c != NULL; c = c->next) {
         if (!c->named)
             name_connection(c);
-        if (c->named && c->local_port == local_port && c->peer_port == peer_port && strcmp(c->peer_ip, peer_ip) == 0)
+        if (!c->named || c->local_port != local_port)
+            continue;
+        if (c->peer_port == peer_port && strcmp(c->peer_ip, peer_ip) == 0)
             return c;
+        near = c;
+        count++;
     }
-    return NULL;
+    return count == 1 ? near : NULL;
 }
 
 static struct connection *find_socket(struct site *s, curl_socket_t fd)

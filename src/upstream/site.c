@@ -161,6 +161,7 @@ static void site_set_options(struct site *s, struct ref *config, const struct up
     s->config = config;
     s->options = o;
     s->options_number = ++s->up->options_numbers;
+    s->http1 = false;
     s->budget = budget_of(s->up, o);
     ref_release(old);
     curl_multi_setopt(s->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)o->max_connections);

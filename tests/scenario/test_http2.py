@@ -1,4 +1,7 @@
 """An API that speaks HTTP/2: what it refuses undone is sent again, what it resets is cut, what is given up is reset."""
+import shutil
+import socket
+import subprocess
 import threading
 import time
 
@@ -6,8 +9,9 @@ import pytest
 
 from harness.client import Closed
 from harness.http2 import Http2Origin
-from harness.queueing import collect, fire
-from harness.settings import retry, upstream
+from harness.origin import answer
+from harness.settings import QUIET, retry, upstream
+from harness.tls import certificate
 from harness.wait import seconds, until
 
 FRESH = ("Cache-Control", "max-age=3600")
@@ -289,13 +293,139 @@ def test_more_posts_at_once_than_streams(daemons, origin_of, streams, warm):
     assert origin.count() == before + 24
 
 
-def test_http_1_1_required(daemons, origin_of, place):
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_http_1_1_required(daemons, origin_of, method):
     """RFC 9113 7: another version of HTTP is to be used; nothing was done."""
-    origin = origin_of()
+    heads = []
+
+    def http1(sock):
+        with sock, sock.makefile("rb") as file:
+            while line := file.readline():
+                heads.append(line)
+                while (field := file.readline()) != b"\r\n":
+                    if field.lower().startswith(b"content-length:"):
+                        length = int(field.split(b":")[1])
+                        file.read(length + 2)
+                        break
+                sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none")
+    origin = origin_of(http1=http1)
     origin.handler = lambda request, stream: stream.reset(HTTP_1_1_REQUIRED)
-    d = daemons(entry(origin, retry=retry(attempts=1))).start()
-    response = post(d)
-    assert response.status == 502 and 1 <= origin.count() <= 2, "it offers HTTP/2 alone"
+    d = daemons(entry(origin, retry=retry(attempts=1), limits=["2/h"])).start()
+    for _ in range(2):
+        assert post(d, method=method).body == b"one"
+    assert origin.count() == 1 and len(heads) == 2, "asked once, and known from then on"
+
+
+# -- the table of failures, as over HTTP/1.1 (test_retries.py) ----------------------------------
+
+FAILURES = {
+    **{str(status): answer(status) for status in (429, 500, 502, 503, 504)},
+    "closed": lambda request, stream: stream.close(),
+    "reset": lambda request, stream: stream.reset(INTERNAL),
+    "junk": lambda request, stream: stream.send(b"\0" * 100),
+    "no_status": lambda request, stream: (stream.conn.h2.send_headers(request.stream_id, [("x-a", "1")]), stream.conn.flush()),
+    "head_alone_reset": lambda request, stream: (stream.head(500), stream.reset(INTERNAL)),
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+@pytest.mark.parametrize("name", FAILURES)
+def test_failures_are_repeated_where_the_method_may_be(weir, origin, name, method):
+    origin.script(FAILURES[name], FAILURES[name], answer(200, b"third"))
+    d = weir(retry=retry(attempts=3), timeout={"read": "2s"})
+    response = post(d, method=method)
+    assert response.status == 200 and response.body == (b"" if method == "HEAD" else b"third")
+    assert origin.count() == 3 and d.counter("upstream_attempts") == 3
+
+
+@pytest.mark.parametrize("name", [n for n in FAILURES if n != "429"])
+def test_a_post_is_not_repeated(weir, origin, name):
+    origin.handler = FAILURES[name]
+    response = post(weir(retry=retry(attempts=3), timeout={"read": "2s"}))
+    assert response.status >= 500 and origin.count() == 1
+
+
+# -- other people's servers ------------------------------------------------------------------------
+
+NGINX = """
+daemon off; master_process off; pid %(place)s/pid; error_log %(place)s/error.log warn;
+events { worker_connections 512; }
+http {
+  access_log off; client_body_temp_path %(place)s/b; proxy_temp_path %(place)s/p; fastcgi_temp_path %(place)s/f;
+  uwsgi_temp_path %(place)s/u; scgi_temp_path %(place)s/s;
+  http2_max_concurrent_streams 2; keepalive_requests 5;
+  server {
+    listen 127.0.0.1:%(port)d ssl http2;
+    ssl_certificate %(certificate)s; ssl_certificate_key %(key)s;
+    location / { return 200 "$request_method $request_uri"; }
+  }
+}
+"""
+
+
+def started(command):
+    """`command(port)` for a port that is free; more than once where somebody else was faster."""
+    for _ in range(5):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        process = subprocess.Popen(command(port), stdout=subprocess.DEVNULL)
+
+        def connects():
+            with socket.socket() as sock:
+                return process.poll() is not None or sock.connect_ex(("127.0.0.1", port)) == 0
+        until(connects, "the server to listen")
+        if process.poll() is None:
+            return process, port
+    raise AssertionError(f"it did not start: {command(port)}")
+
+
+@pytest.fixture
+def server(place):
+    """Somebody else's: server(command(port, certificate, key)) is an upstream's entry."""
+    running = []
+
+    def start(command):
+        ca_file, key = certificate(place, "peer.test")
+        process, port = started(lambda port: command(port, ca_file, key))
+        running.append(process)
+        return {"name": "api", "url": f"https://127.0.0.1:{port}", "tls": {"ca_file": ca_file}, **QUIET}
+    yield start
+    for process in running:
+        process.terminate()
+        process.wait(seconds(10))
+
+
+def post_at_once(d, turns, expected):
+    for turn in range(turns):
+        clients = [d.connect(timeout=30) for _ in range(25)]
+        for i, client in enumerate(clients):
+            client.start("POST", f"/api/{turn}/{i}", body=b"abc%d" % i)
+        assert [c.read_response().body for c in clients] == [expected(turn, i) for i in range(25)]
+        for client in clients:
+            client.close()
+    assert d.counter("upstream_failures") == 0
+
+
+@pytest.mark.real_clients
+def test_nghttpd_of_two_streams(daemons, server):
+    entry_ = server(lambda port, ca_file, key: ["nghttpd", "-a", "127.0.0.1", "-m", "2", "--echo-upload", str(port), key,
+                                                ca_file])
+    d = daemons({**entry_, "max_connections": 3, "max_in_flight": 0}).start()
+    post_at_once(d, 4, lambda turn, i: b"abc%d" % i)
+
+
+@pytest.mark.real_clients
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="its package would start a server of its own")
+def test_nginx_that_goes_away_every_five_requests(daemons, server, place):
+    """Two streams a connection, and GOAWAY after five requests: not one of many POSTs at once fails."""
+    def command(port, ca_file, key):
+        (place / "nginx").mkdir(exist_ok=True)
+        text = NGINX % {"place": place / "nginx", "port": port, "certificate": ca_file, "key": key}
+        (place / "nginx.conf").write_text(text)
+        return ["nginx", "-c", str(place / "nginx.conf"), "-e", str(place / "nginx" / "early.log")]
+    d = daemons({**server(command), "max_connections": 3, "max_in_flight": 0}).start()
+    post_at_once(d, 4, lambda turn, i: b"POST /%d/%d" % (turn, i))
 
 
 # -- given up --------------------------------------------------------------------------------------

@@ -228,12 +228,14 @@ class Http2Connection:
 class Http2Origin(Listener):
     scheme = "https"
 
-    def __init__(self, place, name="api.test", streams=100, window=65535, start=True):
+    def __init__(self, place, name="api.test", streams=100, window=65535, start=True, http1=None):
+        """`http1(sock)` serves connections that are to speak HTTP/1.1; without it none are."""
         super().__init__()
+        self.http1 = http1
         self.ca_file, key = certificate(place, name)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(self.ca_file, key)
-        self._context.set_alpn_protocols(["h2"])
+        self._context.set_alpn_protocols(["h2"] if http1 is None else ["h2", "http/1.1"])
         codes = h2.settings.SettingCodes
         self.settings = {codes.MAX_CONCURRENT_STREAMS: streams, codes.INITIAL_WINDOW_SIZE: window}
         self.handler = lambda request, stream: stream.answer(body=b"origin")
@@ -308,6 +310,9 @@ class Http2Origin(Listener):
         try:
             if sock.selected_alpn_protocol() == "h2":
                 conn.run()
+            elif self.http1 is not None:
+                sock.setblocking(True)
+                self.http1(sock)
         except (PeerLeft, OSError, h2.exceptions.ProtocolError) as error:
             if isinstance(error, h2.exceptions.ProtocolError) and not conn.closed and not self.stopping:
                 self.errors.append(f"the daemon's frames: {type(error).__name__}: {error}")
