@@ -103,6 +103,9 @@ bool exchange_wants_body(const struct exchange *);
 size_t exchange_upload(struct exchange *, const void *bytes, size_t count);
 /* The client's body has ended. */
 void exchange_upload_end(struct exchange *);
+/* The rest of the client's request was none, and the front has answered that itself: what the log shall say. `why`
+ * lives for ever. exchange_close() follows. */
+void exchange_refuse(struct exchange *, unsigned status, const char *why);
 enum exchange_state exchange_run(struct exchange *);
 
 enum reply_kind {

@@ -300,7 +300,7 @@ struct access_record exchange_describe(const struct exchange *x, struct arena *a
         .upstream = x->up != NULL ? x->up->route.name : NULL,
         .target = loggable_target(x, a),
         .rule = x->rule != NULL ? x->rule->policy.label : NULL,
-        .status = x->at == STEP_DONE ? x->reply.status : 499,
+        .status = x->refused_status != 0 ? x->refused_status : x->at == STEP_DONE ? x->reply.status : 499,
         .received_bytes = x->received_bytes,
         .cache = x->cache_word != NULL ? x->cache_word : "none",
         .forward = x->forwarded ? forward_reason_token(x->decision.forward) : NULL,
@@ -328,12 +328,19 @@ static void write_access(struct exchange *x, bool whole, int64_t sent_bytes)
     access_log_write(x->engine->access, &record);
 }
 
+void exchange_refuse(struct exchange *x, unsigned status, const char *why)
+{
+    x->refused_status = status;
+    x->cache_word = "error";
+    x->detail = why;
+}
+
 void exchange_close(struct exchange *x, bool whole, int64_t sent_bytes)
 {
     struct engine *e = x->engine;
     bool           may_have_mail = x->upload != NULL || x->reader_open || x->awaited_credential;
 
-    if (!whole)
+    if (!whole && x->refused_status == 0)
         counter_add(COUNTER_CLIENT_GONE, 1);
     write_access(x, whole, sent_bytes);
     candidate_drop(x);

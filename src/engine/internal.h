@@ -146,6 +146,7 @@ struct exchange {
     int64_t                      started_wall_ns, started_mono_ns;
     int64_t                      received_bytes;
     const char                  *cache_word;      /* for the access log */
+    unsigned             refused_status;  /* by the front, in the midst of its body; 0: not */
     const char                  *detail;
     bool                         collapsed, stored_flag, forwarded;
     struct budget_word           budget;          /* of Weir's own ledger, behind the fetch */

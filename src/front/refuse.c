@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "front/call.h"
 #include "front/startline.h"
+#include "http/date.h"
 #include "http/json.h"
 #include "tls/record.h"
 
@@ -34,7 +35,7 @@ struct lingering {
 
 size_t refuse_text(char *out, size_t room, const struct refusal *no, const char *proxy_error, bool is_head)
 {
-    char            body[1024];
+    char            body[1024], date[HTTP_DATE_BYTES];
     struct json_out json = { body, sizeof body, 0, false };
     int             n;
 
@@ -48,10 +49,12 @@ size_t refuse_text(char *out, size_t room, const struct refusal *no, const char 
     json_key(&json, "detail");
     json_text(&json, slice_of(no->detail));
     json_raw(&json, SLICE("}\n"));
+    http_date_format(clock_wall_ns() / NS_PER_SEC, date);
     n = snprintf(out, room,
-                 "HTTP/1.1 %u %s\r\nContent-Type: application/problem+json\r\nContent-Length: %zu\r\n"
-                 "Cache-Control: no-store\r\nProxy-Status: weir; error=%s\r\nVia: 1.1 weir\r\nConnection: close\r\n\r\n"
-                 SLICE_FMT, no->status, no->title, json.used, proxy_error,
+                 "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\n"
+                 "Content-Type: application/problem+json\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n"
+                 "Proxy-Status: weir; error=%s\r\nVia: 1.1 weir\r\nCache-Status: weir\r\n\r\n" SLICE_FMT,
+                 no->status, no->title, date, json.used, proxy_error,
                  SLICE_ARG(((struct slice){ body, is_head ? 0 : json.used })));
     return n > 0 && (size_t)n < room ? (size_t)n : 0;
 }
@@ -82,14 +85,21 @@ static void send_it(struct connection *c, const char *text, size_t bytes)
         record_end(session);
 }
 
+static struct slice method_of(const struct connection *c)
+{
+    return c->begun != NULL && c->begun->request.method_name.len > 0 ? c->begun->request.method_name : SLICE("-");
+}
+
+/* An exchange that has begun has its line as it ends. */
 static void log_it(struct connection *c, const struct refusal *no)
 {
+    struct exchange           *x = c->begun != NULL ? c->begun->exchange : NULL;
     const struct access_record record = {
         .started_wall_ns = clock_wall_ns(),
         .id = engine_take_id(c->worker->engine),
         .peer = c->peer,
         .client = slice_of(c->proxy_user),
-        .method = SLICE("-"),
+        .method = method_of(c),
         .target = SLICE("-"),
         .status = no->status,
         .cache = "error",
@@ -100,7 +110,10 @@ static void log_it(struct connection *c, const struct refusal *no)
     if (c->kind == LISTENER_ADMIN)
         return;
     counter_add(COUNTER_CLIENT_ERRORS, 1);
-    access_log_write(c->worker->access, &record);
+    if (x != NULL)
+        exchange_refuse(x, no->status, no->title);
+    else
+        access_log_write(c->worker->access, &record);
 }
 
 void refuse_connection(struct connection *c, const struct refusal *no)
@@ -113,8 +126,8 @@ void refuse_connection(struct connection *c, const struct refusal *no)
     c->refused = true;
     c->is_doomed = false;
     if (c->begun == NULL || !c->begun->answering) {
-        bytes = refuse_text(text, sizeof text, no, no->status < 500 ? "http_request_error" : "proxy_internal_response",
-                            is_head(c));
+        bytes = refuse_text(text, sizeof text, no, no->status == 502 ? "http_response_header_section_size"
+                                                                : "http_request_error", is_head(c));
         send_it(c, text, bytes);
         log_it(c, no);
     }

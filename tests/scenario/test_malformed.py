@@ -78,6 +78,8 @@ def what_is_wrong(client, case, is_head):
             return response
         if "close" not in response.fields.joined("Connection").lower() or response.interim:
             return "open", response
+        if response.proxy_status is None or response.cache is None or "Date" not in response.fields:
+            return "not as any other", response
         if response.fields.get("Content-Type") != "application/problem+json" or len(response.fields.all("Content-Length")) != 1:
             return "no problem", response
         if not is_head:
@@ -181,6 +183,25 @@ def test_heads_without_end_and_heads_of_cookies_leave_nothing(started, way):
     for _ in range(30 if not SANITIZER else 3):
         some()
     until(lambda: d.private_kib() - before < 256 or SANITIZER, "memory to come back", timeout=5)
+
+
+def test_each_has_one_line_in_the_log(started, origin):
+    """Also one whose head went up before its body turned out not to be one."""
+    d = started()
+    d.exchange(b"GET /api/x?token=s3cret HTTP/2.0\r\n\r\n")
+    with d.connect() as client:
+        client.send(b"POST /api/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        until(lambda: origin.in_flight == 1, "the upload to begin")
+        client.send(b"x\r\n")
+        assert client.read_response().status == 400
+    d.exchange(b"GET /api/x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+    d.access(3)
+    lines = [(line["method"], line["status"], line["cache"], line.get("detail")) for line in d.access(3)]
+    assert sorted(lines, key=repr) == [("-", 505, "error", "HTTP version not supported"), ("GET", 400, "error", None),
+                                       ("POST", 400, "error", "Malformed chunk")]
+    assert d.counter("client_errors") == 3 and d.counter("client_gone") == 0
+    d.stop()
+    assert b"s3cret" not in d.everything_written()
 
 
 def test_a_client_that_still_sends_sees_the_answer(started, origin):

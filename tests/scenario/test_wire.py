@@ -60,7 +60,7 @@ def test_304_says_no_length_and_keeps_the_connection(weir, origin, tls, stored):
     origin.handler = lambda request, conn: (
         conn.answer(304, b"", [("ETag", '"v"'), ("Content-Length", "12")]) if "If-None-Match" in request.fields
         else conn.answer(200, b"Content-Length: 0\r\n" * 5000, [*FRESH, ("ETag", '"v"')]))
-    d = weir(hosts=["api.test"], settings={"proxy": {"listen": "127.0.0.1:0"}})
+    d = weir(hosts=[f"api.test = {origin.authority}"], settings={"proxy": {"listen": "127.0.0.1:0"}})
     target = "/x" if tls else "/api/x"
     with TlsClient(d.proxy_address, "api.test:443", trust(d.ca)) if tls else d.connect() as client:
         if stored:
@@ -76,7 +76,7 @@ def test_304_says_no_length_and_keeps_the_connection(weir, origin, tls, stored):
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_head_of_unknown_length_keeps_the_connection(weir, origin, tls):
     origin.handler = answer(200, b"body", [("Cache-Control", "no-store")], chunked=True)
-    d = weir(hosts=["api.test"], settings={"proxy": {"listen": "127.0.0.1:0"}})
+    d = weir(hosts=[f"api.test = {origin.authority}"], settings={"proxy": {"listen": "127.0.0.1:0"}})
     target = "/x" if tls else "/api/x"
     with TlsClient(d.proxy_address, "api.test:443", trust(d.ca)) if tls else d.connect() as client:
         for _ in range(3):
