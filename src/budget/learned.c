@@ -137,7 +137,7 @@ struct learned_wait learned_wait(const struct http_response *r, int64_t now_wall
 struct statement {
     struct limit_name name;           /* but for the part */
     struct slice      value[LIMIT_PARTS];        /* lines joined */
-    bool              reset_in_ms;
+    bool              reset_in_ms, window_in_ms;
 };
 
 struct reading {
@@ -180,6 +180,8 @@ static void sort_field(struct reading *r, const struct http_field *f)
         return;
     if (n.part == LIMIT_PART_RESET || n.part == LIMIT_PART_RESET_AFTER)
         s->reset_in_ms = n.in_ms;
+    if (n.part == LIMIT_PART_WINDOW)
+        s->window_in_ms = n.in_ms;
     if (s->value[n.part].ptr == NULL)
         s->value[n.part] = f->value.ptr != NULL ? f->value : SLICE("");
     else
@@ -247,12 +249,14 @@ static int64_t strava_window_ns(const struct statement *s, unsigned at, unsigned
 
 static int64_t window_of(const struct statement *s, unsigned at, unsigned count, int64_t allowed)
 {
-    int64_t told = read_count(s->value[LIMIT_PART_WINDOW]), in_list;
+    struct http_when told = http_when_read(s->value[LIMIT_PART_WINDOW],
+                                           s->window_in_ms ? NS_PER_MS : NS_PER_SEC, 0);
+    int64_t          in_list;
 
     if (s->name.window_s > 0)
         return s->name.window_s * NS_PER_SEC;
-    if (told > 0 && told < INT64_MAX / NS_PER_SEC)
-        return told * (s->name.family == LIMIT_FAMILY_HUBSPOT ? NS_PER_MS : NS_PER_SEC);
+    if (told.told && !told.odd && told.in_ns > 0)
+        return told.in_ns;            /* "60", "1s" */
     in_list = window_in_list(s->value[LIMIT_PART_LIMIT], allowed);
     return in_list > 0 ? in_list : strava_window_ns(s, at, count);
 }

@@ -162,15 +162,23 @@ static uint64_t class_hash(struct ledger *l, const struct charge *c)
 
 struct asking { const struct charge *charge; struct budget_now own; uint64_t class; };
 
-/* The line's own cost, and what has to be left in the bucket beside it. */
-static uint64_t needed(const struct plan_line *line, const struct asking *ask)
+/* What a line costs of a class's part of its bucket; no more than all of it. */
+static uint64_t share_cost(const struct limit *share, uint64_t cost)
 {
-    uint64_t most = limit_most(line->slot->limit), need = line->cost;
+    return cost < limit_most(share) ? cost : limit_most(share);
+}
 
-    if (most == 0)
-        return need;
-    need += (uint64_t)((double)most * ask->charge->keep_permille / 1000.0);
-    return need < most ? need : most;
+/* Who leaves a share to others may use the rest of it, whatever those do: so he is held to his part, and not made to
+ * wait until theirs stands unused, which under load it never does. */
+static int64_t share_wait_ns(const struct plan_line *line, const struct asking *ask, uint64_t ahead)
+{
+    struct limit *share = ledger_share(line->slot, ask->charge->keep_permille);
+    uint64_t      cost;
+
+    if (share == NULL || line->cost == 0)
+        return 0;
+    cost = share_cost(share, line->cost);
+    return ahead > 0 ? limit_predict_ns(share, ahead + cost - 1, ask->own) : limit_wait_ns(share, cost, ask->own);
 }
 
 /* Where another class saves up, it goes first, or its claim ends. */
@@ -191,11 +199,14 @@ static int64_t claimed_wait_ns(const struct slot *s, uint64_t need, const struct
 static int64_t line_wait_ns(struct ledger *l, const struct plan_line *line, const struct asking *ask)
 {
     uint64_t most = limit_most(line->slot->limit);
-    int64_t  wait_ns;
+    int64_t  wait_ns, share_ns;
 
     if (most != 0 && line->cost > most)
         return INT64_MAX;
-    wait_ns = claimed_wait_ns(line->slot, needed(line, ask), ask);
+    wait_ns = claimed_wait_ns(line->slot, line->cost, ask);
+    share_ns = share_wait_ns(line, ask, 0);
+    if (share_ns > wait_ns)
+        wait_ns = share_ns;
     if (line->cost <= lease_allowance(l, line->slot))
         return wait_ns;
     lease_want(l, line->slot, line->cost);
@@ -250,6 +261,15 @@ int64_t ledger_wait_ns(struct ledger *l, const struct charge *c, struct budget_n
     return wait_ns;
 }
 
+/* Whoever has had his part saves up for nothing: what he would hold back is others'. */
+static bool has_had_its_share(const struct plan *p, const struct asking *ask)
+{
+    for (unsigned i = 0; i < p->count; i++)
+        if (share_wait_ns(&p->line[i], ask, 0) > 0)
+            return true;
+    return false;
+}
+
 int64_t ledger_claim_ns(struct ledger *l, const struct charge *c, struct budget_now now, const char **tightest)
 {
     struct asking           ask = asking(l, c, now);
@@ -261,7 +281,7 @@ int64_t ledger_claim_ns(struct ledger *l, const struct charge *c, struct budget_
     ledger_plan(l, c, ask.own, &plan);
     wait_ns = plan_wait_ns(l, &plan, &ask, &longest);
     tell_name(longest, tightest);
-    if (longest != NULL && wait_ns < INT64_MAX - CLAIM_SLACK_NS &&
+    if (longest != NULL && wait_ns < INT64_MAX - CLAIM_SLACK_NS && !has_had_its_share(&plan, &ask) &&
         (longest->slot->claim_until_ns <= ask.own.mono_ns || longest->slot->claim_class == ask.class)) {
         longest->slot->claim_class = ask.class;
         longest->slot->claim_cost = longest->cost;
@@ -270,6 +290,25 @@ int64_t ledger_claim_ns(struct ledger *l, const struct charge *c, struct budget_
             l->claims_until_ns = longest->slot->claim_until_ns;
     }
     return wait_ns;
+}
+
+static int64_t longer(int64_t a_ns, int64_t b_ns)
+{
+    return a_ns > b_ns ? a_ns : b_ns;
+}
+
+static int64_t predict_line_ns(const struct plan_line *line, const struct asking *ask, uint64_t ahead)
+{
+    uint64_t most = limit_most(line->slot->limit), units;
+
+    if (most != 0 && line->cost > most)
+        return INT64_MAX;
+    if (line->cost == 0)
+        return limit_wait_ns(line->slot->limit, 0, ask->own);
+    if (__builtin_mul_overflow(ahead, line->cost, &units) || units > UINT64_MAX / 2)
+        return INT64_MAX;
+    return longer(limit_predict_ns(line->slot->limit, units + line->cost - 1, ask->own),
+                  share_wait_ns(line, ask, units));
 }
 
 int64_t ledger_predict_ns(struct ledger *l, const struct charge *c, uint64_t ahead, struct budget_now now,
@@ -282,21 +321,11 @@ int64_t ledger_predict_ns(struct ledger *l, const struct charge *c, uint64_t ahe
 
     ledger_plan(l, c, ask.own, &plan);
     for (unsigned i = 0; i < plan.count; i++) {
-        const struct plan_line *line = &plan.line[i];
-        uint64_t                most = limit_most(line->slot->limit), units;
-        int64_t                 line_ns;
+        int64_t line_ns = predict_line_ns(&plan.line[i], &ask, ahead);
 
-        if (most != 0 && line->cost > most)
-            line_ns = INT64_MAX;
-        else if (line->cost == 0)
-            line_ns = limit_wait_ns(line->slot->limit, 0, ask.own);
-        else if (__builtin_mul_overflow(ahead, line->cost, &units) || units > UINT64_MAX / 2)
-            line_ns = INT64_MAX;
-        else
-            line_ns = limit_predict_ns(line->slot->limit, units + needed(line, &ask) - 1, ask.own);
         if (line_ns > wait_ns) {
             wait_ns = line_ns;
-            longest = line;
+            longest = &plan.line[i];
         }
     }
     tell_name(longest, tightest);
@@ -318,7 +347,8 @@ struct ledger_cause ledger_cause(struct ledger *l, const struct charge *c, uint6
 
         if (__builtin_mul_overflow(ahead, line->cost, &units) || units > UINT64_MAX / 2)
             units = UINT64_MAX / 2;
-        of = limit_cause(line->slot->limit, units + (line->cost > 0 ? needed(line, &ask) - 1 : 0), ask.own);
+        of = limit_cause(line->slot->limit, units + (line->cost > 0 ? line->cost - 1 : 0), ask.own);
+        of.own_ns = longer(of.own_ns, share_wait_ns(line, &ask, units));
         if (of.own_ns > longest_own_ns)
             longest_own_ns = of.own_ns;
         if (of.told_ns > longest_ns) {
@@ -348,13 +378,18 @@ void ledger_spend(struct ledger *l, const struct charge *c, struct budget_now no
     ledger_plan(l, c, ask.own, &plan);
     r->count = 0;
     r->spent = ask.own;
+    r->keep_permille = c->keep_permille;
     r->has_credential = plan.account->has_credential;
     memcpy(r->credential, plan.account->credential, sizeof r->credential);
     for (unsigned i = 0; i < plan.count; i++) {
         const struct plan_line *line = &plan.line[i];
         struct slot            *s = line->slot;
 
+        struct limit           *share = ledger_share(s, c->keep_permille);
+
         limit_spend(s->limit, line->cost, ask.own);
+        if (share != NULL)
+            limit_spend(share, share_cost(share, line->cost), ask.own);
         lease_spent(l, s, line->cost, ask.own);
         if (s->claim_class == ask.class)
             s->claim_until_ns = 0;
@@ -389,8 +424,13 @@ static void give_back(struct ledger *l, struct account *a, unsigned index, uint6
     };
 
     for (size_t i = 0; i < sizeof slots / sizeof slots[0]; i++) {
+        struct limit *share;
+
         if (slots[i] == NULL)
             continue;
+        share = ledger_share(slots[i], r->keep_permille);
+        if (share != NULL)
+            limit_return(share, share_cost(share, back), r->spent, own);
         limit_return(slots[i]->limit, back, r->spent, own);
         lease_returned(l, slots[i], back, r->spent);
     }

@@ -56,7 +56,7 @@ struct charge {                       /* which request is charged */
     struct slice     method_name;
     struct slice     path;            /* what rules and limits match */
     const uint8_t   *credential;      /* LEDGER_CREDENTIAL_BYTES: the partition; NULL: none */
-    unsigned         keep_permille;   /* of every limit, left for others: 200 for a class with share "80%" */
+    unsigned         keep_permille;   /* of every limit, for others: 200 for a class with share "80%" */
 };
 
 /* matches(pattern, path): how a limit's `match` is tested; given by the caller, since patterns are route's. */
@@ -73,6 +73,7 @@ struct receipt {
     unsigned          count;          /* 0: nothing to settle */
     uint8_t           credential[LEDGER_CREDENTIAL_BYTES];
     bool              has_credential;
+    unsigned          keep_permille;
     struct budget_now spent;          /* the ledger's own time */
 };
 

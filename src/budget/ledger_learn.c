@@ -361,6 +361,18 @@ static int64_t cut_reset(const struct choice *c, const struct slot *s)
     return most_ns;
 }
 
+/* A class's part of a learned window begins and ends as the window does; what is left is the window's. */
+static void tell_share(struct share *share, const struct limit_word *w, struct budget_now own)
+{
+    struct limit_word part = *w;
+
+    part.remaining = w->remaining >= 0 ? INT64_MAX : -1;
+    part.allowed = w->allowed > 0 ? (int64_t)(((double)w->allowed * (1000 - share->keep_permille)) / 1000) : w->allowed;
+    if (part.allowed == 0)
+        part.allowed = 1;
+    limit_learn(share->limit, &part, own);
+}
+
 static void learn_one(const struct choice *c, struct slot *s, uint64_t open)
 {
     const struct learned_hint *h = c->hint;
@@ -371,6 +383,8 @@ static void learn_one(const struct choice *c, struct slot *s, uint64_t open)
     if (w.remaining >= 0)
         w.remaining = (uint64_t)w.remaining > open ? w.remaining - (int64_t)open : 0;
     limit_learn(s->limit, &w, c->own);
+    for (struct share *share = s->shares; share != NULL; share = share->next)
+        tell_share(share, &w, c->own);
     if (w.remaining == 0 && w.reset_in_ns > 0)
         lease_stopped(c->ledger, s);
     else
@@ -495,6 +509,8 @@ static void forget_slot(struct forgetting *f, struct slot *s, const char *name)
     if (f->name != NULL && (name == NULL || strcasecmp(name, f->name) != 0))
         return;
     f->found = true;
+    for (struct share *share = s != NULL ? s->shares : NULL; share != NULL; share = share->next)
+        limit_forget(share->limit, f->own);
     if (s == NULL || !limit_forget(s->limit, f->own))
         return;
     f->count++;

@@ -242,6 +242,18 @@ static void adopt_keeping(struct ledger *l, const struct ledger *old)
     }
 }
 
+static void adopt_share(struct slot *to, const struct share *from, struct budget_now own)
+{
+    struct limit *share = ledger_share(to, from->keep_permille);
+    size_t        bytes = limit_image_bytes(from->limit);
+    char         *image = mem_alloc(bytes);
+
+    bytes = limit_save(from->limit, image, own);
+    if (share != NULL)
+        limit_restore(share, image, bytes, 0, true, own);
+    free(image);
+}
+
 static void adopt_slot(struct ledger *l, struct slot *to, const struct slot *from, struct budget_now own)
 {
     size_t bytes = limit_image_bytes(from->limit);
@@ -252,6 +264,8 @@ static void adopt_slot(struct ledger *l, struct slot *to, const struct slot *fro
         limit_copy_told(to->limit, from->limit);
     limit_cut_told(to->limit, l->told_most_ns, own);
     free(image);
+    for (const struct share *share = from->shares; share != NULL; share = share->next)
+        adopt_share(to, share, own);
     lease_adopt_slot(l, to, from);
 }
 

@@ -19,6 +19,12 @@ enum slot_scope {
     SLOT_NAMED                        /* what it told of a resource that no limit covers */
 };
 
+struct share {                        /* what those may use that leave so much of a bucket to others */
+    struct share *next;
+    unsigned      keep_permille;
+    struct limit *limit;
+};
+
 struct slot {                         /* one bucket */
     struct limit   *limit;
     enum slot_scope scope;
@@ -28,6 +34,7 @@ struct slot {                         /* one bucket */
     /* What waits for this one and saves up: ledger_claim_ns(). */
     uint64_t claim_cost, claim_class;
     int64_t  claim_until_ns;
+    struct share *shares;             /* not kept over a restart: the bucket itself is */
     /* Keeping; see ledger_keep.c. */
     bool     is_leased;               /* spending has to be covered by a row */
     bool     has_row, is_dirty;
@@ -164,6 +171,8 @@ bool ledger_tidy(struct ledger *, struct budget_now own);
 struct slot *ledger_slot_new(struct ledger *, struct account *, unsigned index, struct budget_now own);
 struct slot *ledger_named_new(struct ledger *, struct account *, struct slice name, struct budget_now own);
 void ledger_slot_free(struct ledger *, struct slot *);
+/* The part of it that a class may use; NULL: all of it. */
+struct limit *ledger_share(struct slot *, unsigned keep_permille);
 /* Now and then looks at an account, and drops it where it can go; never the one in use. */
 void ledger_sweep(struct ledger *, const struct account *in_use, struct budget_now own);
 /* In any case of letters; never 0. */

@@ -96,10 +96,34 @@ struct ledger *ledger_new(const struct limit_options *limits, unsigned count)
     return l;
 }
 
+struct limit *ledger_share(struct slot *s, unsigned keep_permille)
+{
+    struct share *share = s->shares;
+
+    if (keep_permille == 0 || limit_most(s->limit) == 0)
+        return NULL;
+    while (share != NULL && share->keep_permille != keep_permille)
+        share = share->next;
+    if (share == NULL) {
+        share = mem_alloc(sizeof *share);
+        *share = (struct share){ s->shares, keep_permille,
+                                 limit_new_part(s->limit, keep_permille < 1000 ? 1000 - keep_permille : 0) };
+        s->shares = share;
+    }
+    return share->limit;
+}
+
 void ledger_slot_free(struct ledger *l, struct slot *s)
 {
     if (s == NULL)
         return;
+    while (s->shares != NULL) {
+        struct share *share = s->shares;
+
+        s->shares = share->next;
+        limit_free(share->limit);
+        free(share);
+    }
     lease_drop_slot(l, s);
     limit_free(s->limit);
     if (s->scope == SLOT_NAMED)

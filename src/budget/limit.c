@@ -118,6 +118,29 @@ struct limit *limit_new_like(struct limit *like)
     return l;
 }
 
+static uint64_t part_of(uint64_t count, unsigned permille)
+{
+    uint64_t part = count / 1000 * permille + count % 1000 * permille / 1000;
+
+    return part > 0 ? part : 1;
+}
+
+struct limit *limit_new_part(const struct limit *like, unsigned permille)
+{
+    struct limit *l = mem_alloc(sizeof *l);
+    bool          drips = like->kind == LIMIT_BUCKET;        /* of its rate there is an exact part */
+
+    if (permille == 0)
+        permille = 1;
+    *l = (struct limit){ .ops = like->ops, .kind = like->kind, .start_minute = like->start_minute,
+                         .count = drips ? like->count * permille : part_of(like->count, permille),
+                         .burst = part_of(like->burst, permille),
+                         .window_ns = drips ? time_times(like->window_ns, 1000) : like->window_ns,
+                         .zone = like->zone != NULL ? zone_share(like->zone) : NULL };
+    l->ops->init(l);
+    return l;
+}
+
 struct limit *limit_new_open(void)
 {
     struct limit *l = mem_alloc(sizeof *l);

@@ -27,6 +27,8 @@ struct limit;
 struct limit *limit_new(const struct limit_options *o);      /* copies what it needs; full budget */
 /* Another of the same options, full; shares what is immutable. For buckets per credential. */
 struct limit *limit_new_like(struct limit *);
+/* A part of it, in thousandths, of one unit at least: what a class of clients may use. */
+struct limit *limit_new_part(const struct limit *, unsigned permille);
 /* Allows everything; holds only what the API says. */
 struct limit *limit_new_open(void);
 void limit_free(struct limit *);                             /* NULL is fine */

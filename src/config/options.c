@@ -179,8 +179,8 @@ static const struct option client_options[] = {
         "Who goes first when the budget is short. What a request says in Weir-Priority counts more.",
         .words = priority_words),
     ROW("share", SHARE, "\"100%\"", AT(share),
-        "The part of a budget that these clients may use: with \"80%\" the last fifth of every limit is left to "
-        "others."),
+        "The part of every limit that these clients may use, whether others use theirs or not: with \"80%\" the last "
+        "fifth is left to others. All classes of one share have it together."),
     END
 };
 static const struct section client_section = {

@@ -338,8 +338,7 @@ static int64_t may_go(void *context, struct queue_entry *e, bool overtaken)
         return hold;
     if (f->site->in_flight >= site_slots(f->site))
         return INT64_MAX;             /* until one ends: transfer.c has all bands asked again then */
-    /* Whoever leaves a share to others does not hold it back from them. */
-    return overtaken && f->charge.keep_permille == 0 ? ledger_claim_ns(b->ledger, &f->charge, budget_time(), NULL)
+    return overtaken ? ledger_claim_ns(b->ledger, &f->charge, budget_time(), NULL)
                      : ledger_wait_ns(b->ledger, &f->charge, budget_time(), NULL);
 }
 

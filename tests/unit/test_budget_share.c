@@ -1,0 +1,181 @@
+/*
+ * What a class's share of a budget is worth beside others: ledger and queue together, in simulated time.
+ */
+#include "budget/ledger.h"
+
+#include "base/clock.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define S    NS_PER_SEC
+#define WALL (INT64_C(1700006400) * S)          /* midnight in UTC */
+
+enum { WAITING = 20, CLIENTS = 2 };
+
+struct asker { struct queue_entry entry; struct charge charge; };
+
+struct simulation {
+    struct ledger *ledger;
+    struct queue  *queue;
+    int64_t        now_ns;
+    struct asker   askers[CLIENTS][WAITING];
+    uint64_t       went[CLIENTS];
+};
+
+static struct budget_now at(int64_t ns)
+{
+    return (struct budget_now){ ns, WALL + ns };
+}
+
+static void put(struct simulation *s, struct asker *a, bool is_batch, unsigned keep)
+{
+    *a = (struct asker){ .charge = { .method = HTTP_GET, .method_name = SLICE("GET"), .path = SLICE("/"),
+                                     .keep_permille = keep } };
+    a->entry.priority = is_batch ? QUEUE_BATCH : QUEUE_INTERACTIVE;
+    a->entry.who.id[QUEUE_USER] = is_batch ? 2 : 1;
+    a->entry.arrived_ns = s->now_ns;
+    a->entry.class = ledger_class(s->ledger, &a->charge);
+    queue_put(s->queue, &a->entry);
+}
+
+static int64_t may_go(void *context, struct queue_entry *e, bool overtaken)
+{
+    struct simulation *s = context;
+    struct asker      *a = (struct asker *)((char *)e - offsetof(struct asker, entry));
+
+    return overtaken ? ledger_claim_ns(s->ledger, &a->charge, at(s->now_ns), NULL)
+                     : ledger_wait_ns(s->ledger, &a->charge, at(s->now_ns), NULL);
+}
+
+/* So many wait at all times of each client (0: nobody); client 1 is batch and leaves `keep` to others. */
+static void simulate(struct simulation *s, const char *rate, unsigned interactive, unsigned batch, unsigned keep,
+                     int64_t for_ns)
+{
+    unsigned             most[CLIENTS] = { interactive, batch };
+    struct limit_options limit = { .name = rate };
+    const char          *bad = NULL;
+
+    assert_true(limit_parse(slice_of(rate), &limit, &bad));
+    memset(s, 0, sizeof *s);
+    s->ledger = ledger_new(&limit, 1);
+    s->queue = queue_new();
+    for (unsigned c = 0; c < CLIENTS; c++)
+        for (unsigned i = 0; i < most[c]; i++)
+            put(s, &s->askers[c][i], c == 1, c == 1 ? keep : 0);
+    while (s->now_ns < for_ns) {
+        int64_t             wake_ns = INT64_MAX;
+        struct queue_entry *e = queue_take(s->queue, s->now_ns, may_go, s, &wake_ns);
+        struct asker       *a = (struct asker *)((char *)e - offsetof(struct asker, entry));
+        struct receipt      r;
+        unsigned            c;
+
+        if (e == NULL) {
+            s->now_ns += wake_ns < S ? wake_ns : S;
+            continue;
+        }
+        c = e->priority == QUEUE_BATCH;
+        ledger_spend(s->ledger, &a->charge, at(s->now_ns), &r);
+        ledger_settle(s->ledger, &a->charge, &r, NULL, at(s->now_ns));
+        s->went[c]++;
+        put(s, a, c == 1, c == 1 ? keep : 0);
+    }
+    for (unsigned c = 0; c < CLIENTS; c++)
+        for (unsigned i = 0; i < most[c]; i++)
+            queue_remove(s->queue, &s->askers[c][i].entry);
+    queue_free(s->queue);
+    ledger_free(s->ledger);
+    free((char *)(uintptr_t)limit.zone);
+}
+
+static const struct row {
+    const char *rate;
+    int64_t     for_ns;
+    double      all;                  /* what the limit allows in that time */
+    double      batch_alone;          /* of it, at a share of 80% */
+} rows[] = {
+    { "1/s burst 1", 1000 * S, 1000, 0.8 },
+    { "1/s burst 5", 1000 * S, 1000, 0.8 },
+    { "10/s burst 20", 100 * S, 1000, 0.8 },
+    { "10/s burst 10", 100 * S, 1000, 0.8 },
+    { "5/s burst 10", 200 * S, 1000, 0.8 },
+    { "60/min", 1000 * S, 1000, 0.8 },
+    { "5/h", 200 * 3600 * S, 1000, 0.8 },
+    { "100/min window 00:00 UTC", 600 * S, 1000, 0.8 },
+    { "100/min window learned", 600 * S, 1000, 0.8 },
+    { "1/s", 1000 * S, 1000, 1.0 },   /* of one there is no part: it is its own */
+};
+
+static void test_nobody_starves(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct simulation s;
+        double            batch, all;
+
+        simulate(&s, rows[i].rate, WAITING, WAITING, 200, rows[i].for_ns);
+        batch = (double)s.went[1];
+        all = batch + (double)s.went[0];
+        /* One turn in ten is batch's, whatever it leaves to others. */
+        if (batch < all / QUEUE_BATCH_EVERY * 0.9 || batch > all * 0.2 || all < 0.97 * rows[i].all)
+            fail_msg("%s: batch %.0f of %.0f", rows[i].rate, batch, all);
+    }
+}
+
+static void test_a_share_is_usable_and_no_more(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct simulation s;
+        double            share = rows[i].batch_alone * rows[i].all;
+
+        simulate(&s, rows[i].rate, 0, WAITING, 200, rows[i].for_ns);
+        if ((double)s.went[1] < 0.97 * share - 1 || (double)s.went[1] > 1.03 * share + 20)
+            fail_msg("%s: batch alone %llu, its share is %.0f", rows[i].rate, (unsigned long long)s.went[1], share);
+    }
+}
+
+/* Now and then somebody asks: there is room at once, as long as the others have not had their part. */
+static void test_the_rest_is_there_for_others(void **state)
+{
+    static const char *const rates[] = { "60/min", "5/h", "10/s burst 20", "100/min window 00:00 UTC" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
+        struct limit_options limit = { .name = rates[i] };
+        struct charge        batch = { .method = HTTP_GET, .method_name = SLICE("GET"), .path = SLICE("/"),
+                                       .keep_permille = 200 };
+        struct charge        other = batch;
+        const char          *bad = NULL;
+        struct ledger       *l;
+        struct receipt       r;
+
+        assert_true(limit_parse(slice_of(rates[i]), &limit, &bad));
+        l = ledger_new(&limit, 1);
+        other.keep_permille = 0;
+        while (ledger_wait_ns(l, &batch, at(0), NULL) == 0) {
+            ledger_spend(l, &batch, at(0), &r);
+            ledger_settle(l, &batch, &r, NULL, at(0));
+        }
+        assert_int_equal(ledger_wait_ns(l, &other, at(0), NULL), 0);
+        assert_true(ledger_predict_ns(l, &batch, 0, at(0), NULL) > 0);
+        ledger_free(l);
+        free((char *)(uintptr_t)limit.zone);
+    }
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nobody_starves),
+        cmocka_unit_test(test_a_share_is_usable_and_no_more),
+        cmocka_unit_test(test_the_rest_is_there_for_others),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
