@@ -65,7 +65,7 @@ const char default_text[] =
     "    limits = ( \"5/s burst 10\" );\n"
     "    max_in_flight = 3;\n"
     "    rules  = (\n"
-    "      { match = \"/api/rest_v1/**\"; ttl = \"origin else 1h\"; },\n"
+    "      { match = \"/api/rest_v1/**\"; ttl = \"origin else 1h\"; set_cookie = \"strip\"; },\n"
     "      { match = \"/w/api.php?action=query\"; ttl = \"10m\"; }\n"
     "    );\n"
     "  }\n"
