@@ -13,7 +13,10 @@
 
 #include <stdlib.h>
 
-enum { VALUES_MOST = 256 };
+enum {
+    VALUES_MOST = 256,
+    ROWS_MOST = 4096                  /* of URLs: a client can make up any number of them */
+};
 
 struct bust_row {
     struct bust_row *next;            /* of its bucket */
@@ -99,6 +102,7 @@ bool bust_load(struct upstream *up, struct slice name, struct slice value)
     memcpy(r->used_ns, value.ptr + sizeof r->every_ns, r->count * sizeof r->used_ns[0]);
     r->next = *bucket_of(up, r->hash);
     *bucket_of(up, r->hash) = r;
+    up->bust_count++;
     return true;
 }
 
@@ -115,7 +119,7 @@ void bust_free(struct upstream *up)
 
 /* -- numbers -- */
 
-/* The URL's row; others of the bucket of which nothing has to be known any more go. */
+/* The URL's row, NULL: there are too many; others of the bucket of which nothing has to be known any more go. */
 static struct bust_row *row_of(struct upstream *up, const uint8_t *hash, int64_t now_ns)
 {
     struct bust_row **at = bucket_of(up, hash), *found = NULL;
@@ -129,12 +133,14 @@ static struct bust_row *row_of(struct upstream *up, const uint8_t *hash, int64_t
             *at = r->next;
             save(up, r, true);
             free(r);
+            up->bust_count--;
             continue;
         }
         at = &r->next;
     }
-    if (found != NULL)
+    if (found != NULL || up->bust_count >= ROWS_MOST)
         return found;
+    up->bust_count++;
     found = mem_alloc(sizeof *found);
     memcpy(found->hash, hash, sizeof found->hash);
     found->next = *bucket_of(up, hash);
@@ -152,6 +158,8 @@ static int64_t take_number(struct upstream *up, const struct fetch *f)
 
     policy_variant_hash(policy_key_url(f->key.full), hash);
     r = row_of(up, hash, now_ns);
+    if (r == NULL)
+        return now_ns / NS_PER_MS;
     r->every_ns = f->bust_every_ns;
     while (i < r->count && !is_over(r, i, now_ns))
         i++;

@@ -331,6 +331,7 @@ struct upstream {
     struct kept_row     *rows;                /* as they were at the start, until their budget is made */
     struct heard        *heard;               /* locks itself: heard.c */
     struct bust_row     *busts[BUST_BUCKETS];         /* by the URL's hash: bust.c */
+    unsigned             bust_count;
     uint8_t              boot[LEDGER_BOOT_BYTES];
     bool                 keep_failed;         /* said in the log */
     uint64_t             random;
