@@ -66,6 +66,18 @@ static void add_limits(json_t *list, const struct upstream_report_entry *e, bool
         json_array_append_new(list, limit_json(e, &e->limits[i], names));
 }
 
+/* What limit_json() leaves out. */
+static json_t *more_json(const struct upstream_report *report)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < report->count; i++)
+        if (report->entries[i].more_limits > 0)
+            json_array_append_new(list, json_pack("{s:s, s:i}", "upstream", report->entries[i].name, "buckets",
+                                                  (int)report->entries[i].more_limits));
+    return list;
+}
+
 static json_t *entry_json(const struct upstream_report_entry *e, bool names)
 {
     json_t *limits = json_array();
@@ -122,7 +134,7 @@ static void limits_known(struct mail *m)
     for (unsigned i = 0; i < call->report.count; i++)
         if (admin_may_see(call, call->report.entries[i].name))
             add_limits(list, &call->report.entries[i], call->rights.may_change);
-    admin_answer_json(call, 200, json_pack("{s:o}", "limits", list));
+    admin_answer_json(call, 200, json_pack("{s:o, s:o}", "limits", list, "more", more_json(&call->report)));
 }
 
 void admin_limits(struct admin_call *call)

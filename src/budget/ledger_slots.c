@@ -338,6 +338,8 @@ static void begin_as_others(struct ledger *l, struct account *a, const struct ac
         if (from != NULL && !limit_is_whole(from->limit, own))
             begin_with(l, ledger_slot_new(l, a, i, own), from, own);
         a->line[i].bound = others->line[i].bound;
+        a->line[i].bound_for_want = others->line[i].bound_for_want;
+        a->line[i].is_of_several = others->line[i].is_of_several;
     }
     for (unsigned i = 0; i < others->named_count; i++) {
         const struct slot *from = others->named[i];

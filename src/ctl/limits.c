@@ -1,5 +1,5 @@
 /*
- * weirctl limits: every bucket of every upstream; and forgetting what was learned of them.
+ * weirctl limits: the buckets of every upstream; and forgetting what was learned of them.
  */
 #include "ctl/ctl.h"
 
@@ -83,6 +83,10 @@ int ctl_limits(const struct ctl *c)
                "WHOLE IN");
         json_array_foreach(json_object_get(answer, "limits"), i, limit)
             print_limit(limit);
+        json_array_foreach(json_object_get(answer, "more"), i, limit)
+            printf("%-12s and %lld more of credentials that are less busy\n",
+                   json_string_value(json_object_get(limit, "upstream")),
+                   (long long)json_integer_value(json_object_get(limit, "buckets")));
     }
     json_decref(answer);
     return 0;

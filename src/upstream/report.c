@@ -1,6 +1,6 @@
 /*
- * What the thread is doing, for `weirctl status` and `weirctl limits`: every
- * bucket, and who waits for it.
+ * What the thread is doing, for `weirctl status` and `weirctl limits`: the
+ * buckets and who waits for them; of those of single credentials only the busiest.
  */
 #include "upstream/inside.h"
 
@@ -10,11 +10,15 @@
 struct wait { const void *bucket; const struct fetch *fetch; };       /* a request that would be charged to it */
 struct waits { struct wait *items; size_t count, capacity; };
 
+struct candidate { double busy; const void *bucket; struct upstream_limit_report report; };
+
 struct visit {
     struct arena                 *arena;
     const struct waits           *waits;
     struct upstream_limit_report *limits;
     unsigned                      count, capacity;
+    struct candidate             *busiest;       /* of credentials; BUSIEST_TOLD places, in no order */
+    unsigned                      busiest_count, others;
 };
 
 /* -- who waits -- */
@@ -134,14 +138,55 @@ static struct upstream_limit_report *next_limit(struct visit *v)
     return &v->limits[v->count++];
 }
 
-static void add_limit(void *context, const void *bucket, const struct limit_options *o, const uint8_t *credential,
-                      const struct limit_state *state)
+static size_t count_waits(const struct waits *w, const void *bucket)
 {
-    struct visit                 *v = context;
-    struct upstream_limit_report *r = next_limit(v);
+    size_t first = first_of(w, bucket), i = first;
 
+    while (i < w->count && w->items[i].bucket == bucket)
+        i++;
+    return i - first;
+}
+
+/* Before all for whom something waits, then what the API blocks, then by how much of it is used up. */
+static double how_busy(const struct visit *v, const void *bucket, const struct limit_state *state)
+{
+    double used = state->allowed > 0 ? 1.0 - (double)state->left / (double)state->allowed : 0.0;
+
+    return used + (state->blocked_for_ns > 0 ? 2.0 : 0.0) + 4.0 * (double)count_waits(v->waits, bucket);
+}
+
+static struct candidate *least_busy(struct visit *v)
+{
+    struct candidate *least = &v->busiest[0];
+
+    for (unsigned i = 1; i < v->busiest_count; i++)
+        if (v->busiest[i].busy < least->busy)
+            least = &v->busiest[i];
+    return least;
+}
+
+/* A place among the busiest; NULL: there are enough that are busier. */
+static struct candidate *place_for(struct visit *v, double busy)
+{
+    struct candidate *least;
+
+    if (v->busiest == NULL)
+        v->busiest = arena_alloc(v->arena, BUSIEST_TOLD * sizeof *v->busiest);
+    if (v->busiest_count < BUSIEST_TOLD)
+        return &v->busiest[v->busiest_count++];
+    v->others++;
+    least = least_busy(v);
+    return least->busy < busy ? least : NULL;
+}
+
+static void describe(struct upstream_limit_report *r, const struct limit_options *o, const uint8_t *credential,
+                     const struct limit_state *state)
+{
+    *r = (struct upstream_limit_report){ 0 };
     snprintf(r->name, sizeof r->name, "%s", o->name != NULL ? o->name : "");
-    if (credential != NULL)
+    if (credential != NULL && ledger_is_others(credential))
+        snprintf(r->credential, sizeof r->credential, "others-%u", credential[LEDGER_CREDENTIAL_BYTES - 1]);
+    else if (credential != NULL)
         hex(r->credential, sizeof r->credential, credential);
     r->kind = kind_text(o->kind);
     r->told_by = told_by_text(state->told_by);
@@ -149,7 +194,48 @@ static void add_limit(void *context, const void *bucket, const struct limit_opti
     r->left = state->left;
     r->resets_in_ns = state->resets_in_ns;
     r->blocked_for_ns = state->blocked_for_ns;
-    tell_waits(r, v->waits, bucket, v->arena);
+}
+
+static void add_limit(void *context, const void *bucket, const struct limit_options *o, const uint8_t *credential,
+                      const struct limit_state *state)
+{
+    struct visit                 *v = context;
+    struct candidate             *c;
+    struct upstream_limit_report *r;
+    double                        busy;
+
+    if (credential == NULL) {
+        r = next_limit(v);
+        describe(r, o, NULL, state);
+        tell_waits(r, v->waits, bucket, v->arena);
+        return;
+    }
+    busy = how_busy(v, bucket, state);
+    c = place_for(v, busy);
+    if (c == NULL)
+        return;
+    c->busy = busy;
+    c->bucket = bucket;
+    describe(&c->report, o, credential, state);
+}
+
+static int compare_candidates(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+
+    return (x->busy < y->busy) - (x->busy > y->busy);
+}
+
+static void add_busiest(struct visit *v)
+{
+    if (v->busiest_count > 0)
+        qsort(v->busiest, v->busiest_count, sizeof *v->busiest, compare_candidates);
+    for (unsigned i = 0; i < v->busiest_count; i++) {
+        struct upstream_limit_report *r = next_limit(v);
+
+        *r = v->busiest[i].report;
+        tell_waits(r, v->waits, v->busiest[i].bucket, v->arena);
+    }
 }
 
 /* A 5xx asked for a pause: no limit's, and told beside them. */
@@ -184,9 +270,11 @@ static void fill_entry(struct upstream_report_entry *e, struct site *s, const st
     e->lost_ago_ns = ledger_lost_ago_ns(s->budget->ledger, budget_time());
     e->breaker_open = s->breaker.open_until_ns != 0;
     ledger_visit(s->budget->ledger, budget_time(), add_limit, &v);
+    add_busiest(&v);
     add_hold(&v, s);
     e->limits = v.limits;
     e->limit_count = v.count;
+    e->more_limits = v.others;
 }
 
 void report_fill(struct upstream *up, struct upstream_report *r)

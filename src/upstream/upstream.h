@@ -49,7 +49,10 @@ struct upstream_waiting {             /* of one client, for one bucket */
     bool     batch;
     unsigned count;
 };
-enum { WAITING_NAMED = 8 };           /* of more clients, only the count is told */
+enum {
+    WAITING_NAMED = 8,                /* of more clients, only the count is told */
+    BUSIEST_TOLD = 20                 /* buckets of credentials of one upstream; of more, only how many there are */
+};
 struct upstream_limit_report {
     char     name[64];
     const char *kind;                 /* "sliding" "bucket" "fixed" "learned" */
@@ -57,7 +60,8 @@ struct upstream_limit_report {
     unsigned waiting;                 /* requests that would be charged to it */
     struct upstream_waiting *clients;
     unsigned client_count;
-    char     credential[12];          /* first characters of the partition's hash in hex; "" for per-upstream */
+    char     credential[12];          /* first characters of the partition's hash in hex; "others-9": one that is
+                                       * shared for want of room; "": of the upstream */
     uint64_t allowed, left;
     int64_t  resets_in_ns, blocked_for_ns;
 };
@@ -69,6 +73,7 @@ struct upstream_report_entry {
     int64_t  lost_ago_ns;             /* what is not known to be left counts as spent since then; -1: all is known */
     struct upstream_limit_report *limits;
     unsigned limit_count;
+    unsigned more_limits;             /* buckets of credentials that are not told */
 };
 enum forget_result { FORGET_DONE, FORGET_NO_UPSTREAM, FORGET_NO_LIMIT };
 struct upstream_forget {              /* what APIs said of their limits, before the report is made */

@@ -118,6 +118,22 @@ def test_limit_per_credential(weir, origin):
     assert [ask("ann", 1), ask("ann", 2), ask("bob", 1), ask("bob", 2)] == [200, 429, 200, 429]
 
 
+def test_limits_shows_the_busiest_credentials_and_how_many_more(weir, origin):
+    d = weir(limits=["1000/h", {"rate": "3/h", "per": "credential"}], queue={"max_wait": "1s"})
+    with d.connect() as client:
+        for i in range(60):
+            assert client.get(f"/api/{i}", [("Authorization", f"token-{i}")]).status == 200
+        for i in range(3):
+            client.get(f"/api/again{i}", [("Authorization", "token-33")])
+    told = d.ctl_json("limits")
+    each = [limit["left"] for limit in told["limits"] if "credential" in limit]
+    assert each == [0] + [2] * 19 and told["more"] == [{"upstream": "api", "buckets": 40}]
+    assert "api          and 40 more of credentials that are less busy" in d.ctl("limits").stdout
+    d.kill()
+    d.start()
+    assert d.get("/api/later", [("Authorization", "token-33")]).status == 429
+
+
 def test_cost_by_method_and_status(weir, origin):
     d = weir(limits=[{"rate": "6/h", "cost": ["GET 1", "* 5"]}], queue={"max_wait": "2s"})
     assert d.request("POST", "/api/x", body=b"").status == 200
