@@ -34,13 +34,14 @@ static void destroy_home(struct ref *ref)
     free(h);
 }
 
-struct home *home_new(struct db *db, db_table records)
+struct home *home_new(struct db *db, db_table records, db_table files)
 {
     struct home *h = mem_alloc(sizeof *h);
 
     ref_init(&h->ref, destroy_home);
     h->db = db;
     h->records = records;
+    h->files = files;
     return h;
 }
 
@@ -127,7 +128,7 @@ static void take_over(struct writer *w, struct store *fresh, struct store_openin
     dup3(db_file(fresh->db), s->file_fd, O_CLOEXEC);
     close(fresh->bodies_fd);
     pthread_mutex_lock(&s->moving);
-    s->home = home_new(fresh->db, fresh->records);
+    s->home = home_new(fresh->db, fresh->records, fresh->files);
     s->db = fresh->db;
     s->turn++;
     atomic_fetch_add(&s->attention, STORE_READER_BEHIND * s->reader_count);

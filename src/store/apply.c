@@ -273,6 +273,7 @@ static enum db_result put(struct apply *a, struct work *work)
         .fields = &c->fields,
         .body_bytes = c->body != NULL ? spool_length(c->body) : 0,
         .body_file = work->body_file,
+        .proof = work->proof,
     };
     size_t         size = record_size(&p);
     const uint64_t fills = filled_by(size, p.body_file, p.body_bytes);
@@ -350,6 +351,7 @@ static enum db_result rewrite(struct apply *a, const struct record_key *key, con
         .encoded_fields = v->encoded_fields,
         .body_bytes = v->body_bytes,
         .body_file = v->body_file,
+        .proof = v->proof,
     };
     size_t         size;
     void          *room;

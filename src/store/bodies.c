@@ -8,16 +8,19 @@
  */
 #include "store/bodies.h"
 
+#include <xxhash.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DIRECTORIES = 256, NAME_BYTES = 32, COPY_BYTES = 64 * 1024 };
+enum { DIRECTORIES = 256, NAME_BYTES = 32, COPY_BYTES = 64 * 1024, PIECE_BYTES = 256 * 1024 };
 
 int bodies_open(int directory_fd, struct fault *why)
 {
@@ -110,7 +113,75 @@ static int make_file(int bodies_fd, const char *name, const struct spool *s)
     return err == 0 || err == EEXIST || err == ENOSPC || err == EDQUOT ? err : write_file(bodies_fd, name, s);
 }
 
-int bodies_link(int bodies_fd, uint64_t number, const struct spool *s)
+/* -- what proves a file -- */
+
+/* Another file of that name, and one that was written to, has another mark; so has a copy. */
+static uint64_t mark_of(const struct stat *st)
+{
+    const uint64_t time_ns = (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
+
+    return (((uint64_t)st->st_ino * 0x9E3779B97F4A7C15u) ^ time_ns) | 1;
+}
+
+/* False where it cannot be read to `bytes` and its end, or `go_on` says no. */
+static bool sum_of(int fd, int64_t bytes, uint64_t *sum, bool (*go_on)(void *context), void *context)
+{
+    XXH3_state_t *state = XXH3_createState();
+    char         *buffer = malloc(PIECE_BYTES);
+    int64_t       at = 0;
+    bool          whole = state != NULL && buffer != NULL;
+
+    if (whole)
+        XXH3_64bits_reset(state);
+    while (whole && at < bytes) {
+        ssize_t n = pread(fd, buffer, PIECE_BYTES, (off_t)at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        whole = n > 0 && (go_on == NULL || go_on(context));
+        if (whole) {
+            XXH3_64bits_update(state, buffer, (size_t)n);
+            at += n;
+        }
+    }
+    if (whole)
+        *sum = XXH3_64bits_digest(state);
+    XXH3_freeState(state);
+    free(buffer);
+    return whole && at == bytes;
+}
+
+static int open_body(int bodies_fd, uint64_t number, int64_t bytes, struct stat *st)
+{
+    char name[NAME_BYTES];
+    int  fd;
+
+    make_name(number, name);
+    fd = openat(bodies_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd >= 0 && (fstat(fd, st) != 0 || !S_ISREG(st->st_mode) || st->st_size != bytes)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static int prove(int bodies_fd, uint64_t number, const struct spool *s, struct body_proof *proof)
+{
+    struct stat st;
+    int         fd = open_body(bodies_fd, number, spool_length(s), &st);
+    bool        whole = fd >= 0 && sum_of(fd, spool_length(s), &proof->sum, NULL, NULL);
+
+    if (fd >= 0)
+        close(fd);
+    if (whole) {
+        proof->mark = mark_of(&st);
+        return 0;
+    }
+    bodies_remove(bodies_fd, number);
+    return EIO;
+}
+
+int bodies_link(int bodies_fd, uint64_t number, const struct spool *s, struct body_proof *proof)
 {
     char name[NAME_BYTES];
     int  err;
@@ -121,22 +192,50 @@ int bodies_link(int bodies_fd, uint64_t number, const struct spool *s)
     err = make_file(bodies_fd, name, s);
     if (err == ENOENT && (err = make_directory_of(bodies_fd, number)) == 0)
         err = make_file(bodies_fd, name, s);
-    return err;
+    return err == 0 ? prove(bodies_fd, number, s, proof) : err;
 }
 
-int bodies_read(int bodies_fd, uint64_t number, int64_t bytes)
+/* Files that are not as they were left, and were found right: each is read once. */
+static bool is_known(uint64_t number, const struct stat *st, bool learn)
 {
-    char        name[NAME_BYTES];
-    struct stat st;
-    int         fd;
+    static _Atomic uint64_t known[256];
+    const uint64_t          name = number * 0xC2B2AE3D27D4EB4Fu ^ mark_of(st);
+    _Atomic uint64_t       *place = &known[name >> 56];
 
-    make_name(number, name);
-    fd = openat(bodies_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size != bytes)) {
-        close(fd);
-        fd = -1;
+    if (learn)
+        atomic_store_explicit(place, name, memory_order_relaxed);
+    return atomic_load_explicit(place, memory_order_relaxed) == name;
+}
+
+int bodies_read(int bodies_fd, uint64_t number, int64_t bytes, const struct body_proof *proof)
+{
+    struct stat st;
+    uint64_t    sum;
+    int         fd = open_body(bodies_fd, number, bytes, &st);
+
+    if (fd < 0 || proof->mark == 0 || proof->mark == mark_of(&st) || is_known(number, &st, false))
+        return fd;
+    if (sum_of(fd, bytes, &sum, NULL, NULL) && sum == proof->sum) {
+        is_known(number, &st, true);
+        return fd;
     }
-    return fd;
+    close(fd);
+    return -1;
+}
+
+enum body_state bodies_verify(int bodies_fd, uint64_t number, int64_t bytes, uint64_t sum, bool (*go_on)(void *context),
+                              void *context)
+{
+    struct stat st;
+    uint64_t    found;
+    int         fd = open_body(bodies_fd, number, bytes, &st);
+    bool        whole;
+
+    if (fd < 0)
+        return BODY_UNKNOWN;
+    whole = sum_of(fd, bytes, &found, go_on, context);
+    close(fd);
+    return !whole ? BODY_UNKNOWN : found == sum ? BODY_RIGHT : BODY_WRONG;
 }
 
 void bodies_remove(int bodies_fd, uint64_t number)

@@ -10,6 +10,7 @@
 
 #include "base/fault.h"
 #include "store/spool.h"
+#include "store/store.h"
 
 #include <dirent.h>
 #include <stdbool.h>
@@ -20,10 +21,16 @@ int  bodies_open(int directory_fd, struct fault *why);
 
 /* Of all files there are; 0: none.  Reads every directory. */
 uint64_t bodies_highest(int bodies_fd);
-/* 0, or an errno: EEXIST where the number is taken. The spool is whole. */
-int  bodies_link(int bodies_fd, uint64_t number, const struct spool *);
-/* -1 where it is gone or not `bytes` long. */
-int  bodies_read(int bodies_fd, uint64_t number, int64_t bytes);
+/* 0, or an errno: EEXIST where the number is taken. The spool is whole. *proof: of what stands in the file now. */
+int  bodies_link(int bodies_fd, uint64_t number, const struct spool *, struct body_proof *proof);
+/* -1 where it is gone or not `bytes` long, or where neither the mark nor, then, the sum is the file's (mark 0: nobody
+ * knows). */
+int  bodies_read(int bodies_fd, uint64_t number, int64_t bytes, const struct body_proof *);
+enum body_state { BODY_RIGHT, BODY_WRONG, BODY_UNKNOWN };
+/* Reads all of it.  BODY_UNKNOWN: it cannot be opened, which look-ups notice, or `go_on` (NULL: no pauses), called
+ * between its pieces, said no. */
+enum body_state bodies_verify(int bodies_fd, uint64_t number, int64_t bytes, uint64_t sum, bool (*go_on)(void *context),
+                              void *context);
 void bodies_remove(int bodies_fd, uint64_t number);
 
 struct sweep {                        /* all zero: done */

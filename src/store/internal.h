@@ -48,7 +48,7 @@ struct uncommitted {                  /* announced changes, by hash: uncommitted
 struct home {                         /* a database, until the last has gone over to the next: anew.c */
     struct ref ref;
     struct db *db;
-    db_table   records;
+    db_table   records, files;
 };
 
 enum { REFUSES_COMMITS = 1, REFUSES_FILES = 2 };
@@ -66,6 +66,7 @@ struct store {
     unsigned         reader_count;    /* that are open */
     uint64_t         started_at;      /* ids and body files below it are of an earlier run */
     struct writer   *writer;
+    struct verifier *verifier;
     struct mailbox  *mailbox;         /* the writer's */
     _Atomic unsigned waiting;         /* changes that were submitted and are in no group yet */
     _Atomic uint64_t waiting_bytes;
@@ -103,7 +104,7 @@ struct store_reader {
 
 /* -- anew.c -- */
 
-struct home *home_new(struct db *, db_table records);        /* takes the database over */
+struct home *home_new(struct db *, db_table records, db_table files);        /* takes the database over */
 void         home_release(struct home *);                    /* NULL is fine */
 void         home_enter(struct store *, struct store_reader *);
 void         home_leave(struct store *, struct store_reader *);
@@ -111,6 +112,12 @@ void         home_leave(struct store *, struct store_reader *);
 void         home_move(struct store *, struct store_reader *);
 /* Is it still in its place?  Else begins a new one, or tries to. */
 void         anew_look(struct writer *);
+
+/* -- verify.c -- */
+
+struct verifier;
+struct verifier *verifier_start(struct store *);             /* NULL: it does not run */
+void             verifier_stop(struct verifier *);           /* NULL is fine */
 
 /* -- store.c -- */
 
@@ -143,6 +150,7 @@ int             uncommitted_body(struct store *, const struct store_record *);
 struct work {                         /* one change in a group */
     struct store_change *change;
     uint64_t             body_file;   /* of a PUT, already linked */
+    struct body_proof    proof;
     bool                 refused;     /* the body's file could not be made: not a matter of the transaction */
     bool                 more;        /* a DROP_TAG that is not done with yet */
 };

@@ -204,8 +204,13 @@ static bool is_damaged(struct apply *a, const struct record_key *key)
     struct slice  value;
     struct record r;
 
-    return db_get(a->txn, a->store->records, record_key_slice(key), &value) == DB_OK &&
-           !(record_decode(record_key_slice(key), value, &r) && record_body_is_right(&r));
+    if (db_get(a->txn, a->store->records, record_key_slice(key), &value) != DB_OK)
+        return false;
+    if (!record_decode(record_key_slice(key), value, &r) || !record_body_is_right(&r))
+        return true;
+    return r.view.proof.mark != 0
+        && bodies_verify(a->store->bodies_fd, r.view.body_file, r.view.body_bytes, r.view.proof.sum, NULL, NULL)
+               == BODY_WRONG;
 }
 
 void drop_suspects(struct writer *w)

@@ -212,10 +212,10 @@ int store_body_open(struct store *s, const struct store_record *record)
 
     if (s == NULL || record->body_file == 0)
         return -1;
-    fd = bodies_read(s->bodies_fd, record->body_file, record->body_bytes);
+    fd = bodies_read(s->bodies_fd, record->body_file, record->body_bytes, &record->proof);
     if (fd < 0)
         fd = uncommitted_body(s, record);            /* it has no name yet; where it has got one since: */
-    return fd >= 0 ? fd : bodies_read(s->bodies_fd, record->body_file, record->body_bytes);
+    return fd >= 0 ? fd : bodies_read(s->bodies_fd, record->body_file, record->body_bytes, &record->proof);
 }
 
 void store_touch(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], const uint8_t variant[STORE_HASH_BYTES])

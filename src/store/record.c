@@ -11,11 +11,11 @@
 
 #include <pthread.h>
 
-enum { FLAG_INVALIDATED = 1, FLAG_HAD_CREDENTIAL = 2 };
+enum { FLAG_INVALIDATED = 1, FLAG_HAD_CREDENTIAL = 2, FLAG_PROOF = 4 };
 
 struct head {
     uint64_t sum;                     /* of all that follows, up to the body */
-    uint64_t body_sum;                /* of an inline body */
+    uint64_t body_sum;                /* of an inline body; FLAG_PROOF: of the file */
     uint64_t id;
     int64_t  requested_wall_ns, received_wall_ns;
     int64_t  body_bytes;
@@ -196,7 +196,9 @@ size_t record_size(const struct record_parts *p)
         p->upstream.len > UINT8_MAX)
         return 0;
     size = sizeof(struct head) + p->full_key.len + p->selection.len + p->upstream.len + fields;
-    return p->body_file == 0 ? size + (size_t)p->body_bytes : size;
+    if (p->body_file == 0)
+        return size + (size_t)p->body_bytes;
+    return p->proof.mark != 0 ? size + sizeof p->proof.mark : size;
 }
 
 char *record_begin(const struct record_parts *p, void *room)
@@ -217,12 +219,18 @@ char *record_begin(const struct record_parts *p, void *room)
     };
     char *to = room;
 
+    if (p->body_file != 0 && p->proof.mark != 0) {
+        head.flags |= FLAG_PROOF;
+        head.body_sum = p->proof.sum;
+    }
+
     memcpy(head.tag, p->tag, sizeof head.tag);
     to = put(to, &head, sizeof head);
     to = put_slice(to, p->full_key);
     to = put_slice(to, p->selection);
     to = put_slice(to, p->upstream);
-    return p->fields != NULL ? put_fields(to, p->fields) : put_slice(to, p->encoded_fields);
+    to = p->fields != NULL ? put_fields(to, p->fields) : put_slice(to, p->encoded_fields);
+    return (head.flags & FLAG_PROOF) != 0 ? put(to, &p->proof.mark, sizeof p->proof.mark) : to;
 }
 
 void record_seal(const struct record_key *key, void *room, size_t size)
@@ -233,7 +241,8 @@ void record_seal(const struct record_key *key, void *room, size_t size)
 
     memcpy(&head, value, sizeof head);
     body = head.body_file == 0 ? (size_t)head.body_bytes : 0;
-    head.body_sum = XXH3_64bits(value + size - body, body);
+    if ((head.flags & FLAG_PROOF) == 0)
+        head.body_sum = XXH3_64bits(value + size - body, body);
     memcpy(value, &head, sizeof head);
     head.sum = head_sum(key->bytes, value, size - body);
     memcpy(value, &head, sizeof head);
@@ -243,7 +252,7 @@ bool record_decode(struct slice key, struct slice value, struct record *out)
 {
     struct store_record *v = &out->view;
     struct head          head;
-    uint64_t             before_body, body;
+    uint64_t             before_body, body, proof;
     const char          *at;
 
     if (key.len != RECORD_KEY_BYTES || value.len < sizeof head)
@@ -252,6 +261,8 @@ bool record_decode(struct slice key, struct slice value, struct record *out)
     before_body =
         sizeof head + (uint64_t)head.full_key_bytes + head.selection_bytes + head.upstream_bytes + head.fields_bytes;
     body = head.body_file == 0 ? (uint64_t)head.body_bytes : 0;
+    proof = (head.flags & FLAG_PROOF) != 0 && head.body_file != 0 ? sizeof v->proof.mark : 0;
+    before_body += proof;
     if (head.body_bytes < 0 || before_body > value.len || value.len - before_body != body)
         return false;
     if (head.sum != head_sum(key.ptr, value.ptr, before_body))
@@ -271,6 +282,10 @@ bool record_decode(struct slice key, struct slice value, struct record *out)
     v->selection = (struct slice){ at += head.full_key_bytes, head.selection_bytes };
     v->upstream = (struct slice){ at += head.selection_bytes, head.upstream_bytes };
     v->encoded_fields = (struct slice){ at += head.upstream_bytes, head.fields_bytes };
+    if (proof != 0) {
+        v->proof.sum = head.body_sum;
+        memcpy(&v->proof.mark, at + head.fields_bytes, sizeof v->proof.mark);
+    }
     if (head.body_file == 0)
         v->body = (struct slice){ at + head.fields_bytes, (size_t)body };
     memcpy(v->hash, key.ptr, STORE_HASH_BYTES);

@@ -6,7 +6,8 @@
  *
  * Two checksums (XXH3-64): one over everything before the body, mixed with the
  * key so that a record under another's key shows; one over the inline body,
- * which stands in the head.  Pure; any thread.
+ * which stands in the head.  Of a body file that is the sum of its content, and a mark of the file itself stands
+ * where an inline body would.  Pure; any thread.
  */
 #ifndef WEIR_STORE_RECORD_H
 #define WEIR_STORE_RECORD_H
@@ -29,6 +30,7 @@ struct record_parts {                 /* what a record is made from */
     struct slice              encoded_fields;
     int64_t                   body_bytes;
     uint64_t                  body_file;      /* 0: inline */
+    struct body_proof         proof;          /* of the file */
 };
 
 struct record {                       /* what a value says */

@@ -211,7 +211,7 @@ struct store *store_open(const struct store_options *options, struct fault *why,
     note->text[0] = '\0';
     if (store_open_database(s, &o, why, note) != 0)
         goto fail;
-    s->home = home_new(s->db, s->records);
+    s->home = home_new(s->db, s->records, s->files);
     if (keep_descriptors(s, why) != 0)
         goto fail;
     s->started_at = o.next_id;
@@ -224,6 +224,7 @@ struct store *store_open(const struct store_options *options, struct fault *why,
     s->writer = writer_start(s, o.totals, &o.shares, o.id_limit, why);
     if (s->writer == NULL)
         goto fail;
+    s->verifier = verifier_start(s);
     return s;
 fail:
     store_close(s);
@@ -240,6 +241,7 @@ void store_close(struct store *s)
 {
     if (s == NULL)
         return;
+    verifier_stop(s->verifier);
     writer_stop(s->writer);
     mailbox_close(s->mailbox);
     close_descriptor(s->bodies_fd);

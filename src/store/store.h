@@ -46,6 +46,11 @@ struct store_reader;
 struct store_reader *store_reader_open(struct store *);      /* never NULL; look-ups miss where the store is broken */
 void store_reader_close(struct store_reader *);
 
+struct body_proof {                   /* of a body file */
+    uint64_t sum;                     /* XXH3-64 of its content */
+    uint64_t mark;                    /* of its inode and time; 0: an older version stored it, and neither is known */
+};
+
 struct store_record {                 /* a view: borrows database pages until store_reader_end() */
     struct slice full_key;
     struct slice selection;           /* policy/vary.h */
@@ -55,6 +60,7 @@ struct store_record {                 /* a view: borrows database pages until st
     int64_t      body_bytes;
     struct slice body;                /* inline; ptr NULL where it is a file */
     uint64_t     body_file;           /* number of the body file; 0: inline */
+    struct body_proof proof;          /* of that file */
     bool         invalidated;
     bool         had_credential;
     struct slice upstream;            /* name of the upstream it came from */
@@ -72,7 +78,8 @@ enum store_result store_lookup(struct store_reader *, const uint8_t hash[STORE_H
 void store_reader_end(struct store_reader *);
 /* The head's fields as slices of the record; the array is in the arena. A NUL byte follows each name and value. */
 struct http_fields store_record_fields(const struct store_record *, struct arena *);
-/* The body file, opened for reading (caller closes), -1 where it is gone: then it is a miss. */
+/* The body file, opened for reading (caller closes), -1 where it is gone or another one's: then it is a miss.  A file
+ * that was copied or written to since it was stored is read once, to see whether it is what it was. */
 int store_body_open(struct store *, const struct store_record *);
 /* Leaves a sample for the eviction's recency; costs a few instructions. */
 void store_touch(struct store_reader *, const uint8_t hash[STORE_HASH_BYTES], const uint8_t variant[STORE_HASH_BYTES]);

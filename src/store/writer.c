@@ -274,7 +274,7 @@ static void link_body(struct writer *w, struct work *work)
         return;
     for (int i = 0; i < LINK_TRIES && err == EEXIST; i++) {
         work->body_file = i == 0 ? c->number : store_new_id(w->store);
-        err = bodies_link(w->store->bodies_fd, work->body_file, c->body);
+        err = bodies_link(w->store->bodies_fd, work->body_file, c->body, &work->proof);
     }
     if (err == 0)
         atomic_fetch_and_explicit(&w->store->refusing, ~(unsigned)REFUSES_FILES, memory_order_relaxed);

@@ -275,3 +275,99 @@ def test_what_cannot_be_begun_is_tried_again(daemons, origin, tmp_path):
     d.cache.unlink()
     until(lambda: d.get("/api/large/x").cache.hit and d.get("/api/small/x").cache.hit, "it to be stored", 20)
     assert d.ctl_json("status")["cache"]["broken"] is False
+
+
+# -- body files that are not what was stored ---------------------------------------------------------------------------
+
+def bodies(d):
+    return sorted(path for path in (d.cache / "bodies").rglob("*") if path.is_file())
+
+
+def own(request, conn):
+    """A body of its own for each target, all of one length."""
+    name = request.target.encode()
+    conn.answer(200, name + bytes((i + len(name) + sum(name)) % 251 for i in range(200_000 - len(name))), FRESH)
+
+
+def with_bodies(daemons, origin, count=6):
+    origin.handler = own
+    d = daemons(upstream(origin)).start()
+    said = {target: d.get(target).body for target in (f"/api/body/{i}" for i in range(count))}
+    d.wait_stored(count)
+    assert all(d.get(target).cache.hit for target in said) and len(bodies(d)) == count
+    return d, said
+
+
+def swap(d):
+    one, two = bodies(d)[:2]
+    one.rename(one.with_suffix(".x"))
+    two.rename(one)
+    one.with_suffix(".x").rename(two)
+
+
+def write_into(d):
+    with open(bodies(d)[0], "r+b") as file:
+        file.seek(100_000)
+        file.write(b"damage")
+
+
+def write_in_secret(d):
+    """As a disk does it: nobody is told."""
+    path = bodies(d)[0]
+    before = path.stat()
+    write_into(d)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def copy_over_another(d):
+    one, two = bodies(d)[:2]
+    shutil.copy2(one, two)
+
+
+def link_to_another(d):
+    one, two = bodies(d)[:2]
+    two.unlink()
+    two.symlink_to(one)
+
+
+@pytest.mark.parametrize("harm", [swap, write_into, copy_over_another, link_to_another], ids=lambda harm: harm.__name__)
+@pytest.mark.parametrize("when", ["running", "stopped"])
+def test_another_body_is_never_served(daemons, origin, harm, when):
+    d, said = with_bodies(daemons, origin)
+    if when == "stopped":
+        d.stop()
+    harm(d)
+    if when == "stopped":
+        d.start()
+    for _ in range(2):
+        for target, body in said.items():
+            assert d.get(target).body == body, target
+    until(lambda: all(d.get(target).cache.hit for target in said), "them to be stored again")
+
+
+def test_a_disk_that_lies_is_found_in_the_background(daemons, origin):
+    d, said = with_bodies(daemons, origin)
+    d.stop()
+    write_in_secret(d)
+    d.start()
+    d.wait_line(r" warning cache_records_damaged dropped=1")
+    for target, body in said.items():
+        assert d.get(target).body == body, target
+    d.restart()
+    assert all(d.get(target).body == body for target, body in said.items())
+
+
+def test_a_copied_cache_is_good(daemons, origin, tmp_path):
+    """A backup that is restored has other inodes; its bodies are what they were."""
+    d, said = with_bodies(daemons, origin)
+    d.stop()
+    d.cache.rename(tmp_path / "moved")
+    shutil.copytree(tmp_path / "moved", d.cache, copy_function=shutil.copyfile)
+    d.cache.chmod(0o700)
+    d.start()
+    asked = len(origin.requests)
+    for _ in range(2):
+        for target, body in said.items():
+            answer = d.get(target)
+            assert answer.cache.hit and answer.body == body
+    assert len(origin.requests) == asked

@@ -41,6 +41,7 @@ struct row {
     const char *body;
     uint64_t    body_file;
     int64_t     body_bytes;
+    struct body_proof proof;
     bool        invalidated, had_credential;
 };
 
@@ -61,6 +62,14 @@ static const struct row rows[] = {
       .body_file = 0x123456789abcdef,
       .body_bytes = 5000000000,
       .invalidated = true },
+    { .name = "body_in_a_file_with_its_sum",
+      .full_key = "k",
+      .selection = "s",
+      .upstream = "u",
+      .fields = { "ETag", "\"x\"" },
+      .body_file = 7,
+      .body_bytes = 70000,
+      .proof = { 0x1122334455667788, 0x99 } },
     { .name = "flags", .full_key = "k", .selection = "", .upstream = "u", .body = "", .had_credential = true },
 };
 
@@ -71,6 +80,7 @@ static struct record_parts parts_of(const struct row *row, struct http_fields *f
         .status = 203, .invalidated = row->invalidated, .had_credential = row->had_credential,
         .full_key = slice_of(row->full_key), .selection = slice_of(row->selection), .upstream = slice_of(row->upstream),
         .fields = fields, .body_bytes = row->body_bytes, .body_file = row->body_file,
+        .proof = row->proof,
     };
 
     *fields = (struct http_fields){ 0 };
@@ -114,6 +124,7 @@ static void test_round_trip(void **state)
             r.view.requested_wall_ns != 1 || r.view.received_wall_ns != INT64_MAX ||
             r.view.invalidated != row->invalidated || r.view.had_credential != row->had_credential ||
             r.view.body_bytes != row->body_bytes || r.view.body_file != row->body_file ||
+            r.view.proof.sum != row->proof.sum || r.view.proof.mark != row->proof.mark ||
             memcmp(r.tag, p.tag, sizeof r.tag) != 0 || memcmp(r.view.hash, key.bytes, STORE_HASH_BYTES) != 0 ||
             memcmp(r.view.variant, key.bytes + STORE_HASH_BYTES, STORE_HASH_BYTES) != 0)
             fail_msg("%s: comes back changed", row->name);
