@@ -251,11 +251,14 @@ void exchange_reply_taken(struct exchange *x)
 
 enum spool_read read_answer(struct exchange *x, void *buffer, size_t count, size_t *got)
 {
+    enum spool_read state;
+
     if (!x->reader_open) {
         spool_reader_open(&x->reader, x->answer->body, x->engine->mailbox, 0);
         x->reader_open = true;
     }
-    return spool_read(&x->reader, buffer, count, got);
+    state = spool_read(&x->reader, buffer, count, got);
+    return state == SPOOL_READ_WAIT && x->cut ? SPOOL_READ_CUT : state;
 }
 
 enum spool_read exchange_read(struct exchange *x, void *buffer, size_t count, size_t *got)

@@ -34,6 +34,16 @@ static void receive_interim(struct mail *m)
     fetch_interim_free(i);
 }
 
+static void receive_cut(struct fetch *f)
+{
+    struct exchange *x = f->owner;
+
+    if (x == NULL)
+        return;
+    x->cut = true;
+    x->in.wake(x->in.owner);
+}
+
 /* The upstream thread is done with it: see fetch_leave(). */
 static void receive_gone(struct fetch *f)
 {
@@ -218,6 +228,7 @@ static struct fetch *fill_fetch(struct exchange *x)
     f->mail.receive = receive_event;
     f->on_interim = receive_interim;
     f->on_gone = receive_gone;
+    f->on_cut = receive_cut;
     f->engine = x->engine;
     return f;
 }

@@ -137,6 +137,7 @@ struct exchange {
     struct answer               *answer;          /* REPLY_STREAM: a reference */
     struct spool_reader          reader;
     bool                         reader_open;
+    bool                         cut;             /* its own time-out is over: the body goes on for others only */
 
     struct invalidation         *invalidations;   /* on their way through the writer */
     bool                         invalidated;

@@ -145,7 +145,7 @@ static bool put_by(struct flight *f, struct transfer *t)
     answer_release(f->spare);
     f->spare = a;
     answer_acquire(a);
-    dispatch_pause(f, again.after_ns);
+    t->given = dispatch_pause(f, again.after_ns);
     return true;
 }
 
@@ -339,7 +339,7 @@ enum body_result attempt_body(struct transfer *t, const char *bytes, size_t coun
     if (t->answer == NULL || t->answer->body == NULL)
         return BODY_TAKEN;
     hearing_body(t, bytes, count);
-    if (f == NULL && t->body_bytes + (int64_t)count > SPARE_BODY_BYTES) {
+    if (f == NULL && !t->given && t->body_bytes + (int64_t)count > SPARE_BODY_BYTES) {
         t->stop = STOP_ENOUGH;
         return BODY_STOP;
     }

@@ -159,6 +159,13 @@ static bool end_retries(struct flight *f)
     return true;
 }
 
+/* It is tried again for others, not for this one. */
+static void end_waiting(struct flight *f, struct fetch_links *w)
+{
+    if (!share_spare_with(f, w))
+        waiter_fail(w, &f->failure, 0);
+}
+
 static void fire_deadline(struct timer *t)
 {
     struct flight      *f = CONTAINER_OF(t, struct flight, deadline);
@@ -180,10 +187,14 @@ static void fire_deadline(struct timer *t)
         if (!somebody_may_wait && end_retries(f))
             return;
     }
-    for (struct fetch_links *w = f->first; w != NULL && f->attempt_count == 0; w = next) {
+    for (struct fetch_links *w = f->first; w != NULL; w = next) {
         next = w->next;
-        if (waiter_wait_left(w, now) == 0)
+        if (waiter_wait_left(w, now) > 0)
+            continue;
+        if (f->attempt_count == 0)
             waiter_refuse(w, wait > NS_PER_SEC ? wait : NS_PER_SEC, &cause);
+        else
+            end_waiting(f, w);
     }
     if (f->waiting == 0 && (!f->keep || now >= f->keep_until_ns)) {
         flight_hide(f);
@@ -268,15 +279,27 @@ void dispatch_withdraw(struct flight *f)
     timers_clear(&f->up->timers, &f->deadline);
 }
 
-void dispatch_pause(struct flight *f, int64_t after_ns)
+bool dispatch_pause(struct flight *f, int64_t after_ns)
 {
+    int64_t             now = clock_mono_ns();
+    struct fetch_links *next;
+    bool                ended = false;
+
     begin_wait(f);
     f->at = FLIGHT_PAUSING;
     f->again = true;
     f->pause.fire = fire_pause;
     f->deadline.fire = fire_deadline;
-    timers_set(&f->up->timers, &f->pause, clock_mono_ns() + after_ns);
+    timers_set(&f->up->timers, &f->pause, now + after_ns);
+    for (struct fetch_links *w = f->first; w != NULL; w = next) {
+        next = w->next;
+        if (f->waiting > 1 && waiter_wait_left(w, now) < after_ns) {
+            end_waiting(f, w);
+            ended = true;
+        }
+    }
     dispatch_set_deadline(f);
+    return ended;
 }
 
 /* -- before budget is spent: the store may have it by now -- */

@@ -214,6 +214,34 @@ void waiter_post(struct fetch_links *w, enum fetch_event event)
     w->up->held_end = &w->next_held;
 }
 
+void waiter_fail(struct fetch_links *w, const struct failure *failure, int64_t wait_ns)
+{
+    struct fetch *f = w->fetch;
+
+    f->outcome = failure->outcome;
+    f->proxy_error = failure->token;
+    f->wait_ns = wait_ns;
+    snprintf(f->error, sizeof f->error, "%s", failure->text);
+    waiter_post(w, FETCH_FAILED);
+}
+
+static void receive_cut(struct mail *m)
+{
+    struct fetch *f = CONTAINER_OF(m, struct fetch_links, cut)->fetch;
+
+    if (f->on_cut != NULL)
+        f->on_cut(f);
+}
+
+void waiter_cut(struct fetch_links *w)
+{
+    flight_unlink(w);
+    if (w->left)
+        return;
+    w->cut.receive = receive_cut;
+    mailbox_post(w->fetch->mailbox, &w->cut);
+}
+
 /* No mail is read between the two, so nobody has left. */
 void waiter_post_held(struct upstream *up)
 {

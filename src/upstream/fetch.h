@@ -134,6 +134,8 @@ struct fetch {
     struct mailbox                *mailbox;       /* the worker's */
     struct mail                    mail;          /* .receive set by the engine; posted once, with the final event */
     void                         (*on_interim)(struct mail *);   /* NULL: 1xx heads are not wanted */
+    /* On the worker: the body goes on, but no more for this one, whose time-out is over. May be NULL. */
+    void                         (*on_cut)(struct fetch *);
     void                         (*on_gone)(struct fetch *);      /* see fetch_leave(); may be NULL */
     void                          *engine;        /* whose fetch it is; untouched by the upstream thread */
     void                          *owner;         /* the exchange; the worker's alone; NULL once it left */

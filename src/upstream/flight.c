@@ -241,16 +241,9 @@ void flight_fail(struct flight *f, int64_t wait_ns)
     flight_hide(f);
     dispatch_withdraw(f);
     for (struct fetch_links *w = f->first; w != NULL; w = next) {
-        struct fetch *fetch = w->fetch;
-
         next = w->next;
-        if (w->at != WAITER_WAITING)
-            continue;
-        fetch->outcome = f->failure.outcome;
-        fetch->proxy_error = f->failure.token;
-        fetch->wait_ns = wait_ns;
-        snprintf(fetch->error, sizeof fetch->error, "%s", f->failure.text);
-        waiter_post(w, FETCH_FAILED);
+        if (w->at == WAITER_WAITING)
+            waiter_fail(w, &f->failure, wait_ns);
     }
     if (f->leader->upload != NULL)
         upload_discard(f->leader->upload);
@@ -294,10 +287,15 @@ static bool try_join(struct flight *f, struct fetch_links *w)
 
     if (f->at >= FLIGHT_STREAMING)
         return share_late(f, w);
+    /* What it asks for beyond that must be said to whoever stands before the API (RFC 9111 5.2.1.4), too. */
+    if ((w->fetch->must_be_new && !f->leader->must_be_new)
+        || (w->fetch->bust_every_ns != 0 && f->leader->bust_every_ns == 0))
+        return false;
     if (f->at == FLIGHT_SENDING) {
         if (w->fetch->must_be_new && f->transfer != NULL && f->transfer->prereqs > 0)
             return false;
         flight_link(f, w);
+        transfer_joined(f->transfer);
         return true;
     }
     if (is_spared(f->site, w))

@@ -115,7 +115,7 @@ struct site {
 enum waiter_at { WAITER_NOWHERE, WAITER_WAITING, WAITER_RECEIVING /* has the head, the body is coming */ };
 
 struct fetch_links {
-    struct mail         submit, leave, gone;  /* worker -> here, here -> worker */
+    struct mail         submit, leave, gone, cut;     /* worker -> here, here -> worker */
     void              (*receive)(struct mail *);      /* the engine's, of fetch->mail */
     enum fetch_event    event;                /* what fetch->event becomes when that mail arrives */
     struct upstream    *up;
@@ -355,6 +355,9 @@ void fetch_release(struct fetch *);
 /* Posts the final event; what it says stands in the fetch. Unlinks the waiter from its flight unless it receives. */
 void waiter_post(struct fetch_links *, enum fetch_event);
 void waiter_post_held(struct upstream *);
+void waiter_fail(struct fetch_links *, const struct failure *, int64_t wait_ns);
+/* A receiving one gets no more of the body; it goes on for others. */
+void waiter_cut(struct fetch_links *);
 void waiter_post_interim(struct fetch_links *, unsigned status, const struct http_fields *);
 
 /* flight.c */
@@ -374,6 +377,14 @@ bool flight_goes_on(const struct flight *);          /* somebody waits, or it fi
  * curl's. */
 void flight_look_who_waits(struct flight *);
 
+/* patience.c: of those who listen to a silent API, while the request is sent and nothing is paused */
+/* How long the attempt may be silent; 0: for ever. */
+int64_t patience_ns(const struct transfer *);
+/* When the next of them gives up before that; INT64_MAX: none. */
+int64_t patience_next_ns(const struct transfer *);
+/* Tells those whose time is over.  The transfer may be ended then. */
+void patience_end(struct transfer *, int64_t now_ns);
+
 /* overtake.c */
 /* A write has changed this path: what was asked before is for those who asked, and not stored. */
 void overtake_by_write(struct site *, const struct fetch *write);
@@ -383,7 +394,8 @@ void dispatch_put(struct flight *);                  /* into the queue */
 /* A waiting one has another waiter: it may have to stand in another place for that. */
 void dispatch_joined(struct flight *, const struct fetch *by);
 void dispatch_withdraw(struct flight *);             /* out of queue, pause and deadline */
-void dispatch_pause(struct flight *, int64_t after_ns);
+/* Until it is tried again. Those who may not wait so long get what there is, at once: true where there are any. */
+bool dispatch_pause(struct flight *, int64_t after_ns);
 void dispatch_run(struct upstream *);                /* all dirty budgets */
 void dispatch_kick(struct budget *);
 void dispatch_set_deadline(struct flight *);
@@ -468,6 +480,8 @@ bool transfer_stops(struct transfer *);
 /* From curl's callback, at the final head: does the connection stay? */
 void transfer_plan_reuse(struct transfer *);
 void transfer_free_all(struct upstream *);
+/* Somebody listens to it from now on. */
+void transfer_joined(struct transfer *);
 /* From curl's callbacks: is it sent now; the request's body. */
 bool transfer_sends(struct transfer *);
 size_t transfer_read_upload(struct transfer *, char *buffer, size_t count);
@@ -506,6 +520,8 @@ void share_not_modified(struct flight *, struct transfer *, struct answer *);
 bool share_late(struct flight *, struct fetch_links *);
 /* What was kept of the last attempt goes to everybody. */
 bool share_spare(struct flight *);
+/* The same to one of them, for whom it is over. */
+bool share_spare_with(struct flight *, struct fetch_links *);
 
 /* commit.c */
 /* The answer with so many bytes of body is seen by look-ups, as soon as these are there. */

@@ -10,7 +10,9 @@
  *    who waits, whatever it says about storing: asking again for each of
  *    them would be a storm at an API that has just said it cannot;
  *  - any other 4xx goes to everyone whose request selects it, unless it says no-store or
- *    private: they asked the same thing with the same credential.
+ *    private: they asked the same thing.
+ *
+ * A 4xx may be about who asked (401, 403, 429): it goes to those with the same credential only.
  *
  * A stream of events goes to those who wait when it begins, and to nobody who comes later: he would hear
  * old events as new ones.  It ends with the last of its readers.
@@ -173,6 +175,11 @@ static void enter_again(struct site *site, struct fetch_links *parted)
     }
 }
 
+static bool has_account(const struct fetch *f, const struct fetch *leader)
+{
+    return memcmp(&f->account, &leader->account, sizeof f->account) == 0;
+}
+
 /* As far as the head tells: a stream of events is stored if it ever ends. */
 static bool will_be_stored(const struct flight *f)
 {
@@ -180,7 +187,8 @@ static bool will_be_stored(const struct flight *f)
 }
 
 /* Everyone who may have it gets it; returns those who may not, taken off the flight, in their order. */
-static struct fetch_links *give_out(struct flight *f, const struct fetch *leader, struct answer *a, enum sharing how)
+static struct fetch_links *give_out(struct flight *f, const struct fetch *leader, struct answer *a, enum sharing how,
+                                    bool of_account)
 {
     struct fetch_links  *parted = NULL, **end = &parted, *next;
     unsigned             given = 0;
@@ -191,7 +199,7 @@ static struct fetch_links *give_out(struct flight *f, const struct fetch *leader
         next = w->next;
         if (w->at != WAITER_WAITING)
             continue;
-        if (how == SHARE_ONE && given > 0)
+        if ((how == SHARE_ONE && given > 0) || (of_account && !has_account(w->fetch, leader)))
             gets = false;
         if (gets) {
             hand_over(w, given > 0 && f->others != NULL ? f->others : a, FETCH_HEAD, will_be_stored(f));
@@ -233,7 +241,7 @@ void share_head(struct flight *f, struct transfer *t, struct answer *a)
     }
     if (f->leader->heading && a->head.status == 200 && f->leader->may_store && !f->overtaken)
         commit_head(f);
-    parted = give_out(f, t->fetch, a, how);
+    parted = give_out(f, t->fetch, a, how, !j.shareable && a->head.status >= 400 && a->head.status < 500);
     if (!f->storing && f->receiving <= 1 && a->body != NULL)
         spool_set_pass(a->body);
     enter_again(f->site, parted);
@@ -288,6 +296,19 @@ bool share_late(struct flight *f, struct fetch_links *w)
         return false;
     flight_link(f, w);
     hand_over(w, f->others != NULL ? f->others : a, FETCH_HEAD, true);
+    transfer_joined(f->transfer);
+    return true;
+}
+
+bool share_spare_with(struct flight *f, struct fetch_links *w)
+{
+    struct answer *a = f->spare, *plain;
+
+    if (a == NULL || (a->body != NULL && spool_ended(a->body) == SPOOL_CUT_SHORT))
+        return false;
+    plain = w->fetch != f->leader ? without_cookies(a) : NULL;
+    hand_over(w, plain != NULL ? plain : a, FETCH_HEAD, false);
+    answer_release(plain);
     return true;
 }
 

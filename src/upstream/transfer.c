@@ -28,6 +28,16 @@ static void consider(struct due *due, int64_t from_ns, int64_t allowed_ns, enum 
         *due = (struct due){ from_ns + allowed_ns, stop };
 }
 
+/* STOP_NONE: only some of those who listen give up. */
+static void consider_silence(struct due *due, const struct transfer *t)
+{
+    int64_t next = patience_next_ns(t);
+
+    consider(due, t->progress_ns, patience_ns(t), STOP_READ_TIMEOUT);
+    if (next < due->at_ns)
+        *due = (struct due){ next, STOP_NONE };
+}
+
 static struct due next_due(const struct transfer *t)
 {
     const struct timeout_options *o = t->fetch->timeout;
@@ -40,7 +50,7 @@ static struct due next_due(const struct transfer *t)
     else if (!t->sent_all && !t->send_paused && !t->expecting)
         consider(&due, t->progress_ns, o->write_ns, STOP_WRITE_TIMEOUT);
     else if (t->sent_all && !t->receive_paused)
-        consider(&due, t->progress_ns, t->fetch->read_timeout_ns, STOP_READ_TIMEOUT);
+        consider_silence(&due, t);
     return due;
 }
 
@@ -58,10 +68,21 @@ static void fire_timer(struct timer *timer)
 {
     struct transfer *t = CONTAINER_OF(timer, struct transfer, timer);
     struct due       due = next_due(t);
+    int64_t          now = clock_mono_ns();
 
-    if (due.at_ns <= clock_mono_ns())
+    if (due.at_ns <= now && due.stop != STOP_NONE) {
         transfer_stop(t, due.stop);
-    else
+        return;
+    }
+    if (due.at_ns <= now)
+        patience_end(t, now);
+    if (!t->ended)
+        watch_time(t);
+}
+
+void transfer_joined(struct transfer *t)
+{
+    if (t != NULL)
         watch_time(t);
 }
 
