@@ -156,12 +156,13 @@ static bool is_dead(const struct connection *c, int64_t now_ns)
     return (events & POLLIN) != 0 || tls_holds_bytes(c) || (c->good_until_ns != 0 && now_ns >= c->good_until_ns);
 }
 
-/* One that is new has nothing to say before it is asked, either, as far as that can be seen: TLS sends tickets. */
-static bool spoke_first(const struct connection *c, bool is_tls)
+/* One that is new has nothing to say before it is asked, either, as far as that can be seen: TLS, of the API's or of a
+ * proxy's, sends tickets. */
+static bool spoke_first(const struct connection *c, bool may_be_tls)
 {
     short events = events_of(c);
 
-    return (events & (POLLERR | POLLHUP | POLLRDHUP | POLLNVAL)) != 0 || (!is_tls && (events & POLLIN) != 0);
+    return (events & (POLLERR | POLLHUP | POLLRDHUP | POLLNVAL)) != 0 || (!may_be_tls && (events & POLLIN) != 0);
 }
 
 /* Whatever waits on it is thrown away, and curl finds it dead. */
@@ -205,11 +206,11 @@ static int64_t acknowledged_bytes(const struct connection *c)
 bool connection_look(struct transfer *t, const char *peer_ip, int local_port, int peer_port)
 {
     struct connection *c = find(t->site, peer_ip, local_port, peer_port);
-    bool               is_tls = slice_eq(t->fetch->upstream->scheme, SLICE("https"));
+    bool may_be_tls = t->fetch->upstream->via.url != NULL || slice_eq(t->fetch->upstream->scheme, SLICE("https"));
 
     if (c == NULL || t->connection != NULL)
         return true;
-    if (c->used ? is_dead(c, t->up->acted_ns) : spoke_first(c, is_tls)) {
+    if (c->used ? is_dead(c, t->up->acted_ns) : spoke_first(c, may_be_tls)) {
         t->stop = c->used ? STOP_DEAD_CONNECTION : STOP_SPOKE_FIRST;
         if (c->users == 0)
             kill_connection(c);
