@@ -23,8 +23,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-enum { KEPT_ONCE = 1 };
-
 struct connection {
     struct connection *next;
     curl_socket_t      fd;
@@ -217,7 +215,7 @@ bool connection_look(struct transfer *t, const char *peer_ip, int local_port, in
         sweep(t->site, t->up->acted_ns);
         return false;
     }
-    if (c->used && !c->http2)
+    if (c->used ? !c->http2 : !may_be_tls)    /* of a new TLS connection the end of the handshake is on its way */
         t->acknowledged = acknowledged_bytes(c);
     c->users++;
     t->connection = c;
@@ -239,7 +237,7 @@ void connection_carries(struct transfer *t)
  */
 bool connection_is_early(const struct transfer *t)
 {
-    return t->connection != NULL && t->acknowledged > KEPT_ONCE
+    return t->connection != NULL && t->acknowledged > 0 && !t->connection->http2
         && acknowledged_bytes(t->connection) <= t->acknowledged;
 }
 

@@ -271,7 +271,7 @@ struct transfer {
     const void         *tls;          /* the library's handle of the connection; NULL: plain, or not known */
     bool                tls_closed;   /* the API closed it in order (close_notify) */
     struct connection  *connection;   /* that it was sent on; NULL: not yet, or closed */
-    int64_t             acknowledged; /* of a reused one, before this request; 0: not known */
+    int64_t             acknowledged; /* of what was sent on it before this request; 0: not known */
     bool                stream;       /* of HTTP/2, as http2.c sees it */
     bool                stream_sent;  /* its head at least */
     bool                stream_ended; /* by the API's last frame */

@@ -197,6 +197,24 @@ int poll(struct pollfd *p, nfds_t count, int timeout)
 """
 
 
+# The first two looks see what is there a while later.
+WAITS = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <poll.h>
+#include <stddef.h>
+int poll(struct pollfd *p, nfds_t count, int timeout)
+{
+    static int (*real)(struct pollfd *, nfds_t, int), looks;
+    if (real == NULL)
+        *(void **)&real = dlsym(RTLD_NEXT, "poll");
+    if (count == 1 && p->events == (POLLIN | POLLRDHUP) && looks++ < 2)
+        timeout = 10000;
+    return real(p, count, timeout);
+}
+"""
+
+
 def preload(place, name, text):
     """A library for LD_PRELOAD."""
     library = place / f"{name}.so"
@@ -235,6 +253,57 @@ def test_bytes_that_were_on_their_way_before_the_request_are_no_answer_to_it(dae
         assert response.proxy_status.error == "connection_terminated"
     origin.handler = own
     assert d.get("/api/x").body == b"/x", "nor was it stored"
+
+
+@pytest.mark.skipif(SANITIZER is not None, reason="its library wants to be the first")
+@pytest.mark.parametrize("method, status", [("GET", 200), ("POST", 502)])
+def test_what_a_new_connection_says_before_it_is_asked_is_no_answer(daemons, origins, place, method, status):
+    """A balancer that is full, say, and greets whoever connects."""
+    sign, library = place / "sign", preload(place, "blind", BLIND)
+    origin, over = origins(start=False), threading.Event()
+    serve = origin._serve
+
+    def greet(conn):
+        if conn.number == 1:
+            until(lambda: not sign.exists(), "the daemon's look")
+            conn.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+            conn.send(EVIL)
+            conn.wait(over)
+        serve(conn)
+    origin._serve = greet
+    origin.handler = own
+    origin.start()
+    sign.touch()
+    d = daemons(upstream(origin, retry=retry(attempts=2))).start(before=("env", f"LD_PRELOAD={library}", f"BLIND={sign}"))
+    response = d.request(method, "/api/x", body=b"abc" if method == "POST" else None)
+    over.set()
+    assert response.status == status and b"evil" not in response.body
+    assert d.get("/api/x").body == b"/x"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("say_it", [b"", EVIL], ids=["closes", "greets"])
+def test_new_connection_that_is_over_before_it_is_asked_was_not_asked(daemons, origins, place, method, say_it):
+    """Seen in time nothing is sent, so that every method may be tried again."""
+    if SANITIZER is not None:
+        pytest.skip("its library wants to be the first")
+    library = preload(place, "waits", WAITS)
+    origin = origins(start=False)
+    serve = origin._serve
+
+    def greet(conn):
+        if conn.number > 2:
+            serve(conn)
+            return
+        conn.send(say_it)
+        conn.close()
+    origin._serve = greet
+    origin.handler = own
+    origin.start()
+    d = daemons(upstream(origin, retry=retry(attempts=3))).start(before=("env", f"LD_PRELOAD={library}"))
+    response = d.request(method, "/api/x", body=b"abc" if method == "POST" else None)
+    assert response.status == 200 and origin.count() == 1 and d.counter("upstream_attempts") == 1
+    assert d.counter("upstream_failures") == 2
 
 
 # -- Keep-Alive -------------------------------------------------------------------------
@@ -337,7 +406,7 @@ def test_name_that_has_moved_is_looked_up_at_once(daemons, origins, place, metho
     names.set("127.0.0.2")
     response = d.request(method, "/api/x", body=b"abc" if method == "POST" else None)
     assert response.status == 200 and response.body.startswith(b"/x")
-    assert names.looked_up == ["127.0.0.1", "127.0.0.2"]
+    assert names.looked_up[:2] == ["127.0.0.1", "127.0.0.2"]
     assert d.counter("upstream_failures") == 0 and d.counter("upstream_attempts") == 3
 
 
