@@ -412,33 +412,12 @@ static bool deliver_spared(struct exchange *x)
     return true;
 }
 
-/* Never a false cause: a wait that the API imposed is not the configured limit's. */
-static struct slice refused_detail(struct exchange *x)
-{
-    const struct fetch *f = x->fetch;
-    const char         *limit = f->limit != NULL ? f->limit : "queue";
-    double              wait_s = (double)f->wait_ns / NS_PER_SEC;
-
-    if (f->blocked_by != NULL)
-        return arena_printf(&x->arena, "Upstream %s itself asked to wait (%s), for another %.1f s, longer than this "
-                            "request may; try again then. Where the API is wrong, weirctl limits forget %s drops what "
-                            "it said.", x->up->route.name, f->blocked_by, wait_s, x->up->route.name);
-    return arena_printf(&x->arena, "The limit \"%s\" of upstream %s would make this request wait for %.1f s, "
-                        "longer than it may; try again then, or raise queue.max_wait or Weir-Max-Wait.",
-                        limit, x->up->route.name, wait_s);
-}
-
 static enum step deliver_refused(struct exchange *x)
 {
-    struct fetch *f = x->fetch;
-
     if (cover_with_stale(x, 0, "stale-over-budget"))
         return STEP_DONE;
     counter_add(COUNTER_BUDGET_REFUSED, 1);
-    return reply_problem(x, &(struct problem){
-        .status = 429, .title = f->blocked_by != NULL ? "The API asked to wait" : "Over budget",
-        .reason = "over-budget", .retry_after_ns = f->wait_ns, .blocked_by = f->blocked_by,
-        .limit = f->limit != NULL ? f->limit : "queue", .detail = refused_detail(x) });
+    return refused_reply(x);
 }
 
 /* RFC 9209 2.3: dns_timeout, connection_timeout, http_response_timeout and the like. */

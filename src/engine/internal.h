@@ -215,6 +215,9 @@ void invalidate_forget(struct exchange *x);
 
 #define HIT_TTL "weir; hit; ttl="     /* Weir's member of Cache-Status on a hit, up to the number */
 
+/* refused.c */
+enum step refused_reply(struct exchange *);            /* of FETCH_REFUSED: 429 with its cause */
+
 /* reply.c */
 struct problem {
     unsigned     status;

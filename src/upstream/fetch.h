@@ -151,6 +151,7 @@ struct fetch {
     const char                    *proxy_error;   /* RFC 9209 error type token: "connection_refused" ... */
     int64_t                        wait_ns;       /* FETCH_REFUSED: exact, from now */
     const char                    *limit;         /* FETCH_REFUSED: name of the limit, or "queue" */
+    bool                           queue_full;    /* FETCH_REFUSED: queue.max_length others wait */
     const char                    *blocked_by;    /* FETCH_REFUSED: by which word of the API's; NULL: the limit's own */
     struct attempt                 attempts[ATTEMPTS_KEPT];
     unsigned                       attempt_count; /* may exceed ATTEMPTS_KEPT */

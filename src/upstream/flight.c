@@ -351,6 +351,7 @@ static bool is_refused(struct site *site, struct fetch_links *w)
             || (wait == 0 && site->waiting == 0 && site->in_flight < site_slots(site))))
         return false;
     if (wait <= w->wait_left_ns) {
+        f->queue_full = true;
         cause = (struct wait_cause){ .limit = "queue" };
         wait = wait > NS_PER_SEC ? wait : NS_PER_SEC;
     }

@@ -280,9 +280,29 @@ def test_max_length_of_the_queue(weir, origin):
     origin.wait_requests(1)
     clients = enqueue(d, ["/api/a", "/api/b"])
     refused = d.get("/api/c")
-    assert refused.status in (429, 503) and "Retry-After" in refused.fields
+    assert refused.status == 429 and "Retry-After" in refused.fields
+    problem = json.loads(refused.body)
+    assert problem["title"] == "Queue full" and "2 requests wait there (queue.max_length)" in problem["detail"]
     gate.open()
     assert {r.status for r in collect(first + clients)} == {200} and origin.count() == 3
+
+
+def test_places_that_are_taken_are_called_that(weir, origin):
+    origin.handler = gate = Gate()
+    d = weir(max_in_flight=1, limits=["100/s"], queue={"max_wait": "60s"})
+    first = fire(d, 1, "/api/first%d")
+    origin.wait_requests(1)
+    refused = d.get("/api/x", [("Weir-Max-Wait", "50ms")])
+    assert refused.status == 429 and "max_in_flight = 1" in json.loads(refused.body)["detail"]
+    gate.open()
+    collect(first)
+
+
+def test_a_days_quota_says_when_the_day_begins(weir, origin):
+    d = weir(limits=[{"rate": "1/day window 06:30 America/New_York", "name": "daily"}], queue={"max_wait": "1s"})
+    assert d.get("/api/1").status == 200
+    detail = json.loads(d.get("/api/2").body)["detail"]
+    assert re.search(r'"daily" of upstream api is used up; it begins anew at 06:30 America/New_York, in \d+ (d|h|min|s) \d', detail)
 
 
 def test_interactive_goes_before_batch(weir, origin):

@@ -1,0 +1,75 @@
+/*
+ * What a request hears that the budget or the queue turned away: the true cause, until when,
+ * and what would help.
+ */
+#include "engine/internal.h"
+
+#include "base/clock.h"
+
+/* "12.3 s", "5 min 10 s", "3 h 5 min", "2 d 3 h". */
+static struct slice in_words(struct exchange *x, int64_t ns)
+{
+    static const struct { int64_t s; const char *name; } units[] = {
+        { 86400, "d" }, { 3600, "h" }, { 60, "min" }, { 1, "s" },
+    };
+    int64_t s = (ns + NS_PER_SEC - 1) / NS_PER_SEC;
+
+    for (size_t i = 0; i + 1 < sizeof units / sizeof *units; i++)
+        if (s >= units[i].s)
+            return arena_printf(&x->arena, "%lld %s %lld %s", (long long)(s / units[i].s), units[i].name,
+                                (long long)(s % units[i].s / units[i + 1].s), units[i + 1].name);
+    return arena_printf(&x->arena, "%.1f s", (double)ns / NS_PER_SEC);
+}
+
+/* The limit of that name, where it begins anew at a time of day; else NULL. */
+static const struct limit_options *daily(const struct exchange *x, const char *name)
+{
+    const struct upstream_options *o = &x->up->fetch;
+
+    for (unsigned i = 0; name != NULL && i < o->limit_count; i++)
+        if (strcmp(o->limits[i].name, name) == 0 && o->limits[i].kind == LIMIT_FIXED)
+            return &o->limits[i];
+    return NULL;
+}
+
+static struct slice detail(struct exchange *x)
+{
+    const struct fetch            *f = x->fetch;
+    const struct upstream_options *o = &x->up->fetch;
+    const struct limit_options    *day = daily(x, f->limit);
+    const char                    *name = x->up->route.name;
+    struct slice                   wait = in_words(x, f->wait_ns);
+
+    if (f->queue_full)
+        return arena_printf(&x->arena, "The queue of upstream %s is full: %u requests wait there (queue.max_length); "
+                            "try again later, or raise it.", name, o->queue.max_length);
+    if (f->blocked_by != NULL)
+        return arena_printf(&x->arena, "Upstream %s itself asked to wait (%s), for another " SLICE_FMT ", longer than "
+                            "this request may; try again then. Where the API is wrong, weirctl limits forget %s drops "
+                            "what it said.", name, f->blocked_by, SLICE_ARG(wait), name);
+    if (day != NULL)
+        return arena_printf(&x->arena, "The limit \"%s\" of upstream %s is used up; it begins anew at %02u:%02u %s, in "
+                            SLICE_FMT ", longer than this request may wait.", f->limit, name, day->start_minute / 60,
+                            day->start_minute % 60, day->zone != NULL ? day->zone : "UTC", SLICE_ARG(wait));
+    if (f->limit == NULL || strcmp(f->limit, "queue") == 0)
+        return arena_printf(&x->arena, "All requests that may be at upstream %s at one time (%s = %u) are under way, "
+                            "and this one may wait no longer; try again later, or raise queue.max_wait or "
+                            "Weir-Max-Wait.",
+                            name, o->max_in_flight > 0 ? "max_in_flight" : "max_connections",
+                            o->max_in_flight > 0 ? o->max_in_flight : o->max_connections);
+    return arena_printf(&x->arena, "The limit \"%s\" of upstream %s would make this request wait for " SLICE_FMT
+                        ", longer than it may; try again then, or raise queue.max_wait or Weir-Max-Wait.", f->limit,
+                        name, SLICE_ARG(wait));
+}
+
+enum step refused_reply(struct exchange *x)
+{
+    const struct fetch *f = x->fetch;
+    const char         *title = f->queue_full ? "Queue full"
+                              : f->blocked_by != NULL ? "The API asked to wait" : "Over budget";
+
+    return reply_problem(x, &(struct problem){
+        .status = 429, .title = title, .reason = "over-budget", .retry_after_ns = f->wait_ns,
+        .blocked_by = f->queue_full ? NULL : f->blocked_by, .limit = f->limit != NULL ? f->limit : "queue",
+        .detail = detail(x) });
+}
