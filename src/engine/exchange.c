@@ -218,6 +218,8 @@ size_t exchange_upload(struct exchange *x, const void *bytes, size_t count)
         return count;                               /* decided already: the rest is drained */
     taken = upload_write(x->upload, bytes, count);
     x->received_bytes += (int64_t)taken;
+    if (x->awaits_body)
+        run(x);
     if (taken < count && x->collecting) {
         /* Too long to be part of a key: it goes through as it is. */
         x->collecting = false;

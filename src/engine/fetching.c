@@ -10,7 +10,10 @@
 
 #define WAIT_MOST (30 * 86400 * NS_PER_SEC)      /* of Weir-Max-Wait: "forever" */
 
-enum { COMPLETED_BYTES = 4 * 1024 * 1024 };      /* the longest part that is taken along to be completed */
+enum {
+    COMPLETED_BYTES  = 4 * 1024 * 1024,     /* the longest part that is taken along to be completed */
+    SHORT_BODY_BYTES = 64 * 1024            /* of a request: the longest that is taken whole before it is sent */
+};
 
 static void receive_event(struct mail *m)
 {
@@ -217,7 +220,7 @@ static struct fetch *fill_fetch(struct exchange *x)
         f->max_wait_ns = x->wish.max_wait_ns < WAIT_MOST ? x->wish.max_wait_ns : WAIT_MOST;
     f->timeout = timeout_of(x);
     f->read_timeout_ns = x->wish.timeout_ns != POLICY_UNSET ? x->wish.timeout_ns : f->timeout->read_ns;
-    f->arrived_mono_ns = x->started_mono_ns;
+    f->arrived_mono_ns = x->upload != NULL ? clock_mono_ns() : x->started_mono_ns;
     f->looked_up_wall_ns = x->looked_up_wall_ns;
     f->found_none = !x->stored.selected;
     f->new_key = f->found_none && !x->stored.other_variant;
@@ -288,6 +291,15 @@ static void open_upload(struct exchange *x)
     upload_set_worker(x->upload, x->engine->mailbox, &x->room);
 }
 
+/* A request takes a place at the API when there is something to send: of a short body that is all of it, of any
+ * other its first byte, and of one that is held back for a 100 the head. */
+static bool awaits_body(const struct exchange *x)
+{
+    if (x->upload == NULL || x->upload_ended || (x->expects && x->received_bytes == 0))
+        return false;
+    return x->received_bytes == 0 || (x->in.body_bytes >= 0 && x->in.body_bytes <= SHORT_BODY_BYTES);
+}
+
 enum step step_fetch(struct exchange *x)
 {
     bool              had = x->stored.selected;
@@ -298,6 +310,9 @@ enum step step_fetch(struct exchange *x)
     candidate_keep(x);
     if (had && !x->stored.selected)                 /* its body file is gone: not worth asking about */
         x->decision.verdict = VERDICT_FETCH;
+    x->awaits_body = awaits_body(x);
+    if (x->awaits_body)
+        return STEP_SUSPEND;
     switch (inject_await(x, &c)) {
     case CREDENTIAL_READY:
         break;
@@ -436,11 +451,14 @@ static enum step deliver_failed(struct exchange *x)
         return STEP_DONE;
     if (pausing)
         status = 503;
+    else if (f->body_stalled)
+        status = 408;
     else if (f->outcome == ATTEMPT_TIMEOUT || is_timeout(f->proxy_error))
         status = 504;
     return reply_problem(x, &(struct problem){
         .status = status,
-        .title = status == 504 ? "Upstream timed out" : status == 503 ? "Upstream is down" : "Upstream failed",
+        .title = status == 504 ? "Upstream timed out" : status == 503 ? "Upstream is down"
+               : status == 408 ? "Request body stalled" : "Upstream failed",
         .proxy_error = f->proxy_error != NULL ? f->proxy_error : "destination_unavailable",
         .reason = "upstream-failed", .retry_after_ns = pausing ? f->wait_ns : -1,
         .detail = slice_of(f->error) });

@@ -113,7 +113,7 @@ struct exchange {
     struct upload               *upload;
     struct mail                  room;            /* the upload has space again */
     bool                         collecting;      /* the body is gathered for the key */
-    bool                         upload_ended;
+    bool                         upload_ended, awaits_body;
     bool                         expects;         /* the client sends no body before it hears 100 */
     bool                         continued;       /* the API wants it */
     bool                         own_conditional; /* the client's conditional fields went upstream */

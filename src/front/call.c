@@ -160,12 +160,24 @@ static void send_interim(void *owner, unsigned status, const struct http_fields 
         break_off(call);
 }
 
+/* libmicrohttpd takes a read that did not fill its buffer for the last one until epoll tells it of more; an end that
+ * had come by then it would never see.  Put into epoll anew it is told. */
+static void read_on(struct call *call)
+{
+    call_suspend(call);
+    call_resume(call);
+}
+
 /* While it waits, that is a client that left; otherwise perhaps one that only has nothing more to ask. */
 void call_on_peer_closed(struct connection *c)
 {
     c->peer_closed = true;
-    if (c->call != NULL && c->call->suspended)
+    if (c->call == NULL)
+        return;
+    if (c->call->suspended)
         break_off(c->call);
+    else if (c->call->stage == CALL_BODY)
+        read_on(c->call);
 }
 
 bool call_any(const struct worker *w)
@@ -342,6 +354,8 @@ static enum MHD_Result on_body(struct call *call, const char *bytes, size_t *cou
     if (*count > 0) {
         call->connection->deadline_ns = INT64_MAX;          /* the API's turn */
         call_suspend(call);
+    } else if (call->connection->peer_closed) {
+        read_on(call);
     }
     return MHD_YES;
 }

@@ -461,8 +461,8 @@ static void cut(struct flight *f, struct transfer *t, CURLcode code)
 static void report_breaker(struct transfer *t)
 {
     bool ours = t->stop == STOP_ABANDONED || t->stop == STOP_OVER_BUDGET || t->stop == STOP_DISK
-             || t->stop == STOP_UPLOAD_BROKEN || t->stop == STOP_SECOND_SENDING || t->stop == STOP_DEAD_CONNECTION
-             || http2_was_not_done(t);
+             || t->stop == STOP_UPLOAD_BROKEN || t->stop == STOP_UPLOAD_STALLED || t->stop == STOP_SECOND_SENDING
+             || t->stop == STOP_DEAD_CONNECTION || http2_was_not_done(t);
 
     if (t->head.final)
         return;
@@ -477,6 +477,7 @@ static void failed(struct flight *f, struct transfer *t, const struct failure *f
     struct retry_answer again = { .again = false };
 
     f->failure = *failure;
+    f->stalled = t->stop == STOP_UPLOAD_STALLED;
     record(f, t, failure->outcome, t->head.final ? t->head.status : 0);
     log_debug("upstream_attempt_failed", " upstream=%s attempt=%u outcome=%s reason=%s", f->site->name,
               f->attempt_count, attempt_outcome_token(failure->outcome), log_quote(failure->text));

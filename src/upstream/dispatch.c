@@ -15,6 +15,7 @@
 
 enum {
     GRACE_MS = 250,                   /* a wait that was predicted to end just in time may end a little later */
+    LOOK_MS  = 100,                   /* how soon it is seen that a client has gone on with its body */
     LATE_MS  = 1                      /* so long behind its reservation a request is charged anew */
 };
 
@@ -209,7 +210,12 @@ static void fire_deadline(struct timer *t)
 
 static void fire_pause(struct timer *t)
 {
-    dispatch_put(CONTAINER_OF(t, struct flight, pause));
+    struct flight *f = CONTAINER_OF(t, struct flight, pause);
+
+    if (stall_goes_on(f))             /* it would take a place only to pause in it again */
+        timers_set(&f->up->timers, &f->pause, clock_mono_ns() + LOOK_MS * NS_PER_MS);
+    else
+        dispatch_put(f);
 }
 
 /* -- in and out of the queue -- */
@@ -414,6 +420,9 @@ static void run_budget(struct budget *b)
         timers_set(&b->up->timers, &b->wake, add_times(clock_mono_ns(), wake));
     else
         timers_clear(&b->up->timers, &b->wake);
+    for (struct site *s = b->up->sites; s != NULL; s = s->next)
+        if (s->budget == b)
+            stall_watch(s);
     keep_look(b);
 }
 

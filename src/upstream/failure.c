@@ -65,6 +65,8 @@ static const struct stop_row {
                        "its Content-Length is not one number, or its Transfer-Encoding not chunked" },
     [STOP_DISK] = { ATTEMPT_DROPPED, true, "proxy_internal_error", "there was no room for its answer" },
     [STOP_UPLOAD_BROKEN] = { ATTEMPT_DROPPED, true, "http_request_error", "the client broke off its request" },
+    [STOP_UPLOAD_STALLED] = { ATTEMPT_DROPPED, false, "http_request_error",
+                              "the client paused within the body while others waited for a place" },
     [STOP_CONNECT_TIMEOUT] = { ATTEMPT_UNREACHED, false, "connection_timeout",
                                "it did not accept a connection in time" },
     [STOP_READ_TIMEOUT] = { ATTEMPT_TIMEOUT, false, "http_response_timeout",

@@ -148,6 +148,7 @@ struct fetch {
     enum attempt_outcome           outcome;       /* FETCH_FAILED */
     /* FETCH_FAILED: for people, never a credential; Proxy-Status details */
     char                           error[320];
+    bool                           body_stalled;  /* FETCH_FAILED: its client paused while others waited for a place */
     const char                    *proxy_error;   /* RFC 9209 error type token: "connection_refused" ... */
     int64_t                        wait_ns;       /* FETCH_REFUSED: exact, from now */
     const char                    *limit;         /* FETCH_REFUSED: name of the limit, or "queue" */

@@ -17,8 +17,9 @@
  *
  * Files: fetch.c (in and out of the thread), flight.c (table, joining, leaving), overtake.c (writes, purges),
  * dispatch.c (queue and budget), request.c, via.c, connection.c, http2.c, tls_end.c, transfer.c,
- * response.c (one attempt), attempt.c (what became of it, retries), hearing.c (what it tells of limits),
- * share.c (who gets the head), commit.c (to the store), site.c, keep.c (the ledger's rows), upstream.c (thread).
+ * response.c (one attempt), stall.c (uploads that pause), attempt.c (what became of it, retries), hearing.c (what it
+ * tells of limits), share.c (who gets the head), commit.c (to the store), site.c, keep.c (the ledger's rows),
+ * upstream.c (thread).
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
  * upstream_sent_again (debug), upstream_limit_cut (once for each), upstream_hold_lifted, upstream_limits_forgotten,
@@ -92,6 +93,8 @@ struct site {
     CURLM                         *multi;
     CURLSH                        *sessions;  /* of TLS: curl would keep them with a handle */
     struct timer                   curl_timer;
+    struct timer                   stall;     /* an upload has paused for long enough */
+    unsigned                       paused_uploads;    /* of `transfers`: their clients have sent nothing more */
     bool                           reap;      /* curl may have finished something */
     struct breaker                 breaker;
     struct hold                    hold;      /* a 5xx asked for a pause */
@@ -167,6 +170,8 @@ struct flight {
     int64_t             unsent_from_ns;       /* when the wait under way began */
     bool                again;        /* was sent before: queue_put_again() */
     bool                plain;        /* without Weir's own conditions: the 304 was about something else */
+    bool                stalled;      /* the last attempt ended so: not sent again before the client has sent more */
+    int64_t             stalled_at;   /* ... than this many bytes */
     bool                continued;    /* the client has been told to send its body */
     bool                unexpecting;  /* sent without Expect: the body is here, or the API answered 417 to that */
     unsigned            dead_connections;     /* it would have gone out on */
@@ -208,6 +213,7 @@ enum stop {                           /* why we ended a transfer that curl would
     STOP_FRAMING,                     /* nobody can say where its body ends */
     STOP_DISK,
     STOP_UPLOAD_BROKEN,
+    STOP_UPLOAD_STALLED,              /* the client pauses, and others wait for its place */
     STOP_CONNECT_TIMEOUT, STOP_READ_TIMEOUT, STOP_WRITE_TIMEOUT, STOP_TOTAL_TIMEOUT,
     STOP_ENOUGH                       /* the body of a failure that is tried again is too long to read out */
 };
@@ -487,6 +493,15 @@ bool transfer_sends(struct transfer *);
 size_t transfer_read_upload(struct transfer *, char *buffer, size_t count);
 /* The spool's readers are to catch up first: `drained` will resume it. */
 void transfer_await_readers(struct transfer *);
+
+/* stall.c */
+/* Others wait for a place, and none is free: the upload that has paused longest may have to give up its own. */
+void stall_watch(struct site *);
+void stall_close(struct site *);
+/* It was sent for long enough, without its client: true while that one still sends nothing. */
+bool stall_goes_on(const struct flight *);
+void stall_paused(struct transfer *);
+void stall_resumed(struct transfer *);
 
 /* response.c */
 /* One header line of curl's. False: the transfer is to end (t->stop says why). */

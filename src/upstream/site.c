@@ -201,6 +201,7 @@ static void site_free(struct site *s)
         if (up->watches[fd].site == s || up->watches[fd].connection_of == s)
             up->watches[fd] = (struct watch){ 0 };
     timers_clear(&up->timers, &s->curl_timer);
+    stall_close(s);
     ref_release(s->config);
     free(s->name);
     free(s);

@@ -104,7 +104,7 @@ static void receive_ready(struct mail *m)
 
     if (t->ended || !t->send_paused)
         return;
-    t->send_paused = false;
+    stall_resumed(t);
     resume(t);
 }
 
@@ -207,7 +207,7 @@ size_t transfer_read_upload(struct transfer *t, char *buffer, size_t count)
     case UPLOAD_END:
         return upload_part(t, 0);
     case UPLOAD_WAIT:
-        t->send_paused = true;
+        stall_paused(t);
         return CURL_READFUNC_PAUSE;
     case UPLOAD_BROKEN:
         break;

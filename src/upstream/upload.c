@@ -203,6 +203,26 @@ bool upload_is_kept(struct upload *u)
     return kept;
 }
 
+int64_t upload_written(struct upload *u)
+{
+    int64_t bytes;
+
+    pthread_mutex_lock(&u->lock);
+    bytes = u->end;
+    pthread_mutex_unlock(&u->lock);
+    return bytes;
+}
+
+bool upload_has_beyond(struct upload *u, int64_t bytes)
+{
+    bool more;
+
+    pthread_mutex_lock(&u->lock);
+    more = u->ended || u->end > bytes;
+    pthread_mutex_unlock(&u->lock);
+    return more;
+}
+
 int64_t upload_length(const struct upload *u)
 {
     return u->length;

@@ -41,6 +41,9 @@ enum upload_read upload_read(struct upload *, void *buffer, size_t count, size_t
 bool upload_rewind(struct upload *);
 bool upload_is_kept(struct upload *);                        /* could upload_rewind() still succeed? */
 int64_t upload_length(const struct upload *);                /* -1: unknown */
+int64_t upload_written(struct upload *);                     /* bytes that the client has sent */
+/* Has it sent more than that, or its end? */
+bool upload_has_beyond(struct upload *, int64_t bytes);
 /* Nobody will read on: the rest is taken and dropped. */
 void upload_discard(struct upload *);
 

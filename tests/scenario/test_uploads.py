@@ -157,6 +157,22 @@ def test_upload_that_breaks_off_never_looks_whole_to_the_origin(weir, origin, fr
     assert d.get("/api/next").status == 200
 
 
+@pytest.mark.parametrize("first", [0, 1000, 60000])
+def test_an_upload_that_ends_at_once_with_its_connection_is_noticed(weir, origin, first):
+    """The end comes with the last bytes, or while they are being taken: it must not wait for server.body_timeout."""
+    origin.read_bodies = False
+    origin.handler = lambda request, conn: (conn.wait_gone(), conn.close())
+    d = weir()
+    for n in range(20):
+        with d.connect() as client:
+            client.start("POST", "/api/up", [("Content-Length", "100000")])
+            if first:
+                client.send(pattern(first))
+                origin.wait_requests(n + 1)
+            client.send(pattern(30000 if first else 20))
+    until(lambda: d.counter("client_gone") == 20, "the ends of the clients")
+
+
 @pytest.mark.parametrize("bad", [b"zz\r\nabc\r\n", b"-1\r\n", b"3\r\nabcd\r\n0\r\n\r\n", b"ffffffffffffffffff\r\nabc"],
                          ids=["not_hex", "negative", "longer_than_said", "overflow"])
 def test_malformed_chunks_never_look_whole_to_the_origin(weir, origin, bad):
