@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct slice secret_value(struct slice text, struct fault *why)
@@ -26,13 +27,20 @@ struct slice secret_value(struct slice text, struct fault *why)
     return SLICE_NONE;
 }
 
+/* A link may lead there, as in a container's secrets; a FIFO would be waited for until somebody writes. */
 static struct slice read_file(const char *path, struct arena *a, struct fault *why)
 {
-    char   *text = arena_alloc_raw(a, SECRET_BYTES + 16);
-    size_t  used = 0;
-    ssize_t n = -1;
-    int     fd = open(path, O_RDONLY | O_CLOEXEC);
+    char       *text = arena_alloc_raw(a, SECRET_BYTES + 16);
+    size_t      used = 0;
+    ssize_t     n = -1;
+    struct stat st;
+    int         fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
+    if (fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
+        fault_set(why, "cannot be read from %s: that is no regular file", path);
+        close(fd);
+        return SLICE_NONE;
+    }
     while (fd >= 0 && used < SECRET_BYTES + 16
            && (n = read(fd, text + used, SECRET_BYTES + 16 - used)) > 0)
         used += (size_t)n;

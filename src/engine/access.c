@@ -71,9 +71,10 @@ static void note_success(struct access_log *log)
                     atomic_exchange_explicit(&lost_unsaid, 0, memory_order_relaxed));
 }
 
+/* A FIFO that nobody reads holds no worker up: it is as a full disk. */
 static int open_file(const char *file)
 {
-    return open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+    return open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 }
 
 static void open_destination(struct access_log *log, const struct config *c)

@@ -170,6 +170,25 @@ def test_what_is_no_file(daemons, origin, tmp_path, name, kind):
     assert not elsewhere.exists()
 
 
+@pytest.mark.parametrize("kind", ["fifo", "link"])
+def test_a_value_file_that_is_none(daemons, origin, tmp_path, kind):
+    place = tmp_path / "token"
+    if kind == "fifo":
+        os.mkfifo(place)
+    else:                                                  # as in a container's secrets
+        (tmp_path / "..data").write_text("Bearer abc")
+        place.symlink_to(tmp_path / "..data")
+    d = daemons(upstream(origin, auth={"header": "Authorization", "value_file": str(place)}))
+    d.spawn()
+    if kind == "link":
+        d.wait_line(r" ready\b")
+        d.get("/api/x")
+        assert origin.requests[-1].fields.get("Authorization") == "Bearer abc"
+    else:
+        assert d.wait_exit() == 1 and f"{place}: that is no regular file" in d.stderr, d.stderr
+        d.process = None
+
+
 @pytest.mark.parametrize("which, mode, refused", [("state", 0o777, True), ("state", 0o770, True), ("state", 0o755, False),
                                                   ("cache", 0o777, True), ("cache", 0o755, False)])
 def test_who_may_write_there(daemons, origin, which, mode, refused):

@@ -280,3 +280,20 @@ def test_signals_at_the_start_kill_nothing(daemons, origin):
         d.process.send_signal(signal.SIGUSR1)
     d.wait_line(r" ready\b")
     assert d.get("/api/x").status == 200
+
+
+def test_a_fifo_that_nobody_reads_holds_nobody_up(weir, origin, tmp_path):
+    origin.reply(fields=FRESH)
+    place = tmp_path / "access.fifo"
+    os.mkfifo(place)
+    d = weir(settings={"workers": 1, "log": {"access": str(place)}})
+    d.wait_line(r" error access_log_failed ")
+    for i in range(3):
+        assert d.get(f"/api/{i}").status == 200
+    with open(os.open(place, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        d.wait_line(r" warning access_log_resumed lost=0")
+        assert (reader.read() or b"").count(b"\n") == 3
+        with d.connect() as client:                        # and none who reads no more
+            for _ in range(150):
+                assert client.get("/api/" + "x" * 2000).status == 200
+        until(lambda: counters(d)["access_lines_lost"] > 0, "lines to be lost")
