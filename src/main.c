@@ -29,6 +29,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 /* A database that kills does so at the start or with the first reads and writes: db.h. */
@@ -298,6 +299,32 @@ static void settle(struct daemon *d)
     d->settled_at_ns = INT64_MAX;
 }
 
+/* A timer that never fires, and that can be read when somebody sets the wall clock. -1: there is none. */
+static int watch_clock(void)
+{
+    const struct itimerspec never = { .it_value = { .tv_sec = INT32_MAX } };
+    int                     fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+
+    if (fd >= 0 && timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static void heed_clock(struct daemon *d, int watch_fd)
+{
+    const int64_t step_ns = clock_wall_step_ns();
+    uint64_t      count;
+
+    if (watch_fd >= 0 && read(watch_fd, &count, sizeof count) < 0 && errno == ECANCELED)
+        log_debug("clock_set", "step_ms=%lld", (long long)(step_ns / NS_PER_MS));
+    if (step_ns < 0) {
+        log_warning("clock_set_back", "seconds=%.3f", -(double)step_ns / NS_PER_SEC);
+        store_clock_set_back(d->store, -step_ns);
+    }
+}
+
 /* How long main may sleep; -1: for ever. */
 static int patience_ms(const struct daemon *d, int tick_ms)
 {
@@ -311,15 +338,18 @@ static int patience_ms(const struct daemon *d, int tick_ms)
 /* Until a signal says to stop. */
 static void run(struct daemon *d)
 {
-    int tick_ms = watchdog_ms();
+    int tick_ms = watchdog_ms(), clock_fd = watch_clock();
 
+    clock_wall_step_ns();
     for (;;) {
-        struct pollfd           fds[3] = { { .fd = d->signal_fd, .events = POLLIN },
+        struct pollfd           fds[4] = { { .fd = d->signal_fd, .events = POLLIN },
                                            { .fd = front_fd(d->front), .events = POLLIN },
-                                           { .fd = mailbox_fd(d->mailbox), .events = POLLIN } };
+                                           { .fd = mailbox_fd(d->mailbox), .events = POLLIN },
+                                           { .fd = clock_fd, .events = POLLIN } };
         struct signalfd_siginfo s;
 
-        poll(fds, 3, patience_ms(d, tick_ms));
+        poll(fds, 4, patience_ms(d, tick_ms));
+        heed_clock(d, clock_fd);
         settle(d);
         if (tick_ms > 0)
             sd_notify(0, "WATCHDOG=1");
@@ -334,8 +364,10 @@ static void run(struct daemon *d)
         else if (s.ssi_signo == SIGUSR1)
             front_reopen_logs(d->front, NULL, NULL);
         else
-            return;
+            break;
     }
+    if (clock_fd >= 0)
+        close(clock_fd);
 }
 
 static int serve(struct daemon *d)

@@ -19,6 +19,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Between two readings something else may run; corrections that are slewed in add up to a step. */
+#define SMALLEST_STEP_NS (200 * NS_PER_MS)
+
 static _Atomic int64_t  no_offset;
 static _Atomic int64_t *mono_offset_ns = &no_offset, *wall_offset_ns = &no_offset;   /* set before any thread starts */
 
@@ -78,4 +81,18 @@ int64_t clock_wall_ns(void)
 int64_t clock_mono_ns(void)
 {
     return read_clock(CLOCK_MONOTONIC, mono_offset_ns);
+}
+
+int64_t clock_wall_step_ns(void)
+{
+    static int64_t last_ns;
+    static bool    has_last;
+    const int64_t  between_ns = clock_wall_ns() - clock_mono_ns();
+    const int64_t  step_ns = has_last ? between_ns - last_ns : 0;
+
+    if (has_last && step_ns > -SMALLEST_STEP_NS && step_ns < SMALLEST_STEP_NS)
+        return 0;
+    last_ns = between_ns;
+    has_last = true;
+    return step_ns;
 }

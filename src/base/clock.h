@@ -21,5 +21,8 @@
 void    clock_start(void);
 int64_t clock_wall_ns(void);
 int64_t clock_mono_ns(void);
+/* How far the wall clock was set since the last call, by the monotonic one: below 0 back; small corrections are none.
+ * A machine that slept has set it ahead. One thread. */
+int64_t clock_wall_step_ns(void);
 
 #endif

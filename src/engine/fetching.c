@@ -406,6 +406,7 @@ static enum step deliver_not_modified(struct exchange *x)
     x->stored.response.head.fields = http_fields_copy(&answer->head.fields, &x->arena);
     x->stored.response.requested_wall_ns = answer->requested_wall_ns;
     x->stored.response.received_wall_ns = answer->received_wall_ns;
+    x->stored.response.set_back_ns = 0;
     x->cache_word = "revalidated";
     counter_add(COUNTER_REVALIDATED, 1);
     if (serve_stored(x, 304))

@@ -216,6 +216,7 @@ static bool accept_variant(const struct store_record *record, void *context)
         .head = { .status = record->status, .fields = fields },
         .requested_wall_ns = record->requested_wall_ns,
         .received_wall_ns = record->received_wall_ns,
+        .set_back_ns = record->set_back_ns,
         .body_bytes = record->body_bytes,
         .invalidated = record->invalidated,
         .had_credential = record->had_credential,

@@ -100,7 +100,7 @@ static bool came_by_http_1_0(const struct http_fields *f)
 
 int64_t policy_kept_ns(const struct stored_response *r, int64_t now_wall_ns)
 {
-    return at_least_zero(subtract(now_wall_ns, r->received_wall_ns));
+    return at_least_zero(add(subtract(now_wall_ns, r->received_wall_ns), r->set_back_ns));
 }
 
 int64_t policy_age_ns(const struct stored_response *r, int64_t now_wall_ns)

@@ -14,6 +14,7 @@ struct stored_response {
     struct http_response head;
     int64_t              requested_wall_ns;   /* when its request was sent (4.2.3 request_time) */
     int64_t              received_wall_ns;    /* when its head came (4.2.3 response_time) */
+    int64_t              set_back_ns;         /* the clock was set back by so much since then: it is older by that */
     int64_t              body_bytes;
     bool                 invalidated;         /* kept only for validation */
     bool                 had_credential;      /* its request carried a credential (3.5) */

@@ -37,6 +37,18 @@ static enum db_result put_meta(struct apply *a, struct slice name, const void *b
     return db_put(a->txn, a->store->meta, name, (struct slice){ bytes, count });
 }
 
+/* What the clock did; of a step that comes meanwhile the next commit tells. */
+static enum db_result put_set_back(struct apply *a, uint64_t *below)
+{
+    struct set_back set_back;
+
+    *below = atomic_load(&a->store->set_back_below);
+    if (*below == a->writer->set_back_kept)
+        return DB_OK;
+    set_back = (struct set_back){ *below, atomic_load(&a->store->set_back_ns) };
+    return put_meta(a, SLICE("set back"), &set_back, sizeof set_back);
+}
+
 /* Ids are handed out from a stretch that is marked as used before. */
 static enum db_result put_id_limit(struct apply *a)
 {
@@ -51,8 +63,11 @@ static enum db_result put_id_limit(struct apply *a)
 enum db_result apply_commit(struct apply *a)
 {
     struct writer *w = a->writer;
+    uint64_t       set_back_below = 0;
     enum db_result r = put_id_limit(a);
 
+    if (r == DB_OK)
+        r = put_set_back(a, &set_back_below);
     if (r == DB_OK && memcmp(&a->totals, &w->totals, sizeof w->totals) != 0)
         r = put_meta(a, SLICE("totals"), &a->totals, sizeof a->totals);
     if (r == DB_OK && memcmp(&a->shares, &w->shares, sizeof w->shares) != 0)
@@ -68,6 +83,7 @@ enum db_result apply_commit(struct apply *a)
         w->totals = a->totals;
         w->shares = a->shares;
         w->id_limit = a->id_limit;
+        w->set_back_kept = set_back_below;
         for (unsigned i = 0; i < w->doomed.count; i++)
             bodies_remove(w->store->bodies_fd, w->doomed.items[i]);
         writer_publish(w);

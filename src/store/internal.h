@@ -33,6 +33,7 @@ enum {
     IDS_AT_ONCE       = 1 << 20,      /* marked as used before they are */
 };
 
+struct set_back { uint64_t below; int64_t ns; };              /* likewise */
 struct totals { uint64_t body_files, body_bytes; };          /* stands in table meta as it is */
 
 struct uncommitted {                  /* announced changes, by hash: uncommitted.c */
@@ -74,6 +75,10 @@ struct store {
     _Atomic unsigned refusing;        /* REFUSES_...: what failed the last time */
     struct uncommitted uncommitted;
     _Atomic uint64_t next_id;         /* of records and body files alike */
+    /* Records with an id below it are older by so much than their times say. Steps add up: for those between two of
+     * them that is too much. */
+    _Atomic uint64_t set_back_below;
+    _Atomic int64_t  set_back_ns;
     _Atomic uint64_t generation;      /* commits, counted behind each one before it is answered */
     _Atomic unsigned stride;          /* of so many touches one is left as a sample */
     _Atomic uint64_t records_now, body_files_now, bytes_now; /* written by the writer behind each commit */
@@ -124,6 +129,7 @@ void             verifier_stop(struct verifier *);           /* NULL is fine */
 struct store_opening {                /* what the database says at the start */
     struct totals totals;
     struct shares shares;
+    struct set_back set_back;
     uint64_t      next_id, id_limit;
 };
 /* By path, max_bytes and most_readers: fills db, tables and bodies_fd.  A new database where the old one is of no use:
@@ -183,6 +189,7 @@ struct writer {
     struct job           job;
 
     struct { bool is_gone; int64_t tried_ns, said_ns; } anew;
+    uint64_t             set_back_kept;       /* set_back_below as it is in the database */
     struct totals        totals;      /* as committed, and the shares too */
     struct shares        shares;
     uint64_t             id_limit;    /* as stored: a restart begins there */

@@ -106,6 +106,23 @@ static bool is_newer(const struct store_record *a, const struct store_record *b)
     return a->id > b->id;
 }
 
+/* It was stored before the clock was set back. */
+static inline void heed_clock(const struct store *s, struct store_record *r)
+{
+    if (r->id < atomic_load_explicit(&s->set_back_below, memory_order_relaxed))
+        r->set_back_ns = atomic_load_explicit(&s->set_back_ns, memory_order_relaxed);
+}
+
+void store_clock_set_back(struct store *s, int64_t ns)
+{
+    if (s == NULL || ns <= 0)
+        return;
+    atomic_fetch_add(&s->set_back_ns, ns);
+    atomic_store(&s->set_back_below, store_new_id(s));
+    /* What is kept ready counts by the clock. */
+    atomic_fetch_add_explicit(&s->generation, 1, memory_order_release);
+}
+
 struct asked { struct slice full_key; store_accept accept; void *context; struct store_record *out; };
 
 /* One record more that might do. */
@@ -144,6 +161,7 @@ scan(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], const struct 
             continue;                                /* another key with the same hash */
         if (o != NULL && !overlay_apply(o, &record.view))
             continue;
+        heed_clock(r->store, &record.view);
         result = offer(q, result, &record.view);
     }
     if (found == DB_BROKEN)
@@ -177,8 +195,10 @@ scan_with_changes(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], 
     if (begin(r) != DB_OK)
         return STORE_BROKEN;
     result = scan(r, hash, q, o);
-    for (unsigned i = 0; o != NULL && result != STORE_BROKEN && overlay_next(o, &i, &record);)
+    for (unsigned i = 0; o != NULL && result != STORE_BROKEN && overlay_next(o, &i, &record);) {
+        heed_clock(r->store, &record);
         result = offer(q, result, &record);
+    }
     return result;
 }
 

@@ -108,6 +108,7 @@ static enum db_result read_meta(struct store *s, struct store_opening *o)
     o->totals = (struct totals){ 0 };
     get_meta(s, txn, SLICE("totals"), &o->totals, sizeof o->totals);
     get_shares(s, txn, &o->shares);
+    get_meta(s, txn, SLICE("set back"), &o->set_back, sizeof o->set_back);
     begin_sequence(s, txn, o);
     return db_commit(txn);                           /* an abort would close the tables again */
 }
@@ -216,6 +217,8 @@ struct store *store_open(const struct store_options *options, struct fault *why,
         goto fail;
     s->started_at = o.next_id;
     atomic_init(&s->next_id, o.next_id);
+    atomic_init(&s->set_back_ns, o.set_back.ns);
+    atomic_init(&s->set_back_below, o.set_back.below);
     s->mailbox = mailbox_open();
     if (s->mailbox == NULL) {
         fault_set_errno(why, errno, "cannot start the cache's writer thread");

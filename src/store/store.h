@@ -57,6 +57,7 @@ struct store_record {                 /* a view: borrows database pages until st
     struct slice encoded_fields;      /* see store_record_fields() */
     unsigned     status;
     int64_t      requested_wall_ns, received_wall_ns;
+    int64_t      set_back_ns;         /* by so much was the wall clock set back since, as far as anybody saw */
     int64_t      body_bytes;
     struct slice body;                /* inline; ptr NULL where it is a file */
     uint64_t     body_file;           /* number of the body file; 0: inline */
@@ -86,6 +87,9 @@ void store_touch(struct store_reader *, const uint8_t hash[STORE_HASH_BYTES], co
 /* Another number after each commit, and when a look-up may find something else before one: what was looked up since is
  * still what is stored. Any thread. */
 uint64_t store_generation(const struct store *);
+/* The wall clock was set back by so much: what is stored is older by that than its times say.  Kept over restarts. Any
+ * thread. */
+void store_clock_set_back(struct store *, int64_t ns);
 /* May a change that is not committed yet be about that hash? Costs next to nothing. Any thread. */
 bool store_is_changing(const struct store *, const uint8_t hash[STORE_HASH_BYTES]);
 

@@ -558,6 +558,7 @@ struct writer *writer_start(struct store *s, struct totals totals, const struct 
     w->totals = totals;
     w->shares = *shares;
     w->id_limit = id_limit;
+    w->set_back_kept = atomic_load(&s->set_back_below);
     w->random = s->started_at * 0x9E3779B97F4A7C15u | 1;
     w->hold_file = secure_getenv("WEIR_HOLD_COMMITS");
     w->evict = evict_new(s->max_bytes / BLOCK_BYTES);

@@ -205,3 +205,33 @@ def test_an_answer_from_the_future_covers_for_an_error_within_its_window(weir, o
     assert stale.body == b"1" and int(stale.fields.get("Age")) >= 0
     clock.set_wall(-2 * DAY)
     assert d.get("/api/x").status == 503
+
+
+def test_what_was_stored_before_the_clock_was_set_back_is_as_old_as_it_is(weir, origin, clock):
+    """Neither fresh again when the clock comes to the time at which it was stored, nor for longer than its lifetime."""
+    origin.handler = numbered()
+    d = weir(ttl="2h")
+
+    def set_back(seconds):
+        clock.set_wall(-seconds)
+        assert d.ctl("reopen").returncode == 0             # wakes the main thread: a fake clock cannot
+        d.wait_line(r" warning clock_set_back seconds=")
+    assert d.get("/api/old").body == b"1"
+    d.wait_stored()
+    clock.advance(1.5 * HOUR)
+    assert d.get("/api/young").body == b"2"
+    d.wait_stored(2)
+    set_back(HOUR)                                         # 1.5 h old: half an hour by the clock
+    answer = d.get("/api/old")
+    assert answer.cache.hit and int(answer.fields.get("Age")) in range(5395, 5410)
+    clock.advance(0.6 * HOUR)                              # 2.1 h
+    assert d.get("/api/old").body == b"3"
+    clock.advance(0.5 * HOUR)                              # the young one is no longer from the future: 1.1 h
+    answer = d.get("/api/young")
+    assert answer.cache.hit and int(answer.fields.get("Age")) in range(3950, 3970)
+    d.wait_stored(3)
+    d.restart()
+    clock.advance(HOUR)                                    # 2.1 h, over a restart too
+    assert d.get("/api/young").body == b"4"
+    d.wait_stored()
+    assert int(d.get("/api/young").fields.get("Age")) == 0

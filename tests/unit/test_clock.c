@@ -66,6 +66,9 @@ static void test_clock_file_moves_both_clocks(void **state)
     assert_true(clock_mono_ns() - mono >= 3 * DAY_NS);
     write_offset(fd, -DAY_NS);
     assert_true(clock_wall_ns() < wall);
+    assert_int_equal(clock_wall_step_ns(), 0);
+    write_offset(fd, 5 * DAY_NS);    /* both: no step of the one by the other */
+    assert_int_equal(clock_wall_step_ns(), 0);
     close(fd);
     unlink(path);
 }

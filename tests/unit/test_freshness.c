@@ -402,6 +402,18 @@ static void test_from_the_future_is_stale(void **state)
             fail_msg("%s: age %lld, left %lld", rows[row].name, (long long)policy_age_ns(&r, now),
                      (long long)policy_ttl_left_ns(&r, &l, now));
     }
+    /* What is known of the step is added to its age, and it is as stale as before while it lies ahead. */
+    r.set_back_ns = s_to_ns(60);
+    assert_int_equal(policy_age_ns(&r, s_to_ns(T0 + 10)), s_to_ns(70));
+    assert_int_equal(policy_age_ns(&r, s_to_ns(T0 - 10)), s_to_ns(50));
+    for (size_t i = 0; i < 6; i++) {
+        const struct lifetime l = { .ns = s_to_ns(100), .source = sources[i] };
+
+        assert_int_equal(policy_ttl_left_ns(&r, &l, s_to_ns(T0 + 10)), s_to_ns(30));
+        assert_int_equal(policy_ttl_left_ns(&r, &l, s_to_ns(T0 - 10)), s_to_ns(-10));
+    }
+    r.set_back_ns = INT64_MAX;
+    assert_int_equal(policy_age_ns(&r, s_to_ns(T0 + 10)), INT64_MAX);
     head_free(&h);
 }
 
