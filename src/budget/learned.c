@@ -33,6 +33,8 @@ static bool tells_a_hit(const struct http_field *f)
     bool known = false;
     size_t end;
 
+    if (f->id != HTTP_NAME_OTHER && f->id != HTTP_CACHE_STATUS)
+        return false;                 /* most of all fields, at no cost */
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         known = known || slice_eq_nocase(f->name, names[i]);
     for (size_t at = 0; known && at < f->value.len; at = end + 1) {

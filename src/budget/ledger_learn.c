@@ -147,10 +147,16 @@ static bool same_rate(const struct limit_options *o, const struct learned_hint *
            (h->window_ns < 0 || h->window_ns == o->window_ns);
 }
 
+/* A learned limit goes by its window: the number is the API's to say. */
+static bool same_window(const struct limit_options *o, const struct learned_hint *h)
+{
+    return o->kind == LIMIT_LEARNED && h->window_ns > 0 && h->window_ns == o->window_ns;
+}
+
 /* How well a limit that matched fits a statement without a name. */
 static int fit_unnamed(const struct limit_options *o, const struct learned_hint *h)
 {
-    return (same_rate(o, h) ? 8 : 0) + (is_specific(o) ? 4 : 0) + (o->kind == LIMIT_LEARNED ? 2 : 0);
+    return (same_rate(o, h) || same_window(o, h) ? 8 : 0) + (is_specific(o) ? 4 : 0) + (o->kind == LIMIT_LEARNED ? 2 : 0);
 }
 
 /* Has the API told this credential of any other resource? */
@@ -187,6 +193,8 @@ static int fit_named(const struct choice *c, unsigned index, uint64_t name)
         return 0;
     if (same_rate(o, c->hint))
         return 16 + (is_specific(o) ? 4 : 0);
+    if (same_window(o, c->hint))
+        return 8;
     if (c->only && is_specific(o))
         return 4;
     return c->only ? fit_learned(c, index, name) : 0;

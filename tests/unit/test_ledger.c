@@ -366,6 +366,26 @@ static void test_a_learned_limit_of_several_names_is_none_of_them(void **state)
     ledger_free(l);
 }
 
+/* Of several policies the learned limit is the one of its window, whatever the numbers are. */
+static void test_a_learned_limit_is_told_by_the_policy_of_its_window(void **state)
+{
+    static const struct limit_options hour[] = {
+        { .name = "10/h window learned", .kind = LIMIT_LEARNED, .count = 10, .window_ns = 3600 * S },
+    };
+    struct ledger *l = make(hour, 1);
+    struct charge  c = get("/x", ann);
+
+    (void)state;
+    answer(l, &c, 0, 200, "RateLimit: \"burst\";r=9;t=1, \"hourly\";r=3;t=100\n"
+                          "RateLimit-Policy: \"burst\";q=10;w=1, \"hourly\";q=4;w=3600\n");
+    assert_int_equal(drain(l, &c, 0), 3);
+    assert_int_equal(wait_of(l, "/never/asked", ann, 0), 100 * S + LIMIT_GUARD_NS);
+    answer(l, &c, 101 * S, 200, "RateLimit: \"burst\";r=9;t=1, \"hourly\";r=3;t=3600\n"
+                                "RateLimit-Policy: \"burst\";q=10;w=1, \"hourly\";q=4;w=3600\n");
+    assert_int_equal(drain(l, &c, 101 * S), 3);
+    ledger_free(l);
+}
+
 /* What cannot be meant is cut: for Retry-After to what is believed, for a reset to the window where that is known. */
 static void test_what_cannot_be_meant_is_cut(void **state)
 {
@@ -924,6 +944,7 @@ int main(void)
         cmocka_unit_test(test_resource_that_no_limit_covers),
         cmocka_unit_test(test_a_learned_limit_is_told_by_the_only_name),
         cmocka_unit_test(test_a_learned_limit_of_several_names_is_none_of_them),
+        cmocka_unit_test(test_a_learned_limit_is_told_by_the_policy_of_its_window),
         cmocka_unit_test(test_what_cannot_be_meant_is_cut),
         cmocka_unit_test(test_cause),
         cmocka_unit_test(test_forget),
