@@ -115,8 +115,9 @@ static int64_t statement_ns(const struct fading *f, const struct limit_name *of)
         struct limit_name        n;
         struct http_when         w;
 
-        if (!limit_name_read(field->name, &n) || n.family != of->family || n.window_s != of->window_s ||
-            !slice_eq_nocase(n.unit, of->unit) || (n.part != LIMIT_PART_RESET && n.part != LIMIT_PART_RESET_AFTER))
+        if (!http_may_tell_a_limit(field->name) || !limit_name_read(field->name, &n) || n.family != of->family ||
+            n.window_s != of->window_s || !slice_eq_nocase(n.unit, of->unit) ||
+            (n.part != LIMIT_PART_RESET && n.part != LIMIT_PART_RESET_AFTER))
             continue;
         w = http_when_read_list(field->value, n.in_ms ? NS_PER_MS : NS_PER_SEC, f->api_ns);
         if (w.told && !w.odd && w.in_ns < shortest_ns)

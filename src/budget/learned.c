@@ -36,7 +36,7 @@ static bool tells_a_hit(const struct http_field *f)
     if (f->id != HTTP_NAME_OTHER && f->id != HTTP_CACHE_STATUS)
         return false;                 /* most of all fields, at no cost */
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        known = known || slice_eq_nocase(f->name, names[i]);
+        known = known || (f->name.len == names[i].len && slice_eq_nocase(f->name, names[i]));
     for (size_t at = 0; known && at < f->value.len; at = end + 1) {
         for (end = at; end < f->value.len && f->value.ptr[end] != ' ' && f->value.ptr[end] != ',' &&
                        f->value.ptr[end] != ';';)
@@ -114,19 +114,18 @@ bool learned_is_illness(unsigned status)
 struct learned_wait learned_wait(const struct http_response *r, int64_t now_wall_ns)
 {
     struct learned_wait longest = { -1, false };
-    int64_t             api_ns;
 
-    if (learned_is_old(r))
-        return longest;
-    api_ns = api_now_ns(r, now_wall_ns);
     for (unsigned i = 0; i < r->fields.count; i++) {
         const struct http_field *f = &r->fields.items[i];
         struct limit_name        name;
         struct http_when         w;
 
-        if (!limit_name_read(f->name, &name) || name.part != LIMIT_PART_WAIT || name.unit.len > 0)
+        if (!http_may_tell_a_limit(f->name) || !limit_name_read(f->name, &name) || name.part != LIMIT_PART_WAIT ||
+            name.unit.len > 0)
             continue;
-        w = http_when_read_list(f->value, name.in_ms ? NS_PER_MS : NS_PER_SEC, api_ns);
+        if (learned_is_old(r))
+            return (struct learned_wait){ -1, false };
+        w = http_when_read_list(f->value, name.in_ms ? NS_PER_MS : NS_PER_SEC, api_now_ns(r, now_wall_ns));
         longest.odd = longest.odd || w.odd;
         if (w.told && w.in_ns > longest.wait_ns)
             longest.wait_ns = w.in_ns;
@@ -547,12 +546,23 @@ static void drop_empty(struct reading *r)
     r->hints = kept;
 }
 
+/* Most answers say nothing, and cost next to nothing. */
+static bool says_anything(const struct http_fields *f)
+{
+    struct limit_name n;
+
+    for (unsigned i = 0; i < f->count; i++)
+        if (http_may_tell_a_limit(f->items[i].name) && limit_name_read(f->items[i].name, &n))
+            return true;
+    return false;
+}
+
 unsigned learned_read(const struct http_response *response, int64_t now_wall_ns, struct arena *a,
                       struct learned_hint out[LEARNED_MAX])
 {
     struct reading r = { .arena = a, .status = response->status, .out = out };
 
-    if (response->status == 401 || learned_is_old(response))
+    if (response->status == 401 || !says_anything(&response->fields) || learned_is_old(response))
         return 0;
     r.api_ns = api_now_ns(response, now_wall_ns);
     read_structured(&r, response);

@@ -156,7 +156,8 @@ static bool same_window(const struct limit_options *o, const struct learned_hint
 /* How well a limit that matched fits a statement without a name. */
 static int fit_unnamed(const struct limit_options *o, const struct learned_hint *h)
 {
-    return (same_rate(o, h) || same_window(o, h) ? 8 : 0) + (is_specific(o) ? 4 : 0) + (o->kind == LIMIT_LEARNED ? 2 : 0);
+    return (same_rate(o, h) || same_window(o, h) ? 8 : 0) + (is_specific(o) ? 4 : 0) +
+           (o->kind == LIMIT_LEARNED ? 2 : 0);
 }
 
 /* Has the API told this credential of any other resource? */

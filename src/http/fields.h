@@ -44,9 +44,12 @@ enum http_name http_name_parse(struct slice name);
 /* False for most names, and for none that limit_name_read() knows: costs next to nothing. */
 static inline bool http_may_tell_a_limit(struct slice name)
 {
-    char first = name.len > 0 ? (char)(name.ptr[0] | 0x20) : '\0';
+    /* Rate..., Retry..., Anthropic..., X-... */
+    char first = name.len > 8 ? (char)(name.ptr[0] | 0x20) : '\0';
 
-    return first == 'r' || first == 'x' || first == 'a';
+    if (first == 'x')
+        return name.ptr[1] == '-';
+    return (first == 'r' && (name.ptr[2] | 0x20) == 't') || (first == 'a' && (name.ptr[1] | 0x20) == 'n');
 }
 const char    *http_name_text(enum http_name id);
 unsigned       http_name_flags(enum http_name id);

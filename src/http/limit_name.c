@@ -67,10 +67,12 @@ static int find_family(struct slice name)
     int best = -1;
 
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
-        size_t n = families[i].begins.len;
+        size_t n = families[i].begins.len, at = (name.ptr[0] | 0x20) == 'x' ? 2 : 0;
 
-        if (name.len >= n && slice_eq_nocase(slice_sub(name, 0, n), families[i].begins) &&
-            (name.len == n || is_break(name.ptr[n])) && (best < 0 || n > families[best].begins.len))
+        /* Nearly all are told apart by one letter, and X- from what is not. */
+        if (name.len >= n && ((name.ptr[at] ^ families[i].begins.ptr[at]) & ~0x20) == 0 &&
+            (name.len == n || is_break(name.ptr[n])) && slice_eq_nocase(slice_sub(name, 0, n), families[i].begins) &&
+            (best < 0 || n > families[best].begins.len))
             best = (int)i;
     }
     return best;
@@ -78,8 +80,11 @@ static int find_family(struct slice name)
 
 static int find_word(struct slice word)
 {
+    if (word.len == 0)
+        return -1;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (slice_eq_nocase(words[i].text, word))
+        if (words[i].text.len == word.len && ((words[i].text.ptr[0] ^ word.ptr[0]) & ~0x20) == 0 &&
+            slice_eq_nocase(words[i].text, word))
             return (int)i;
     return -1;
 }

@@ -296,7 +296,13 @@ static bool read_loose(struct slice s, int64_t now_s, int64_t *out_ns)
 
 bool http_when_date(struct slice text, int64_t now_s, int64_t *out_ns)
 {
+    int64_t seconds;
+
     text = slice_trim(text);
+    if (http_date_parse(text, now_s, &seconds) && seconds >= 0 && seconds < INT64_MAX / NS_PER_SEC) {
+        *out_ns = seconds * NS_PER_SEC;          /* as it ought to be, and mostly is */
+        return true;
+    }
     return read_iso(text, out_ns) || read_loose(text, now_s, out_ns);
 }
 
