@@ -18,48 +18,6 @@ enum { STATEMENTS_MOST = 16, DAY_S = 86400, QUARTER_S = 900 };
 
 static const struct learned_hint nothing = { .allowed = -1, .remaining = -1, .window_ns = -1, .reset_in_ns = -1 };
 
-/* -- what is new -- */
-
-/* Fields by which caches on the way say where an answer came from; a word that begins with one of these. */
-static bool tells_a_hit(const struct http_field *f)
-{
-    static const struct slice names[] = {
-        SLICE("X-Cache"),        SLICE("CF-Cache-Status"),      SLICE("X-Cache-Status"),
-        SLICE("X-Proxy-Cache"),  SLICE("X-Nginx-Cache-Status"), SLICE("X-Varnish-Cache"), SLICE("X-Drupal-Cache"),
-        SLICE("X-Vercel-Cache"), SLICE("Cache-Status"),
-    };
-    static const struct slice hits[] = { SLICE("hit"), SLICE("tcp_hit"), SLICE("tcp_mem_hit"), SLICE("stale"),
-                                         SLICE("updating") };
-    bool known = false;
-    size_t end;
-
-    if (f->id != HTTP_NAME_OTHER && f->id != HTTP_CACHE_STATUS)
-        return false;                 /* most of all fields, at no cost */
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        known = known || (f->name.len == names[i].len && slice_eq_nocase(f->name, names[i]));
-    for (size_t at = 0; known && at < f->value.len; at = end + 1) {
-        for (end = at; end < f->value.len && f->value.ptr[end] != ' ' && f->value.ptr[end] != ',' &&
-                       f->value.ptr[end] != ';';)
-            end++;
-        for (size_t i = 0; i < sizeof hits / sizeof hits[0]; i++)
-            if (slice_eq_nocase(slice_sub(f->value, at, end), hits[i]))
-                return true;
-    }
-    return false;
-}
-
-bool learned_is_old(const struct http_response *r)
-{
-    int64_t age_s;
-
-    if (slice_to_int64(slice_trim(http_fields_get(&r->fields, HTTP_AGE)), &age_s) && age_s > 0)
-        return true;
-    for (unsigned i = 0; i < r->fields.count; i++)
-        if (tells_a_hit(&r->fields.items[i]))
-            return true;
-    return false;
-}
-
 /* -- numbers and times -- */
 
 /* "100", "598.0", "100;w=60", "\"100\"": a whole number, rounded down; -1 where there is none. */
@@ -579,30 +537,4 @@ unsigned learned_read(const struct http_response *response, int64_t now_wall_ns,
     }
     sort_hints(out, r.hints);
     return r.hints;
-}
-
-bool learned_body_may_tell(const struct http_response *r)
-{
-    struct learned_hint hints[LEARNED_MAX];
-    struct arena        arena = { 0 };
-    bool                exhausted = false;
-
-    if ((r->status != 403 && r->status != 429) || learned_is_old(r) || learned_wait(r, 0).wait_ns >= 0)
-        return false;
-    for (unsigned i = 0, n = learned_read(r, 0, &arena, hints); i < n; i++)
-        exhausted = exhausted || (hints[i].unit.len == 0 && hints[i].remaining == 0);
-    arena_free(&arena);
-    return !exhausted;
-}
-
-/* As GitHub's manual has it: "wait for at least one minute before retrying". */
-int64_t learned_body_block_ns(struct slice body)
-{
-    static const struct slice words[] = { SLICE("secondary rate limit"), SLICE("abuse detection mechanism") };
-
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        for (size_t at = 0; at + words[i].len <= body.len; at++)
-            if (slice_eq_nocase(slice_sub(body, at, at + words[i].len), words[i]))
-                return 60 * NS_PER_SEC;
-    return -1;
 }
