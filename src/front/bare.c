@@ -28,6 +28,12 @@ void bare_announce(int fd)
     *place_of(fd) = fd + 1;
 }
 
+void bare_forget(int fd)
+{
+    if (*place_of(fd) == fd + 1)
+        *place_of(fd) = 0;
+}
+
 /* The head's parts before and after the line.  False: this is no head that was announced. */
 static bool split(int fd, struct slice head, struct slice *before, struct slice *after)
 {

@@ -15,5 +15,7 @@
 void bare_init(void);
 /* The next head on this connection of the thread's is sent without its length; it is the response queued next. */
 void bare_announce(int fd);
+/* Another connection has this descriptor: what was announced and never sent was not of it. */
+void bare_forget(int fd);
 
 #endif

@@ -117,12 +117,26 @@ static struct refusal take_head(struct intake *in, char *at, size_t count)
     return no;
 }
 
-static bool take(struct connection *c, char *at, ssize_t count)
+/* On the way of a hit: a head that is whole and begins like most.  MHD reads it at once, and if the line is none it
+ * says so, since there is a target. */
+static bool take_plain_get(struct intake *in, const char *at, size_t count)
+{
+    enum { LEAST_BYTES = sizeof "GET / HTTP/1.1\r\n\r\n" - 1 };
+
+    if (in->stage != INTAKE_LINE || in->held != 0 || at != in->base || count < LEAST_BYTES
+        || memcmp(at, "GET /", 5) != 0 || memcmp(at + count - 4, "\r\n\r\n", 4) != 0)
+        return false;
+    in->line = at;
+    in->held = count;
+    in->stage = INTAKE_HEAD;
+    return true;
+}
+
+static bool take_any(struct connection *c, char *at, ssize_t count)
 {
     struct intake *in = &c->intake;
     struct refusal no = { 0, NULL, NULL };
 
-    c->worker->current = c;
     if (count <= 0)
         return true;
     switch (in->stage) {
@@ -143,6 +157,12 @@ static bool take(struct connection *c, char *at, ssize_t count)
     if (no.status != 0)
         refuse_connection(c, &no);
     return !c->refused;
+}
+
+static bool take(struct connection *c, char *at, ssize_t count)
+{
+    c->worker->current = c;
+    return (count > 0 && take_plain_get(&c->intake, at, (size_t)count)) || take_any(c, at, count);
 }
 
 static ssize_t heard(int fd, char *at, ssize_t count)
@@ -263,6 +283,15 @@ void intake_refuse_doomed(struct worker *w)
             refuse_connection(c, &c->intake.doom);
 }
 
+/* Nothing has come of it but a line that was not looked at. */
+static void judge_again(const struct intake *in, struct refusal *no)
+{
+    struct refusal better;
+
+    if (startline_judge_again((struct slice){ in->line, (size_t)(in->base + in->held - in->line) }, &better))
+        *no = better;
+}
+
 void intake_log(struct worker *w, const char *text)
 {
     static const char refused[] = "Error processing request (HTTP response code is ";
@@ -275,6 +304,8 @@ void intake_log(struct worker *w, const char *text)
         no = startline_refusal(502);
     if (no.status == 0 || w->current == NULL)
         return;
+    if (w->current->begun == NULL && w->current->intake.stage == INTAKE_HEAD && w->current->intake.line != NULL)
+        judge_again(&w->current->intake, &no);
     if (no.status >= 500 && w->current->begun != NULL)
         w->current->begun->answering = false;            /* not a byte of it has gone out */
     refuse_connection(w->current, &no);

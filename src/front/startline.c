@@ -3,6 +3,10 @@
  */
 #include "front/startline.h"
 
+#include "base/arena.h"
+
+#include <stdlib.h>
+
 enum { METHOD_BYTES = 64, VERSION_BYTES = sizeof "HTTP/1.1" - 1, NAME_BYTES = sizeof "HTTP/" - 1 };
 
 static const struct refusal
@@ -85,25 +89,10 @@ static enum startline_verdict judge_part(struct slice part, struct refusal *no)
     return method > METHOD_BYTES ? bad(no, &is_no_method) : STARTLINE_MORE;
 }
 
-/* Nearly every line, on the way of a hit. */
-static bool is_plain_get(struct slice bytes)
-{
-    static const char get[] = "GET ", version[] = " HTTP/1.1\r";
-    enum { GET_BYTES = sizeof get - 1, END_BYTES = sizeof version - 1 };
-    const char *end;
-
-    if (bytes.len < GET_BYTES || memcmp(bytes.ptr, get, GET_BYTES) != 0)
-        return false;
-    end = memchr(bytes.ptr, '\n', bytes.len);
-    return end != NULL && end - bytes.ptr > GET_BYTES + END_BYTES && memcmp(end - END_BYTES, version, END_BYTES) == 0;
-}
-
 enum startline_verdict startline_judge(struct slice bytes, struct refusal *no)
 {
     const char *end;
 
-    if (is_plain_get(bytes))
-        return STARTLINE_FINE;
     if (bytes.len == 0)
         return STARTLINE_MORE;
     if (bytes.ptr[0] == 0x16 && (bytes.len == 1 || bytes.ptr[1] == 0x03))
@@ -116,6 +105,24 @@ enum startline_verdict startline_judge(struct slice bytes, struct refusal *no)
     if (end > bytes.ptr && end[-1] == '\r')
         end--;
     return judge_line((struct slice){ bytes.ptr, (size_t)(end - bytes.ptr) }, no);
+}
+
+/* "GET\0/x\0HTTP/2.0\0\0" */
+bool startline_judge_again(struct slice bytes, struct refusal *no)
+{
+    char  *line = mem_alloc_raw(bytes.len + 1);
+    size_t n = 0;
+    bool   is_bad;
+
+    for (; n < bytes.len && bytes.ptr[n] != '\r' && bytes.ptr[n] != '\n'; n++) {
+        if (bytes.ptr[n] == '\0' && n + 1 < bytes.len && bytes.ptr[n + 1] == '\0')
+            break;
+        line[n] = bytes.ptr[n] == '\0' ? ' ' : bytes.ptr[n];
+    }
+    line[n] = '\n';
+    is_bad = startline_judge((struct slice){ line, n + 1 }, no) == STARTLINE_BAD;
+    free(line);
+    return is_bad;
 }
 
 bool startline_is_head(struct slice bytes)

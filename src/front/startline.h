@@ -15,6 +15,9 @@ enum startline_verdict { STARTLINE_MORE, STARTLINE_FINE, STARTLINE_BAD };
 /* `bytes`: what there is of the request, from its first byte that is no line end on; more than the line, or a part of
  * it.  *no: set where it is bad. */
 enum startline_verdict startline_judge(struct slice bytes, struct refusal *no);
+/* The same of a line that libmicrohttpd has read and refused, with NUL bytes where spaces and the line's end were.
+ * True: here is why. */
+bool startline_judge_again(struct slice bytes, struct refusal *no);
 /* Does it ask for a head alone?  Also where libmicrohttpd has put NUL bytes into the line. */
 bool startline_is_head(struct slice bytes);
 /* The answer to a request that libmicrohttpd refuses with `status`. */

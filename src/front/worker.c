@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/log.h"
+#include "front/bare.h"
 #include "front/door.h"
 #include "front/places.h"
 #include "front/refuse.h"
@@ -158,6 +159,7 @@ static void on_connection(void *context, struct MHD_Connection *mhd, void **sock
         w->adding = NULL;
         *socket_context = c;
         remember(w, c->fd, c);
+        bare_forget(c->fd);
         watch_peer(w, c);
         if (c->is_tls)
             handshake_begin(&c->handshake,

@@ -47,6 +47,23 @@ static void test_heads(void **state)
     }
 }
 
+/* A client that left before its head was sent. */
+static void test_forgotten(void **state)
+{
+    char got[256] = "";
+    int  fds[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    bare_announce(fds[0]);
+    bare_forget(fds[0]);
+    assert_int_equal(send(fds[0], HEAD, sizeof HEAD - 1, 0), sizeof HEAD - 1);
+    assert_true(recv(fds[1], got, sizeof got - 1, 0) > 0);
+    assert_string_equal(got, HEAD);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void test_once(void **state)
 {
     char got[256] = "";
@@ -88,7 +105,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_heads),
-        cmocka_unit_test(test_once),
+        cmocka_unit_test(test_once), cmocka_unit_test(test_forgotten),
         cmocka_unit_test(test_what_did_not_go_is_still_announced),
     };
 

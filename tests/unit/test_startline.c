@@ -108,13 +108,27 @@ static void test_judge(void **state)
 
 static void test_a_nul_in_the_line(void **state)
 {
-    static const char *const lines[] = { "G\0T /x HTTP/1.1\r\n", "PUT /\0 HTTP/1.1\r\n", "GET /x HTTP/1.\0\r\n" };
+    static const char *const lines[] = { "G\0T /x HTTP/1.1\r\n", "GET /\0 HTTP/1.1\r\n", "GET /x HTTP/1.\0\r\n" };
     struct refusal           no;
 
     (void)state;
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         assert_int_equal(judge((struct slice){ lines[i], 17 }, &no), 400);
     assert_int_equal(judge((struct slice){ "\0GET / HTTP/1.1\r\n", 17 }, &no), 400);
+}
+
+static void test_a_line_that_was_read(void **state)
+{
+    struct refusal no = { 0, "", "" };
+
+    (void)state;
+    assert_true(startline_judge_again((struct slice){ "GET\0/x\0HTTP/2.0\0\0Host: x\r\n", 26 }, &no));
+    assert_int_equal(no.status, 505);
+    assert_true(startline_judge_again((struct slice){ "GET\0/x\0\0", 8 }, &no));
+    assert_int_equal(no.status, 400);
+    assert_true(startline_judge_again((struct slice){ "GET\0/x\0HTTP/3", 13 }, &no));
+    assert_int_equal(no.status, 505);
+    assert_false(startline_judge_again((struct slice){ "GET\0/x\0HTTP/1.1\0\0Host: x\r\n", 26 }, &no));
 }
 
 /* libmicrohttpd ends what it has read of a line with NUL. */
@@ -144,6 +158,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_judge),
         cmocka_unit_test(test_a_nul_in_the_line),
+        cmocka_unit_test(test_a_line_that_was_read),
         cmocka_unit_test(test_heads_are_known),
         cmocka_unit_test(test_each_status_of_libmicrohttpds_has_words),
     };
