@@ -31,7 +31,8 @@ struct connection {
     char               peer_ip[INET6_ADDRSTRLEN];
     bool               used;          /* has carried a request */
     bool               http2;
-    bool               closed;        /* close_notify has been read, or it was disconnected here */
+    bool               closed;        /* close_notify has been read */
+    bool               killed;        /* disconnected here; curl has not found out yet */
     const void        *tls;           /* see tls_end.c */
     unsigned           users;         /* transfers that are under way on it */
     int64_t            keep_ns;       /* by the API's Keep-Alive field; 0: it said nothing */
@@ -61,6 +62,7 @@ void connection_closed(struct site *s, curl_socket_t fd)
     if (c == NULL)
         return;
     *at = c->next;
+    s->dead -= c->killed;
     for (struct transfer *t = s->transfers; t != NULL && c->users > 0; t = t->next_of_site)
         if (t->connection == c)
             t->connection = NULL;
@@ -147,7 +149,7 @@ static bool is_dead(const struct connection *c, int64_t now_ns)
 {
     short events = events_of(c);
 
-    if (c->closed || (events & (POLLERR | POLLHUP | POLLRDHUP | POLLNVAL)) != 0)
+    if (c->closed || c->killed || (events & (POLLERR | POLLHUP | POLLRDHUP | POLLNVAL)) != 0)
         return true;
     if (c->http2)
         return false;
@@ -164,11 +166,12 @@ static bool spoke_first(const struct connection *c, bool may_be_tls)
 }
 
 /* Whatever waits on it is thrown away, and curl finds it dead. */
-static void kill_connection(struct connection *c)
+static void kill_connection(struct site *s, struct connection *c)
 {
     struct sockaddr none = { .sa_family = AF_UNSPEC };
 
-    c->closed = true;
+    s->dead += !c->killed;
+    c->killed = true;
     connect(c->fd, &none, sizeof none);
 }
 
@@ -176,16 +179,16 @@ static void kill_connection(struct connection *c)
 static void sweep(struct site *s, int64_t now_ns)
 {
     for (struct connection *c = s->sockets; c != NULL; c = c->next)
-        if (c->used && c->users == 0 && !c->closed && is_dead(c, now_ns))
-            kill_connection(c);
+        if (c->used && c->users == 0 && !c->killed && is_dead(c, now_ns))
+            kill_connection(s, c);
 }
 
 void connection_stirs(struct site *s, curl_socket_t fd)
 {
     struct connection *c = find_socket(s, fd);
 
-    if (c != NULL && c->used && c->users == 0 && !c->closed && is_dead(c, clock_mono_ns()))
-        kill_connection(c);
+    if (c != NULL && c->used && c->users == 0 && !c->killed && is_dead(c, clock_mono_ns()))
+        kill_connection(s, c);
 }
 
 /* -- a request goes out on it -- */
@@ -211,7 +214,7 @@ bool connection_look(struct transfer *t, const char *peer_ip, int local_port, in
     if (c->used ? is_dead(c, t->up->acted_ns) : spoke_first(c, may_be_tls)) {
         t->stop = c->used ? STOP_DEAD_CONNECTION : STOP_SPOKE_FIRST;
         if (c->users == 0)
-            kill_connection(c);
+            kill_connection(t->site, c);
         sweep(t->site, t->up->acted_ns);
         return false;
     }

@@ -104,6 +104,7 @@ struct site {
     struct transfer               *transfers; /* under way */
     unsigned                       in_flight, waiting, connections;
     struct connection             *sockets;   /* curl's, open */
+    unsigned                       dead;      /* of them: curl will find that out */
     unsigned                       streams, streams_told;     /* of a connection, as the API allows; 0: not known */
     bool                           http1;     /* it wants no HTTP/2 */
     bool                           name_doubtful;     /* no new connection since one could not be made */

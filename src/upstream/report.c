@@ -262,7 +262,7 @@ static void fill_entry(struct upstream_report_entry *e, struct site *s, const st
     snprintf(e->name, sizeof e->name, "%s", s->name);
     e->in_flight = s->in_flight;
     e->waiting = s->waiting;
-    e->connections = s->connections;
+    e->connections = s->connections - s->dead;
     e->requests = s->requests;
     e->attempts = s->attempts;
     e->retries = s->retries;

@@ -263,7 +263,8 @@ void transfer_plan_reuse(struct transfer *t)
 {
     struct site *s = t->site;
     unsigned     in_use = s->in_flight - s->closing;    /* where a closing one is still open it counts as idle */
-    unsigned     idle = s->connections > in_use ? s->connections - in_use : 0;
+    unsigned     alive = s->connections - s->dead;
+    unsigned     idle = alive > in_use ? alive - in_use : 0;
 
     if (t->head.http2)
         return;

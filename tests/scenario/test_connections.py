@@ -114,6 +114,19 @@ def test_dead_connection_costs_nothing(daemons, origin_of, scheme, name, method,
         assert d.get("/api/x").body == b"/x"
 
 
+def test_dead_connections_take_no_places_of_living_ones(daemons, origins):
+    """Those that are made in their place stay, up to max_idle_connections."""
+    origin = origins()
+    d = daemons(upstream(origin, max_connections=3, max_idle_connections=3)).start()
+    let_die(d, origin, 3, say(EVIL))
+    until(lambda: d.status()["upstreams"][0]["connections"] == 0, "the dead to be counted as such")
+    for turn in range(3):
+        together = threading.Barrier(3)
+        origin.handler = lambda request, conn: (together.wait(20), conn.answer(body=b"x"))
+        assert {r.status for r in collect(fire(d, 3, f"/api/{turn}-%d"))} == {200}
+    assert origin.connections == 6, "three that died, and three for all that followed"
+
+
 def test_tls_1_2(daemons, origin_of):
     origin = origin_of("https", version=ssl.TLSVersion.TLSv1_2)
     d = daemons(entry(origin)).start()
