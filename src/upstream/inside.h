@@ -16,10 +16,9 @@
  * A retry goes from SENDING through PAUSING back to WAITING.
  *
  * Files: fetch.c (in and out of the thread), flight.c (table, joining, leaving), overtake.c (writes, purges),
- * dispatch.c (queue and budget), request.c, via.c, connection.c, http2.c, tls_end.c, transfer.c,
- * response.c (one attempt), stall.c (uploads that pause), attempt.c (what became of it, retries), hearing.c (what it
- * tells of limits), share.c (who gets the head), commit.c (to the store), site.c, keep.c (the ledger's rows),
- * upstream.c (thread).
+ * dispatch.c (queue and budget), request.c, via.c, connection.c, http2.c, tls_end.c, transfer.c, response.c (one
+ * attempt), stall.c (uploads that pause), attempt.c (what became of it, retries), hearing.c (what it tells of limits),
+ * share.c (who gets the head), commit.c (to the store), site.c, keep.c (the ledger's rows), upstream.c (thread).
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
  * upstream_sent_again (debug), upstream_limit_cut (once for each), upstream_hold_lifted, upstream_limits_forgotten,
