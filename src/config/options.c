@@ -541,8 +541,8 @@ static const struct option upstream_options_table[] = {
         "A stream of events (text/event-stream) always ends with its last reader.",
         .words = abort_words),
     ROW("invalidate", WORD, "\"path\"", AT(invalidate),
-        "What a successful write drops: \"path\" is that path with any query in the own partition, "
-        "\"uri\" is RFC 9111, 4.4.",
+        "What a successful write drops, in the own partition and of what all have who bring no credential: \"path\" is "
+        "that path with any query, \"uri\" is RFC 9111, 4.4.",
         .words = invalidate_words),
     ROW("rewrite_links", BOOL, "false", AT(rewrite_links),
         "JSON strings that begin with the upstream's URL are rewritten to lead back through Weir, for clients "

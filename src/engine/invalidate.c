@@ -86,9 +86,41 @@ static struct partition partition_under(struct exchange *x, const struct policy_
     return policy_partition(policy, &x->engine->services->secret, in, &x->arena);
 }
 
-/* The caller's own partition of a target: with any query, or that URL alone.  match_headers make several keys
- * of one URL, which the tag of its path holds together. */
-static void drop_target(struct exchange *x, struct slice target, bool any_query)
+/* With any query, or that URL alone.  match_headers make several keys of one URL, which the tag of its path holds
+ * together. */
+static void drop_in(struct exchange *x, const struct policy_options *policy, const struct key_input *in,
+                    const struct partition *partition, bool any_query)
+{
+    bool                 many = policy->match_headers != NULL && policy->match_headers[0] != NULL;
+    struct invalidation *i = new_invalidation(x, any_query || many ? STORE_DROP_TAG : STORE_DROP);
+    struct cache_key     key = policy_key(policy, &x->engine->services->secret, in, partition, &x->arena);
+
+    memcpy(i->change.hash, key.hash, sizeof i->change.hash);
+    memcpy(i->change.tag, key.path_tag, sizeof i->change.tag);
+    submit(x, i);
+}
+
+/* What those have who bring no credential: of nobody's partition, or of that of the credential which Weir adds. */
+static void drop_unauthenticated(struct exchange *x, const struct policy_options *policy, const struct key_input *own,
+                                 const struct partition *owns, bool any_query)
+{
+    const struct http_request get = { .method = HTTP_GET, .method_name = SLICE("GET") };
+    struct key_input          in = { .scheme = own->scheme, .authority = own->authority, .request = &get };
+    struct partition          nobodys = { { 0 } }, named;
+
+    in.target = policy_bare_target(policy, own, &x->arena);
+    if (memcmp(owns, &nobodys, sizeof nobodys) != 0 || !slice_eq(in.target, own->target))
+        drop_in(x, policy, &in, &nobodys, any_query);
+    if (policy->shared || (x->up->auth_header == NULL && x->up->auth_param == NULL))
+        return;
+    in.credential_name = slice_of(x->up->route.name);
+    named = policy_partition(policy, &x->engine->services->secret, &in, &x->arena);
+    if (memcmp(owns, &named, sizeof named) != 0 || !slice_eq(in.target, own->target))
+        drop_in(x, policy, &in, &named, any_query);
+}
+
+/* Of the caller's own partition; `everybodys`: and what all have who bring no credential (RFC 9111 4.4). */
+static void drop_target(struct exchange *x, struct slice target, bool any_query, bool everybodys)
 {
     const struct http_request get = { .method = HTTP_GET, .method_name = SLICE("GET"),
                                       .fields = x->in.request.fields };
@@ -100,15 +132,11 @@ static void drop_target(struct exchange *x, struct slice target, bool any_query)
     };
     const struct policy_options *policy = policy_of_get(x, &in);
     struct partition             partition = partition_under(x, policy, &in);
-    bool                 many = policy->match_headers != NULL && policy->match_headers[0] != NULL;
-    struct invalidation *i = new_invalidation(x, any_query || many ? STORE_DROP_TAG : STORE_DROP);
-    struct cache_key     key;
 
     policy_signature(policy, &get, target, SLICE_NONE, &x->arena, &in.signature);
-    key = policy_key(policy, &x->engine->services->secret, &in, &partition, &x->arena);
-    memcpy(i->change.hash, key.hash, sizeof i->change.hash);
-    memcpy(i->change.tag, key.path_tag, sizeof i->change.tag);
-    submit(x, i);
+    drop_in(x, policy, &in, &partition, any_query);
+    if (everybodys)
+        drop_unauthenticated(x, policy, &in, &partition, any_query);
 }
 
 static void drop_matching(struct exchange *x, const char *pattern)
@@ -137,7 +165,8 @@ static void drop_named(struct exchange *x, const struct http_response *response)
 
     for (unsigned i = 0; i < n; i++)
         if (http_url_parse(urls[i], &url))
-            drop_target(x, url.target.len > 0 ? url.target : SLICE("/"), x->policy->invalidate == INVALIDATE_PATH);
+            drop_target(x, url.target.len > 0 ? url.target : SLICE("/"), x->policy->invalidate == INVALIDATE_PATH,
+                        true);
 }
 
 static bool is_write(const struct exchange *x)
@@ -163,7 +192,7 @@ enum step step_purge(struct exchange *x)
 {
     if (!x->invalidated) {
         x->invalidated = true;
-        drop_target(x, x->route.target, false);
+        drop_target(x, x->route.target, false, false);
     }
     if (x->invalidations != NULL)
         return STEP_SUSPEND;

@@ -301,6 +301,28 @@ struct slice policy_key_url(struct slice full)
     return slice_sub(url, 0, slice_find(url, '\n', 0));
 }
 
+struct slice policy_bare_target(const struct policy_options *o, const struct key_input *in, struct arena *a)
+{
+    struct slice path, query, parameter;
+    char        *text, *at, before = '?';
+
+    http_target_split(in->target, &path, &query);
+    if (query.ptr == NULL)
+        return in->target;
+    text = at = arena_alloc_raw(a, in->target.len + 1);
+    at = put(at, path);
+    while (http_query_next(&query, &parameter)) {
+        struct slice name = http_parameter_name(parameter, a);
+
+        if (policy_list_has(o->credential_params, name) || policy_signature_has(in->signature.query, name))
+            continue;
+        *at++ = before;
+        before = '&';
+        at = put(at, parameter);
+    }
+    return (struct slice){ text, (size_t)(at - text) };
+}
+
 static bool is_redacted(const struct policy_options *o, struct slice name)
 {
     return policy_list_has(o->credential_params, name) || policy_signature_secret(name);

@@ -249,6 +249,34 @@ static void test_same(void **state)
     }
 }
 
+static void test_bare_targets(void **state)
+{
+    static const struct { const char *name, *target, *bare; } rows[] = {
+        { "no_query", "/a", "/a" },
+        { "nothing_to_leave_out", "/a?b&&c=1&", "/a?b&&c=1&" },
+        { "first", "/a?api_key=k&b=1", "/a?b=1" },
+        { "alone", "/a?api_key=k", "/a" },
+        { "encoded", "/a?b&%61pi_key=k&c", "/a?b&c" },
+        { "signed", "/a?b&" QUERY("k", "1"), "/a?b" },
+        { "not_signed", "/a?oauth_nonce=1", "/a?oauth_nonce=1" },
+        { "empty_query", "/a?", "/a?" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct http_request r = { .method = HTTP_GET };
+        struct key_input    in = { .target = slice_of(rows[i].target), .request = &r };
+        struct arena        a = { 0 };
+        struct slice        bare;
+
+        policy_signature(&plain, &r, in.target, SLICE_NONE, &a, &in.signature);
+        bare = policy_bare_target(&plain, &in, &a);
+        if (!slice_eq(bare, slice_of(rows[i].bare)))
+            fail_msg("%s: %.*s", rows[i].name, SLICE_ARG(bare));
+        arena_free(&a);
+    }
+}
+
 static void test_nothing_secret_in_key_or_log(void **state)
 {
     static const char *const targets[] = {
@@ -276,6 +304,7 @@ int main(void)
         cmocka_unit_test(test_cookies),
         cmocka_unit_test(test_signatures),
         cmocka_unit_test(test_same),
+        cmocka_unit_test(test_bare_targets),
         cmocka_unit_test(test_nothing_secret_in_key_or_log),
     };
 
