@@ -200,6 +200,7 @@ static struct fetch *fill_fetch(struct exchange *x)
     }
     f->may_store = f->has_key && x->decision.may_store;
     f->must_be_new = x->decision.must_be_new;
+    f->has_kin = x->policy->shared || x->identified;
     f->is_signed = x->signature.is_signed;          /* which covers the query: nothing is added to that */
     if (x->up->bust_every_ns > 0 && f->has_key && !f->is_signed && is_refresh(x)) {
         f->bust_every_ns = x->up->bust_every_ns;
@@ -381,6 +382,8 @@ static enum step deliver_head(struct exchange *x)
         x->detail = storable_token(answer->storable);
     *r = (struct reply){ .status = answer->head.status, .fd = -1, .length = answer->content_length };
     r->fields = http_fields_copy(&answer->head.fields, &x->arena);
+    if (answer->masked)
+        identity_unmask(x, &r->fields);
     if (f->validating && answer->head.status == 200
         && policy_precondition(&x->in.request, &fresh) == PRECONDITION_NOT_MODIFIED) {
         r->status = 304;                            /* the client has this one already */
@@ -404,6 +407,8 @@ static enum step deliver_not_modified(struct exchange *x)
     if (!x->stored.selected)
         return STEP_LOOKUP;
     x->stored.response.head.fields = http_fields_copy(&answer->head.fields, &x->arena);
+    if (answer->masked)
+        identity_unmask(x, &x->stored.response.head.fields);
     x->stored.response.requested_wall_ns = answer->requested_wall_ns;
     x->stored.response.received_wall_ns = answer->received_wall_ns;
     x->stored.response.set_back_ns = 0;

@@ -10,6 +10,7 @@
 #include "engine/internal.h"
 
 #include "base/decimal.h"
+#include "policy/mask.h"
 
 #include <sodium.h>
 
@@ -80,4 +81,11 @@ void identity_signer(struct exchange *x, struct key_input *in)
     x->signature = in->signature;
     x->signer = in->signer;
     x->is_nobodys = !x->policy->shared && (!who->has_uid || in->signature.identity.ptr == NULL);
+}
+
+void identity_unmask(struct exchange *x, struct http_fields *f)
+{
+    const struct key_input in = { .target = x->route.target, .request = &x->in.request };
+
+    policy_unmask(policy_secrets(x->policy, &in, &x->arena), f, &x->arena);
 }

@@ -163,6 +163,8 @@ void inject_decide(struct exchange *x);
 void identity_name(struct exchange *x, struct key_input *in);
 /* Is the request signed, and by whom then?  Asks the kernel who that is for a signed one only. */
 void identity_signer(struct exchange *x, struct key_input *in);
+/* Puts the request's own credentials where the fields have marks of them (policy/mask.h). */
+void identity_unmask(struct exchange *x, struct http_fields *f);
 void inject_name(const struct exchange *x, struct key_input *in);
 /* READY: it is there, or none is needed; RUNNING: the exchange is told when to ask again. */
 enum credential_state inject_await(struct exchange *x, struct credential *c);

@@ -212,6 +212,8 @@ static bool accept_variant(const struct store_record *record, void *context)
     if (!policy_selects(record->selection, &x->in.request.fields,
                         http_fields_get(&fields, HTTP_CONTENT_ENCODING), &x->arena))
         return false;
+    if (record->masked)
+        identity_unmask(x, &fields);
     x->stored.response = (struct stored_response){
         .head = { .status = record->status, .fields = fields },
         .requested_wall_ns = record->requested_wall_ns,

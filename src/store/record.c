@@ -11,7 +11,7 @@
 
 #include <pthread.h>
 
-enum { FLAG_INVALIDATED = 1, FLAG_HAD_CREDENTIAL = 2, FLAG_PROOF = 4 };
+enum { FLAG_INVALIDATED = 1, FLAG_HAD_CREDENTIAL = 2, FLAG_PROOF = 4, FLAG_MASKED = 8 };
 
 struct head {
     uint64_t sum;                     /* of all that follows, up to the body */
@@ -215,7 +215,8 @@ char *record_begin(const struct record_parts *p, void *room)
         .fields_bytes = (uint32_t)fields,
         .status = (uint16_t)p->status,
         .upstream_bytes = (uint8_t)p->upstream.len,
-        .flags = (uint8_t)((p->invalidated ? FLAG_INVALIDATED : 0) | (p->had_credential ? FLAG_HAD_CREDENTIAL : 0)),
+        .flags = (uint8_t)((p->invalidated ? FLAG_INVALIDATED : 0) | (p->had_credential ? FLAG_HAD_CREDENTIAL : 0) |
+                           (p->masked ? FLAG_MASKED : 0)),
     };
     char *to = room;
 
@@ -276,6 +277,7 @@ bool record_decode(struct slice key, struct slice value, struct record *out)
         .body_file = head.body_file,
         .invalidated = (head.flags & FLAG_INVALIDATED) != 0,
         .had_credential = (head.flags & FLAG_HAD_CREDENTIAL) != 0,
+        .masked = (head.flags & FLAG_MASKED) != 0,
         .id = head.id,
     };
     v->full_key = (struct slice){ at, head.full_key_bytes };

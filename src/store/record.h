@@ -24,7 +24,7 @@ struct record_parts {                 /* what a record is made from */
     uint64_t                  id;
     int64_t                   requested_wall_ns, received_wall_ns;
     unsigned                  status;
-    bool                      invalidated, had_credential;
+    bool                      invalidated, had_credential, masked;
     struct slice              full_key, selection, upstream;
     const struct http_fields *fields;         /* NULL: encoded_fields instead */
     struct slice              encoded_fields;

@@ -64,6 +64,7 @@ struct store_record {                 /* a view: borrows database pages until st
     struct body_proof proof;          /* of that file */
     bool         invalidated;
     bool         had_credential;
+    bool         masked;              /* fields hold marks: policy/mask.h */
     struct slice upstream;            /* name of the upstream it came from */
     uint64_t     id;                  /* of this version of the record: another after each change */
     uint8_t      hash[STORE_HASH_BYTES], variant[STORE_HASH_BYTES];
@@ -119,7 +120,7 @@ struct store_change {                 /* the submitter's memory until `done` is 
     unsigned            status;
     struct http_fields  fields;       /* as stored */
     int64_t             requested_wall_ns, received_wall_ns;
-    bool                had_credential;
+    bool                had_credential, masked;
     struct spool       *body;         /* whole, not passed; the submitter's reference, until `done`; NULL: no body */
     int64_t             body_bytes;   /* of store_announce(): how long the body will be */
     bool                is_first;     /* PUT: nothing is known to be stored under `hash`: no look-up is undone */

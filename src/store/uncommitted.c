@@ -111,7 +111,8 @@ static void copy(struct announced *a, const struct store_change *c, struct arena
         .base = c->id,
         .founded = c->id == 0,
         .record = { .status = c->status, .requested_wall_ns = c->requested_wall_ns,
-                    .received_wall_ns = c->received_wall_ns, .had_credential = c->had_credential, .id = c->number },
+                    .received_wall_ns = c->received_wall_ns, .had_credential = c->had_credential,
+                    .masked = c->masked, .id = c->number },
     };
     memcpy(a->record.hash, c->hash, STORE_HASH_BYTES);
     memcpy(a->record.variant, c->variant, STORE_HASH_BYTES);
@@ -203,6 +204,7 @@ static bool fold(const struct overlay *o, unsigned from, struct store_record *r)
         if (a->kind == STORE_PUT)
             return false;
         r->encoded_fields = n->encoded_fields;
+        r->masked = n->masked;
         r->requested_wall_ns = n->requested_wall_ns;
         r->received_wall_ns = n->received_wall_ns;
         r->invalidated = false;

@@ -368,7 +368,8 @@ enum body_result attempt_body(struct transfer *t, const char *bytes, size_t coun
 
 void attempt_trailer(struct transfer *t, struct slice name, struct slice value)
 {
-    struct answer *a = t->answer;
+    struct answer     *a = t->answer;
+    struct http_fields added;
 
     /* RFC 9110 6.5.1: what frames or routes has no business in a trailer. */
     if (a == NULL || (http_name_flags(http_name_parse(name)) & HTTP_HOP_BY_HOP) != 0
@@ -376,7 +377,9 @@ void attempt_trailer(struct transfer *t, struct slice name, struct slice value)
         return;
     http_fields_add(&a->trailers, &a->trailer_arena, arena_copy(&a->trailer_arena, name),
                     arena_copy(&a->trailer_arena, value));
-    auth_scrub(t->fetch, &a->trailers, &a->trailer_arena);
+    added = (struct http_fields){ &a->trailers.items[a->trailers.count - 1], 1, 1 };
+    auth_scrub(t->fetch, &added, &a->trailer_arena);
+    auth_mask(t->fetch, MASK_STARS, &added, &a->trailer_arena);
 }
 
 /* -- the end -- */

@@ -1,10 +1,8 @@
 /*
  * The credential that Weir adds to a request as it is sent (setting auth),
- * and its way back: APIs repeat a parameter in the links of their next pages.
+ * and the way back of any: APIs repeat a parameter in the links of their next pages.
  */
 #include "upstream/inside.h"
-
-enum { SECRET_LEAST = 6 };            /* a shorter one stands in words by chance */
 
 static bool is_unreserved(unsigned char c)
 {
@@ -91,42 +89,32 @@ static struct slice without_parameter(struct slice text, struct slice pair, stru
     return text;
 }
 
-static struct slice masked(struct slice text, struct slice secret, struct arena *a)
-{
-    size_t at = 0;
-
-    for (; secret.len >= SECRET_LEAST && (at = find(text, secret, at)) < text.len; at += 3)
-        text = arena_printf(a, SLICE_FMT "***" SLICE_FMT, SLICE_ARG(slice_sub(text, 0, at)),
-                            SLICE_ARG(slice_sub(text, at + secret.len, text.len)));
-    return text;
-}
-
-/* The secret itself, of "Bearer secret". */
-static struct slice secret_part(struct slice value)
-{
-    size_t space = value.len;
-
-    while (space > 0 && value.ptr[space - 1] != ' ')
-        space--;
-    return slice_sub(value, space, value.len);
-}
-
 void auth_scrub(const struct fetch *f, struct http_fields *fields, struct arena *a)
 {
-    struct arena scratch = { 0 };
-    struct slice secret, pair = SLICE_NONE;
+    struct arena    scratch = { 0 };
+    bool            by_field = f->auth_header.ptr != NULL;
+    struct secrets *secret;
+    struct slice    pair;
 
     if (f->auth_value.ptr == NULL)
         return;
-    secret = f->auth_header.ptr != NULL ? secret_part(f->auth_value) : f->auth_value;
-    if (f->auth_param.ptr != NULL)
-        pair = parameter(f, &scratch);
-    for (unsigned i = 0; i < fields->count; i++) {
-        struct slice value = fields->items[i].value;
-
-        if (pair.ptr != NULL)
-            value = masked(without_parameter(value, pair, a), percent_encoded(f->auth_value, &scratch), a);
-        fields->items[i].value = masked(value, secret, a);
-    }
+    pair = by_field ? SLICE_NONE : parameter(f, &scratch);
+    for (unsigned i = 0; i < fields->count && !by_field; i++)
+        fields->items[i].value = without_parameter(fields->items[i].value, pair, a);
+    secret = policy_secret(by_field ? 'h' : 'p', by_field ? f->auth_header : f->auth_param, f->auth_value, &scratch);
+    policy_mask(secret, MASK_STARS, fields, a);
     arena_free(&scratch);
+}
+
+bool auth_mask(const struct fetch *f, enum mask how, struct http_fields *fields, struct arena *a)
+{
+    const struct key_input in = { .target = f->request.target, .request = &f->request };
+    struct arena           scratch = { 0 };
+    bool                   any;
+
+    if (!f->has_credential)
+        return false;
+    any = policy_mask(policy_secrets(f->policy, &in, &scratch), how, fields, a);
+    arena_free(&scratch);
+    return any;
 }

@@ -44,6 +44,16 @@ static void submit(struct flight *f)
     store_submit(f->up->store, &f->change);
 }
 
+/* The head as it is kept: what it says of the request's own credentials only in marks. */
+static void keep_head(struct flight *f, const struct http_response *head)
+{
+    struct store_change *c = &f->change;
+
+    c->status = head->status;
+    c->fields = policy_stored_fields(f->leader->policy, head, &f->change_arena);
+    c->masked = auth_mask(f->leader, MASK_MARK, &c->fields, &f->change_arena);
+}
+
 static enum store_change_kind judge_head(struct flight *f)
 {
     const struct fetch         *fetch = f->leader;
@@ -63,8 +73,7 @@ static enum store_change_kind judge_head(struct flight *f)
     fresh.fields = policy_freshen(&fetch->stored_head.head.fields, &f->answer->head.fields, &f->change_arena);
     if (policy_storable(fetch->policy, &in) != STORABLE_YES)
         return STORE_INVALIDATE;
-    f->change.status = 200;
-    f->change.fields = policy_stored_fields(fetch->policy, &fresh, &f->change_arena);
+    keep_head(f, &fresh);
     return STORE_FRESHEN;
 }
 
@@ -92,8 +101,7 @@ void commit_announce(struct flight *f, int64_t body_bytes)
     if (c->announced)
         return;
     describe(f, STORE_PUT);
-    c->status = f->answer->head.status;
-    c->fields = policy_stored_fields(f->leader->policy, &f->answer->head, &f->change_arena);
+    keep_head(f, &f->answer->head);
     c->selection = f->selection;
     policy_variant_hash(f->selection, c->variant);
     c->id = f->joined_part ? f->leader->stored_id : 0;
@@ -123,11 +131,8 @@ void commit_withdraw(struct flight *f)
 
 void commit_freshen(struct flight *f)
 {
-    struct store_change *c = &f->change;
-
     describe(f, STORE_FRESHEN);
     name_stored(f);
-    c->status = f->answer->head.status;
-    c->fields = policy_stored_fields(f->leader->policy, &f->answer->head, &f->change_arena);
+    keep_head(f, &f->answer->head);
     submit(f);
 }

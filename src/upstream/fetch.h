@@ -63,6 +63,7 @@ struct answer {
     int64_t               requested_wall_ns, received_wall_ns;
     enum storable         storable;   /* STORABLE_YES: it is being stored */
     bool                  http2;
+    bool                  masked;     /* the head's fields hold marks: policy/mask.h */
     struct http_fields    trailers;   /* valid once the spool has ended whole; in arena of its own */
     struct arena          trailer_arena;
 };
@@ -99,6 +100,7 @@ struct fetch {
                                                    * on_interim gets one when the body is wanted */
     struct partition               account;       /* whose budget it is: the credential's, all zero: none */
     bool                           has_credential;
+    bool                           has_kin;       /* who brings another credential may have the same key */
     bool                           is_signed;     /* the request carries a signature of its own: policy/signature.h */
     bool                           has_key;       /* false: passed through, neither shared nor stored */
     struct cache_key               key;

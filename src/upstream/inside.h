@@ -31,6 +31,7 @@
 #include "budget/breaker.h"
 #include "budget/ledger.h"
 #include "budget/queue.h"
+#include "upstream/auth.h"
 #include "upstream/body_check.h"
 #include "upstream/timer.h"
 #include "upstream/upstream.h"
@@ -186,7 +187,7 @@ struct flight {
 
     /* from the head on */
     struct answer      *answer;
-    struct answer      *others;       /* the same without its cookies, for all but the first; NULL: it sets none */
+    struct answer      *others;       /* for all but the first: see share.c; NULL: it is the same */
     struct slice        selection;    /* in answer's arena */
     bool                joined_part;  /* to a stored one: stored only where that still stands */
     bool                live;         /* a stream of events: for those who were there when it began */
@@ -231,13 +232,6 @@ struct head {                         /* being read */
     bool               open;          /* between status line and blank line */
     bool               final;         /* the final head has been read: what follows are trailers */
 };
-
-/* -- auth.c: the credential that Weir adds -- */
-
-/* The target with the parameter behind it, in the arena; the fetch's own where none is added. */
-struct slice auth_target(const struct fetch *, struct arena *);
-/* An API that says the credential again in a field does not say it to a client, nor to the cache. */
-void auth_scrub(const struct fetch *, struct http_fields *, struct arena *);
 
 struct transfer {
     struct upstream    *up;

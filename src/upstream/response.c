@@ -85,14 +85,17 @@ static bool add_field(struct transfer *t, struct slice line)
 /* RFC 9110 15.2: what a client may make use of; 100 was for us, 101 was never asked for. */
 static void pass_interim(struct transfer *t)
 {
-    struct http_fields fields;
+    struct http_fields fields, for_others;
+    bool               masked;
 
     if (t->head.status <= 101 || t->flight == NULL)
         return;
     fields = http_fields_end_to_end(&t->head.fields, &t->head.arena);
     auth_scrub(t->fetch, &fields, &t->head.arena);
+    for_others = http_fields_copy(&fields, &t->head.arena);
+    masked = auth_mask(t->fetch, MASK_STARS, &for_others, &t->head.arena);
     for (struct fetch_links *w = t->flight->first; w != NULL; w = w->next)
-        waiter_post_interim(w, t->head.status, &fields);
+        waiter_post_interim(w, t->head.status, masked && w->fetch != t->fetch ? &for_others : &fields);
 }
 
 static bool end_head(struct transfer *t)

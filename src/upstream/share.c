@@ -18,7 +18,8 @@
  * old events as new ones.  It ends with the last of its readers.
  *
  * A cookie that an answer sets is given to the first of them only, unless
- * set_cookie = "store" asks for more.
+ * set_cookie = "store" asks for more, and what it says again of the request's credentials to the
+ * one who sent them.
  */
 #include "upstream/inside.h"
 
@@ -131,17 +132,26 @@ static void hand_over(struct fetch_links *w, struct answer *a, enum fetch_event 
     waiter_post(w, event);
 }
 
-/* The same without its cookies: for all but the first. NULL where it sets none. */
-static struct answer *without_cookies(const struct answer *a)
+/* The same for others than the one who asked: without the cookies that it sets, and with marks where it says his
+ * credentials again.  NULL where there is neither. */
+static struct answer *for_others(const struct answer *a, const struct fetch *asked)
 {
+    bool           cookies = asked->policy->set_cookie != SET_COOKIE_STORE
+                          && http_fields_find(&a->head.fields, HTTP_SET_COOKIE, 0) >= 0;
     struct answer *b;
 
-    if (http_fields_find(&a->head.fields, HTTP_SET_COOKIE, 0) < 0)
+    if (!cookies && !asked->has_kin)
         return NULL;
     b = answer_new();
     b->head.status = a->head.status;
     b->head.fields = http_fields_copy(&a->head.fields, &b->arena);
-    http_fields_remove(&b->head.fields, HTTP_SET_COOKIE);
+    if (cookies)
+        http_fields_remove(&b->head.fields, HTTP_SET_COOKIE);
+    b->masked = asked->has_kin && auth_mask(asked, MASK_MARK, &b->head.fields, &b->arena);
+    if (!cookies && !b->masked) {
+        answer_release(b);
+        return NULL;
+    }
     b->body = a->body;
     if (b->body != NULL)
         spool_acquire(b->body);
@@ -151,6 +161,12 @@ static struct answer *without_cookies(const struct answer *a)
     b->storable = a->storable;
     b->http2 = a->http2;
     return b;
+}
+
+/* Cookies go to the first who gets it, credentials to nobody but the one who asked. */
+static struct answer *whose(struct answer *a, struct answer *others, bool is_first, bool asked)
+{
+    return others == NULL || asked || (is_first && !others->masked) ? a : others;
 }
 
 /* What the head taught about Vary goes with those who part, so that equal ones among them find each other. */
@@ -228,8 +244,8 @@ void share_head(struct flight *f, struct transfer *t, struct answer *a)
     answer_acquire(a);
     f->storing = a->storable == STORABLE_YES && !f->overtaken;
     f->joined_part = t->part_bytes > 0;
-    if (how != SHARE_ONE && t->fetch->policy->set_cookie != SET_COOKIE_STORE)
-        f->others = without_cookies(a);
+    if (how != SHARE_ONE)
+        f->others = for_others(a, t->fetch);
     f->live = http_media_is_event_stream(http_fields_get(&a->head.fields, HTTP_CONTENT_TYPE));
     if (!f->storing || how == SHARE_ONE || f->live)
         flight_hide(f);
@@ -265,9 +281,10 @@ void share_not_modified(struct flight *f, struct transfer *t, struct answer *a)
     flight_hide(f);
     if (a->storable == STORABLE_YES && !f->overtaken)
         commit_freshen(f);
+    f->others = for_others(a, fetch);
     for (struct fetch_links *w = f->first; w != NULL; w = next) {
         next = w->next;
-        hand_over(w, a, FETCH_NOT_MODIFIED, f->committing);
+        hand_over(w, whose(a, f->others, true, w->fetch == fetch), FETCH_NOT_MODIFIED, f->committing);
     }
 }
 
@@ -306,7 +323,7 @@ bool share_spare_with(struct flight *f, struct fetch_links *w)
 
     if (a == NULL || (a->body != NULL && spool_ended(a->body) == SPOOL_CUT_SHORT))
         return false;
-    plain = w->fetch != f->leader ? without_cookies(a) : NULL;
+    plain = w->fetch != f->leader ? for_others(a, f->leader) : NULL;
     hand_over(w, plain != NULL ? plain : a, FETCH_HEAD, false);
     answer_release(plain);
     return true;
@@ -323,11 +340,11 @@ bool share_spare(struct flight *f)
     flight_hide(f);
     f->at = FLIGHT_COMMITTING;
     f->keep = false;
-    plain = without_cookies(a);
+    plain = for_others(a, f->leader);
     for (struct fetch_links *w = f->first; w != NULL; w = next) {
         next = w->next;
         if (w->at == WAITER_WAITING)
-            hand_over(w, given++ > 0 && plain != NULL ? plain : a, FETCH_HEAD, false);
+            hand_over(w, whose(a, plain, given++ == 0, w->fetch == f->leader), FETCH_HEAD, false);
     }
     answer_release(plain);
     if (f->leader->upload != NULL)

@@ -141,4 +141,4 @@ def test_token_that_cannot_be_read_stops_the_start(daemons, origin, tmp_path):
     d = daemons(upstream(origin, identities=[{"name": "team", "value_files": [str(tmp_path / "none")]}]))
     d.expected_exit = 1
     d.spawn()
-    assert d.wait_exit() == 1 and "upstreams.api.identities.value_files" in d.stderr
+    assert d.wait_exit() == 1 and "upstreams.api.identities.team.value_files" in d.stderr
