@@ -103,12 +103,21 @@ struct slice links_rewrite(const struct links *l, struct slice url, struct arena
     return fragment.len > 0 ? join3(a, made, fragment, SLICE("")) : made;
 }
 
+static size_t count_of(struct slice s, char c)
+{
+    size_t n = 0;
+
+    for (size_t at = slice_find(s, c, 0); at < s.len; at = slice_find(s, c, at + 1))
+        n++;
+    return n;
+}
+
 /* RFC 8288 3: "<target>; parameters, <target>...", quoted strings passed over. */
 static struct slice rewrite_link_field(const struct links *l, struct slice value, struct arena *a)
 {
-    struct slice out = SLICE("");
-    size_t       done = 0;
-    bool         quoted = false;
+    struct slice *parts = arena_alloc_raw(a, (2 * count_of(value, '<') + 1) * sizeof *parts);
+    size_t        done = 0, count = 0;
+    bool          quoted = false;
 
     for (size_t i = 0; i < value.len; i++) {
         size_t end;
@@ -120,10 +129,14 @@ static struct slice rewrite_link_field(const struct links *l, struct slice value
         if (quoted || i >= value.len || value.ptr[i] != '<')
             continue;
         end = slice_find(value, '>', i);
-        out = join3(a, out, slice_sub(value, done, i + 1), links_rewrite(l, slice_sub(value, i + 1, end), a));
+        parts[count++] = slice_sub(value, done, i + 1);
+        parts[count++] = links_rewrite(l, slice_sub(value, i + 1, end), a);
         done = i = end;
     }
-    return done == 0 ? value : join3(a, out, slice_sub(value, done, value.len), SLICE(""));
+    if (count == 0)
+        return value;
+    parts[count++] = slice_sub(value, done, value.len);
+    return arena_join(a, parts, count);
 }
 
 void links_rewrite_fields(const struct links *l, struct http_fields *f, struct arena *a)

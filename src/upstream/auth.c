@@ -69,24 +69,31 @@ static bool ends_there(struct slice text, size_t end)
 /* "?key=secret&page=2" becomes "?page=2": as the client would have asked. */
 static struct slice without_parameter(struct slice text, struct slice pair, struct arena *a)
 {
-    size_t at, from = 0;
+    size_t at = find(text, pair, 0), done = 0, used = 0;
+    char  *out;
 
-    while ((at = find(text, pair, from)) < text.len) {
+    if (at == text.len)
+        return text;
+    out = arena_alloc_raw(a, text.len);
+    for (; at < text.len; at = find(text, pair, done)) {
         size_t end = at + pair.len;
-        bool   first = at > 0 && text.ptr[at - 1] == '?', next = end < text.len && text.ptr[end] == '&';
+        char   before;
 
-        from = end;
-        if ((!first && !(at > 0 && text.ptr[at - 1] == '&')) || !ends_there(text, end))
-            continue;
-        if (next)
-            end++;
-        else
-            at--;
-        text = arena_printf(a, SLICE_FMT SLICE_FMT, SLICE_ARG(slice_sub(text, 0, at)),
-                            SLICE_ARG(slice_sub(text, end, text.len)));
-        from = at;
+        memcpy(out + used, text.ptr + done, at - done);
+        used += at - done;
+        before = used > 0 ? out[used - 1] : '\0';
+        done = end;
+        if ((before != '?' && before != '&') || !ends_there(text, end)) {
+            memcpy(out + used, pair.ptr, pair.len);
+            used += pair.len;
+        } else if (end < text.len && text.ptr[end] == '&') {
+            done++;
+        } else {
+            used--;
+        }
     }
-    return text;
+    memcpy(out + used, text.ptr + done, text.len - done);
+    return (struct slice){ out, used + text.len - done };
 }
 
 void auth_scrub(const struct fetch *f, struct http_fields *fields, struct arena *a)

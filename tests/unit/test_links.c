@@ -196,6 +196,24 @@ static const struct { const char *name; const struct links *links; const char *f
     { "nothing_in_it", &prefix_plain, "{\"a\":[1,2,{\"b\":\"c\\n\"}]}", "{\"a\":[1,2,{\"b\":\"c\\n\"}]}" },
 };
 
+/* A hostile API's field costs no more than its length. */
+static void test_long_link_field(void **state)
+{
+    enum { LINKS = 60000 };
+    struct arena       a = { 0 };
+    char              *text = arena_alloc(&a, LINKS * 4 + 1);
+    struct http_fields f = { 0 };
+
+    (void)state;
+    for (int i = 0; i < LINKS; i++)
+        memcpy(text + (size_t)i * 4, "</>,", 4);
+    http_fields_add_id(&f, &a, HTTP_LINK, slice_of(text));
+    links_rewrite_fields(&prefix_plain, &f, &a);
+    assert_int_equal(f.items[0].value.len, LINKS * 8);
+    assert_memory_equal(f.items[0].value.ptr + 4 * 8, "</api/>,", 8);
+    arena_free(&a);
+}
+
 static void test_bodies(void **state)
 {
     (void)state;
@@ -345,6 +363,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_urls),           cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_long_link_field),
         cmocka_unit_test(test_bodies),         cmocka_unit_test(test_gzip_bodies),
         cmocka_unit_test(test_long_gzip_body), cmocka_unit_test(test_broken_gzip),
         cmocka_unit_test(test_what_is_filtered), cmocka_unit_test(test_whole_body),
