@@ -11,6 +11,7 @@
 #include "config/checks.h"
 #include "http/method.h"
 #include "http/url.h"
+#include "policy/caller.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -102,7 +103,7 @@ static void note_auth(struct arena *arena, struct set_upstream *u)
 static struct policy_options policy_of(const struct set_upstream *u, const struct set_policy *p,
                                        const char *label)
 {
-    return (struct policy_options){
+    struct policy_options o = {
         .label = label,
         .ttl = ttl_of(p->ttl),
         .shared = p->partition == 1,
@@ -120,6 +121,9 @@ static struct policy_options policy_of(const struct set_upstream *u, const struc
         .match_headers = p->match_headers,
         .bust_param = u->bust_name,
     };
+
+    policy_cookie_firsts(o.ignore_cookies, o.cookie_firsts);
+    return o;
 }
 
 static struct route_rule rule_of(struct snapshot *snap, const struct set_upstream *u,

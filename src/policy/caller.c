@@ -29,9 +29,30 @@ bool policy_list_has_nocase(const char *const *list, struct slice name)
 
 /* ---- cookies ---- */
 
+void policy_cookie_firsts(const char *const *patterns, uint64_t firsts[4])
+{
+    memset(firsts, 0, 4 * sizeof *firsts);
+    for (; patterns != NULL && *patterns != NULL; patterns++) {
+        unsigned char first = (unsigned char)**patterns;
+
+        if (first == '*')
+            memset(firsts, 0xff, 4 * sizeof *firsts);
+        firsts[first / 64] |= UINT64_C(1) << first % 64;
+    }
+}
+
+static bool may_be_ignored(const struct policy_options *o, unsigned char first)
+{
+    const uint64_t *f = o->cookie_firsts;
+
+    return (f[first / 64] >> first % 64 & 1) != 0 || (f[0] | f[1] | f[2] | f[3]) == 0;
+}
+
 bool policy_cookie_is_ignored(const struct policy_options *o, struct slice name)
 {
-    for (const char *const *p = o->ignore_cookies; p != NULL && *p != NULL && name.len > 0; p++)
+    if (name.len == 0 || !may_be_ignored(o, (unsigned char)name.ptr[0]))
+        return false;
+    for (const char *const *p = o->ignore_cookies; p != NULL && *p != NULL; p++)
         if ((**p == name.ptr[0] || **p == '*') && slice_matches(slice_of(*p), name))
             return true;
     return false;

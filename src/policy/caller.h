@@ -62,6 +62,8 @@ typedef bool (*policy_credential_each)(void *context, char kind, struct slice na
 void policy_each_credential(const struct policy_options *o, const struct key_input *in,
                             struct arena *a, policy_credential_each each, void *context);
 
+/* For policy_options.cookie_firsts, which spares most names the look at the list. */
+void policy_cookie_firsts(const char *const *patterns, uint64_t firsts[4]);
 bool policy_cookie_is_ignored(const struct policy_options *o, struct slice name);
 /* A Cookie field without the cookies that are ignored: itself where that is none of them; may be empty. */
 struct slice policy_cookies_that_count(const struct policy_options *o, struct slice cookies, struct arena *a);

@@ -55,6 +55,8 @@ struct policy_options {
     const char *const              *credential_headers;        /* lists end with NULL */
     const char *const              *credential_params;
     const char *const              *ignore_cookies;            /* "*" stands for any characters */
+    /* bit set of what these begin with: policy_cookie_firsts(); all zero: not known */
+    uint64_t                        cookie_firsts[4];
     const char *const              *ignore_params;
     const char *const              *match_headers;
     const char                     *bust_param;        /* NULL: none */
