@@ -18,12 +18,15 @@ static void print_cache(const json_t *cache)
 
 static void print_counters(const json_t *n)
 {
-    printf("requests   %lld: %lld hits, %lld stale, %lld revalidated, %lld misses, %lld passed, %lld refused\n",
+    printf("requests   %lld: %lld hits, %lld stale, %lld revalidated, %lld misses, %lld passed, %lld refused, "
+           "%lld failed, %lld other\n",
            number(n, "requests"), number(n, "hits"), number(n, "stale_hits"), number(n, "revalidated"),
-           number(n, "misses"), number(n, "passed"), number(n, "client_errors") + number(n, "budget_refused"));
-    printf("upstreams  %lld attempts, %lld of them retries, %lld failed, %lld answers shared\n",
+           number(n, "misses"), number(n, "passed"), number(n, "client_errors") + number(n, "budget_refused"),
+           number(n, "failed"), number(n, "own") + number(n, "unavailable") + number(n, "unanswered"));
+    printf("upstreams  %lld attempts, %lld of them retries, %lld of them failed; %lld never sent, %lld answers "
+           "shared\n",
            number(n, "upstream_attempts"), number(n, "upstream_retries"), number(n, "upstream_failures"),
-           number(n, "collapsed"));
+           number(n, "upstream_unsent"), number(n, "collapsed"));
     if (number(n, "access_lines_lost") + number(n, "log_lines_lost") > 0)
         printf("LOST       %lld lines of the access log and %lld of the event log could not be written\n",
                number(n, "access_lines_lost"), number(n, "log_lines_lost"));
@@ -44,10 +47,12 @@ int ctl_status(const struct ctl *c)
         print_cache(json_object_get(answer, "cache"));
         print_counters(json_object_get(answer, "counters"));
         json_array_foreach(json_object_get(answer, "upstreams"), i, upstream)
-            printf("%-10s %lld in flight, %lld waiting, %lld requests, %lld attempts, %lld retries, %lld failures%s\n",
+            printf("%-10s %lld in flight, %lld waiting, %lld requests, %lld attempts, %lld retries, "
+                   "%lld failures, %lld never sent%s\n",
                    json_string_value(json_object_get(upstream, "name")), number(upstream, "in_flight"),
                    number(upstream, "waiting"), number(upstream, "requests"), number(upstream, "attempts"),
                    number(upstream, "retries"), number(upstream, "failures"),
+                   number(upstream, "unsent"),
                    json_is_true(json_object_get(upstream, "breaker_open")) ? ", not asked: it fails" : "");
     }
     json_decref(answer);

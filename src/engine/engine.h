@@ -78,6 +78,9 @@ struct exchange_input {               /* borrowed until exchange_close() */
     /* Who that is; asks the kernel the first time, which may take a millisecond.  Never NULL; valid
      * as long as the connection. */
     const struct peer *(*who)(void *owner);
+    /* The same for the log, as far as it is known without looking for a process: "uid=1000 pid=77", "uid=1000";
+     * ptr NULL: nothing.  Valid as long as the connection. */
+    struct slice       (*label)(void *owner);
     /* Called on the worker's thread, never from within a call of the front's: what
      * made it wait is there, call exchange_run() or exchange_read() again. */
     void              (*wake)(void *owner);

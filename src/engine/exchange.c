@@ -161,6 +161,23 @@ struct exchange *exchange_open(struct engine *e, const struct exchange_input *in
     return x;
 }
 
+/* Each request is counted once, for what became of it. */
+static void count(struct exchange *x, enum counter outcome)
+{
+    if (!x->counted)
+        counter_add(outcome, 1);
+    x->counted = true;
+}
+
+static enum counter outcome_of(const struct exchange *x)
+{
+    if (x->outcome != 0)
+        return x->outcome;
+    if (x->decision.verdict == VERDICT_UNAVAILABLE && x->reply.status == 504)
+        return COUNTER_UNAVAILABLE;
+    return x->reply.status >= 500 ? COUNTER_FAILED : x->reply.status >= 400 ? COUNTER_CLIENT_ERRORS : COUNTER_OWN;
+}
+
 static enum exchange_state run(struct exchange *x)
 {
     x->running = true;
@@ -174,6 +191,7 @@ static enum exchange_state run(struct exchange *x)
         x->at = next;
     }
     x->running = false;
+    count(x, outcome_of(x));
     return EXCHANGE_READY;
 }
 
@@ -286,7 +304,7 @@ static struct slice loggable_target(const struct exchange *x, struct arena *a)
     return arena_printf(a, SLICE_FMT "?***", SLICE_ARG(slice_sub(target, 0, query)));
 }
 
-/* What it was asked for, else what costs nothing to know. */
+/* What it calls itself, where it does. */
 static struct slice name_for_log(const struct exchange *x)
 {
     if (x->client.name.ptr != NULL && x->client.name.ptr != x->in.peer)
@@ -327,6 +345,8 @@ static void write_access(struct exchange *x, bool whole, int64_t sent_bytes)
     if (!access_log_is_on(x->engine->access))
         return;
     record = exchange_describe(x, &x->arena);
+    if (record.client.ptr == NULL)
+        record.client = x->in.label(x->in.owner);
     record.took_ns = clock_mono_ns() - x->started_mono_ns;
     record.sent_bytes = sent_bytes;
     record.whole = whole;
@@ -335,6 +355,7 @@ static void write_access(struct exchange *x, bool whole, int64_t sent_bytes)
 
 void exchange_refuse(struct exchange *x, unsigned status, const char *why)
 {
+    count(x, COUNTER_CLIENT_ERRORS);
     x->refused_status = status;
     x->cache_word = "error";
     x->detail = why;
@@ -347,6 +368,7 @@ void exchange_close(struct exchange *x, bool whole, int64_t sent_bytes)
 
     if (!whole && x->refused_status == 0)
         counter_add(COUNTER_CLIENT_GONE, 1);
+    count(x, COUNTER_UNANSWERED);
     write_access(x, whole, sent_bytes);
     candidate_drop(x);
     invalidate_forget(x);

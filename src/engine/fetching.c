@@ -253,6 +253,7 @@ static void refresh_behind(struct exchange *x)
     f = fill_fetch(x);
     f->refresh_behind = true;
     f->owner = NULL;
+    counter_add(COUNTER_REFRESHES, 1);
     submit(x, f);
     fetch_leave(x->engine->services->upstream, f);
 }
@@ -265,7 +266,7 @@ enum step step_serve(struct exchange *x)
         x->cache_word = "miss";
         return x->decision.verdict == VERDICT_UNAVAILABLE ? STEP_DECIDE : STEP_FETCH;
     }
-    counter_add(x->decision.ttl_ns > 0 ? COUNTER_HITS : COUNTER_STALE_HITS, 1);
+    x->outcome = x->decision.ttl_ns > 0 ? COUNTER_HITS : COUNTER_STALE_HITS;
     if (x->decision.verdict == VERDICT_SERVE_AND_REFRESH)
         refresh_behind(x);
     return STEP_DONE;
@@ -279,8 +280,11 @@ static bool cover_with_stale(struct exchange *x, unsigned status, const char *wh
         return false;
     x->detail = why;
     x->cache_word = "stale";
-    counter_add(COUNTER_STALE_HITS, 1);
-    return serve_stored(x, status);
+    if (!serve_stored(x, status))
+        return false;
+    x->outcome = COUNTER_STALE_HITS;
+    counter_add(COUNTER_COVERED, 1);
+    return true;
 }
 
 /* Before anything that may be waited for: from here on the client's body is taken. */
@@ -375,6 +379,7 @@ static enum step deliver_head(struct exchange *x)
         return STEP_DONE;
     if (x->collapsed)
         counter_add(COUNTER_COLLAPSED, 1);
+    x->outcome = f->has_key ? COUNTER_MISSES : COUNTER_PASSED;
     candidate_drop(x);
     x->answer = answer;
     answer_acquire(answer);
@@ -413,10 +418,12 @@ static enum step deliver_not_modified(struct exchange *x)
     x->stored.response.received_wall_ns = answer->received_wall_ns;
     x->stored.response.set_back_ns = 0;
     x->cache_word = "revalidated";
-    counter_add(COUNTER_REVALIDATED, 1);
-    if (serve_stored(x, 304))
-        return STEP_DONE;
-    return STEP_LOOKUP;
+    if (!serve_stored(x, 304))
+        return STEP_LOOKUP;
+    x->outcome = COUNTER_REVALIDATED;
+    if (x->collapsed)
+        counter_add(COUNTER_COLLAPSED, 1);
+    return STEP_DONE;
 }
 
 /* The budget is short, and what is stored will do. */
@@ -429,7 +436,7 @@ static bool deliver_spared(struct exchange *x)
     x->cache_word = "stale";
     if (!x->stored.selected || !serve_stored(x, 0))
         return false;
-    counter_add(COUNTER_STALE_HITS, 1);
+    x->outcome = COUNTER_STALE_HITS;
     return true;
 }
 
@@ -437,7 +444,7 @@ static enum step deliver_refused(struct exchange *x)
 {
     if (cover_with_stale(x, 0, "stale-over-budget"))
         return STEP_DONE;
-    counter_add(COUNTER_BUDGET_REFUSED, 1);
+    x->outcome = COUNTER_BUDGET_REFUSED;
     return refused_reply(x);
 }
 
@@ -470,6 +477,14 @@ static enum step deliver_failed(struct exchange *x)
         .detail = slice_of(f->error) });
 }
 
+/* A request that is asked again with a renewed credential has the attempts of both. */
+static void note_attempts(struct exchange *x, const struct fetch *f)
+{
+    for (unsigned i = 0; i < f->attempt_count && i < ATTEMPTS_KEPT && x->attempt_count + i < ATTEMPTS_KEPT; i++)
+        x->attempts[x->attempt_count + i] = f->attempts[i];
+    x->attempt_count += f->attempt_count;
+}
+
 /* What the upstream thread counted belongs to the log line and to Server-Timing. */
 static void note_fetch(struct exchange *x)
 {
@@ -478,16 +493,13 @@ static void note_fetch(struct exchange *x)
     if (x->fetch_noted)
         return;
     x->fetch_noted = true;
-    if (f->event != FETCH_SPARED)
-        counter_add(f->has_key ? COUNTER_MISSES : COUNTER_PASSED, 1);
     x->collapsed = f->collapsed;
     x->stored_flag = f->stored;
     x->budget = f->budget;
     x->predicted_ns = f->predicted_ns;
     x->queued_ns += f->queued_ns;
     x->upstream_ns += f->upstream_ns;
-    x->attempt_count = f->attempt_count;
-    memcpy(x->attempts, f->attempts, sizeof x->attempts);
+    note_attempts(x, f);
 }
 
 static void leave_fetch(struct exchange *x)
@@ -511,6 +523,7 @@ enum step step_await(struct exchange *x)
     switch (x->fetch->event) {
     case FETCH_HEAD:
         if (inject_renew(x, x->fetch->answer->head.status)) {
+            counter_add(COUNTER_RENEWALS, 1);
             leave_fetch(x);
             return STEP_FETCH;
         }

@@ -5,6 +5,7 @@
 #ifndef WEIR_ENGINE_INTERNAL_H
 #define WEIR_ENGINE_INTERNAL_H
 
+#include "base/counters.h"
 #include "engine/admission.h"
 #include "engine/client.h"
 #include "engine/credential.h"
@@ -150,6 +151,8 @@ struct exchange {
     unsigned             refused_status;  /* by the front, in the midst of its body; 0: not */
     const char                  *detail;
     bool                         collapsed, stored_flag, forwarded;
+    enum counter                 outcome;     /* what became of it; 0: as its status says */
+    bool                         counted;
     struct budget_word           budget;          /* of Weir's own ledger, behind the fetch */
     int64_t                      predicted_ns, queued_ns, upstream_ns;
     unsigned                     attempt_count;

@@ -140,8 +140,8 @@ struct repetition repeat_begin(const struct repeat *r, struct engine *e, int64_t
     return (struct repetition){ .started_wall_ns = now_wall_ns, .started_mono_ns = clock_mono_ns() };
 }
 
-void repeat_end(const struct repeat *r, struct engine *e, const struct repetition *one, const char *peer, bool whole,
-                int64_t sent_bytes)
+void repeat_end(const struct repeat *r, struct engine *e, const struct repetition *one,
+                const struct repeat_client *client, bool whole, int64_t sent_bytes)
 {
     struct access_record line = r->line;
 
@@ -151,7 +151,9 @@ void repeat_end(const struct repeat *r, struct engine *e, const struct repetitio
     line.took_ns = clock_mono_ns() - one->started_mono_ns;
     line.id = e->next_id;
     e->next_id += e->id_step;
-    line.peer = peer;
+    line.peer = client->peer;
+    if (line.client.ptr == NULL)
+        line.client = client->label;
     line.sent_bytes = sent_bytes;
     line.whole = whole;
     access_log_write(e->access, &line);

@@ -34,8 +34,9 @@ struct repetition { int64_t started_wall_ns, started_mono_ns; };     /* one requ
 
 /* Counts it, and tells eviction that the record is in use. */
 struct repetition repeat_begin(const struct repeat *, struct engine *, int64_t now_wall_ns);
+struct repeat_client { const char *peer; struct slice label; };     /* whom it was for: see struct exchange_input */
 /* As exchange_close(). */
-void repeat_end(const struct repeat *, struct engine *, const struct repetition *, const char *peer, bool whole,
-                int64_t sent_bytes);
+void repeat_end(const struct repeat *, struct engine *, const struct repetition *, const struct repeat_client *,
+                bool whole, int64_t sent_bytes);
 
 #endif

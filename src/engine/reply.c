@@ -164,7 +164,6 @@ enum step reply_problem(struct exchange *x, const struct problem *p)
 
 enum step reply_refusal(struct exchange *x, const struct refusal *no)
 {
-    counter_add(COUNTER_CLIENT_ERRORS, 1);
     return reply_problem(x, &(struct problem){
         .status = no->status, .title = no->title, .detail = slice_of(no->detail),
         .retry_after_ns = -1, .close = true });

@@ -113,14 +113,36 @@ void call_wake(void *owner)
     call_resume(owner);
 }
 
+/* For the log: asked at the first request, since a client that has its answer may be gone. */
+void call_label(struct connection *c)
+{
+    struct peer who;
+
+    if (c->is_labelled || !access_log_is_on(c->worker->access))
+        return;
+    c->is_labelled = true;
+    peer_look_up_user(c->fd, &who);
+    peer_label(&who, c->label);
+}
+
+static struct slice label_of(void *owner)
+{
+    const struct call *call = owner;
+
+    return call_label_of(call->connection);
+}
+
 const struct peer *call_who(void *owner)
 {
     struct call       *call = owner;
     struct connection *c = call->connection;
 
     call->asked_who = true;
-    if (!c->who_is_known)
+    if (!c->who_is_known) {
         peer_look_up(c->fd, &c->who);
+        peer_label(&c->who, c->label);
+        c->is_labelled = true;
+    }
     c->who_is_known = true;
     return &c->who;
 }
@@ -251,6 +273,7 @@ static void open_exchange(struct call *call, size_t head_bytes)
         .is_tls = call->connection->is_tls,
         .proxy_user = slice_of(call->connection->proxy_user),
         .who = call_who,
+        .label = label_of,
         .wake = call_wake,
         .interim = send_interim,
         .owner = call,
@@ -326,6 +349,7 @@ static enum MHD_Result on_head(struct call *call, const char *method, const char
     call->head_bytes = head_bytes;
     find_connection(call);
     call->stage = CALL_BODY;
+    call_label(call->connection);
     if (call_find_kept(call, method, version, head_bytes)) {
         intake_head(call->connection, method, head_bytes, 0);
         return MHD_YES;
@@ -430,8 +454,8 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
         exchange_close(call->exchange, whole,
                        call->streaming ? call->sent_bytes : whole ? call->reply_bytes : 0);
     if (call->kept != NULL) {
-        repeat_end(call->kept->repeat, w->engine, &call->repetition, c->peer, whole,
-                   whole ? call->reply_bytes : 0);
+        repeat_end(call->kept->repeat, w->engine, &call->repetition, &(struct repeat_client){ c->peer, label_of(call) },
+                   whole, whole ? call->reply_bytes : 0);
         kept_release(call->kept);
     }
     if (call->admin != NULL)

@@ -53,6 +53,14 @@ void call_suspend(struct call *);
 void call_resume(struct call *);
 /* The same, for what only knows the owner. */
 void call_wake(void *call);
+/* Looks up who is at the other end, as far as the log tells, once for a connection. */
+void call_label(struct connection *);
+/* ptr NULL: not known. */
+static inline struct slice call_label_of(const struct connection *c)
+{
+    return c->label[0] != '\0' ? slice_of(c->label) : SLICE_NONE;
+}
+
 /* Who is at the other end; asks the kernel the first time. The answer depends on it from then on. */
 const struct peer *call_who(void *call);
 

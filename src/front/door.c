@@ -35,7 +35,7 @@ struct knock {
     size_t         used, room;
     char          *connected, *proxy_user;        /* of a CONNECT that was granted; NULL before */
     int64_t        started_wall_ns, started_mono_ns, deadline_ns;
-    char           peer[80];
+    char           peer[80], label[PEER_LABEL_BYTES];
     struct knock  *next, *previous;
 };
 
@@ -143,12 +143,27 @@ void door_log(struct worker *w, const struct connect_line *l)
     access_log_write(w->access, &record);
 }
 
+/* For the log: as the client says, else as the kernel does. */
+static struct slice name_of(struct knock *k, const struct connect_head *h)
+{
+    struct peer who;
+
+    if (h->user.ptr != NULL || !access_log_is_on(k->worker->access))
+        return h->user;
+    peer_look_up_user(k->arrival.fd, &who);
+    peer_label(&who, k->label);
+    return k->label[0] != '\0' ? slice_of(k->label) : SLICE_NONE;
+}
+
 static void refuse(struct knock *k, const struct connect_head *h, const struct refusal *no, const char *proxy_error)
 {
+    struct slice name = name_of(k, h);               /* before the client has its answer, and goes */
+
+    counter_add(COUNTER_REQUESTS, 1);
     counter_add(COUNTER_CLIENT_ERRORS, 1);
     door_say(k->worker, k->arrival.fd, no->status, no->title, no->detail, proxy_error);
     door_log(k->worker, &(struct connect_line){
-        .peer = k->peer, .client = h->user, .target = h->target, .cache = "error", .status = no->status,
+        .peer = k->peer, .client = name, .target = h->target, .cache = "error", .status = no->status,
         .started_wall_ns = k->started_wall_ns, .started_mono_ns = k->started_mono_ns, .whole = true });
     turn_away(k);
 }
@@ -261,7 +276,8 @@ static void open_tunnel(struct knock *k, const struct connect_head *h, struct ro
 {
     struct worker      *w = k->worker;
     struct tunnel_start start = {
-        .fd = k->arrival.fd, .peer = k->peer, .target = h->target, .host = h->host, .port = h->port, .client = h->user,
+        .fd = k->arrival.fd, .peer = k->peer, .target = h->target, .host = h->host, .port = h->port,
+        .client = name_of(k, h),
         .started_wall_ns = k->started_wall_ns, .started_mono_ns = k->started_mono_ns,
     };
 

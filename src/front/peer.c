@@ -312,3 +312,12 @@ void peer_look_up(int fd, struct peer *out)
     if (out->pid > 0)
         out->program = program_of(out->pid);
 }
+
+void peer_label(const struct peer *p, char out[PEER_LABEL_BYTES])
+{
+    out[0] = '\0';
+    if (p->has_uid && p->pid > 0)
+        snprintf(out, PEER_LABEL_BYTES, "uid=%u pid=%d", (unsigned)p->uid, (int)p->pid);
+    else if (p->has_uid)
+        snprintf(out, PEER_LABEL_BYTES, "uid=%u", (unsigned)p->uid);
+}

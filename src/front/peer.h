@@ -14,4 +14,8 @@ void peer_look_up(int fd, struct peer *out);
 /* The same without the process, which is the dear part. */
 void peer_look_up_user(int fd, struct peer *out);
 
+enum { PEER_LABEL_BYTES = 40 };
+/* For the log: "uid=1000 pid=77", "uid=1000", or "" where neither is known. */
+void peer_label(const struct peer *, char out[PEER_LABEL_BYTES]);
+
 #endif

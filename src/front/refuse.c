@@ -98,7 +98,7 @@ static void log_it(struct connection *c, const struct refusal *no)
         .started_wall_ns = clock_wall_ns(),
         .id = engine_take_id(c->worker->engine),
         .peer = c->peer,
-        .client = slice_of(c->proxy_user),
+        .client = c->proxy_user != NULL ? slice_of(c->proxy_user) : call_label_of(c),
         .method = method_of(c),
         .target = SLICE("-"),
         .status = no->status,
@@ -107,13 +107,15 @@ static void log_it(struct connection *c, const struct refusal *no)
         .whole = true,
     };
 
-    if (c->kind == LISTENER_ADMIN)
+    if (listener_is_admin(c->kind))
         return;
-    counter_add(COUNTER_CLIENT_ERRORS, 1);
-    if (x != NULL)
+    if (x != NULL) {
         exchange_refuse(x, no->status, no->title);
-    else
-        access_log_write(c->worker->access, &record);
+        return;
+    }
+    counter_add(COUNTER_REQUESTS, 1);
+    counter_add(COUNTER_CLIENT_ERRORS, 1);
+    access_log_write(c->worker->access, &record);
 }
 
 void refuse_connection(struct connection *c, const struct refusal *no)
@@ -123,6 +125,7 @@ void refuse_connection(struct connection *c, const struct refusal *no)
 
     if (c->refused)
         return;
+    call_label(c);
     c->refused = true;
     c->is_doomed = false;
     if (c->begun == NULL || !c->begun->answering) {

@@ -10,6 +10,7 @@
 #include "front/intake.h"
 #include "front/kept.h"
 #include "front/listener.h"
+#include "front/peer.h"
 #include "front/pool.h"
 
 #include "tls/handshake.h"
@@ -57,6 +58,8 @@ struct connection {                   /* one client's socket; MHD's socket conte
     char                  peer[80];
     bool                  who_is_known;
     struct peer           who;            /* where it is known: peer.h */
+    bool                  is_labelled;
+    char                  label[PEER_LABEL_BYTES];        /* the same as text; "": not known */
     int64_t               idle_timeout_ns;        /* that MHD was told */
     int64_t               deadline_ns;    /* real monotonic; INT64_MAX while a request is being answered */
     struct connection    *next, *previous;

@@ -33,7 +33,10 @@ static void record(struct flight *f, const struct transfer *t, enum attempt_outc
         site_spend_retry(f->site);
     f->attempt_count++;
     f->waited_ns += waited;
-    if (outcome != ATTEMPT_OK) {
+    if (t->prereqs == 0) {
+        f->site->unsent++;
+        counter_add(COUNTER_UPSTREAM_UNSENT, 1);
+    } else if (outcome != ATTEMPT_OK) {
         f->site->failures++;
         counter_add(COUNTER_UPSTREAM_FAILURES, 1);
     }

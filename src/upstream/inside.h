@@ -110,7 +110,7 @@ struct site {
     bool                           name_doubtful;     /* no new connection since one could not be made */
     bool                           stops;     /* a transfer is to be stopped: transfer->stops */
     unsigned                       handed_back, closing;      /* in flight, and their connections will stay, or not */
-    uint64_t                       requests, attempts, retries, failures;
+    uint64_t                       requests, attempts, retries, failures, unsent;
     double                         retry_balance;
     int64_t                        retry_balance_ns;  /* when it was last renewed */
 };

@@ -267,6 +267,7 @@ static void fill_entry(struct upstream_report_entry *e, struct site *s, const st
     e->attempts = s->attempts;
     e->retries = s->retries;
     e->failures = s->failures;
+    e->unsent = s->unsent;
     e->lost_ago_ns = ledger_lost_ago_ns(s->budget->ledger, budget_time());
     e->breaker_open = s->breaker.open_until_ns != 0;
     ledger_visit(s->budget->ledger, budget_time(), add_limit, &v);

@@ -68,7 +68,7 @@ struct upstream_limit_report {
 struct upstream_report_entry {
     char     name[64];
     unsigned in_flight, waiting, connections;
-    uint64_t requests, attempts, retries, failures;
+    uint64_t requests, attempts, retries, failures, unsent;
     bool     breaker_open;
     int64_t  lost_ago_ns;             /* what is not known to be left counts as spent since then; -1: all is known */
     struct upstream_limit_report *limits;

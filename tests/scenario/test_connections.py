@@ -316,7 +316,7 @@ def test_new_connection_that_is_over_before_it_is_asked_was_not_asked(daemons, o
     d = daemons(upstream(origin, retry=retry(attempts=3))).start(before=("env", f"LD_PRELOAD={library}"))
     response = d.request(method, "/api/x", body=b"abc" if method == "POST" else None)
     assert response.status == 200 and origin.count() == 1 and d.counter("upstream_attempts") == 1
-    assert d.counter("upstream_failures") == 2
+    assert d.counter("upstream_unsent") == 2
 
 
 # -- Keep-Alive -------------------------------------------------------------------------
@@ -434,7 +434,7 @@ def test_name_is_looked_up_each_time_while_nothing_answers(daemons, origins, pla
     for _ in range(3):
         response = d.get("/api/x")
         assert response.status == 502 and response.proxy_status.error == "connection_refused"
-    assert d.counter("upstream_failures") == 3 and len(names.looked_up) == 4
+    assert d.counter("upstream_unsent") == 3 and len(names.looked_up) == 4
     new = origins(address=("127.0.0.3", old.port))
     names.set("127.0.0.3")
     for i in range(3):

@@ -178,7 +178,7 @@ def test_a_retry_is_not_waited_for_by_who_may_not_wait(weir, origin, clock, hast
         conn.answer(503, b"busy", [("Retry-After", "20")])
     origin.script(busy, answer(200, b"well", FRESH))
     d = weir(retry={"attempts": 3}, queue={"max_wait": "1m"})
-    wishes = [[("Weir-Max-Wait", "2s")], []]
+    wishes = [[("Weir-Max-Wait", "10s")], []]
     clients = started(d, origin, *(wishes if hasty_leads else wishes[::-1]))
     hasty, patient = clients if hasty_leads else clients[::-1]
     go.set()

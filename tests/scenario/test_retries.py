@@ -107,7 +107,7 @@ def test_refused_connection_is_repeated_for_every_method(daemons, origins, metho
                          timeout={"connect": "5s"})).start()
     with d.connect() as client:
         client.start(method, "/api/x", body=b"abc" if method == "POST" else None)
-        d.wait_counter("upstream_failures", 2)
+        d.wait_counter("upstream_unsent", 2)
         late.start()
         assert client.read_response().status == 200
     assert late.count() == 1
@@ -130,7 +130,7 @@ def test_retry_is_counted_when_it_is_sent_and_only_then(daemons, origins):
     late, go = origins(start=False), threading.Event()
     d = daemons(upstream(late, retry=retry(attempts=3))).start()
     assert d.get("/api/x").status == 502
-    assert d.counter("upstream_failures") == 3 and counted() == [0, 0], "nothing reached the API"
+    assert d.counter("upstream_unsent") == 3 and counted() == [0, 0], "nothing reached the API"
     late.script(answer(503), lambda request, conn: (conn.wait(go), conn.answer(200)))
     late.start()
     with d.connect() as client:
