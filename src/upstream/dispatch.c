@@ -32,6 +32,15 @@ void dispatch_charge(struct charge *c, const struct fetch *f)
     };
 }
 
+/* Sites that share a budget wait apart: one that is held back, or full, holds up no other. */
+struct queue_class dispatch_class(const struct site *s, const struct charge *c)
+{
+    struct queue_class class = ledger_class(s->budget->ledger, c);
+
+    class.costs ^= (uint64_t)(uintptr_t)s;
+    return class;
+}
+
 void dispatch_kick(struct budget *b)
 {
     b->dirty = true;
@@ -107,7 +116,7 @@ int64_t dispatch_predict(struct site *site, const struct flight *f, const struct
     if (f != NULL && queue_waits(&f->entry)) {
         ahead = queue_ahead_of(b->queue, &f->entry);
     } else {
-        class = ledger_class(b->ledger, charge);
+        class = dispatch_class(site, charge);
         ahead = queue_ahead(b->queue, &class, priority, who);
     }
     wait = ledger_predict_ns(b->ledger, charge, ahead, now, &tightest);
@@ -243,7 +252,7 @@ void dispatch_joined(struct flight *f, const struct fetch *by)
         return;
     queue_remove(b->queue, &f->entry);
     raise(f, by);
-    f->entry.class = ledger_class(b->ledger, &f->charge);
+    f->entry.class = dispatch_class(f->site, &f->charge);
     if (waits)
         queue_put_back(b->queue, &f->entry);
     dispatch_kick(b);
@@ -263,7 +272,7 @@ void dispatch_put(struct flight *f)
     f->entry.priority = f->leader->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE;
     for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
         raise(f, w->fetch);
-    f->entry.class = ledger_class(b->ledger, &f->charge);
+    f->entry.class = dispatch_class(f->site, &f->charge);
     if (f->again)
         queue_put_again(b->queue, &f->entry);
     else

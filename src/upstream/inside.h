@@ -1,10 +1,8 @@
 /*
- * What the files of this room share: the upstream thread's own structures.
- * No other room includes this; all of it belongs to the upstream thread,
- * but for what fetch.h and upload.h say of their mails.
+ * What the files of this room share: the upstream thread's own structures.  No other room includes this; all of it
+ * belongs to the upstream thread, but for what fetch.h and upload.h say of their mails.
  *
- *   struct site      one upstream at work: its connections (a curl multi handle
- *                    each, so that pools are apart), its breaker, its counts
+ *   struct site      one upstream at work: its connections (a curl multi handle each, for pools apart), its breaker
  *   struct budget    a ledger and the queue before it; sites may share one
  *   struct flight    one wish, of one or of many equal fetches, until it is
  *                    answered and what came is committed
@@ -408,6 +406,7 @@ struct wait_cause {                   /* whose doing a wait is */
 int64_t dispatch_predict(struct site *, const struct flight *, const struct charge *, enum queue_priority,
                          const struct queue_who *, struct wait_cause *);
 void dispatch_charge(struct charge *, const struct fetch *);
+struct queue_class dispatch_class(const struct site *, const struct charge *);
 int64_t waiter_wait_left(const struct fetch_links *, int64_t now_ns);
 /* PREREQ: may it go now? */
 bool dispatch_sends(struct transfer *);

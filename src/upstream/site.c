@@ -233,7 +233,7 @@ static void put_back(struct upstream *up)
     for (struct site *s = up->sites; s != NULL; s = s->next)
         for (struct flight *f = s->flights; f != NULL; f = f->next_of_site)
             if (f->at == FLIGHT_WAITING && !f->dead) {
-                f->entry.class = ledger_class(s->budget->ledger, &f->charge);
+                f->entry.class = dispatch_class(s, &f->charge);
                 queue_put_back(s->budget->queue, &f->entry);
             }
 }

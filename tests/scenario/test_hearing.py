@@ -2,6 +2,7 @@
 import gzip
 import json
 import re
+import threading
 import time
 import zlib
 from email.utils import formatdate
@@ -9,7 +10,7 @@ from email.utils import formatdate
 import pytest
 
 from harness.origin import answer
-from harness.settings import retry
+from harness.settings import retry, upstream
 from harness.wait import seconds, until
 
 ONCE = retry(attempts=1)
@@ -105,6 +106,22 @@ def test_an_ill_api_is_probed_and_the_cause_is_told(weir, origin):
     assert problem["blocked_by"].startswith("Retry-After of the API, heard ") and "10/s" not in problem["detail"]
     assert d.ctl("limits", "forget", "api", "Retry-After").returncode == 0
     assert d.get("/api/x").status == 503 and origin.count() == 3
+
+
+@pytest.mark.slow
+def test_an_ill_api_holds_up_no_other_that_shares_its_budget(daemons, origins):
+    ill, well = origins(), origins()
+    ill.reply(503, b"ill", [("Retry-After", "25")])
+    shared = {"budget": "both", "limits": ["100/s"], "queue": {"max_wait": "60s"}}
+    d = daemons(upstream(ill, name="ill", **shared), upstream(well, name="well", **shared)).start()
+    assert [d.get(f"/ill/{i}").status for i in range(3)] == [503] * 3      # two of them were probes: the next is 4 s away
+    waiting = threading.Thread(target=lambda: d.get("/ill/x"), daemon=True)
+    waiting.start()
+    until(lambda: any(u["name"] == "ill" and u["waiting"] == 1 for u in d.ctl_json("status")["upstreams"]), "it to wait")
+    assert d.get("/well/x").status == 200 and ill.count() == 3
+    assert d.ctl("limits", "forget", "ill").returncode == 0
+    waiting.join(seconds(20))
+    assert not waiting.is_alive() and ill.count() == 4
 
 
 # -- what is heard ---------------------------------------------------------------------
