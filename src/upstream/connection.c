@@ -69,6 +69,12 @@ void connection_closed(struct site *s, curl_socket_t fd)
     free(c);
 }
 
+void connection_forget_all(struct site *s)
+{
+    while (s->sockets != NULL)
+        connection_closed(s, s->sockets->fd);
+}
+
 static void name_connection(struct connection *c)
 {
     union { struct sockaddr_storage any; struct sockaddr_in four; struct sockaddr_in6 six; } here, peer;

@@ -430,6 +430,8 @@ void request_forget(struct transfer *, bool sound);
 /* connection.c: by the callbacks in request.c */
 void connection_opened(struct site *, curl_socket_t fd);
 void connection_closed(struct site *, curl_socket_t fd);
+/* curl has none any more. */
+void connection_forget_all(struct site *);
 /* PREREQ: may the request go out on the connection with these ends?  False: t->stop says why not. */
 bool connection_look(struct transfer *, const char *peer_ip, int local_port, int peer_port);
 void connection_carries(struct transfer *);          /* it does */

@@ -96,8 +96,8 @@ static curl_socket_t on_open_socket(void *site, curlsocktype purpose, struct cur
 
     (void)purpose;
     if (fd != CURL_SOCKET_BAD) {
-        connection_opened(s, fd);
         upstream_socket_opened(s, fd);
+        connection_opened(s, fd);
     }
     return fd;
 }

@@ -196,6 +196,7 @@ static void site_free(struct site *s)
     struct upstream *up = s->up;
 
     curl_multi_cleanup(s->multi);
+    connection_forget_all(s);
     curl_share_cleanup(s->sessions);
     for (unsigned fd = 0; fd < up->watch_count; fd++)
         if (up->watches[fd].site == s || up->watches[fd].connection_of == s)

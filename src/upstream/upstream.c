@@ -33,9 +33,15 @@ static struct watch *watch_of(struct upstream *up, curl_socket_t fd)
     return &up->watches[fd];
 }
 
+/* libcurl 7.88 closes a socket by itself, and tells nobody, where a transfer is given up before it has connected: the
+ * descriptor is then another's. */
 void upstream_socket_opened(struct site *s, curl_socket_t fd)
 {
-    *watch_of(s->up, fd) = (struct watch){ .connection_of = s };
+    struct watch *w = watch_of(s->up, fd);
+
+    if (w->connection_of != NULL)
+        connection_closed(w->connection_of, fd);
+    *w = (struct watch){ .connection_of = s };
 }
 
 void upstream_socket_closed(struct upstream *up, curl_socket_t fd)
