@@ -184,20 +184,22 @@ static void go_over(struct store_reader *r)
 
 /* Changes are announced, of this key or others; or another database was begun. */
 static __attribute__((noinline)) enum store_result
-scan_with_changes(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], const struct asked *q)
+scan_with_changes(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key,
+                  store_accept accept, void *context, struct store_record *out)
 {
+    const struct asked  q = { full_key, accept, context, out };
     struct overlay     *o;
     struct store_record record;
     enum store_result   result;
 
     go_over(r);
-    o = overlay_take(r, hash, q->full_key);
+    o = overlay_take(r, hash, full_key);
     if (begin(r) != DB_OK)
         return STORE_BROKEN;
-    result = scan(r, hash, q, o);
+    result = scan(r, hash, &q, o);
     for (unsigned i = 0; o != NULL && result != STORE_BROKEN && overlay_next(o, &i, &record);) {
         heed_clock(r->store, &record);
-        result = offer(q, result, &record);
+        result = offer(&q, result, &record);
     }
     return result;
 }
@@ -215,7 +217,8 @@ enum store_result store_lookup(struct store_reader *r, const uint8_t hash[STORE_
     if (attention == 0)
         result = begin(r) == DB_OK ? scan(r, hash, &q, NULL) : STORE_BROKEN;
     else
-        result = (attention & STORE_BROKEN_MARK) != 0 ? STORE_BROKEN : scan_with_changes(r, hash, &q);
+        result = (attention & STORE_BROKEN_MARK) != 0 ? STORE_BROKEN
+                                                       : scan_with_changes(r, hash, full_key, accept, context, out);
     if (result != STORE_HIT)
         store_reader_end(r);
     return result;

@@ -230,7 +230,7 @@ static void fire_pause(struct timer *t)
 /* -- in and out of the queue -- */
 
 /* A flight stands where the one of its waiters stands that may go first. */
-static bool stands_higher(const struct fetch *who, const struct flight *f)
+bool dispatch_stands_higher(const struct fetch *who, const struct flight *f)
 {
     return (!who->batch && f->entry.priority == QUEUE_BATCH) || who->keep_permille < f->charge.keep_permille;
 }
@@ -248,7 +248,7 @@ void dispatch_joined(struct flight *f, const struct fetch *by)
     struct budget *b = f->site->budget;
     bool           waits = queue_waits(&f->entry);
 
-    if (!stands_higher(by, f))
+    if (!dispatch_stands_higher(by, f))
         return;
     queue_remove(b->queue, &f->entry);
     raise(f, by);

@@ -281,6 +281,15 @@ static bool is_being_refreshed(const struct site *site, const struct fetch *fetc
     return false;
 }
 
+/* The wait of one who enters by himself. */
+static int64_t predict_alone(struct site *site, const struct fetch *f, struct wait_cause *cause)
+{
+    struct charge charge;
+
+    dispatch_charge(&charge, f);
+    return dispatch_predict(site, NULL, &charge, f->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE, &f->who, cause);
+}
+
 /* Takes a place in this flight, where it can. False: it needs one of its own. True also where it was refused. */
 static bool try_join(struct flight *f, struct fetch_links *w)
 {
@@ -303,6 +312,8 @@ static bool try_join(struct flight *f, struct fetch_links *w)
     if (is_spared(f->site, w))
         return true;
     wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
+    if (wait > w->wait_left_ns && dispatch_stands_higher(w->fetch, f))
+        wait = predict_alone(f->site, w->fetch, &cause);     /* where he will put it: dispatch_joined() */
     w->fetch->predicted_ns = wait;
     if (wait > w->wait_left_ns) {
         waiter_refuse(w, wait, &cause);
@@ -339,21 +350,16 @@ static bool may_be_sent(struct slice target)
 /* No place in the queue, or a wait that is longer than it may be: said before the wait is begun. */
 static bool is_refused(struct site *site, struct fetch_links *w)
 {
-    struct fetch *f = w->fetch;
-    struct charge charge;
-    int64_t       wait;
     struct wait_cause cause;
+    int64_t           wait = predict_alone(site, w->fetch, &cause);
 
-    dispatch_charge(&charge, f);
-    wait = dispatch_predict(site, NULL, &charge, f->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE,
-                            &f->who, &cause);
     w->fetch->predicted_ns = wait;
     if (wait <= w->wait_left_ns
         && (site->waiting < site->options->queue.max_length
             || (wait == 0 && site->waiting == 0 && site->in_flight < site_slots(site))))
         return false;
     if (wait <= w->wait_left_ns) {
-        f->queue_full = true;
+        w->fetch->queue_full = true;
         cause = (struct wait_cause){ .limit = "queue" };
         wait = wait > NS_PER_SEC ? wait : NS_PER_SEC;
     }

@@ -389,6 +389,8 @@ void overtake_by_write(struct site *, const struct fetch *write);
 
 /* dispatch.c */
 void dispatch_put(struct flight *);                  /* into the queue */
+/* May this one go before the flight as it stands? */
+bool dispatch_stands_higher(const struct fetch *, const struct flight *);
 /* A waiting one has another waiter: it may have to stand in another place for that. */
 void dispatch_joined(struct flight *, const struct fetch *by);
 void dispatch_withdraw(struct flight *);             /* out of queue, pause and deadline */

@@ -203,6 +203,29 @@ def test_a_wait_that_is_over_between_two_attempts_ends_alone(weir, origin, clock
     assert clients[0].read_response().body == b"well"
 
 
+def test_who_goes_first_is_not_refused_for_a_batch_requests_place(weir, origin, clock):
+    """The leader's place is behind other batch requests; he who joins has a better one, and puts it there."""
+    origin.handler = lambda request, conn: conn.answer(200, request.path.encode(), FRESH)
+    d = weir(limits=["1/min"], queue={"max_wait": "90s"})
+    d.get("/api/spent")
+    batch = []
+    for i, target in enumerate(["/api/a", "/api/b", "/api/x"]):
+        batch.append(d.connect(timeout=30))
+        batch[-1].start("GET", target, [("Weir-Priority", "batch"), ("Weir-Max-Wait", "1h")])
+        d.wait_counter("requests", i + 2)
+    with d.connect(timeout=30) as client:
+        client.start("GET", "/api/x")
+        d.wait_counter("requests", 5)
+        d.status()
+        clock.advance(61)
+        response = client.read_response()
+        assert (response.status, response.body) == (200, b"/x")
+        assert batch[2].read_response().body == b"/x"
+    assert [r.path for r in origin.requests] == ["/spent", "/x"]
+    for client in batch:
+        client.close()
+
+
 # -- what the request itself says ---------------------------------------------------
 
 
