@@ -165,9 +165,10 @@ void store_submit(struct store *s, struct store_change *c)
         return;
     }
     c->changed = c->new_id = 0;
-    c->body_bytes = c->body != NULL ? spool_length(c->body) : 0;
-    if (!c->announced)
+    if (!c->announced) {              /* else look-ups read it by now */
+        c->body_bytes = c->body != NULL ? spool_length(c->body) : 0;
         store_announce(s, c);
+    }
     c->submitted = true;
     count = atomic_fetch_add(&s->waiting, 1) + 1;
     before = atomic_fetch_add(&s->waiting_bytes, bytes);
