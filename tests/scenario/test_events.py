@@ -11,6 +11,21 @@ TYPE = [("Content-Type", "text/event-stream")]
 ELSE = {"ttl": "origin else 30m"}
 
 
+@pytest.fixture
+def weir(weir):
+    """With one worker: what it was asked before something that it has answered, it has passed on."""
+    def start(settings=None, **of_upstream):
+        return weir(settings={"workers": 1, **(settings or {})}, **of_upstream)
+    return start
+
+
+def is_passed_on(d, count):
+    """So many requests have come, and the upstream thread has seen what became of them."""
+    d.wait_counter("requests", count)
+    assert d.get("/.weir/health").status == 200
+    d.status()
+
+
 def is_gone(conn):
     """Has the daemon closed this connection? It sends nothing more on it."""
     try:
@@ -106,7 +121,7 @@ def readers(d, origin, stream, count, held=True):
         stream.go.clear()
     seen, at_origin = d.counter("requests"), origin.count()
     out = [Reader(d.connect(timeout=20)) for _ in range(count)]
-    d.wait_counter("requests", seen + count)
+    is_passed_on(d, seen + count)
     origin.wait_requests(at_origin + 1)
     stream.go.set()
     for reader in out:

@@ -168,11 +168,13 @@ def test_what_is_still_queued_is_asked_for_later_and_stored(weir, origin, staged
 
 @pytest.mark.parametrize("how", ["PURGE", "purge_url", "purge_glob", "flush"])
 def test_everybody_who_had_joined_gets_it(weir, origin, staged, how):
-    d = start(weir)
+    d = start(weir, settings={"workers": 1})
     clients = [d.connect() for _ in range(4)]
     for client in clients:
         client.start("GET", "/api/v1/x?a=1")
     d.wait_counter("requests", 4)
+    assert d.get("/.weir/health").status == 200      # the worker has passed on what came before
+    d.status()                                       # and the upstream thread has seen it
     origin.wait_requests(1)
     drop(d, origin, how)
     staged.head.set()

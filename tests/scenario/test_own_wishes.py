@@ -11,6 +11,21 @@ PATIENT = {"timeout": {"read": "10s", "total": "1h"}}
 SHORT = [("Weir-Timeout", "2s")]
 
 
+@pytest.fixture
+def weir(weir):
+    """With one worker: what it was asked before something that it has answered, it has passed on."""
+    def start(settings=None, **of_upstream):
+        return weir(settings={"workers": 1, **(settings or {})}, **of_upstream)
+    return start
+
+
+def is_passed_on(d, count):
+    """So many requests have come, and the upstream thread has seen what became of them."""
+    d.wait_counter("requests", count)
+    assert d.get("/.weir/health").status == 200
+    d.status()
+
+
 class Held:
     """Answers when it is let go; `before` is sent at once."""
 
@@ -29,17 +44,21 @@ class Held:
             conn.answer(200, body, FRESH)
 
 
+def ask(d, target="/api/x", fields=()):
+    seen, client = d.counter("requests"), d.connect(timeout=30)
+    client.start("GET", target, fields)
+    is_passed_on(d, seen + 1)
+    return client
+
+
 def started(d, origin, *fields, target="/api/x"):
     """A client for each list of fields; the first is at the origin before the others begin, and all share its request."""
     clients = []
     for i, each in enumerate(fields):
-        seen, there = d.counter("requests"), origin.count()
-        clients.append(d.connect(timeout=30))
-        clients[-1].start("GET", target, each)
-        d.wait_counter("requests", seen + 1)
+        there = origin.count()
+        clients.append(ask(d, target, each))
         if i == 0:
             origin.wait_requests(there + 1)
-    d.status()                                       # the upstream thread has taken note of them
     return clients
 
 
@@ -102,10 +121,7 @@ def test_nobody_prolongs_a_silent_attempt_by_coming_late(weir, origin, clock):
     d = weir(retry={"attempts": 2, "backoff": "10ms"}, **PATIENT)
     first, = started(d, origin, [])
     clock.advance(7)
-    late = d.connect()
-    late.start("GET", "/api/x")
-    d.wait_counter("requests", 2)
-    d.status()
+    late = ask(d)
     clock.advance(4)
     assert first.read_response().body == late.read_response().body == b"again"
     held.go.set()
@@ -129,9 +145,7 @@ def test_what_a_hasty_client_left_behind_is_waited_for(weir, origin, clock):
     client.reset()
     d.wait_counter("client_gone", 1)
     clock.advance(5)
-    again = d.connect()
-    again.start("GET", "/api/x")
-    d.wait_counter("requests", 2)
+    again = ask(d)
     held.go.set()
     assert again.read_response().body == b"answer 1"
     assert origin.count() == 1
@@ -159,9 +173,7 @@ def test_a_short_max_wait_is_refused_alone_while_both_are_queued(weir, origin, c
     origin.reply(200, b"hello", FRESH)
     d = weir(limits=["1/min"], queue={"max_wait": "2m"})
     d.get("/api/other")
-    patient, = [d.connect(timeout=30)]
-    patient.start("GET", "/api/x")
-    d.wait_counter("requests", 2)
+    patient = ask(d)
     hasty = d.get("/api/x", [("Weir-Max-Wait", "1s")])
     assert hasty.status == 429 and 0 < int(hasty.fields.get("Retry-After")) <= 62
     clock.advance(61)
@@ -209,14 +221,9 @@ def test_who_goes_first_is_not_refused_for_a_batch_requests_place(weir, origin, 
     d = weir(limits=["1/min"], queue={"max_wait": "90s"})
     d.get("/api/spent")
     batch = []
-    for i, target in enumerate(["/api/a", "/api/b", "/api/x"]):
-        batch.append(d.connect(timeout=30))
-        batch[-1].start("GET", target, [("Weir-Priority", "batch"), ("Weir-Max-Wait", "1h")])
-        d.wait_counter("requests", i + 2)
-    with d.connect(timeout=30) as client:
-        client.start("GET", "/api/x")
-        d.wait_counter("requests", 5)
-        d.status()
+    for target in ["/api/a", "/api/b", "/api/x"]:
+        batch.append(ask(d, target, [("Weir-Priority", "batch"), ("Weir-Max-Wait", "1h")]))
+    with ask(d) as client:
         clock.advance(61)
         response = client.read_response()
         assert (response.status, response.body) == (200, b"/x")
@@ -239,12 +246,8 @@ def test_who_wants_it_new_does_not_go_with_a_request_that_does_not_say_so(weir, 
     origin.handler = handler
     d = weir(max_in_flight=1)
     blocker, = started(d, origin, [], target="/api/blocker")
-    clients = []
-    for fields in ([], [("Cache-Control", "no-cache")], [("Cache-Control", "no-cache")], []):
-        seen = d.counter("requests")
-        clients.append(d.connect(timeout=30))
-        clients[-1].start("GET", "/api/x", fields)
-        d.wait_counter("requests", seen + 1)
+    clients = [ask(d, "/api/x", fields)
+               for fields in ([], [("Cache-Control", "no-cache")], [("Cache-Control", "no-cache")], [])]
     go.set()
     assert blocker.read_response().status == 200
     bodies = [client.read_response().text for client in clients]
