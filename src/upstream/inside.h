@@ -354,8 +354,7 @@ void fetch_release(struct fetch *);
 void waiter_post(struct fetch_links *, enum fetch_event);
 void waiter_post_held(struct upstream *);
 void waiter_fail(struct fetch_links *, const struct failure *, int64_t wait_ns);
-/* A receiving one gets no more of the body; it goes on for others. */
-void waiter_cut(struct fetch_links *);
+void waiter_cut(struct fetch_links *);               /* no more of the body, which goes on for others */
 void waiter_post_interim(struct fetch_links *, unsigned status, const struct http_fields *);
 
 /* flight.c */
@@ -371,17 +370,13 @@ void flight_sweep(struct upstream *);
 void flight_free_idle(struct upstream *);
 void flight_remember_unshareable(struct flight *);
 bool flight_goes_on(const struct flight *);          /* somebody waits, or it finishes by itself */
-/* Somebody has left, or it will not be stored: ended at once where it does not go on.  Not from within a callback of
- * curl's. */
+/* Somebody has left, or it will not be stored: ended where it does not go on. Not from within curl's callbacks. */
 void flight_look_who_waits(struct flight *);
 
 /* patience.c: of those who listen to a silent API, while the request is sent and nothing is paused */
-/* How long the attempt may be silent; 0: for ever. */
-int64_t patience_ns(const struct transfer *);
-/* When the next of them gives up before that; INT64_MAX: none. */
-int64_t patience_next_ns(const struct transfer *);
-/* Tells those whose time is over.  The transfer may be ended then. */
-void patience_end(struct transfer *, int64_t now_ns);
+int64_t patience_ns(const struct transfer *);        /* how long the attempt may be silent; 0: for ever */
+int64_t patience_next_ns(const struct transfer *);   /* when the next of them gives up before that; INT64_MAX: none */
+void patience_end(struct transfer *, int64_t now_ns);        /* tells those; the transfer may be ended then */
 
 /* overtake.c */
 /* A write has changed this path: what was asked before is for those who asked, and not stored. */
@@ -483,8 +478,7 @@ bool transfer_stops(struct transfer *);
 /* From curl's callback, at the final head: does the connection stay? */
 void transfer_plan_reuse(struct transfer *);
 void transfer_free_all(struct upstream *);
-/* Somebody listens to it from now on. */
-void transfer_joined(struct transfer *);
+void transfer_joined(struct transfer *);             /* somebody listens to it from now on */
 /* From curl's callbacks: is it sent now; the request's body. */
 bool transfer_sends(struct transfer *);
 size_t transfer_read_upload(struct transfer *, char *buffer, size_t count);
@@ -539,8 +533,7 @@ bool share_spare_with(struct flight *, struct fetch_links *);
 /* The answer with so many bytes of body is seen by look-ups, as soon as these are there. */
 void commit_announce(struct flight *, int64_t body_bytes);
 void commit_put(struct flight *);
-/* It is not stored after all. */
-void commit_withdraw(struct flight *);
+void commit_withdraw(struct flight *);               /* it is not stored after all */
 /* What the 200 to a HEAD says of the stored response (RFC 9111 4.3.5): it is freshened, or stale from now on. */
 void commit_head(struct flight *);
 void commit_freshen(struct flight *);
