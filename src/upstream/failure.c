@@ -84,7 +84,7 @@ void failure_set(struct failure *f, enum attempt_outcome outcome, const char *to
 
     f->outcome = outcome;
     f->token = token;
-    f->final = false;
+    f->final = f->stalled = false;
     va_start(args, format);
     vsnprintf(f->text, sizeof f->text, format, args);
     va_end(args);
@@ -183,6 +183,7 @@ void failure_of_transfer(struct failure *f, const struct transfer *t, CURLcode c
 
         failure_set(f, row->outcome, row->token, SLICE_FMT ": %s", SLICE_ARG(host), row->text);
         f->final = row->final;
+        f->stalled = t->stop == STOP_UPLOAD_STALLED;
     } else {
         by_code(f, t, code, host);
     }

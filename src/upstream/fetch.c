@@ -219,6 +219,7 @@ void waiter_fail(struct fetch_links *w, const struct failure *failure, int64_t w
     struct fetch *f = w->fetch;
 
     f->outcome = failure->outcome;
+    f->body_stalled = failure->stalled;
     f->proxy_error = failure->token;
     f->wait_ns = wait_ns;
     snprintf(f->error, sizeof f->error, "%s", failure->text);

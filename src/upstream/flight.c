@@ -242,10 +242,8 @@ void flight_fail(struct flight *f, int64_t wait_ns)
     dispatch_withdraw(f);
     for (struct fetch_links *w = f->first; w != NULL; w = next) {
         next = w->next;
-        if (w->at == WAITER_WAITING) {
-            w->fetch->body_stalled = f->stalled;
+        if (w->at == WAITER_WAITING)
             waiter_fail(w, &f->failure, wait_ns);
-        }
     }
     if (f->leader->upload != NULL)
         upload_discard(f->leader->upload);

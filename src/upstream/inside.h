@@ -14,9 +14,10 @@
  * A retry goes from SENDING through PAUSING back to WAITING.
  *
  * Files: fetch.c (in and out of the thread), flight.c (table, joining, leaving), overtake.c (writes, purges),
- * dispatch.c (queue and budget), request.c, via.c, connection.c, http2.c, tls_end.c, transfer.c, response.c (one
- * attempt), stall.c (uploads that pause), attempt.c (what became of it, retries), hearing.c (what it tells of limits),
- * share.c (who gets the head), commit.c (to the store), site.c, keep.c (the ledger's rows), upstream.c (thread).
+ * dispatch.c (queue and budget), request.c, via.c, connection.c, http2.c, tls_end.c, transfer.c,
+ * response.c (one attempt), stall.c (uploads that pause), expect.c (100-continue), attempt.c (what became of it,
+ * retries), hearing.c (what it tells of limits), share.c (who gets the head), commit.c (to the store), site.c,
+ * keep.c (the ledger's rows), upstream.c (thread).
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
  * upstream_sent_again (debug), upstream_limit_cut (once for each), upstream_hold_lifted, upstream_limits_forgotten,
@@ -144,6 +145,7 @@ struct failure {                      /* of one attempt */
     const char          *token;       /* RFC 9209 error type */
     char                 text[320];
     bool                 final;       /* trying again cannot help */
+    bool                 stalled;     /* the client paused within the body */
 };
 
 struct flight {
@@ -169,8 +171,7 @@ struct flight {
     int64_t             unsent_from_ns;       /* when the wait under way began */
     bool                again;        /* was sent before: queue_put_again() */
     bool                plain;        /* without Weir's own conditions: the 304 was about something else */
-    bool                stalled;      /* the last attempt ended so: not sent again before the client has sent more */
-    int64_t             stalled_at;   /* ... than this many bytes */
+    int64_t             stalled_at;   /* failure.stalled: not sent again before the client has sent more than so much */
     bool                continued;    /* the client has been told to send its body */
     bool                unexpecting;  /* sent without Expect: the body is here, or the API answered 417 to that */
     unsigned            dead_connections;     /* it would have gone out on */
@@ -279,7 +280,9 @@ struct transfer {
     bool                stops;        /* found in a callback of curl's: as soon as it returns. What comes is nobody's */
 
     struct upload      *upload;       /* the fetch's */
-    bool                expecting;    /* curl waits for the API's 100, or a second, before it asks for the body */
+    bool                expecting;    /* nothing of the body is sent before the API's 100, or a second: expect.c */
+    bool                heard_100, held_back;
+    struct timer        expect;
     bool                sent_all;     /* nothing of the request is left to send */
     bool                hands_back, closes;       /* its connection stays or not; both false: not known yet */
     bool                receive_paused, send_paused;
@@ -473,6 +476,7 @@ void transfer_stop(struct transfer *, enum stop);
 /* The flight wants no more of it: ended, without a word to the flight. */
 void transfer_abandon(struct transfer *);
 void transfer_reap(struct site *);
+void transfer_resume(struct transfer *);             /* what is not paused any more goes on */
 /* From curl's callback: it is not wanted any more, t->stop says why.  False: curl is to be told so by an error. */
 bool transfer_stops(struct transfer *);
 /* From curl's callback, at the final head: does the connection stay? */
@@ -484,6 +488,11 @@ bool transfer_sends(struct transfer *);
 size_t transfer_read_upload(struct transfer *, char *buffer, size_t count);
 /* The spool's readers are to catch up first: `drained` will resume it. */
 void transfer_await_readers(struct transfer *);
+
+/* expect.c */
+/* curl asks for the body: true where the API has not said that it wants it. Else the client is told to send it. */
+bool expect_holds(struct transfer *);
+void expect_heard(struct transfer *);                /* from curl's callback: 100 */
 
 /* stall.c */
 /* Others wait for a place, and none is free: the upload that has paused longest may have to give up its own. */

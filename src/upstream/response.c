@@ -88,6 +88,8 @@ static void pass_interim(struct transfer *t)
     struct http_fields fields, for_others;
     bool               masked;
 
+    if (t->head.status == 100)
+        expect_heard(t);
     if (t->head.status <= 101 || t->flight == NULL)
         return;
     fields = http_fields_end_to_end(&t->head.fields, &t->head.arena);

@@ -88,9 +88,9 @@ void transfer_joined(struct transfer *t)
 
 /* -- pausing -- */
 
-static void resume(struct transfer *t)
+void transfer_resume(struct transfer *t)
 {
-    int mask = (t->receive_paused ? CURLPAUSE_RECV : 0) | (t->send_paused ? CURLPAUSE_SEND : 0);
+    int mask = (t->receive_paused ? CURLPAUSE_RECV : 0) | (t->send_paused || t->held_back ? CURLPAUSE_SEND : 0);
 
     t->progress_ns = t->up->acted_ns = clock_mono_ns();
     t->site->reap = true;
@@ -105,7 +105,7 @@ static void receive_ready(struct mail *m)
     if (t->ended || !t->send_paused)
         return;
     stall_resumed(t);
-    resume(t);
+    transfer_resume(t);
 }
 
 static void receive_drained(struct mail *m)
@@ -117,7 +117,7 @@ static void receive_drained(struct mail *m)
         return;
     t->receive_paused = false;
     t->paused_ns += clock_mono_ns() - t->pause_from_ns;
-    resume(t);
+    transfer_resume(t);
 }
 
 void transfer_await_readers(struct transfer *t)
@@ -180,17 +180,6 @@ static size_t upload_part(struct transfer *t, size_t bytes)
     return bytes;
 }
 
-/* The API has said 100, or nothing for a second (RFC 9110 10.1.1): now the client is to send it. */
-static void continue_upload(struct transfer *t)
-{
-    static const struct http_fields none;
-
-    t->flight->unexpecting = t->flight->continued = true;
-    for (struct fetch_links *w = t->flight->first; w != NULL; w = w->next)
-        if (w->fetch->expects)
-            waiter_post_interim(w, 100, &none);
-}
-
 size_t transfer_read_upload(struct transfer *t, char *buffer, size_t count)
 {
     size_t got = 0;
@@ -198,9 +187,8 @@ size_t transfer_read_upload(struct transfer *t, char *buffer, size_t count)
     if (t->upload == NULL)
         return 0;
     t->progress_ns = clock_mono_ns();
-    t->expecting = false;
-    if (t->fetch->expects && t->flight != NULL && !t->flight->continued)
-        continue_upload(t);
+    if (expect_holds(t))
+        return CURL_READFUNC_PAUSE;
     switch (upload_read(t->upload, buffer, count, &got)) {
     case UPLOAD_BYTES:
         return upload_part(t, got);

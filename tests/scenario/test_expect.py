@@ -5,9 +5,10 @@ import time
 import pytest
 
 from harness.client import Client
+from harness.http2 import Http2Origin
 from harness.settings import retry, upstream
 from harness.tls import TlsClient, trust
-from harness.wait import slowness
+from harness.wait import slowness, until
 
 BODY = b"0123456789" * 100
 EXPECT = [("Expect", "100-continue")]
@@ -308,3 +309,33 @@ def test_over_a_unix_socket_too(daemons, origin, place):
         read_100(client)
         client.send(BODY)
         assert client.read_response().status == 200
+
+
+@pytest.fixture
+def http2(place):
+    made = Http2Origin(place)
+    yield made
+    made.stop()
+    assert not made.errors, made.errors
+
+
+@pytest.mark.parametrize("says", [100, None], ids=["100", "nothing"])
+def test_an_http2_api_is_asked_in_the_same_way(daemons, http2, says):
+    http2.read_bodies = False
+
+    def handler(request, stream):
+        if says == 100:
+            stream.head(100)
+        until(lambda: request.body is not None, "the body")
+        stream.answer(200, request.body)
+    http2.handler = handler
+    d = daemons(upstream(http2, tls={"ca_file": http2.ca_file})).start()
+    with d.connect() as client:
+        began = time.monotonic()
+        client.start("POST", "/api/x", [*EXPECT, *LENGTH])
+        read_100(client)
+        assert says == 100 or time.monotonic() - began >= 0.9
+        client.send(BODY)
+        response = client.read_response()
+    assert (response.status, response.body) == (200, BODY)
+    assert http2.requests[0].fields.get("expect") == "100-continue"

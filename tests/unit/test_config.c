@@ -132,7 +132,7 @@ static void test_hosts(void **state)
         { "root_dot", "https://api.example.org", "up.example.org.", "up.example.org", 0, "up.example.org" },
         { "address", "https://api.example.org", "[2001:DB8::1]:444", "[2001:db8::1]", 444, "[2001:db8::1]:444" },
         { "alias", "https://api.example.org", "api.localhost = API.example.org", "api.localhost", 0,
-      "api.example.org" },
+          "api.example.org" },
         { "alias_without_spaces", "https://api.example.org", "a=b", "a", 0, "b" },
         { "alias_with_ports", "https://api.example.org", "a:1 = b:2", "a", 1, "b:2" },
         { "alias_has_the_urls_port", "http://api.example.org:9000", "a:1 = b", "a", 1, "b:9000" },

@@ -322,7 +322,7 @@ static void test_quiet_where_nothing_is_wrong(void **state)
     } rows[] = {
         { "separators", "workers: 2, log = { level: \"info\" } " API API_END },
         { "aliases", API "hosts = ( \"a.example.org\", \"localhost:8080 = a.example.org\", \"x.localhost = y\" );"
-      API_END },
+          API_END },
         { "comments",
           "# x\n// x\n/* @include \"x\"\n */ " API "ttl = \"1h\"; # }\n" API_END "# last" },
         { "joined_texts", API "user_agent = \"a\" \" b\";" API_END },

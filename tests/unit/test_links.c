@@ -52,7 +52,7 @@ static void test_urls(void **state)
         { "default_port", &prefix_plain, "https://api.example.org:443/x", "http://127.0.0.1:8080/api/x" },
         { "other_port", &prefix_plain, "https://api.example.org:444/x", "https://api.example.org:444/x" },
         { "another_host_has_no_prefix", &prefix_plain, "https://up.example.org:8443/x",
-      "https://up.example.org:8443/x" },
+          "https://up.example.org:8443/x" },
         { "alias_of_the_url", &prefix_plain, "https://api.localhost/x", "http://127.0.0.1:8080/api/x" },
         { "no_path", &prefix_plain, "https://api.example.org", "http://127.0.0.1:8080/api" },
         { "query_alone", &prefix_plain, "https://api.example.org?x", "http://127.0.0.1:8080/api?x" },
