@@ -209,7 +209,7 @@ static bool accept_variant(const struct store_record *record, void *context)
     struct exchange   *x = context;
     struct http_fields fields = store_record_fields(record, &x->arena);
 
-    if (!policy_selects(record->selection, &x->in.request.fields,
+    if (!policy_selects(x->policy, record->selection, &x->in.request.fields,
                         http_fields_get(&fields, HTTP_CONTENT_ENCODING), &x->arena))
         return false;
     if (record->masked)

@@ -6,7 +6,7 @@
 
 #include "http/encoding.h"
 #include "http/list.h"
-#include "policy/signature.h"
+#include "policy/caller.h"
 
 #include <sodium.h>
 #define XXH_INLINE_ALL
@@ -86,8 +86,8 @@ static struct slice hashed(struct slice value, struct arena *a)
 }
 
 /* ptr NULL where the request has no such field. `name` in lower case. */
-static struct slice selecting_value(const struct http_fields *request, struct slice name,
-                                    struct arena *a)
+static struct slice selecting_value(const struct policy_options *o, const struct http_fields *request,
+                                    struct slice name, struct arena *a)
 {
     struct slice value = http_fields_join(request, name, a);
 
@@ -95,6 +95,10 @@ static struct slice selecting_value(const struct http_fields *request, struct sl
         return value;
     if (policy_signature_field(http_name_parse(name)) && policy_is_signed_by_fields(request, a))
         return SLICE("");             /* whom it names is the partition's */
+    if (slice_eq(name, SLICE("cookie"))) {
+        value = policy_cookies_that_count(o, value, a);
+        return value.len > 0 ? hashed(value, a) : SLICE_NONE;
+    }
     if (slice_eq(name, SLICE("accept-encoding")))
         return http_accept_encoding_normalise(request, a);
     if (slice_eq(name, SLICE("accept-language")))
@@ -158,7 +162,7 @@ static bool is_coded(const struct http_fields *response)
     return http_coding_is_negotiated(http_fields_get(response, HTTP_CONTENT_ENCODING));
 }
 
-static struct slice write_selection(const struct slice *names, unsigned count,
+static struct slice write_selection(const struct policy_options *o, const struct slice *names, unsigned count,
                                     const struct http_fields *request, struct arena *a)
 {
     struct slice *values = arena_alloc_raw(a, count * sizeof values[0]);
@@ -166,7 +170,7 @@ static struct slice write_selection(const struct slice *names, unsigned count,
     char         *text, *at;
 
     for (unsigned i = 0; i < count; i++) {
-        values[i] = selecting_value(request, names[i], a);
+        values[i] = selecting_value(o, request, names[i], a);
         length += names[i].len + values[i].len + 3;
     }
     text = at = arena_alloc_raw(a, length);
@@ -204,7 +208,7 @@ bool policy_selection(const struct policy_options *o, const struct http_fields *
         if (!selects_nothing(o, member))
             insert_sorted(names, &count, lower_copy(member, a));
     }
-    *selection = write_selection(names, count, request, a);
+    *selection = write_selection(o, names, count, request, a);
     return true;
 }
 
@@ -219,7 +223,7 @@ static bool coding_selects(const struct http_fields *request, struct slice store
     return http_coding_is_acceptable(request, stored_content_encoding);
 }
 
-bool policy_selects(struct slice selection, const struct http_fields *request,
+bool policy_selects(const struct policy_options *o, struct slice selection, const struct http_fields *request,
                     struct slice stored_content_encoding, struct arena *a)
 {
     while (selection.len > 0) {
@@ -227,7 +231,7 @@ bool policy_selects(struct slice selection, const struct http_fields *request,
         struct slice line = slice_sub(selection, 0, end);
         size_t       colon = slice_find(line, ':', 0);
         struct slice name = slice_sub(line, 0, colon);
-        struct slice value = selecting_value(request, name, a);
+        struct slice value = selecting_value(o, request, name, a);
         bool         same = colon == line.len
                           ? value.ptr == NULL
                           : value.ptr != NULL && slice_eq(value, slice_sub(line, colon + 2, line.len));

@@ -22,7 +22,7 @@ bool policy_selection(const struct policy_options *o, const struct http_fields *
                       const struct http_fields *request, struct arena *a, struct slice *selection);
 /* Does this request select the stored response?  Also false where the stored
  * Content-Encoding is not acceptable to the client (contract section 4). */
-bool policy_selects(struct slice selection, const struct http_fields *request,
+bool policy_selects(const struct policy_options *o, struct slice selection, const struct http_fields *request,
                     struct slice stored_content_encoding, struct arena *a);
 void policy_variant_hash(struct slice selection, uint8_t out[VARIANT_HASH_BYTES]);
 

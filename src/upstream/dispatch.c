@@ -329,7 +329,7 @@ static bool accept_newer(const struct store_record *r, void *context)
     if ((r->received_wall_ns <= look->fetch->looked_up_wall_ns && !look->fetch->found_none) || r->invalidated)
         return false;
     fields = store_record_fields(r, &look->arena);
-    return policy_selects(r->selection, &look->fetch->request.fields,
+    return policy_selects(look->fetch->policy, r->selection, &look->fetch->request.fields,
                           http_fields_get(&fields, HTTP_CONTENT_ENCODING), &look->arena);
 }
 

@@ -106,7 +106,7 @@ static enum sharing how_to_share(struct flight *f, const struct fetch *fetch, st
 static bool selects(const struct flight *f, const struct answer *a, const struct fetch *fetch)
 {
     struct arena scratch = { 0 };
-    bool         yes = f->selection.ptr != NULL && policy_selects(f->selection, &fetch->request.fields,
+    bool         yes = f->selection.ptr != NULL && policy_selects(fetch->policy, f->selection, &fetch->request.fields,
                                       http_fields_get(&a->head.fields, HTTP_CONTENT_ENCODING), &scratch);
 
     arena_free(&scratch);

@@ -135,7 +135,7 @@ static void test_selects(void **state)
         assert_true(
             policy_selection(&plain, &response.fields, &first.fields, &first.arena, &selection));
         selection = property_exact(selection);
-        if (policy_selects(selection, &second.fields, SLICE_NONE, &second.arena) != rows[i].selects)
+        if (policy_selects(&plain, selection, &second.fields, SLICE_NONE, &second.arena) != rows[i].selects)
             fail_msg("%s", rows[i].name);
         property_free(selection);
         head_free(&response);
@@ -192,7 +192,8 @@ static void test_one_coding_for_all_who_take_it(void **state)
             first = head_of(lines[1]);
             second = head_of(lines[2]);
             assert_true(policy_selection(&plain, &response.fields, &first.fields, &first.arena, &selection));
-            if (policy_selects(selection, &second.fields, slice_of(rows[i].coding), &second.arena) != rows[i].selects)
+            if (policy_selects(&plain, selection, &second.fields, slice_of(rows[i].coding), &second.arena)
+                != rows[i].selects)
                 fail_msg("%s, Vary %d", rows[i].name, vary);
             head_free(&response);
             head_free(&first);
@@ -212,11 +213,38 @@ static void test_secrets_are_hashed(void **state)
     assert_true(policy_selection(&no_credentials, &response.fields, &request.fields, &request.arena,
                                  &selection));
     assert_null(memmem(selection.ptr, selection.len, "hunter2", 7));
-    assert_true(policy_selects(selection, &request.fields, SLICE_NONE, &request.arena));
-    assert_false(policy_selects(selection, &other.fields, SLICE_NONE, &other.arena));
+    assert_true(policy_selects(&plain, selection, &request.fields, SLICE_NONE, &request.arena));
+    assert_false(policy_selects(&plain, selection, &other.fields, SLICE_NONE, &other.arena));
     head_free(&response);
     head_free(&request);
     head_free(&other);
+}
+
+/* Where Cookie is no credential it selects, but for those that say nothing of who the caller is. */
+static void test_cookies_that_are_no_credential(void **state)
+{
+    static const char *const           ignored[] = { "lb*", NULL };
+    static const struct policy_options o = { .ignore_cookies = ignored };
+    static const struct { const char *name, *first, *second; bool selects; } rows[] = {
+        { "rotated", "Cookie: lang=de; lb=1\n", "Cookie: lb=2; lang=de\n", true },
+        { "only_ignored_and_none", "Cookie: lb=1\n", "", true },
+        { "another", "Cookie: lang=de; lb=1\n", "Cookie: lang=en; lb=1\n", false },
+        { "one_and_none", "Cookie: lang=de\n", "Cookie: lb=1\n", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct head  response = head_of("Vary: Cookie\n"), first = head_of(rows[i].first);
+        struct head  second = head_of(rows[i].second);
+        struct slice selection;
+
+        assert_true(policy_selection(&o, &response.fields, &first.fields, &first.arena, &selection));
+        if (policy_selects(&o, selection, &second.fields, SLICE_NONE, &second.arena) != rows[i].selects)
+            fail_msg("%s", rows[i].name);
+        head_free(&response);
+        head_free(&first);
+        head_free(&second);
+    }
 }
 
 static void test_variant_hash(void **state)
@@ -242,6 +270,7 @@ int main(void)
         cmocka_unit_test(test_selects),
         cmocka_unit_test(test_one_coding_for_all_who_take_it),
         cmocka_unit_test(test_secrets_are_hashed),
+        cmocka_unit_test(test_cookies_that_are_no_credential),
         cmocka_unit_test(test_variant_hash),
     };
 
