@@ -123,6 +123,11 @@ uint64_t queue_ahead(const struct queue *, const struct queue_class *, enum queu
 /* The same for one that waits already. */
 uint64_t queue_ahead_of(const struct queue *, const struct queue_entry *);
 
+/* Where there is no room for one more to wait: whose place it takes, NULL: nobody's.  Batch makes room for
+ * interactive; else, on the first level where it is not one of the largest part of what waits, the newest
+ * of that part, if that has at least two more. */
+struct queue_entry *queue_crowding(const struct queue *, enum queue_priority, const struct queue_who *);
+
 unsigned queue_length(const struct queue *);
 unsigned queue_length_of(const struct queue *, enum queue_priority);
 

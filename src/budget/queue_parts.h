@@ -1,7 +1,8 @@
 /*
  * The queue's own structures, shared by its files only: queue.c (bands, in and
  * out), queue_party.c (who ever waited, and when each is next), queue_stand.c (who waits
- * in which band), queue_ahead.c (predictions), queue_tree.c (entries of one connection).
+ * in which band), queue_ahead.c (predictions), queue_crowd.c (who makes room), queue_tree.c (entries of one
+ * connection).
  */
 #ifndef WEIR_BUDGET_QUEUE_PARTS_H
 #define WEIR_BUDGET_QUEUE_PARTS_H

@@ -85,6 +85,13 @@ struct queue_entry *queue_tree_first(struct queue_entry *root)
     return root;
 }
 
+struct queue_entry *queue_tree_last(struct queue_entry *root)
+{
+    while (root != NULL && root->right != NULL)
+        root = root->right;
+    return root;
+}
+
 uint32_t queue_tree_before(const struct queue_entry *e)
 {
     uint32_t before = queue_tree_size(e->left);

@@ -176,6 +176,23 @@ static void end_waiting(struct flight *f, struct fetch_links *w)
         waiter_fail(w, &f->failure, 0);
 }
 
+void dispatch_crowd_out(struct flight *f)
+{
+    struct wait_cause   cause = { .limit = "queue" };
+    int64_t             wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
+    struct fetch_links *next;
+
+    cause = (struct wait_cause){ .limit = "queue" };
+    for (struct fetch_links *w = f->first; w != NULL; w = next) {
+        next = w->next;
+        w->fetch->queue_full = true;
+        waiter_refuse(w, wait > NS_PER_SEC ? wait : NS_PER_SEC, &cause);
+    }
+    flight_hide(f);
+    dispatch_withdraw(f);
+    flight_settle(f);
+}
+
 static void fire_deadline(struct timer *t)
 {
     struct flight      *f = CONTAINER_OF(t, struct flight, deadline);

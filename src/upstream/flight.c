@@ -345,6 +345,18 @@ static bool may_be_sent(struct slice target)
     return true;
 }
 
+/* The queue is full: of whom so much waits that another should have the place, the newest gives way. */
+static bool make_room(struct site *site, const struct fetch *fetch)
+{
+    struct queue_entry *e = queue_crowding(site->budget->queue, fetch->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE,
+                                           &fetch->who);
+
+    if (e == NULL || CONTAINER_OF(e, struct flight, entry)->site != site)
+        return false;
+    dispatch_crowd_out(CONTAINER_OF(e, struct flight, entry));
+    return true;
+}
+
 /* No place in the queue, or a wait that is longer than it may be: said before the wait is begun. */
 static bool is_refused(struct site *site, struct fetch_links *w)
 {
@@ -355,6 +367,8 @@ static bool is_refused(struct site *site, struct fetch_links *w)
     if (wait <= w->wait_left_ns
         && (site->waiting < site->options->queue.max_length
             || (wait == 0 && site->waiting == 0 && site->in_flight < site_slots(site))))
+        return false;
+    if (wait <= w->wait_left_ns && make_room(site, w->fetch))
         return false;
     if (wait <= w->wait_left_ns) {
         w->fetch->queue_full = true;

@@ -9,9 +9,8 @@
  *   struct transfer  one attempt at the API: an easy handle and what it reads
  *   struct fetch_links   a fetch's place in all this ("waiter")
  *
- * A flight's life (enum flight_at): WAITING in the queue -> SENDING -> STREAMING
- * once the head is given out -> COMMITTING until the writer has it -> freed.
- * A retry goes from SENDING through PAUSING back to WAITING.
+ * A flight's life (enum flight_at): WAITING in the queue -> SENDING -> STREAMING once the head is given out ->
+ * COMMITTING until the writer has it -> freed.  A retry goes from SENDING through PAUSING back to WAITING.
  *
  * Files: fetch.c (in and out of the thread), flight.c (table, joining, leaving), overtake.c (writes, purges),
  * dispatch.c (queue and budget), request.c, via.c, connection.c, http2.c, tls_end.c, transfer.c,
@@ -329,11 +328,10 @@ struct upstream {
     struct transfer     *idle_transfers;
     unsigned             idle_count, farewells;
     unsigned             commits;             /* changes at the writer */
-    unsigned             saves;               /* rows at the writer */
+    unsigned             saves, bust_count;   /* rows at the writer; in `busts` */
     struct kept_row     *rows;                /* as they were at the start, until their budget is made */
     struct heard        *heard;               /* locks itself: heard.c */
     struct bust_row     *busts[BUST_BUCKETS];         /* by the URL's hash: bust.c */
-    unsigned             bust_count;
     uint8_t              boot[LEDGER_BOOT_BYTES];
     bool                 keep_failed;         /* said in the log */
     uint64_t             random;
@@ -395,6 +393,7 @@ void dispatch_joined(struct flight *, const struct fetch *by);
 void dispatch_withdraw(struct flight *);             /* out of queue, pause and deadline */
 /* Until it is tried again. Those who may not wait so long get what there is, at once: true where there are any. */
 bool dispatch_pause(struct flight *, int64_t after_ns);
+void dispatch_crowd_out(struct flight *);            /* for want of room: all who wait for it are refused */
 void dispatch_run(struct upstream *);                /* all dirty budgets */
 void dispatch_kick(struct budget *);
 void dispatch_set_deadline(struct flight *);

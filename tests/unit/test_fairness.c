@@ -224,6 +224,77 @@ static void test_many_that_begin_at_once(void **state)
     queue_free(q);
 }
 
+/* -- room -- */
+
+struct part { struct queue_who who; enum queue_priority priority; unsigned count; };
+
+static void test_whose_place_is_taken_in_a_full_queue(void **state)
+{
+    enum { U = UINT16_MAX };          /* another one each */
+    static const struct {
+        const char *name;
+        struct part parts[3];         /* in order of arrival; all are known, but for U */
+        struct queue_who who;
+        enum queue_priority priority;
+        int         gives_way;        /* the last of that part; -1: nobody */
+    } cases[] = {
+        { "a crowd of newcomers makes room for who is known",
+          { { { { 1, 1, U, U } }, 0, 9 }, { { { 1, 1, 2, 2 } }, 0, 1 } },
+          { { 1, 1, 3, 3 } }, 0, 0 },
+        { "newcomers make no room for a newcomer", { { { { 1, 1, U, U } }, 0, 9 }, { { { 1, 1, 2, 2 } }, 0, 1 } },
+          { { 1, 1, 77, 77 } }, 0, -1 },
+        { "a user's many for another user", { { { { 1, 1, 1, 1 } }, 0, 6 }, { { { 2, 1, 1, 1 } }, 0, 4 } },
+          { { 2, 1, 1, 1 } }, 0, 0 },
+        { "not for one more of the same size", { { { { 1, 1, 1, 1 } }, 0, 5 }, { { { 2, 1, 1, 1 } }, 0, 4 } },
+          { { 2, 1, 1, 1 } }, 0, -1 },
+        { "not for his own", { { { { 1, 1, 1, 1 } }, 0, 6 }, { { { 2, 1, 1, 1 } }, 0, 2 } },
+          { { 1, 1, 1, 1 } }, 0, -1 },
+        { "but a program's for another of his", { { { { 1, 1, 1, 1 } }, 0, 6 }, { { { 2, 1, 1, 1 } }, 0, 2 } },
+          { { 1, 2, 1, 1 } }, 0, 0 },
+        { "a new user's for a known one", { { { { U, 1, 1, 1 } }, 0, 5 }, { { { 2, 1, 1, 1 } }, 0, 2 } },
+          { { 2, 1, 1, 1 } }, 0, 0 },
+        { "batch for interactive", { { { { 1, 1, 1, 1 } }, QUEUE_BATCH, 1 }, { { { 2, 1, 1, 1 } }, 0, 6 } },
+          { { 2, 1, 1, 1 } }, 0, 0 },
+        { "interactive not for batch", { { { { 1, 1, 1, 1 } }, 0, 6 } }, { { 2, 1, 1, 1 } }, QUEUE_BATCH, -1 },
+        { "the largest part of several",
+          { { { { 1, 1, 1, 1 } }, 0, 3 }, { { { 2, 1, 1, 1 } }, 0, 4 }, { { { 3, 1, 1, 1 } }, 0, 2 } },
+          { { 4, 1, 1, 1 } }, 0, 1 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct queue       *q = queue_new();
+        struct job          jobs[32];
+        struct queue_entry *gives_way;
+        unsigned            n = 0, last[3] = { 0 };
+
+        for (int k = 0; k <= 3; k++) {           /* they become known */
+            struct queue_who who = k < 3 ? cases[i].parts[k].who : cases[i].who;
+
+            put(q, &jobs[0], 0, who, &plain, 0);
+            if (memchr(&who, 0xff, sizeof who) != NULL || (k == 3 && who.id[QUEUE_CONNECTION] == 77))
+                queue_remove(q, &jobs[0].entry);
+            else
+                queue_take(q, 0, always, NULL, NULL);
+        }
+        for (int k = 0; k < 3; k++)
+            for (unsigned c = 0; c < cases[i].parts[k].count; c++, n++) {
+                struct queue_who who = cases[i].parts[k].who;
+
+                for (int level = 0; level < QUEUE_LEVELS; level++)
+                    who.id[level] = who.id[level] == U ? 1000 + n : who.id[level];
+                jobs[n] = (struct job){ .entry = { .class = plain, .who = who, .arrived_ns = 1 + n,
+                                                   .priority = cases[i].parts[k].priority } };
+                queue_put(q, &jobs[n].entry);
+                last[k] = n;
+            }
+        gives_way = queue_crowding(q, cases[i].priority, &cases[i].who);
+        if (gives_way != (cases[i].gives_way < 0 ? NULL : &jobs[last[cases[i].gives_way]].entry))
+            fail_msg("%s: %d", cases[i].name, gives_way != NULL ? (int)((struct job *)gives_way - jobs) : -1);
+        queue_free(q);
+    }
+}
+
 /* -- the bound -- */
 
 enum { USERS = 3, BELOW = 2, REGULARS = USERS * BELOW * BELOW * BELOW, JOBS = 400, STEPS = 200000 };
@@ -443,6 +514,7 @@ int main(void)
         cmocka_unit_test(test_what_was_used_outlives_the_connection),
         cmocka_unit_test(test_names_do_not_multiply_a_user),
         cmocka_unit_test(test_many_that_begin_at_once),
+        cmocka_unit_test(test_whose_place_is_taken_in_a_full_queue),
         cmocka_unit_test(test_nobody_waits_longer_than_the_bound),
         cmocka_unit_test(test_a_million_newcomers_leave_little),
         cmocka_unit_test(test_those_that_are_gone_are_forgotten),
