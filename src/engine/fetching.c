@@ -10,10 +10,7 @@
 
 #define WAIT_MOST (30 * 86400 * NS_PER_SEC)      /* of Weir-Max-Wait: "forever" */
 
-enum {
-    COMPLETED_BYTES  = 4 * 1024 * 1024,     /* the longest part that is taken along to be completed */
-    SHORT_BODY_BYTES = 64 * 1024            /* of a request: the longest that is taken whole before it is sent */
-};
+enum { COMPLETED_BYTES = 4 * 1024 * 1024 };      /* the longest part that is taken along to be completed */
 
 static void receive_event(struct mail *m)
 {
@@ -296,13 +293,11 @@ static void open_upload(struct exchange *x)
     upload_set_worker(x->upload, x->engine->mailbox, &x->room);
 }
 
-/* A request takes a place at the API when there is something to send: of a short body that is all of it, of any
- * other its first byte, and of one that is held back for a 100 the head. */
+/* A request takes a place at the API when there is something to send: the first byte of its body, or the head of one
+ * that is held back for a 100. */
 static bool awaits_body(const struct exchange *x)
 {
-    if (x->upload == NULL || x->upload_ended || (x->expects && x->received_bytes == 0))
-        return false;
-    return x->received_bytes == 0 || (x->in.body_bytes >= 0 && x->in.body_bytes <= SHORT_BODY_BYTES);
+    return x->upload != NULL && !x->upload_ended && !x->expects && x->received_bytes == 0;
 }
 
 enum step step_fetch(struct exchange *x)

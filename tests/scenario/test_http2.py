@@ -497,7 +497,7 @@ def test_upload_that_breaks_off_resets_the_stream_at_once(weir, origin):
     origin.handler = own
     d = weir()
     with d.connect() as client:
-        client.start("POST", "/api/x", [("Content-Length", "100000")])
+        client.start("POST", "/api/x", [("Content-Length", "1000")])
         client.send(b"x" * 100)
         origin.wait_for(lambda: any(len(r.partial) == 100 for r in origin.requests), "a part of the body")
     assert origin.streams[0].wait_reset() == CANCEL
