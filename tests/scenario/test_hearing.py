@@ -35,7 +35,8 @@ def counter(d, name):
 # -- a lockout -------------------------------------------------------------------------
 
 @pytest.mark.parametrize("value", ["99999999999999999999", "1e30", str(int(time.time()) + 40 * 86400), "4000000",
-                                   formatdate(time.time() + 86400 * 300, usegmt=True)])
+                                   formatdate(time.time() + 86400 * 300, usegmt=True)],
+                         ids=["twenty_digits", "1e30", "epoch", "forty_days", "date"])
 def test_a_retry_after_that_nobody_can_mean_locks_out_for_an_hour_at_most(weir, origin, clock, value):
     origin.script(answer(429, b"no", [("Retry-After", value)]), answer(200))
     d = weir(limits=["100/min"], queue=QUICK, retry=ONCE)
