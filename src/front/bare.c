@@ -34,21 +34,17 @@ void bare_forget(int fd)
         *place_of(fd) = 0;
 }
 
-/* The head's parts before and after the line.  False: this is no head that was announced. */
+/* The head's parts before and after the line, which MHD puts last.  False: this is no head that was announced. */
 static bool split(int fd, struct slice head, struct slice *before, struct slice *after)
 {
-    static const char line[] = "\r\nContent-Length: ";
-    const char       *at;
-    size_t            from, to;
+    static const char end[] = "\r\nContent-Length: 0\r\n\r\n";
+    const size_t      length = sizeof end - 1;
 
-    if (*place_of(fd) != fd + 1 || !slice_starts_with(head, SLICE("HTTP/1.1 "))
-        || (at = memmem(head.ptr, head.len, line, sizeof line - 1)) == NULL)
+    if (*place_of(fd) != fd + 1 || !slice_starts_with(head, SLICE("HTTP/1.1 ")) || !slice_ends_with(head, SLICE(end)))
         return false;
-    from = (size_t)(at - head.ptr) + 2;
-    to = slice_find(head, '\n', from) + 1;
-    *before = slice_sub(head, 0, from);
-    *after = slice_sub(head, to, head.len);
-    return to <= head.len;
+    *before = slice_sub(head, 0, head.len - length + 2);
+    *after = slice_sub(head, head.len - 2, head.len);
+    return true;
 }
 
 /* What was taken, in bytes of the head as it was; one that has not gone at all is still announced. */
