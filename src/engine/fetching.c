@@ -250,7 +250,6 @@ static void refresh_behind(struct exchange *x)
     f = fill_fetch(x);
     f->refresh_behind = true;
     f->owner = NULL;
-    counter_add(COUNTER_REFRESHES, 1);
     submit(x, f);
     fetch_leave(x->engine->services->upstream, f);
 }

@@ -160,6 +160,8 @@ bool transfer_sends(struct transfer *t)
     if (t->flight != NULL && t->flight->attempt_count > 0) {
         t->site->retries++;
         counter_add(COUNTER_UPSTREAM_RETRIES, 1);
+    } else if (t->fetch->refresh_behind) {
+        counter_add(COUNTER_REFRESHES, 1);
     }
     t->sent_ns = t->progress_ns = now;
     t->sent_wall_ns = clock_wall_ns();
