@@ -188,7 +188,7 @@ static const struct limit_options of_all = { .name = "all", .kind = LIMIT_SLIDIN
 
 static void test_a_million_credentials_leave_little(void **state)
 {
-    static const struct {
+    const struct {
         const char *name;
         struct limit_options limits[3];
         unsigned    count, asked, accounts, least_spent;
