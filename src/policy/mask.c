@@ -15,17 +15,18 @@
 #include <sodium.h>
 
 enum {
-    SECRETS_MAX = 64,
     SECRET_LEAST = 6,                 /* a shorter one stands in words by chance */
     SHARED_COOKIE_LEAST = 16,         /* under `shared` others would read "***" where a word was meant */
     BASE64_FORMS = 4,
-    WORK_MOST = 4 * 1024 * 1024       /* bytes compared for one head: nobody's secrets are worth more */
+    WORK_MOST = 4 * 1024 * 1024,      /* bytes compared for one head: nobody's secrets are worth more */
+    GLANCES = 16                      /* at a secret's first bytes, for the work of one byte */
 };
 
 struct secret {
     char         kind, part;
     struct slice name, value;
     struct slice base64[BASE64_FORMS];
+    char         firsts[BASE64_FORMS + 1];
 };
 
 struct secrets {
@@ -33,8 +34,8 @@ struct secrets {
     bool          shared;
     bool          first[256];         /* bytes that some form of some secret begins with */
     size_t        work;               /* bytes compared so far */
-    unsigned      count;
-    struct secret items[SECRETS_MAX];
+    unsigned      count, room;
+    struct secret *items;
 };
 
 /* The longer one of each pair first: what is padded is found with its padding. */
@@ -56,22 +57,55 @@ static struct slice base64(struct slice s, int variant, struct arena *a)
 
 /* ---- which there are ---- */
 
+static struct secret *next_item(struct secrets *s)
+{
+    struct secret *longer;
+
+    if (s->count == s->room) {
+        s->room = 2 * s->room + 8;
+        longer = arena_alloc_raw(s->arena, s->room * sizeof *longer);
+        if (s->count > 0)
+            memcpy(longer, s->items, s->count * sizeof *longer);
+        s->items = longer;
+    }
+    return &s->items[s->count++];
+}
+
+static bool is_named(const struct secret *s, char kind, char part, struct slice name)
+{
+    return s->kind == kind && s->part == part &&
+           (kind == 'h' ? slice_eq_nocase(s->name, name) : slice_eq(s->name, name));
+}
+
+/* A jar sends two cookies of one name where their paths differ: the second is "name SOH 1". */
+static struct slice own_name(const struct secrets *s, char kind, char part, struct slice name)
+{
+    struct slice own = name;
+    unsigned     nth = 0;
+
+    for (unsigned i = 0; i < s->count; i++)
+        if (is_named(&s->items[i], kind, part, own))
+            own = arena_printf(s->arena, SLICE_FMT "\x01%u", SLICE_ARG(name), ++nth);
+    return own;
+}
+
 static void add(struct secrets *s, char kind, char part, struct slice name, struct slice value)
 {
-    struct secret *new = &s->items[s->count];
+    struct secret *new;
     size_t         least = kind == 'c' && s->shared ? SHARED_COOKIE_LEAST : SECRET_LEAST;
 
-    if (value.len < least || s->count == SECRETS_MAX || memchr(value.ptr, '\0', value.len) != NULL ||
-        slice_find(name, '\0', 0) < name.len)
+    if (value.len < least || memchr(value.ptr, '\0', value.len) != NULL || slice_find(name, '\0', 0) < name.len)
         return;
-    s->count++;
-    *new = (struct secret){ .kind = kind, .part = part, .name = name, .value = value };
-    s->first[(unsigned char)value.ptr[0]] = true;
+    name = own_name(s, kind, part, name);
+    new = next_item(s);
+    *new = (struct secret){ .kind = kind, .part = part, .name = name, .value = value, .firsts = { value.ptr[0] } };
     s->first['%'] = true;
     for (int i = 0; i < BASE64_FORMS; i++) {
         new->base64[i] = base64(value, base64_forms[i].variant, s->arena);
-        s->first[(unsigned char)new->base64[i].ptr[0]] = true;
+        new->firsts[i + 1] = new->base64[i].ptr[0];
     }
+    for (size_t i = 0; i < sizeof new->firsts; i++)
+        s->first[(unsigned char)new->firsts[i]] = true;
 }
 
 /* "user:password".  Where the password is a stand-in ("x", none), the user's place holds the secret. */
@@ -138,7 +172,8 @@ static struct secrets *new_secrets(struct arena *a)
 
     s->arena = a;
     s->shared = false;
-    s->count = 0;
+    s->count = s->room = 0;
+    s->items = NULL;
     s->work = 0;
     memset(s->first, 0, sizeof s->first);
     return s;
@@ -264,14 +299,25 @@ static bool matches_base64(struct slice text, size_t at, const struct secret *s,
     return false;
 }
 
+/* The longest that is there: a secret may begin with another one. */
 static bool find_at(struct secrets *s, struct slice text, size_t at, struct found *f)
 {
+    struct found one;
+
+    f->end = at;
+    s->work += s->count / GLANCES;
     for (unsigned i = 0; i < s->count; i++) {
-        f->secret = &s->items[i];
-        if (matches_encoded(text, at, f->secret->value, f, &s->work) || matches_base64(text, at, f->secret, f))
-            return true;
+        const struct secret *secret = &s->items[i];
+
+        if (text.ptr[at] != '%' && memchr(secret->firsts, text.ptr[at], sizeof secret->firsts) == NULL)
+            continue;
+        s->work++;
+        one.secret = secret;
+        if ((matches_encoded(text, at, secret->value, &one, &s->work) || matches_base64(text, at, secret, &one)) &&
+            one.end > f->end)
+            *f = one;
     }
-    return false;
+    return f->end > at;
 }
 
 static void put_mark(struct text *out, const struct found *f)
@@ -345,13 +391,9 @@ static bool read_mark(struct slice text, size_t at, struct mark *m, size_t *end)
 
 static struct slice value_of(const struct secrets *s, const struct mark *m)
 {
-    for (unsigned i = 0; i < s->count; i++) {
-        const struct secret *one = &s->items[i];
-
-        if (one->kind == m->kind && one->part == m->part &&
-            (m->kind == 'h' ? slice_eq_nocase(one->name, m->name) : slice_eq(one->name, m->name)))
-            return one->value;
-    }
+    for (unsigned i = 0; i < s->count; i++)
+        if (is_named(&s->items[i], m->kind, m->part, m->name))
+            return s->items[i].value;
     return SLICE_NONE;
 }
 

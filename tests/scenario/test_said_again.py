@@ -149,3 +149,25 @@ def test_api_cannot_make_a_mark(weir, origin):
     for _ in range(2):
         response = d.get("/api/x", [("Authorization", "Bearer hush-hush")])
         assert "hush" not in str(response.fields.pairs)
+
+
+def test_behind_a_hundred_cookies(weir, origin):
+    origin.reply(body=b"x", fields=[("Link", f"</x?k={TOKEN}>; rel=next"), *FRESH])
+    d = weir()
+    mine = [("Cookie", "; ".join(f"cookie{n}=value-{n}" for n in range(100))), ("X-Api-Key", TOKEN)]
+    first = d.get("/api/x", mine)
+    d.wait_stored()
+    second = d.get("/api/x", mine)
+    assert second.cache.hit and pairs(second) == pairs(first)
+    d.stop()
+    assert TOKEN.encode() not in d.everything_written()
+
+
+def test_two_cookies_of_one_name(weir, origin):
+    origin.reply(body=b"x", fields=[("X-First", "first-secret"), ("X-Second", "second-secret"), *FRESH])
+    d = weir()
+    mine = [("Cookie", "sid=first-secret; sid=second-secret")]
+    first = d.get("/api/x", mine)
+    d.wait_stored()
+    second = d.get("/api/x", mine)
+    assert second.cache.hit and pairs(second) == pairs(first)

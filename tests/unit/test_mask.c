@@ -73,6 +73,15 @@ static void test_there_and_back(void **state)
           "hush-hush", "</x?t=***>; rel=next" },
         { "another_brings_his_own", &plain, { "/", "Authorization: Bearer hush-hush\n" },
           { "/", "authorization: Bearer mine-mine\n" }, "<x?t=hush-hush>", "hush-hush", "<x?t=mine-mine>" },
+        { "two_cookies_of_one_name", &plain, { "/", "Cookie: sid=hush-one; sid=hush-two\n" },
+          { "/", "Cookie: sid=mine-one; sid=mine-two\n" }, "<hush-two>, <hush-one>", "hush-",
+          "<mine-two>, <mine-one>" },
+        { "the_second_is_his_alone", &plain, { "/", "Cookie: sid=hush-one; sid=hush-two\n" },
+          { "/", "Cookie: sid=mine-one\n" }, "<hush-two>, <hush-one>", "hush-", "<***>, <mine-one>" },
+        { "two_parameters_of_one_name", &plain, { "/?token=hush-one&token=hush-two", "" }, { "/", "" },
+          "</?token=hush-two>", "hush-", "</?token=***>" },
+        { "one_begins_with_another", &plain, { "/", "Cookie: a=hush-hush; b=hush-hush-longer\n" }, { "/", "" },
+          "hush-hush-longer hush-hush", "longer", "*** ***" },
         { "without_a_scheme", &plain, { "/", "X-Api-Key: hush-hush\n" }, { "/", "X-Api-Key: other!\n" },
           "hush-hush,hush-hush",
           "hush-hush", "other!,other!" },
@@ -203,6 +212,28 @@ static void test_work_is_bounded(void **state)
     arena_free(&a);
 }
 
+/* However many cookies stand before it: what is said again of a key is found. */
+static void test_behind_many_cookies(void **state)
+{
+    enum { COOKIES = 500 };
+    static char    lines[COOKIES * 32 + 64], *at = lines;
+    struct request owner = { "/", lines };
+    struct arena   a = { 0 };
+    struct run     r;
+
+    (void)state;
+    at += sprintf(at, "Cookie: ");
+    for (int i = 0; i < COOKIES; i++)
+        at += sprintf(at, "name%d=value-%d; ", i, 1000 + i);
+    sprintf(at, "\nX-Api-Key: hush-hush\n");
+    r = run(&plain, &owner, &owner, "</x?k=hush-hush&v=value-1499>; rel=next", &a);
+    assert_true(r.found);
+    assert_true(memmem(r.kept.ptr, r.kept.len, "hush", 4) == NULL);
+    assert_true(memmem(r.kept.ptr, r.kept.len, "1499", 4) == NULL);
+    assert_string_equal(r.owners.ptr, "</x?k=hush-hush&v=value-1499>; rel=next");
+    arena_free(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +242,7 @@ int main(void)
         cmocka_unit_test(test_no_line_gets_into_a_field),
         cmocka_unit_test(test_damaged_marks),
         cmocka_unit_test(test_work_is_bounded),
+        cmocka_unit_test(test_behind_many_cookies),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
