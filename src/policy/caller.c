@@ -58,6 +58,13 @@ bool policy_cookie_is_ignored(const struct policy_options *o, struct slice name)
     return false;
 }
 
+/* A comma stands in no value of a cookie (RFC 6265 4.1.1), but some servers, and RFC 2965 before, read another cookie
+ * behind it: it may be the one that says who. */
+static bool is_one_ignored(const struct policy_options *o, struct slice pair)
+{
+    return policy_cookie_is_ignored(o, http_cookie_name(pair)) && slice_find(pair, ',', 0) == pair.len;
+}
+
 struct slice policy_cookies_that_count(const struct policy_options *o, struct slice cookies, struct arena *a)
 {
     struct slice rest = cookies, pair;
@@ -65,12 +72,12 @@ struct slice policy_cookies_that_count(const struct policy_options *o, struct sl
     char        *text, *at;
 
     while (!any && http_cookie_next(&rest, &pair))
-        any = policy_cookie_is_ignored(o, http_cookie_name(pair));
+        any = is_one_ignored(o, pair);
     if (!any)
         return cookies;
     text = at = arena_alloc_raw(a, cookies.len + 1);
     for (rest = cookies; http_cookie_next(&rest, &pair);) {
-        if (policy_cookie_is_ignored(o, http_cookie_name(pair)))
+        if (is_one_ignored(o, pair))
             continue;
         if (at > text) {
             *at++ = ';';

@@ -193,3 +193,15 @@ def test_signature_of_another_user_of_the_machine(weir, origin):
         response = client.get("/api/x", oauth(1))
         assert response.status == 200 and not response.cache.hit
         assert client.get("/api/y", oauth(1)).status == 429
+
+
+@pytest.mark.parametrize("between", [", ", ","])
+def test_a_cookie_behind_a_comma_is_one(weir, origin, between):
+    """Some servers read it so: it may say who asks."""
+    def handler(request, conn):
+        conn.answer(200, request.fields.get("Cookie").encode(), FRESH)
+    origin.handler = handler
+    d = weir()
+    d.get("/api/x", [("Cookie", f"AWSALB=1{between}sid=ann")])
+    d.wait_stored()
+    assert d.get("/api/x", [("Cookie", f"AWSALB=2{between}sid=bob")]).body == f"AWSALB=2{between}sid=bob".encode()

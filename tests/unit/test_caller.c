@@ -60,6 +60,7 @@ static void test_cookies(void **state)
         { "space_around_the_name", "  AWSALB =1 ;a=b=c", "a=b=c" },
         { "empty_parts", ";; AWSALB=1;;a=2;", "a=2" },
         { "empty", "", "" },
+        { "another_behind_a_comma", "AWSALB=x, sid=a; _ga=1", "AWSALB=x, sid=a" },
         { "quotes_end_nothing", "AWSALB=\"x; a=1\"", "a=1\"" },
     };
 
