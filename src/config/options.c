@@ -278,8 +278,9 @@ static const char *const validate_words[] = { "json", NULL };
             RANGE(0, 1)),                                                                         \
         ROW("validate", WORD, NULL, AT(policy.validate),                                          \
             "\"json\": a successful answer whose type says JSON and whose body, in gzip, deflate " \
-            "or plain, is none is a failure, retried and never stored. The answer to a method "    \
-            "that is not safe passes as it is, counted as unsound.",                               \
+            "or plain, is none is a failure, retried and never stored. So is one of more than 32 " \
+            "MiB that comes in less than a hundredth of that. The answer to a method that is not " \
+            "safe passes as it is, counted as unsound.",                                           \
             .words = validate_words, .unset = "none"),                                            \
         ROW("max_object_size", SIZE, NULL, AT(policy.max_object_bytes),                           \
             "The largest body that is kept.", RANGE(0, 256 * TIB), .unset = "the one of cache")

@@ -10,11 +10,16 @@
 
 #include <stdlib.h>
 
-enum { PLAIN_BYTES = 16 * 1024 };     /* of what is inflated at a time */
+enum {
+    PLAIN_BYTES = 16 * 1024,          /* of what is inflated at a time */
+    FREE_BYTES  = 32 * 1024 * 1024,   /* inflated from however little */
+    TIMES_MOST  = 100                 /* beyond that: as much as what came. All others wait while it is read */
+};
 
 struct body_check {
     struct inflater  *coding;         /* NULL: none */
-    bool              broken;         /* the coding is */
+    bool              broken;         /* the coding is, or it is a bomb */
+    uint64_t          coded_bytes, plain_bytes;
     struct json_check json;
 };
 
@@ -55,6 +60,12 @@ void body_check_close(struct body_check *b)
     free(b);
 }
 
+/* Two megabytes may hold two thousand of nothing. */
+static bool is_bomb(const struct body_check *b)
+{
+    return b->plain_bytes > FREE_BYTES && b->plain_bytes / TIMES_MOST > b->coded_bytes;
+}
+
 bool body_check_feed(struct body_check *b, const char *bytes, size_t count)
 {
     char   plain[PLAIN_BYTES];
@@ -66,11 +77,14 @@ bool body_check_feed(struct body_check *b, const char *bytes, size_t count)
     if (b->broken || !json_check_feed(&b->json, "", 0))
         return false;
     inflater_feed(b->coding, bytes, count);
-    while ((got = inflater_take(b->coding, plain, sizeof plain, &sound)) > 0)
+    b->coded_bytes += count;
+    while (!is_bomb(b) && (got = inflater_take(b->coding, plain, sizeof plain, &sound)) > 0) {
+        b->plain_bytes += got;
         if (!json_check_feed(&b->json, plain, got))
             return false;
-    b->broken = !sound;
-    return sound;
+    }
+    b->broken = !sound || is_bomb(b);
+    return !b->broken;
 }
 
 bool body_check_end(const struct body_check *b)

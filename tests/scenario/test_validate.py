@@ -30,6 +30,7 @@ PASSES = {
     "csv": (200, b"a,b\n1,2\n", [("Content-Type", "text/csv")]),
     "image": (200, b"\x89PNG\r\n", [("Content-Type", "image/png")]),
     "no_type": (200, b"", []),
+    "much_that_is_the_same_in_gzip": (200, gzip.compress(b'"' + b"a" * (20 << 20) + b'"'), coded("gzip")),
     "event_stream": (200, b"data: x\n\n", [("Content-Type", "text/event-stream")]),
 }
 
@@ -41,6 +42,7 @@ FAILS = {
     "two_values": (200, b"{}{}", JSON),
     "html_in_gzip": (200, gzip.compress(BAD), coded("gzip")),
     "gzip_that_is_none": (200, GOOD, coded("gzip")),
+    "bomb_in_gzip": (200, gzip.compress(b'"' + b"a" * (48 << 20) + b'"'), coded("gzip")),
     "cut_gzip": (200, gzip.compress(GOOD)[:-4], coded("gzip")),
     "status_203": (203, BAD, JSON),
 }
