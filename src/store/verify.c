@@ -1,7 +1,10 @@
 /*
- * After a start, a thread of the lowest priority reads the body files that earlier runs left, one after another, and
+ * After a start, a thread reads the body files that earlier runs left, one after another, and
  * has the records of those dropped whose content is not what was written: a disk that lies, two files that were
  * swapped.  A hit never waits for it, and never reads a file twice because of it.
+ *
+ * It rests between pieces, and asks the disk last.  It is not of SCHED_IDLE: on a busy machine such a thread gets no
+ * turn for tens of seconds, and the daemon's end, or who wants a lock that it holds, would wait for it.
  *
  * Files of this run are not read: their sums were made from what stands in them.
  */
@@ -11,13 +14,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { IO_OF_THIS_THREAD = 1, IO_IDLE = 3 << 13 };   /* ioprio_set(2), which glibc has no names for */
+/* ioprio_set(2), which glibc has no names for: the last of the class that is never starved. */
+enum { IO_OF_THIS_THREAD = 1, IO_LAST = 2 << 13 | 7 };
 
 struct verifier {
     struct store        *store;
@@ -92,13 +95,11 @@ static void report(struct verifier *v, const struct one *one)
 
 static void *run(void *argument)
 {
-    struct verifier   *v = argument;
-    struct sched_param none = { 0 };
-    struct one         one;
+    struct verifier *v = argument;
+    struct one       one;
 
     pthread_setname_np(pthread_self(), "weir-verify");
-    (void)pthread_setschedparam(pthread_self(), SCHED_IDLE, &none);
-    (void)syscall(SYS_ioprio_set, IO_OF_THIS_THREAD, 0, IO_IDLE);
+    (void)syscall(SYS_ioprio_set, IO_OF_THIS_THREAD, 0, IO_LAST);
     while (pause_ms(v, 1) && v->reader->turn == v->store->turn && find_next(v, &one)) {
         if (bodies_verify(v->store->bodies_fd, one.number, one.bytes, one.proof.sum, go_on, v) == BODY_WRONG)
             report(v, &one);

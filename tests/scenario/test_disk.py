@@ -390,3 +390,28 @@ def test_a_copied_cache_is_good(daemons, origin, tmp_path):
             answer = d.get(target)
             assert answer.cache.hit and answer.body == body
     assert len(origin.requests) == asked
+
+
+def test_no_thread_is_of_a_class_that_a_busy_machine_starves(daemons, origin):
+    """The end waits for each of them, and others for the locks that it holds."""
+    origin.handler = lambda request, conn: conn.answer(200, b"L" * (8 << 20), FRESH)
+    d = daemons(upstream(origin)).start()
+    for i in range(8):
+        assert d.get(f"/api/{i}").cache.stored
+    d.wait_stored(8)
+    d.stop()
+    d.spawn()
+    seen = {}
+
+    def look():
+        for thread in os.listdir(f"/proc/{d.pid}/task"):
+            try:
+                with open(f"/proc/{d.pid}/task/{thread}/comm") as file:
+                    seen[file.read().strip()] = os.sched_getscheduler(int(thread))
+            except (FileNotFoundError, ProcessLookupError):
+                pass                                 # it has just ended
+        return "weir-verify" in seen
+    until(look, "the thread that reads the body files")
+    d.wait_line(r" ready\b")
+    look()
+    assert set(seen.values()) == {os.SCHED_OTHER}, seen
