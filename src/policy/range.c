@@ -242,7 +242,7 @@ bool policy_completing_fields(const struct stored_response *part, struct http_fi
     else
         http_fields_add_id(fields, a, HTTP_RANGE,
                            arena_printf(a, "bytes=%lld-", (long long)held.last + 1));
-    http_fields_add_id(fields, a, HTTP_IF_RANGE, validator);
+    http_fields_add_id(fields, a, HTTP_IF_RANGE, arena_copy(a, validator));
     return held.first > 0 || held.last + 1 != complete;
 }
 

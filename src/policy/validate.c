@@ -96,9 +96,9 @@ bool policy_conditional_fields(const struct stored_response *stored, struct http
         http_fields_remove(fields, HTTP_RANGE);
     /* A tag that is none is still the origin's, who may know what to make of it. */
     if (tag.len > 0)
-        http_fields_add_id(fields, a, HTTP_IF_NONE_MATCH, tag);
+        http_fields_add_id(fields, a, HTTP_IF_NONE_MATCH, arena_copy(a, tag));
     if (modified.len > 0)
-        http_fields_add_id(fields, a, HTTP_IF_MODIFIED_SINCE, modified);
+        http_fields_add_id(fields, a, HTTP_IF_MODIFIED_SINCE, arena_copy(a, modified));
     return tag.len > 0 || modified.len > 0;
 }
 

@@ -20,7 +20,8 @@ enum precondition policy_precondition(const struct http_request *request,
 
 /* The fields of the request that goes upstream to validate `stored`: the client's own conditionals
  * are replaced by the stored validators (4.3.1), and Range falls but for a stored part, which is validated by its
- * entity tag alone; returns false where it has none (plain fetch). */
+ * entity tag alone; returns false where it has none (plain fetch).  They are copied: the request may outlive what was
+ * looked up. */
 bool policy_conditional_fields(const struct stored_response *stored, struct http_fields *fields,
                                struct arena *a);
 /* Without any conditional and range field: for a fetch that is to be stored whole. */

@@ -271,3 +271,21 @@ def test_what_breaks_off_is_no_hit(weir, origin):
     with d.commits_held():
         assert d.get("/api/x").end in ("cut", "reset")
         assert d.get("/api/x", [("Cache-Control", "only-if-cached")]).status == 504
+
+
+def test_a_refresh_that_waits_keeps_its_own_validators(weir, origin, clock):
+    """What it was made of is long gone from the reader's memory when it is sent."""
+    def handler(request, conn):
+        conn.answer(200, b"hello", [("ETag", '"the-tag-of%s"' % request.target.replace("/", "-")),
+                                    ("Cache-Control", "max-age=1, stale-while-revalidate=600")])
+    origin.handler = handler
+    d = weir({"workers": 1}, limits=["9/min"], queue={"max_wait": "5m"})
+    with d.connect() as client, d.commits_held():
+        for i in range(9):
+            client.get(f"/api/{'x' * i}")
+        clock.advance(5)
+        for i in range(9):
+            assert client.get(f"/api/{'x' * i}").cache.hit     # each is refreshed as soon as the limit allows
+        clock.advance(61)
+        origin.wait_requests(18)
+    assert all(r.fields.get("If-None-Match") == '"the-tag-of%s"' % r.target.replace("/", "-") for r in origin.requests[9:])
