@@ -122,7 +122,7 @@ void commit_put(struct flight *f)
 void commit_withdraw(struct flight *f)
 {
     f->storing = false;
-    if (!f->change.announced || f->committing)
+    if (f->committing || !f->change.announced)       /* while it is being committed it is the writer's */
         return;
     store_withdraw(f->up->store, &f->change);
     spool_release(f->change.body);
