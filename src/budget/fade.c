@@ -19,7 +19,8 @@
 struct fading {
     const struct http_response *response;
     struct arena               *arena;
-    int64_t                     api_ns;
+    int64_t                     now_wall_ns;
+    int64_t                     api_ns;          /* by its Date; -1: not looked for yet, most answers need none */
     struct fade_piece          *pieces;
     unsigned                    count, capacity;
 };
@@ -163,6 +164,10 @@ static void read_field(struct fading *f, const struct http_field *field)
     if (!http_may_tell_a_limit(field->name) || !limit_name_read(field->name, &n) ||
         n.family == LIMIT_FAMILY_RETRY_AFTER)
         return;
+    if (f->api_ns < 0)
+        f->api_ns = learned_date_ns(f->response, f->now_wall_ns);
+    if (f->api_ns < 0)
+        f->api_ns = f->now_wall_ns;
     if (n.part == LIMIT_PART_STRUCTURED) {
         read_structured(f, field);
         return;
@@ -187,11 +192,9 @@ static void read_field(struct fading *f, const struct http_field *field)
 
 unsigned fade_read(const struct http_response *r, int64_t now_wall_ns, struct arena *a, struct fade_piece **out)
 {
-    struct fading f = { .response = r, .arena = a, .api_ns = learned_date_ns(r, now_wall_ns) };
+    struct fading f = { .response = r, .arena = a, .now_wall_ns = now_wall_ns, .api_ns = -1 };
 
-    if (f.api_ns < 0)
-        f.api_ns = now_wall_ns;
-    for (unsigned i = 0; i < r->fields.count; i++)
+    for (unsigned i = 0; i < r->fields.count && f.count <= FADE_MOST; i++)
         read_field(&f, &r->fields.items[i]);
     *out = f.pieces;
     return f.count;

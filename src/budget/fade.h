@@ -16,7 +16,10 @@ struct fade_piece {                   /* a field, or a member of one that is a l
     bool         joins;               /* the piece before it and this one are one list */
 };
 
-/* The rate-limit fields of this head in pieces, in the arena or borrowed; how many. */
+enum { FADE_MOST = 64 };
+
+/* The rate-limit fields of this head in pieces, in the arena or borrowed; how many.  Over FADE_MOST: too many to be
+ * kept, and not all of them. */
 unsigned fade_read(const struct http_response *, int64_t now_wall_ns, struct arena *, struct fade_piece **out);
 /* Adds what is left of them so long after they were heard, texts in the arena.  How long that stays as it is;
  * INT64_MAX: always. */

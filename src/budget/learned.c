@@ -14,7 +14,12 @@
 #include "http/structured.h"
 #include "http/when.h"
 
-enum { STATEMENTS_MOST = 16, DAY_S = 86400, QUARTER_S = 900 };
+enum {
+    STATEMENTS_MOST = 16,
+    VALUE_MOST      = 4096,           /* bytes of a field, lines joined: no API that means it says more */
+    DAY_S           = 86400,
+    QUARTER_S       = 900
+};
 
 static const struct learned_hint nothing = { .allowed = -1, .remaining = -1, .window_ns = -1, .reset_in_ns = -1 };
 
@@ -61,7 +66,7 @@ static int64_t api_now_ns(const struct http_response *r, int64_t now_wall_ns)
 
 bool learned_is_refusal(unsigned status)
 {
-    return status == 429 || status == 403 || status == 420 || status == 430;
+    return status == 429 || status == 403 || status == 418 || status == 420 || status == 430;
 }
 
 bool learned_is_illness(unsigned status)
@@ -72,6 +77,7 @@ bool learned_is_illness(unsigned status)
 struct learned_wait learned_wait(const struct http_response *r, int64_t now_wall_ns)
 {
     struct learned_wait longest = { -1, false };
+    int64_t             api_ns = -1;  /* not looked for yet */
 
     for (unsigned i = 0; i < r->fields.count; i++) {
         const struct http_field *f = &r->fields.items[i];
@@ -81,9 +87,11 @@ struct learned_wait learned_wait(const struct http_response *r, int64_t now_wall
         if (!http_may_tell_a_limit(f->name) || !limit_name_read(f->name, &name) || name.part != LIMIT_PART_WAIT ||
             name.unit.len > 0)
             continue;
-        if (learned_is_old(r))
+        if (api_ns < 0 && learned_is_old(r))
             return (struct learned_wait){ -1, false };
-        w = http_when_read_list(f->value, name.in_ms ? NS_PER_MS : NS_PER_SEC, api_now_ns(r, now_wall_ns));
+        if (api_ns < 0)
+            api_ns = api_now_ns(r, now_wall_ns);
+        w = http_when_read_list(f->value, name.in_ms ? NS_PER_MS : NS_PER_SEC, api_ns);
         longest.odd = longest.odd || w.odd;
         if (w.told && w.in_ns > longest.wait_ns)
             longest.wait_ns = w.in_ns;
@@ -134,7 +142,7 @@ static void sort_field(struct reading *r, const struct http_field *f)
     if (!limit_name_read(f->name, &n) || n.part == LIMIT_PART_OTHER || n.part == LIMIT_PART_STRUCTURED ||
         n.part == LIMIT_PART_POLICY || n.part == LIMIT_PART_WAIT)
         return;
-    s = statement_of(r, &n);
+    s = f->value.len <= VALUE_MOST ? statement_of(r, &n) : NULL;
     if (s == NULL)
         return;
     if (n.part == LIMIT_PART_RESET || n.part == LIMIT_PART_RESET_AFTER)
@@ -143,7 +151,7 @@ static void sort_field(struct reading *r, const struct http_field *f)
         s->window_in_ms = n.in_ms;
     if (s->value[n.part].ptr == NULL)
         s->value[n.part] = f->value.ptr != NULL ? f->value : SLICE("");
-    else
+    else if (s->value[n.part].len + f->value.len <= VALUE_MOST)
         s->value[n.part] = ARENA_JOIN(r->arena, s->value[n.part], SLICE(", "), f->value);
 }
 
@@ -159,13 +167,14 @@ static struct slice member_at(struct slice text, unsigned at)
     return SLICE_NONE;
 }
 
+/* No more than are heard: each of them is looked for from the list's beginning. */
 static unsigned members_of(struct slice text)
 {
     struct http_list list = http_list_of_value(text);
     struct slice     member;
     unsigned         n = 0;
 
-    while (http_list_next(&list, &member))
+    while (n < LEARNED_MAX && http_list_next(&list, &member))
         n++;
     return n;
 }
@@ -515,14 +524,12 @@ static bool says_anything(const struct http_fields *f)
     return false;
 }
 
-unsigned learned_read(const struct http_response *response, int64_t now_wall_ns, struct arena *a,
-                      struct learned_hint out[LEARNED_MAX])
+static unsigned read_all(const struct http_response *response, int64_t now_wall_ns, struct arena *a,
+                         struct learned_hint out[LEARNED_MAX])
 {
-    struct reading r = { .arena = a, .status = response->status, .out = out };
+    struct reading r = { .arena = a, .status = response->status, .out = out,
+                         .api_ns = api_now_ns(response, now_wall_ns) };
 
-    if (response->status == 401 || !says_anything(&response->fields) || learned_is_old(response))
-        return 0;
-    r.api_ns = api_now_ns(response, now_wall_ns);
     read_structured(&r, response);
     read_families(&r, response);
     for (unsigned i = 0; i < r.hints; i++)
@@ -537,4 +544,12 @@ unsigned learned_read(const struct http_response *response, int64_t now_wall_ns,
     }
     sort_hints(out, r.hints);
     return r.hints;
+}
+
+unsigned learned_read(const struct http_response *response, int64_t now_wall_ns, struct arena *a,
+                      struct learned_hint out[LEARNED_MAX])
+{
+    if (response->status == 401 || !says_anything(&response->fields) || learned_is_old(response))
+        return 0;
+    return read_all(response, now_wall_ns, a, out);
 }

@@ -14,7 +14,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { PLACES = 1024, TEXT_BYTES = 2048, PIECES_MOST = 64 };
+enum { PLACES = 1024, TEXT_BYTES = 2048 };
 
 struct place {
     char             upstream[64];
@@ -91,7 +91,7 @@ static struct fade_piece *keep_pieces(const struct fade_piece *pieces, unsigned 
 
     for (unsigned i = 0; i < count; i++)
         bytes += pieces[i].name.len + pieces[i].before.len + pieces[i].after.len;
-    if (count == 0 || count > PIECES_MOST || bytes > TEXT_BYTES)
+    if (count == 0 || count > FADE_MOST || bytes > TEXT_BYTES)
         return NULL;
     kept = mem_alloc(count * sizeof *kept + bytes + 1);
     memcpy(kept, pieces, count * sizeof *kept);

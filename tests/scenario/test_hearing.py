@@ -180,6 +180,21 @@ def test_the_tightest_of_all_holds(weir, origin, head):
     assert 40 <= int(held(d, "/api/a")[0].fields.get("Retry-After")) <= 51
 
 
+@pytest.mark.parametrize("head", [
+    [("X-RateLimit-Remaining", ",".join(["9"] * 40000)), ("X-RateLimit-Reset", "30")],
+    [("X-RateLimit-Remaining", ",".join(["9"] * 100))] * 900 + [("X-RateLimit-Reset", "30")],
+    [(f"X-RateLimit-Remaining-{i}", "9") for i in range(900)],
+    [(f"X-RateLimit-Reset-{i}", "9") for i in range(450)] + [(f"X-RateLimit-Remaining-{i}", "9") for i in range(450)],
+    [("Retry-After", "5, " * 80)] * 900,
+], ids=["a_list", "lines_of_lists", "names", "names_with_resets", "waits"])
+def test_a_head_that_says_too_much_holds_nobody_up(weir, origin, head):
+    origin.reply(200, b"x", head)
+    d = weir()
+    began = time.monotonic()
+    assert [d.get(f"/api/{i}").status for i in range(3)] == [502] * 3, "more than a client would be given"
+    assert time.monotonic() - began < seconds(3)
+
+
 def test_tokens_are_no_requests(weir, origin):
     origin.reply(200, b"x", [("x-ratelimit-remaining-requests", "50"), ("x-ratelimit-reset-requests", "6m0s"),
                              ("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "6m0s"),

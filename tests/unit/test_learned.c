@@ -311,6 +311,37 @@ static void test_old_answers(void **state)
     }
 }
 
+/* What is heard is bounded, whatever an API sends: a list of thousands, lines of thousands. */
+static void test_long_lists(void **state)
+{
+    static const struct { const char *name; unsigned lines, members, count; } cases[] = {
+        { "as_many_as_are_heard", 1, LEARNED_MAX, LEARNED_MAX },
+        { "more_than_are_heard", 1, 1000, LEARNED_MAX },
+        { "beyond_what_any_api_means", 1, 100000, 0 },
+        { "as_lines", 900, 1, LEARNED_MAX },
+        { "as_lines_of_lists", 900, 100, LEARNED_MAX },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct arena         a = { 0 };
+        struct learned_hint  h[LEARNED_MAX];
+        struct http_response r = response(200, "X-RateLimit-Reset: 30\n", &a);
+        size_t               bytes = cases[i].members * 2;
+        char                *list = arena_alloc_raw(&a, bytes);
+        unsigned             count;
+
+        for (size_t at = 0; at < bytes; at++)
+            list[at] = at % 2 == 0 ? '1' : ',';
+        for (unsigned n = 0; n < cases[i].lines; n++)
+            http_fields_add(&r.fields, &a, SLICE("X-RateLimit-Remaining"), (struct slice){ list, bytes - 1 });
+        count = learned_read(&r, NOW, &a, h);
+        if (count != cases[i].count)
+            fail_msg("%s: %u", cases[i].name, count);
+        arena_free(&a);
+    }
+}
+
 /* Refused, and only a reset: a wait.  Not where it says that something is left, and not of another unit. */
 static void test_reset_alone(void **state)
 {
@@ -385,6 +416,7 @@ int main(void)
         cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_old_answers),
+        cmocka_unit_test(test_long_lists),
         cmocka_unit_test(test_reset_alone),
         cmocka_unit_test(test_units),
         cmocka_unit_test(test_401_says_nothing),
