@@ -37,8 +37,8 @@ struct learned_wait {
 };
 /* Retry-After and its kin, whatever the status; all lines, the longest.  Never of an answer that is not new. */
 struct learned_wait learned_wait(const struct http_response *, int64_t now_wall_ns);
-/* A status that speaks of the budget (429, 403 as GitHub's secondary limits, 420, 430), and one that speaks of the
- * API's health (5xx). */
+/* A status that speaks of the budget (429, 403 as GitHub's secondary limits, 418 as Binance's bans, 420, 430), and
+ * one that speaks of the API's health (5xx). */
 bool learned_is_refusal(unsigned status);
 bool learned_is_illness(unsigned status);
 

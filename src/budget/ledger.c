@@ -475,7 +475,7 @@ void ledger_settle(struct ledger *l, const struct charge *c, struct receipt *r, 
     close_receipt(l, c, r, response != NULL ? response->status : 0, own);
     if (response == NULL)
         return;
-    date_ns = learned_date_ns(response, now.wall_ns);
+    date_ns = steady_asks(&l->clock) ? learned_date_ns(response, now.wall_ns) : -1;
     if (date_ns >= 0)
         steady_evidence(&l->clock, own, date_ns);
     ledger_learn(l, c, response, own);

@@ -473,17 +473,18 @@ static struct slot *learn_hint(struct choice *c, bool is_told, int64_t block_ns)
 void ledger_learn(struct ledger *l, const struct charge *c, const struct http_response *response,
                   struct budget_now own)
 {
-    struct learned_hint hints[LEARNED_MAX + 1] = { nothing };
+    struct learned_hint hints[LEARNED_MAX + 1];
     struct arena        arena = { 0 };
     unsigned            count = learned_read(response, own.wall_ns, &arena, hints), names_count = 0;
     int64_t             block_ns = block_of(l, response, own);
     uint64_t            names[SEEN_NAMES];
     bool                only;
 
-    if (count > 0 && hints[0].unit.len > 0) {     /* a wait is of requests all the same */
+    /* A wait is of requests, whatever else is said; and of nothing that was read and then put aside. */
+    if (count > 0 && hints[0].unit.len > 0)
         memmove(&hints[1], &hints[0], count++ * sizeof hints[0]);
+    if (count == 0 || hints[0].unit.len > 0)
         hints[0] = nothing;
-    }
     only = speak_of_one(hints, count);
     for (unsigned i = 0; i < (count > 0 ? count : 1); i++) {
         struct choice choice = { l, NULL, c, &hints[i], only, own };

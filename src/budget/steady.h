@@ -24,6 +24,11 @@ struct steady {                       /* all zero: has seen no clock */
 struct budget_now steady_now(struct steady *, struct budget_now clock);
 /* What steady_now() would say, without taking note. */
 struct budget_now steady_peek(const struct steady *, struct budget_now clock);
+/* Does the clock differ, so that an API's Date would tell which is right? */
+static inline bool steady_asks(const struct steady *s)
+{
+    return s->step_ns != 0;
+}
 /* An API's Date, just now. */
 void steady_evidence(struct steady *, struct budget_now own, int64_t date_wall_ns);
 /* Another run of this boot kept this own time: its offset holds until there is reason to change it. */

@@ -57,10 +57,13 @@ static void hear_health(struct transfer *t, const struct http_response *head)
 {
     struct site        *s = t->site;
     int64_t             now_ns = clock_mono_ns(), most_ns = s->options->learned_most_ns;
-    struct learned_wait wait = learned_wait(head, clock_wall_ns());
+    bool                ill = learned_is_illness(head->status);
+    struct learned_wait wait = { -1, false };
 
-    if (!learned_is_illness(head->status) || wait.wait_ns <= 0) {
-        if (hold_answered(&s->hold, !learned_is_illness(head->status), t->sent_ns, now_ns))
+    if (ill)
+        wait = learned_wait(head, clock_wall_ns());
+    if (wait.wait_ns <= 0) {
+        if (hold_answered(&s->hold, !ill, t->sent_ns, now_ns))
             log_info("upstream_hold_lifted", " upstream=%s", s->name);
         return;
     }
