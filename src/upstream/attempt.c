@@ -523,7 +523,8 @@ void attempt_ended(struct transfer *t, CURLcode code)
 {
     struct flight *f = t->flight;
     bool           no_body = t->answer != NULL && t->answer->body == NULL;
-    bool           is_end = code == CURLE_OK && !tls_end_is_cut(t) && !http2_is_cut(t);
+    bool           early = t->stop == STOP_NONE && http2_answered_early(t);     /* a reset after it cuts nothing */
+    bool           is_end = (code == CURLE_OK || early) && !tls_end_is_cut(t) && !http2_is_cut(t);
     bool           complete = t->head.final && (no_body || is_end);
     struct failure failure;
 

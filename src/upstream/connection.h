@@ -36,6 +36,8 @@ void http2_reset_end(void);
 /* RFC 9113 8.7: nothing was done of the request, whatever its method. */
 bool http2_was_not_done(const struct transfer *);
 bool http2_wants_http1(const struct transfer *);
+bool http2_may_be(const struct transfer *);         /* an answer that says so is one of HTTP/2 */
+bool http2_answered_early(const struct transfer *);
 bool http2_is_cut(const struct transfer *);          /* its end is not the end of an answer (RFC 9113 8.1) */
 
 #endif

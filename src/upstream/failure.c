@@ -36,6 +36,8 @@ static const struct code_row {
     { CURLE_PARTIAL_FILE, 0, ATTEMPT_CUT_SHORT, "http_response_incomplete", "its answer broke off" },
     { CURLE_UNSUPPORTED_PROTOCOL, 0, ATTEMPT_DROPPED, "http_protocol_error", "its answer is not HTTP" },
     { CURLE_WEIRD_SERVER_REPLY, 0, ATTEMPT_DROPPED, "http_protocol_error", "its answer is not HTTP" },
+    { CURLE_OUT_OF_MEMORY, FINAL, ATTEMPT_DROPPED, "http_response_header_section_size",
+      "a line of its answer's head is too long" },       /* 100 KiB in libcurl, which has no better name for it */
     { CURLE_HTTP2, 0, ATTEMPT_DROPPED, "http_protocol_error", "the HTTP/2 connection failed" },
     { CURLE_HTTP2_STREAM, 0, ATTEMPT_DROPPED, "http_protocol_error", "it reset the HTTP/2 stream" },
 };
@@ -75,6 +77,7 @@ static const struct stop_row {
                              "it took nothing of the request for longer than timeout.write" },
     [STOP_TOTAL_TIMEOUT] = { ATTEMPT_TIMEOUT, false, "http_response_timeout",
                              "its answer took longer than timeout.total" },
+    [STOP_ANSWERED] = { ATTEMPT_DROPPED, true, "http_protocol_error", "it took no more of the request" },
     [STOP_ENOUGH] = { ATTEMPT_STATUS, false, "http_request_error", "it answered with an error" },
 };
 
@@ -164,8 +167,9 @@ static void by_code(struct failure *f, const struct transfer *t, CURLcode code, 
         failure_set(f, ATTEMPT_REFUSED, "connection_terminated", SLICE_FMT ": no connection could be made",
                     SLICE_ARG(host));
     else
-        failure_set(f, ATTEMPT_DROPPED, "connection_terminated",
-                    SLICE_FMT ": it closed the connection instead of answering", SLICE_ARG(host));
+        failure_set(f, ATTEMPT_DROPPED, "connection_terminated", SLICE_FMT ": %s", SLICE_ARG(host),
+                    t->head.final ? "its answer broke off, or its chunks are malformed"
+                                  : "it closed the connection instead of answering");
 }
 
 void failure_of_transfer(struct failure *f, const struct transfer *t, CURLcode code)

@@ -28,7 +28,7 @@ typedef int on_stream_close(struct nghttp2_session *, int32_t stream_id, uint32_
 typedef void set_on_frame(struct nghttp2_session_callbacks *, on_frame *);
 typedef void set_on_stream_close(struct nghttp2_session_callbacks *, on_stream_close *);
 
-enum { FRAME_DATA = 0, FRAME_HEADERS = 1, FRAME_SETTINGS = 4, FLAG_END_STREAM = 1, FLAG_ACK = 1 };
+enum { FRAME_DATA = 0, FRAME_HEADERS = 1, FRAME_SETTINGS = 4, FLAG_END_STREAM = 1, FLAG_ACK = 1, FLAG_PADDED = 8 };
 enum { SETTINGS_MAX_CONCURRENT_STREAMS = 3, SETTINGS_INITIAL_WINDOW_SIZE = 4 };
 enum { ERROR_REFUSED_STREAM = 7, ERROR_CANCEL = 8, ERROR_HTTP_1_1_REQUIRED = 13 };
 enum { SETTINGS_COUNT = 16 };
@@ -114,9 +114,13 @@ static int frame_received(struct nghttp2_session *session, const struct nghttp2_
 {
     struct transfer *t = transfer_of(session, frame->stream_id);
 
+    if (t != NULL && frame->type == FRAME_DATA && (frame->flags & FLAG_PADDED) == 0)
+        t->stream_bytes += (int64_t)frame->length;
     if (t != NULL && (frame->type == FRAME_DATA || frame->type == FRAME_HEADERS)
-        && (frame->flags & FLAG_END_STREAM) != 0)
+        && (frame->flags & FLAG_END_STREAM) != 0) {
         t->stream_ended = true;
+        t->site->early_ends = t->site->early_ends || !t->sent_all;
+    }
     if (frame->type == FRAME_SETTINGS && (frame->flags & FLAG_ACK) == 0)
         note_settings(session);
     return curls_on_frame(session, frame, user);
@@ -139,6 +143,7 @@ static int stream_closed(struct nghttp2_session *session, int32_t stream_id, uin
     if (t != NULL) {
         t->stream_closed = true;
         t->stream_error = error;
+        t->site->early_ends = t->site->early_ends || (t->stream_ended && !t->sent_all);
     }
     return curls_on_stream_close(session, stream_id, error, user);
 }
@@ -253,4 +258,18 @@ bool http2_wants_http1(const struct transfer *t)
 bool http2_is_cut(const struct transfer *t)
 {
     return t->stream && !t->stream_ended;
+}
+
+/* RFC 9113 8.1: the whole answer is here, handed over by libcurl, before the API has all of the request. */
+bool http2_answered_early(const struct transfer *t)
+{
+    return t->stream_ended && !t->sent_all && t->head.final && !t->receive_paused
+        && t->answer != NULL && (t->answer->body == NULL || t->body_bytes == t->stream_bytes);
+}
+
+/* With a libcurl that has libnghttp2 inside it is not known, and believed. */
+bool http2_may_be(const struct transfer *t)
+{
+    return t->stream || (slice_eq(t->fetch->upstream->scheme, SLICE("https"))
+                         && dlsym(RTLD_NEXT, "nghttp2_submit_request") == NULL);
 }

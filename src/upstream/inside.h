@@ -108,6 +108,7 @@ struct site {
     bool                           http1;     /* it wants no HTTP/2 */
     bool                           name_doubtful;     /* no new connection since one could not be made */
     bool                           stops;     /* a transfer is to be stopped: transfer->stops */
+    bool                           early_ends;        /* streams ended before all of their requests was sent */
     unsigned                       handed_back, closing;      /* in flight, and their connections will stay, or not */
     uint64_t                       requests, attempts, retries, failures, unsent;
     double                         retry_balance;
@@ -215,6 +216,7 @@ enum stop {                           /* why we ended a transfer that curl would
     STOP_UPLOAD_BROKEN,
     STOP_UPLOAD_STALLED,              /* the client pauses, and others wait for its place */
     STOP_CONNECT_TIMEOUT, STOP_READ_TIMEOUT, STOP_WRITE_TIMEOUT, STOP_TOTAL_TIMEOUT,
+    STOP_ANSWERED,                    /* it has answered, and takes no more of the request */
     STOP_ENOUGH                       /* the body of a failure that is tried again is too long to read out */
 };
 
@@ -228,6 +230,7 @@ struct head {                         /* being read */
     int64_t            content_length;        /* -1: none; of the final head, like the next two */
     bool               chunked;
     bool               doubtful;      /* see http_framing */
+    bool               interim_length;        /* a 1xx head said one */
     bool               open;          /* between status line and blank line */
     bool               final;         /* the final head has been read: what follows are trailers */
 };
@@ -275,6 +278,7 @@ struct transfer {
     bool                stream_sent;  /* its head at least */
     bool                stream_ended; /* by the API's last frame */
     bool                stream_closed;
+    int64_t             stream_bytes; /* of the body, in frames without padding */
     uint32_t            stream_error; /* it was closed with */
     bool                looked_up;    /* its API's name, anew */
     bool                stops;        /* found in a callback of curl's: as soon as it returns. What comes is nobody's */

@@ -236,6 +236,13 @@ static const struct { CURLoption option; long value; } fixed[] = {
     { CURLOPT_MAXAGE_CONN, 55 },                    /* most servers close at 60 s and later */
 };
 
+/* An API that is not asked over TLS never speaks HTTP/2, whatever its answers say: libcurl would believe them, and send
+ * several requests at once on one connection. */
+static bool speaks_http1(const struct transfer *t)
+{
+    return t->site->http1 || slice_eq(t->fetch->upstream->scheme, SLICE("http"));
+}
+
 /* What changes while the site's options stay: see transfer_plan_reuse() for the first two.  A handle that waits for its
  * next transfer has no part in the sessions of a site, which may go. */
 static void set_passing(struct transfer *t)
@@ -250,7 +257,7 @@ static void set_passing(struct transfer *t)
     t->looked_up = t->site->name_doubtful;
     curl_easy_setopt(t->easy, CURLOPT_DNS_CACHE_TIMEOUT, t->looked_up ? 0L : NAME_SECONDS);
     curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, t->flight->dead_connections >= DEAD_CONNECTIONS ? 1L : 0L);
-    curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION, t->site->http1 ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS);
+    curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION, speaks_http1(t) ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(t->easy, CURLOPT_PIPEWAIT, t->site->http2 ? 1L : 0L);
     curl_easy_setopt(t->easy, CURLOPT_SHARE, t->site->sessions);
 }

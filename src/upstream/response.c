@@ -29,29 +29,19 @@ static bool begin_head(struct transfer *t, struct slice line)
     struct slice code = slice_trim(slice_sub(line, space, line.len));
     int64_t      status;
 
-    if (!slice_to_int64(slice_sub(code, 0, 3), &status) || status < 100)
-        return malformed(t);
+    if (!slice_to_int64(slice_sub(code, 0, 3), &status) || status < 100 || status == 101)
+        return malformed(t);          /* 101 was never asked for: what follows it is no HTTP */
     arena_reset(&h->arena);
     h->fields = (struct http_fields){ 0 };
     h->status = (unsigned)status;
     h->http2 = slice_starts_with(line, SLICE("HTTP/2"));
+    if (h->http2 && !http2_may_be(t)) {
+        t->site->http1 = true;
+        return malformed(t);
+    }
     h->version_minor = slice_starts_with(line, SLICE("HTTP/1.0")) ? 0 : 1;
     h->open = true;
     return true;
-}
-
-/* A line that begins with white space goes on with the one before it (obs-fold, RFC 9112 5.2). */
-static void continue_field(struct head *h, struct slice line)
-{
-    struct http_field *last;
-    struct slice       more = slice_trim(line);
-
-    if (h->fields.count == 0)
-        return;
-    last = &h->fields.items[h->fields.count - 1];
-    last->value = last->value.len > 0 && more.len > 0
-                ? arena_printf(&h->arena, SLICE_FMT " " SLICE_FMT, SLICE_ARG(last->value), SLICE_ARG(more))
-                : arena_copy(&h->arena, more.len > 0 ? more : last->value);
 }
 
 /* "Content-Length : 5" is a framing to some readers and none to others (RFC 9112 5.1); so is one with a NUL. */
@@ -59,6 +49,27 @@ static bool frames(struct slice name)
 {
     name = slice_trim(name);
     return slice_eq_nocase(name, SLICE("Content-Length")) || slice_eq_nocase(name, SLICE("Transfer-Encoding"));
+}
+
+/* A line that begins with white space goes on with the one before it (obs-fold, RFC 9112 5.2).  libcurl frames by the
+ * first of the two alone. */
+static bool continue_field(struct transfer *t, struct slice line)
+{
+    struct head       *h = &t->head;
+    struct http_field *last;
+    struct slice       more = slice_trim(line);
+
+    if (h->fields.count == 0)
+        return true;
+    last = &h->fields.items[h->fields.count - 1];
+    if (frames(last->name)) {
+        t->stop = STOP_FRAMING;
+        return false;
+    }
+    last->value = last->value.len > 0 && more.len > 0
+                ? arena_printf(&h->arena, SLICE_FMT " " SLICE_FMT, SLICE_ARG(last->value), SLICE_ARG(more))
+                : arena_copy(&h->arena, more.len > 0 ? more : last->value);
+    return true;
 }
 
 static bool add_field(struct transfer *t, struct slice line)
@@ -82,7 +93,7 @@ static bool add_field(struct transfer *t, struct slice line)
     return true;
 }
 
-/* RFC 9110 15.2: what a client may make use of; 100 was for us, 101 was never asked for. */
+/* RFC 9110 15.2: what a client may make use of; 100 was for us. */
 static void pass_interim(struct transfer *t)
 {
     struct http_fields fields, for_others;
@@ -90,14 +101,30 @@ static void pass_interim(struct transfer *t)
 
     if (t->head.status == 100)
         expect_heard(t);
-    if (t->head.status <= 101 || t->flight == NULL)
+    if (t->head.status == 100 || t->flight == NULL)
         return;
     fields = http_fields_end_to_end(&t->head.fields, &t->head.arena);
+    http_fields_remove(&fields, HTTP_CONTENT_LENGTH);
     auth_scrub(t->fetch, &fields, &t->head.arena);
     for_others = http_fields_copy(&fields, &t->head.arena);
     masked = auth_mask(t->fetch, MASK_STARS, &for_others, &t->head.arena);
     for (struct fetch_links *w = t->flight->first; w != NULL; w = w->next)
         waiter_post_interim(w, t->head.status, masked && w->fetch != t->fetch ? &for_others : &fields);
+}
+
+/* RFC 9110 8.6, RFC 9112 6.1: such a head has no framing, and libcurl would take it for the answer's where that has
+ * none of its own. */
+static bool end_interim(struct transfer *t)
+{
+    struct head *h = &t->head;
+
+    h->interim_length = h->interim_length || http_fields_find(&h->fields, HTTP_CONTENT_LENGTH, 0) >= 0;
+    if (http_fields_find(&h->fields, HTTP_TRANSFER_ENCODING, 0) >= 0) {
+        t->stop = STOP_FRAMING;
+        return false;
+    }
+    pass_interim(t);
+    return true;
 }
 
 static bool end_head(struct transfer *t)
@@ -108,15 +135,14 @@ static bool end_head(struct transfer *t)
     if (!h->open)
         return true;                  /* the blank line behind trailers */
     h->open = false;
-    if (h->status < 200) {
-        pass_interim(t);
-        return true;
-    }
+    if (h->status < 200)
+        return end_interim(t);
     if (via_refuses(t)) {
         t->stop = STOP_VIA_REFUSED;
         return false;
     }
-    if (!http_framing_of_answer(&h->fields, h->version_minor, &framing)) {
+    if (!http_framing_of_answer(&h->fields, h->version_minor, &framing)
+        || (h->interim_length && framing.length < 0 && !framing.chunked)) {
         t->stop = STOP_FRAMING;
         return false;
     }
@@ -146,10 +172,7 @@ bool response_line(struct transfer *t, const char *bytes, size_t count)
         return end_head(t);
     if (!h->open && !h->final)
         return slice_starts_with(line, SLICE("HTTP/")) ? begin_head(t, line) : true;
-    if (line.ptr[0] == ' ' || line.ptr[0] == '\t') {
-        if (h->open)
-            continue_field(h, line);
-        return true;
-    }
+    if (line.ptr[0] == ' ' || line.ptr[0] == '\t')
+        return !h->open || continue_field(t, line);
     return add_field(t, line);
 }

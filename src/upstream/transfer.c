@@ -15,6 +15,8 @@
 
 #include <stdlib.h>
 
+#define ANSWERED_NS (3 * NS_PER_SEC)  /* for an API that has answered already to take more of the request */
+
 enum { IDLE_LOOKED_AT = 8 };
 
 /* -- time-outs: progress only stamps the time; the timer looks at the stamp when it fires -- */
@@ -51,8 +53,12 @@ static struct due next_due(const struct transfer *t)
         consider(&due, t->progress_ns, o->write_ns, STOP_WRITE_TIMEOUT);
     else if (t->sent_all && !t->receive_paused)
         consider_silence(&due, t);
+    if (http2_answered_early(t))
+        consider(&due, t->progress_ns, ANSWERED_NS, STOP_ANSWERED);
     return due;
 }
+
+static void end_transfer(struct transfer *t, CURLcode code, bool added);
 
 static void watch_time(struct transfer *t)
 {
@@ -70,6 +76,12 @@ static void fire_timer(struct timer *timer)
     struct due       due = next_due(t);
     int64_t          now = clock_mono_ns();
 
+    if (due.at_ns <= now && due.stop == STOP_ANSWERED) {
+        t->stops = true;
+        http2_reset_begin(t);
+        end_transfer(t, CURLE_OK, true);
+        return;
+    }
     if (due.at_ns <= now && due.stop != STOP_NONE) {
         transfer_stop(t, due.stop);
         return;
@@ -295,8 +307,6 @@ static void unlink_transfer(struct transfer *t)
     bound_idle(s);
 }
 
-static void end_transfer(struct transfer *t, CURLcode code, bool added);
-
 void transfer_start(struct flight *f, const struct receipt *receipt, struct budget_now now)
 {
     struct upstream *up = f->up;
@@ -359,7 +369,9 @@ static void retire(struct transfer *t, bool sound)
 
     t->ended = true;
     connection_left(t);
+    stall_resumed(t);
     timers_clear(&t->up->timers, &t->timer);
+    timers_clear(&t->up->timers, &t->expect);
     if (t->upload != NULL)
         upload_set_reader(t->upload, NULL, NULL);
     if (t->answer != NULL && t->answer->body != NULL && t->drained_wanted)
@@ -401,15 +413,20 @@ static bool may_have_moved(struct transfer *t, CURLcode code)
 {
     bool failed = code == CURLE_COULDNT_CONNECT || code == CURLE_SSL_CONNECT_ERROR || code == CURLE_RECV_ERROR
                || code == CURLE_SEND_ERROR || code == CURLE_PEER_FAILED_VERIFICATION;
+    struct slice asked = t->fetch->authority;
 
     if (t->prereqs > 0 || t->connection != NULL)
         return false;
+    if (t->fetch->upstream->via.url != NULL) {       /* the proxy's name is all that is looked up here */
+        failed = code == CURLE_COULDNT_CONNECT;
+        asked = t->fetch->upstream->via.authority;
+    }
     if (t->stop == STOP_CONNECT_TIMEOUT || code == CURLE_OPERATION_TIMEDOUT)
         t->site->name_doubtful = true;        /* for the next one: this one's time is up */
     if (t->stop != STOP_NONE || !failed)
         return false;
     t->site->name_doubtful = true;
-    return !t->looked_up && !t->up->stopping && !is_address(t->fetch->authority);
+    return !t->looked_up && !t->up->stopping && !is_address(asked);
 }
 
 /* Nothing was sent, and the connection alone was to blame; or the API says that it has done nothing of it. */
@@ -487,6 +504,32 @@ static void stop_those(struct site *s)
     }
 }
 
+/*
+ * Those that libcurl would not end before all of the request is sent.  Where the API has reset the stream, because it
+ * wants no more, this is the end.  Else the rest is sent as long as the API takes it: see next_due().
+ */
+static bool end_early_one(struct site *s)
+{
+    struct transfer *t = s->transfers;
+
+    while (t != NULL && !(t->stream_closed && http2_answered_early(t) && !t->stops))
+        t = t->next_of_site;
+    if (t != NULL) {
+        end_transfer(t, CURLE_OK, true);
+        return true;                  /* there may be more, and the list changes */
+    }
+    s->early_ends = false;
+    for (t = s->transfers; t != NULL; t = t->next_of_site) {
+        bool answered = http2_answered_early(t);
+
+        if (answered)
+            watch_time(t);
+        else                          /* the body is on its way through libcurl */
+            s->early_ends = s->early_ends || (t->stream_ended && !t->sent_all);
+    }
+    return false;
+}
+
 void transfer_reap(struct site *s)
 {
     int      left;
@@ -504,6 +547,8 @@ void transfer_reap(struct site *s)
     }
     while (s->stops)
         stop_those(s);
+    while (s->early_ends && end_early_one(s))
+        ;
 }
 
 void transfer_free_all(struct upstream *up)

@@ -440,3 +440,27 @@ def test_name_is_looked_up_each_time_while_nothing_answers(daemons, origins, pla
     for i in range(3):
         assert d.get(f"/api/{i}").status == 200
     assert len(names.looked_up) <= 6 and new.count() == 3, "and not for each of them"
+
+
+@pytest.mark.parametrize("line", [b"HTTP/2 200 OK", b"HTTP/2.0 200 OK", b"HTTP/3 200"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_answer_that_only_claims_to_be_http2_is_none(daemons, origin_of, scheme, line):
+    """libcurl believes it, and sends several requests at once on one connection: each would get another's answer."""
+    origin = origin_of(scheme)
+    together = threading.Barrier(6)
+
+    def handler(request, conn):
+        body = request.target.encode()
+        if request.target != "/warm":
+            try:
+                together.wait(0.3)
+            except threading.BrokenBarrierError:
+                pass
+        conn.send(line + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    origin.handler = handler
+    d = daemons(entry(origin, ttl="never", retry=retry(attempts=1))).start()
+    d.get("/api/warm")
+    answers = collect(fire(d, 5))
+    assert [a.status for a in answers] == [502] * 5
+    origin.handler = lambda request, conn: conn.answer(body=request.target.encode())
+    assert d.get("/api/x").body == b"/x"

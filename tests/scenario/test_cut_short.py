@@ -206,6 +206,8 @@ FAULTY = {
     "chunked_twice": b"Transfer-Encoding: chunked, chunked",
     "chunked_lines": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
     "xchunked": b"Transfer-Encoding: xchunked", "chunked_space": b"Transfer-Encoding : chunked",
+    "folded_coding": b"Transfer-Encoding:\r\n chunked", "folded_after_name": b"Content-Length:\r\n 2",
+    "length_of_an_interim_head": b"Content-Length: 2\r\n\r\nHTTP/1.1 200 OK", "coding_of_an_interim_head": b"Transfer-Encoding: chunked\r\n\r\nHTTP/1.1 200 OK",
     "chunked_and_faulty_length": b"Transfer-Encoding: chunked\r\nContent-Length: +5",
 }
 
@@ -213,7 +215,8 @@ FAULTY = {
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 @pytest.mark.parametrize("name", FAULTY)
 def test_faulty_framing_is_502_and_not_stored(weir, origin, name, method):
-    origin.handler = raw(b"HTTP/1.1 200 OK\r\n" + FRESH + FAULTY[name] + b"\r\n\r\n", b"5\r\n01234\r\n0\r\n\r\n5678901234567890")
+    status = b"103 Early" if name.endswith("interim_head") else b"200 OK"
+    origin.handler = raw(b"HTTP/1.1 " + status + b"\r\n" + FRESH + FAULTY[name] + b"\r\n\r\n", b"5\r\n01234\r\n0\r\n\r\n5678901234567890")
     d = weir()
     response = d.request(method, "/api/x", body=b"abc" if method == "POST" else None)
     assert response.status == 502 and response.complete

@@ -339,3 +339,28 @@ def test_an_http2_api_is_asked_in_the_same_way(daemons, http2, says):
         response = client.read_response()
     assert (response.status, response.body) == (200, BODY)
     assert http2.requests[0].fields.get("expect") == "100-continue"
+
+
+@pytest.mark.parametrize("how", ["answered", "left"])
+def test_what_ends_over_http2_before_the_100_leaves_nothing(daemons, http2, clock, how):
+    """The wait for the 100 ends with the request: the second that it was to last is somebody else's."""
+    http2.read_bodies = False
+
+    def handler(request, stream):
+        if request.method == "GET":
+            stream.answer(200, request.target.encode())
+        elif how != "left":
+            stream.answer(200, b"early")
+    http2.handler = handler
+    d = daemons(upstream(http2, tls={"ca_file": http2.ca_file})).start()
+    for i in range(4):
+        with d.connect() as client:
+            client.start("POST", f"/api/x{i}", [*EXPECT, *LENGTH])
+            if how == "left":
+                http2.wait_for(lambda: http2.count(f"/x{i}") == 1, "the request")
+            else:
+                assert client.read_response().body == b"early"
+        assert d.get(f"/api/{i}").body == b"/%d" % i
+    clock.advance(2)
+    for i in range(4, 8):
+        assert d.get(f"/api/{i}").body == b"/%d" % i

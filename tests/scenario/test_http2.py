@@ -503,6 +503,41 @@ def test_upload_that_breaks_off_resets_the_stream_at_once(weir, origin):
     assert origin.streams[0].wait_reset() == CANCEL
 
 
+@pytest.mark.parametrize("code", [None, NO_ERROR, CANCEL], ids=["no_reset", "no_error", "cancel"])
+@pytest.mark.parametrize("fields, body", [([], b""), ([], b"early"), ([("content-length", "5")], b"early")],
+                         ids=["empty", "no_length", "length"])
+def test_answer_before_the_upload_ends_ends_it(weir, origin, clock, fields, body, code):
+    """RFC 9113 8.1: the answer counts; the rest of the request, which the API takes no more, is waited for no time-out."""
+    origin.read_bodies = False
+
+    def early(request, stream):
+        stream.head(200, fields, end=not body)
+        if body:
+            stream.data(body, end=True)
+        if code is not None:
+            stream.reset(code)
+    origin.handler = early
+    d = weir(timeout={"write": "1h", "read": "1h"})
+    answers = []
+    with d.connect(timeout=30) as client:
+        client.start("POST", "/api/x", [("Content-Length", str(4 << 20))])
+        sender = threading.Thread(target=client.send, args=(b"x" * (4 << 20),))
+        sender.start()
+        origin.wait_requests(1)
+        reader = threading.Thread(target=lambda: answers.append(client.read_response()))
+        reader.start()
+
+        def answered():
+            clock.advance(1)
+            return answers
+        until(answered, "the answer", timeout=20, every=0.2)
+        sender.join(20)
+    assert answers[0].complete and (answers[0].status, answers[0].body) == (200, body)
+    assert d.counter("cut_short") == 0
+    origin.handler, origin.read_bodies = own, True
+    assert d.get("/api/y").body == b"/y"
+
+
 # -- a slow reader ---------------------------------------------------------------------------------
 
 MANY = 200

@@ -121,6 +121,18 @@ def test_a_refused_connect_is_told_as_such(daemons, origin, proxies, place, stat
     relay.stop()
 
 
+@pytest.mark.parametrize("how", [{"refuse": 403}, {"refuse": 503}, {"password": SECRET}], ids=["403", "503", "407"])
+def test_a_refused_connect_of_a_name_is_one_connect(daemons, origin, proxies, place, how):
+    """The name is the proxy's to look up: a second try at once is a second wrong password."""
+    relay, proxy = TlsRelay(origin, place, name="api.corp.test"), proxies(**how)
+    (place / "other").write_text("other:secret")
+    d = daemons({"name": "api", "url": "https://api.corp.test", "tls": {"ca_file": relay.ca_file}, "retry": {"attempts": 1},
+                 "via": {"url": proxy.url, "value_file": str(place / "other")}}).start()
+    assert d.get("/api/x").status == 502
+    assert len(proxy.asked) == 1
+    relay.stop()
+
+
 @pytest.mark.parametrize("reply, says", [(1, "could not reach it"), (2, "does not allow it"), (4, "cannot reach it"), (5, "refused the connection")])
 def test_what_a_socks_proxy_says_is_told(weir, origin, proxies, reply, says):
     proxy = proxies(SocksProxy, reply=reply)

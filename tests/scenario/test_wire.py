@@ -44,6 +44,27 @@ def test_interim_heads_do_not_confuse_the_answer(weir, origin):
         assert again.cache.hit and again.body == b"final" and again.interim == []
 
 
+def test_length_of_an_interim_head_goes_no_further(weir, origin):
+    """RFC 9110 8.6 forbids it there; the answer has its own."""
+    origin.handler = raw(b"HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\nLink: </a>\r\n\r\n",
+                         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole")
+    response = weir().get("/api/x")
+    assert response.body == b"whole" and [(s, f.get("Link"), f.get("Content-Length")) for s, f in response.interim] == [(103, "</a>", None)]
+
+
+def test_101_that_was_not_asked_for_is_502_at_once(weir, origin):
+    origin.handler = raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", b"junk", close=False)
+    response = weir(timeout={"read": "1h"}, retry={"attempts": 1}).get("/api/x")
+    assert (response.status, response.proxy_status.error) == (502, "http_protocol_error")
+
+
+def test_line_beyond_reason_is_named(weir, origin):
+    origin.handler = raw(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 200_000 + b"\r\nContent-Length: 2\r\n\r\nok")
+    response = weir().get("/api/x")
+    assert (response.status, response.proxy_status.error) == (502, "http_response_header_section_size")
+    assert "too long" in response.text and origin.count() == 1, "asking again cannot help"
+
+
 def test_http10_client_gets_no_interim_head(weir, origin):
     def handler(request, conn):
         conn.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
