@@ -58,11 +58,14 @@ bool policy_cookie_is_ignored(const struct policy_options *o, struct slice name)
     return false;
 }
 
-/* A comma stands in no value of a cookie (RFC 6265 4.1.1), but some servers, and RFC 2965 before, read another cookie
- * behind it: it may be the one that says who. */
+/* Neither a comma nor white space stands in the value of a cookie (RFC 6265 4.1.1), but some servers, and RFC 2965
+ * before, read another cookie behind it: it may be the one that says who. */
 static bool is_one_ignored(const struct policy_options *o, struct slice pair)
 {
-    return policy_cookie_is_ignored(o, http_cookie_name(pair)) && slice_find(pair, ',', 0) == pair.len;
+    struct slice value = http_cookie_value(pair);
+
+    return policy_cookie_is_ignored(o, http_cookie_name(pair)) && slice_find(value, ',', 0) == value.len &&
+           slice_find(value, ' ', 0) == value.len && slice_find(value, '\t', 0) == value.len;
 }
 
 struct slice policy_cookies_that_count(const struct policy_options *o, struct slice cookies, struct arena *a)

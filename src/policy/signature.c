@@ -45,7 +45,8 @@ static const struct scheme {
     const char  *names[NAMES_MAX];    /* those that say who */
 } schemes[] = {
 #define SCHEME(text, prefix, ...) { { text, sizeof(text) - 1 }, prefix, __VA_ARGS__ }
-    SCHEME("OAuth", false, FORM_PARAMETERS, ',', "oauth_signature", { "oauth_consumer_key", "oauth_token" }),
+    SCHEME("OAuth", false, FORM_PARAMETERS, ',', "oauth_signature",
+           { "oauth_consumer_key", "oauth_token", "xoauth_requestor_id" }),
     SCHEME("Digest", false, FORM_PARAMETERS, ',', "response", { "username", "username*", "realm" }),
     SCHEME("Hawk", false, FORM_PARAMETERS, ',', "mac", { "id", "app" }),
     SCHEME("Signature", false, FORM_PARAMETERS, ',', "signature", { "keyId" }),
@@ -284,6 +285,8 @@ void policy_signature(const struct policy_options *o, const struct http_request 
             read_authorization(o, r->fields.items[i].value, a, out);
         by_field = by_field || policy_signature_field(id);
     }
+    /* Of two nobody knows which one the API reads. */
+    out->by_authorization = out->by_authorization && http_fields_count(&r->fields, HTTP_AUTHORIZATION) == 1;
     if (by_field)
         read_fields(&r->fields, a, out);
     if (mark < target.len && may_sign(slice_sub(target, mark + 1, target.len)))

@@ -195,8 +195,8 @@ def test_signature_of_another_user_of_the_machine(weir, origin):
         assert client.get("/api/y", oauth(1)).status == 429
 
 
-@pytest.mark.parametrize("between", [", ", ","])
-def test_a_cookie_behind_a_comma_is_one(weir, origin, between):
+@pytest.mark.parametrize("between", [", ", ",", " "])
+def test_a_cookie_behind_a_comma_or_a_space_is_one(weir, origin, between):
     """Some servers read it so: it may say who asks."""
     def handler(request, conn):
         conn.answer(200, request.fields.get("Cookie").encode(), FRESH)
