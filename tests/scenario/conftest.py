@@ -1,4 +1,5 @@
 """Fixtures: each test has its own directory, origin(s) and daemon(s); none of them outlives it."""
+import os
 import pathlib
 import shutil
 import signal
@@ -28,6 +29,21 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items if SANITIZER and item.get_closest_marker("real_clients")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """What has failed, a line each, for tests/run-scenarios; nothing where a sanitizer has complained: a race that shows
+    once is one."""
+    reports = [r for kind in ("failed", "error") for r in terminalreporter.stats.get(kind, [])]
+    texts = [r.longreprtext + "".join(text for _, text in r.sections) for r in reports]
+    file = os.environ.get("WEIR_FAILED")
+    if not file or any("Sanitizer" in text or "runtime error:" in text for text in texts):
+        return
+    names = dict.fromkeys(r.nodeid for r in reports if "::" in r.nodeid)
+    with open(file, "w", encoding="utf-8") as out:
+        for name in names:
+            path, rest = name.split("::", 1)
+            out.write(f"{(config.rootpath / path).resolve()}::{rest}\n")
 
 
 def pytest_report_header(config):
