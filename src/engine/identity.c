@@ -43,6 +43,7 @@ static bool look(void *context, char kind, struct slice name, struct slice value
             /* No upstream's name, which is that of a credential of Weir's own, holds a colon. */
             s->in->credential_name = arena_printf(s->arena, "identity:%s", s->up->identities[i].name);
             s->in->credential_field = name;
+            s->in->credential_value = value;
             return false;
         }
     return true;

@@ -36,6 +36,7 @@ struct key_input {
     /* The header or parameter that the name stands for: other credentials of the request still
      * count beside it.  ptr NULL: the name stands for all. */
     struct slice               credential_field;
+    struct slice               credential_value;   /* of that field; ptr NULL: all that it says */
     struct signature           signature;
     struct slice               signer;              /* of a signed request: who asks, "uid 1000" */
 };

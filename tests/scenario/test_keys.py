@@ -126,6 +126,20 @@ def test_tokens_of_one_principal_share_what_is_stored(weir, origin, tokens, firs
     assert not d.get("/api/x", [("Authorization", "Bearer token-one"), ("Cookie", "a=1")]).cache.hit
 
 
+@pytest.mark.parametrize("target, fields", [
+    ("/api/x", [("Authorization", "Bearer token-one"), ("Authorization", "Bearer somebody-else's")]),
+    ("/api/x?token=token-one&token=somebody-else's", []),
+], ids=["field", "parameter"])
+def test_another_credential_of_the_same_name_counts(weir, origin, tokens, target, fields):
+    """The API may read the second one: what it says then is not the principal's."""
+    origin.reply(body=b"x", fields=[("Cache-Control", "private, max-age=3600")])
+    d = weir(identities=tokens)
+    mine = (target.replace("token-one", "token-two").partition("&")[0], [("Authorization", "Bearer token-two")] if fields else [])
+    d.get(*mine)
+    d.wait_stored()
+    assert not d.get(target, fields).cache.hit and d.get(*mine).cache.hit and origin.count() == 2
+
+
 def test_tokens_of_one_principal_have_budgets_of_their_own(weir, origin, tokens):
     d = weir(identities=tokens, limits=[{"rate": "1/h", "per": "credential"}], queue={"max_wait": "0s"})
     assert [d.get(f"/api/{i}", [("Authorization", "Bearer token-" + who)]).status
