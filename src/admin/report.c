@@ -67,12 +67,13 @@ static void add_limits(json_t *list, const struct upstream_report_entry *e, bool
 }
 
 /* What limit_json() leaves out. */
-static json_t *more_json(const struct upstream_report *report)
+static json_t *more_json(const struct admin_call *call)
 {
-    json_t *list = json_array();
+    const struct upstream_report *report = &call->report;
+    json_t                       *list = json_array();
 
     for (unsigned i = 0; i < report->count; i++)
-        if (report->entries[i].more_limits > 0)
+        if (report->entries[i].more_limits > 0 && admin_may_see(call, report->entries[i].name))
             json_array_append_new(list, json_pack("{s:s, s:i}", "upstream", report->entries[i].name, "buckets",
                                                   (int)report->entries[i].more_limits));
     return list;
@@ -135,7 +136,7 @@ static void limits_known(struct mail *m)
     for (unsigned i = 0; i < call->report.count; i++)
         if (admin_may_see(call, call->report.entries[i].name))
             add_limits(list, &call->report.entries[i], call->rights.may_change);
-    admin_answer_json(call, 200, json_pack("{s:o, s:o}", "limits", list, "more", more_json(&call->report)));
+    admin_answer_json(call, 200, json_pack("{s:o, s:o}", "limits", list, "more", more_json(call)));
 }
 
 void admin_limits(struct admin_call *call)

@@ -557,7 +557,8 @@ static void visit_account(const struct ledger *l, const struct account *a, struc
         each(context, s, l->scopes[i].options, credential, &state);
     }
     for (unsigned i = 0; i < a->named_count; i++) {
-        struct limit_options o = { .name = a->named[i]->name, .kind = LIMIT_LEARNED };
+        char                 text[NAME_MOST_BYTES + 1];
+        struct limit_options o = { .name = ledger_name_shown(a->named[i], text), .kind = LIMIT_LEARNED };
         struct limit_state   state = limit_state(a->named[i]->limit, own);
 
         if (!limit_is_whole(a->named[i]->limit, own))

@@ -538,8 +538,11 @@ static void forget_account(struct forgetting *f, struct account *a)
         a->line[i].bound = 0;
         a->line[i].bound_for_want = a->line[i].is_of_several = false;
     }
-    for (unsigned i = 0; i < a->named_count; i++)
-        forget_slot(f, a->named[i], a->named[i]->name);
+    for (unsigned i = 0; i < a->named_count; i++) {
+        char text[NAME_MOST_BYTES + 1];
+
+        forget_slot(f, a->named[i], ledger_name_shown(a->named[i], text));
+    }
     if (f->name == NULL)
         a->seen_count = a->seen_next = 0;
 }

@@ -177,6 +177,8 @@ struct limit *ledger_share(struct slot *, unsigned keep_permille);
 void ledger_sweep(struct ledger *, const struct account *in_use, struct budget_now own);
 /* In any case of letters; never 0. */
 uint64_t ledger_name_hash(struct slice name);
+/* The name of a resource's own bucket in printable ASCII. */
+const char *ledger_name_shown(const struct slot *named, char out[NAME_MOST_BYTES + 1]);
 
 /* ledger_learn.c */
 void ledger_learn(struct ledger *, const struct charge *, const struct http_response *, struct budget_now own);

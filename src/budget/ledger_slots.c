@@ -213,6 +213,17 @@ uint64_t ledger_name_hash(struct slice name)
     return h != 0 ? h : 1;
 }
 
+/* As people see it and write it: an API may send any bytes, and its name may be cut in the middle of a character. */
+const char *ledger_name_shown(const struct slot *named, char out[NAME_MOST_BYTES + 1])
+{
+    size_t n = 0;
+
+    for (; named->name[n] != '\0' && n < NAME_MOST_BYTES; n++)
+        out[n] = named->name[n] >= ' ' && named->name[n] <= '~' ? named->name[n] : '?';
+    out[n] = '\0';
+    return out;
+}
+
 /* NULL where there are too many and none can go. */
 struct slot *ledger_named_new(struct ledger *l, struct account *a, struct slice name, struct budget_now own)
 {

@@ -195,6 +195,20 @@ def test_a_head_that_says_too_much_holds_nobody_up(weir, origin, head):
     assert time.monotonic() - began < seconds(3)
 
 
+@pytest.mark.parametrize("said, shown", [
+    (b"search", "search"), (b"caf\xe9", "caf?"), (b"\xff\xfe", "??"), (b"a\tb", "a?b"), (b'a"b\\c', 'a"b\\c'),
+    (b"x" * 62 + "é".encode() + b"y", "x" * 62 + "?"),
+], ids=["plain", "latin_1", "no_character", "tab", "quotes", "cut_in_a_character"])
+def test_a_resource_of_any_bytes_is_listed_and_forgotten(weir, origin, said, shown):
+    origin.reply(200, b"x", [("X-RateLimit-Resource", said.decode("latin-1")), ("X-RateLimit-Remaining", "0"),
+                             ("X-RateLimit-Reset", "600")])
+    d = weir(queue=QUICK)
+    assert d.get("/api/a/b").status == 200 and held(d, "/api/a/b")
+    assert [b["limit"] for b in limits(d) if b["kind"] == "learned"] == [shown]
+    assert json.loads(d.ctl("--json", "limits", "forget", "api", shown).stdout) == {"forgotten": 1}
+    assert d.get("/api/a/b").status == 200
+
+
 def test_tokens_are_no_requests(weir, origin):
     origin.reply(200, b"x", [("x-ratelimit-remaining-requests", "50"), ("x-ratelimit-reset-requests", "6m0s"),
                              ("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "6m0s"),

@@ -1,4 +1,5 @@
 """The query socket: anybody on this machine may read there what concerns them, and change nothing."""
+import http.client
 import json
 import os
 import stat
@@ -61,6 +62,18 @@ def test_only_upstreams_that_access_lets_one_use_are_told_of(daemons, origin):
     assert {u["name"] for u in json.loads(ask(d, "GET", "/upstreams").body)["upstreams"]} == {"mine", "all"}
     assert {row["upstream"] for row in json.loads(ask(d, "GET", "/limits").body)["limits"]} == {"mine"}
     assert len(d.status()["upstreams"]) == 3
+
+
+def test_nor_is_it_told_how_many_use_the_others(daemons, origin):
+    d = daemons(upstream(origin, name="theirs", access=["127.0.0.2"], limits=[{"rate": "9/min", "per": "credential"}])).start()
+    for i in range(40):
+        other = http.client.HTTPConnection(*d.address, timeout=seconds(10), source_address=("127.0.0.2", 0))
+        other.request("GET", "/theirs/x", headers={"Authorization": f"Bearer {i}"})
+        assert other.getresponse().status == 200
+        other.close()
+    assert d.ctl_json("limits")["more"] == [{"upstream": "theirs", "buckets": 20}], "whoever may change sees all"
+    assert json.loads(ask(d, "GET", "/limits").body) == {"limits": [], "more": []}
+
 
 
 def test_who_waits_is_not_told(weir, origin):
