@@ -112,6 +112,22 @@ static bool is_in_network(const unsigned char *address, unsigned bytes, struct s
     return inet_pton(bytes == 4 ? AF_INET : AF_INET6, host, b.bytes) == 1 && is_in(address, &b);
 }
 
+bool address_is_loopback_name(struct slice host)
+{
+    char           text[INET_ADDRSTRLEN];
+    struct in_addr v4;
+
+    if (slice_eq_nocase(host, SLICE("localhost")) || slice_eq(host, SLICE("[::1]")))
+        return true;
+    if (host.len > 10 && slice_eq_nocase(slice_sub(host, host.len - 10, host.len), SLICE(".localhost")))
+        return true;
+    if (host.len >= sizeof text)
+        return false;
+    memcpy(text, host.ptr, host.len);
+    text[host.len] = '\0';
+    return inet_pton(AF_INET, text, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
+}
+
 bool address_is_listed(const struct sockaddr *sa, struct slice host, const char *const *list)
 {
     unsigned char address[16];

@@ -16,4 +16,7 @@ bool address_is_public(const struct sockaddr *);
 /* True where an entry of `list` (ends with NULL; may be NULL) is `host`, or the address or network of `sa`. */
 bool address_is_listed(const struct sockaddr *sa, struct slice host, const char *const *list);
 
+/* What a URL or Host calls this machine: 127.0.0.0/8, [::1], localhost and what ends in .localhost (RFC 6761 6.3). */
+bool address_is_loopback_name(struct slice host);
+
 #endif

@@ -40,21 +40,6 @@ static const char *own_listener(const struct settings *top, struct slice host, u
     return NULL;
 }
 
-static bool is_this_machine(struct slice host)
-{
-    char           text[INET_ADDRSTRLEN];
-    struct in_addr v4;
-
-    if (slice_eq_nocase(host, SLICE("localhost")) || slice_eq(host, SLICE("[::1]"))
-        || (host.len > 10 && slice_eq_nocase(slice_sub(host, host.len - 10, host.len), SLICE(".localhost"))))
-        return true;
-    if (host.len >= sizeof text)
-        return false;
-    memcpy(text, host.ptr, host.len);
-    text[host.len] = '\0';
-    return inet_pton(AF_INET, text, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
-}
-
 static bool same_name(const struct host_entry *a, const struct host_entry *b)
 {
     return slice_eq_nocase(a->name, b->name) && a->port == b->port;
@@ -87,11 +72,11 @@ static void review_host(struct reader *r, const struct settings *top, const stru
                      text, SLICE_ARG(url->authority));
     else if (own != NULL)
         reader_error(r, u->from, "hosts", "\"%s\" leads to Weir's own %s; name the API behind it", text, own);
-    else if (!e.is_alias && is_this_machine(e.to) && !is_this_machine(url->host))
+    else if (!e.is_alias && address_is_loopback_name(e.to) && !address_is_loopback_name(url->host))
         reader_warning(r, u->from, "hosts",
                        "\"%s\" is this machine, and is asked there; to have it stand for the API, write \"%s = "
                        SLICE_FMT "\"", text, text, SLICE_ARG(url->authority));
-    else if (!e.is_alias && is_this_machine(url->host) && !is_this_machine(e.to))
+    else if (!e.is_alias && address_is_loopback_name(url->host) && !address_is_loopback_name(e.to))
         reader_warning(r, u->from, "hosts",
                        "\"%s\" is asked at its own address, not at that of url; to have it stand for the API, write "
                        "\"%s = " SLICE_FMT "\"", text, text, SLICE_ARG(url->authority));
@@ -195,6 +180,34 @@ static void review_via(struct reader *r, const struct settings *top, const struc
     arena_free(&a);
 }
 
+/* -- patterns -- */
+
+/* What follows the url's path is compared: a pattern that begins with that path was hardly meant. */
+static void review_pattern(struct reader *r, const config_setting_t *from, struct slice base, const char *match)
+{
+    struct slice pattern = slice_of(match != NULL ? match : "");
+
+    if (base.len == 0 || !slice_starts_with(pattern, base) || (pattern.len > base.len && pattern.ptr[base.len] != '/'))
+        return;
+    reader_warning(r, from, "match",
+                   "is compared with what follows the url's path \"" SLICE_FMT "\"; did you mean \"%s\"?",
+                   SLICE_ARG(base), pattern.len > base.len ? match + base.len : "/");
+}
+
+static void review_patterns(struct reader *r, const struct set_upstream *u, const struct http_url *url)
+{
+    const struct set_rule  *rules = u->rules.items;
+    const struct set_limit *limits = u->limits.items;
+    struct slice            base = slice_sub(url->target, 0, slice_find(url->target, '?', 0));
+
+    while (base.len > 0 && base.ptr[base.len - 1] == '/')
+        base.len--;
+    for (unsigned i = 0; i < u->limits.count; i++)
+        review_pattern(r, limits[i].from, base, limits[i].match);
+    for (unsigned i = 0; i < u->rules.count; i++)
+        review_pattern(r, rules[i].from, base, rules[i].match);
+}
+
 void review_places(struct reader *r, const struct settings *top, const struct set_upstream *u)
 {
     struct http_url url;
@@ -207,6 +220,7 @@ void review_places(struct reader *r, const struct settings *top, const struct se
     if (own != NULL)
         reader_error(r, u->from, "url", "is Weir's own %s; name the API behind it", own);
     review_plain(r, u, &url);
+    review_patterns(r, u, &url);
     for (const char *const *h = u->hosts; own == NULL && h != NULL && *h != NULL; h++)
         review_host(r, top, u, &url, *h);
     review_via(r, top, u);

@@ -132,19 +132,15 @@ void reader_defaults(struct reader *r, const struct section *section, void *base
 
 /* -- settings that nobody knows -- */
 
+enum { WITHIN_MOST = 2 };
+
 struct search {                       /* where else a name would be right */
     const char           *name;
     const struct section *not_here;
-    const struct section *found;
+    const struct section *found;      /* anywhere */
+    const char           *within[WITHIN_MOST];     /* in groups of the section itself, which were rather meant */
+    unsigned              count;
 };
-
-static void look_for(void *context, const struct section *section, const struct option *o)
-{
-    struct search *s = context;
-
-    if (s->found == NULL && section != s->not_here && strcmp(o->name, s->name) == 0)
-        s->found = section;
-}
 
 static bool is_known(const struct section *section, const char *name)
 {
@@ -152,6 +148,16 @@ static bool is_known(const struct section *section, const char *name)
         if (strcmp(o->name, name) == 0)
             return true;
     return false;
+}
+
+static void look_for(void *context, const struct section *section, const struct option *o)
+{
+    struct search *s = context;
+
+    if (s->found == NULL && section != s->not_here && strcmp(o->name, s->name) == 0)
+        s->found = section;
+    if (section == s->not_here && o->section != NULL && s->count < WITHIN_MOST && is_known(o->section, s->name))
+        s->within[s->count++] = o->section->title;
 }
 
 /* What other programs call it.  Of several the first that the section knows. */
@@ -185,7 +191,7 @@ static void unknown(struct reader *r, const struct section *section, const confi
 {
     const char   *names[64] = { NULL };
     const char   *near;
-    struct search elsewhere = { config_setting_name(s), section, NULL };
+    struct search elsewhere = { .name = config_setting_name(s), .not_here = section };
 
     for (unsigned i = 0; section->options[i].name != NULL && i + 1 < sizeof names / sizeof names[0];
          i++)
@@ -196,9 +202,12 @@ static void unknown(struct reader *r, const struct section *section, const confi
     options_visit(look_for, &elsewhere);
     if (near != NULL)
         reader_error(r, s, NULL, "there is no such setting; did you mean \"%s\"?", near);
+    else if (elsewhere.count > 1)
+        reader_error(r, s, NULL, "there is no such setting here; it belongs in %s or %s", elsewhere.within[0],
+                     elsewhere.within[1]);
     else if (elsewhere.found != NULL)
         reader_error(r, s, NULL, "there is no such setting here; it belongs in %s",
-                     elsewhere.found->title);
+                     elsewhere.count > 0 ? elsewhere.within[0] : elsewhere.found->title);
     else
         reader_error(r, s, NULL, "there is no such setting; weir.conf(5) lists those of %s",
                      section->title);
@@ -274,7 +283,10 @@ void reader_groups(struct reader *r, const struct option *o, const config_settin
 
     if (!config_setting_is_list(list) &&
         !(config_setting_is_array(list) && section->plain != NULL)) {
-        reader_error(r, list, NULL, "wanted is %s", value_types[TYPE_GROUPS].wanted);
+        if (section->plain != NULL && config_setting_type(list) == CONFIG_TYPE_STRING)
+            reader_error(r, list, NULL, "is a text; wanted is a list: ( \"%s\" )", config_setting_get_string(list));
+        else
+            reader_error(r, list, NULL, "wanted is %s", value_types[TYPE_GROUPS].wanted);
         return;
     }
     more = (unsigned)config_setting_length(list);

@@ -11,6 +11,7 @@
 #include "config/checks.h"
 #include "http/url.h"
 
+#include <grp.h>
 #include <libconfig.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -104,6 +105,12 @@ static void review_own(struct reader *r, const struct settings *top)
     }
 }
 
+static void review_group(struct reader *r, const config_setting_t *from, const char *group)
+{
+    if (group != NULL && getgrnam(group) == NULL)
+        reader_warning(r, from, "group", "there is no group \"%s\" on this machine", group);
+}
+
 static void review_listeners(struct reader *r, const struct settings *top)
 {
     const struct set_listener *all = top->listeners.items;
@@ -113,22 +120,42 @@ static void review_listeners(struct reader *r, const struct settings *top)
             continue;
         review_address(r, top, all[i].from, config_setting_is_group(all[i].from) ? "address" : NULL,
                        all[i].address);
+        review_group(r, all[i].from, all[i].group);
         for (unsigned j = 0; j < i; j++)
             if (same_address(all[i].address, all[j].address))
                 reader_error(r, all[i].from, NULL, "\"%s\" stands in the list twice", all[i].address);
     }
     if (top->from == NULL)
         return;
-    if (top->listeners.count == 0)
+    if (top->listeners.count == 0 && config_setting_is_aggregate(member(top->from, "listen")))
         reader_error(r, top->from, "listen",
                      "nobody could reach Weir; name an address, such as \"127.0.0.1:8080\"");
     review_address(r, top, member(top->from, "admin"), "listen", top->admin_listen);
     review_address(r, top, member(top->from, "proxy"), "listen", top->proxy_listen);
     review_own(r, top);
-    if (strcmp(top->cache_path, top->state_path) == 0)
+    review_group(r, member(top->from, "admin"), top->admin_group);
+}
+
+/* -- directories -- */
+
+static void review_directories(struct reader *r, const struct settings *top)
+{
+    size_t                  length = strlen(top->cache_path);
+    const config_setting_t *cache = top->from != NULL ? config_setting_get_member(top->from, "cache") : NULL;
+
+    if (cache != NULL && top->max_object_bytes > top->cache_bytes
+        && config_setting_get_member(cache, "max_object_size") != NULL)
+        reader_warning(r, cache, "max_object_size", "is more than the whole cache may hold (max_size)");
+    while (length > 1 && top->cache_path[length - 1] == '/')
+        length--;
+    if (top->from == NULL || strncmp(top->cache_path, top->state_path, length) != 0)
+        return;
+    if (top->state_path[length + strspn(top->state_path + length, "/")] == '\0')
         reader_error(r, member(top->from, "state"), "path",
-                     "is the cache's directory too; a cache may be deleted, "
-                     "the state must not");
+                     "is the cache's directory too; a cache may be deleted, the state must not");
+    else if (top->state_path[length] == '/')
+        reader_warning(r, member(top->from, "state"), "path",
+                       "lies in the cache's directory; a cache may be deleted, the state must not");
 }
 
 /* -- rules -- */
@@ -196,32 +223,37 @@ static void review_rule(struct reader *r, const struct set_rule *rule)
 
 /* -- one upstream -- */
 
+/* What is stated and wrong is NULL too, and has been told of. */
+static void missing(struct reader *r, const config_setting_t *group, const char *name, const char *wanted)
+{
+    if (config_setting_get_member(group, name) == NULL)
+        reader_error(r, group, name, "is missing; %s", wanted);
+}
+
 static void review_pairs(struct reader *r, const struct set_upstream *u)
 {
     const config_setting_t *auth = member(u->from, "auth");
+    bool                    has_auth = auth != u->from;
+    bool                    has_way = has_auth && (member(auth, "header") != auth || member(auth, "param") != auth);
+    bool                    has_source = has_auth
+        && (member(auth, "value_file") != auth || member(auth, "command") != auth);
 
     if (u->auth_header != NULL && u->auth_param != NULL)
         reader_error(r, auth, "param", "header and param exclude one another; keep one");
     if (u->auth_value_file != NULL && u->auth_command != NULL)
         reader_error(r, auth, "command", "value_file and command exclude one another; keep one");
-    if ((u->auth_header != NULL || u->auth_param != NULL) && u->auth_value_file == NULL &&
-        u->auth_command == NULL)
-        reader_error(r, auth, "value_file",
-                     "is missing; value_file or command says where the credential is");
-    if ((u->auth_value_file != NULL || u->auth_command != NULL) && u->auth_header == NULL &&
-        u->auth_param == NULL)
-        reader_error(r, auth, "header",
-                     "is missing; header or param says how the credential is sent");
+    if (has_way && !has_source)
+        missing(r, auth, "value_file", "value_file or command says where the credential is");
+    if (has_source && !has_way)
+        missing(r, auth, "header", "header or param says how the credential is sent");
     if ((u->bust_name != NULL) != (u->bust_every_ns >= 0))
-        reader_error(r, member(u->from, "bust_param"), u->bust_name != NULL ? "every" : "name",
-                     "is missing; bust_param is { name = \"v\"; every = \"122s\"; }");
+        missing(r, member(u->from, "bust_param"), u->bust_name != NULL ? "every" : "name",
+                "bust_param is { name = \"v\"; every = \"122s\"; }");
     if ((u->low_budget_below != NULL) != (u->low_budget_stale_ns >= 0))
-        reader_error(r, member(u->from, "low_budget"),
-                     u->low_budget_below != NULL ? "stale" : "below",
-                     "is missing; low_budget is { below = \"10%%\"; stale = \"1h\"; }");
+        missing(r, member(u->from, "low_budget"), u->low_budget_below != NULL ? "stale" : "below",
+                "low_budget is { below = \"10%\"; stale = \"1h\"; }");
     if (u->key_file != NULL && u->cert_file == NULL)
-        reader_error(r, member(u->from, "tls"), "cert_file",
-                     "is missing; a key goes with its certificate");
+        missing(r, member(u->from, "tls"), "cert_file", "a key goes with its certificate");
 }
 
 static void review_secrets(struct reader *r, const struct set_upstream *u)
@@ -311,7 +343,8 @@ static void review_upstream(struct reader *r, const struct settings *top,
     if (u->policy.set_cookie == 2 && u->policy.partition == 1)
         reader_warning(r, u->from, "set_cookie",
                        "a cookie that is stored and shared is handed to everyone");
-    if (u->policy.max_object_bytes > top->cache_bytes)
+    if (u->policy.max_object_bytes > top->cache_bytes
+        && config_setting_get_member(u->from, "max_object_size") != NULL)
         reader_warning(r, u->from, "max_object_size",
                        "is more than the whole cache may hold (max_size in cache)");
     if (!u->tls_verify)
@@ -408,6 +441,7 @@ void settings_review(struct reader *r, const struct settings *top)
     const struct set_upstream *all = top->upstreams.items;
 
     review_listeners(r, top);
+    review_directories(r, top);
     review_clients(r, top);
     for (unsigned i = 0; i < top->upstreams.count; i++) {
         if (!config_setting_is_group(all[i].from))

@@ -262,9 +262,34 @@ static const char *quote(struct token t)
     return t.kind == TOKEN_END || t.kind == TOKEN_TEXT ? "" : "'";
 }
 
+/* What looks like a blank, and came with a text from elsewhere; NULL: the token begins with none. */
+static const char *odd_blank(struct token t)
+{
+    static const struct { const char *bytes, *name; } blanks[] = {
+        { "\302\240", "U+00A0" },     { "\342\200\257", "U+202F" }, { "\342\200\213", "U+200B" },
+        { "\357\273\277", "U+FEFF" }, { "\343\200\200", "U+3000" },
+    };
+
+    for (size_t i = 0; i < sizeof blanks / sizeof blanks[0]; i++)
+        if (t.kind == TOKEN_WRONG && slice_starts_with(t.text, slice_of(blanks[i].bytes)))
+            return blanks[i].name;
+    return NULL;
+}
+
+static bool told_of_blank(struct scan *s, struct token t)
+{
+    const char *name = odd_blank(t);
+
+    if (name != NULL)
+        slip(s, t.line, "%s stands here, which looks like a blank and is none; type it anew", name);
+    return name != NULL;
+}
+
 /* Something else stands where `wanted` should. */
 static bool unexpected(struct scan *s, char open, unsigned opened, const char *wanted)
 {
+    if (told_of_blank(s, s->token))
+        return stop(s);
     if (s->token.kind == TOKEN_END && open != '\0') {
         if (s->good)
             slip(s, opened, "the '%c' on this line has no '%c'", open, partner(open));
@@ -426,11 +451,37 @@ static const struct option *option_at(struct slice path)
     return o;
 }
 
+/* From a quotation mark of another kind to its partner on the same line; what stands between them. */
+static bool quoted_otherwise(struct slice *whole, struct slice *inner)
+{
+    static const char *const marks[][2] = {
+        { "'", "'" }, { "`", "`" }, { "\342\200\234", "\342\200\235" }, { "\342\200\235", "\342\200\235" },
+        { "\342\200\236", "\342\200\234" }, { "\342\200\230", "\342\200\231" }, { "\302\253", "\302\273" },
+    };
+
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+        const char *from = whole->ptr + strlen(marks[i][0]), *end;
+
+        if (!slice_starts_with(*whole, slice_of(marks[i][0])))
+            continue;
+        end = strstr(from, marks[i][1]);
+        if (end == NULL || end >= from + strcspn(from, "\n"))
+            continue;
+        *inner = (struct slice){ from, (size_t)(end - from) };
+        whole->len = (size_t)(end - whole->ptr) + strlen(marks[i][1]);
+        return true;
+    }
+    return false;
+}
+
 /* A bare word: what would be right is the setting's to say. */
 static void no_value(struct scan *s, struct token t)
 {
     const struct option *o = option_at(slice_of(s->path));
+    struct slice         inner;
 
+    if (told_of_blank(s, t))
+        return;
     switch (o != NULL ? o->type : TYPE_TEXT) {
     case TYPE_BOOL:
         slip(s, t.line, SLICE_FMT " is no value; true or false is wanted, without quotation marks", SLICE_ARG(t.text));
@@ -448,8 +499,12 @@ static void no_value(struct scan *s, struct token t)
         }
         /* fall through */
     default:
-        slip(s, t.line, SLICE_FMT " is no value; text stands in quotation marks: \"" SLICE_FMT "\"",
-             SLICE_ARG(t.text), SLICE_ARG(t.text));
+        if (quoted_otherwise(&t.text, &inner))
+            slip(s, t.line, SLICE_FMT " is no value; text stands in plain quotation marks: \"" SLICE_FMT "\"",
+                 SLICE_ARG(t.text), SLICE_ARG(inner));
+        else
+            slip(s, t.line, SLICE_FMT " is no value; text stands in quotation marks: \"" SLICE_FMT "\"",
+                 SLICE_ARG(t.text), SLICE_ARG(t.text));
     }
 }
 

@@ -5,10 +5,9 @@
  */
 #include "engine/guard.h"
 
+#include "base/address.h"
 #include "http/list.h"
 #include "http/url.h"
-
-#include <arpa/inet.h>
 
 static const struct refusal no_refusal = { 0, NULL, NULL };
 
@@ -77,23 +76,6 @@ struct refusal guard_framing(const struct http_request *r, size_t head_bytes)
     return no.status != 0 ? no : check_length(r);
 }
 
-/* 127.0.0.0/8, [::1], localhost and what ends in .localhost (RFC 6761 6.3). */
-static bool is_loopback_name(struct slice host)
-{
-    char           text[INET6_ADDRSTRLEN + 1];
-    struct in_addr v4;
-
-    if (slice_eq_nocase(host, SLICE("localhost")) || slice_eq(host, SLICE("[::1]")))
-        return true;
-    if (host.len > 10 && slice_eq_nocase(slice_sub(host, host.len - 10, host.len), SLICE(".localhost")))
-        return true;
-    if (host.len >= sizeof text)
-        return false;
-    memcpy(text, host.ptr, host.len);
-    text[host.len] = '\0';
-    return inet_pton(AF_INET, text, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
-}
-
 bool guard_is_own_host(const struct config *c, struct slice authority)
 {
     struct slice host, own;
@@ -101,7 +83,7 @@ bool guard_is_own_host(const struct config *c, struct slice authority)
 
     if (!http_authority_parse(authority, &host, &port))
         return false;
-    if (is_loopback_name(host))
+    if (address_is_loopback_name(host))
         return true;
     for (const char *const *name = c->allow_hosts; name != NULL && *name != NULL; name++)
         if (slice_eq_nocase(host, slice_of(*name)) || slice_eq_nocase(authority, slice_of(*name)))
