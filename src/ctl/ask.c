@@ -57,6 +57,30 @@ static int connect_in(const char *directory, bool reads)
     return fd;
 }
 
+static void tell_refused(const char *socket)
+{
+    fprintf(stderr, "weirctl: %s is not for you: %s; who may change something there has the rights of "
+            "the admin socket (admin.mode and admin.group, or its systemd unit)\n", socket, strerror(EACCES));
+}
+
+/* The socket that --socket names or, where that one is not for this user, the query socket beside it. */
+static int connect_to_named(const char *socket, bool reads)
+{
+    char        path[PATH_BYTES];
+    int         fd = connect_to(socket), err = errno;
+    const char *name = strrchr(socket, '/');
+
+    if (fd < 0 && err == EACCES && reads
+        && (size_t)snprintf(path, sizeof path, "%.*squery.sock", name != NULL ? (int)(name + 1 - socket) : 0, socket)
+           < sizeof path)
+        fd = connect_to(path);
+    if (fd < 0 && err == EACCES)
+        tell_refused(socket);
+    else if (fd < 0)
+        fprintf(stderr, "weirctl: no weir answers at %s: %s\n", socket, strerror(err));
+    return fd;
+}
+
 /* The user's own daemon first, then the system's. */
 static int connect_to_daemon(const struct ctl *c, bool reads)
 {
@@ -64,12 +88,8 @@ static int connect_to_daemon(const struct ctl *c, bool reads)
     char              user[PATH_BYTES - 16] = "";
     int               fd = -1, err;
 
-    if (c->socket != NULL) {
-        fd = connect_to(c->socket);
-        if (fd < 0)
-            fprintf(stderr, "weirctl: no weir answers at %s: %s\n", c->socket, strerror(errno));
-        return fd;
-    }
+    if (c->socket != NULL)
+        return connect_to_named(c->socket, reads);
     if (paths_user_runtime(user, sizeof user) == 0)
         fd = connect_in(user, reads);
     else
@@ -78,8 +98,7 @@ static int connect_to_daemon(const struct ctl *c, bool reads)
         fd = connect_in(system, reads);
     err = errno;
     if (fd < 0 && err == EACCES)
-        fprintf(stderr, "weirctl: %s/admin.sock is not for you: %s; who may change something there has the rights of "
-                "the admin socket (admin.mode and admin.group, or its systemd unit)\n", system, strerror(err));
+        tell_refused(WEIR_RUNSTATEDIR "/weir/admin.sock");
     else if (fd < 0)
         fprintf(stderr, "weirctl: no weir answers at %s%s%s/admin.sock: %s; is it running? (--socket PATH names "
                 "another)\n", user, user[0] != '\0' ? "/admin.sock or " : "", system, strerror(err));

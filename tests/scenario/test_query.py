@@ -112,3 +112,21 @@ def test_weirctl_reads_there_where_the_admin_socket_is_not_for_it(weir, place):
         assert result.returncode == 0, result
     refused = weirctl(d, runtime, "flush")
     assert refused.returncode == 1 and "no weir answers" in refused.stderr
+
+
+def test_weirctl_reads_beside_the_socket_that_it_is_told_of_and_may_not_use(weir):
+    d = weir(settings={"proxy": {"listen": "127.0.0.1:0"}})
+    os.chmod(d.admin_path, 0)
+    plain = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"] if os.geteuid() == 0 else []
+
+    def told(*arguments):
+        return subprocess.run([*plain, WEIRCTL, "--socket", d.admin_path, *arguments], env=environment(d.directory), text=True,
+                              capture_output=True, timeout=seconds(20), check=False, stdin=subprocess.DEVNULL)
+
+    for command in (["status"], ["limits"], ["ca"], ["env"]):
+        result = told(*command)
+        assert result.returncode == 0, result
+    refused = told("flush")
+    assert refused.returncode == 1 and f"{d.admin_path} is not for you: Permission denied" in refused.stderr, refused
+    gone = told("--socket", d.admin_path + "x", "status")
+    assert gone.returncode == 1 and "no weir answers" in gone.stderr, gone
