@@ -5,7 +5,7 @@
  * program's between its processes, and theirs between their connections; what one
  * connection asks goes in order of arrival.  A turn is one entry.  Usage counts over
  * the time that has gone by: who was there before stays known for a minute after it has
- * hung up, and comes back behind those that wait.  All that are new among
+ * hung up, and comes back after those that wait.  All that are new among
  * their like stand in one line together, which takes turns as one of them would (where eight or
  * more of the known wait: as a quarter of them would).  So, while an entry waits whose
  * connection, process, program and user are known, and no limit of its own holds it back,

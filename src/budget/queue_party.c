@@ -2,7 +2,7 @@
  * Turns over time that has gone by: start-time fair queueing in layers.
  *
  * Each party has a tag among its siblings: the round in which it is next.  Who
- * had a turn in round r is next in r + 1; who comes back goes in the present round, behind those
+ * had a turn in round r is next in r + 1; who comes back goes in the present round, after those
  * that wait in it, and does not catch up on rounds that it was not there for.  The
  * tag outlives the connection, so that nobody is new because he has hung up.
  *

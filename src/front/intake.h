@@ -35,12 +35,12 @@ struct intake {
     enum intake_stage stage;
     char             *base;           /* MHD's buffer; NULL: nothing has come yet */
     const char       *line;           /* the request line in it; NULL: not begun */
-    size_t            held;           /* bytes from `base` on; while WHOLE: those behind the request */
-    enum intake_stage next;           /* of the request behind, LINE or HEAD */
+    size_t            held;           /* bytes from `base` on; while WHOLE: those after the request */
+    enum intake_stage next;           /* of the next request, LINE or HEAD */
     int64_t           left;           /* LENGTH */
     struct chunked    chunked;
     bool              is_timed;       /* the connection's deadline is that of this request's head */
-    struct refusal    doom;           /* of the request behind; status 0: none */
+    struct refusal    doom;           /* of the next request; status 0: none */
 };
 
 /* This thread's connections are looked at from here on; NULL: no more. */

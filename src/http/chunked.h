@@ -36,7 +36,7 @@ struct chunked {                          /* all zero: at the beginning of a bod
     bool     is_empty, has_name;          /* the trailer line */
 };
 
-/* *taken: how many of the bytes belong to the body; behind CHUNKED_END, others follow. */
+/* *taken: how many of the bytes belong to the body; after CHUNKED_END, others follow. */
 enum chunked_verdict chunked_feed(struct chunked *, const char *bytes, size_t count, size_t *taken);
 
 #endif
