@@ -5,6 +5,7 @@
 #include "config/snapshot.h"
 
 #include "budget/ledger.h"
+#include "config/checks.h"
 
 #include <stdlib.h>
 
@@ -98,6 +99,18 @@ static void review_burst(struct reader *r, const struct set_limit *set, const st
                        (unsigned long long)limit->burst, (unsigned long long)least);
 }
 
+static void review_costs(struct reader *r, const struct set_limit *set, const struct limit_options *limit)
+{
+    uint64_t     most = limit->kind == LIMIT_BUCKET ? limit->burst : limit->count;
+    struct arena a = { 0 };
+
+    for (const char *const *c = set->cost; c != NULL && *c != NULL; c++)
+        if (cost_of(*c, &a).cost > most)
+            reader_warning(r, set->from, "cost", "\"%s\" can never be paid: \"%s\" allows %llu at one time", *c,
+                           set->rate, (unsigned long long)most);
+    arena_free(&a);
+}
+
 static void review_name(struct reader *r, const struct set_limit *all, unsigned i)
 {
     for (unsigned j = 0; all[i].name != NULL && j < i; j++)
@@ -125,6 +138,7 @@ void review_limits(struct reader *r, const struct set_upstream *u)
         if (limits[i].count == 0)
             continue;
         review_burst(r, &set[i], &limits[i], least);
+        review_costs(r, &set[i], &limits[i]);
         for (unsigned j = 0; j < i; j++)
             if (limits[j].count > 0)
                 review_pair(r, &set[j], &limits[j], &set[i], &limits[i]);

@@ -32,17 +32,27 @@ static const struct limit_options *daily(const struct exchange *x, const char *n
     return NULL;
 }
 
+/* What costs more than its limit ever allows waits for ever. */
+static bool is_never(const struct fetch *f)
+{
+    return f->wait_ns >= INT64_MAX / 2 && !f->queue_full && f->blocked_by == NULL;
+}
+
 static struct slice detail(struct exchange *x)
 {
     const struct fetch            *f = x->fetch;
     const struct upstream_options *o = &x->up->fetch;
     const struct limit_options    *day = daily(x, f->limit);
     const char                    *name = x->up->route.name;
-    struct slice                   wait = in_words(x, f->wait_ns);
+    struct slice                   wait = is_never(f) ? SLICE("") : in_words(x, f->wait_ns);
 
     if (f->queue_full)
         return arena_printf(&x->arena, "The queue of upstream %s is full: %u requests wait there (queue.max_length); "
                             "try again later, or raise it.", name, o->queue.max_length);
+    if (is_never(f))
+        return arena_printf(&x->arena, "This request can never pass the limit \"%s\" of upstream %s, since it costs "
+                            "more than that allows at any time. To try again is of no use: the limit's cost setting "
+                            "is wrong.", f->limit != NULL ? f->limit : "", name);
     if (f->blocked_by != NULL)
         return arena_printf(&x->arena, "Upstream %s itself asked to wait (%s), for another " SLICE_FMT ", longer than "
                             "this request may; try again then. Where the API is wrong, weirctl limits forget %s drops "
@@ -69,7 +79,7 @@ enum step refused_reply(struct exchange *x)
                               : f->blocked_by != NULL ? "The API asked to wait" : "Over budget";
 
     return reply_problem(x, &(struct problem){
-        .status = 429, .title = title, .reason = "over-budget", .retry_after_ns = f->wait_ns,
+        .status = 429, .title = title, .reason = "over-budget", .retry_after_ns = is_never(f) ? -1 : f->wait_ns,
         .blocked_by = f->queue_full ? NULL : f->blocked_by, .limit = f->limit != NULL ? f->limit : "queue",
         .detail = detail(x) });
 }

@@ -298,6 +298,15 @@ def test_places_that_are_taken_are_called_that(weir, origin):
     collect(first)
 
 
+@pytest.mark.parametrize("rate", ["2/min", "10/s burst 2", "2/day window 00:00 UTC"])
+def test_what_costs_more_than_its_limit_allows_is_told_so_and_not_when_to_try_again(weir, origin, rate):
+    d = weir(limits=[{"rate": rate, "cost": ["POST 3"]}])
+    refused = d.request("POST", "/api/x", body=b"1")
+    problem = json.loads(refused.body)
+    assert refused.status == 429 and "can never pass the limit" in problem["detail"] and rate in problem["detail"]
+    assert "Retry-After" not in refused.fields and "retry_after_ms" not in problem and origin.count() == 0
+
+
 def test_a_days_quota_says_when_the_day_begins(weir, origin):
     d = weir(limits=[{"rate": "1/day window 06:30 America/New_York", "name": "daily"}], queue={"max_wait": "1s"})
     assert d.get("/api/1").status == 200
