@@ -389,7 +389,13 @@ static bool check_reaches_path(const char *text, struct fault *why)
     size_t      scheme = strcspn(text, ":/");
     const char *path;
 
-    if (*text == '~' || strchr("/*?{", *text) != NULL)
+    if (*text == '~')
+        return true;
+    /* No request target has one in it (RFC 9112 3.2): clients write %20 and %23. */
+    if (text[strcspn(text, " #\t\r\n")] != '\0' && strstr(text, "://") == NULL)
+        return WRONG(why, "\"%s\" never matches: the path is compared as it is sent, with %s", text,
+                     strpbrk(text, "#") != NULL ? "%23 for '#'" : "%20 for a blank");
+    if (strchr("/*?{", *text) != NULL)
         return true;
     if (strncmp(text + scheme, "://", 3) != 0)
         return WRONG(why, "\"%s\" never matches, since a path begins with '/'; did you mean \"/%s\"?", text, text);
