@@ -4,6 +4,7 @@
 #include "front/call.h"
 
 #include "engine/guard.h"
+#include "front/refuse.h"
 
 enum { ADMIN_BODY_BYTES = 1024 * 1024 };
 
@@ -12,8 +13,11 @@ enum MHD_Result call_take_admin_body(struct call *call, const char *bytes, size_
     size_t had = call->admin_body.len;
     char  *whole;
 
-    if (had + *count > ADMIN_BODY_BYTES)
+    if (had + *count > ADMIN_BODY_BYTES) {
+        refuse_connection(call->connection, &(struct refusal){ 413, "Content too large",
+                                                               "A call's content may have 1 MiB." });
         return MHD_NO;
+    }
     whole = arena_alloc_raw(&call->arena, had + *count);
     if (had > 0)
         memcpy(whole, call->admin_body.ptr, had);

@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "engine/guard.h"
 #include "front/peer.h"
 #include "front/refuse.h"
 #include "front/startline.h"
@@ -341,6 +342,17 @@ static enum MHD_Result refuse_head(struct call *call)
     return MHD_NO;
 }
 
+/* Of a coding that is none MHD would wait for an end that does not come. */
+static enum MHD_Result admin_admit_head(struct call *call, size_t head_bytes)
+{
+    const struct refusal no = call->has_body ? guard_framing(&call->request, head_bytes) : (struct refusal){ 0 };
+
+    if (no.status == 0)
+        return MHD_YES;
+    refuse_connection(call->connection, &no);
+    return MHD_NO;
+}
+
 static enum MHD_Result on_head(struct call *call, const char *method, const char *version)
 {
     const union MHD_ConnectionInfo *size = MHD_get_connection_info(call->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
@@ -361,7 +373,7 @@ static enum MHD_Result on_head(struct call *call, const char *method, const char
         return MHD_NO;
     await_body(call);
     if (listener_is_admin(call->connection->kind))
-        return MHD_YES;
+        return admin_admit_head(call, head_bytes);
     open_exchange(call, head_bytes);
     return call->has_body ? await_want(call, exchange_begin(call->exchange)) : MHD_YES;
 }

@@ -130,3 +130,18 @@ def test_weirctl_reads_beside_the_socket_that_it_is_told_of_and_may_not_use(weir
     assert refused.returncode == 1 and f"{d.admin_path} is not for you: Permission denied" in refused.stderr, refused
     gone = told("--socket", d.admin_path + "x", "status")
     assert gone.returncode == 1 and "no weir answers" in gone.stderr, gone
+
+
+@pytest.mark.parametrize("head, body, status", [
+    (b"Transfer-Encoding: gzip", b"", 400),
+    (b"Transfer-Encoding: chunked\r\nContent-Length: 3", b"0\r\n\r\n", 400),
+    (b"Content-Length: +3", b"abc", 400),
+    (b"Content-Length: 2000000", b"a" * 1100000, 413),
+], ids=["unknown-coding", "both", "no-number", "too-large"])
+@pytest.mark.parametrize("which", ["admin", "query"])
+def test_a_body_that_cannot_be_read_is_refused_at_once(weir, which, head, body, status):
+    d = weir()
+    with Client(d.admin_path if which == "admin" else query(d)) as client:
+        client.send(b"POST /purge HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n\r\n" + body)
+        response = client.read_response("POST")
+    assert response.status == status and json.loads(response.body)["status"] == status
