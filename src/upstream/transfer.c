@@ -70,6 +70,14 @@ static void watch_time(struct transfer *t)
         timers_set(&t->up->timers, &t->timer, due.at_ns);
 }
 
+/* The answer is whole, and counts; of the request no more is sent. */
+static void end_answered(struct transfer *t)
+{
+    t->stops = true;
+    http2_reset_begin(t);
+    end_transfer(t, CURLE_OK, true);
+}
+
 static void fire_timer(struct timer *timer)
 {
     struct transfer *t = CONTAINER_OF(timer, struct transfer, timer);
@@ -77,9 +85,7 @@ static void fire_timer(struct timer *timer)
     int64_t          now = clock_mono_ns();
 
     if (due.at_ns <= now && due.stop == STOP_ANSWERED) {
-        t->stops = true;
-        http2_reset_begin(t);
-        end_transfer(t, CURLE_OK, true);
+        end_answered(t);
         return;
     }
     if (due.at_ns <= now && due.stop != STOP_NONE) {
@@ -268,8 +274,12 @@ void transfer_plan_reuse(struct transfer *t)
     unsigned     alive = s->connections - s->dead;
     unsigned     idle = alive > in_use ? alive - in_use : 0;
 
-    if (t->head.http2)
+    if (t->head.http2) {
+        /* At an error libcurl would end the request as if that had been all of it: see end_early_one(). */
+        if (t->stream && t->upload != NULL && !t->sent_all)
+            curl_easy_setopt(t->easy, CURLOPT_KEEP_SENDING_ON_ERROR, 1L);
         return;
+    }
     t->hands_back = !t->head.doubtful && idle + s->handed_back < s->options->max_idle_connections + s->waiting;
     t->closes = !t->hands_back;
     s->handed_back += t->hands_back;
@@ -505,17 +515,18 @@ static void stop_those(struct site *s)
 }
 
 /*
- * Those that libcurl would not end before all of the request is sent.  Where the API has reset the stream, because it
- * wants no more, this is the end.  Else the rest is sent as long as the API takes it: see next_due().
+ * Those that libcurl would not end before all of the request is sent.  Where the API has reset the stream, or
+ * answers that it did not do it, it wants no more, and this is the end.  Else the rest is sent as long as the API
+ * takes it: see next_due().
  */
 static bool end_early_one(struct site *s)
 {
     struct transfer *t = s->transfers;
 
-    while (t != NULL && !(t->stream_closed && http2_answered_early(t) && !t->stops))
+    while (t != NULL && !((t->stream_closed || t->head.status >= 300) && http2_answered_early(t) && !t->stops))
         t = t->next_of_site;
     if (t != NULL) {
-        end_transfer(t, CURLE_OK, true);
+        end_answered(t);
         return true;                  /* there may be more, and the list changes */
     }
     s->early_ends = false;

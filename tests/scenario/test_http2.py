@@ -538,6 +538,26 @@ def test_answer_before_the_upload_ends_ends_it(weir, origin, clock, fields, body
     assert d.get("/api/y").body == b"/y"
 
 
+@pytest.mark.parametrize("framing", [("Content-Length", "100000"), ("Transfer-Encoding", "chunked")],
+                         ids=["length", "chunked"])
+@pytest.mark.parametrize("status", [302, 413, 503])
+def test_upload_that_is_refused_early_never_looks_whole(weir, origin, status, framing):
+    """libcurl would end the stream as if that had been all; an API that counts closes the connection for all then."""
+    origin.read_bodies = False
+    origin.handler = lambda request, stream: stream.answer(status, b"no")
+    d = weir(retry={"attempts": 1})
+    with d.connect() as client:
+        client.start("POST", "/api/x", [framing])
+        client.send(b"3e8\r\n" + b"x" * 1000 + b"\r\n" if framing[1] == "chunked" else b"x" * 1000)
+        origin.wait_requests(1)
+        assert origin.streams[0].wait_reset() == CANCEL and origin.requests[0].body is None
+        client.send(b"0\r\n\r\n" if framing[1] == "chunked" else b"x" * 99_000)
+        response = client.read_response()
+    assert (response.status, response.body) == (status, b"no")
+    origin.handler, origin.read_bodies = own, True
+    assert post(d, "/api/y").body == b"/yabc" and origin.last.connection == 1
+
+
 # -- a slow reader ---------------------------------------------------------------------------------
 
 MANY = 200
