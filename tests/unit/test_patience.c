@@ -14,7 +14,7 @@
 
 #define HEAD "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 5\r\n\r\n"
 
-enum { SHARERS = 3, LONG = 30000, FOR_EVER = 0, SHORT = 60, SHORTER = 30 };
+enum { SHARERS = 3, LONG = 30000, FOR_EVER = 0, SHORT = 900, SHORTER = 600 };
 
 static const struct row {
     const char *name;
