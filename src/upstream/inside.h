@@ -257,6 +257,7 @@ struct transfer {
     int64_t             paused_ns;    /* for the clients' sake, in all: not the API's fault */
     int64_t             pause_from_ns;
     int64_t             uploaded_bytes;
+    int64_t             paced_bytes, paced_ns;       /* of these at that time: see stall.c */
     enum stop           stop;
 
     struct head         head;
@@ -476,6 +477,8 @@ void stall_watch(struct site *);
 void stall_close(struct site *);
 /* It was sent for long enough, without its client: true while that one still sends nothing. */
 bool stall_goes_on(const struct flight *);
+/* So much of the body has gone. */
+void stall_sent(struct transfer *, int64_t now_ns);
 void stall_paused(struct transfer *);
 void stall_resumed(struct transfer *);
 

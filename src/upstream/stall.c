@@ -4,11 +4,15 @@
  * Where somebody could go at once but for a place, the one that has paused longest, and for STALLED_NS at
  * least, is ended: what the API has of it is no request (RFC 9112 8).  A method that may be repeated is sent
  * again when the client goes on and its turn comes, as after any failure; another one is answered 408.
+ * One that never pauses for so long, but sends a byte now and then, is ended as well: see DRIPPING_NS.
  */
 #include "upstream/inside.h"
 
 #define STALLED_NS (3 * NS_PER_SEC)
+#define DRIPPING_NS (10 * NS_PER_SEC)                /* in which fewer than PACE_BYTES came */
 #define AGAIN_NS   (250 * NS_PER_MS)
+
+enum { PACE_BYTES = 4096 };
 
 void stall_paused(struct transfer *t)
 {
@@ -33,16 +37,38 @@ static bool is_full(const struct site *s)
     return s->waiting > 0 && s->in_flight >= site_slots(s);
 }
 
-/* One that the API has answered already ends with its answer. */
-static struct transfer *longest(const struct site *s)
+/* It is the client that is waited for.  One that the API has answered already ends with its answer. */
+static bool is_waiting(const struct transfer *t)
+{
+    return t->send_paused && t->flight != NULL && !t->head.final;
+}
+
+/* Which upload is to give up its place first, and when: one that pauses, else one that drips.  NULL: none. */
+static struct transfer *first_to_go(const struct site *s, int64_t *at_ns)
 {
     struct transfer *found = NULL;
 
-    for (struct transfer *t = s->transfers; t != NULL; t = t->next_of_site)
-        if (t->send_paused && t->flight != NULL && !t->head.final
-            && (found == NULL || t->progress_ns < found->progress_ns))
+    for (struct transfer *t = s->transfers; t != NULL; t = t->next_of_site) {
+        int64_t at = t->paced_ns + DRIPPING_NS;
+
+        if (!is_waiting(t))
+            continue;
+        if (t->progress_ns + STALLED_NS < at)
+            at = t->progress_ns + STALLED_NS;
+        if (found == NULL || at < *at_ns) {
             found = t;
+            *at_ns = at;
+        }
+    }
     return found;
+}
+
+void stall_sent(struct transfer *t, int64_t now_ns)
+{
+    if (t->uploaded_bytes - t->paced_bytes < PACE_BYTES)
+        return;
+    t->paced_bytes = t->uploaded_bytes;
+    t->paced_ns = now_ns;
 }
 
 /* But for a place: its budget would let it. */
@@ -57,12 +83,12 @@ static bool somebody_could_go(const struct site *s)
 static void fire_stall(struct timer *timer)
 {
     struct site     *s = CONTAINER_OF(timer, struct site, stall);
-    struct transfer *t = is_full(s) ? longest(s) : NULL;
-    int64_t          now = clock_mono_ns();
+    int64_t          now = clock_mono_ns(), at = 0;
+    struct transfer *t = is_full(s) ? first_to_go(s, &at) : NULL;
 
     if (t == NULL)
         return;
-    if (t->progress_ns + STALLED_NS > now) {
+    if (at > now) {
         stall_watch(s);
         return;
     }
@@ -76,11 +102,12 @@ static void fire_stall(struct timer *timer)
 
 void stall_watch(struct site *s)
 {
-    struct transfer *t = s->paused_uploads > 0 && is_full(s) ? longest(s) : NULL;
+    int64_t          at = 0;
+    struct transfer *t = is_full(s) ? first_to_go(s, &at) : NULL;
 
     s->stall.fire = fire_stall;
     if (t != NULL)
-        timers_set(&s->up->timers, &s->stall, t->progress_ns + STALLED_NS);
+        timers_set(&s->up->timers, &s->stall, at);
     else
         timers_clear(&s->up->timers, &s->stall);
 }

@@ -181,7 +181,7 @@ bool transfer_sends(struct transfer *t)
     } else if (t->fetch->refresh_behind) {
         counter_add(COUNTER_REFRESHES, 1);
     }
-    t->sent_ns = t->progress_ns = now;
+    t->sent_ns = t->progress_ns = t->paced_ns = now;
     t->sent_wall_ns = clock_wall_ns();
     t->sent_all = t->upload == NULL || upload_length(t->upload) == 0;
     t->expecting = request_expects(t);
@@ -193,6 +193,7 @@ bool transfer_sends(struct transfer *t)
 static size_t upload_part(struct transfer *t, size_t bytes)
 {
     t->uploaded_bytes += (int64_t)bytes;
+    stall_sent(t, t->progress_ns);
     if (bytes == 0 || t->uploaded_bytes == upload_length(t->upload))
         t->sent_all = true;
     if (t->sent_all)

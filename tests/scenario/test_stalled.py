@@ -156,6 +156,27 @@ def test_one_that_goes_on_is_not_ended(stalled, origin):
     assert clients[0].read_response().status == 200
 
 
+def test_those_that_drip_hold_no_place_for_ever(stalled, origin):
+    """Never silent for three seconds, and never done."""
+    d, clients = stalled(queue={"max_wait": "60s"})
+    stop = threading.Event()
+
+    def drip():
+        while not stop.wait(0.5):
+            for client in clients:
+                try:
+                    client.send(chunk(b"z"))
+                except OSError:                      # it has been answered
+                    pass
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        assert d.get("/api/x").status == 200
+    finally:
+        stop.set()
+        thread.join()
+
+
 def test_who_was_told_100_and_sends_nothing_holds_no_place(weir, origin):
     d = weir(max_in_flight=2)
     clients = [d.connect() for _ in range(2)]
