@@ -136,12 +136,11 @@ static void serve_socket(struct upstream *up, const struct epoll_event *e)
     int          fd = e->data.fd, what = 0;
     struct site *s = (unsigned)fd < up->watch_count ? up->watches[fd].site : NULL;
 
-    if (s == NULL) {                  /* taken back before in this round, or idle: most likely closed by the peer */
-        if ((unsigned)fd >= up->watch_count)
-            return;
+    if (s == NULL) {                  /* idle: most likely closed by the peer */
+        if ((unsigned)fd >= up->watch_count || up->watches[fd].connection_of == NULL)
+            return;                   /* closed before in this round: the descriptor may be another thread's by now */
         forget(up, fd, &up->watches[fd]);
-        if (up->watches[fd].connection_of != NULL)
-            connection_stirs(up->watches[fd].connection_of, fd);
+        connection_stirs(up->watches[fd].connection_of, fd);
         return;
     }
     if ((e->events & EPOLLIN) != 0)
