@@ -289,7 +289,10 @@ def test_more_posts_at_once_than_streams(daemons, origin_of, streams, warm):
     for client in clients:
         client.close()
     assert [(r.status, r.body) for r in responses] == [(200, b"/%dabc" % i) for i in range(24)]
-    assert origin.connections <= 2 and origin.most_in_flight <= 2 * streams
+    assert origin.most_in_flight <= 2 * streams
+    # Before a new connection has told its bound more may be opened on it; they are refused, and sent again on another.
+    assert origin.connections <= 2 or (not warm and origin.refused > 0)
+    assert not warm or origin.refused == 0
     assert origin.count() == before + 24
 
 

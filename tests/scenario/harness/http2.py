@@ -184,6 +184,9 @@ class Http2Connection:
         with self.lock:
             self.h2.local_settings = h2.settings.Settings(client=False, initial_values=self.origin.settings)
             self.h2.initiate_connection()
+            # What it says of streams binds the other side once that has heard it (RFC 9113 6.5.3): see refuses().
+            self.h2.local_settings[h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS] = 2 ** 31 - 1
+            self.h2.local_settings.acknowledge()
             self.flush()
         while not self.closed:
             with self.lock:
@@ -201,14 +204,26 @@ class Http2Connection:
             if data is None:
                 self.origin.poll(self)
 
+    def refuses(self, event):
+        """One stream too many: not done, and to be sent again (RFC 9113 5.1.2)."""
+        if self.h2.open_inbound_streams <= self.origin.settings[h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS]:
+            return False
+        self.origin.refused += 1
+        self.h2.reset_stream(event.stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
+        return True
+
     def note(self, event):
         stream = self.streams.get(getattr(event, "stream_id", None))
         if isinstance(event, h2.events.RequestReceived):
+            if self.refuses(event):
+                return
             request = Request(event.headers, self.number, event.stream_id)
             stream = self.streams[event.stream_id] = Stream(self, request)
             self.origin.begin(stream)
             if not self.origin.read_bodies:
                 self.origin.handle(stream)
+        elif stream is None and isinstance(event, (h2.events.DataReceived, h2.events.StreamEnded)):
+            pass                                        # of one that was refused
         elif isinstance(event, h2.events.DataReceived):
             stream.request.partial += event.data
             self.origin.notify()
@@ -241,6 +256,7 @@ class Http2Origin(Listener):
         self.handler = lambda request, stream: stream.answer(body=b"origin")
         self.read_bodies = True
         self.requests, self.streams, self.errors = [], [], []
+        self.refused = 0
         self.in_flight = self.most_in_flight = 0
         self.stopping = False
         self.open_connections = set()
