@@ -103,6 +103,15 @@ void *arena_alloc(struct arena *a, size_t bytes)
     return memset(p, 0, bytes);
 }
 
+void *arena_widen(struct arena *a, const void *old, size_t used, size_t bytes)
+{
+    void *wider = arena_alloc_raw(a, bytes);
+
+    if (used > 0)
+        memcpy(wider, old, used);
+    return wider;
+}
+
 struct slice arena_copy(struct arena *a, struct slice s)
 {
     char *p = arena_alloc_raw(a, s.len + 1);

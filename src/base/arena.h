@@ -32,6 +32,15 @@ struct slice arena_join(struct arena *a, const struct slice *parts, size_t count
                sizeof((const struct slice[]){ __VA_ARGS__ }) / sizeof(struct slice))
 struct slice arena_printf(struct arena *a, const char *format, ...)
     __attribute__((format(printf, 2, 3), nonnull(2)));
+/* Room for one element more behind `count` in an array of the arena that doubles. */
+#define ARENA_ROOM(a, array, capacity, count) \
+    do { \
+        if ((count) == (capacity)) { \
+            (capacity) = (capacity) > 0 ? (capacity) * 2 : 16; \
+            (array) = arena_widen((a), (array), (count) * sizeof *(array), (capacity) * sizeof *(array)); \
+        } \
+    } while (0)
+void *arena_widen(struct arena *a, const void *old, size_t used, size_t bytes);
 /* Forgets everything handed out; keeps the first chunk. */
 void arena_reset(struct arena *a);
 void arena_free(struct arena *a);
@@ -41,6 +50,20 @@ void *mem_alloc(size_t bytes);                       /* zeroed */
 void *mem_alloc_raw(size_t bytes);                   /* not zeroed */
 void *mem_calloc(size_t count, size_t size);         /* as calloc(), also where there is no memory: NULL */
 void *mem_resize(void *old, size_t bytes);
+/* Room for so many elements in an array that doubles: `capacity` is how many there is room for. */
+#define MEM_ROOM(array, capacity, wanted) \
+    do { \
+        if ((capacity) < (wanted)) { \
+            (capacity) = (__typeof__(capacity))mem_doubled((capacity), (wanted)); \
+            (array) = mem_resize((array), (capacity) * sizeof *(array)); \
+        } \
+    } while (0)
+static inline size_t mem_doubled(size_t capacity, size_t wanted)
+{
+    for (capacity = capacity > 0 ? capacity : 8; capacity < wanted;)
+        capacity *= 2;
+    return capacity;
+}
 char *mem_copy(struct slice s);                      /* NUL-terminated */
 
 #endif

@@ -4,15 +4,19 @@
  */
 #include "base/files.h"
 
+#include "base/arena.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-int file_open(int directory_fd, const char *name, int flags, unsigned mode)
+enum { PIECE_BYTES = 8192 };
+
+static int regular_only(int fd)
 {
     struct stat st;
-    int         fd = openat(directory_fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, mode);
 
     if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
         close(fd);
@@ -22,8 +26,70 @@ int file_open(int directory_fd, const char *name, int flags, unsigned mode)
     return fd;
 }
 
+int file_open(int directory_fd, const char *name, int flags, unsigned mode)
+{
+    return regular_only(openat(directory_fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, mode));
+}
+
+int file_open_named(const char *path)
+{
+    return regular_only(open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+}
+
 /* ENXIO: a FIFO that nobody reads, or a socket. */
 bool file_is_something_else(int error)
 {
     return error == EINVAL || error == ELOOP || error == ENXIO || error == EISDIR;
+}
+
+ssize_t file_read(int fd, void *out, size_t most)
+{
+    size_t used = 0;
+
+    while (used < most) {
+        ssize_t n = read(fd, (char *)out + used, most - used);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        used += (size_t)n;
+    }
+    return (ssize_t)used;
+}
+
+char *file_read_all(int fd, size_t most, size_t *bytes)
+{
+    char   *text = NULL;
+    size_t  used = 0, room = 0;
+    ssize_t n;
+    int     saved;
+
+    do {
+        MEM_ROOM(text, room, used + PIECE_BYTES + 1);
+        n = file_read(fd, text + used, PIECE_BYTES);
+        used += n > 0 ? (size_t)n : 0;
+    } while (n == PIECE_BYTES && used <= most);
+    saved = n < 0 ? errno : EFBIG;
+    if (n < 0 || used > most) {
+        free(text);
+        errno = saved;
+        return NULL;
+    }
+    text[used] = '\0';
+    *bytes = used;
+    return text;
+}
+
+bool file_read_line(const char *path, char *out, size_t bytes)
+{
+    int     fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? file_read(fd, out, bytes - 1) : -1;
+
+    if (fd >= 0)
+        close(fd);
+    out[n > 0 ? n : 0] = '\0';
+    return n >= 0;
 }

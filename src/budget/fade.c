@@ -27,15 +27,7 @@ struct fading {
 
 static struct fade_piece *add_piece(struct fading *f, struct slice name)
 {
-    if (f->count == f->capacity) {
-        unsigned           capacity = f->capacity > 0 ? f->capacity * 2 : 16;
-        struct fade_piece *more = arena_alloc(f->arena, capacity * sizeof *more);
-
-        if (f->count > 0)
-            memcpy(more, f->pieces, f->count * sizeof *more);
-        f->pieces = more;
-        f->capacity = capacity;
-    }
+    ARENA_ROOM(f->arena, f->pieces, f->capacity, f->count);
     f->pieces[f->count] = (struct fade_piece){ .name = name, .before = SLICE(""), .after = SLICE(""),
                                                .for_ns = INT64_MAX };
     return &f->pieces[f->count++];

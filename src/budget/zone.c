@@ -5,6 +5,7 @@
 #include "budget/zone.h"
 
 #include "base/arena.h"
+#include "base/files.h"
 
 #include <ctype.h>
 #include <limits.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     HEADER_BYTES = 44, TYPE_BYTES = 6, FILE_MOST_BYTES = 256 * 1024, DAY_S = 86400,
@@ -276,9 +278,9 @@ struct zone *zone_open(const char *name)
     struct zone   *z = NULL;
     unsigned char *content = NULL;
     char           path[PATH_MAX];
-    FILE          *file;
     size_t         bytes;
     bool           good;
+    int            fd;
 
     if (!is_zone_name(name))
         return NULL;
@@ -287,15 +289,11 @@ struct zone *zone_open(const char *name)
     if (strcmp(name, "UTC") == 0)
         return z;
     snprintf(path, sizeof path, "/usr/share/zoneinfo/%s", name);
-    file = fopen(path, "rbe");
-    if (file == NULL) {
-        zone_close(z);
-        return NULL;
-    }
-    content = mem_alloc(FILE_MOST_BYTES);
-    bytes = fread(content, 1, FILE_MOST_BYTES, file);
-    fclose(file);
-    good = read_zone(z, content, bytes);
+    fd = file_open_named(path);
+    content = fd >= 0 ? (unsigned char *)file_read_all(fd, FILE_MOST_BYTES, &bytes) : NULL;
+    if (fd >= 0)
+        close(fd);
+    good = content != NULL && read_zone(z, content, bytes);
     free(content);
     if (good)
         return z;

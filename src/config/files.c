@@ -7,6 +7,9 @@
  */
 #include "config/snapshot.h"
 
+#include "base/arena.h"
+#include "base/files.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <libconfig.h>
@@ -41,15 +44,13 @@ static bool review_file(struct reader *r, const config_setting_t *group, const c
 /* -1: it may not be read here, or is no regular file. */
 static int pem_holds(const char *path, const char *what)
 {
-    int         fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), found = -1;
-    char       *text = malloc(PEM_BYTES);
-    struct stat s;
-    ssize_t     n;
+    int     fd = file_open_named(path), found = -1;
+    char   *text = mem_alloc_raw(PEM_BYTES);
+    ssize_t n = fd >= 0 ? file_read(fd, text, PEM_BYTES) : -1;
 
-    if (fd >= 0 && text != NULL && fstat(fd, &s) == 0 && S_ISREG(s.st_mode) && (n = read(fd, text, PEM_BYTES)) >= 0)
+    if (n >= 0)
         found = memmem(text, (size_t)n, what, strlen(what)) != NULL;
-    if (text != NULL)
-        explicit_bzero(text, PEM_BYTES);             /* may have been a key */
+    explicit_bzero(text, PEM_BYTES);                 /* may have been a key */
     free(text);
     if (fd >= 0)
         close(fd);

@@ -3,13 +3,12 @@
  */
 #include "config/secret.h"
 
+#include "base/files.h"
 #include "http/fields.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct slice secret_value(struct slice text, struct fault *why)
@@ -27,28 +26,19 @@ struct slice secret_value(struct slice text, struct fault *why)
     return SLICE_NONE;
 }
 
-/* A link may lead there, as in a container's secrets; a FIFO would be waited for until somebody writes. */
 static struct slice read_file(const char *path, struct arena *a, struct fault *why)
 {
-    char       *text = arena_alloc_raw(a, SECRET_BYTES + 16);
-    size_t      used = 0;
-    ssize_t     n = -1;
-    struct stat st;
-    int         fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    char   *text = arena_alloc_raw(a, SECRET_BYTES + 16);
+    int     fd = file_open_named(path);
+    ssize_t n = fd >= 0 ? file_read(fd, text, SECRET_BYTES + 16) : -1;
 
-    if (fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
+    if (fd < 0 && errno == EINVAL)
         fault_set(why, "cannot be read from %s: that is no regular file", path);
-        close(fd);
-        return SLICE_NONE;
-    }
-    while (fd >= 0 && used < SECRET_BYTES + 16
-           && (n = read(fd, text + used, SECRET_BYTES + 16 - used)) > 0)
-        used += (size_t)n;
-    if (n < 0)
+    else if (n < 0)
         fault_set_errno(why, errno, "cannot be read from %s", path);
     if (fd >= 0)
         close(fd);
-    return n < 0 ? SLICE_NONE : (struct slice){ text, used };
+    return n < 0 ? SLICE_NONE : (struct slice){ text, (size_t)n };
 }
 
 struct slice secret_read(const char *source, struct arena *a, struct fault *why)

@@ -5,8 +5,12 @@
  */
 #include "config/source.h"
 
+#include "base/files.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { INCLUDE_DEPTH = 10, FILE_BYTES_MAX = 8 << 20 };
 
@@ -53,17 +57,11 @@ static enum inside inside_after(enum inside in, struct slice line)
 
 static void add_line(struct builder *b, struct slice line, struct place place)
 {
-    if (b->used + line.len + 2 > b->room) {
-        b->room = (b->used + line.len + 2) * 2;
-        b->text = mem_resize(b->text, b->room);
-    }
+    MEM_ROOM(b->text, b->room, b->used + line.len + 2);
     memcpy(b->text + b->used, line.ptr, line.len);
     b->used += line.len;
     b->text[b->used++] = '\n';        /* libconfig wants one behind a last comment */
-    if (b->line_count == b->line_room) {
-        b->line_room = b->line_room * 2 + 64;
-        b->lines = mem_resize(b->lines, b->line_room * sizeof b->lines[0]);
-    }
+    MEM_ROOM(b->lines, b->line_room, b->line_count + 1);
     b->lines[b->line_count++] = place;
 }
 
@@ -71,23 +69,16 @@ static void add_line(struct builder *b, struct slice line, struct place place)
 static struct slice slurp(const char *file, struct arena *arena)
 {
     struct slice got = SLICE_NONE;
-    char        *buffer = NULL;
-    size_t       used = 0, n;
-    int          saved;
-    FILE        *in = fopen(file, "re");
+    size_t       bytes;
+    int          fd = open(file, O_RDONLY | O_CLOEXEC);          /* a pipe will do */
+    char        *text = fd >= 0 ? file_read_all(fd, FILE_BYTES_MAX, &bytes) : NULL;
+    int          saved = errno;
 
-    if (in == NULL)
-        return got;
-    do {
-        buffer = mem_resize(buffer, used + 65536);
-        n = fread(buffer + used, 1, 65536, in);
-        used += n;
-    } while (n > 0 && used <= FILE_BYTES_MAX);
-    saved = ferror(in) ? errno : used > FILE_BYTES_MAX ? EFBIG : 0;
-    fclose(in);
-    if (saved == 0)
-        got = arena_copy(arena, (struct slice){ buffer, used });
-    free(buffer);
+    if (text != NULL)
+        got = arena_copy(arena, (struct slice){ text, bytes });
+    free(text);
+    if (fd >= 0)
+        close(fd);
     errno = saved;
     return got;
 }

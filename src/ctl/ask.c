@@ -3,6 +3,7 @@
  */
 #include "ctl/ctl.h"
 
+#include "base/files.h"
 #include "base/paths.h"
 
 #include <errno.h>
@@ -11,6 +12,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#define ANSWER_BYTES_MAX ((size_t)1 << 30)
 
 enum { PATH_BYTES = 108 };
 
@@ -105,34 +108,6 @@ static int connect_to_daemon(const struct ctl *c, bool reads)
     return fd;
 }
 
-static char *read_all(int fd, size_t *bytes)
-{
-    char  *text = NULL;
-    size_t used = 0, room = 0;
-
-    for (;;) {
-        ssize_t n;
-
-        if (used + 4096 > room) {
-            char *more = realloc(text, room = room * 2 + 8192);
-
-            if (more == NULL)
-                break;
-            text = more;
-        }
-        n = read(fd, text + used, room - used - 1);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        used += (size_t)n;
-    }
-    if (text != NULL)
-        text[used] = '\0';
-    *bytes = used;
-    return text;
-}
-
 static int send_all(int fd, const char *text, size_t bytes)
 {
     while (bytes > 0) {
@@ -174,7 +149,7 @@ json_t *ctl_ask(const struct ctl *c, const char *method, const char *path, json_
     if (fd < 0)
         goto done;
     if (send_request(fd, method, path, body) == 0)
-        answer = read_all(fd, &bytes);
+        answer = file_read_all(fd, ANSWER_BYTES_MAX, &bytes);
     close(fd);
     content = answer != NULL ? strstr(answer, "\r\n\r\n") : NULL;
     if (content == NULL || sscanf(answer, "HTTP/1.%*d %d", &status) != 1) {

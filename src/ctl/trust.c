@@ -5,6 +5,7 @@
 #include "ctl/trust.h"
 
 #include "base/arena.h"
+#include "base/files.h"
 #include "base/paths.h"
 
 #include <errno.h>
@@ -13,6 +14,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { FILE_BYTES_MAX = 64 << 20 };
 
 const struct roots_variable trust_variables[] = {
     { "SSL_CERT_FILE", true },        /* OpenSSL: Python, Ruby; Go */
@@ -134,21 +137,13 @@ static bool write_file(const char *path, const void *bytes, size_t count)
 /* A whole file, malloc'd and terminated; "" where it cannot be read. */
 static char *read_file(const char *path)
 {
-    FILE  *file = path != NULL ? fopen(path, "re") : NULL;
-    char  *text = mem_alloc(1);
-    size_t used = 0, n;
+    size_t bytes;
+    int    fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    char  *text = fd >= 0 ? file_read_all(fd, FILE_BYTES_MAX, &bytes) : NULL;
 
-    while (file != NULL) {
-        text = mem_resize(text, used + 65537);
-        n = fread(text + used, 1, 65536, file);
-        used += n;
-        if (n == 0)
-            break;
-    }
-    if (file != NULL)
-        fclose(file);
-    text[used] = '\0';
-    return text;
+    if (fd >= 0)
+        close(fd);
+    return text != NULL ? text : mem_alloc(1);
 }
 
 /* The variable leads here already: in a shell that weirctl env has set up, or below another weirctl run. Then the file

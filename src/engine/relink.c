@@ -54,10 +54,7 @@ static void put(struct bytes *b, const char *from, size_t count)
 {
     if (count == 0)
         return;
-    if (b->used + count > b->room) {
-        b->room = (b->used + count) * 2;
-        b->ptr = mem_resize(b->ptr, b->room);
-    }
+    MEM_ROOM(b->ptr, b->room, b->used + count);
     memcpy(b->ptr + b->used, from, count);
     b->used += count;
 }

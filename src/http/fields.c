@@ -12,7 +12,7 @@
 
 #include <pthread.h>
 
-enum { SLOT_COUNT = 256, FIRST_CAPACITY = 16 };
+enum { SLOT_COUNT = 256 };
 
 struct known_name {
     struct slice text;
@@ -76,15 +76,7 @@ unsigned http_name_flags(enum http_name id)
 
 static void append(struct http_fields *f, struct arena *a, struct http_field field)
 {
-    if (f->count == f->capacity) {
-        unsigned           wider = f->capacity > 0 ? f->capacity * 2 : FIRST_CAPACITY;
-        struct http_field *items = arena_alloc_raw(a, wider * sizeof *items);
-
-        if (f->count > 0)
-            memcpy(items, f->items, f->count * sizeof *items);
-        f->items = items;
-        f->capacity = wider;
-    }
+    ARENA_ROOM(a, f->items, f->capacity, f->count);
     f->items[f->count++] = field;
 }
 

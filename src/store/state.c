@@ -93,7 +93,7 @@ static int read_key(struct state *s, const char *path, struct fault *why, struct
     if (fd < 0)
         return fault_set_errno(why, errno, "cannot read %s/key", path);
     narrow_mode(fd, path);
-    n = read(fd, bytes, sizeof bytes);
+    n = file_read(fd, bytes, sizeof bytes);
     close(fd);
     if (n < 0)
         return fault_set_errno(why, errno, "cannot read %s/key", path);

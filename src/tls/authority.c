@@ -246,7 +246,7 @@ static int read_file(const struct authority *a, char *out, size_t bytes, unsigne
     if (fd < 0)
         return fault_set_errno(why, errno, "cannot read %s/%s", a->path, file_name);
     narrow_mode(a, fd);
-    n = read(fd, out, bytes);
+    n = file_read(fd, out, bytes);
     close(fd);
     if (n < 0)
         return fault_set_errno(why, errno, "cannot read %s/%s", a->path, file_name);

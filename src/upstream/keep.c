@@ -6,12 +6,11 @@
  */
 #include "upstream/inside.h"
 
+#include "base/files.h"
 #include "base/log.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { NAME_MAX_BYTES = 400 - LEDGER_KEY_BYTES - 1 };
 
@@ -53,14 +52,11 @@ static void free_row(struct kept_row *row)
 /* The boot's id as 16 bytes; all zero where the kernel does not tell: then every start counts as behind a reboot. */
 static void read_boot(uint8_t boot[LEDGER_BOOT_BYTES])
 {
-    char    text[64] = "";
-    int     fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-    int     digits = 0;
+    char text[64];
+    int  digits = 0;
 
-    if (fd >= 0)
-        close(fd);
-    for (ssize_t i = 0; i < n && digits < 2 * LEDGER_BOOT_BYTES; i++) {
+    file_read_line("/proc/sys/kernel/random/boot_id", text, sizeof text);
+    for (size_t i = 0; text[i] != '\0' && digits < 2 * LEDGER_BOOT_BYTES; i++) {
         char c = text[i];
         int  digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 
