@@ -377,7 +377,9 @@ static int serve(struct daemon *d)
 
     d->mailbox = mailbox_open();
     raise_descriptor_limit();
-    clock_start();
+    if (!clock_start())
+        log_error("clock_file_unusable", "path=%s reason=%s", log_quote(getenv("WEIR_CLOCK_FILE")),
+                  log_quote(strerror(errno)));
     d->started_wall_ns = clock_wall_ns();
     log_set_level(d->config->log_level);
     if (sodium_init() < 0 || d->signal_fd < 0 || d->mailbox == NULL) {

@@ -6,8 +6,6 @@
  */
 #include "base/clock.h"
 
-#include "base/log.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -47,21 +45,20 @@ out:
     return mapped != MAP_FAILED ? mapped : NULL;
 }
 
-void clock_start(void)
+bool clock_start(void)
 {
     const char      *path = secure_getenv("WEIR_CLOCK_FILE");
     _Atomic int64_t *mapped;
     bool             are_two = false;
 
     if (path == NULL || mono_offset_ns != &no_offset)
-        return;
+        return true;
     mapped = map_offsets(path, &are_two);
-    if (mapped != NULL) {
-        mono_offset_ns = mapped;
-        wall_offset_ns = mapped + are_two;
-    } else
-        log_error("clock_file_unusable", "path=%s reason=%s", log_quote(path),
-                  log_quote(strerror(errno)));
+    if (mapped == NULL)
+        return false;
+    mono_offset_ns = mapped;
+    wall_offset_ns = mapped + are_two;
+    return true;
 }
 
 static int64_t read_clock(clockid_t which, const _Atomic int64_t *offset_ns)

@@ -11,14 +11,16 @@
 #ifndef WEIR_BASE_CLOCK_H
 #define WEIR_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define NS_PER_US  INT64_C(1000)
 #define NS_PER_MS  INT64_C(1000000)
 #define NS_PER_SEC INT64_C(1000000000)
 
-/* Call once, before any thread starts; maps WEIR_CLOCK_FILE where it is set. */
-void    clock_start(void);
+/* Call once, before any thread starts; maps WEIR_CLOCK_FILE where it is set.  False and errno: it cannot be used, and
+ * the clocks stay as they are. */
+bool    clock_start(void);
 int64_t clock_wall_ns(void);
 int64_t clock_mono_ns(void);
 /* How far the wall clock was set since the last call, by the monotonic one: below 0 back; small corrections are none.

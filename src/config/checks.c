@@ -8,6 +8,7 @@
 
 #include "http/duration.h"
 #include "http/fields.h"
+#include "http/hop.h"
 #include "http/method.h"
 #include "http/url.h"
 #include "route/pattern.h"

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
+#include "http/hop.h"
 #include "policy/range.h"
 
 #define WAIT_MOST (30 * 86400 * NS_PER_SEC)      /* of Weir-Max-Wait: "forever" */

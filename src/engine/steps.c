@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
+#include "http/hop.h"
 #include "http/list.h"
 #include "http/url.h"
 #include "policy/body.h"

@@ -155,3 +155,11 @@ struct slice limit_family_text(enum limit_family f)
             return families[i].begins;
     return SLICE("");
 }
+
+bool limit_name_is_of_field(const struct http_field *field)
+{
+    struct limit_name name;
+
+    return http_may_tell_a_limit(field->name) && limit_name_read(field->name, &name)
+        && name.family != LIMIT_FAMILY_RETRY_AFTER;
+}

@@ -5,6 +5,7 @@
 #include "policy/key.h"
 
 #include "http/encoding.h"
+#include "http/hop.h"
 #include "http/url.h"
 #include "policy/body.h"
 #include "policy/digest.h"

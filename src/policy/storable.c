@@ -5,6 +5,7 @@
 #include "policy/storable.h"
 
 #include "http/cookie.h"
+#include "http/hop.h"
 #include "http/limit_name.h"
 #include "http/list.h"
 #include "policy/caller.h"
@@ -258,14 +259,6 @@ bool policy_shareable(const struct policy_options *o, const struct storable_inpu
 
 /* ---- what is kept of the head ---- */
 
-bool policy_is_rate_limit_field(const struct http_field *field)
-{
-    struct limit_name name;
-
-    return http_may_tell_a_limit(field->name) && limit_name_read(field->name, &name)
-        && name.family != LIMIT_FAMILY_RETRY_AFTER;
-}
-
 struct http_fields policy_stored_fields(const struct policy_options *o,
                                         const struct http_response *r, struct arena *a)
 {
@@ -278,7 +271,7 @@ struct http_fields policy_stored_fields(const struct policy_options *o,
         const struct http_field *field = &kept.items[i];
 
         if ((field->id == HTTP_SET_COOKIE && o->set_cookie != SET_COOKIE_STORE) ||
-            policy_is_rate_limit_field(field))
+            limit_name_is_of_field(field))
             continue;
         if (!duration && (((cc.flags & CC_NO_CACHE_FIELDS) != 0 &&
                            field_list_has(cc.no_cache_fields, field->name)) ||

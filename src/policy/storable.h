@@ -44,7 +44,5 @@ bool policy_shareable(const struct policy_options *o, const struct storable_inpu
  */
 struct http_fields policy_stored_fields(const struct policy_options *o,
                                         const struct http_response *r, struct arena *a);
-/* "X-RateLimit-Remaining", "RateLimit-Policy" and their like, in any spelling: never replayed. */
-bool policy_is_rate_limit_field(const struct http_field *field);
 
 #endif

@@ -6,10 +6,11 @@
 
 #include "base/clock.h"
 #include "http/date.h"
+#include "http/hop.h"
+#include "http/limit_name.h"
 #include "http/media.h"
 #include "http/url.h"
 #include "policy/etag.h"
-#include "policy/storable.h"
 
 /* ---- answering a client's conditional (RFC 9110 13, RFC 9111 4.3.2) ---- */
 
@@ -162,7 +163,7 @@ static bool is_updated(const struct http_field *field, const struct http_fields 
     if (field->id == HTTP_SET_COOKIE && http_fields_find(stored, HTTP_SET_COOKIE, 0) < 0)
         return false;
     return (http_name_flags(field->id) & HTTP_NOT_UPDATED) == 0 &&
-           !policy_is_rate_limit_field(field);
+           !limit_name_is_of_field(field);
 }
 
 /* Does the 304 have an update of the stored field? */

@@ -5,6 +5,7 @@
 #include "policy/vary.h"
 
 #include "http/encoding.h"
+#include "http/hop.h"
 #include "http/list.h"
 #include "policy/caller.h"
 

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "budget/learned.h"
 #include "http/date.h"
+#include "http/hop.h"
 #include "policy/range.h"
 #include "policy/validate.h"
 

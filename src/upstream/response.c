@@ -5,6 +5,7 @@
 #include "upstream/inside.h"
 
 #include "http/framing.h"
+#include "http/hop.h"
 
 #include <stdlib.h>
 

@@ -2,6 +2,7 @@
  * Field names and lists of fields.
  */
 #include "http/fields.h"
+#include "http/hop.h"
 
 #include "head.h"
 #include "property.h"
