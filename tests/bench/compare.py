@@ -2,8 +2,8 @@
 """Weir beside its peers: the same origin, the same load, interleaved rounds, one worker each.
 
 Prints requests per second, processor time per request, latency and private
-memory, and each figure's ratio to the best peer's.  Absolute times belong to
-this machine and this minute; the ratios are what to look at.
+memory, and each figure's ratio to the best peer's and, where nothing is stored, to the
+floor's (bare.c).  Absolute times belong to this machine and this minute; the ratios are what to look at.
 
     WEIR=./weir WEIR_LOAD=tests/bench/load WEIR_ORIGIN=tests/bench/origin \\
         compare.py [--seconds 2] [--rounds 3] [--only nginx,haproxy] [--json FILE] [SCENARIO...]
@@ -151,9 +151,14 @@ def measure(running, what, seconds, rounds, script):
     return results
 
 
-def ratios(results):
-    """Each of Weir's figures by the best peer's; below 1 is better, but for the rate."""
-    others = [r for peer, r in results.items() if peer != "weir"]
+def takes_part(peer, what):
+    return not peer.is_floor or what.path.startswith("/pass/")
+
+
+def ratios(results, floors=False):
+    """Each of Weir's figures by the best peer's, or the floor's; below 1 is better, but for the rate."""
+    names = {p.name for p in peers.ALL if p.is_floor == floors}
+    others = [r for peer, r in results.items() if peer != "weir" and peer in names]
     if "weir" not in results or not others:
         return {}
     own = results["weir"]
@@ -169,15 +174,21 @@ def in_step(scenarios):
             if clients in rates and 32 in rates}
 
 
-def show(what, results, found):
+def show_ratios(name, found):
+    print(f"  {name:10}{found['rate']:>12.2f}{found.get('cpu_us', 0):>10.2f}{found['p50_ms']:>10.2f}"
+          f"{found['p99_ms']:>10.2f}{found.get('private_kib', 0):>10.2f}", flush=True)
+
+
+def show(what, results, found, to_floor):
     print(f"\n{what.name}")
     print(f"  {'':10}{'requests/s':>12}{'CPU µs':>10}{'p50 ms':>10}{'p99 ms':>10}{'KiB':>10}")
     for name, r in results.items():
         print(f"  {name:10}{r['rate']:>12.0f}{r['cpu_us']:>10.1f}{r['p50_ms']:>10.2f}{r['p99_ms']:>10.2f}"
               f"{r['private_kib']:>10}")
     if found:
-        print(f"  {'to best':10}{found['rate']:>12.2f}{found.get('cpu_us', 0):>10.2f}{found['p50_ms']:>10.2f}"
-              f"{found['p99_ms']:>10.2f}{found.get('private_kib', 0):>10.2f}", flush=True)
+        show_ratios("to best", found)
+    if to_floor:
+        show_ratios("to floor", to_floor)
 
 
 def run(names=(), seconds=2, rounds=3, only=None):
@@ -205,10 +216,12 @@ def run(names=(), seconds=2, rounds=3, only=None):
                 running.append(peer(folder, origin.port))
                 running[-1].start()
             for name in names:
-                results = measure(running, SCENARIOS[name], seconds, rounds, str(script))
-                found = ratios(results)
-                out["scenarios"][name] = {"figures": results, "weir_to_best": found}
-                show(SCENARIOS[name], results, found)
+                what = SCENARIOS[name]
+                results = measure([p for p in running if takes_part(p, what)], what, seconds, rounds, str(script))
+                found, to_floor = ratios(results), ratios(results, floors=True)
+                out["scenarios"][name] = {"figures": results, "weir_to_best": found,
+                                          **({"weir_to_floor": to_floor} if to_floor else {})}
+                show(what, results, found, to_floor)
         finally:
             for peer in running:
                 peer.stop()

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -230,6 +231,7 @@ int main(int argc, char **argv)
     static char listening, ending;
     int         epoll_fd = epoll_create1(EPOLL_CLOEXEC), listener = open_listener();
 
+    signal(SIGPIPE, SIG_IGN);         /* who asks may leave in mid-body */
     memset(body, 'x', sizeof body);
     watch(epoll_fd, listener, &listening);
     watch(epoll_fd, STDIN_FILENO, &ending);

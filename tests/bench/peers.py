@@ -79,6 +79,7 @@ class Peer:
     name = command = ""
     user = None                       # where the program would not run as root
     megabytes = 512                   # of memory for its cache, where it has to be told
+    is_floor = False                  # no proxy that anybody would run: what it takes is the least there can be
 
     def __init__(self, folder, origin_port):
         self.folder = pathlib.Path(folder) / self.name
@@ -305,4 +306,15 @@ max_filedescriptors 8192
 """)]
 
 
-ALL = (Weir, Nginx, Haproxy, Varnish, TrafficServer, Squid)
+class Bare(Peer):
+    """tests/bench/bare.c: Weir's two libraries in a loop. It stores nothing, so it takes part where nothing is stored."""
+
+    name = "bare"
+    command = os.environ.get("WEIR_BARE", "tests/bench/bare")
+    is_floor = True
+
+    def arguments(self):
+        return [self.command, str(self.port), str(self.origin_port)]
+
+
+ALL = (Weir, Nginx, Haproxy, Varnish, TrafficServer, Squid, Bare)
