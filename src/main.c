@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mailbox.h"
+#include "base/wait.h"
 #include "config/config.h"
 #include "engine/credential.h"
 #include "front/front.h"
@@ -282,11 +283,11 @@ static void close_rooms(struct daemon *d)
     state_close(d->state);
 }
 
-static int watchdog_ms(void)
+static int64_t watchdog_ns(void)
 {
     uint64_t us = 0;
 
-    return sd_watchdog_enabled(0, &us) > 0 && us > 0 ? (int)(us / 2000) : -1;
+    return sd_watchdog_enabled(0, &us) > 0 && us > 0 ? (int64_t)us * NS_PER_US / 2 : WAIT_FOR_EVER;
 }
 
 /* The start has survived its first minutes. */
@@ -325,20 +326,21 @@ static void heed_clock(struct daemon *d, int watch_fd)
     }
 }
 
-/* How long main may sleep; -1: for ever. */
-static int patience_ms(const struct daemon *d, int tick_ms)
+/* How long main may sleep. */
+static int64_t patience_ns(const struct daemon *d, int64_t tick_ns)
 {
-    int64_t left_ms = (d->settled_at_ns - clock_mono_ns()) / NS_PER_MS + 1;
+    int64_t left_ns = d->settled_at_ns - clock_mono_ns();
 
-    if (d->settled_at_ns == INT64_MAX || (tick_ms > 0 && tick_ms < left_ms))
-        return tick_ms;
-    return left_ms > 0 ? (int)left_ms : 0;
+    if (d->settled_at_ns == INT64_MAX || (tick_ns > 0 && tick_ns < left_ns))
+        return tick_ns;
+    return left_ns > 0 ? left_ns : 0;
 }
 
 /* Until a signal says to stop. */
 static void run(struct daemon *d)
 {
-    int tick_ms = watchdog_ms(), clock_fd = watch_clock();
+    int64_t tick_ns = watchdog_ns();
+    int     clock_fd = watch_clock();
 
     clock_wall_step_ns();
     for (;;) {
@@ -348,10 +350,10 @@ static void run(struct daemon *d)
                                            { .fd = clock_fd, .events = POLLIN } };
         struct signalfd_siginfo s;
 
-        poll(fds, 4, patience_ms(d, tick_ms));
+        wait_poll(fds, 4, patience_ns(d, tick_ns));
         heed_clock(d, clock_fd);
         settle(d);
-        if (tick_ms > 0)
+        if (tick_ns > 0)
             sd_notify(0, "WATCHDOG=1");
         if ((fds[1].revents & POLLIN) != 0)
             front_accept(d->front);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/log.h"
+#include "base/wait.h"
 #include "front/bare.h"
 #include "front/door.h"
 #include "front/places.h"
@@ -33,6 +34,8 @@
 enum { EVENTS = 256, CONNECTION_LIMIT = 65536 };
 
 static const int64_t sweep_ns = NS_PER_SEC;
+
+#define LONGEST_WAIT_NS (60 * NS_PER_SEC)
 
 struct handoff {                      /* an accepted socket on its way to its worker */
     struct mail    mail;
@@ -349,40 +352,44 @@ static void sweep(struct worker *w, int64_t now)
     }
 }
 
-/* `least`: what MHD is made to wait, whatever it says. */
-static void sooner(struct MHD_Daemon *daemon, int64_t least, int64_t *ms)
+/* `least`: what MHD is made to wait, whatever it says, which is in milliseconds. */
+static void sooner(struct MHD_Daemon *daemon, int64_t least, int64_t *ns)
 {
     MHD_UNSIGNED_LONG_LONG mhd_ms;
 
     if (daemon == NULL || MHD_get_timeout(daemon, &mhd_ms) != MHD_YES)
         return;
-    if ((int64_t)mhd_ms > least)
-        least = (int64_t)mhd_ms;
-    if (*ms < 0 || least < *ms)
-        *ms = least;
+    if (mhd_ms > LONGEST_WAIT_NS / NS_PER_MS)
+        mhd_ms = LONGEST_WAIT_NS / NS_PER_MS;
+    if ((int64_t)mhd_ms * NS_PER_MS > least)
+        least = (int64_t)mhd_ms * NS_PER_MS;
+    if (least < *ns)
+        *ns = least;
 }
 
-static int wait_ms(struct worker *w, int64_t now)
+static int64_t wait_ns(struct worker *w, int64_t now)
 {
-    int64_t ms = -1, due;
+    int64_t ns = INT64_MAX, due;
 
     if (w->open != NULL || w->knocks != NULL || w->tunnels != NULL || w->keeps || w->lingering != NULL)
-        ms = (w->sweep_at_ns - now) / NS_PER_MS + 1;
+        ns = w->sweep_at_ns - now;
     if (w->stopping)
-        ms = 10;
-    sooner(w->daemon, 0, &ms);
+        ns = 10 * NS_PER_MS;
+    sooner(w->daemon, 0, &ns);
     /* A handshake that waits for its client looks to MHD as if there were something to read: it would never wait. */
-    sooner(w->secure, w->handshakes > 0 ? 1 : 0, &ms);
+    sooner(w->secure, w->handshakes > 0 ? NS_PER_MS : 0, &ns);
     due = access_log_due_ns(w->access);
     if (due != INT64_MAX) {
-        int64_t left = (due - clock_mono_ns()) / NS_PER_MS + 1;
+        int64_t left = due - clock_mono_ns();
 
-        if (ms < 0 || left < ms)
-            ms = left;
+        if (left < ns)
+            ns = left;
     }
-    if (ms < -1)
-        ms = 0;
-    return ms > 60000 ? 60000 : (int)ms;
+    if (ns == INT64_MAX)
+        return WAIT_FOR_EVER;
+    if (ns < 0)
+        return 0;
+    return ns < LONGEST_WAIT_NS ? ns : LONGEST_WAIT_NS;
 }
 
 static void on_mail(struct watch *watch, uint32_t events)
@@ -395,7 +402,7 @@ static void one_round(struct worker *w)
 {
     struct epoll_event events[EVENTS];
     int64_t            now = worker_socket_clock_ns();
-    int                n = epoll_wait(w->epoll_fd, events, EVENTS, wait_ms(w, now));
+    int                n = wait_epoll(w->epoll_fd, events, EVENTS, wait_ns(w, now));
 
     for (int i = 0; i < n; i++) {
         struct watch *watch = events[i].data.ptr;

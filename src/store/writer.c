@@ -16,6 +16,7 @@
 #include "base/counters.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/wait.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -500,14 +501,12 @@ static bool is_over(const struct writer *w)
            atomic_load_explicit(&w->store->bytes_now, memory_order_relaxed) > w->store->max_bytes;
 }
 
-/* The same in milliseconds, -1: until there is mail.  What came quietly while a group was committed does not ring. */
-static int patience_ms(const struct writer *w, bool busy)
+/* The same, below 0: until there is mail.  What came quietly while a group was committed does not ring. */
+static int64_t patience_ns(const struct writer *w, bool busy)
 {
     int64_t ns = wait_ns(w);
 
-    if (busy || ns == 0 || (ns < 0 && atomic_load(&w->store->waiting) > 0))
-        return 0;
-    return ns < 0 ? -1 : (int)((ns + NS_PER_MS - 1) / NS_PER_MS);
+    return busy || (ns < 0 && atomic_load(&w->store->waiting) > 0) ? 0 : ns;
 }
 
 /* Many answers at once leave all threads' heaps large, with what is in use scattered: when it is quiet
@@ -515,11 +514,11 @@ static int patience_ms(const struct writer *w, bool busy)
 static void wait_for_mail(struct writer *w, bool busy)
 {
     struct pollfd watch = { .fd = mailbox_fd(w->store->mailbox), .events = POLLIN };
-    int           ms = patience_ms(w, busy);
+    int64_t       ns = patience_ns(w, busy);
 
-    if (ms >= 0 || !w->trim_due) {
-        poll(&watch, 1, ms);
-    } else if (poll(&watch, 1, QUIET_MS) == 0) {
+    if (ns >= 0 || !w->trim_due) {
+        wait_poll(&watch, 1, ns);
+    } else if (wait_poll(&watch, 1, QUIET_MS * NS_PER_MS) == 0) {
         malloc_trim(0);
         w->trim_due = false;
     }

@@ -8,6 +8,7 @@
 #include "upstream/inside.h"
 
 #include "base/check.h"
+#include "base/wait.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -16,7 +17,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { EVENTS = 64, FAKE_CLOCK_MS = 20 };
+enum { EVENTS = 64 };
+
+#define FAKE_CLOCK_NS (20 * NS_PER_MS)
 
 /* -- curl's wishes -- */
 
@@ -102,18 +105,17 @@ int upstream_timer(CURLM *multi, long timeout_ms, void *site)
 
 /* -- the loop -- */
 
-static int sleep_ms(const struct upstream *up)
+static int64_t sleep_ns(const struct upstream *up)
 {
     int64_t next = timers_next_ns(&up->timers);
     int64_t left = next - clock_mono_ns();
-    int     most = up->fake_clock ? FAKE_CLOCK_MS : 60 * 1000;
+    int64_t most = up->fake_clock ? FAKE_CLOCK_NS : 60 * NS_PER_SEC;
 
     if (next == INT64_MAX)
-        return up->fake_clock ? FAKE_CLOCK_MS : -1;
+        return up->fake_clock ? FAKE_CLOCK_NS : WAIT_FOR_EVER;
     if (left <= 0)
         return 0;
-    left = (left + NS_PER_MS - 1) / NS_PER_MS;
-    return left < most ? (int)left : most;
+    return left < most ? left : most;
 }
 
 /* A short body mostly comes with its head: told of both at once, the worker answers in one piece, without a stream. */
@@ -172,7 +174,7 @@ static void run_round(struct upstream *up)
 {
     struct epoll_event events[EVENTS];
     int64_t            now;
-    int                n = epoll_wait(up->epoll_fd, events, EVENTS, sleep_ms(up));
+    int                n = wait_epoll(up->epoll_fd, events, EVENTS, sleep_ns(up));
 
     for (int i = 0; i < n; i++) {
         if (events[i].data.fd == mailbox_fd(up->mailbox))
@@ -222,6 +224,7 @@ static void *run_thread(void *context)
 {
     struct upstream *up = context;
 
+    wait_exactly();                   /* its waits are the budgets' */
     up->reader = store_reader_open(up->store);
     while (!up->stopping)
         run_round(up);
