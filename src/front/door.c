@@ -13,6 +13,7 @@
 #include "front/connect.h"
 #include "front/peer.h"
 #include "front/refuse.h"
+#include "front/socket.h"
 #include "front/tunnel.h"
 #include "http/url.h"
 
@@ -400,6 +401,7 @@ static void look(struct watch *watch, uint32_t events)
             read_connect(k);
             return;
         }
+        socket_acknowledge(k->arrival.fd);
     }
     look_inside(k);
 }

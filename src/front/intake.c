@@ -6,10 +6,13 @@
 #include "front/call.h"
 #include "front/recv.h"
 #include "front/refuse.h"
+#include "front/socket.h"
 #include "front/startline.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+enum { RECORD_BYTES = 16384 };         /* of TLS, which is read a record at a time (RFC 8446 5.1) */
 
 static _Thread_local struct worker *here;
 
@@ -132,7 +135,24 @@ static bool take_plain_get(struct intake *in, const char *at, size_t count)
     return true;
 }
 
-static bool take_any(struct connection *c, char *at, ssize_t count)
+/* After `count` bytes at `at`: must more of a request come before it can be answered? */
+static bool is_amid(const struct intake *in, const char *at, size_t count)
+{
+    switch (in->stage) {
+    case INTAKE_LINE:
+    case INTAKE_HEAD:
+        return memmem(at, count, "\r\n\r\n", 4) == NULL;
+    case INTAKE_LENGTH:
+    case INTAKE_CHUNKS:
+        return true;
+    case INTAKE_WHOLE:
+    case INTAKE_PASS:
+        break;
+    }
+    return false;
+}
+
+static bool take_any(struct connection *c, char *at, ssize_t count, size_t room)
 {
     struct intake *in = &c->intake;
     struct refusal no = { 0, NULL, NULL };
@@ -156,20 +176,23 @@ static bool take_any(struct connection *c, char *at, ssize_t count)
     }
     if (no.status != 0)
         refuse_connection(c, &no);
+    else if ((size_t)count < room && is_amid(in, at, (size_t)count))
+        socket_acknowledge(c->fd);
     return !c->refused;
 }
 
-static bool take(struct connection *c, char *at, ssize_t count)
+/* Less than `room`: that was all there is for now. */
+static bool take(struct connection *c, char *at, ssize_t count, size_t room)
 {
     c->worker->current = c;
-    return (count > 0 && take_plain_get(&c->intake, at, (size_t)count)) || take_any(c, at, count);
+    return (count > 0 && take_plain_get(&c->intake, at, (size_t)count)) || take_any(c, at, count, room);
 }
 
-static ssize_t heard(int fd, char *at, ssize_t count)
+static ssize_t heard(int fd, char *at, ssize_t count, size_t room)
 {
     struct connection *c = fd >= 0 && (size_t)fd < here->by_fd_count ? here->by_fd[fd] : NULL;
 
-    if (c == NULL || c->is_tls || take(c, at, count))          /* what comes out of TLS is told apart */
+    if (c == NULL || c->is_tls || take(c, at, count, room))    /* what comes out of TLS is told apart */
         return count;
     errno = ECONNRESET;
     return -1;
@@ -183,7 +206,7 @@ void intake_start(struct worker *w)
 
 bool intake_heard_tls(void *connection, char *at, ssize_t count)
 {
-    return take(connection, at, count);
+    return take(connection, at, count, RECORD_BYTES);
 }
 
 /* -- what MHD tells -- */
@@ -207,11 +230,11 @@ bool intake_head(struct connection *c, const char *head, size_t bytes, int64_t b
     in->left = body_bytes;
     in->chunked = (struct chunked){ 0 };
     in->doom.status = 0;
-    if (end == to)
-        return true;
     no = take_body(in, end, (size_t)(to - end));
     if (no.status != 0)
         refuse_connection(c, &no);
+    else if (in->stage != INTAKE_WHOLE)
+        socket_acknowledge(c->fd);
     return no.status == 0;
 }
 

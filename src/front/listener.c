@@ -19,7 +19,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 4096 };
+enum { BACKLOG = 4096, CONTROL_BYTES = 16 };
 
 static bool is_loopback(const struct sockaddr *sa)
 {
@@ -27,6 +27,39 @@ static bool is_loopback(const struct sockaddr *sa)
         return (ntohl(((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr) >> 24) == 127;
     return sa->sa_family == AF_INET6
         && IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);
+}
+
+/* What a socket has of which nobody has said anything: the system's. */
+static bool has_usual_congestion_control(int fd, int family)
+{
+    char      own[CONTROL_BYTES] = "", usual[CONTROL_BYTES] = "";
+    socklen_t own_bytes = sizeof own, usual_bytes = sizeof usual;
+    int       other = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool      known = other >= 0 && getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, own, &own_bytes) == 0
+        && getsockopt(other, IPPROTO_TCP, TCP_CONGESTION, usual, &usual_bytes) == 0;
+
+    if (other >= 0)
+        close(other);
+    return known && strncmp(own, usual, sizeof own) == 0;
+}
+
+/*
+ * What each accepted socket inherits, so that none is forgotten and none costs a call.
+ *
+ * No piece waits until the one before it is acknowledged, which a peer may put off for 40 ms (RFC 9293 3.7.4, 3.8.6.3).
+ * On loopback nothing can be congested, but some congestion controls (BBR) pace by timers there too; reno does not, and
+ * anybody may choose it.  What the socket's unit says (TCPCongestion=) stands.
+ */
+static void set_inherited_options(int fd, const struct sockaddr *sa)
+{
+    static const char plain[] = "reno";
+    const int         one = 1;
+
+    if (sa->sa_family != AF_INET && sa->sa_family != AF_INET6)
+        return;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (is_loopback(sa) && has_usual_congestion_control(fd, sa->sa_family))
+        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, plain, sizeof plain - 1);
 }
 
 static void name_socket(struct listener *l)
@@ -155,6 +188,7 @@ static int open_tcp(struct listener *l, const struct config_listener *c, bool al
     setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (ai->ai_family == AF_INET6)
         setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    set_inherited_options(l->fd, ai->ai_addr);
     if (bind(l->fd, ai->ai_addr, ai->ai_addrlen) != 0) {
         if (errno == EADDRINUSE)
             fault_set(why, "cannot listen on %s: the port is in use by another process", c->address);
@@ -199,6 +233,7 @@ int listener_adopt(struct listener *l, int fd, enum listener_kind kind, bool all
     name_socket(l);
     if (getsockname(fd, (struct sockaddr *)&sa, &len) != 0)
         return fault_set_errno(why, errno, "cannot listen at descriptor %d, which systemd should have opened", fd);
+    set_inherited_options(fd, (struct sockaddr *)&sa);
     if (allow_remote || l->is_unix || is_loopback((struct sockaddr *)&sa))
         return 0;
     return fault_set(why, "cannot listen on %s, which systemd opened: other machines could reach it; set "

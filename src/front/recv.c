@@ -11,9 +11,9 @@ struct sockaddr;
 ssize_t recvfrom(int fd, void *at, size_t room, int flags, struct sockaddr *address, unsigned *address_bytes);
 ssize_t recv(int fd, void *at, size_t room, int flags);
 
-static _Thread_local ssize_t (*watcher)(int fd, char *at, ssize_t count);
+static _Thread_local recv_watcher watcher;
 
-void recv_watch(ssize_t (*heard)(int fd, char *at, ssize_t count))
+void recv_watch(recv_watcher heard)
 {
     watcher = heard;
 }
@@ -22,5 +22,5 @@ ssize_t recv(int fd, void *at, size_t room, int flags)
 {
     ssize_t count = recvfrom(fd, at, room, flags, NULL, NULL);
 
-    return watcher != NULL ? watcher(fd, at, count) : count;
+    return watcher != NULL ? watcher(fd, at, count, room) : count;
 }

@@ -10,8 +10,9 @@
 
 #include <sys/types.h>
 
-/* Called with what recv() returned and errno as it is then; what it returns, and the errno that it leaves, is the
- * caller's result.  NULL: no more. This thread's. */
-void recv_watch(ssize_t (*heard)(int fd, char *at, ssize_t count));
+/* Called with what recv() returned, of `room` bytes that it could have, and errno as it is then; what it returns, and
+ * the errno that it leaves, is the caller's result.  NULL: no more. This thread's. */
+typedef ssize_t (*recv_watcher)(int fd, char *at, ssize_t count, size_t room);
+void recv_watch(recv_watcher heard);
 
 #endif
