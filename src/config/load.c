@@ -12,6 +12,7 @@
 #include "config/secret.h"
 #include "config/snapshot.h"
 #include "config/source.h"
+#include "route/rules.h"
 
 #include <dirent.h>
 #include <libconfig.h>
@@ -286,6 +287,8 @@ static void destroy(struct ref *ref)
     struct snapshot *snap = (struct snapshot *)(void *)CONTAINER_OF(ref, struct config, ref);
 
     route_table_free(snap->config.routes);
+    for (unsigned i = 0; i < snap->config.upstream_count; i++)
+        rule_index_free((struct rule_index *)(uintptr_t)snap->config.upstreams[i].route.index_of_rules);
     for (struct owned_pattern *p = snap->patterns; p != NULL; p = p->next)
         pattern_free(p->pattern);
     arena_free(&snap->arena);

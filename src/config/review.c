@@ -10,6 +10,7 @@
 #include "budget/ledger.h"
 #include "config/checks.h"
 #include "http/url.h"
+#include "route/rules.h"
 
 #include <grp.h>
 #include <libconfig.h>
@@ -160,38 +161,32 @@ static void review_directories(struct reader *r, const struct settings *top)
 
 /* -- rules -- */
 
-/* Every method of `later` is one of `earlier`. */
-static bool covers(const struct set_rule *earlier, const struct set_rule *later)
+static void review_hidden(struct reader *r, const struct set_rule *set, unsigned count)
 {
-    for (const char *const *m = later->methods; m != NULL && *m != NULL; m++)
-        if (!has_method(earlier->methods, *m))
-            return false;
-    return true;
-}
-
-static void review_hidden(struct reader *r, const struct set_rule *rules, unsigned count)
-{
-    struct pattern **patterns = mem_alloc(count * sizeof patterns[0]);
+    struct route_rule *rules = mem_alloc((count + 1) * sizeof rules[0]);
+    unsigned          *by = mem_alloc((count + 1) * sizeof by[0]);
+    struct arena       a = { 0 };
 
     for (unsigned i = 0; i < count; i++) {
         struct fault why;
 
-        patterns[i] =
-            rules[i].match != NULL ? pattern_compile(slice_of(rules[i].match), &why) : NULL;
-        for (unsigned j = 0; patterns[i] != NULL && j < i; j++) {
-            if (patterns[j] == NULL || !covers(&rules[j], &rules[i]) ||
-                !pattern_hides(patterns[j], patterns[i]))
-                continue;
-            reader_warning(r, rules[i].from, "match",
+        rules[i].pattern = set[i].match != NULL ? pattern_compile(slice_of(set[i].match), &why) : NULL;
+        rules[i].methods = methods_known(set[i].methods);
+        rules[i].other_methods = methods_other(&a, set[i].methods);
+    }
+    rules_hidden(rules, count, by);
+    for (unsigned i = 0; i < count; i++) {
+        if (by[i] < count)
+            reader_warning(r, set[i].from, "match",
                            "the rule \"%s\" of line %u matches first, so this one never "
                            "counts; the narrower rule goes first",
-                           rules[j].match, reader_place(rules[j].from).line);
-            break;
-        }
+                           set[by[i]].match, reader_place(set[by[i]].from).line);
     }
     for (unsigned i = 0; i < count; i++)
-        pattern_free(patterns[i]);
-    free(patterns);
+        pattern_free(rules[i].pattern);
+    arena_free(&a);
+    free(rules);
+    free(by);
 }
 
 static bool is_stored(const char *ttl)

@@ -29,6 +29,11 @@ struct config_access access_of(const char *text);
 /* "user:NAME" or "user:1000": true, and the uid, (uint32_t)-1 where there is none (checks.c). */
 bool client_user(const char *match, uint32_t *uid);
 
+/* Bits of enum http_method, and the names that are none of them: NULL where there are none, else in the arena and ended
+ * with NULL (upstream.c). */
+unsigned methods_known(const char *const *names);
+const char *const *methods_other(struct arena *, const char *const *names);
+
 /* `hosts` where it is not set: the authority of `url` (upstream.c). */
 void upstream_default_hosts(struct arena *, struct set_upstream *);
 /* Turns one upstream's settings into what the rooms use.  The settings are without error. */

@@ -12,6 +12,7 @@
 #include "http/method.h"
 #include "http/url.h"
 #include "policy/caller.h"
+#include "route/rules.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -43,6 +44,7 @@ struct pattern *snapshot_pattern(struct snapshot *snap, const char *text)
 
     own->pattern = pattern_compile(slice_of(text), &why);
     CHECK(own->pattern != NULL);
+    pattern_hasten(own->pattern);
     own->next = snap->patterns;
     snap->patterns = own;
     return own->pattern;
@@ -50,7 +52,7 @@ struct pattern *snapshot_pattern(struct snapshot *snap, const char *text)
 
 /* -- methods -- */
 
-static unsigned known_methods(const char *const *names)
+unsigned methods_known(const char *const *names)
 {
     unsigned bits = 0;
 
@@ -63,7 +65,7 @@ static unsigned known_methods(const char *const *names)
     return bits;
 }
 
-static const char *const *other_methods(struct arena *arena, const char *const *names)
+const char *const *methods_other(struct arena *arena, const char *const *names)
 {
     const char **others = arena_alloc(arena, (count_texts(names) + 1) * sizeof others[0]);
     unsigned     n = 0;
@@ -133,8 +135,8 @@ static struct route_rule rule_of(struct snapshot *snap, const struct set_upstrea
     struct policy_status_ttl *status = arena_alloc(&snap->arena, (count + 1) * sizeof status[0]);
     struct route_rule         rule = {
         .pattern = snapshot_pattern(snap, r->match),
-        .methods = known_methods(r->methods),
-        .other_methods = other_methods(&snap->arena, r->methods),
+        .methods = methods_known(r->methods),
+        .other_methods = methods_other(&snap->arena, r->methods),
         .policy = policy_of(u, &r->policy, r->match),
         .invalidates = count_texts(r->invalidates) > 0 ? r->invalidates : NULL,
     };
@@ -158,6 +160,7 @@ static void resolve_rules(struct snapshot *snap, const struct set_upstream *u,
         rules[i] = rule_of(snap, u, &set[i]);
     out->rules = rules;
     out->rule_count = u->rules.count;
+    out->index_of_rules = rule_index_build(rules, out->rule_count);
 }
 
 /* -- where it is -- */
@@ -280,7 +283,7 @@ static struct limit_options limit_of(struct snapshot *snap, const struct set_lim
     limit.per_credential = set->per == 1;
     limit.match = set->match;
     limit.pattern = set->match != NULL ? snapshot_pattern(snap, set->match) : NULL;
-    limit.methods = known_methods(set->methods);
+    limit.methods = methods_known(set->methods);
     return limit;
 }
 
@@ -425,7 +428,7 @@ void upstream_resolve(struct snapshot *snap, const struct set_upstream *set,
         .has_access = u->access != NULL,
         .auth_header = u->auth_header, .auth_param = u->auth_param,
         .auth_value_file = u->auth_value_file, .auth_command = u->auth_command,
-        .auth_methods = known_methods(u->auth_methods),
+        .auth_methods = methods_known(u->auth_methods),
         .via_value_file = u->via_value_file,
         .bust_every_ns = u->bust_name != NULL ? u->bust_every_ns : 0,
     };

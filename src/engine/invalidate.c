@@ -72,7 +72,7 @@ static const struct policy_options *policy_of_get(struct exchange *x, const stru
         path = in->target;
     if (path.len == 0 || path.ptr[0] != '/')
         path = arena_printf(&x->arena, "/" SLICE_FMT, SLICE_ARG(path));
-    return route_policy(x->route.upstream, route_rule_find(x->route.upstream, in->request, path));
+    return route_policy(x->route.upstream, route_rule_find(x->route.upstream, in->request, path, &x->arena));
 }
 
 static struct partition partition_under(struct exchange *x, const struct policy_options *policy, struct key_input *in)

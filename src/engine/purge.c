@@ -84,6 +84,8 @@ struct purge *purge_make(const struct config *c, struct slice text, struct fault
     }
     if (is_glob(p->url) && (p->pattern = pattern_compile(p->url, why)) == NULL)
         goto fail;
+    if (p->pattern != NULL)
+        pattern_hasten(p->pattern);
     return p;
 fail:
     purge_free(p);
@@ -100,6 +102,7 @@ struct purge *purge_make_below(struct config *c, const struct route_upstream *u,
         purge_free(p);
         return NULL;
     }
+    pattern_hasten(p->pattern);
     p->upstream = u;
     p->config = c;
     config_acquire(c);

@@ -138,7 +138,7 @@ enum step step_route(struct exchange *x)
     if (!http_target_is_valid(x->route.target) || x->route.target.ptr[0] != '/')
         return reply_refusal(x, &(struct refusal){
             400, "Malformed request", "The target holds a character that must be percent-encoded." });
-    x->rule = route_rule_find(x->route.upstream, r, x->route.path);
+    x->rule = route_rule_find(x->route.upstream, r, x->route.path, &x->arena);
     x->policy = route_policy(x->route.upstream, x->rule);
     if (!policy_wish(r, &x->wish, &bad))
         return bad_field(x, &bad);

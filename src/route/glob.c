@@ -5,31 +5,9 @@
 #include "route/glob.h"
 
 #include "base/arena.h"
+#include "route/program.h"
 
 #include <stdlib.h>
-
-enum opcode {
-    OP_BYTE,                          /* that byte */
-    OP_SEGMENT_BYTE,                  /* any byte but '/' */
-    OP_ANY_BYTE,
-    OP_SPLIT,                         /* on at a and at b */
-    OP_JUMP,                          /* on at a */
-    OP_REST,                          /* whatever is left matches */
-    OP_END
-};
-
-struct op {
-    uint8_t  code;
-    char     byte;
-    uint16_t a, b;
-};
-
-struct glob {
-    unsigned    op_count;
-    unsigned    prefix_length;        /* leading OP_BYTEs: compared at once */
-    char       *prefix;
-    struct op   ops[];
-};
 
 enum { SET_WORDS = GLOB_MAX_OPS / 64, MAX_DEPTH = 16 };
 
@@ -349,6 +327,31 @@ bool glob_matches(const struct glob *g, struct slice subject)
     return threads_hold(now, g, OP_END) || threads_hold(now, g, OP_REST);
 }
 
+/* ---- a text that matches ---- */
+
+size_t glob_witness(const struct glob *g, char *out)
+{
+    static const char anything[] = "\x01\x02\x01";
+    size_t            length = 0;
+    unsigned          pc = 0;
+
+    while (g->ops[pc].code != OP_END && g->ops[pc].code != OP_REST) {
+        const struct op *op = &g->ops[pc];
+        bool             loops = program_loops(g, pc);
+
+        if (op->code == OP_BYTE)
+            out[length++] = op->byte;
+        else if (op->code == OP_SEGMENT_BYTE || op->code == OP_ANY_BYTE)
+            out[length++] = '\x01';
+        if (loops) {
+            memcpy(out + length, anything, 3);
+            length += 3;
+        }
+        pc = loops ? op->b : op->code == OP_SPLIT || op->code == OP_JUMP ? op->a : pc + 1u;
+    }
+    return length;
+}
+
 /* ---- comparing ---- */
 
 enum { MAX_PAIRS = 512 };
@@ -444,17 +447,28 @@ static bool pair_follow(struct comparison *c, struct pair p)
     }
 }
 
-bool glob_hides(const struct glob *earlier, const struct glob *later)
+bool glob_hides_within(const struct glob *earlier, const struct glob *later, int64_t *work)
 {
-    struct comparison *c = mem_alloc(sizeof *c);
+    struct comparison *c = mem_alloc_raw(sizeof *c);           /* of which most is never touched */
     bool               hides = true;
 
+    c->count = c->done = 0;
+    memset(&c->scratch, 0, sizeof c->scratch);
     c->earlier = earlier;
     c->later = later;
     threads_add(&c->scratch, earlier, 0);
     pair_push(c, 0, c->scratch.seen);
-    while (hides && c->done < c->count)
-        hides = pair_follow(c, c->pairs[c->done++]);
+    while (hides && c->done < c->count) {
+        hides = *work > 0 && pair_follow(c, c->pairs[c->done++]);
+        *work -= earlier->op_count + c->count;
+    }
     free(c);
     return hides;
+}
+
+bool glob_hides(const struct glob *earlier, const struct glob *later)
+{
+    int64_t work = INT64_MAX;
+
+    return glob_hides_within(earlier, later, &work);
 }

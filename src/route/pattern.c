@@ -1,7 +1,7 @@
 /*
  * A pattern is a glob for the path and one for each parameter of its query
- * part, or a PCRE2 expression.  The hit path runs this for each rule until
- * one matches: nothing is compiled or allocated here while matching.
+ * part, or a PCRE2 expression.  The hit path runs this for the few rules that rules.c does not
+ * pass over: nothing is compiled or allocated here while matching.
  */
 #include "route/pattern.h"
 
@@ -181,8 +181,6 @@ static int compile_expression(struct pattern *p, struct slice text, struct fault
         pcre2_get_error_message(code, message, sizeof message);
         return fault_set(why, "character %zu: %s", (size_t)at + 2, (const char *)message);
     }
-    /* Where memory may not be made executable the interpreter does the work. */
-    pcre2_jit_compile(p->expression, PCRE2_JIT_COMPLETE);
     p->limits = pcre2_match_context_create(NULL);
     if (p->limits == NULL)
         return fault_set(why, "no memory");
@@ -214,6 +212,13 @@ struct pattern *pattern_compile(struct slice text, struct fault *why)
         return p;
     pattern_free(p);
     return NULL;
+}
+
+void pattern_hasten(struct pattern *p)
+{
+    /* Where memory may not be made executable the interpreter does the work. */
+    if (p->expression != NULL)
+        pcre2_jit_compile(p->expression, PCRE2_JIT_COMPLETE);
 }
 
 void pattern_free(struct pattern *p)
@@ -315,6 +320,43 @@ struct slice pattern_text(const struct pattern *p)
     return (struct slice){ p->text, p->length };
 }
 
+/* ---- parts ---- */
+
+const struct glob *pattern_path(const struct pattern *p)
+{
+    return p->path;
+}
+
+unsigned pattern_parameters(const struct pattern *p)
+{
+    return p->parameter_count;
+}
+
+const struct glob *pattern_parameter(const struct pattern *p, unsigned i)
+{
+    return p->parameters[i];
+}
+
+struct slice pattern_parameter_text(const struct pattern *p, unsigned i)
+{
+    return p->parameter_texts[i];
+}
+
+bool pattern_has_query(const struct pattern *p)
+{
+    return p->has_query;
+}
+
+bool pattern_sees_query(const struct pattern *p)
+{
+    return p->sees_query;
+}
+
+bool pattern_matches_query(const struct pattern *p, struct slice query)
+{
+    return !p->has_query || query_matches(p, query);
+}
+
 /* ---- comparing ---- */
 
 static bool has_parameter(const struct pattern *p, struct slice text)
@@ -340,11 +382,15 @@ static bool query_hides(const struct pattern *earlier, const struct pattern *lat
     return true;
 }
 
-static bool matches_every_path(const struct pattern *p)
+bool pattern_hides_all(const struct pattern *p)
 {
-    struct glob *all = glob_compile(SLICE("/**"), true, 0, NULL);
-    bool         every = !p->has_query && glob_hides(p->path, all);
+    struct glob *all;
+    bool         every;
 
+    if (p->expression != NULL || p->has_query)
+        return false;
+    all = glob_compile(SLICE("/**"), true, 0, NULL);
+    every = glob_hides(p->path, all);
     glob_free(all);
     return every;
 }
@@ -355,8 +401,12 @@ bool pattern_hides(const struct pattern *earlier, const struct pattern *later)
         return true;
     if (earlier->expression != NULL)
         return false;
-    if (matches_every_path(earlier))
+    if (pattern_hides_all(earlier))
         return true;
-    return later->expression == NULL && glob_hides(earlier->path, later->path) &&
-           query_hides(earlier, later);
+    return later->expression == NULL && query_hides(earlier, later) && glob_hides(earlier->path, later->path);
+}
+
+bool pattern_hides_within(const struct pattern *earlier, const struct pattern *later, int64_t *work)
+{
+    return query_hides(earlier, later) && glob_hides_within(earlier->path, later->path, work);
 }

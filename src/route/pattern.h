@@ -38,6 +38,8 @@ struct pattern;
 
 /* NULL and *why where it is malformed (the message says at which character). */
 struct pattern *pattern_compile(struct slice text, struct fault *why);
+/* Takes some tens of microseconds for an expression, and makes its matches faster: for one that is matched often. */
+void pattern_hasten(struct pattern *);
 void pattern_free(struct pattern *);                         /* NULL is fine */
 /* `target`: path and query, raw.  An expression that reaches its match limit does not match. */
 bool pattern_matches(const struct pattern *, struct slice target);
@@ -45,5 +47,23 @@ struct slice pattern_text(const struct pattern *);
 /* True where every target that `later` matches is matched by `earlier` (may miss some: for a
  * warning). */
 bool pattern_hides(const struct pattern *earlier, const struct pattern *later);
+/* The same of two globs; *work is counted down by the steps that it takes, and it gives up where none is left. */
+bool pattern_hides_within(const struct pattern *earlier, const struct pattern *later, int64_t *work);
+/* It hides any other. */
+bool pattern_hides_all(const struct pattern *);
+
+/* ---- for rules.c: its parts ---- */
+
+struct glob;
+const struct glob *pattern_path(const struct pattern *);     /* NULL: it is an expression */
+/* The globs of its query part; 0: it has none, or wants a target without parameters. */
+unsigned pattern_parameters(const struct pattern *);
+const struct glob *pattern_parameter(const struct pattern *, unsigned);
+struct slice pattern_parameter_text(const struct pattern *, unsigned);
+bool pattern_has_query(const struct pattern *);
+/* An expression that is compared with the query too. */
+bool pattern_sees_query(const struct pattern *);
+/* Only the query part; `query` behind the "?". */
+bool pattern_matches_query(const struct pattern *, struct slice query);
 
 #endif

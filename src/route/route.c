@@ -4,6 +4,8 @@
  */
 #include "route/route.h"
 
+#include "route/rules.h"
+
 #include <stdlib.h>
 
 enum { PORT_HTTP = 80, PORT_HTTPS = 443 };
@@ -16,11 +18,12 @@ struct name_entry {
 struct host_entry {
     const struct route_host     *host;
     const struct route_upstream *upstream;
+    unsigned                     place;    /* in the configuration */
 };
 
 struct route_table {
     struct name_entry *names;         /* sorted by name */
-    struct host_entry *hosts;         /* sorted by host, then by place in the configuration */
+    struct host_entry *hosts;         /* sorted by host, then by port, then by place in the configuration */
     unsigned           name_count, host_count;
 };
 
@@ -56,12 +59,19 @@ static int order_names(const void *a, const void *b)
     return compare(x->name, y->name);
 }
 
+static int compare_place(const struct host_entry *e, struct slice host, unsigned port)
+{
+    int order = compare_nocase(e->host->host, host);
+
+    return order != 0 ? order : (e->host->port > port) - (e->host->port < port);
+}
+
 static int order_hosts(const void *a, const void *b)
 {
     const struct host_entry *x = a, *y = b;
-    int                      order = compare_nocase(x->host->host, y->host->host);
+    int                      order = compare_place(x, y->host->host, y->host->port);
 
-    return order != 0 ? order : (x->upstream > y->upstream) - (x->upstream < y->upstream);
+    return order != 0 ? order : (x->place > y->place) - (x->place < y->place);
 }
 
 struct route_table *route_table_build(const struct route_upstream *upstreams, unsigned count)
@@ -77,8 +87,10 @@ struct route_table *route_table_build(const struct route_upstream *upstreams, un
         const struct route_upstream *u = &upstreams[i];
 
         t->names[t->name_count++] = (struct name_entry){ slice_of(u->name), u };
-        for (unsigned k = 0; k < u->host_count; k++)
-            t->hosts[t->host_count++] = (struct host_entry){ &u->hosts[k], u };
+        for (unsigned k = 0; k < u->host_count; k++) {
+            t->hosts[t->host_count] = (struct host_entry){ &u->hosts[k], u, t->host_count };
+            t->host_count++;
+        }
     }
     qsort(t->names, t->name_count, sizeof t->names[0], order_names);
     qsort(t->hosts, t->host_count, sizeof t->hosts[0], order_hosts);
@@ -127,25 +139,40 @@ static bool port_matches(unsigned listed, unsigned port, unsigned default_port)
     return port == 0 && is_default(listed, default_port);
 }
 
-struct route_place route_find_place(const struct route_table *t, struct slice host, unsigned port,
-                                    unsigned default_port)
+/* The first that lists the host with that port (0: without one); NULL: none. */
+static const struct host_entry *find_listed(const struct route_table *t, struct slice host, unsigned port)
 {
     unsigned low = 0, high = t->host_count;
 
-    if (host.len > 1 && host.ptr[host.len - 1] == '.')
-        host.len--;                   /* the DNS root, left out by all but a few */
     while (low < high) {
         unsigned middle = low + (high - low) / 2;
 
-        if (compare_nocase(t->hosts[middle].host->host, host) < 0)
+        if (compare_place(&t->hosts[middle], host, port) < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    for (; low < t->host_count && compare_nocase(t->hosts[low].host->host, host) == 0; low++)
-        if (port_matches(t->hosts[low].host->port, port, default_port))
-            return (struct route_place){ t->hosts[low].upstream, t->hosts[low].host };
-    return (struct route_place){ NULL, NULL };
+    return low < t->host_count && compare_place(&t->hosts[low], host, port) == 0 ? &t->hosts[low] : NULL;
+}
+
+struct route_place route_find_place(const struct route_table *t, struct slice host, unsigned port,
+                                    unsigned default_port)
+{
+    /* all that port_matches() takes */
+    const unsigned           listed[] = { port, 0, PORT_HTTP, PORT_HTTPS };
+    const struct host_entry *first = NULL;
+
+    if (host.len > 1 && host.ptr[host.len - 1] == '.')
+        host.len--;                   /* the DNS root, left out by all but a few */
+    for (size_t i = 0; i < sizeof listed / sizeof listed[0]; i++) {
+        const struct host_entry *e = NULL;
+
+        if (port_matches(listed[i], port, default_port))
+            e = find_listed(t, host, listed[i]);
+        if (e != NULL && (first == NULL || e->place < first->place))
+            first = e;
+    }
+    return first != NULL ? (struct route_place){ first->upstream, first->host } : (struct route_place){ NULL, NULL };
 }
 
 /* ---- the way of a request ---- */
@@ -344,21 +371,9 @@ const struct route_host *route_leading_to(const struct route_upstream *u, const 
 
 /* ---- rules ---- */
 
-static bool method_is_listed(const struct route_rule *rule, const struct http_request *r)
-{
-    if (r->method != HTTP_OTHER)
-        return (rule->methods >> r->method & 1) != 0;
-    for (const char *const *name = rule->other_methods; name != NULL && *name != NULL; name++)
-        if (slice_eq(r->method_name, slice_of(*name)))
-            return true;
-    return false;
-}
-
 const struct route_rule *route_rule_find(const struct route_upstream *u,
-                                         const struct http_request *r, struct slice path)
+                                         const struct http_request *r, struct slice path, struct arena *a)
 {
-    for (unsigned i = 0; i < u->rule_count; i++)
-        if (method_is_listed(&u->rules[i], r) && pattern_matches(u->rules[i].pattern, path))
-            return &u->rules[i];
-    return NULL;
+    return u->index_of_rules != NULL ? rule_index_find(u->index_of_rules, r, path, a)
+                                     : rules_find_plainly(u->rules, u->rule_count, r, path);
 }

@@ -20,6 +20,8 @@ struct route_rule {
     const char *const    *invalidates;    /* patterns' texts; ends with NULL; may be NULL */
 };
 
+struct rule_index;
+
 struct route_host {                       /* one entry of `hosts` */
     struct slice host;                    /* lower case: the name that clients ask for */
     /* 0: none was written: matches absent or scheme-default */
@@ -38,6 +40,7 @@ struct route_upstream {
     unsigned                 host_count;
     const struct route_rule *rules;
     unsigned                 rule_count;
+    const struct rule_index *index_of_rules;   /* of rules.h; NULL: they are tried one after the other */
     struct policy_options    policy;      /* where no rule matches */
     unsigned                 index;       /* in the table and in the snapshot's upstreams */
 };
@@ -100,9 +103,9 @@ const struct route_host *route_leading_to(const struct route_upstream *u, const 
 bool route_below_base(const struct route_upstream *u, struct slice path, struct slice *rest);
 
 /* First match wins; a rule whose methods differ is passed over.  NULL: none, the upstream's own
- * policy counts. */
+ * policy counts.  The arena is for scratch memory. */
 const struct route_rule *route_rule_find(const struct route_upstream *u,
-                                         const struct http_request *r, struct slice path);
+                                         const struct http_request *r, struct slice path, struct arena *a);
 static inline const struct policy_options *route_policy(const struct route_upstream *u,
                                                         const struct route_rule *rule)
 {

@@ -329,15 +329,18 @@ static void test_rules(void **state)
     };
 
     (void)state;
+    struct arena a = { 0 };
+
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct http_request      r = { .method = http_method_parse(slice_of(cases[i].method)),
                                        .method_name = slice_of(cases[i].method) };
-        const struct route_rule *found = route_rule_find(&u, &r, slice_of(cases[i].path));
+        const struct route_rule *found = route_rule_find(&u, &r, slice_of(cases[i].path), &a);
 
         if (found != (cases[i].rule >= 0 ? &rules[cases[i].rule] : NULL))
             fail_msg("%s", cases[i].name);
         assert_ptr_equal(route_policy(&u, found), found != NULL ? &found->policy : &u.policy);
     }
+    arena_free(&a);
     for (size_t i = 0; i < 4; i++)
         pattern_free(rules[i].pattern);
 }
