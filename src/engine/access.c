@@ -278,6 +278,13 @@ static void write_ms(struct json_out *o, const char *name, int64_t ns)
     json_raw(o, slice_of(text));
 }
 
+static const struct outcome *outcome_of(const struct access_record *r)
+{
+    static const struct outcome nothing;
+
+    return r->outcome != NULL ? r->outcome : &nothing;
+}
+
 /* Why each attempt was made (the first one's reason is Cache-Status' fwd, every other one's the
  * outcome before it), how long it waited, and what it came to. */
 static void write_attempts(struct json_out *o, const struct access_record *r)
@@ -286,8 +293,8 @@ static void write_attempts(struct json_out *o, const struct access_record *r)
 
     json_key(o, "tries");
     json_raw(o, SLICE("["));
-    for (unsigned i = 0; i < r->attempt_count && i < ATTEMPTS_KEPT; i++) {
-        const struct attempt *a = &r->attempts[i];
+    for (unsigned i = 0; i < outcome_of(r)->attempt_count && i < ATTEMPTS_KEPT; i++) {
+        const struct attempt *a = &outcome_of(r)->attempts[i];
 
         json_raw(o, i > 0 ? SLICE(",{") : SLICE("{"));
         json_key(o, "cause");
@@ -347,17 +354,17 @@ static void format_json(struct json_out *o, const struct access_record *r, const
     write_text(o, "cache", r->cache);
     write_text(o, "fwd", r->forward);
     write_text(o, "detail", r->detail);
-    write_flag(o, "collapsed", r->collapsed);
-    write_flag(o, "stored", r->stored);
+    write_flag(o, "collapsed", outcome_of(r)->collapsed);
+    write_flag(o, "stored", outcome_of(r)->stored);
     write_flag(o, "whole", r->whole);
     json_key(o, "attempts");
-    json_int(o, r->attempt_count);
-    if (r->attempt_count > 0)
+    json_int(o, outcome_of(r)->attempt_count);
+    if (outcome_of(r)->attempt_count > 0)
         write_attempts(o, r);
     if (r->forward != NULL)
-        write_ms(o, "predicted_ms", r->predicted_ns);
-    write_ms(o, "queue_ms", r->queued_ns);
-    write_ms(o, "upstream_ms", r->upstream_ns);
+        write_ms(o, "predicted_ms", outcome_of(r)->predicted_ns);
+    write_ms(o, "queue_ms", outcome_of(r)->queued_ns);
+    write_ms(o, "upstream_ms", outcome_of(r)->upstream_ns);
     write_ms(o, "took_ms", r->took_ns);
     json_raw(o, SLICE("}\n"));
 }
@@ -377,12 +384,12 @@ static void plain_attempts(struct json_out *o, const struct access_record *r)
 {
     char outcome[ATTEMPT_TEXT_BYTES], text[64];
 
-    for (unsigned i = 0; i < r->attempt_count && i < ATTEMPTS_KEPT; i++) {
+    for (unsigned i = 0; i < outcome_of(r)->attempt_count && i < ATTEMPTS_KEPT; i++) {
         int n;
 
-        attempt_text(&r->attempts[i], outcome);
+        attempt_text(&outcome_of(r)->attempts[i], outcome);
         n = snprintf(text, sizeof text, "%s%s/%.1fms", i > 0 ? "," : " tries=", outcome,
-                     (double)r->attempts[i].waited_ns / NS_PER_MS);
+                     (double)outcome_of(r)->attempts[i].waited_ns / NS_PER_MS);
         json_raw(o, (struct slice){ text, (size_t)n });
     }
 }
@@ -399,8 +406,8 @@ static void format_plain(struct json_out *o, const struct access_record *r, cons
     plain(o, slice_sub(r->target, 0, TARGET_BYTES));
     n = snprintf(text, sizeof text, " %u %lld %s fwd=%s attempts=%u queue=%.1fms upstream=%.1fms took=%.1fms",
                  r->status, (long long)r->sent_bytes, r->cache, r->forward != NULL ? r->forward : "-",
-                 r->attempt_count, (double)r->queued_ns / NS_PER_MS, (double)r->upstream_ns / NS_PER_MS,
-                 (double)r->took_ns / NS_PER_MS);
+                 outcome_of(r)->attempt_count, (double)outcome_of(r)->queued_ns / NS_PER_MS,
+                 (double)outcome_of(r)->upstream_ns / NS_PER_MS, (double)r->took_ns / NS_PER_MS);
     json_raw(o, (struct slice){ text, (size_t)n });
     plain_attempts(o, r);
     json_raw(o, r->whole ? SLICE("\n") : SLICE(" broken\n"));

@@ -41,10 +41,8 @@ struct access_record {
     const char           *cache;             /* "hit" "stale" "revalidated" "miss" "bypass" "error" ... */
     const char           *forward;           /* fwd= token; NULL: nothing went upstream */
     const char           *detail;            /* Cache-Status detail; NULL or "": none */
-    bool                  collapsed, stored, whole;
-    const struct attempt *attempts;
-    unsigned              attempt_count;
-    int64_t               predicted_ns, queued_ns, upstream_ns;
+    bool                  whole;
+    const struct outcome *outcome;           /* of what went upstream; NULL: nothing did */
 };
 /* The file was renamed: opens the one of that name, a new one where there is none.  Where it cannot be opened the old
  * one is written on, and the log says why. */

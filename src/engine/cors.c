@@ -44,7 +44,7 @@ enum step cors_preflight(struct exchange *x)
     struct slice  names = field(x, "Access-Control-Request-Headers");
 
     *r = (struct reply){ .status = 204, .kind = REPLY_EMPTY, .fd = -1 };
-    x->cache_word = "own";
+    x->log.cache = "own";
     if (http_is_token(method))
         add(x, &r->fields, "Access-Control-Allow-Methods", method);
     if (is_list_of_tokens(names))
@@ -52,8 +52,7 @@ enum step cors_preflight(struct exchange *x)
     if (slice_eq(field(x, "Access-Control-Request-Private-Network"), SLICE("true")))
         add(x, &r->fields, "Access-Control-Allow-Private-Network", SLICE("true"));
     add(x, &r->fields, "Access-Control-Max-Age", SLICE("600"));
-    reply_finish_fields(x, &r->fields, 0);
-    return STEP_DONE;
+    return STEP_FINISH;
 }
 
 static bool is_preflights(struct slice name)

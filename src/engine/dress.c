@@ -64,20 +64,20 @@ void dress_request(struct exchange *x)
 
     if (x->route.way == ROUTE_PREFIX)
         name_cookies_back(x);
-    x->relinks = x->up->rewrite_links && x->route.way != ROUTE_CONNECT;
-    read = x->relinks || x->policy->validate == VALIDATE_JSON;
+    x->relink.wanted = x->up->rewrite_links && x->route.way != ROUTE_CONNECT;
+    read = x->relink.wanted || x->policy->validate == VALIDATE_JSON;
     if (set->count == 0 && !read)
         return;
     for (unsigned i = 0; i < from->count; i++) {
         struct http_field field = from->items[i];
 
-        if (x->relinks && (field.id == HTTP_RANGE || field.id == HTTP_IF_RANGE))
+        if (x->relink.wanted && (field.id == HTTP_RANGE || field.id == HTTP_IF_RANGE))
             continue;
         if (read && field.id == HTTP_ACCEPT_ENCODING) {
             if (encoded)
                 continue;
             encoded = true;
-            field.value = readable_codings(from, x->relinks);
+            field.value = readable_codings(from, x->relink.wanted);
         }
         http_fields_add(&f, &x->arena, field.name, field.value);
     }
@@ -165,16 +165,16 @@ static void relink_body(struct exchange *x)
         }
     } else {
         if (r->kind == REPLY_FILE) {
-            x->relink_fd = r->fd;
-            x->relink_at = r->offset;
-            x->relink_left = r->length;
+            x->relink.fd = r->fd;
+            x->relink.at = r->offset;
+            x->relink.left = r->length;
             r->fd = -1;
             r->kind = REPLY_STREAM;
         }
         r->length = -1;
     }
     if (r->kind == REPLY_STREAM)
-        x->relink = filter;
+        x->relink.filter = filter;
     else
         relink_close(filter);
 }
@@ -194,69 +194,6 @@ void dress_reply(struct exchange *x)
 
         links_rewrite_fields(&l, &x->reply.fields, &x->arena);
     }
-    if (x->relinks)
+    if (x->relink.wanted)
         relink_body(x);
-}
-
-static enum spool_read read_file(struct exchange *x, void *buffer, size_t count, size_t *got)
-{
-    ssize_t n;
-
-    if (x->relink_left == 0)
-        return SPOOL_READ_END;
-    if ((int64_t)count > x->relink_left)
-        count = (size_t)x->relink_left;
-    n = pread(x->relink_fd, buffer, count, x->relink_at);
-    if (n <= 0)
-        return SPOOL_READ_CUT;
-    x->relink_at += n;
-    x->relink_left -= n;
-    *got = (size_t)n;
-    return SPOOL_READ_BYTES;
-}
-
-/* One more piece for the filter; what the source says. */
-static enum spool_read feed(struct exchange *x)
-{
-    char            piece[RELINK_PIECE_BYTES];
-    size_t          n = 0;
-    enum spool_read state = x->relink_fd >= 0 ? read_file(x, piece, sizeof piece, &n)
-                                              : read_answer(x, piece, sizeof piece, &n);
-
-    if (state == SPOOL_READ_BYTES && !relink_feed(x->relink, piece, n))
-        return SPOOL_READ_CUT;
-    if (state == SPOOL_READ_WAIT && !relink_flush(x->relink))
-        return SPOOL_READ_CUT;
-    if (state == SPOOL_READ_END && !x->relink_ended) {
-        x->relink_ended = true;
-        return relink_finish(x->relink) ? SPOOL_READ_END : SPOOL_READ_CUT;
-    }
-    return state;
-}
-
-enum spool_read dress_read(struct exchange *x, void *buffer, size_t count, size_t *got)
-{
-    enum spool_read state = SPOOL_READ_BYTES;
-
-    for (;;) {
-        bool sound;
-
-        *got = relink_take(x->relink, buffer, count, &sound);
-        if (*got > 0)
-            return SPOOL_READ_BYTES;
-        if (!sound)
-            return SPOOL_READ_CUT;
-        if (state != SPOOL_READ_BYTES)
-            return state;
-        state = feed(x);
-    }
-}
-
-void dress_close(struct exchange *x)
-{
-    relink_close(x->relink);
-    x->relink = NULL;
-    if (x->relink_fd >= 0)
-        close(x->relink_fd);
-    x->relink_fd = -1;
 }

@@ -56,7 +56,7 @@ void identity_name(struct exchange *x, struct key_input *in)
     if (x->up->identity_count == 0 || in->credential_name.ptr != NULL)
         return;
     policy_each_credential(x->policy, in, &x->arena, look, &s);
-    x->identified = in->credential_name.ptr != NULL;
+    x->who.is_identity = in->credential_name.ptr != NULL;
 }
 
 /* "uid 1000"; "address 7f000001" of who is no user of this machine. */
@@ -79,9 +79,9 @@ void identity_signer(struct exchange *x, struct key_input *in)
         return;
     who = x->in.who(x->in.owner);
     in->signer = name_of_peer(who, &x->arena);
-    x->signature = in->signature;
-    x->signer = in->signer;
-    x->is_nobodys = !x->policy->shared && (!who->has_uid || in->signature.identity.ptr == NULL);
+    x->who.signature = in->signature;
+    x->who.signer = in->signer;
+    x->who.is_nobodys = !x->policy->shared && (!who->has_uid || in->signature.identity.ptr == NULL);
 }
 
 void identity_unmask(struct exchange *x, struct http_fields *f)
@@ -89,4 +89,15 @@ void identity_unmask(struct exchange *x, struct http_fields *f)
     const struct key_input in = { .target = x->route.target, .request = &x->in.request };
 
     policy_unmask(policy_secrets(x->policy, &in, &x->arena), f, &x->arena);
+}
+
+struct partition identity_account(struct exchange *x)
+{
+    struct key_input in = { .target = x->route.target, .request = &x->in.request, .signature = x->who.signature,
+                            .signer = x->who.signer };
+
+    if (!x->who.account_differs)
+        return x->who.partition;
+    inject_name(x, &in);
+    return policy_account(x->policy, &x->engine->services->secret, &in, &x->arena);
 }

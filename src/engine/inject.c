@@ -26,15 +26,16 @@ void inject_decide(struct exchange *x)
     const struct config_upstream *up = x->up;
 
     if (up->auth_header != NULL)
-        x->named = http_fields_find_name(&x->in.request.fields, slice_of(up->auth_header), 0) < 0;
+        x->auth.names = http_fields_find_name(&x->in.request.fields, slice_of(up->auth_header), 0) < 0;
     else if (up->auth_param != NULL)
-        x->named = !brings_parameter(x, slice_of(up->auth_param));
-    x->inject = x->named && x->in.request.method != HTTP_OTHER && (up->auth_methods >> x->in.request.method & 1) != 0;
+        x->auth.names = !brings_parameter(x, slice_of(up->auth_param));
+    x->auth.adds =
+        x->auth.names && x->in.request.method != HTTP_OTHER && (up->auth_methods >> x->in.request.method & 1) != 0;
 }
 
 void inject_name(const struct exchange *x, struct key_input *in)
 {
-    if (!x->named)
+    if (!x->auth.names)
         return;
     in->credential_name = slice_of(x->up->route.name);
     in->credential_field = slice_of(x->up->auth_header != NULL ? x->up->auth_header : x->up->auth_param);
@@ -42,11 +43,11 @@ void inject_name(const struct exchange *x, struct key_input *in)
 
 static void receive_credential(struct mail *m)
 {
-    struct exchange *x = CONTAINER_OF(CONTAINER_OF(m, struct credential_wait, mail), struct exchange, credential_wait);
+    struct exchange *x = CONTAINER_OF(CONTAINER_OF(m, struct credential_wait, mail), struct exchange, auth.wait);
 
-    x->awaits_credential = false;
+    x->auth.waits = false;
     if (!x->closed)
-        exchange_go_on(x);
+        x->go_on(x);
 }
 
 enum step inject_failed(struct exchange *x, const struct credential *c)
@@ -61,20 +62,20 @@ enum step inject_failed(struct exchange *x, const struct credential *c)
 static enum credential_state ask(struct exchange *x, struct credential_wait *wait, struct credential *c)
 {
     *c = (struct credential){ .number = 0 };
-    return credentials_get(x->engine->services->credentials, x->up->route.name, x->up->auth_command, x->refused, wait,
-                           &x->arena, c);
+    return credentials_get(x->engine->services->credentials, x->up->route.name, x->up->auth_command, x->auth.refused,
+                           wait, &x->arena, c);
 }
 
 static enum credential_state get(struct exchange *x, struct credential_wait *wait, struct credential *c)
 {
     enum credential_state state;
 
-    if (!x->inject || x->up->auth_command == NULL || x->auth_value.ptr != NULL)
+    if (!x->auth.adds || x->up->auth_command == NULL || x->auth.value.ptr != NULL)
         return CREDENTIAL_READY;
     state = ask(x, wait, c);
     if (state == CREDENTIAL_READY) {
-        x->auth_value = c->value;
-        x->auth_number = c->number;
+        x->auth.value = c->value;
+        x->auth.number = c->number;
     }
     return state;
 }
@@ -83,13 +84,13 @@ enum credential_state inject_await(struct exchange *x, struct credential *c)
 {
     enum credential_state state;
 
-    if (x->awaits_credential)
+    if (x->auth.waits)
         return CREDENTIAL_RUNNING;
-    x->credential_wait.mail.receive = receive_credential;
-    x->credential_wait.mailbox = x->engine->mailbox;
-    state = get(x, &x->credential_wait, c);
+    x->auth.wait.mail.receive = receive_credential;
+    x->auth.wait.mailbox = x->engine->mailbox;
+    state = get(x, &x->auth.wait, c);
     if (state == CREDENTIAL_RUNNING)
-        x->awaits_credential = x->awaited_credential = true;
+        x->auth.waits = x->auth.waited = true;
     return state;
 }
 
@@ -105,24 +106,24 @@ bool inject_renew(struct exchange *x, unsigned status)
     enum credential_state state;
     struct credential     c;
 
-    if (status != 401 || !x->inject || x->up->auth_command == NULL || x->renewed)
+    if (status != 401 || !x->auth.adds || x->up->auth_command == NULL || x->auth.renewed)
         return false;
-    x->refused = x->auth_number;
+    x->auth.refused = x->auth.number;
     state = ask(x, NULL, &c);
-    if (state == CREDENTIAL_FAILED || (state == CREDENTIAL_READY && c.number == x->refused))
+    if (state == CREDENTIAL_FAILED || (state == CREDENTIAL_READY && c.number == x->auth.refused))
         return false;
     if (x->in.has_body)               /* it was sent and is gone: the next request has the new value */
         return false;
-    x->auth_value = SLICE_NONE;
-    x->renewed = true;
+    x->auth.value = SLICE_NONE;
+    x->auth.renewed = true;
     return true;
 }
 
 void inject_fill(struct exchange *x, struct fetch *f)
 {
-    struct slice value = x->up->auth_command != NULL ? x->auth_value : x->up->auth_value;
+    struct slice value = x->up->auth_command != NULL ? x->auth.value : x->up->auth_value;
 
-    if (!x->inject || value.ptr == NULL)
+    if (!x->auth.adds || value.ptr == NULL)
         return;
     f->auth_value = arena_copy(&f->arena, value);
     f->auth_header = slice_of(x->up->auth_header);
@@ -131,6 +132,6 @@ void inject_fill(struct exchange *x, struct fetch *f)
 
 void inject_close(struct exchange *x)
 {
-    if (x->awaits_credential)
-        credentials_leave(x->engine->services->credentials, &x->credential_wait);
+    if (x->auth.waits)
+        credentials_leave(x->engine->services->credentials, &x->auth.wait);
 }

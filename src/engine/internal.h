@@ -18,15 +18,19 @@
 
 /* The way of a request, in order; a step returns the next one, the runner alone moves. */
 #define ENGINE_STEPS(X) \
-    X(ADMIT,   admit)   /* framing, names, origins; Weir's own endpoints */       \
-    X(ROUTE,   route)   /* upstream, rule, what the request's fields ask for */   \
+    X(GUARD,   guard)   /* framing, and what is never carried */                  \
+    X(ROUTE,   route)   /* which upstream */                                      \
+    X(ADMIT,   admit)   /* whose pages and which users may use it */              \
+    X(OWN,     own)     /* of no upstream: Weir's own endpoints */                \
+    X(RULE,    rule)    /* which rule holds, what the request's fields ask for */ \
     X(KEY,     key)     /* whose it is, and what it is the same as */             \
     X(LOOKUP,  lookup)  /* what the store has for it */                           \
     X(DECIDE,  decide)  /* policy: serve, ask, fetch or refuse */                 \
     X(PURGE,   purge)   /* PURGE: drops the URL from the caller's partition */    \
     X(SERVE,   serve)   /* from what is stored */                                 \
     X(FETCH,   fetch)   /* ask the upstream thread */                             \
-    X(AWAIT,   await)   /* suspended until it has answered */
+    X(AWAIT,   await)   /* suspended until it has answered */                     \
+    X(FINISH,  finish)  /* the reply's fields are completed */
 
 enum step {
 #define X(id, name) STEP_##id,
@@ -71,7 +75,89 @@ struct candidate {
     int                    fd;                    /* body file; -1: not opened */
 };
 
+/* What the key and the budget go by. */
+struct identity {
+    struct partition partition;
+    bool             has_credential;
+    bool             account_differs; /* from the partition */
+    bool             is_identity;     /* of several tokens, of which this is one (setting identities) */
+    bool             is_nobodys;      /* signed by whom nothing can be kept for */
+    struct signature signature;
+    struct slice     signer;          /* of a signed request: who asks on this machine */
+};
+
+/* When, and by what, the look-up was answered. */
+struct sight {
+    unsigned times;                   /* looked up */
+    int64_t  wall_ns;
+    uint64_t generation;              /* of the store, before that */
+    uint64_t heard_generation;        /* of the upstream's words in the reply */
+    int64_t  heard_for_ns;            /* how long those stay as they are */
+};
+
+/* The client's body. */
+struct body {
+    struct upload *upload;
+    struct mail    room;              /* the upload has space again */
+    int64_t        received_bytes;
+    bool           collecting;        /* it is gathered for the key */
+    bool           awaited;           /* nothing of it is there, and without that nothing is sent */
+    bool           ended;
+    bool           expects;           /* the client sends nothing before it hears 100 */
+    bool           continued;         /* the API wants it */
+};
+
+/* The credential that Weir adds (setting auth). */
+struct injection {
+    bool                   names;     /* the partition is the upstream's name */
+    bool                   adds;      /* to this request */
+    bool                   renewed;
+    bool                   waits, waited;         /* for auth.command; ever */
+    struct slice           value;     /* of auth.command; ptr NULL: not there yet */
+    uint64_t               number;    /* of the run that printed it */
+    uint64_t               refused;   /* ... of one refused with 401 */
+    struct credential_wait wait;
+};
+
+/* JSON bodies are led back through Weir. */
+struct relinking {
+    bool           wanted;
+    struct relink *filter;            /* over the answer's body, or over: */
+    int            fd;                /* a stored body; -1: none */
+    int64_t        at, left;
+    bool           ended;
+};
+
+/* REPLY_STREAM */
+struct stream {
+    struct answer      *answer;       /* a reference */
+    struct spool_reader reader;
+    bool                is_open;
+    bool                cut;          /* its own time-out is over: the body goes on for others only */
+};
+
 struct invalidation;
+struct drops {
+    struct invalidation *first;       /* on their way through the writer */
+    bool                 begun;
+    uint64_t             records;
+};
+
+/* What step_finish() completes the reply by. */
+struct finish {
+    bool     of_api;                  /* not Weir's own: it is dressed for the client */
+    unsigned upstream_status;         /* Cache-Status fwd-status; 0: none */
+    size_t   cache_status_bytes;      /* made by it: Weir's member, the last one of that field's value */
+};
+
+/* For the access log and the counters, but for `outcome`. */
+struct story {
+    int64_t      started_wall_ns, started_mono_ns;
+    const char  *cache, *detail;      /* its words there */
+    unsigned     refused_status;      /* by the front, in the midst of its body; 0: not */
+    enum counter counter;             /* what became of it; 0: as its status says */
+    bool         counted;
+};
 
 struct exchange {
     struct engine               *engine;
@@ -80,85 +166,45 @@ struct exchange {
     struct arena                 arena;
     uint64_t                     id;
     enum step                    at;
-    bool                         running;         /* inside the runner: no wake */
-    bool                         begun;
     bool                         closed;          /* only its fence is awaited */
+    /* what it waited for, and front/ cannot know of, is there */
+    void                       (*go_on)(struct exchange *);
 
     struct route                 route;
     const struct config_upstream *up;
     const struct route_rule     *rule;
     const struct policy_options *policy;
     struct request_wish          wish;
+    struct slice                 cors_origin;     /* of another site's page that may ask; ptr NULL: none */
     struct client                client;          /* name.ptr NULL: nobody has asked yet */
-
+    struct identity              who;
     bool                         has_key;
-    bool                         has_credential;
-    struct partition             partition;
-    struct signature             signature;
-    struct slice                 signer;          /* of a signed request: who asks on this machine */
-    bool                         is_nobodys;      /* signed by whom nothing can be kept for */
-    bool                         account_differs; /* from the partition */
-    bool                         identified;      /* ... is an identity's, of which the token is one */
-    int64_t                      heard_for_ns;    /* how long those stay as they are */
-    uint64_t                     heard_generation;/* of the upstream's words in the reply */
     struct cache_key             key;
-    int64_t                      looked_up_wall_ns;
-    uint64_t                     generation;      /* of the store, before that */
-    unsigned                     looked_up;       /* times */
+    struct sight                 seen;
     struct candidate             stored;
     struct decision              decision;
 
+    struct body                  body;
+    struct injection             auth;
     struct fetch                *fetch;
+    bool                         fetch_noted;     /* what it counted is in `outcome` */
+    bool                         forwarded;
     bool                         not_spared;      /* low_budget has had its say */
-    bool                         fetch_noted;     /* what it counted is in the fields below */
-    struct upload               *upload;
-    struct mail                  room;            /* the upload has space again */
-    bool                         collecting;      /* the body is gathered for the key */
-    bool                         upload_ended, awaits_body;
-    bool                         expects;         /* the client sends no body before it hears 100 */
-    bool                         continued;       /* the API wants it */
-    bool                         own_conditional; /* the client's conditional fields went upstream */
-
-    struct slice                 cors_origin;     /* of another site's page that may ask; ptr NULL: none */
-    bool                         named;           /* the partition is the upstream's name (auth) */
-    bool                         inject;          /* Weir adds its credential */
-    struct slice                 auth_value;      /* of auth.command; ptr NULL: not there yet */
-    uint64_t                     auth_number, refused;       /* of the run that printed it; of one refused with 401 */
-    bool                         renewed, awaits_credential, awaited_credential;
-    struct credential_wait       credential_wait;
-
-    bool                         relinks;         /* JSON bodies are led back through Weir */
-    struct relink               *relink;          /* its filter, over `answer` or over: */
-    int                          relink_fd;       /* a stored body; -1: none */
-    int64_t                      relink_at, relink_left;
-    bool                         relink_ended;
+    struct outcome               outcome;
+    struct drops                 drops;
 
     struct reply                 reply;
-    size_t                       cache_status_bytes;          /* Weir's member, the last one of that field's value */
-    struct answer               *answer;          /* REPLY_STREAM: a reference */
-    struct spool_reader          reader;
-    bool                         reader_open;
-    bool                         cut;             /* its own time-out is over: the body goes on for others only */
-
-    struct invalidation         *invalidations;   /* on their way through the writer */
-    bool                         invalidated;
-    uint64_t                     dropped;         /* records, by them */
+    struct finish                finish;
+    struct stream                stream;
+    struct relinking             relink;
+    struct story                 log;
 
     struct mail                  fence;
-    int64_t                      started_wall_ns, started_mono_ns;
-    int64_t                      received_bytes;
-    const char                  *cache_word;      /* for the access log */
-    unsigned             refused_status;  /* by the front, in the midst of its body; 0: not */
-    const char                  *detail;
-    bool                         collapsed, stored_flag, forwarded;
-    enum counter                 outcome;     /* what became of it; 0: as its status says */
-    bool                         counted;
-    struct budget_word           budget;          /* of Weir's own ledger, behind the fetch */
-    int64_t                      predicted_ns, queued_ns, upstream_ns;
-    unsigned                     attempt_count;
-    struct attempt               attempts[ATTEMPTS_KEPT];
     struct exchange             *next_unused;
 };
+
+/* exchange.c: each request is counted once, for what became of it. */
+void exchange_count(struct exchange *x, enum counter outcome);
 
 /* inject.c: whether Weir adds a credential, and whose partition that is; once, when the route is known. */
 void inject_decide(struct exchange *x);
@@ -166,6 +212,8 @@ void inject_decide(struct exchange *x);
 void identity_name(struct exchange *x, struct key_input *in);
 /* Is the request signed, and by whom then?  Asks the kernel who that is for a signed one only. */
 void identity_signer(struct exchange *x, struct key_input *in);
+/* Whose budget it is. */
+struct partition identity_account(struct exchange *x);
 /* Puts the request's own credentials where the fields have marks of them (policy/mask.h). */
 void identity_unmask(struct exchange *x, struct http_fields *f);
 void inject_name(const struct exchange *x, struct key_input *in);
@@ -192,21 +240,29 @@ void cors_fields(struct exchange *x, struct http_fields *f);
 /* A document below Weir's own name gets an origin of its own: its scripts are no pages of Weir's. */
 void cors_sandbox(struct exchange *x, struct http_fields *f);
 
-/* exchange.c: what it waited for, and front/ cannot know of, is there. */
-void exchange_go_on(struct exchange *x);
-/* exchange.c: the log's line but for how long it took and what went out; text is the exchange's, or in `a`. */
+/* describe.c: the log's line but for how long it took and what went out; text is the exchange's, or in `a`. */
 struct access_record exchange_describe(const struct exchange *x, struct arena *a);
-/* The answer's body as it came. */
-enum spool_read read_answer(struct exchange *x, void *buffer, size_t count, size_t *got);
-/* exchange_read() while x->relink is set. */
-enum spool_read dress_read(struct exchange *x, void *buffer, size_t count, size_t *got);
-void dress_close(struct exchange *x);
+/* read.c */
+void read_close(struct exchange *x);
 
-/* fetching.c: whose budget it is. */
-struct partition exchange_account(struct exchange *x);
+/* rule.c: no Host at all is a name of Weir's, too. */
+bool route_is_own_host(struct exchange *x, struct slice host);
+
+/* asking.c */
+struct fetch *asking_fill(struct exchange *x);
+void asking_submit(struct exchange *x, struct fetch *);
+void asking_leave(struct exchange *x);
+/* stale-while-revalidate (RFC 5861 3): one fetch that nobody waits for. */
+void asking_refresh(struct exchange *x);
 
 /* serve.c: the candidate as the reply, fresh or not.  False where its body file is gone. */
 bool serve_stored(struct exchange *x, unsigned upstream_status);
+/* An error came, or nothing: what is stored may cover for it (RFC 5861 4, RFC 9111 4.2.4).  `why`: a detail token. */
+bool serve_cover(struct exchange *x, unsigned upstream_status, const char *why);
+
+/* candidate.c */
+/* A body file is opened now, since eviction may unlink it at any time.  False where it is gone. */
+bool candidate_open(struct exchange *x);
 /* Copies what is borrowed of the database, so that the exchange may be suspended. */
 void candidate_keep(struct exchange *x);
 void candidate_drop(struct exchange *x);
@@ -242,7 +298,5 @@ enum step reply_text(struct exchange *x, unsigned status, const char *type, stru
 void reply_add_spent(struct exchange *x, struct http_fields *fields);
 /* Weir's member behind those that came with the answer: the list's order is the way it took. */
 void reply_append_member(struct exchange *x, struct http_fields *fields, enum http_name id, struct slice member);
-/* Adds Via, Cache-Status and Server-Timing to `fields` (its own lines of them joined in front). */
-void reply_finish_fields(struct exchange *x, struct http_fields *fields, unsigned upstream_status);
 
 #endif

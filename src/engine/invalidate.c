@@ -30,13 +30,13 @@ static void receive_done(struct mail *m)
     i->engine->change_count--;
     counter_add(COUNTER_PURGED, i->change.changed);
     if (x != NULL) {
-        struct invalidation **link = &x->invalidations;
+        struct invalidation **link = &x->drops.first;
 
         while (*link != i)
             link = &(*link)->next;
         *link = i->next;
-        x->dropped += i->change.changed;
-        if (x->invalidations == NULL)
+        x->drops.records += i->change.changed;
+        if (x->drops.first == NULL)
             x->in.wake(x->in.owner);
     }
     purge_free(i->purge);
@@ -52,8 +52,8 @@ static struct invalidation *new_invalidation(struct exchange *x, enum store_chan
     i->change.kind = kind;
     i->change.reply_to = x->engine->mailbox;
     i->change.done.receive = receive_done;
-    i->next = x->invalidations;
-    x->invalidations = i;
+    i->next = x->drops.first;
+    x->drops.first = i;
     x->engine->change_count++;
     return i;
 }
@@ -78,11 +78,11 @@ static const struct policy_options *policy_of_get(struct exchange *x, const stru
 static struct partition partition_under(struct exchange *x, const struct policy_options *policy, struct key_input *in)
 {
     if (policy->shared == x->policy->shared)
-        return x->partition;
+        return x->who.partition;
     inject_name(x, in);
     identity_name(x, in);
-    in->signature = x->signature;
-    in->signer = x->signer;
+    in->signature = x->who.signature;
+    in->signer = x->who.signer;
     return policy_partition(policy, &x->engine->services->secret, in, &x->arena);
 }
 
@@ -178,32 +178,32 @@ bool invalidate_after_write(struct exchange *x, const struct http_response *resp
 {
     const char *const *pattern = x->rule != NULL ? x->rule->invalidates : NULL;
 
-    if (!x->invalidated && is_write(x) && response->status >= 200 && response->status < 400
+    if (!x->drops.begun && is_write(x) && response->status >= 200 && response->status < 400
         && x->policy->invalidate != INVALIDATE_OFF) {
-        x->invalidated = true;
+        x->drops.begun = true;
         drop_named(x, response);
         for (; pattern != NULL && *pattern != NULL; pattern++)
             drop_matching(x, *pattern);
     }
-    return x->invalidations == NULL;
+    return x->drops.first == NULL;
 }
 
 enum step step_purge(struct exchange *x)
 {
-    if (!x->invalidated) {
-        x->invalidated = true;
+    if (!x->drops.begun) {
+        x->drops.begun = true;
         drop_target(x, x->route.target, false, false);
     }
-    if (x->invalidations != NULL)
+    if (x->drops.first != NULL)
         return STEP_SUSPEND;
-    x->cache_word = "purge";
+    x->log.cache = "purge";
     return reply_text(x, 200, "application/json",
-                      arena_printf(&x->arena, "{\"dropped\": %llu}\n", (unsigned long long)x->dropped));
+                      arena_printf(&x->arena, "{\"dropped\": %llu}\n", (unsigned long long)x->drops.records));
 }
 
 void invalidate_forget(struct exchange *x)
 {
-    for (struct invalidation *i = x->invalidations; i != NULL; i = i->next)
+    for (struct invalidation *i = x->drops.first; i != NULL; i = i->next)
         i->owner = NULL;
-    x->invalidations = NULL;
+    x->drops.first = NULL;
 }

@@ -36,7 +36,7 @@ static bool wishes_nothing(const struct request_wish *w)
 static bool may_repeat(const struct exchange *x)
 {
     return x->at == STEP_DONE && x->has_key && !x->in.has_body && x->in.request.method == HTTP_GET
-        && x->looked_up == 1 && !x->forwarded && x->fetch == NULL && x->decision.verdict == VERDICT_SERVE
+        && x->seen.times == 1 && !x->forwarded && x->fetch == NULL && x->decision.verdict == VERDICT_SERVE
         && x->decision.ttl_ns > 0 && wishes_nothing(&x->wish)
         && x->reply.kind != REPLY_STREAM && !x->reply.close
         && x->in.connected.ptr == NULL && x->config == x->engine->config;
@@ -64,7 +64,7 @@ static void describe(struct repeat *r, const struct exchange *x)
 
     *line = exchange_describe(x, &a);
     line->peer = NULL;
-    line->attempts = NULL;            /* there were none */
+    line->outcome = NULL;             /* nothing went upstream */
     detail = slice_of(line->detail);
     end = r->text = mem_alloc_raw(line->client.len + line->method.len + line->target.len + detail.len + 4);
     line->client = put(&end, line->client);
@@ -83,14 +83,14 @@ struct repeat *repeat_of(const struct exchange *x)
     r = mem_alloc(sizeof *r);
     config_acquire(x->config);
     r->config = x->config;
-    r->generation = x->generation;
-    r->heard_generation = x->heard_generation;
-    r->from_wall_ns = x->looked_up_wall_ns;
-    r->age_ns = policy_age_ns(&x->stored.response, x->looked_up_wall_ns);
+    r->generation = x->seen.generation;
+    r->heard_generation = x->seen.heard_generation;
+    r->from_wall_ns = x->seen.wall_ns;
+    r->age_ns = policy_age_ns(&x->stored.response, x->seen.wall_ns);
     r->ttl_ns = x->decision.ttl_ns;
-    r->holds_for_ns = r->ttl_ns < x->heard_for_ns ? r->ttl_ns : x->heard_for_ns;
+    r->holds_for_ns = r->ttl_ns < x->seen.heard_for_ns ? r->ttl_ns : x->seen.heard_for_ns;
     r->ttl_offset = r->ttl_ns == INT64_MAX ? SIZE_MAX
-                  : http_fields_get(&x->reply.fields, HTTP_CACHE_STATUS).len - x->cache_status_bytes
+                  : http_fields_get(&x->reply.fields, HTTP_CACHE_STATUS).len - x->finish.cache_status_bytes
                         + sizeof HIT_TTL - 1;
     memcpy(r->hash, x->stored.hash, sizeof r->hash);
     memcpy(r->variant, x->stored.variant, sizeof r->variant);

@@ -31,61 +31,6 @@ void reply_append_member(struct exchange *x, struct http_fields *f, enum http_na
     add(x, f, id, member);
 }
 
-static int64_t whole_seconds(int64_t ns)
-{
-    return ns >= 0 ? ns / NS_PER_SEC : -((-ns + NS_PER_SEC - 1) / NS_PER_SEC);
-}
-
-/* Why it went upstream, and what came of that. */
-static struct slice forwarded_status(struct exchange *x, unsigned upstream_status)
-{
-    char         digits[DECIMAL_BYTES];
-    struct slice status = decimal(upstream_status, digits);
-
-    return ARENA_JOIN(&x->arena, SLICE("weir; fwd="), slice_of(forward_reason_token(x->decision.forward)),
-                      upstream_status != 0 ? SLICE("; fwd-status=") : SLICE(""),
-                      upstream_status != 0 ? status : SLICE(""),
-                      x->stored_flag ? SLICE("; stored") : SLICE(""), x->collapsed ? SLICE("; collapsed") : SLICE(""));
-}
-
-static struct slice hit_status(struct exchange *x)
-{
-    char    digits[DECIMAL_BYTES];
-    int64_t ttl = whole_seconds(x->decision.ttl_ns);
-
-    if (x->decision.ttl_ns == INT64_MAX)
-        return SLICE("weir; hit");
-    return ARENA_JOIN(&x->arena, ttl < 0 ? SLICE(HIT_TTL "-") : SLICE(HIT_TTL),
-                      decimal((uint64_t)(ttl < 0 ? -ttl : ttl), digits));
-}
-
-static struct slice cache_status(struct exchange *x, unsigned upstream_status)
-{
-    struct slice text = SLICE("weir"), detail = SLICE_NONE;
-
-    if (x->forwarded)
-        text = forwarded_status(x, upstream_status);
-    else if (x->stored.selected)
-        text = hit_status(x);
-    if (x->detail != NULL && x->detail[0] != '\0')
-        detail = slice_of(x->detail);
-    else if (x->rule != NULL && x->rule->policy.label != NULL && x->rule->policy.label[0] != '\0')
-        detail = sf_string(slice_of(x->rule->policy.label), &x->arena);
-    return detail.ptr != NULL ? ARENA_JOIN(&x->arena, text, SLICE("; detail="), detail) : text;
-}
-
-void reply_finish_fields(struct exchange *x, struct http_fields *f, unsigned upstream_status)
-{
-    struct slice status;
-
-    cors_fields(x, f);
-    reply_append_member(x, f, HTTP_VIA, SLICE("1.1 weir"));
-    status = cache_status(x, upstream_status);
-    x->cache_status_bytes = status.len;
-    reply_append_member(x, f, HTTP_CACHE_STATUS, status);
-    reply_add_spent(x, f);
-}
-
 static struct slice problem_body(struct exchange *x, const struct problem *p)
 {
     struct json_out out = { arena_alloc_raw(&x->arena, PROBLEM_BYTES), PROBLEM_BYTES, 0, false };
@@ -142,10 +87,11 @@ enum step reply_problem(struct exchange *x, const struct problem *p)
 
     candidate_drop(x);
     *r = (struct reply){ .status = p->status, .kind = REPLY_BYTES, .fd = -1, .close = p->close };
+    x->finish = (struct finish){ .of_api = false };
     if (p->reason != NULL)
-        x->detail = p->reason;
-    if (x->cache_word == NULL || p->status >= 400)
-        x->cache_word = "error";
+        x->log.detail = p->reason;
+    if (x->log.cache == NULL || p->status >= 400)
+        x->log.cache = "error";
     add(x, &r->fields, HTTP_CONTENT_TYPE, SLICE("application/problem+json"));
     add(x, &r->fields, HTTP_CACHE_CONTROL, SLICE("no-store"));
     if (p->retry_after_ns >= 0)
@@ -154,12 +100,11 @@ enum step reply_problem(struct exchange *x, const struct problem *p)
     add(x, &r->fields, HTTP_PROXY_STATUS,
         arena_printf(&x->arena, "weir; error=%s; details=" SLICE_FMT, proxy_error_of(p),
                      SLICE_ARG(sf_string(p->detail, &x->arena))));
-    reply_finish_fields(x, &r->fields, 0);
     r->bytes = problem_body(x, p);
     r->length = (int64_t)r->bytes.len;
     if (x->in.request.method == HTTP_HEAD)
         r->kind = REPLY_EMPTY;
-    return STEP_DONE;
+    return STEP_FINISH;
 }
 
 enum step reply_refusal(struct exchange *x, const struct refusal *no)
@@ -177,8 +122,8 @@ enum step reply_text(struct exchange *x, unsigned status, const char *type, stru
                          .length = (int64_t)text.len };
     add(x, &r->fields, HTTP_CONTENT_TYPE, slice_of(type));
     add(x, &r->fields, HTTP_CACHE_CONTROL, SLICE("no-store"));
-    reply_finish_fields(x, &r->fields, 0);
     if (x->in.request.method == HTTP_HEAD)
         r->kind = REPLY_EMPTY;
-    return STEP_DONE;
+    return STEP_FINISH;
 }
+

@@ -14,45 +14,6 @@
 
 enum { MULTIPART_BYTES = 1024 * 1024 };
 
-void candidate_drop(struct exchange *x)
-{
-    struct candidate *c = &x->stored;
-
-    if (c->borrowed)
-        store_reader_end(x->engine->reader);
-    if (c->fd >= 0)
-        close(c->fd);
-    *c = (struct candidate){ .fd = -1 };
-}
-
-/* A body file is opened now, since eviction may unlink it at any time. */
-static bool open_body(struct exchange *x)
-{
-    struct candidate *c = &x->stored;
-
-    if (c->body_file == 0 || c->fd >= 0)
-        return true;
-    c->fd = store_body_open(x->engine->services->store, &c->record);
-    return c->fd >= 0;
-}
-
-void candidate_keep(struct exchange *x)
-{
-    struct candidate *c = &x->stored;
-
-    if (!c->borrowed)
-        return;
-    if (c->selected && open_body(x)) {
-        c->response.head.fields = http_fields_copy(&c->response.head.fields, &x->arena);
-        c->selection = arena_copy(&x->arena, c->selection);
-        c->body = arena_copy(&x->arena, c->body);
-    } else {
-        c->selected = false;
-    }
-    store_reader_end(x->engine->reader);
-    c->borrowed = false;
-}
-
 static void body_part(struct exchange *x, int64_t first, int64_t count)
 {
     struct reply     *r = &x->reply;
@@ -102,26 +63,6 @@ static bool serve_unsatisfiable(struct exchange *x, struct http_fields *fields, 
                        arena_printf(&x->arena, "bytes */%lld", (long long)e.complete));
     x->reply.kind = REPLY_EMPTY;
     x->reply.length = 0;
-    return true;
-}
-
-bool candidate_read(struct exchange *x, int64_t first, char *out, size_t count)
-{
-    struct candidate *c = &x->stored;
-
-    if (!open_body(x))
-        return false;
-    if (c->body_file == 0) {
-        memcpy(out, c->body.ptr + first, count);
-        return true;
-    }
-    for (size_t done = 0; done < count;) {
-        ssize_t n = pread(c->fd, out + done, count - done, first + (int64_t)done);
-
-        if (n <= 0)
-            return false;
-        done += (size_t)n;
-    }
     return true;
 }
 
@@ -233,12 +174,12 @@ static void add_heard(struct exchange *x, struct http_fields *f)
     struct upstream *up = x->engine->services->upstream;
     struct partition account;
 
-    x->heard_generation = upstream_heard_generation(up);
-    x->heard_for_ns = INT64_MAX;
+    x->seen.heard_generation = upstream_heard_generation(up);
+    x->seen.heard_for_ns = INT64_MAX;
     if (!upstream_has_heard(up, x->up->route.name))
         return;
-    account = exchange_account(x);
-    x->heard_for_ns = upstream_heard(up, x->up->route.name, &account, &x->arena, f);
+    account = identity_account(x);
+    x->seen.heard_for_ns = upstream_heard(up, x->up->route.name, &account, &x->arena, f);
 }
 
 bool serve_stored(struct exchange *x, unsigned upstream_status)
@@ -247,7 +188,7 @@ bool serve_stored(struct exchange *x, unsigned upstream_status)
     struct candidate *c = &x->stored;
     bool              not_modified;
 
-    if (!open_body(x))
+    if (!candidate_open(x))
         return false;
     not_modified = policy_precondition(&x->in.request, &c->response) == PRECONDITION_NOT_MODIFIED;
     *r = (struct reply){ .status = not_modified ? 304 : c->response.head.status, .fd = -1 };
@@ -259,7 +200,35 @@ bool serve_stored(struct exchange *x, unsigned upstream_status)
     } else if (!(x->in.request.method == HTTP_GET && serve_range(x, &r->fields))) {
         body_part(x, 0, c->response.body_bytes);
     }
-    dress_reply(x);
-    reply_finish_fields(x, &r->fields, upstream_status);
+    x->finish = (struct finish){ .of_api = true, .upstream_status = upstream_status };
     return true;
+}
+
+/* An error came, or nothing: what is stored may cover for it (RFC 5861 4, RFC 9111 4.2.4). */
+bool serve_cover(struct exchange *x, unsigned status, const char *why)
+{
+    if (!x->stored.selected || !policy_holds_range(&x->in.request, &x->stored.response)
+        || !policy_stale_if_error(x->policy, &x->wish, &x->stored.response, clock_wall_ns()))
+        return false;
+    x->log.detail = why;
+    x->log.cache = "stale";
+    if (!serve_stored(x, status))
+        return false;
+    x->log.counter = COUNTER_STALE_HITS;
+    counter_add(COUNTER_COVERED, 1);
+    return true;
+}
+
+enum step step_serve(struct exchange *x)
+{
+    if (!serve_stored(x, 0)) {                      /* the body file is gone: as if it had never been stored */
+        candidate_drop(x);
+        x->decision = policy_decide(x->policy, &x->in.request, &x->wish, NULL, false, clock_wall_ns());
+        x->log.cache = "miss";
+        return x->decision.verdict == VERDICT_UNAVAILABLE ? STEP_DECIDE : STEP_FETCH;
+    }
+    x->log.counter = x->decision.ttl_ns > 0 ? COUNTER_HITS : COUNTER_STALE_HITS;
+    if (x->decision.verdict == VERDICT_SERVE_AND_REFRESH)
+        asking_refresh(x);
+    return STEP_FINISH;
 }

@@ -25,7 +25,7 @@ static bool can_join(struct exchange *x, const struct http_fields *f)
 
 static void add_budget(struct exchange *x, struct http_fields *f)
 {
-    const struct budget_word *b = &x->budget;
+    const struct budget_word *b = &x->outcome.budget;
     struct slice              name, policy;
 
     if (b->allowed == 0 || !can_join(x, f))
@@ -44,12 +44,12 @@ static void add_budget(struct exchange *x, struct http_fields *f)
 /* "stale after 0.1 ms: 503" */
 static struct slice add_attempt(struct exchange *x, struct slice so_far, unsigned i)
 {
-    const struct attempt *a = &x->attempts[i];
+    const struct attempt *a = &x->outcome.attempts[i];
     char                  cause[ATTEMPT_TEXT_BYTES], outcome[ATTEMPT_TEXT_BYTES];
     char                  number[DECIMAL_BYTES], took[DECIMAL_BYTES], waited[DECIMAL_BYTES];
 
     if (i > 0)
-        attempt_text(&x->attempts[i - 1], cause);
+        attempt_text(&x->outcome.attempts[i - 1], cause);
     attempt_text(a, outcome);
     return ARENA_JOIN(&x->arena, so_far, SLICE(", weir-attempt-"), decimal(i + 1, number), SLICE(";dur="),
                       decimal_ms(a->took_ns, took), SLICE(";desc=\""),
@@ -60,12 +60,12 @@ static struct slice add_attempt(struct exchange *x, struct slice so_far, unsigne
 static void add_timing(struct exchange *x, struct http_fields *f)
 {
     char         queued[DECIMAL_BYTES], upstream[DECIMAL_BYTES], count[DECIMAL_BYTES];
-    struct slice text = ARENA_JOIN(&x->arena, SLICE("weir-queue;dur="), decimal_ms(x->queued_ns, queued),
-                                   SLICE(", weir-upstream;dur="), decimal_ms(x->upstream_ns, upstream),
-                                   SLICE(";desc=\""), decimal(x->attempt_count, count),
-                                   x->attempt_count == 1 ? SLICE(" attempt\"") : SLICE(" attempts\""));
+    struct slice text = ARENA_JOIN(&x->arena, SLICE("weir-queue;dur="), decimal_ms(x->outcome.queued_ns, queued),
+                                   SLICE(", weir-upstream;dur="), decimal_ms(x->outcome.upstream_ns, upstream),
+                                   SLICE(";desc=\""), decimal(x->outcome.attempt_count, count),
+                                   x->outcome.attempt_count == 1 ? SLICE(" attempt\"") : SLICE(" attempts\""));
 
-    for (unsigned i = 0; i < x->attempt_count && i < ATTEMPTS_KEPT; i++)
+    for (unsigned i = 0; i < x->outcome.attempt_count && i < ATTEMPTS_KEPT; i++)
         text = add_attempt(x, text, i);
     reply_append_member(x, f, HTTP_SERVER_TIMING, text);
 }

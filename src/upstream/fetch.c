@@ -129,7 +129,7 @@ static void receive_submit(struct mail *m)
     memcpy(w->variant, f->variant, sizeof w->variant);
     w->wait_left_ns = f->max_wait_ns;
     if (w->up->stopping) {
-        f->outcome = ATTEMPT_REFUSED;
+        f->failed_as = ATTEMPT_REFUSED;
         f->proxy_error = "proxy_internal_error";
         snprintf(f->error, sizeof f->error, "Weir is shutting down.");
         waiter_post(w, FETCH_FAILED);
@@ -154,21 +154,21 @@ static void receive_leave(struct mail *m)
 /* What the attempts were like; a fetch that joined late waited no longer than it was there. */
 static void tell_times(struct fetch_links *w, const struct flight *fl)
 {
-    struct fetch *f = w->fetch;
-    int64_t       now = clock_mono_ns(), there = now - f->arrived_mono_ns;
-    int64_t       end = fl->head_ns != 0 ? fl->head_ns : now;
+    struct outcome *o = &w->fetch->outcome;
+    int64_t         now = clock_mono_ns(), there = now - w->fetch->arrived_mono_ns;
+    int64_t         end = fl->head_ns != 0 ? fl->head_ns : now;
 
-    memcpy(f->attempts, fl->attempts, sizeof f->attempts);
-    f->attempt_count = fl->attempt_count;
-    f->collapsed = f != fl->leader && fl->attempt_count > 0;
-    f->queued_ns = fl->first_sent_ns != 0 ? fl->waited_ns : there;
-    f->upstream_ns = fl->first_sent_ns != 0 && end > fl->first_sent_ns ? end - fl->first_sent_ns : 0;
+    memcpy(o->attempts, fl->attempts, sizeof o->attempts);
+    o->attempt_count = fl->attempt_count;
+    o->collapsed = w->fetch != fl->leader && fl->attempt_count > 0;
+    o->queued_ns = fl->first_sent_ns != 0 ? fl->waited_ns : there;
+    o->upstream_ns = fl->first_sent_ns != 0 && end > fl->first_sent_ns ? end - fl->first_sent_ns : 0;
     if (there < 0)
         there = 0;
-    if (f->queued_ns > there)
-        f->queued_ns = there;
-    if (f->upstream_ns > there)
-        f->upstream_ns = there;
+    if (o->queued_ns > there)
+        o->queued_ns = there;
+    if (o->upstream_ns > there)
+        o->upstream_ns = there;
 }
 
 static void tell_budget(struct fetch_links *w)
@@ -181,9 +181,9 @@ static void tell_budget(struct fetch_links *w)
     dispatch_charge(&charge, f);
     if (!ledger_lowest(site_of(w->up, f)->budget->ledger, &charge, budget_time(), &s, &name))
         return;
-    f->budget = (struct budget_word){ .allowed = s.allowed, .left = s.left, .window_ns = s.window_ns,
-                                      .resets_in_ns = s.resets_in_ns };
-    snprintf(f->budget.limit, sizeof f->budget.limit, "%s", name);
+    f->outcome.budget = (struct budget_word){ .allowed = s.allowed, .left = s.left, .window_ns = s.window_ns,
+                                              .resets_in_ns = s.resets_in_ns };
+    snprintf(f->outcome.budget.limit, sizeof f->outcome.budget.limit, "%s", name);
 }
 
 /* Where nothing here knows it any more, the worker may free it as soon as it is told. */
@@ -218,7 +218,7 @@ void waiter_fail(struct fetch_links *w, const struct failure *failure, int64_t w
 {
     struct fetch *f = w->fetch;
 
-    f->outcome = failure->outcome;
+    f->failed_as = failure->outcome;
     f->body_stalled = failure->stalled;
     f->proxy_error = failure->token;
     f->wait_ns = wait_ns;

@@ -53,6 +53,17 @@ enum { ATTEMPTS_KEPT = 8, ATTEMPT_TEXT_BYTES = 16 };
 /* What it came to: the status of an answer that was one, else the outcome's token. */
 void attempt_text(const struct attempt *, char out[ATTEMPT_TEXT_BYTES]);
 
+struct outcome {                      /* what it took to get an answer: for the log, Cache-Status and Server-Timing */
+    bool               collapsed;     /* shared an upstream request that another began */
+    bool               stored;        /* the answer is being stored: Cache-Status `stored` */
+    unsigned           attempt_count; /* may exceed ATTEMPTS_KEPT */
+    struct attempt     attempts[ATTEMPTS_KEPT];
+    struct budget_word budget;        /* as it is now */
+    int64_t            predicted_ns;  /* the wait, as it was foreseen when it came */
+    int64_t            queued_ns;     /* all waits */
+    int64_t            upstream_ns;   /* from the first sending to the head */
+};
+
 /* What came from the API: shared by all who wait for it, immutable once posted. */
 struct answer {
     struct ref            ref;        /* answer_release() */
@@ -145,9 +156,7 @@ struct fetch {
     /* -- filled by the upstream thread before it posts `mail` -- */
     enum fetch_event               event;
     struct answer                 *answer;        /* the fetch's reference */
-    bool                           collapsed;     /* shared an upstream request that another began */
-    bool                           stored;        /* the answer is being stored: Cache-Status `stored` */
-    enum attempt_outcome           outcome;       /* FETCH_FAILED */
+    enum attempt_outcome           failed_as;     /* FETCH_FAILED */
     /* FETCH_FAILED: for people, never a credential; Proxy-Status details */
     char                           error[320];
     bool                           body_stalled;  /* FETCH_FAILED: its client paused while others waited for a place */
@@ -156,12 +165,7 @@ struct fetch {
     const char                    *limit;         /* FETCH_REFUSED: name of the limit, or "queue" */
     bool                           queue_full;    /* FETCH_REFUSED: queue.max_length others wait */
     const char                    *blocked_by;    /* FETCH_REFUSED: by which word of the API's; NULL: the limit's own */
-    struct attempt                 attempts[ATTEMPTS_KEPT];
-    unsigned                       attempt_count; /* may exceed ATTEMPTS_KEPT */
-    struct budget_word             budget;        /* as it is now */
-    int64_t                        predicted_ns;  /* the wait, as it was foreseen when it came */
-    int64_t                        queued_ns;     /* all waits */
-    int64_t                        upstream_ns;   /* from the first sending to the head */
+    struct outcome                 outcome;
 
     struct fetch_links            *links;         /* the upstream thread's own */
     struct ref                     ref;

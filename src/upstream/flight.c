@@ -312,7 +312,7 @@ static bool try_join(struct flight *f, struct fetch_links *w)
     wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
     if (wait > w->wait_left_ns && dispatch_stands_higher(w->fetch, f))
         wait = predict_alone(f->site, w->fetch, &cause);     /* where he will put it: dispatch_joined() */
-    w->fetch->predicted_ns = wait;
+    w->fetch->outcome.predicted_ns = wait;
     if (wait > w->wait_left_ns) {
         waiter_refuse(w, wait, &cause);
         return true;
@@ -327,7 +327,7 @@ static void fail_at_once(struct site *site, struct fetch_links *w, const char *t
 {
     struct fetch *f = w->fetch;
 
-    f->outcome = ATTEMPT_REFUSED;
+    f->failed_as = ATTEMPT_REFUSED;
     f->proxy_error = token;
     f->wait_ns = wait_ns;
     snprintf(f->error, sizeof f->error, "%s: %s", site->name, text);
@@ -363,7 +363,7 @@ static bool is_refused(struct site *site, struct fetch_links *w)
     struct wait_cause cause;
     int64_t           wait = predict_alone(site, w->fetch, &cause);
 
-    w->fetch->predicted_ns = wait;
+    w->fetch->outcome.predicted_ns = wait;
     if (wait <= w->wait_left_ns
         && (site->waiting < site->options->queue.max_length
             || (wait == 0 && site->waiting == 0 && site->in_flight < site_slots(site))))

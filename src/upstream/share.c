@@ -123,7 +123,7 @@ static void hand_over(struct fetch_links *w, struct answer *a, enum fetch_event 
 
     w->fetch->answer = a;
     answer_acquire(a);
-    w->fetch->stored = stored && store_promises(f->up->store, a->content_length);
+    w->fetch->outcome.stored = stored && store_promises(f->up->store, a->content_length);
     if (receives) {
         w->at = WAITER_RECEIVING;
         f->waiting--;

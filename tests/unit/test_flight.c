@@ -124,10 +124,10 @@ static void answers_are_shared_as_they_allow(void **state)
                 fail_msg("%s: fetch %u: event %d %s", row->name, k, f[k]->event, f[k]->error);
             if (f[k]->answer->body != NULL)
                 rig_expect_body(&r, f[k], "hello");
-            if (f[k]->stored != row->stored)
-                fail_msg("%s: fetch %u: stored is %d (%s)", row->name, k, f[k]->stored,
+            if (f[k]->outcome.stored != row->stored)
+                fail_msg("%s: fetch %u: stored is %d (%s)", row->name, k, f[k]->outcome.stored,
                          storable_token(f[k]->answer->storable));
-            collapsed += f[k]->collapsed;
+            collapsed += f[k]->outcome.collapsed;
             cookies += http_fields_find(&f[k]->answer->head.fields, HTTP_SET_COOKIE, 0) >= 0;
         }
         if (origin_requests(r.origin) != row->requests || collapsed != CROWD - row->requests || cookies != row->cookies)
@@ -166,7 +166,7 @@ static void variants_part_at_the_head(void **state)
     for (unsigned i = 0; i < COUNT; i++) {
         assert_int_equal(rig_await(&r, f[i]), FETCH_HEAD);
         rig_expect_body(&r, f[i], i % 2 == 0 ? "de" : "fr");
-        assert_true(f[i]->stored);
+        assert_true(f[i]->outcome.stored);
     }
     assert_int_equal(origin_requests(r.origin), 2);   /* those that parted found each other */
     leave_all(&r, f, COUNT);
@@ -196,7 +196,7 @@ static void the_next_ones_do_not_wait_for_one_another(void **state)
     origin_let_go(r.origin);
     rig_await(&r, f[1]);
     rig_await(&r, f[2]);
-    assert_false(f[1]->collapsed || f[2]->collapsed);
+    assert_false(f[1]->outcome.collapsed || f[2]->outcome.collapsed);
     leave_all(&r, f, 3);
     rig_close(&r);
 }
@@ -223,7 +223,7 @@ static void one_may_join_while_the_body_comes(void **state)
     rig_await(&r, f[0]);
     submit_all(&r, f + 1, 1, "GET", "");
     assert_int_equal(rig_await(&r, f[1]), FETCH_HEAD);
-    assert_true(f[1]->collapsed);
+    assert_true(f[1]->outcome.collapsed);
     f[2] = rig_fetch(&r, "GET", "/x", "");
     f[2]->must_be_new = true;         /* was asked for after that was sent */
     rig_submit(&r, f[2]);
@@ -233,7 +233,7 @@ static void one_may_join_while_the_body_comes(void **state)
         rig_await(&r, f[i]);
         rig_expect_body(&r, f[i], "hello");
     }
-    assert_false(f[2]->collapsed);
+    assert_false(f[2]->outcome.collapsed);
     assert_int_equal(origin_requests(r.origin), 2);
     leave_all(&r, f, 3);
     rig_close(&r);
@@ -349,7 +349,7 @@ static void a_304_freshens_for_all(void **state)
         assert_null(f[i]->answer->body);
     }
     assert_int_equal(origin_requests(r.origin), 2);
-    assert_true(f[1]->collapsed);
+    assert_true(f[1]->outcome.collapsed);
     leave_all(&r, f, 3);
     rig_close(&r);
 }

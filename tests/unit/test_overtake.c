@@ -90,8 +90,9 @@ static void a_drop_overtakes_what_it_is_about(void **state)
             assert_int_equal(rig_await(&r, f[k]), FETCH_HEAD);
             rig_expect_body(&r, f[k], "hello");
         }
-        if (f[0]->stored != drops[i].stored || f[1]->collapsed != drops[i].stored || !f[1]->stored)
-            fail_msg("%s: %s", drops[i].name, f[0]->stored ? "stored" : "not stored");
+        if (f[0]->outcome.stored != drops[i].stored || f[1]->outcome.collapsed != drops[i].stored ||
+            !f[1]->outcome.stored)
+            fail_msg("%s: %s", drops[i].name, f[0]->outcome.stored ? "stored" : "not stored");
         rig_leave(&r, f[0]);
         rig_leave(&r, f[1]);
         rig_close(&r);

@@ -97,7 +97,7 @@ static void before_the_head(void **state)
 
         share(&r, row, wait_and_say, f);
         for (unsigned i = 0; i < SHARERS; i++)
-            if (row->gives_up[i] && (rig_await(&r, f[i]) != FETCH_FAILED || f[i]->outcome != ATTEMPT_TIMEOUT))
+            if (row->gives_up[i] && (rig_await(&r, f[i]) != FETCH_FAILED || f[i]->failed_as != ATTEMPT_TIMEOUT))
                 fail_msg("%s: %u does not give up", row->name, i);
         origin_let_go(r.origin);
         for (unsigned i = 0; i < SHARERS; i++)

@@ -271,12 +271,12 @@ static void broken_heads_fail(void **state)
         rig_start(&r);
         f = rig_fetch(&r, "GET", "/x?key=secret", "");
         rig_submit(&r, f);
-        if (rig_await(&r, f) != FETCH_FAILED || f->outcome != broken[i].outcome
+        if (rig_await(&r, f) != FETCH_FAILED || f->failed_as != broken[i].outcome
             || (broken[i].token != NULL && strcmp(f->proxy_error, broken[i].token) != 0))
-            fail_msg("%s: event %d outcome %d %s (%s)", broken[i].name, f->event, f->outcome,
+            fail_msg("%s: event %d outcome %d %s (%s)", broken[i].name, f->event, f->failed_as,
                      f->proxy_error != NULL ? f->proxy_error : "", f->error);
         assert_null(strstr(f->error, "secret"));
-        assert_int_equal(f->attempt_count, 1);
+        assert_int_equal(f->outcome.attempt_count, 1);
         rig_leave(&r, f);
         rig_close(&r);
     }
@@ -432,10 +432,10 @@ static void failures_are_tried_again(void **state)
         if (row->body != NULL && (rig_body(&r, f, body, sizeof body, &got) != SPOOL_READ_END
                                   || strcmp(body, row->body) != 0))
             fail_msg("%s: body \"%s\"", row->name, body);
-        if (origin_requests(r.origin) != row->requests || f->attempt_count != row->attempts_told
-            || f->attempts[0].outcome != row->first)
+        if (origin_requests(r.origin) != row->requests || f->outcome.attempt_count != row->attempts_told
+            || f->outcome.attempts[0].outcome != row->first)
             fail_msg("%s: %u requests, %u attempts, the first %s", row->name, origin_requests(r.origin),
-                     f->attempt_count, attempt_outcome_token(f->attempts[0].outcome));
+                     f->outcome.attempt_count, attempt_outcome_token(f->outcome.attempts[0].outcome));
         rig_leave(&r, f);
         rig_settle(&r);
         if (limit_left(&r) != 100 - row->requests)
@@ -509,9 +509,9 @@ static void a_refused_connection_costs_nothing(void **state)
     rig_start(&r);
     f = rig_fetch(&r, "POST", "/x", "");
     rig_expect(&r, f, FETCH_FAILED, 0);
-    assert_int_equal(f->outcome, ATTEMPT_REFUSED);
+    assert_int_equal(f->failed_as, ATTEMPT_REFUSED);
     assert_string_equal(f->proxy_error, "connection_refused");
-    assert_int_equal(f->attempt_count, 3);
+    assert_int_equal(f->outcome.attempt_count, 3);
     rig_leave(&r, f);
     rig_settle(&r);
     assert_int_equal(limit_left(&r), 100);
@@ -561,7 +561,7 @@ static void silence_ends_with_a_timeout(void **state)
     rig_start(&r);
     f = rig_fetch(&r, "GET", "/x", "");
     rig_expect(&r, f, FETCH_FAILED, 0);
-    assert_int_equal(f->outcome, ATTEMPT_TIMEOUT);
+    assert_int_equal(f->failed_as, ATTEMPT_TIMEOUT);
     assert_string_equal(f->proxy_error, "http_response_timeout");
     rig_leave(&r, f);
     rig_close(&r);
@@ -586,7 +586,7 @@ static bool body_is_cut_after(int64_t read_timeout_ns)
         assert_int_equal(rig_body(&r, f, body, sizeof body, &got), SPOOL_READ_CUT);
         assert_string_equal(body, "half");
     } else {
-        assert_int_equal(f->outcome, ATTEMPT_TIMEOUT);
+        assert_int_equal(f->failed_as, ATTEMPT_TIMEOUT);
     }
     rig_leave(&r, f);
     rig_close(&r);
@@ -615,7 +615,7 @@ static void an_attempt_has_an_end(void **state)
     rig_start(&r);
     f = rig_fetch(&r, "GET", "/x", "");
     rig_expect(&r, f, FETCH_FAILED, 0);
-    assert_int_equal(f->outcome, ATTEMPT_TIMEOUT);
+    assert_int_equal(f->failed_as, ATTEMPT_TIMEOUT);
     rig_leave(&r, f);
     rig_close(&r);
 }
@@ -893,7 +893,7 @@ static void bodies_that_do_not_parse_are_failures(void **state)
         if (json[i].body != NULL)
             rig_expect_body(&r, f, json[i].body);
         else
-            assert_int_equal(f->outcome, ATTEMPT_INVALID);
+            assert_int_equal(f->failed_as, ATTEMPT_INVALID);
         rig_leave(&r, f);
         rig_close(&r);
     }
@@ -953,7 +953,7 @@ static void what_is_too_large_passes_and_is_not_stored(void **state)
 
         rig_expect(&r, f, FETCH_HEAD, 200);
         assert_int_equal(f->answer->storable, STORABLE_TOO_LARGE);
-        assert_false(f->stored);
+        assert_false(f->outcome.stored);
         assert_int_equal(rig_body(&r, f, NULL, 0, &got), SPOOL_READ_END);
         assert_int_equal(got, LARGE);
         rig_leave(&r, f);
@@ -1015,7 +1015,7 @@ static void waiting_goes_in_order_and_within_the_limit(void **state)
         assert_true(starts_with(origin_text(r.origin, i), line));
         assert_true(clock_mono_ns() - began >= (int64_t)(i / 2) * 200 * NS_PER_MS);
         if (i >= 2)
-            assert_true(f[i]->queued_ns > 0);
+            assert_true(f[i]->outcome.queued_ns > 0);
         rig_leave(&r, f[i]);
     }
     rig_close(&r);

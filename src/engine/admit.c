@@ -1,0 +1,50 @@
+/*
+ * Whether a request is let in: its framing, whose pages may send it, and who may use the upstream that it is for.
+ */
+#include "engine/internal.h"
+
+#include "base/clock.h"
+#include "http/list.h"
+
+static bool asks_for_websocket(const struct http_request *r)
+{
+    struct http_list l = http_list_of_field(&r->fields, HTTP_UPGRADE);
+    struct slice     protocol;
+
+    while (http_list_next(&l, &protocol))
+        if (slice_eq_nocase(protocol, SLICE("websocket")))
+            return true;
+    return false;
+}
+
+enum step step_guard(struct exchange *x)
+{
+    struct refusal no = guard_framing(&x->in.request, x->in.head_bytes);
+
+    if (no.status == 0 && x->in.is_doubtful)
+        no = (struct refusal){ 400, "Malformed request",
+                               "Lines end with CRLF, are not folded, hold no NUL, and fields have names." };
+    if (no.status == 0 && x->in.request.method == HTTP_CONNECT)
+        no = (struct refusal){ 405, "CONNECT is not served here",
+                               "Point https_proxy at the forward proxy's address (proxy.listen)." };
+    if (no.status == 0 && asks_for_websocket(&x->in.request))
+        no = (struct refusal){ 501, "WebSocket is not carried",
+                               "Weir carries requests and answers; connect to the API directly." };
+    return no.status != 0 ? reply_refusal(x, &no) : STEP_ROUTE;
+}
+
+enum step step_admit(struct exchange *x)
+{
+    const struct refusal no = guard_origin(x->up, &x->in.request, http_fields_get(&x->in.request.fields, HTTP_HOST),
+                                           &x->cors_origin);
+
+    if (no.status != 0)
+        return reply_refusal(x, &no);
+    if (x->up == NULL || x->route.way == ROUTE_OWN)
+        return STEP_OWN;
+    if (x->up->has_access && !admission_allows(x->up, x->in.who(x->in.owner), x->engine->groups, clock_mono_ns()))
+        return reply_problem(x, &(struct problem){
+            .status = 403, .title = "Not allowed to use this upstream", .retry_after_ns = -1, .close = true,
+            .detail = engine_not_admitted(x->in.who(x->in.owner), &x->arena) });
+    return cors_is_preflight(x) ? cors_preflight(x) : STEP_RULE;
+}

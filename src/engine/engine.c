@@ -1,0 +1,75 @@
+/*
+ * A worker's engine: its share of the services, and the numbers that requests have in the log.
+ */
+#include "engine/internal.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+struct engine *engine_open(const struct engine_services *services, struct mailbox *mailbox,
+                           struct config *config, struct access_log *access, unsigned index, unsigned count)
+{
+    struct engine *e = mem_alloc(sizeof *e);
+
+    e->services = services;
+    e->mailbox = mailbox;
+    e->access = access;
+    e->next_id = index + 1;
+    e->id_step = count;
+    e->groups = groups_open();
+    e->reader = store_reader_open(services->store);
+    config_acquire(config);
+    e->config = config;
+    return e;
+}
+
+void engine_close(struct engine *e)
+{
+    if (e == NULL)
+        return;
+    CHECK(engine_is_idle(e));
+    while (e->unused != NULL) {
+        struct exchange *x = e->unused;
+
+        e->unused = x->next_unused;
+        arena_free(&x->arena);
+        free(x);
+    }
+    store_reader_close(e->reader);
+    groups_close(e->groups);
+    config_release(e->config);
+    free(e);
+}
+
+void engine_configure(struct engine *e, struct config *config)
+{
+    config_acquire(config);
+    config_release(e->config);
+    e->config = config;
+}
+
+uint64_t engine_take_id(struct engine *e)
+{
+    uint64_t id = e->next_id;
+
+    e->next_id += e->id_step;
+    return id;
+}
+
+bool engine_is_idle(const struct engine *e)
+{
+    return e->open_count == 0 && e->fetch_count == 0 && e->change_count == 0;
+}
+
+bool engine_admits(struct engine *e, const struct config_upstream *up, const struct peer *who)
+{
+    return admission_allows(up, who, e->groups, clock_mono_ns());
+}
+
+struct slice engine_not_admitted(const struct peer *who, struct arena *a)
+{
+    return ARENA_JOIN(a, SLICE("The setting access of this upstream does not list whom Weir takes you for: "),
+                      admission_who(who, a), SLICE("."));
+}

@@ -1,0 +1,72 @@
+/*
+ * Where a request goes: its upstream, the rule that holds for it, and what its fields ask for.
+ */
+#include "engine/internal.h"
+
+#include "http/hop.h"
+#include "http/url.h"
+
+bool route_is_own_host(struct exchange *x, struct slice host)
+{
+    return host.ptr == NULL || guard_is_own_host(x->config, host);
+}
+
+static struct route find_route(struct exchange *x, struct slice host)
+{
+    const struct http_request *r = &x->in.request;
+
+    if (x->in.connected.ptr != NULL)
+        return route_find_inside(x->config->routes, x->in.connected, x->in.is_tls, r->target, host,
+                                 &x->arena);
+    return route_find(x->config->routes, r->target, host, route_is_own_host(x, host), &x->arena);
+}
+
+enum step step_route(struct exchange *x)
+{
+    x->route = find_route(x, http_fields_get(&x->in.request.fields, HTTP_HOST));
+    if (x->route.upstream != NULL)
+        x->up = &x->config->upstreams[x->route.upstream->index];
+    return STEP_ADMIT;
+}
+
+/* Nothing was sent; the value is told as far as it can be. */
+static enum step bad_field(struct exchange *x, const struct bad_wish *bad)
+{
+    enum { LONGEST = 80 };
+    size_t length = bad->value.len < LONGEST ? bad->value.len : LONGEST;
+    char  *value = arena_alloc(&x->arena, length + 1);
+
+    if (length > 0)
+        memcpy(value, bad->value.ptr, length);
+    for (char *c = value; *c != '\0'; c++)
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f)
+            *c = '?';
+    return reply_problem(x, &(struct problem){
+        .status = 400, .title = "Malformed request", .retry_after_ns = -1,
+        .detail = arena_printf(&x->arena, SLICE_FMT ": \"%s\"%s: %s. Nothing was sent.", SLICE_ARG(bad->name), value,
+                               bad->value.len > LONGEST ? "..." : "", bad->wanted) });
+}
+
+enum step step_rule(struct exchange *x)
+{
+    const struct http_request *r = &x->in.request;
+    struct bad_wish            bad;
+
+    if (!http_target_is_valid(x->route.target) || x->route.target.ptr[0] != '/')
+        return reply_refusal(x, &(struct refusal){
+            400, "Malformed request", "The target holds a character that must be percent-encoded." });
+    x->rule = route_rule_find(x->route.upstream, r, x->route.path, &x->arena);
+    x->policy = route_policy(x->route.upstream, x->rule);
+    if (!policy_wish(r, &x->wish, &bad))
+        return bad_field(x, &bad);
+    if (x->up->mode == MODE_READ_ONLY && !http_method_is_safe(r->method))
+        return reply_problem(x, &(struct problem){
+            .status = 403, .title = "Upstream is read-only", .retry_after_ns = -1, .reason = "read-only",
+            .detail = SLICE("This upstream is configured with mode = \"read_only\": safe methods only.") });
+    /* What Connection names is between the client and Weir (RFC 9110 7.6.1): it never goes upstream, so nothing that
+     * depends on what the API was asked may look at it either. */
+    http_fields_drop_named(&x->in.request.fields, &x->arena);
+    dress_request(x);
+    inject_decide(x);
+    return STEP_KEY;
+}
