@@ -311,7 +311,7 @@ static struct config *finish(struct load *l, FILE *problems)
     struct set_upstream *all = l->snap->settings.upstreams.items;
 
     for (unsigned i = 0; i < l->snap->settings.upstreams.count; i++)
-        upstream_default_hosts(&l->snap->arena, &all[i]);
+        upstream_derive_defaults(&l->snap->arena, &all[i]);
     settings_review(&l->reader, &l->snap->settings);
     if (l->problems.errors == 0)
         make(l->snap);

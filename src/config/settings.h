@@ -14,13 +14,14 @@
 #include "base/fault.h"
 #include "base/slice.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 struct config_setting_t;                      /* libconfig's */
 
 enum option_type {
     TYPE_BOOL,                                /* bool */
-    TYPE_INT,                                 /* unsigned */
+    TYPE_INT,                                 /* unsigned; INT_NOT_SET */
     TYPE_NUMBER,                              /* double */
     TYPE_SHARE,                               /* double, 0.0 to 1.0; -1: not set */
     TYPE_DURATION,                            /* int64_t, nanoseconds; -1: not set */
@@ -37,6 +38,8 @@ enum option_type {
     TYPE_GROUPS,                              /* struct group_list */
     TYPE_COUNT
 };
+
+#define INT_NOT_SET UINT_MAX                  /* larger than any row's range */
 
 enum reload_class {
     RELOAD_LIVE,                              /* a reload is enough */

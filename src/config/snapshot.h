@@ -34,8 +34,9 @@ bool client_user(const char *match, uint32_t *uid);
 unsigned methods_known(const char *const *names);
 const char *const *methods_other(struct arena *, const char *const *names);
 
-/* `hosts` where it is not set: the authority of `url` (upstream.c). */
-void upstream_default_hosts(struct arena *, struct set_upstream *);
+/* What follows from other settings where it is not set: `hosts` is the authority of `url`, and as many connections
+ * are made and kept as max_in_flight lets be used (upstream.c). */
+void upstream_derive_defaults(struct arena *, struct set_upstream *);
 /* Turns one upstream's settings into what the rooms use.  The settings are without error. */
 void upstream_resolve(struct snapshot *, const struct set_upstream *, struct config_upstream *out);
 /* What no setting can tell alone: contradictions are errors, what was hardly meant is a warning

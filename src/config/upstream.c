@@ -212,7 +212,7 @@ static void resolve_hosts(struct arena *arena, const struct set_upstream *u, con
     out->host_count = count;
 }
 
-void upstream_default_hosts(struct arena *arena, struct set_upstream *u)
+static void default_hosts(struct arena *arena, struct set_upstream *u)
 {
     struct http_url url;
     const char    **hosts;
@@ -222,6 +222,27 @@ void upstream_default_hosts(struct arena *arena, struct set_upstream *u)
     hosts = arena_alloc(arena, 2 * sizeof hosts[0]);
     hosts[0] = authority_of(arena, &url).ptr;
     u->hosts = hosts;
+}
+
+/* A lower bound of connections than of requests would hold these back unsaid over HTTP/1.1, and a lower one of idle
+ * connections would make each wave of requests pay for handshakes. */
+static void default_connections(struct set_upstream *u)
+{
+    enum { FEWEST = 10, UNBOUNDED = 100, MOST = 10000 };    /* MOST: as the option table has it */
+
+    if (u->max_connections == INT_NOT_SET)
+        u->max_connections = u->max_in_flight == 0 ? UNBOUNDED
+                           : u->max_in_flight < FEWEST ? FEWEST
+                           : u->max_in_flight < MOST ? u->max_in_flight : MOST;
+    if (u->max_idle_connections == INT_NOT_SET)
+        u->max_idle_connections = u->max_in_flight == 0 || u->max_in_flight > u->max_connections
+                                      ? u->max_connections : u->max_in_flight;
+}
+
+void upstream_derive_defaults(struct arena *arena, struct set_upstream *u)
+{
+    default_hosts(arena, u);
+    default_connections(u);
 }
 
 static void resolve_place(struct snapshot *snap, const struct set_upstream *u,

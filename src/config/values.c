@@ -90,14 +90,18 @@ static bool parse_int(struct reader *r, const config_setting_t *s, const struct 
 
 static bool print_int(FILE *out, const struct option *o, const void *field)
 {
+    const unsigned n = *(const unsigned *)field;
+
     (void)o;
-    fprintf(out, "%u", *(const unsigned *)field);
+    if (n == INT_NOT_SET)
+        return false;
+    fprintf(out, "%u", n);
     return true;
 }
 
 static void clear_int(void *field)
 {
-    *(unsigned *)field = 0;
+    *(unsigned *)field = INT_NOT_SET;
 }
 
 static bool parse_number(struct reader *r, const config_setting_t *s, const struct option *o,

@@ -38,6 +38,16 @@ static bool is_never(const struct fetch *f)
     return f->wait_ns >= INT64_MAX / 2 && !f->queue_full && f->blocked_by == NULL;
 }
 
+/* What bounds the requests at the API. Over HTTP/2 it may be the first though the second is less. */
+static struct slice bound(struct exchange *x, const struct upstream_options *o)
+{
+    if (o->max_in_flight == 0)
+        return arena_printf(&x->arena, "max_connections = %u", o->max_connections);
+    if (o->max_in_flight <= o->max_connections)
+        return arena_printf(&x->arena, "max_in_flight = %u", o->max_in_flight);
+    return arena_printf(&x->arena, "max_in_flight = %u, max_connections = %u", o->max_in_flight, o->max_connections);
+}
+
 static struct slice detail(struct exchange *x)
 {
     const struct fetch            *f = x->fetch;
@@ -62,11 +72,9 @@ static struct slice detail(struct exchange *x)
                             SLICE_FMT ", longer than this request may wait.", f->limit, name, day->start_minute / 60,
                             day->start_minute % 60, day->zone != NULL ? day->zone : "UTC", SLICE_ARG(wait));
     if (f->limit == NULL || strcmp(f->limit, "queue") == 0)
-        return arena_printf(&x->arena, "All requests that may be at upstream %s at one time (%s = %u) are under way, "
-                            "and this one may wait no longer; try again later, or raise queue.max_wait or "
-                            "Weir-Max-Wait.",
-                            name, o->max_in_flight > 0 ? "max_in_flight" : "max_connections",
-                            o->max_in_flight > 0 ? o->max_in_flight : o->max_connections);
+        return arena_printf(&x->arena, "All requests that may be at upstream %s at one time (" SLICE_FMT ") are under "
+                            "way, and this one may wait no longer; try again later, or raise queue.max_wait or "
+                            "Weir-Max-Wait.", name, SLICE_ARG(bound(x, o)));
     return arena_printf(&x->arena, "The limit \"%s\" of upstream %s would make this request wait for " SLICE_FMT
                         ", longer than it may; try again then, or raise queue.max_wait or Weir-Max-Wait.", f->limit,
                         name, SLICE_ARG(wait));

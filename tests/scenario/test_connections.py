@@ -127,6 +127,19 @@ def test_dead_connections_take_no_places_of_living_ones(daemons, origins):
     assert origin.connections == 6, "three that died, and three for all that followed"
 
 
+@pytest.mark.parametrize("settings, wave", [({}, 10), ({"max_in_flight": 3}, 3), ({"max_in_flight": 14}, 14)],
+                         ids=["default", "fewer", "more"])
+def test_waves_as_large_as_max_in_flight_connect_once(daemons, origins, settings, wave):
+    """Where nothing is said of connections, each of a wave has one, and finds it again for the next."""
+    origin = origins()
+    d = daemons(upstream(origin, **settings)).start()
+    for turn in range(3):
+        together = threading.Barrier(wave)
+        origin.handler = lambda request, conn: (together.wait(20), conn.answer(body=b"x"))
+        assert {r.status for r in collect(fire(d, wave, f"/api/{turn}-%d"))} == {200}
+    assert origin.connections == wave
+
+
 def test_tls_1_2(daemons, origin_of):
     origin = origin_of("https", version=ssl.TLSVersion.TLSv1_2)
     d = daemons(entry(origin)).start()

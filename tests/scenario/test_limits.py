@@ -287,13 +287,18 @@ def test_max_length_of_the_queue(weir, origin):
     assert {r.status for r in collect(first + clients)} == {200} and origin.count() == 3
 
 
-def test_places_that_are_taken_are_called_that(weir, origin):
+@pytest.mark.parametrize("bound, said", [
+    ({"max_in_flight": 1}, "(max_in_flight = 1)"),
+    ({"max_in_flight": 0, "max_connections": 1}, "(max_connections = 1)"),
+    ({"max_in_flight": 5, "max_connections": 1}, "(max_in_flight = 5, max_connections = 1)"),
+], ids=["in_flight", "connections", "both"])
+def test_places_that_are_taken_are_called_that(weir, origin, bound, said):
     origin.handler = gate = Gate()
-    d = weir(max_in_flight=1, limits=["100/s"], queue={"max_wait": "60s"})
+    d = weir(**bound, limits=["100/s"], queue={"max_wait": "60s"})
     first = fire(d, 1, "/api/first%d")
     origin.wait_requests(1)
     refused = d.get("/api/x", [("Weir-Max-Wait", "50ms")])
-    assert refused.status == 429 and "max_in_flight = 1" in json.loads(refused.body)["detail"]
+    assert refused.status == 429 and said in json.loads(refused.body)["detail"]
     gate.open()
     collect(first)
 

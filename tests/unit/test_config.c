@@ -1,5 +1,5 @@
 /*
- * What settings become: defaults, inheritance, conversions, further files,
+ * What settings become: inheritance, conversions, further files,
  * and the dump that loads to the same.
  */
 #include "base/clock.h"
@@ -16,72 +16,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#ifndef WEIR_LOCALSTATEDIR
-#define WEIR_LOCALSTATEDIR "/var"
-#endif
-#ifndef WEIR_RUNSTATEDIR
-#define WEIR_RUNSTATEDIR "/run"
-#endif
-
 /* -- what the settings become -- */
-
-static void test_defaults(void **state)
-{
-    struct config                *c = conf_load_good(API API_END);
-    const struct config_upstream *u = &c->upstreams[0];
-
-    (void)state;
-    assert_int_equal(c->listener_count, 1);
-    assert_string_equal(c->listeners[0].address, "127.0.0.1:8080");
-    assert_true(c->workers >= 1);
-    assert_string_equal(c->admin_socket.address, "unix:" WEIR_RUNSTATEDIR "/weir/admin.sock");
-    assert_int_equal(c->admin_socket.mode, 0600);
-    assert_null(c->admin_listen);
-    assert_string_equal(c->cache.path, WEIR_LOCALSTATEDIR "/cache/weir");
-    assert_string_equal(c->state.path, WEIR_LOCALSTATEDIR "/lib/weir");
-    assert_int_equal(c->cache.max_bytes, INT64_C(2) << 30);
-    assert_null(c->proxy_listen);
-    assert_false(c->proxy_tunnel);
-    assert_true(c->proxy_required);
-    assert_int_equal(c->log_level, LOG_LEVEL_INFO);
-    assert_int_equal(c->access_log, ACCESS_STDERR);
-    assert_true(c->access_json);
-    assert_false(c->allow_remote);
-    assert_int_equal(c->upstream_count, 1);
-    assert_ptr_equal(c->fetch_options[0], &u->fetch);
-    assert_int_equal(u->fetch.retry.attempts, 3);
-    assert_int_equal(u->fetch.retry.backoff_ns, 500 * NS_PER_MS);
-    assert_int_equal(u->fetch.retry.max_backoff_ns, 30 * NS_PER_SEC);
-    assert_int_equal(u->fetch.retry.status_count, 5);
-    assert_int_equal(u->fetch.retry.statuses[0], 429);
-    assert_true(u->fetch.retry.share > 0.19 && u->fetch.retry.share < 0.21);
-    assert_int_equal(u->fetch.queue.max_wait_ns, 30 * NS_PER_SEC);
-    assert_int_equal(u->fetch.queue.max_length, 1000);
-    assert_int_equal(u->fetch.timeout.connect_ns, 5 * NS_PER_SEC);
-    assert_int_equal(u->fetch.timeout.read_ns, 30 * NS_PER_SEC);
-    assert_int_equal(u->fetch.timeout.write_ns, 60 * NS_PER_SEC);
-    assert_int_equal(u->fetch.timeout.total_ns, 300 * NS_PER_SEC);
-    assert_int_equal(u->fetch.max_connections, 10);
-    assert_true(u->fetch.tls.verify);
-    assert_false(u->fetch.drop_on_abort);
-    assert_int_equal(u->route.policy.ttl.kind, TTL_ORIGIN);
-    assert_false(u->route.policy.shared);
-    assert_int_equal(u->route.policy.stale_if_error_ns, POLICY_UNSET);
-    assert_int_equal(u->route.policy.stale_while_revalidate_ns, POLICY_UNSET);
-    assert_int_equal(u->route.policy.max_object_bytes, INT64_C(1) << 30);
-    assert_int_equal(u->route.policy.set_cookie, SET_COOKIE_DEFAULT);
-    assert_int_equal(u->route.policy.validate, VALIDATE_NONE);
-    assert_int_equal(u->route.policy.invalidate, INVALIDATE_PATH);
-    assert_string_equal(u->route.policy.credential_headers[3], "Private-Token");
-    assert_null(u->route.policy.credential_headers[4]);
-    assert_string_equal(u->route.policy.credential_params[0], "api_key");
-    assert_null(u->route.policy.ignore_params[0]);
-    assert_false(u->has_access);
-    assert_null(u->allow_origins);
-    assert_true(u->intercept);
-    assert_int_equal(u->mode, MODE_LIVE);
-    config_release(c);
-}
 
 static void test_place_of_an_upstream(void **state)
 {
@@ -574,7 +509,6 @@ static void test_holders_keep_it_alive(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_place_of_an_upstream),
         cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_via),
