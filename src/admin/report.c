@@ -25,8 +25,10 @@ static json_t *counters_json(void)
 
 static json_t *cache_json(struct store *store)
 {
-    struct store_status s = store_status(store);
+    struct store_status s;
 
+    store_hurry(store);               /* who asks again finds it counted */
+    s = store_status(store);
     return json_pack("{s:I, s:I, s:I, s:I, s:b}", "records", (json_int_t)s.records, "body_files",
                      (json_int_t)s.body_files, "bytes", (json_int_t)s.bytes, "max_bytes", (json_int_t)s.max_bytes,
                      "broken", s.broken);

@@ -13,6 +13,7 @@
 #include "db/db.h"
 #include "store/bodies.h"
 #include "store/evict.h"
+#include "store/grouping.h"
 #include "store/record.h"
 #include "store/shares.h"
 #include "store/state.h"
@@ -28,7 +29,7 @@ enum {
     TOUCHES           = 256,          /* of a reader's ring; half of it makes a merge */
     VERIFIED          = 16384,
     SUSPECTS          = 32,           /* damaged records that wait to be dropped */
-    UNCOMMITTED_BUCKETS = 1024,       /* a power of two */
+    UNCOMMITTED_BUCKETS = 8192,       /* a power of two; some times what a group holds */
     BLOCK_BYTES       = 4096,         /* body files are counted in whole ones */
     IDS_AT_ONCE       = 1 << 20,      /* marked as used before they are */
 };
@@ -71,6 +72,8 @@ struct store {
     struct mailbox  *mailbox;         /* the writer's */
     _Atomic unsigned waiting;         /* changes that were submitted and are in no group yet */
     _Atomic uint64_t waiting_bytes;
+    struct mail      hurry;           /* to the writer, while hurry_posted */
+    _Atomic bool     hurry_posted;
     _Atomic uint64_t attention;       /* 0, mostly: see above */
     _Atomic unsigned refusing;        /* REFUSES_...: what failed the last time */
     struct uncommitted uncommitted;
@@ -179,8 +182,7 @@ struct writer {
 
     struct queue         changes;     /* in order */
     bool                 urgent;
-    int64_t              first_at_ns;         /* monotonic: when the first of them came */
-    int64_t              commit_ns;                          /* what the last group took */
+    struct grouping      grouping;
     const char          *hold_file;   /* WEIR_HOLD_COMMITS, of tests: while it is there no change is made; NULL: none */
     bool                 trim_due;
 
@@ -206,6 +208,8 @@ struct writer {
     struct { int64_t at_ns; uint64_t unsaid; } said[4];      /* log lines of each kind: see writer_warn() */
 };
 
+/* Bodies that make a group due. */
+uint64_t       store_group_bytes(const struct store *);
 struct writer *writer_start(struct store *, struct totals totals, const struct shares *, uint64_t id_limit,
                             struct fault *why);
 void           writer_stop(struct writer *);         /* commits what waits; NULL is fine */

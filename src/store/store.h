@@ -138,7 +138,7 @@ struct store_change {                 /* the submitter's memory until `done` is 
     bool                announced, submitted;
     struct store_change *next_announced;
 };
-/* The writer groups changes for up to 250 ms; INVALIDATE, FLUSH and the DROPs are committed at once.
+/* The writer groups changes for up to some seconds (grouping.h); INVALIDATE, FLUSH and the DROPs are committed at once.
  * Changes of one thread are made in the order they were submitted. */
 void store_submit(struct store *, struct store_change *);
 /* A PUT, FRESHEN or INVALIDATE that will be submitted: look-ups see it from now on, a PUT as soon as `body_bytes` of
@@ -146,7 +146,7 @@ void store_submit(struct store *, struct store_change *);
 void store_announce(struct store *, struct store_change *);
 /* It is not submitted after all.  Harmless where it was not announced, or where it is the writer's by now. */
 void store_withdraw(struct store *, struct store_change *);
-/* Somebody waits for a change that was submitted: what waits is committed now. Any thread. */
+/* Somebody waits for a change that was submitted, or asks what is stored: what waits is committed now. Any thread. */
 void store_hurry(struct store *);
 
 struct store_status { uint64_t records, body_files, bytes, max_bytes; bool broken; };

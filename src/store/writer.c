@@ -1,8 +1,8 @@
 /*
  * The writer thread: the one place that changes the cache and the state.
  *
- * Changes come as mail and wait to be committed together: WAIT_SHARE times as long as a
- * commit takes on this disk, within limits; or until there are many, or one is urgent.  Between groups
+ * Changes come as mail and wait to be committed together, as long as grouping.h says, or until
+ * there are many, one is urgent, or somebody asks what is stored.  Between groups
  * it takes a step of whatever else is to do: a job, eviction, the sweep.
  *
  * A group that fits neither the map nor a transaction is halved until it does; a
@@ -27,18 +27,13 @@
 #include <unistd.h>
 
 enum {
-    GROUP_CHANGES = 1000,
-    GROUP_BYTES = 4 * 1024 * 1024,
     EVICTED_AT_ONCE = 4096,
     LINK_TRIES = 8,
-    WAIT_SHARE = 16,
     QUIET_MS = 1000,
     FULL_TRIES = 4
 };
-#define LONGEST_WAIT_NS  (250 * NS_PER_MS)
-#define SHORTEST_WAIT_NS (5 * NS_PER_MS)
-#define SAID_NS          (60 * NS_PER_SEC)
-#define HELD_LOOK_NS     (10 * NS_PER_MS)
+#define SAID_NS      (60 * NS_PER_SEC)
+#define HELD_LOOK_NS (10 * NS_PER_MS)
 
 void queue_push(struct queue *q, struct mail *m)
 {
@@ -142,7 +137,7 @@ static void receive_change(struct mail *m)
     struct writer       *w = self;
 
     if (w->changes.first == NULL)
-        w->first_at_ns = clock_mono_ns();
+        grouping_begin(&w->grouping, clock_mono_ns());
     queue_push(&w->changes, m);
     w->urgent = w->urgent || is_urgent(c->kind);
 }
@@ -152,12 +147,17 @@ static uint64_t body_bytes(const struct store_change *c)
     return c->body != NULL && c->kind == STORE_PUT ? (uint64_t)spool_length(c->body) : 0;
 }
 
+uint64_t store_group_bytes(const struct store *s)
+{
+    return s->max_bytes / 8 < GROUPING_BYTES ? s->max_bytes / 8 : GROUPING_BYTES;
+}
+
 /* The first of a group wakes the writer, and whatever makes the group due at once; for the rest it wakes by itself. */
 void store_submit(struct store *s, struct store_change *c)
 {
     const uint64_t bytes = body_bytes(c);
     unsigned       count;
-    uint64_t       before;
+    uint64_t       before, most;
 
     CHECK(c->reply_to != NULL);
     c->mail.receive = receive_change;
@@ -171,10 +171,10 @@ void store_submit(struct store *s, struct store_change *c)
         store_announce(s, c);
     }
     c->submitted = true;
+    most = store_group_bytes(s);
     count = atomic_fetch_add(&s->waiting, 1) + 1;
     before = atomic_fetch_add(&s->waiting_bytes, bytes);
-    if (count == 1 || count == GROUP_CHANGES || is_urgent(c->kind)
-        || (before < GROUP_BYTES && before + bytes >= GROUP_BYTES))
+    if (count == 1 || count == GROUPING_CHANGES || is_urgent(c->kind) || (before < most && before + bytes >= most))
         mailbox_post(s->mailbox, &c->mail);
     else
         mailbox_post_quietly(s->mailbox, &c->mail);
@@ -182,19 +182,19 @@ void store_submit(struct store *s, struct store_change *c)
 
 static void receive_hurry(struct mail *m)
 {
-    self->urgent = self->urgent || self->changes.first != NULL;
-    free(m);
+    struct store *s = self->store;
+
+    (void)m;
+    atomic_store(&s->hurry_posted, false);           /* what is submitted from now on asks anew */
+    self->urgent = self->urgent || atomic_load(&s->waiting) > 0;
 }
 
 void store_hurry(struct store *s)
 {
-    struct mail *m;
-
-    if (s == NULL)
+    if (s == NULL || atomic_load(&s->waiting) == 0 || atomic_exchange(&s->hurry_posted, true))
         return;
-    m = mem_alloc(sizeof *m);
-    m->receive = receive_hurry;
-    mailbox_post(s->mailbox, m);
+    s->hurry.receive = receive_hurry;
+    mailbox_post(s->mailbox, &s->hurry);
 }
 
 void writer_receive_state(struct mail *m)
@@ -239,7 +239,7 @@ void writer_init_reader(struct store_reader *r)
 /* -- groups -- */
 
 struct group {
-    struct work works[GROUP_CHANGES];
+    struct work works[GROUPING_CHANGES];
     unsigned    count;
 };
 
@@ -436,11 +436,11 @@ static void start_alone(struct writer *w, struct store_change *c)
 static void run_group(struct writer *w)
 {
     struct group  *g = mem_alloc(sizeof *g);
-    const uint64_t most = w->store->max_bytes / 8 < GROUP_BYTES ? w->store->max_bytes / 8 : GROUP_BYTES;
+    const uint64_t most = store_group_bytes(w->store);
     uint64_t       bytes = 0;
 
     anew_look(w);
-    while (w->changes.first != NULL && g->count < GROUP_CHANGES && (g->count == 0 || bytes < most)) {
+    while (w->changes.first != NULL && g->count < GROUPING_CHANGES && (g->count == 0 || bytes < most)) {
         struct store_change *c = CONTAINER_OF(w->changes.first, struct store_change, mail);
         struct work         *work = &g->works[g->count];
 
@@ -464,10 +464,11 @@ static void run_group(struct writer *w)
 
         w->nothing_to_evict = false;
         run_works(w, g->works, g->count);
-        w->commit_ns = clock_mono_ns() - begun_ns;
+        grouping_end(&w->grouping, clock_mono_ns() - begun_ns, clock_mono_ns());
         w->trim_due = true;
     }
-    w->first_at_ns = clock_mono_ns();
+    if (w->changes.first != NULL)
+        grouping_begin(&w->grouping, clock_mono_ns());
     if (w->changes.first == NULL)
         w->urgent = false;
     free(g);
@@ -478,21 +479,14 @@ static void run_group(struct writer *w)
 /* How long the changes that wait may wait on: 0: not at all, -1: there are none. */
 static int64_t wait_ns(const struct writer *w)
 {
-    int64_t wait = w->commit_ns * WAIT_SHARE, left;
-
     if (w->changes.first == NULL)
         return -1;
     if (w->hold_file != NULL && !w->stopping && access(w->hold_file, F_OK) == 0)
         return HELD_LOOK_NS;
-    if (w->stopping || w->urgent || atomic_load(&w->store->waiting) >= GROUP_CHANGES
-        || atomic_load(&w->store->waiting_bytes) >= GROUP_BYTES)
+    if (w->stopping || w->urgent || atomic_load(&w->store->waiting) >= GROUPING_CHANGES
+        || atomic_load(&w->store->waiting_bytes) >= store_group_bytes(w->store))
         return 0;
-    if (wait < SHORTEST_WAIT_NS)
-        wait = SHORTEST_WAIT_NS;
-    if (wait > LONGEST_WAIT_NS)
-        wait = LONGEST_WAIT_NS;
-    left = w->first_at_ns + wait - clock_mono_ns();
-    return left > 0 && left <= wait ? left : 0;      /* a clock that was moved makes it due */
+    return grouping_left(&w->grouping, clock_mono_ns());
 }
 
 static bool is_over(const struct writer *w)
