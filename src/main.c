@@ -11,6 +11,7 @@
 #include "base/mailbox.h"
 #include "base/wait.h"
 #include "config/config.h"
+#include "config/keeper.h"
 #include "engine/credential.h"
 #include "front/front.h"
 #include "route/pattern.h"
@@ -50,17 +51,13 @@ struct daemon {
     struct credentials *credentials;
     struct front    *front;
     struct mailbox  *mailbox;         /* main's: new configurations come here */
+    struct keeper   *keeper;          /* reads them */
+    struct reload_order on_signal;    /* that SIGHUP gives */
+    bool             reloading;       /* on_signal is under way */
+    bool             reload_again;    /* SIGHUP came meanwhile: the files may have changed since they were read */
     int              signal_fd;
     int64_t          settled_at_ns;   /* monotonic: when this start has proved itself; INT64_MAX: it has */
     int64_t          started_wall_ns;
-};
-
-struct new_config {
-    struct mail     mail;
-    struct daemon  *daemon;
-    struct config  *config;           /* a reference */
-    struct mailbox *reply_to;         /* where `done` is posted when it is in effect; NULL: nobody waits */
-    struct mail    *done;
 };
 
 static struct config *load(const char *file, FILE *problems)
@@ -68,82 +65,82 @@ static struct config *load(const char *file, FILE *problems)
     return file != NULL ? config_load(file, problems) : config_load_default(problems);
 }
 
-/* -- reload -- */
+/* -- reload: the keeper reads, main puts into effect -- */
 
-static void receive_config(struct mail *m)
+static void take_config(struct daemon *d, struct config *fresh)
 {
-    struct new_config *n = CONTAINER_OF(m, struct new_config, mail);
-    struct daemon     *d = n->daemon;
-
     config_release(d->config);
-    d->config = n->config;
-    log_set_level(d->config->log_level);
-    upstream_configure(d->upstream, &d->config->ref, d->config->fetch_options, d->config->upstream_count);
+    d->config = fresh;
+    log_set_level(fresh->log_level);
+    upstream_configure(d->upstream, &fresh->ref, fresh->fetch_options, fresh->upstream_count);
     credentials_forget(d->credentials);
-    front_configure(d->front, d->config);
+    front_configure(d->front, fresh);
     log_info("reloaded", "file=%s", log_quote(d->config_file != NULL ? d->config_file : "embedded default"));
-    if (n->reply_to != NULL)
-        mailbox_post(n->reply_to, n->done);
-    free(n);
 }
 
-/* Hands it to main; false: Weir is about to stop, and main would not come to it. */
-static bool submit_config(struct daemon *d, struct config *fresh, struct mailbox *reply_to, struct mail *done)
+/* False, and the order says why, where the old configuration stays. */
+static bool receive_order(struct daemon *d, struct reload_order *o)
 {
-    struct new_config *n = mem_alloc(sizeof *n);
-    bool               closing;
-
-    *n = (struct new_config){ { .receive = receive_config }, d, fresh, reply_to, done };
-    pthread_mutex_lock(&d->lock);
-    closing = d->closing;
-    if (!closing)
-        mailbox_post(d->mailbox, &n->mail);
-    pthread_mutex_unlock(&d->lock);
-    if (closing)
-        free(n);
-    return !closing;
+    if (o->fresh != NULL && d->closing) {
+        config_release(o->fresh);
+        o->fresh = NULL;
+        free(o->text);
+        o->text = mem_copy(SLICE("Weir is about to stop\n"));
+    }
+    if (o->fresh != NULL)
+        take_config(d, o->fresh);
+    else
+        log_error("reload_failed", "kept=old problems=%s", log_quote(o->text));
+    return o->fresh != NULL;
 }
 
-/* Any thread.  Reads the files here; main swaps.  *text says what was wrong, or what needs a restart. */
-static bool reload(void *context, char **text, struct mailbox *reply_to, struct mail *done)
+static void receive_asked(struct mail *m)
+{
+    struct reload_order *o = CONTAINER_OF(m, struct reload_order, mail);
+
+    receive_order(o->context, o);
+    mailbox_post(o->reply_to, &o->done);
+}
+
+/* Any thread: the order, with `reply_to` and `done`, is the caller's until `done` has come. */
+static void reload(void *context, struct reload_order *o)
 {
     struct daemon *d = context;
-    size_t         bytes;
-    FILE          *problems = open_memstream(text, &bytes);
-    struct config *fresh;
-    char           names[512];
-    bool           ok;
 
-    if (problems == NULL)
-        return false;
-    fresh = load(d->config_file, problems);
-    ok = fresh != NULL && config_read_secrets(fresh, problems);
-    if (ok) {
-        config_restart_needed(d->started_with, fresh, names, sizeof names);
-        if (names[0] != '\0')
-            fprintf(problems, "in effect only after a restart: %s\n", names);
-        ok = submit_config(d, fresh, reply_to, done);
-        if (!ok)
-            fputs("Weir is about to stop\n", problems);
-    }
-    fclose(problems);
-    if (!ok)
-        config_release(fresh);
-    return ok;
+    o->context = d;
+    o->mail.receive = receive_asked;
+    keeper_reload(d->keeper, o);
+}
+
+static void reload_on_signal(struct daemon *d);
+
+static void receive_signalled(struct mail *m)
+{
+    struct reload_order *o = CONTAINER_OF(m, struct reload_order, mail);
+    struct daemon       *d = o->context;
+    bool                 again = d->reload_again && !d->closing;
+
+    if (receive_order(d, o) && o->text[0] != '\0')
+        log_warning("reload_incomplete", "note=%s", log_quote(o->text));
+    free(o->text);
+    d->reloading = false;
+    d->reload_again = false;
+    if (again)
+        reload_on_signal(d);
+    else
+        sd_notify(0, "READY=1");
 }
 
 static void reload_on_signal(struct daemon *d)
 {
-    char *text = NULL;
-
-    sd_notify(0, "RELOADING=1");
-    if (!reload(d, &text, NULL, NULL))
-        log_error("reload_failed", "kept=old problems=%s", log_quote(text != NULL ? text : ""));
-    else if (text != NULL && text[0] != '\0')
-        log_warning("reload_incomplete", "note=%s", log_quote(text));
-    mailbox_deliver(d->mailbox);
-    sd_notify(0, "READY=1");
-    free(text);
+    if (d->reloading) {
+        d->reload_again = true;
+        return;
+    }
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(clock_mono_ns() / NS_PER_US));
+    d->reloading = true;
+    d->on_signal = (struct reload_order){ .mail = { .receive = receive_signalled }, .context = d };
+    keeper_reload(d->keeper, &d->on_signal);
 }
 
 /* -- the access log's file was renamed: whatever state the configuration's file is in -- */
@@ -389,7 +386,8 @@ static int serve(struct daemon *d)
         return 1;
     }
     d->settled_at_ns = clock_mono_ns() + proof_ns;
-    if (open_rooms(d, &why) == 0) {
+    d->keeper = keeper_start(d->config_file, d->config, d->mailbox, &why);
+    if (d->keeper != NULL && open_rooms(d, &why) == 0) {
         log_info("ready", "version=%s config=%s", PACKAGE_VERSION,
                  log_quote(d->config_file != NULL ? d->config_file : "embedded default"));
         sd_notify(0, "READY=1");
@@ -403,6 +401,7 @@ static int serve(struct daemon *d)
     pthread_mutex_lock(&d->lock);
     d->closing = true;
     pthread_mutex_unlock(&d->lock);
+    keeper_stop(d->keeper);
     if (d->front != NULL)
         mailbox_deliver(d->mailbox);                /* workers wait for what becomes of it */
     close_rooms(d);
@@ -448,6 +447,7 @@ static int act(enum mode mode, struct daemon *d)
         printf("%s: no errors\n", d->config_file != NULL ? d->config_file : "embedded default");
     config_release(d->config);
     config_release(d->started_with);
+    keeper_close(d->keeper);
     return status;
 }
 

@@ -51,6 +51,7 @@ bool admin_is_idle(const struct admin *a)
 static void free_call(struct admin_call *call)
 {
     call->admin->open_count--;
+    free(call->reload.text);
     arena_free(&call->report.arena);
     arena_free(&call->arena);
     free(call->body);

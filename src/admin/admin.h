@@ -12,6 +12,7 @@
 
 #include "base/mailbox.h"
 #include "config/config.h"
+#include "config/keeper.h"
 #include "http/message.h"
 #include "store/store.h"
 #include "upstream/upstream.h"
@@ -26,10 +27,9 @@ struct admin_ca {                     /* the local CA, as far as anybody may kno
 struct admin_services {               /* lent; outlive every call */
     struct store    *store;
     struct upstream *upstream;
-    /* Reads the configuration again and swaps it; false: the old one stays, *problems (malloc'd, caller frees) says
-     * why. Else `done` is posted when requests that come from then on meet the new one. Called on the worker's thread;
-     * may block for the reading of the files. */
-    bool           (*reload)(void *context, char **problems, struct mailbox *reply_to, struct mail *done);
+    /* Has the configuration read again and swapped. `done` is posted to `reply_to`, which the caller sets, when
+     * requests that come from then on meet the new one, or when the old one stays (keeper.h). */
+    void           (*reload)(void *context, struct reload_order *);
     /* Opens the access log's file anew; `done` is posted when all workers have. False: Weir is about to stop. */
     bool           (*reopen)(void *context, struct mailbox *reply_to, struct mail *done);
     /* Makes the CA where there is none or `rotate` asks for another. Worker's thread; may block for the writing of

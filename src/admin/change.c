@@ -4,7 +4,6 @@
 #include "admin/internal.h"
 
 #include "base/counters.h"
-#include "base/log.h"
 #include "engine/purge.h"
 
 #include <stdlib.h>
@@ -130,30 +129,29 @@ void admin_limits_forget(struct admin_call *call)
 
 static void reloaded(struct mail *m)
 {
-    struct admin_call *call = CONTAINER_OF(m, struct admin_call, reloaded);
+    struct admin_call *call = CONTAINER_OF(m, struct admin_call, reload.done);
 
-    if (admin_resume(call))
-        admin_answer_json(call, 200, json_pack("{s:b, s:s}", "reloaded", 1, "note", call->note));
+    if (!admin_resume(call))
+        return;
+    if (call->reload.fresh != NULL)
+        admin_answer_json(call, 200, json_pack("{s:b, s:s}", "reloaded", 1, "note", call->reload.text));
+    else
+        admin_answer_problem(call, 422, "The old configuration stays", call->reload.text);
 }
 
 void admin_reload(struct admin_call *call)
 {
     const struct admin_services *services = call->admin->services;
-    char                        *text = NULL;
 
-    call->reloaded.receive = reloaded;
-    call->awaits_mail = services->reload(services->context, &text, call->admin->mailbox, &call->reloaded);
-    call->note = arena_copy(&call->arena, slice_of(text != NULL ? text : "")).ptr;
-    if (!call->awaits_mail) {
-        log_error("reload_failed", "kept=old problems=%s", log_quote(call->note));
-        admin_answer_problem(call, 422, "The old configuration stays", text != NULL ? text : "unknown");
-    }
-    free(text);
+    call->reload.reply_to = call->admin->mailbox;
+    call->reload.done.receive = reloaded;
+    call->awaits_mail = true;
+    services->reload(services->context, &call->reload);
 }
 
 static void reopened(struct mail *m)
 {
-    struct admin_call *call = CONTAINER_OF(m, struct admin_call, reloaded);
+    struct admin_call *call = CONTAINER_OF(m, struct admin_call, reopened);
 
     if (admin_resume(call))
         admin_answer_json(call, 200, json_pack("{s:b}", "reopened", 1));
@@ -163,8 +161,8 @@ void admin_reopen(struct admin_call *call)
 {
     const struct admin_services *services = call->admin->services;
 
-    call->reloaded.receive = reopened;
-    call->awaits_mail = services->reopen(services->context, call->admin->mailbox, &call->reloaded);
+    call->reopened.receive = reopened;
+    call->awaits_mail = services->reopen(services->context, call->admin->mailbox, &call->reopened);
     if (!call->awaits_mail)
         admin_answer_problem(call, 503, "The log was not opened anew", "Weir is about to stop.");
 }

@@ -30,8 +30,8 @@ struct admin_call {
     char                   *body;        /* malloc'd */
     struct slice            argument;    /* the request's body; in the arena */
     struct purge           *purge;       /* of /purge */
-    struct mail             reloaded;    /* of /reload and /reopen, and what there is to say of it */
-    const char             *note;
+    struct reload_order     reload;
+    struct mail             reopened;
     struct arena            arena;
     struct upstream_report  report;
     struct upstream_forget  forget;      /* of /limits/forget */

@@ -42,14 +42,15 @@ bool file_is_something_else(int error)
     return error == EINVAL || error == ELOOP || error == ENXIO || error == EISDIR;
 }
 
-ssize_t file_read(int fd, void *out, size_t most)
+/* `patient`: a signal ends no read. */
+static ssize_t read_most(int fd, void *out, size_t most, bool patient)
 {
     size_t used = 0;
 
     while (used < most) {
         ssize_t n = read(fd, (char *)out + used, most - used);
 
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && errno == EINTR && patient)
             continue;
         if (n < 0)
             return -1;
@@ -60,7 +61,12 @@ ssize_t file_read(int fd, void *out, size_t most)
     return (ssize_t)used;
 }
 
-char *file_read_all(int fd, size_t most, size_t *bytes)
+ssize_t file_read(int fd, void *out, size_t most)
+{
+    return read_most(fd, out, most, true);
+}
+
+static char *read_all(int fd, size_t most, size_t *bytes, bool patient)
 {
     char   *text = NULL;
     size_t  used = 0, room = 0;
@@ -69,7 +75,7 @@ char *file_read_all(int fd, size_t most, size_t *bytes)
 
     do {
         MEM_ROOM(text, room, used + PIECE_BYTES + 1);
-        n = file_read(fd, text + used, PIECE_BYTES);
+        n = read_most(fd, text + used, PIECE_BYTES, patient);
         used += n > 0 ? (size_t)n : 0;
     } while (n == PIECE_BYTES && used <= most);
     saved = n < 0 ? errno : EFBIG;
@@ -81,6 +87,16 @@ char *file_read_all(int fd, size_t most, size_t *bytes)
     text[used] = '\0';
     *bytes = used;
     return text;
+}
+
+char *file_read_all(int fd, size_t most, size_t *bytes)
+{
+    return read_all(fd, most, bytes, true);
+}
+
+char *file_read_all_unless_interrupted(int fd, size_t most, size_t *bytes)
+{
+    return read_all(fd, most, bytes, false);
 }
 
 bool file_read_line(const char *path, char *out, size_t bytes)

@@ -19,6 +19,8 @@ ssize_t file_read(int fd, void *out, size_t most);
 /* All that is left, malloc'd and NUL-terminated, and in *bytes how much; the caller frees.  NULL and errno, EFBIG where
  * there is more than `most`. */
 char *file_read_all(int fd, size_t most, size_t *bytes);
+/* The same, but a signal ends it: EINTR.  For what may have to be waited for. */
+char *file_read_all_unless_interrupted(int fd, size_t most, size_t *bytes);
 /* Up to bytes - 1 of a file, NUL-terminated: what the kernel tells in /proc and the like.  False: it cannot be read,
  * and *out is "". */
 bool file_read_line(const char *path, char *out, size_t bytes);

@@ -282,10 +282,8 @@ static void make(struct snapshot *snap)
 
 /* -- lives -- */
 
-static void destroy(struct ref *ref)
+void snapshot_free(struct snapshot *snap)
 {
-    struct snapshot *snap = (struct snapshot *)(void *)CONTAINER_OF(ref, struct config, ref);
-
     route_table_free(snap->config.routes);
     for (unsigned i = 0; i < snap->config.upstream_count; i++)
         rule_index_free((struct rule_index *)(uintptr_t)snap->config.upstreams[i].route.index_of_rules);
@@ -293,6 +291,16 @@ static void destroy(struct ref *ref)
         pattern_free(p->pattern);
     arena_free(&snap->arena);
     free(snap);
+}
+
+static void destroy(struct ref *ref)
+{
+    struct snapshot *snap = snapshot_of(CONTAINER_OF(ref, struct config, ref));
+
+    if (snap->keeper != NULL)
+        keeper_bury(snap->keeper, snap);
+    else
+        snapshot_free(snap);
 }
 
 static void begin(struct load *l)
@@ -331,7 +339,7 @@ static struct config *finish(struct load *l, FILE *problems)
 static bool read_secret(struct config *c, const char *upstream, const char *setting, const char *source,
                         struct slice *out, FILE *problems)
 {
-    struct snapshot *snap = (struct snapshot *)(void *)c;
+    struct snapshot *snap = snapshot_of(c);
     struct fault     why = { "" };
 
     *out = secret_read(source, &snap->arena, &why);
@@ -343,7 +351,7 @@ static bool read_secret(struct config *c, const char *upstream, const char *sett
 
 static bool read_tokens(struct config *c, const char *upstream, struct config_identity *who, FILE *problems)
 {
-    struct snapshot *snap = (struct snapshot *)(void *)c;
+    struct snapshot *snap = snapshot_of(c);
     bool             good = true;
     unsigned         count = 0;
 
@@ -359,7 +367,7 @@ static bool read_tokens(struct config *c, const char *upstream, struct config_id
 /* "user:password" (RFC 7617 2): the first colon divides. */
 static bool read_via(struct config *c, struct config_upstream *u, FILE *problems)
 {
-    struct snapshot *snap = (struct snapshot *)(void *)c;
+    struct snapshot *snap = snapshot_of(c);
     struct slice     both;
     size_t           colon;
 

@@ -8,6 +8,8 @@
 #include "config/config.h"
 #include "config/reader.h"
 
+struct keeper;
+
 struct owned_pattern {
     struct pattern       *pattern;
     struct owned_pattern *next;
@@ -19,7 +21,18 @@ struct snapshot {
     /* everything the two point at, but patterns and the route table */
     struct arena          arena;
     struct owned_pattern *patterns;
+    struct keeper        *keeper;     /* who frees it (keeper.h); NULL: whoever lets go of it last */
+    struct snapshot      *next_dead;  /* the keeper's */
 };
+
+static inline struct snapshot *snapshot_of(struct config *c)
+{
+    return (struct snapshot *)(void *)c;
+}
+
+void snapshot_free(struct snapshot *);
+/* Any thread: nobody holds it any more (keeper.c). */
+void keeper_bury(struct keeper *, struct snapshot *);
 
 /* Compiles a pattern that the snapshot owns; the text has passed check_pattern(). */
 struct pattern *snapshot_pattern(struct snapshot *, const char *text);

@@ -71,7 +71,7 @@ static struct slice slurp(const char *file, struct arena *arena)
     struct slice got = SLICE_NONE;
     size_t       bytes;
     int          fd = open(file, O_RDONLY | O_CLOEXEC);          /* a pipe will do */
-    char        *text = fd >= 0 ? file_read_all(fd, FILE_BYTES_MAX, &bytes) : NULL;
+    char        *text = fd >= 0 ? file_read_all_unless_interrupted(fd, FILE_BYTES_MAX, &bytes) : NULL;
     int          saved = errno;
 
     if (text != NULL)
