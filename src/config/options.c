@@ -288,13 +288,18 @@ static const char *const validate_words[] = { "json", NULL };
 /* The same; `...`: what is said of a default that is not a value. */
 #define TIMEOUT_ROWS(c, r, w, t, ...)                                                             \
     ROW("connect", DURATION, c, AT(timeout.connect_ns),                                           \
-        "For the connection, TLS and the way through a proxy (via) included.",                    \
+        "For the connection; the look-up of the name, TLS and the way through a proxy (via) "     \
+        "included. Where the first name server is dead, a look-up alone takes 5 s.",              \
         RANGE(NS_PER_MS, DAYS(1)), __VA_ARGS__),                                                  \
-        ROW("read", DURATION, r, AT(timeout.read_ns), "Between two reads.",                       \
+        ROW("read", DURATION, r, AT(timeout.read_ns),                                            \
+            "Between two reads; so also for the first word of an answer, and for the pauses of "  \
+            "a stream of events.",                                                                \
             RANGE(NS_PER_MS, DAYS(1)), __VA_ARGS__),                                              \
         ROW("write", DURATION, w, AT(timeout.write_ns), "Between two writes.",                    \
             RANGE(NS_PER_MS, DAYS(1)), __VA_ARGS__),                                              \
-        ROW("total", DURATION, t, AT(timeout.total_ns), "Of one attempt, the queue not counted.", \
+        ROW("total", DURATION, t, AT(timeout.total_ns),                                           \
+            "Of one attempt, the queue and a client that reads slowly not counted. It ends what " \
+            "drips, and also large bodies on a slow line and streams of events that last longer.", \
             RANGE(NS_PER_MS, DAYS(30)), __VA_ARGS__)
 
 #define SECTION set_rule
@@ -360,7 +365,9 @@ static const struct option queue_options_table[] = {
         "A request that would wait longer for the budget gets a stale answer where one is allowed, "
         "else 429 at once.",
         RANGE(0, DAYS(30))),
-    ROW("max_length", INT, "1000", AT(queue_length), "Requests that may wait at one time.",
+    ROW("max_length", INT, "5000", AT(queue_length),
+        "Requests that may wait at one time: one more is refused at once, however short its wait would be. A waiting "
+        "request takes some KiB, and memory for its body, up to 1 MiB.",
         RANGE(0, 1000000)),
     END
 };
@@ -383,7 +390,7 @@ static const struct option retry_options_table[] = {
 static const struct section retry_section = { "retry", retry_options_table, 0, NULL, NULL };
 
 static const struct option timeout_options[] = {
-    TIMEOUT_ROWS("\"5s\"", "\"30s\"", "\"60s\"", "\"5m\"", .unset = NULL), END
+    TIMEOUT_ROWS("\"10s\"", "\"60s\"", "\"60s\"", "\"1h\"", .unset = NULL), END
 };
 static const struct section timeout_section = { "timeout", timeout_options, 0, NULL, NULL };
 

@@ -172,6 +172,17 @@ static void by_code(struct failure *f, const struct transfer *t, CURLcode code, 
                                   : "it closed the connection instead of answering");
 }
 
+/* The time for the connection was up before there was an address to connect to (RFC 9209 2.3.1). */
+static bool is_unnamed(const struct transfer *t, CURLcode code)
+{
+    curl_off_t named_us = 0;
+    const bool late = t->stop == STOP_CONNECT_TIMEOUT || (t->stop == STOP_NONE && code == CURLE_OPERATION_TIMEDOUT);
+
+    if (!late || t->prereqs > 0)
+        return false;
+    return curl_easy_getinfo(t->easy, CURLINFO_NAMELOOKUP_TIME_T, &named_us) == CURLE_OK && named_us == 0;
+}
+
 void failure_of_transfer(struct failure *f, const struct transfer *t, CURLcode code)
 {
     struct slice host = t->fetch->authority;
@@ -182,6 +193,9 @@ void failure_of_transfer(struct failure *f, const struct transfer *t, CURLcode c
     if (http2_was_not_done(t)) {
         failure_set(f, ATTEMPT_REFUSED, "destination_unavailable", SLICE_FMT ": it refused the request undone (HTTP/2)",
                     SLICE_ARG(host));
+    } else if (is_unnamed(t, code)) {
+        failure_set(f, ATTEMPT_UNREACHED, "dns_timeout", SLICE_FMT ": its name was not looked up in time "
+                    "(timeout.connect)", SLICE_ARG(host));
     } else if (t->stop != STOP_NONE) {
         const struct stop_row *row = &stop_rows[t->stop];
 

@@ -372,6 +372,7 @@ def test_keep_alive_is_each_connections_own(weir, origin, clock):
 # -- a name that moves ---------------------------------------------------------------------
 
 # A name whose address stands in a file, and what it was each time that it was looked up, in another.
+# While the file says "silent" its name server says nothing.
 NAMES = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -379,6 +380,7 @@ NAMES = r"""
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **out)
 {
     int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
@@ -387,10 +389,14 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
     *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
     if (node == NULL || strcmp(node, "moving.test") != 0)
         return real(node, service, hints, out);
-    file = fopen(getenv("NAMES"), "r");
-    if (file == NULL || fscanf(file, "%63s", address) != 1)
-        return EAI_NONAME;
-    fclose(file);
+    do {
+        if (address[0] != '\0')
+            usleep(10000);
+        file = fopen(getenv("NAMES"), "r");
+        if (file == NULL || fscanf(file, "%63s", address) != 1)
+            return EAI_NONAME;
+        fclose(file);
+    } while (strcmp(address, "silent") == 0);
     snprintf(path, sizeof path, "%s.log", getenv("NAMES"));
     file = fopen(path, "a");
     fprintf(file, "%s\n", address);
@@ -406,7 +412,9 @@ class Names:
         self.before = ("env", f"LD_PRELOAD={self.library}", f"NAMES={self.path}")
 
     def set(self, address):
-        self.path.write_text(address)
+        beside = self.path.with_suffix(".new")         # it is never seen half written
+        beside.write_text(address)
+        beside.rename(self.path)
 
     @property
     def looked_up(self):
@@ -416,6 +424,21 @@ class Names:
 
 def named(origin, **settings):
     return {**upstream(origin, **settings), "url": f"http://moving.test:{origin.port}"}
+
+
+@pytest.mark.skipif(SANITIZER is not None, reason="its library wants to be the first")
+def test_name_server_that_is_silent_is_not_called_the_api(daemons, origins, place):
+    """timeout.connect holds for the look-up as well, and the error says which of the two it was."""
+    names, origin = Names(place), origins()
+    names.set("silent")
+    d = daemons(named(origin, timeout={"connect": "300ms"}, retry=retry(attempts=1))).start(before=names.before)
+    try:
+        response = d.get("/api/x")
+        assert response.status == 504 and response.proxy_status.error == "dns_timeout"
+        assert "its name was not looked up in time (timeout.connect)" in response.text
+    finally:
+        names.set("127.0.0.1")
+    until(lambda: d.get("/api/x").status == 200, "the name to be known")
 
 
 @pytest.mark.skipif(SANITIZER is not None, reason="its library wants to be the first")

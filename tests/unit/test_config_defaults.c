@@ -51,11 +51,11 @@ static void test_defaults(void **state)
     assert_int_equal(u->fetch.retry.statuses[0], 429);
     assert_true(u->fetch.retry.share > 0.19 && u->fetch.retry.share < 0.21);
     assert_int_equal(u->fetch.queue.max_wait_ns, 30 * NS_PER_SEC);
-    assert_int_equal(u->fetch.queue.max_length, 1000);
-    assert_int_equal(u->fetch.timeout.connect_ns, 5 * NS_PER_SEC);
-    assert_int_equal(u->fetch.timeout.read_ns, 30 * NS_PER_SEC);
+    assert_int_equal(u->fetch.queue.max_length, 5000);
+    assert_int_equal(u->fetch.timeout.connect_ns, 10 * NS_PER_SEC);
+    assert_int_equal(u->fetch.timeout.read_ns, 60 * NS_PER_SEC);
     assert_int_equal(u->fetch.timeout.write_ns, 60 * NS_PER_SEC);
-    assert_int_equal(u->fetch.timeout.total_ns, 300 * NS_PER_SEC);
+    assert_int_equal(u->fetch.timeout.total_ns, 3600 * NS_PER_SEC);
     assert_int_equal(u->fetch.max_in_flight, 10);
     assert_int_equal(u->fetch.max_connections, 10);
     assert_int_equal(u->fetch.max_idle_connections, 10);
@@ -122,11 +122,37 @@ static void test_connections_follow_max_in_flight(void **state)
     }
 }
 
+/* What a default must leave room for, lest somebody who sets nothing is refused what the API would have given. */
+static void test_defaults_leave_room(void **state)
+{
+    struct config                 *c = conf_load_good(API API_END);
+    const struct upstream_options *o = &c->upstreams[0].fetch;
+    const struct {
+        const char *name;
+        int64_t     is, at_least;
+    } cases[] = {
+        { "connect_outlasts_a_dead_name_server", o->timeout.connect_ns, 5 * NS_PER_SEC + NS_PER_SEC },
+        { "connect_outlasts_the_third_syn", o->timeout.connect_ns, 7 * NS_PER_SEC + NS_PER_SEC },
+        { "read_outlasts_the_idle_time_of_load_balancers", o->timeout.read_ns, 60 * NS_PER_SEC },
+        { "total_lets_a_gib_come_at_3_mbit", o->timeout.total_ns, (INT64_C(8) << 30) / 3000000 * NS_PER_SEC },
+        { "the_queue_holds_a_wait_at_150_a_second", o->queue.max_length, 150 * (o->queue.max_wait_ns / NS_PER_SEC) },
+        { "the_queue_holds_all_that_one_user_may_connect", o->queue.max_length, c->max_connections_per_client },
+        { "the_largest_body_fits", (int64_t)c->cache.max_bytes, c->upstreams[0].route.policy.max_object_bytes },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        if (cases[i].is < cases[i].at_least)
+            fail_msg("%s: %lld", cases[i].name, (long long)cases[i].is);
+    config_release(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_connections_follow_max_in_flight),
+        cmocka_unit_test(test_defaults_leave_room),
     };
 
     return cmocka_run_group_tests(tests, conf_set_up, conf_tear_down);

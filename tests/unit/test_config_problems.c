@@ -244,7 +244,7 @@ static const struct problem_row warnings[] = {
       "1: warning: upstreams.a.retry.on: 404 will hardly change" },
     { "backoff_over_its_bound", API "retry = { backoff = \"1m\"; };" API_END,
       "1: warning: upstreams.a.retry.backoff: is longer than max_backoff" },
-    { "read_over_total", API "timeout = { read = \"10m\"; };" API_END,
+    { "read_over_total", API "timeout = { read = \"2h\"; };" API_END,
       "1: warning: upstreams.a.timeout.read: is longer than total" },
     { "post_without_body_in_key",
       API "rules = ( { match = \"/\"; methods = ( \"POST\" ); ttl = \"1h\"; } );" API_END,
@@ -264,7 +264,7 @@ static const struct problem_row warnings[] = {
     { "host_beside_a_local_url", "upstreams = ( { name = \"a\"; url = \"http://127.0.0.1:9\"; hosts = ( \"x\" ); } );",
       "1: warning: upstreams.a.hosts: \"x\" is asked at its own address, not at that of url; to have it stand for the "
       "API, write \"x = 127.0.0.1:9\"" },
-    { "read_over_total_of_a_rule", API "rules = ( { match = \"/\";\ntimeout = { read = \"10m\"; }; } );" API_END,
+    { "read_over_total_of_a_rule", API "rules = ( { match = \"/\";\ntimeout = { read = \"2h\"; }; } );" API_END,
       "2: warning: upstreams.a.rules[0].timeout.read: is longer than total" },
     { "via_ca_of_a_plain_proxy", API "via = { url = \"http://p:1\"; ca_file = \"/dev/null\"; };" API_END,
       "1: warning: upstreams.a.via.ca_file: is for https:// proxies" },
