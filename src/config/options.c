@@ -78,7 +78,8 @@ static const struct option cache_options[] = {
         "Directory of the cache. It may be deleted at any time.", .unset = "\"/var/cache/weir\"",
         RESTART),
     ROW("max_size", SIZE, "\"2GiB\"", AT(cache_bytes),
-        "How large the cache may grow, database and body files together.", RANGE(MIB, 256 * TIB),
+        "How much of the disk the cache may take, as du counts it: database, body files and directories. About an "
+        "eighth of it, at most 48MiB, stands free for what is being written.", RANGE(MIB, 256 * TIB),
         RESTART),
     ROW("max_object_size", SIZE, "\"1GiB\"", AT(max_object_bytes),
         "The largest body that is kept, where an upstream does not say otherwise.",

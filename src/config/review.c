@@ -43,7 +43,7 @@ static const config_setting_t *member(const config_setting_t *group, const char 
 
 /* -- listeners -- */
 
-enum { OWN_ADDRESSES = 4 };
+enum { OWN_ADDRESSES = 4, SMALL_CACHE_BYTES = 8 * 1024 * 1024 };
 
 static void review_address(struct reader *r, const struct settings *top,
                            const config_setting_t *group, const char *name, const char *address)
@@ -139,14 +139,30 @@ static void review_listeners(struct reader *r, const struct settings *top)
 
 /* -- directories -- */
 
-static void review_directories(struct reader *r, const struct settings *top)
+/* An eighth of a cache stands free for what is being written (store/room.c). */
+static int64_t largest_body(const struct settings *top)
 {
-    size_t                  length = strlen(top->cache_path);
+    return top->cache_bytes / 8 * 7;
+}
+
+static void review_cache(struct reader *r, const struct settings *top)
+{
     const config_setting_t *cache = top->from != NULL ? config_setting_get_member(top->from, "cache") : NULL;
 
-    if (cache != NULL && top->max_object_bytes > top->cache_bytes
-        && config_setting_get_member(cache, "max_object_size") != NULL)
+    if (cache == NULL)
+        return;
+    if (top->cache_bytes < SMALL_CACHE_BYTES && config_setting_get_member(cache, "max_size") != NULL)
+        reader_warning(r, cache, "max_size",
+                       "is so little that directories and what is being written take a large part of it; "
+                       "at least \"8MiB\" would be right");
+    if (top->max_object_bytes > largest_body(top) && config_setting_get_member(cache, "max_object_size") != NULL)
         reader_warning(r, cache, "max_object_size", "is more than the whole cache may hold (max_size)");
+}
+
+static void review_directories(struct reader *r, const struct settings *top)
+{
+    size_t length = strlen(top->cache_path);
+
     while (length > 1 && top->cache_path[length - 1] == '/')
         length--;
     if (top->from == NULL || strncmp(top->cache_path, top->state_path, length) != 0)
@@ -338,7 +354,7 @@ static void review_upstream(struct reader *r, const struct settings *top,
     if (u->policy.set_cookie == 2 && u->policy.partition == 1)
         reader_warning(r, u->from, "set_cookie",
                        "a cookie that is stored and shared is handed to everyone");
-    if (u->policy.max_object_bytes > top->cache_bytes
+    if (u->policy.max_object_bytes > largest_body(top)
         && config_setting_get_member(u->from, "max_object_size") != NULL)
         reader_warning(r, u->from, "max_object_size",
                        "is more than the whole cache may hold (max_size in cache)");
@@ -436,6 +452,7 @@ void settings_review(struct reader *r, const struct settings *top)
     const struct set_upstream *all = top->upstreams.items;
 
     review_listeners(r, top);
+    review_cache(r, top);
     review_directories(r, top);
     review_clients(r, top);
     for (unsigned i = 0; i < top->upstreams.count; i++) {

@@ -19,6 +19,7 @@ enum { DROPPED_AT_ONCE = 1000, KEYS_AT_ONCE = 256, PAGE_BYTES = 4096, ENTRY_BYTE
 
 enum db_result apply_begin(struct writer *w, struct apply *a)
 {
+    room_keep(w, 0);
     *a = (struct apply){ .writer = w, .store = w->store, .totals = w->totals, .shares = w->shares,
                          .id_limit = w->id_limit };
     w->doomed.count = 0;
@@ -445,7 +446,7 @@ static enum db_result drop(struct apply *a, struct work *work)
 /* -- tags -- */
 
 /* The next keys with that tag, from *from on. */
-static enum db_result find_tagged(struct apply *a, const struct tag_key *from, struct variants *v)
+static enum db_result find_tagged(struct apply *a, const struct tag_key *from, unsigned at_most, struct variants *v)
 {
     struct slice      key = tag_key_slice(from), value;
     struct db_cursor *cursor;
@@ -455,7 +456,7 @@ static enum db_result find_tagged(struct apply *a, const struct tag_key *from, s
     if (r != DB_OK)
         return r;
     r = db_cursor_move(cursor, DB_AT_OR_AFTER, &key, &value);
-    while (r == DB_OK && v->count < KEYS_AT_ONCE && key.len == sizeof from->bytes &&
+    while (r == DB_OK && v->count < at_most && key.len == sizeof from->bytes &&
            memcmp(key.ptr, from->bytes, STORE_HASH_BYTES) == 0) {
         memcpy(v->keys[v->count++].bytes, key.ptr + STORE_HASH_BYTES, RECORD_KEY_BYTES);
         r = db_cursor_move(cursor, DB_NEXT, &key, &value);
@@ -483,21 +484,22 @@ static enum db_result drop_tagged(struct apply *a, const struct tag_key *entry, 
 enum db_result apply_drop_tag(struct apply *a, const uint8_t tag[STORE_HASH_BYTES], uint64_t below_id, unsigned at_most,
                               struct record_key *from, uint64_t *dropped, bool *more)
 {
+    const unsigned  at_once = at_most < KEYS_AT_ONCE ? at_most : KEYS_AT_ONCE;
     struct tag_key  at = tag_key(tag, from);
     struct variants v;
     unsigned        done = 0;
     enum db_result  r;
 
     do {
-        r = find_tagged(a, &at, &v);
+        r = find_tagged(a, &at, at_once, &v);
         for (unsigned i = 0; r == DB_OK && i < v.count; i++) {
             at = tag_key(tag, &v.keys[i]);
             r = drop_tagged(a, &at, &v.keys[i], below_id, dropped);
             *from = v.keys[i];
         }
         done += v.count;
-    } while (r == DB_OK && v.count == KEYS_AT_ONCE && done < at_most);
-    *more = r == DB_OK && v.count == KEYS_AT_ONCE;
+    } while (r == DB_OK && v.count == at_once && done < at_most);
+    *more = r == DB_OK && v.count == at_once;
     return r;
 }
 
@@ -505,8 +507,8 @@ static enum db_result drop_tag(struct apply *a, struct work *work)
 {
     struct record_key from = { { 0 } };
 
-    return apply_drop_tag(a, work->change->tag, UINT64_MAX, DROPPED_AT_ONCE, &from, &work->change->changed,
-                          &work->more);
+    return apply_drop_tag(a, work->change->tag, UINT64_MAX, room_at_once(a->store, DROPPED_AT_ONCE), &from,
+                          &work->change->changed, &work->more);
 }
 
 /* -- dispatch -- */

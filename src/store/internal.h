@@ -199,6 +199,7 @@ struct writer {
     uint64_t             random;
     int64_t              merged_at_ns;
     bool                 nothing_to_evict;
+    bool                 keeping_room, cannot_give_back;     /* room.c */
     struct sweep         sweep;
     struct numbers       doomed;      /* body files without a record once this transaction is committed */
     struct record_key    suspects[SUSPECTS];
@@ -267,8 +268,28 @@ enum db_result reclaim_some(struct apply *, uint64_t bytes, unsigned records);
 /* Evicts what is the upstream's until it has room for `bytes` more within `most`; false where it cannot have. */
 enum db_result reclaim_share(struct apply *, struct slice upstream, uint64_t most, uint64_t bytes, bool *fits);
 /* A transaction of its own, as small as need be. False where it freed nothing. */
-bool           reclaim_step(struct writer *);
+bool           reclaim_bytes(struct writer *, uint64_t bytes);
+bool           reclaim_step(struct writer *);        /* as much as should go now */
 void           reclaim_merge(struct writer *, struct store_reader *);
+
+/* -- room.c: what it takes on the disk -- */
+
+enum { ROOM_CHANGE_BYTES = 20 * 1024 /* of pages that a small change writes, and the eviction for it */ };
+
+/* What one transaction should write at most. Any thread, as the next two. */
+uint64_t       room_txn_bytes(const struct store *);
+/* So many small changes make a group. */
+unsigned       room_changes(const struct store *);
+/* So many records are removed in one transaction, `most` at most. */
+unsigned       room_at_once(const struct store *, unsigned most);
+/* What records and bodies may fill; a little more than that is lent while small records are traded. */
+uint64_t       room_limit(const struct store *);
+bool           room_is_over(const struct store *);
+/* Before a write transaction: free pages go back to the file system where the disk space is near max_bytes. */
+void           room_keep(struct writer *, uint64_t coming);
+/* Before a group and its body files: evicts what would not have room beside them. */
+void           room_make(struct writer *, uint64_t records, uint64_t files);
+void           room_compact(struct writer *, struct store_change *);
 
 /* -- jobs.c: what takes several transactions -- */
 

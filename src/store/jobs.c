@@ -57,6 +57,7 @@ static void step_behind(struct record_key *key)
 
 static enum db_result scan(struct store *s, struct job *job, struct found *found)
 {
+    const unsigned    at_once = room_at_once(s, DROPPED_AT_ONCE);
     struct slice      key = record_key_slice(&job->next_key), value;
     struct db_txn    *txn;
     struct db_cursor *cursor = NULL;
@@ -67,7 +68,7 @@ static enum db_result scan(struct store *s, struct job *job, struct found *found
         r = db_cursor_open(txn, s->records, &cursor);
     if (r == DB_OK)
         r = db_cursor_move(cursor, DB_AT_OR_AFTER, &key, &value);
-    for (unsigned i = 0; r == DB_OK && i < SCANNED_AT_ONCE && found->count < DROPPED_AT_ONCE; i++) {
+    for (unsigned i = 0; r == DB_OK && i < SCANNED_AT_ONCE && found->count < at_once; i++) {
         memcpy(job->next_key.bytes, key.ptr, RECORD_KEY_BYTES);
         if (is_wanted(job->change, key, value))
             found->keys[found->count++] = job->next_key;
@@ -125,7 +126,8 @@ static enum db_result step_tag(struct writer *w, struct job *job, bool *done)
 
     if (r != DB_OK)
         return r;
-    r = apply_drop_tag(&a, job->change->tag, job->change->number, DROPPED_AT_ONCE, &from, &dropped, &more);
+    r = apply_drop_tag(&a, job->change->tag, job->change->number, room_at_once(w->store, DROPPED_AT_ONCE), &from,
+                       &dropped, &more);
     if (r != DB_OK) {
         apply_abort(&a);
         return r;

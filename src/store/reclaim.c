@@ -6,9 +6,9 @@
  *
  * How much: small records share pages, and a page is free only when nearly all on
  * it are gone.  To evict until pages come free would throw half the cache
- * away at once; so at the reserve, records are traded one for one (by bytes) for those
- * that come, a little more the deeper the reserve is used.  Only over
- * max_bytes itself (it was lowered) does eviction go on until it fits.
+ * away at once; so at the limit (room.c), records are traded one for one (by bytes) for those
+ * that come, a little more the further it is passed.  Only where there would be no
+ * room on the disk does eviction go on until there is.
  */
 #include "store/internal.h"
 
@@ -22,10 +22,8 @@ enum {
     VICTIMS         = 2,              /* of a sample */
     SEARCHED        = 512,            /* records, for a sample of one upstream's */
     SHARE_TRIES     = 64,
-    STEP_RECORDS    = 256,
-    RESERVE_SHARE   = 64,             /* one part of max_bytes */
-    TURNOVER_SHARE  = 16,
-    TURNOVER_BYTES  = 16 * 1024 * 1024,
+    STEP_RECORDS    = 4096,
+    STEP_SHARE      = 64,             /* one part of max_bytes */
     BUSY_STRIDE     = 8,
 };
 
@@ -42,29 +40,21 @@ static uint64_t next_random(struct writer *w)
     return w->random;
 }
 
-/* The pages that a commit frees are used again by the next but one: until then the file has them beside the new
- * ones, about four times what a group brings. */
-static uint64_t turnover(uint64_t max_bytes)
-{
-    return max_bytes / TURNOVER_SHARE < TURNOVER_BYTES ? max_bytes / TURNOVER_SHARE : TURNOVER_BYTES;
-}
-
 uint64_t reclaim_need(const struct writer *w, uint64_t incoming)
 {
     const struct store *s = w->store;
-    const uint64_t      reserve = s->max_bytes / RESERVE_SHARE;
-    const uint64_t      limit = s->max_bytes - reserve - turnover(s->max_bytes);
+    const uint64_t      limit = room_limit(s);
     const uint64_t      now = atomic_load_explicit(&s->bytes_now, memory_order_relaxed);
     uint64_t            over, trade;
 
     if (now + incoming <= limit)
         return 0;
     over = now + incoming - limit;
-    if (now > s->max_bytes)
+    if (room_is_over(s))
         return over;
     trade = incoming;
-    if (now > limit && reserve > 0)
-        trade += (uint64_t)((double)incoming * 3 * (double)(now - limit) / (double)reserve);
+    if (now > limit)
+        trade += (uint64_t)((double)incoming * 3 * (double)(now - limit) / (double)(room_txn_bytes(s) + 1));
     return over < trade ? over : trade;
 }
 
@@ -211,14 +201,13 @@ static enum db_result try_step(struct writer *w, uint64_t bytes, unsigned record
     return r;
 }
 
-bool reclaim_step(struct writer *w)
+bool reclaim_bytes(struct writer *w, uint64_t bytes)
 {
-    const uint64_t some = w->store->max_bytes / RESERVE_SHARE;
-    uint64_t       bytes = reclaim_need(w, 0);
+    const uint64_t some = w->store->max_bytes / STEP_SHARE;
     unsigned       evicted = 0;
     enum db_result r = DB_FULL;
 
-    for (unsigned records = STEP_RECORDS; r == DB_FULL && records > 0; records /= 8)
+    for (unsigned records = room_at_once(w->store, STEP_RECORDS); r == DB_FULL && records > 0; records /= 8)
         r = try_step(w, bytes > some ? bytes : some, records, &evicted);
     w->nothing_to_evict = evicted == 0;
     counter_add(COUNTER_EVICTED, evicted);
@@ -227,6 +216,11 @@ bool reclaim_step(struct writer *w)
     else if (r != DB_OK && r != DB_NOT_FOUND)
         writer_warn(w, WARN_COMMIT, r == DB_FULL ? "the database is full" : db_reason(w->store->db));
     return evicted > 0;
+}
+
+bool reclaim_step(struct writer *w)
+{
+    return reclaim_bytes(w, reclaim_need(w, 0));
 }
 
 void reclaim_merge(struct writer *w, struct store_reader *reader)

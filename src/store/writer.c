@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 enum {
-    EVICTED_AT_ONCE = 4096,
+    EVICTED_AT_ONCE = 4096,           /* at most */
     LINK_TRIES = 8,
     QUIET_MS = 1000,
     FULL_TRIES = 4
@@ -149,7 +149,7 @@ static uint64_t body_bytes(const struct store_change *c)
 
 uint64_t store_group_bytes(const struct store *s)
 {
-    return s->max_bytes / 8 < GROUPING_BYTES ? s->max_bytes / 8 : GROUPING_BYTES;
+    return room_txn_bytes(s) < GROUPING_BYTES ? room_txn_bytes(s) : GROUPING_BYTES;
 }
 
 /* The first of a group wakes the writer, and whatever makes the group due at once; for the rest it wakes by itself. */
@@ -174,7 +174,7 @@ void store_submit(struct store *s, struct store_change *c)
     most = store_group_bytes(s);
     count = atomic_fetch_add(&s->waiting, 1) + 1;
     before = atomic_fetch_add(&s->waiting_bytes, bytes);
-    if (count == 1 || count == GROUPING_CHANGES || is_urgent(c->kind) || (before < most && before + bytes >= most))
+    if (count == 1 || count == room_changes(s) || is_urgent(c->kind) || (before < most && before + bytes >= most))
         mailbox_post(s->mailbox, &c->mail);
     else
         mailbox_post_quietly(s->mailbox, &c->mail);
@@ -241,22 +241,45 @@ void writer_init_reader(struct store_reader *r)
 struct group {
     struct work works[GROUPING_CHANGES];
     unsigned    count;
+    uint64_t    bytes, file_bytes;    /* of the records, and of the bodies that are files */
 };
 
-static uint64_t cost_of(const struct work *work)
+static bool has_file(const struct store_change *c)
+{
+    return c->kind == STORE_PUT && c->body != NULL && spool_length(c->body) > STORE_INLINE_BYTES;
+}
+
+static uint64_t file_cost_of(const struct work *work)
+{
+    return has_file(work->change) && !work->refused
+             ? ((uint64_t)spool_length(work->change->body) / BLOCK_BYTES + 1) * BLOCK_BYTES : 0;
+}
+
+static uint64_t record_cost_of(const struct work *work)
 {
     const struct store_change *c = work->change;
     uint64_t                   bytes;
 
-    if (c->kind != STORE_PUT)
+    if (c->kind != STORE_PUT || work->refused)
         return 0;
     bytes = c->full_key.len + c->selection.len + 2 * c->fields.count * sizeof(uint64_t);
     for (unsigned i = 0; i < c->fields.count; i++)
         bytes += c->fields.items[i].name.len + c->fields.items[i].value.len;
-    if (c->body != NULL && work->body_file == 0)
+    if (c->body != NULL && !has_file(c))
         bytes += (uint64_t)spool_length(c->body);
-    bytes = apply_cost(bytes);
-    return work->body_file != 0 ? bytes + (uint64_t)spool_length(c->body) : bytes;
+    return apply_cost(bytes);
+}
+
+/* Not at its end, or larger than all that it may fill: it costs nobody his place. */
+static bool is_refused(const struct store *s, const struct store_change *c)
+{
+    uint64_t bytes;
+
+    if (c->kind != STORE_PUT || c->body == NULL)
+        return false;
+    bytes = (uint64_t)spool_length(c->body);
+    return spool_ended(c->body) != SPOOL_WHOLE || spool_is_pass(c->body) || bytes > room_limit(s)
+        || (c->max_share > 0 && (double)bytes > c->max_share * (double)s->max_bytes);
 }
 
 /* The body's file comes before the transaction: a crash leaves an orphan, never a record without its body. */
@@ -265,14 +288,7 @@ static void link_body(struct writer *w, struct work *work)
     struct store_change *c = work->change;
     int                  err = EEXIST;
 
-    if (c->kind != STORE_PUT || c->body == NULL)
-        return;
-    if (spool_ended(c->body) != SPOOL_WHOLE || spool_is_pass(c->body) ||
-        (uint64_t)spool_length(c->body) > w->store->max_bytes - w->store->max_bytes / 8) {
-        work->refused = true;
-        return;
-    }
-    if (spool_length(c->body) <= STORE_INLINE_BYTES)
+    if (work->refused || !has_file(c))
         return;
     for (int i = 0; i < LINK_TRIES && err == EEXIST; i++) {
         work->body_file = i == 0 ? c->number : store_new_id(w->store);
@@ -324,10 +340,10 @@ static enum db_result try_works(struct writer *w, struct work *works, unsigned c
     if (r != DB_OK)
         return r;
     for (unsigned i = 0; i < count; i++)
-        incoming += works[i].refused ? 0 : cost_of(&works[i]);
+        incoming += record_cost_of(&works[i]) + file_cost_of(&works[i]);
     need = incoming > 0 ? reclaim_need(w, incoming) : 0;
     if (need > 0) {
-        r = reclaim_some(&a, need, EVICTED_AT_ONCE);
+        r = reclaim_some(&a, need, room_at_once(w->store, EVICTED_AT_ONCE));
         if (r == DB_NOT_FOUND)                       /* nothing is left to evict: max_bytes is tiny */
             r = DB_OK;
     }
@@ -389,35 +405,6 @@ static bool stands_alone(const struct store_change *c)
     return c->kind == STORE_FLUSH || c->kind == STORE_DROP_MATCHING || c->kind == STORE_COMPACT;
 }
 
-/* What the last transaction freed is out of use behind one more. */
-static enum db_result commit_once_more(struct writer *w)
-{
-    struct apply   a;
-    enum db_result r = apply_begin(w, &a);
-
-    if (r != DB_OK)
-        return r;
-    r = db_put(a.txn, w->store->meta, SLICE("totals"), (struct slice){ (const char *)&a.totals, sizeof a.totals });
-    if (r != DB_OK) {
-        apply_abort(&a);
-        return r;
-    }
-    return apply_commit(&a);
-}
-
-static void compact(struct writer *w, struct store_change *c)
-{
-    enum db_result r = store_is_broken(w->store) ? DB_BROKEN : commit_once_more(w);
-
-    if (r == DB_OK)
-        r = db_give_back(w->store->db, &c->changed);
-    if (r == DB_BROKEN)
-        writer_broken(w);
-    else if (r != DB_OK)
-        writer_warn(w, WARN_COMMIT, db_reason(w->store->db));
-    writer_answer(c, r == DB_OK);
-}
-
 static void start_alone(struct writer *w, struct store_change *c)
 {
     if (c->kind == STORE_FLUSH) {
@@ -425,51 +412,62 @@ static void start_alone(struct writer *w, struct store_change *c)
         return;
     }
     if (c->kind == STORE_COMPACT) {
-        compact(w, c);
+        room_compact(w, c);
         return;
     }
     c->changed = 0;
     job_add(w, c);
 }
 
-/* Takes what waits, as far as a group may go, and commits it. */
-static void run_group(struct writer *w)
+/* Takes what waits, as far as a group may go. */
+static void gather(struct writer *w, struct group *g)
 {
-    struct group  *g = mem_alloc(sizeof *g);
-    const uint64_t most = store_group_bytes(w->store);
-    uint64_t       bytes = 0;
+    const uint64_t most = store_group_bytes(w->store), txn = room_txn_bytes(w->store);
+    uint64_t       bodies = 0;
 
-    anew_look(w);
-    while (w->changes.first != NULL && g->count < GROUPING_CHANGES && (g->count == 0 || bytes < most)) {
+    while (w->changes.first != NULL && g->count < GROUPING_CHANGES
+           && (g->count == 0 || (bodies < most && g->bytes + g->count * (uint64_t)ROOM_CHANGE_BYTES < txn))) {
         struct store_change *c = CONTAINER_OF(w->changes.first, struct store_change, mail);
         struct work         *work = &g->works[g->count];
 
         if (stands_alone(c) && g->count > 0)
-            break;
+            return;
         queue_pop(&w->changes);
         atomic_fetch_sub(&w->store->waiting, 1);
         atomic_fetch_sub(&w->store->waiting_bytes, body_bytes(c));
         if (stands_alone(c)) {
             start_alone(w, c);
-            break;
+            return;
         }
-        *work = (struct work){ .change = c };
-        if (!store_is_broken(w->store))
-            link_body(w, work);
-        bytes += cost_of(work);
+        *work = (struct work){ .change = c, .refused = is_refused(w->store, c) };
+        bodies += body_bytes(c);
+        g->bytes += record_cost_of(work);
+        g->file_bytes += file_cost_of(work);
         g->count++;
     }
-    if (g->count > 0) {
-        int64_t begun_ns = clock_mono_ns();
+}
 
+static void run_group(struct writer *w)
+{
+    struct group *g = mem_alloc(sizeof *g);
+    const int64_t begun_ns = clock_mono_ns();
+
+    anew_look(w);
+    gather(w, g);
+    if (g->count > 0) {
         w->nothing_to_evict = false;
+        if (!store_is_broken(w->store)) {
+            room_make(w, g->bytes, g->file_bytes);
+            for (unsigned i = 0; i < g->count; i++)
+                link_body(w, &g->works[i]);
+        }
         run_works(w, g->works, g->count);
         grouping_end(&w->grouping, clock_mono_ns() - begun_ns, clock_mono_ns());
         w->trim_due = true;
     }
     if (w->changes.first != NULL)
         grouping_begin(&w->grouping, clock_mono_ns());
-    if (w->changes.first == NULL)
+    else
         w->urgent = false;
     free(g);
 }
@@ -483,7 +481,7 @@ static int64_t wait_ns(const struct writer *w)
         return -1;
     if (w->hold_file != NULL && !w->stopping && access(w->hold_file, F_OK) == 0)
         return HELD_LOOK_NS;
-    if (w->stopping || w->urgent || atomic_load(&w->store->waiting) >= GROUPING_CHANGES
+    if (w->stopping || w->urgent || atomic_load(&w->store->waiting) >= room_changes(w->store)
         || atomic_load(&w->store->waiting_bytes) >= store_group_bytes(w->store))
         return 0;
     return grouping_left(&w->grouping, clock_mono_ns());
@@ -491,8 +489,7 @@ static int64_t wait_ns(const struct writer *w)
 
 static bool is_over(const struct writer *w)
 {
-    return !w->nothing_to_evict && !store_is_broken(w->store) &&
-           atomic_load_explicit(&w->store->bytes_now, memory_order_relaxed) > w->store->max_bytes;
+    return !w->nothing_to_evict && !store_is_broken(w->store) && room_is_over(w->store);
 }
 
 /* The same, below 0: until there is mail.  What came quietly while a group was committed does not ring. */
