@@ -4,6 +4,8 @@
  * Up to SPOOL_MEMORY_BYTES stand in chunks that never move (each as large as
  * all before it), so a reader needs nothing but the published length.  The
  * chunks stay when the file is made: whoever is copying from one may go on.
+ * A SPOOL_PASS goes round in them: byte N stands where byte N - SPOOL_MEMORY_BYTES did, once all readers have
+ * passed that one, and readers who come later find `gone`.
  * Where the disk refuses, bytes from `spilled_from` on stand in a memfd, at
  * the same offsets.
  *
@@ -44,7 +46,8 @@ struct spool {
 
     /* Written by the writer before `length` covers what they are about. */
     char            *chunks[CHUNKS];
-    _Atomic int64_t  memory_bytes;        /* bytes that stand in chunks: fixed once there is a file */
+    _Atomic int64_t  memory_bytes;        /* bytes before it stand in chunks: fixed once there is a file */
+    _Atomic int64_t  gone;                /* ... but for those before this one; set under the lock */
     _Atomic int64_t  spilled_from;        /* bytes from here on stand in spill_fd; INT64_MAX: none */
     _Atomic int      file_fd, spill_fd;   /* -1: none; set once */
 
@@ -104,18 +107,19 @@ void spool_release(struct spool *s)
 
 struct run { unsigned chunk; size_t offset, room; };
 
-/* The chunk of a body offset below SPOOL_MEMORY_BYTES, and how far it goes on from there. */
+/* The chunk of a body offset, and how far it goes on from there. */
 static struct run chunk_at(int64_t offset)
 {
-    unsigned chunk = 0;
-    size_t   begin = 0, size = FIRST_CHUNK_BYTES;
+    const size_t at = (size_t)(offset % SPOOL_MEMORY_BYTES);
+    unsigned     chunk = 0;
+    size_t       begin = 0, size = FIRST_CHUNK_BYTES;
 
-    while ((size_t)offset >= begin + size) {
+    while (at >= begin + size) {
         begin += size;
         size = begin;
         chunk++;
     }
-    return (struct run){ chunk, (size_t)offset - begin, begin + size - (size_t)offset };
+    return (struct run){ chunk, at - begin, begin + size - at };
 }
 
 static size_t least(size_t a, size_t b)
@@ -154,8 +158,11 @@ static ssize_t copy_published(const struct spool *s, int64_t offset, char *out, 
     int64_t spilled = atomic_load_explicit(&s->spilled_from, memory_order_acquire);
     ssize_t n;
 
-    if (offset < memory)
+    if (offset < memory) {
+        if (offset < atomic_load_explicit(&s->gone, memory_order_acquire))
+            return -1;
         return (ssize_t)copy_from_memory(s, offset, out, least(count, (size_t)(memory - offset)));
+    }
     if (offset < spilled)
         n = read_file(s->file_fd, offset, out, (size_t)(spilled - offset) < count ? (size_t)(spilled - offset) : count);
     else
@@ -242,13 +249,34 @@ static size_t write_file(int fd, int64_t offset, const char *bytes, size_t count
     return done;
 }
 
+static int64_t unread_bytes(struct spool *s);
+
+/* Up to where memory takes bytes, of which `end` is the last wanted.  What all readers have passed makes room. */
+static int64_t memory_end(struct spool *s, int64_t end)
+{
+    int64_t most = SPOOL_MEMORY_BYTES;
+
+    if (end <= most || !spool_is_pass(s))
+        return most;
+    pthread_mutex_lock(&s->lock);
+    unread_bytes(s);
+    most += s->needed_from;
+    if (end < most)
+        most = end;
+    if (most - SPOOL_MEMORY_BYTES > s->gone)
+        atomic_store_explicit(&s->gone, most - SPOOL_MEMORY_BYTES, memory_order_release);
+    pthread_mutex_unlock(&s->lock);
+    return most;
+}
+
 static size_t write_memory(struct spool *s, int64_t offset, const char *bytes, size_t count)
 {
-    size_t done = 0;
+    const int64_t end = memory_end(s, offset + (int64_t)count);
+    size_t        done = 0;
 
-    while (done < count && offset + (int64_t)done < SPOOL_MEMORY_BYTES) {
+    while (done < count && offset + (int64_t)done < end) {
         struct run at = chunk_at(offset + (int64_t)done);
-        size_t     n = least(at.room, count - done);
+        size_t     n = least(at.room, least(count - done, (size_t)(end - offset) - done));
 
         if (s->chunks[at.chunk] == NULL)
             s->chunks[at.chunk] = mem_alloc_raw(at.room);    /* a chunk is begun at its first byte */
@@ -259,14 +287,14 @@ static size_t write_memory(struct spool *s, int64_t offset, const char *bytes, s
     return done;
 }
 
-/* Makes the file and puts there what stands in memory. */
+/* Makes the file and puts there what stands in memory, where it may be stored. */
 static int begin_file(struct spool *s, int64_t length)
 {
     int fd = open_unnamed(s->directory_fd);
 
     if (fd < 0)
         return -1;
-    for (int64_t at = 0; at < length;) {
+    for (int64_t at = 0; at < length && !spool_is_pass(s);) {
         struct run run = chunk_at(at);
         size_t     n = least(run.room, (size_t)(length - at));
 
@@ -322,7 +350,14 @@ static int put_bytes(struct spool *s, int64_t at, const char *bytes, size_t coun
     return done == count ? 0 : -1;
 }
 
-/* How much of a SPOOL_PASS the slowest reader has yet to take; INT64_MAX: some, and nobody takes it. */
+static bool is_in_memory(const struct spool *s)
+{
+    return atomic_load_explicit(&s->file_fd, memory_order_acquire) < 0
+        && atomic_load_explicit(&s->spill_fd, memory_order_acquire) < 0;
+}
+
+/* How much of a SPOOL_PASS the slowest reader has yet to take; INT64_MAX: some is in a file, and nobody takes it.  Who
+ * has come too late for what is gone takes nothing. */
 static int64_t unread_bytes(struct spool *s)        /* under the lock */
 {
     int64_t length = spool_length(s);
@@ -331,9 +366,11 @@ static int64_t unread_bytes(struct spool *s)        /* under the lock */
     for (const struct spool_reader *r = s->readers; r != NULL; r = r->next) {
         int64_t seen = atomic_load_explicit(&r->seen, memory_order_acquire);
 
-        if (seen < slowest)
+        if (seen < slowest && seen >= s->gone)
             slowest = seen;
     }
+    if (slowest == INT64_MAX && is_in_memory(s))
+        return length - s->needed_from;
     if (slowest == INT64_MAX)
         return length > s->needed_from ? INT64_MAX : 0;
     s->needed_from = slowest;
@@ -342,7 +379,9 @@ static int64_t unread_bytes(struct spool *s)        /* under the lock */
 
 static void post_drained(struct spool *s)           /* under the lock */
 {
-    if (atomic_load(&s->drained) == DRAINED_WANTED && unread_bytes(s) <= SPOOL_AHEAD_BYTES / 2) {
+    const int64_t near = is_in_memory(s) ? SPOOL_MEMORY_BYTES / 4 : SPOOL_AHEAD_BYTES / 2;
+
+    if (atomic_load(&s->drained) == DRAINED_WANTED && unread_bytes(s) <= near) {
         atomic_store(&s->drained, DRAINED_UNWANTED);
         mailbox_post(s->drained_box, s->drained_mail);
     }
@@ -353,6 +392,8 @@ static void punch(struct spool *s)
 {
     int64_t from = s->punched, to, spilled = s->spilled_from;
 
+    if (is_in_memory(s))
+        return;
     pthread_mutex_lock(&s->lock);
     unread_bytes(s);
     to = s->needed_from / PAGE_BYTES * PAGE_BYTES;
@@ -422,7 +463,7 @@ bool spool_is_ahead(const struct spool *s)
     pthread_mutex_lock(&mutable->lock);
     unread = unread_bytes(mutable);
     pthread_mutex_unlock(&mutable->lock);
-    return unread > SPOOL_AHEAD_BYTES;
+    return unread > (is_in_memory(s) ? SPOOL_MEMORY_BYTES - SPOOL_WRITE_BYTES : SPOOL_AHEAD_BYTES);
 }
 
 void spool_set_drained_mail(struct spool *s, struct mailbox *mailbox, struct mail *mail)

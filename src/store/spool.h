@@ -2,15 +2,16 @@
  * A body on its way: written by one thread, read by any number of others at
  * their own pace while it grows, and linked into the cache when it is whole.
  *
- * The first SPOOL_MEMORY_BYTES stand in memory; a longer body goes, from its
+ * The first SPOOL_MEMORY_BYTES stand in memory; a longer body that may be stored goes, from its
  * first byte on, to an unnamed file (O_TMPFILE) in the cache directory, with
  * file offset = body offset.  The writer publishes the length with a release
  * store; readers never see a byte that is not there.  A reader that has
  * caught up arms a wake-up: spool_read() says WAIT and the writer then posts
  * the reader's mail exactly once when there is more, or the end.
  *
- * A spool that nobody will store (SPOOL_PASS) gives its disk space back behind the
- * slowest reader and tells the writer when it is too far ahead (spool_is_ahead).
+ * A spool that nobody will store (SPOOL_PASS) uses its memory again behind the slowest reader, and tells the writer
+ * when it is too far ahead (spool_is_ahead).  A writer that cannot wait goes on into a file, whose disk space is given
+ * back behind the slowest reader.
  *
  * A disk that refuses costs the cache a record, not the client its answer:
  * what follows goes to anonymous memory (memfd) and the spool becomes a
@@ -28,7 +29,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { SPOOL_MEMORY_BYTES = 256 * 1024, SPOOL_AHEAD_BYTES = 1024 * 1024 };
+enum {
+    SPOOL_MEMORY_BYTES = 256 * 1024,
+    SPOOL_WRITE_BYTES  = 64 * 1024,   /* written in such pieces, a SPOOL_PASS whose writer waits stays in memory */
+    SPOOL_AHEAD_BYTES  = 1024 * 1024  /* of a SPOOL_PASS that is in a file */
+};
 
 enum spool_end { SPOOL_GROWING, SPOOL_WHOLE, SPOOL_CUT_SHORT };
 
@@ -59,11 +64,11 @@ int  spool_write(struct spool *, const void *bytes, size_t count, struct fault *
 void spool_finish(struct spool *, enum spool_end end);
 /* From now on nothing behind the slowest reader needs to be kept. Not to be undone. */
 void spool_set_pass(struct spool *);
-/* True while a SPOOL_PASS is over SPOOL_AHEAD_BYTES ahead of its slowest reader (or has unread bytes and no readers).
- */
+/* True while a SPOOL_PASS has no room in memory for SPOOL_WRITE_BYTES that its slowest reader would leave there; in a
+ * file, while it is over SPOOL_AHEAD_BYTES ahead of that one (or has unread bytes and no readers). */
 bool spool_is_ahead(const struct spool *);
-/* Posted (once each time it was set) when readers of a SPOOL_PASS have caught up again: within half of
- * SPOOL_AHEAD_BYTES, at once where they are already. Not to be set again before it was received.
+/* Posted (once each time it was set) when readers of a SPOOL_PASS have caught up again: within a quarter of its memory,
+ * or half of SPOOL_AHEAD_BYTES; at once where they are already. Not to be set again before it was received.
  * NULL, NULL: not wanted any more (it may already stand in the mailbox). */
 void spool_set_drained_mail(struct spool *, struct mailbox *, struct mail *);
 
@@ -71,7 +76,8 @@ void spool_set_drained_mail(struct spool *, struct mailbox *, struct mail *);
 bool           spool_is_pass(const struct spool *);  /* cannot be stored; later readers may find its beginning gone */
 int64_t        spool_length(const struct spool *);   /* bytes published so far */
 enum spool_end spool_ended(const struct spool *);    /* read it before spool_length() to know the final length */
-/* The unnamed file with everything in it, or -1 while it stands in memory (or the disk refused). Borrowed. */
+/* The unnamed file with everything in it (of a SPOOL_PASS: with what memory did not take), or -1 while it stands in
+ * memory (or the disk refused). Borrowed. */
 int            spool_file(const struct spool *);
 /* Copies up to `count` bytes from `offset` without touching any reader; the number copied (0: none there), -1:
  * unreadable. */

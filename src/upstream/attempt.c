@@ -3,7 +3,7 @@
  * is known to be sound, or put by while the request is tried again; its body
  * goes to the spool; and its end decides what the flight does next.
  *
- * attempt_head() and attempt_body() run inside curl's callbacks: they call
+ * attempt_head() and attempt_body() may run inside curl's callbacks: they call
  * nothing of curl's.  attempt_ended() runs from the loop.
  */
 #include "upstream/inside.h"
@@ -296,35 +296,30 @@ static void stop_storing(struct flight *f, struct spool *body)
         spool_set_pass(body);
 }
 
-static enum body_result to_spool(struct transfer *t, const char *bytes, size_t count)
+static bool to_spool(struct transfer *t, const char *bytes, size_t count)
 {
-    struct spool *body = t->answer->body;
-    struct fault  why;
+    struct fault why;
 
-    if (t->flight != NULL && !t->held && (!t->answer->http2 || t->stream) && spool_is_ahead(body)) {
-        transfer_await_readers(t);
-        return BODY_PAUSE;
-    }
-    if (spool_write(body, bytes, count, &why) != 0) {
+    if (spool_write(t->answer->body, bytes, count, &why) != 0) {
         log_disk(t->up, why.text);
         t->stop = STOP_DISK;
-        return BODY_STOP;
+        return false;
     }
     t->body_bytes += (int64_t)count;
-    return BODY_TAKEN;
+    return true;
 }
 
-static enum body_result check_body(struct flight *f, struct transfer *t, const char *bytes, size_t count)
+static bool check_body(struct flight *f, struct transfer *t, const char *bytes, size_t count)
 {
     bool sound = body_check_feed(t->check, bytes, count);
 
     if (!t->held || t->body_bytes <= JSON_HELD_BYTES)
-        return BODY_TAKEN;
+        return true;
     if (!sound)
-        return BODY_STOP;
+        return false;
     t->held = false;                  /* so far it is sound, and too long to be kept back */
     record(f, t, ATTEMPT_OK, t->answer->head.status);
-    return give(f, t) ? BODY_TAKEN : BODY_STOP;
+    return give(f, t);
 }
 
 /* Who has read the last byte may ask again before we hear of the end: look-ups must find it by then. */
@@ -334,24 +329,33 @@ static bool is_last_of(const struct flight *f, const struct transfer *t, size_t 
         && t->answer->head.status != 206 && t->check == NULL;
 }
 
-enum body_result attempt_body(struct transfer *t, const char *bytes, size_t count)
+bool attempt_takes(struct transfer *t)
 {
-    struct flight   *f = t->flight;
-    enum body_result result;
-
     t->progress_ns = t->up->acted_ns;
+    if (t->answer == NULL || t->answer->body == NULL || t->flight == NULL || t->held
+        || (t->answer->http2 && !t->stream) || !spool_is_ahead(t->answer->body))
+        return true;
+    transfer_await_readers(t);
+    return false;
+}
+
+bool attempt_body(struct transfer *t, const char *bytes, size_t count)
+{
+    struct flight *f = t->flight;
+
     if (t->answer == NULL || t->answer->body == NULL)
-        return BODY_TAKEN;
+        return true;
     hearing_body(t, bytes, count);
     if (f == NULL && !t->given && t->body_bytes + (int64_t)count > SPARE_BODY_BYTES) {
         t->stop = STOP_ENOUGH;
-        return BODY_STOP;
+        return false;
     }
     if (f != NULL && is_last_of(f, t, count))
         commit_announce(f, t->answer->content_length);
-    result = to_spool(t, bytes, count);
-    if (result != BODY_TAKEN || f == NULL)
-        return result;
+    if (!to_spool(t, bytes, count))
+        return false;
+    if (f == NULL)
+        return true;
     if (f->storing && spool_is_pass(t->answer->body)) {
         log_disk(t->up, "the cache's disk is full or broken: answers pass through without being stored");
         counter_add(COUNTER_STORE_FAILURES, 1);
@@ -361,13 +365,13 @@ enum body_result attempt_body(struct transfer *t, const char *bytes, size_t coun
     }
     if (f->storing && t->fetch->policy->max_object_bytes >= 0 && t->body_bytes > t->fetch->policy->max_object_bytes)
         stop_storing(f, t->answer->body);
-    if (t->check != NULL && check_body(f, t, bytes, count) == BODY_STOP)
-        return BODY_STOP;
+    if (t->check != NULL && !check_body(f, t, bytes, count))
+        return false;
     if (t->given && !flight_goes_on(f)) {
         t->stop = STOP_ABANDONED;
-        return BODY_STOP;
+        return false;
     }
-    return BODY_TAKEN;
+    return true;
 }
 
 void attempt_trailer(struct transfer *t, struct slice name, struct slice value)

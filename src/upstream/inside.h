@@ -14,8 +14,8 @@
  *
  * Files: fetch.c (in and out of the thread), flight.c (table, joining, leaving), overtake.c (writes, purges),
  * dispatch.c (queue and budget), request.c, via.c, connection.c, http2.c, tls_end.c, transfer.c,
- * response.c (one attempt), stall.c (uploads that pause), expect.c (100-continue), attempt.c (what became of it,
- * retries), hearing.c (what it tells of limits), share.c (who gets the head), commit.c (to the store), site.c,
+ * response.c, gather.c (one attempt), stall.c (uploads that pause), expect.c (100-continue), attempt.c (what became of
+ * it, retries), hearing.c (what it tells of limits), share.c (who gets the head), commit.c (to the store), site.c,
  * keep.c (the ledger's rows), upstream.c (thread).
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
@@ -343,6 +343,9 @@ struct upstream {
     struct mail          stop;
     bool                 stopping;
     int64_t              acted_ns;            /* when curl was last let work: the time of what it brings */
+    struct transfer     *gathers;             /* whose body has come and is not in its spool yet: gather.c */
+    char                *gathered;
+    size_t               gathered_bytes;
     bool                 holds;               /* curl is at work: what waiters are told waits for its end */
     struct fetch_links  *held, **held_end;    /* in their order; the end is set where there is one */
     bool                 tls_tells;           /* how TLS connections end: see tls_end.c */
@@ -488,10 +491,17 @@ bool response_line(struct transfer *, const char *line, size_t bytes);
 
 /* attempt.c: called from curl callbacks (head, body) and from the loop (ended) */
 bool attempt_head(struct transfer *);
-enum body_result { BODY_TAKEN, BODY_PAUSE, BODY_STOP };
-enum body_result attempt_body(struct transfer *, const char *bytes, size_t count);
+/* False: so far ahead of who reads it that curl is to wait; the readers will let it go on. */
+bool attempt_takes(struct transfer *);
+/* False: the transfer is to end, t->stop says why. */
+bool attempt_body(struct transfer *, const char *bytes, size_t count);
 void attempt_ended(struct transfer *, CURLcode);
 void attempt_trailer(struct transfer *, struct slice name, struct slice value);
+
+/* gather.c: from curl's callback, and when it has returned to the loop */
+enum body_result { BODY_TAKEN, BODY_PAUSE, BODY_STOP };
+enum body_result gather_body(struct transfer *, const char *bytes, size_t count);
+void gather_end(struct upstream *);
 
 /*: what an attempt tells of the API's limits and health */
 void hearing_head(struct transfer *);                /* t->answer is there */

@@ -41,7 +41,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *transfer)
 
     if (t->stops)
         return size * count;
-    switch (attempt_body(t, bytes, size * count)) {
+    switch (gather_body(t, bytes, size * count)) {
     case BODY_TAKEN:
         return size * count;
     case BODY_PAUSE:
@@ -233,6 +233,7 @@ static const struct { CURLoption option; long value; } fixed[] = {
     { CURLOPT_DISALLOW_USERNAME_IN_URL, 1 },
     { CURLOPT_QUICK_EXIT, 1 },                      /* giving up does not wait for a resolver thread */
     { CURLOPT_TCP_KEEPALIVE, 1 },
+    { CURLOPT_BUFFERSIZE, SPOOL_WRITE_BYTES },      /* libcurl has it for as long as the transfer lasts */
     { CURLOPT_MAXAGE_CONN, 55 },                    /* most servers close at 60 s and later */
 };
 

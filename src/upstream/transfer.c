@@ -113,7 +113,8 @@ void transfer_resume(struct transfer *t)
     t->progress_ns = t->up->acted_ns = clock_mono_ns();
     t->site->reap = true;
     watch_time(t);
-    curl_easy_pause(t->easy, mask);
+    curl_easy_pause(t->easy, mask);   /* which brings what libcurl has kept meanwhile */
+    gather_end(t->up);
 }
 
 static void receive_ready(struct mail *m)
@@ -378,6 +379,7 @@ static void retire(struct transfer *t, bool sound)
 {
     struct site *s = t->site;
 
+    CHECK(t->up->gathers != t);
     t->ended = true;
     connection_left(t);
     stall_resumed(t);

@@ -127,6 +127,7 @@ void upstream_act(struct site *s, curl_socket_t fd, int what)
     s->up->acted_ns = clock_mono_ns();
     http2_acts_for(s);
     curl_multi_socket_action(s->multi, fd, what, &running);
+    gather_end(s->up);
     if (s->streams != s->streams_told) {
         s->streams_told = s->streams;     /* new connections are not overfilled before they have said it, too */
         curl_multi_setopt(s->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)s->streams);
@@ -267,6 +268,7 @@ static void upstream_free(struct upstream *up)
     if (up->epoll_fd >= 0)
         close(up->epoll_fd);
     free(up->watches);
+    free(up->gathered);
     free(up);
 }
 

@@ -1,5 +1,7 @@
 """Bodies of every size, as they come, and nobody held up by somebody slow (item 5)."""
 import hashlib
+import pathlib
+import re
 import threading
 
 import pytest
@@ -92,6 +94,22 @@ def test_body_that_is_not_stored_passes_in_bounded_memory(weir, origin):
         if SANITIZER is None:
             assert d.private_kib() < PRIVATE_KIB
         assert client.hash_body(response) == big_hash(size) and response.complete
+
+
+def test_body_that_is_not_stored_goes_through_no_file(weir, origin):
+    """What passes stands in memory, little of it at a time: what was written, but to sockets, is wake-ups."""
+    size = 16 * MIB
+    origin.handler = big(size)
+    d = weir(ttl="never")
+
+    def written():
+        return int(re.search(r"wchar: (\d+)", pathlib.Path(f"/proc/{d.pid}/io").read_text())[1])
+    with d.connect(timeout=30) as client:
+        before = written()
+        client.start("GET", "/api/big")
+        response = client.read_head()
+        assert client.hash_body(response) == big_hash(size) and response.complete
+        assert written() - before < size // 4
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked", "until_close"])

@@ -1,6 +1,6 @@
 /*
  * The spool: what is written is what every reader gets, wake-ups come once
- * and are never lost, and a pass gives its disk space back.
+ * and are never lost, and a pass goes round in memory or gives its disk space back.
  */
 #include "store/spool.h"
 
@@ -265,8 +265,8 @@ static void test_pass_gives_disk_back_and_holds_the_writer(void **state)
     (void)state;
     spool_set_pass(s);
     assert_false(spool_is_ahead(s));
-    write_until(s, 10, 10);
-    assert_true(spool_is_ahead(s));                           /* bytes and nobody to read them */
+    write_until(s, SPOOL_MEMORY_BYTES + 10, BLOCK);
+    assert_true(spool_is_ahead(s));                           /* a file, and nobody to read it */
     spool_set_drained_mail(s, box, &d.mail);
     assert_int_equal(mailbox_deliver(box), 0);
     listener_open(&l, s, box, 0);
@@ -298,6 +298,102 @@ static void test_pass_gives_disk_back_and_holds_the_writer(void **state)
     mailbox_deliver(box);
     spool_release(s);
     mailbox_close(box);
+}
+
+/* As transfers do it: no more than SPOOL_WRITE_BYTES, and nothing while it is ahead. */
+static void write_politely(struct spool *s, int64_t length)
+{
+    while (spool_length(s) < length && !spool_is_ahead(s)) {
+        int64_t next = spool_length(s) + SPOOL_WRITE_BYTES;
+
+        write_until(s, next < length ? next : length, SPOOL_WRITE_BYTES);
+    }
+}
+
+static void test_pass_stays_in_memory_where_its_writer_waits(void **state)
+{
+    struct spool   *s = spool_new(directory_fd);
+    struct mailbox *box = mailbox_open();
+    struct listener fast = { 0 }, slow = { 0 }, late = { 0 };
+    struct drained  d = { .mail.receive = receive_drained };
+
+    (void)state;
+    spool_set_pass(s);
+    write_politely(s, MIB);                                   /* nobody has come yet */
+    assert_int_equal(spool_length(s), SPOOL_MEMORY_BYTES);
+    listener_open(&fast, s, box, 0);
+    listener_open(&slow, s, box, 0);
+    for (int64_t length = spool_length(s); length < 12 * MIB; length = spool_length(s)) {
+        assert_int_equal(read_all(&fast, 10000, "fast"), SPOOL_READ_WAIT);
+        assert_true(spool_is_ahead(s));                       /* of the slow one */
+        spool_set_drained_mail(s, box, &d.mail);
+        mailbox_deliver(box);
+        assert_int_equal(read_all(&slow, 777, "slow"), SPOOL_READ_WAIT);
+        mailbox_deliver(box);
+        assert_false(spool_is_ahead(s));
+        write_politely(s, 12 * MIB);
+        assert_true(spool_length(s) > length && spool_length(s) <= slow.reader.offset + SPOOL_MEMORY_BYTES);
+        assert_int_equal(spool_file(s), -1);
+    }
+    assert_true(d.count > 12 * MIB / SPOOL_MEMORY_BYTES / 2);
+    listener_open(&late, s, box, 0);                          /* its bytes are others by now */
+    assert_int_equal(read_all(&late, BLOCK, "late"), SPOOL_READ_CUT);
+    assert_int_equal(late.reader.offset, 0);
+    assert_int_equal(read_all(&fast, BLOCK, "fast"), SPOOL_READ_WAIT);
+    assert_int_equal(read_all(&slow, BLOCK, "slow"), SPOOL_READ_WAIT);
+    assert_false(spool_is_ahead(s));                          /* the late one is waited for by nobody */
+    spool_reader_close(&late.reader);
+    spool_finish(s, SPOOL_WHOLE);
+    assert_int_equal(read_all(&fast, BLOCK, "fast"), SPOOL_READ_END);
+    assert_int_equal(read_all(&slow, BLOCK, "slow"), SPOOL_READ_END);
+    spool_reader_close(&fast.reader);
+    spool_reader_close(&slow.reader);
+    mailbox_deliver(box);
+    spool_release(s);
+    mailbox_close(box);
+}
+
+/* Nobody may lose a byte where memory ends, wherever that is. */
+static void test_pass_goes_into_a_file_where_its_writer_does_not_wait(void **state)
+{
+    static const struct { const char *name; int64_t read, length; bool is_file; } rows[] = {
+        { "all_in_memory", 0, SPOOL_MEMORY_BYTES, false },
+        { "one_byte_too_many", 0, SPOOL_MEMORY_BYTES + 1, true },
+        { "one_byte_read", 1, SPOOL_MEMORY_BYTES + 1, false },
+        { "one_byte_read_two_too_many", 1, SPOOL_MEMORY_BYTES + 2, true },
+        { "in_the_second_round", SPOOL_MEMORY_BYTES, 2 * SPOOL_MEMORY_BYTES, false },
+        { "in_mid_chunk_of_the_second_round", SPOOL_MEMORY_BYTES - 5000, 2 * SPOOL_MEMORY_BYTES, true },
+        { "far_out", 100000, 3 * MIB, true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct spool   *s = spool_new(directory_fd);
+        struct mailbox *box = mailbox_open();
+        struct listener l = { 0 };
+        unsigned char  *bytes = malloc(SPOOL_MEMORY_BYTES);
+        size_t          got = 0;
+
+        spool_set_pass(s);
+        listener_open(&l, s, box, 0);
+        write_until(s, SPOOL_MEMORY_BYTES, 30011);
+        if (rows[i].read > 0)
+            assert_int_equal(spool_read(&l.reader, bytes, (size_t)rows[i].read, &got), SPOOL_READ_BYTES);
+        assert_int_equal(got, rows[i].read);
+        write_until(s, rows[i].length, SPOOL_MEMORY_BYTES);
+        if ((spool_file(s) >= 0) != rows[i].is_file)
+            fail_msg("%s: file or not", rows[i].name);
+        assert_int_equal(read_all(&l, 9973, rows[i].name), SPOOL_READ_WAIT);
+        write_until(s, rows[i].length + 5, 5);
+        spool_finish(s, SPOOL_WHOLE);
+        if (read_all(&l, 9973, rows[i].name) != SPOOL_READ_END || l.reader.offset != rows[i].length + 5)
+            fail_msg("%s: ends at %lld", rows[i].name, (long long)l.reader.offset);
+        spool_reader_close(&l.reader);
+        mailbox_deliver(box);
+        free(bytes);
+        spool_release(s);
+        mailbox_close(box);
+    }
 }
 
 static void test_drained_is_told_when_the_slowest_leaves(void **state)
@@ -427,7 +523,7 @@ static void run_threads(bool pass)
 
         write_until(s, length < THREADED_BYTES ? length : THREADED_BYTES, step);
         step = step * 3 % 50021 + 1;
-        if (pass && spool_length(s) > SPOOL_MEMORY_BYTES && spool_is_ahead(s)) {
+        if (pass && spool_is_ahead(s)) {
             struct pollfd watch = { .fd = mailbox_fd(box), .events = POLLIN };
             unsigned      before = d.count;
 
@@ -438,6 +534,8 @@ static void run_threads(bool pass)
             }
         }
     }
+    if (pass)
+        assert_int_equal(spool_file(s), -1);
     spool_finish(s, SPOOL_WHOLE);
     for (int i = 0; i < READERS; i++) {
         pthread_join(threads[i], NULL);
@@ -471,6 +569,8 @@ int main(void)
         cmocka_unit_test(test_wakes_once),
         cmocka_unit_test(test_close_with_a_wake_in_flight),
         cmocka_unit_test(test_pass_gives_disk_back_and_holds_the_writer),
+        cmocka_unit_test(test_pass_stays_in_memory_where_its_writer_waits),
+        cmocka_unit_test(test_pass_goes_into_a_file_where_its_writer_does_not_wait),
         cmocka_unit_test(test_drained_is_told_when_the_slowest_leaves),
         cmocka_unit_test(test_refused_by_the_disk_goes_on_in_memory),
         cmocka_unit_test(test_threads_get_every_byte),

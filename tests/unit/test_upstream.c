@@ -931,10 +931,66 @@ static void a_slow_reader_holds_the_api_back(void **state)
 
         rig_report(&r, &report);
         arena_free(&report.arena);
-        assert_true(spool_length(f->answer->body) <= SPOOL_AHEAD_BYTES + PIECE);
+        assert_true(spool_length(f->answer->body) <= SPOOL_MEMORY_BYTES);
     }
+    assert_int_equal(spool_file(f->answer->body), -1);
     assert_int_equal(rig_body(&r, f, NULL, 0, &got), SPOOL_READ_END);
     assert_int_equal(got, LARGE);
+    rig_leave(&r, f);
+    rig_close(&r);
+}
+
+enum { CHUNKS = 400, CHUNK = 64 };
+
+static void say_chunks(struct talk *t, const void *head)
+{
+    char   text[CHUNKS * (CHUNK + 6) + 1];
+    size_t n = 0;
+
+    talk_say(t, head);
+    talk_wait(t);
+    for (int i = 0; i < CHUNKS; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%x\r\n%0*d\r\n", (unsigned)CHUNK, CHUNK, i);
+    talk_say_bytes(t, text, n);
+    talk_until_closed(t);
+}
+
+struct ear { struct spool_reader reader; unsigned woken; };
+
+static void receive_ear(struct mail *m)
+{
+    CONTAINER_OF(CONTAINER_OF(m, struct spool_reader, wake), struct ear, reader)->woken++;
+}
+
+static bool is_heard(void *ear)
+{
+    return ((struct ear *)ear)->woken > 0;
+}
+
+/* Which are as many calls of libcurl's: whoever reads is told once, and has all of it then. */
+static void chunks_that_come_at_once_wake_their_reader_once(void **state)
+{
+    static const char head[] = "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nTransfer-Encoding: chunked\r\n\r\n";
+    struct rig        r;
+    struct fetch     *f;
+    struct ear        ear = { .reader.wake.receive = receive_ear };
+    char              bytes[2 * CHUNKS * CHUNK];
+    size_t            got;
+
+    (void)state;
+    rig_open(&r, say_chunks, head);
+    rig_start(&r);
+    f = rig_fetch(&r, "GET", "/x", "");
+    rig_expect(&r, f, FETCH_HEAD, 200);
+    spool_reader_open(&ear.reader, f->answer->body, r.box, 0);
+    assert_int_equal(spool_read(&ear.reader, bytes, sizeof bytes, &got), SPOOL_READ_WAIT);
+    origin_let_go(r.origin);
+    rig_until(&r, is_heard, &ear);
+    assert_int_equal(spool_read(&ear.reader, bytes, sizeof bytes, &got), SPOOL_READ_BYTES);
+    assert_int_equal(got, CHUNKS * CHUNK);
+    assert_int_equal(spool_read(&ear.reader, bytes, sizeof bytes, &got), SPOOL_READ_WAIT);
+    assert_int_equal(ear.woken, 1);
+    spool_reader_close(&ear.reader);
     rig_leave(&r, f);
     rig_close(&r);
 }
@@ -1173,6 +1229,7 @@ int main(void)
         cmocka_unit_test(an_upload_nobody_takes_times_out),
         cmocka_unit_test(bodies_that_do_not_parse_are_failures),
         cmocka_unit_test(a_slow_reader_holds_the_api_back),
+        cmocka_unit_test(chunks_that_come_at_once_wake_their_reader_once),
         cmocka_unit_test(what_is_too_large_passes_and_is_not_stored),
         cmocka_unit_test(over_budget_is_refused_at_once),
         cmocka_unit_test(waiting_goes_in_order_and_within_the_limit),
