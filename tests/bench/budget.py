@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The request budget under greedy clients: never one over, hardly one wasted, waits foretold.
 
-Four processes ask for 20 seconds as fast as they are answered, through one Weir, at
+Four processes ask for 10 seconds as fast as they are answered, through one Weir, at
 10, 100 and 1000 requests a second, for a sliding window and for a token bucket.  What
 counts is when each request reached the origin, by the kernel's clock there.  And what a
 reservation costs at ten thousand buckets.
@@ -9,7 +9,7 @@ reservation costs at ten thousand buckets.
     WEIR=./weir WEIR_LOAD=tests/bench/load WEIR_ORIGIN=tests/bench/origin \\
         WEIR_LEDGER=tests/bench/ledger budget.py
 
-WEIR_BENCH_BUDGET_SECONDS=20 is how long each row takes.  Ends with status 1 where a bound is broken.
+WEIR_BENCH_BUDGET_SECONDS=10 is how long each row takes.  Ends with status 1 where a bound is broken.
 """
 
 import array
@@ -24,7 +24,7 @@ import tempfile
 import peers
 from servers import LOAD, Origin
 
-SECONDS = float(os.environ.get("WEIR_BENCH_BUDGET_SECONDS", "20"))
+SECONDS = float(os.environ.get("WEIR_BENCH_BUDGET_SECONDS", "10"))
 TRANSIT = 0.005                                  # the way from Weir to the origin may take this much longer or shorter
 LEDGER = os.environ.get("WEIR_LEDGER", "tests/bench/ledger")
 PROCESSES = 4

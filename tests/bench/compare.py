@@ -27,12 +27,14 @@ import peers
 from servers import LOAD, Origin
 
 # `keys`: as many different ones, stored before and asked for at random; -1: a new one each time.
-# `fields`: of each request.
-Scenario = collections.namedtuple("Scenario", "name path clients keys fields")
+# `fields`: of each request. `anew`: each has a connection of its own. `asked_for`: only where it is named.
+Scenario = collections.namedtuple("Scenario", "name path clients keys fields anew asked_for mib")
 
 
-def scenario(name, path, clients=32, keys=0, fields=()):
-    return Scenario(name, path, clients, keys, fields)
+def scenario(name, path, clients=32, keys=0, fields=(), anew=False, asked_for=False, mib=0):
+    if mib:
+        path, clients = path + str(mib << 20), 8
+    return Scenario(name, path, clients, keys, fields, anew, asked_for, mib)
 
 
 IN_STEP = (128, 256, 512, 1024)                  # clients, beside the 32 of most
@@ -40,13 +42,18 @@ IN_STEP = (128, 256, 512, 1024)                  # clients, beside the 32 of mos
 SCENARIOS = {s.name: s for s in (
     scenario("hit 1 KiB", "/api/1024"),
     scenario("hit 16 KiB", "/api/16384"),
-    scenario("hit 1 MiB", "/api/1048576", clients=8),
+    scenario("hit 1 MiB", "/api/", mib=1),
+    scenario("hit 8 MiB", "/api/", mib=8, asked_for=True),
     scenario("304", "/api/1024", fields=('If-None-Match: "bench"',)),
+    scenario("a new connection", "/api/1024", clients=8, anew=True),
     *(scenario(f"{clients:,} connections", "/api/1024", clients=clients) for clients in IN_STEP),
     scenario("10,000 keys", "/api/k/#/1024", keys=10_000),
     scenario("pass-through", "/pass/1024", clients=16),
+    scenario("pass 1 MiB", "/pass/", mib=1),
+    scenario("pass 8 MiB", "/pass/", mib=8, asked_for=True),
     scenario("miss and store", "/api/m/#/1024", clients=16, keys=-1),
-    scenario("1,000,000 keys", "/api/k/#/1024", keys=1_000_000),
+    scenario("100,000 keys", "/api/k/#/1024", keys=100_000),
+    scenario("1,000,000 keys", "/api/k/#/1024", keys=1_000_000, asked_for=True),
 )}
 
 WARM_RATE = 8000                                 # keys a second: who stores them more slowly drops out
@@ -93,8 +100,8 @@ def with_wrk(peer, what, seconds, script, seed):
 
 def with_load(peer, what, seconds):
     """The same of tests/bench/load.c: wrk would wait for the body that the Content-Length of a 304 announces."""
-    out = subprocess.run([LOAD, str(peer.port), what.path, str(what.clients), str(seconds), *what.fields],
-                         capture_output=True, text=True, check=True).stdout
+    command = [LOAD, *(["-n"] if what.anew else []), str(peer.port), what.path, str(what.clients), str(seconds)]
+    out = subprocess.run([*command, *what.fields], capture_output=True, text=True, check=True).stdout
     count, rate, p50, p99 = re.match(r"(\d+) requests, (\d+) requests/s, p50 (\d+) us, p99 (\d+) us", out).groups()
     return int(count), float(rate), int(p50) / 1000, int(p99) / 1000
 
@@ -102,7 +109,7 @@ def with_load(peer, what, seconds):
 def load(peer, what, seconds, script, seed):
     """One run of a load generator, and what it cost the peer: CPU µs per request."""
     before = peers.cpu_seconds(peer.process.pid)
-    requests, rate, p50, p99 = (with_load(peer, what, seconds) if what.fields else
+    requests, rate, p50, p99 = (with_load(peer, what, seconds) if what.fields or what.anew else
                                 with_wrk(peer, what, seconds, script, seed))
     used = peers.cpu_seconds(peer.process.pid) - before
     if requests == 0:
@@ -191,11 +198,15 @@ def show(what, results, found, to_floor):
         show_ratios("to floor", to_floor)
 
 
+def machine():
+    return {"machine": {"cpus": os.cpu_count(), "kernel": platform.release()}}
+
+
 def run(names=(), seconds=2, rounds=3, only=None):
     """Measures and shows these scenarios (all, where none is named), and returns what was found."""
     if shutil.which("wrk") is None:
         sys.exit("compare: install the package wrk")
-    names = list(names) or list(SCENARIOS)
+    names = list(names) or [name for name, s in SCENARIOS.items() if not s.asked_for]
     unknown = [name for name in names if name not in SCENARIOS]
     if unknown:
         sys.exit(f"compare: no scenario {unknown[0]!r}; there are: {', '.join(SCENARIOS)}")
@@ -203,7 +214,7 @@ def run(names=(), seconds=2, rounds=3, only=None):
     present = [p for p in wanted if p.is_installed()]
     print("measured:", ", ".join(p.name for p in present),
           "- not installed:", ", ".join(p.name for p in wanted if p not in present) or "none", flush=True)
-    out = {"machine": {"cpus": os.cpu_count(), "kernel": platform.release()}, "scenarios": {}}
+    out = {**machine(), "scenarios": {}}
     if any(SCENARIOS[name].keys >= 1_000_000 for name in names):
         peers.Peer.megabytes = 3072
     running = []

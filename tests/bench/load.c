@@ -1,10 +1,12 @@
 /*
  * A load generator for `make bench`: keep-alive clients on one thread.
  *
- *   load PORT PATH CLIENTS SECONDS|COUNTx [FIELD]...
+ *   load [-n] PORT PATH CLIENTS SECONDS|COUNTx [FIELD]...
  *
  * Every client sends a GET, reads the answer to its end (Content-Length
  * only) and sends the next one, for that time or until there were that many.
+ * With -n each request has a connection of its own, whose time counts; it does not
+ * set TCP_NODELAY, as few simple clients do.
  * A '#' in the path stands for the number of the request, from 0.  Prints
  * requests a second and how long they took.  Anything but a complete 200 or a
  * 304 ends it with status 1.
@@ -13,6 +15,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +41,9 @@ static uint64_t took[BUCKETS + 1];
 static uint64_t done, sent, at_most = UINT64_MAX, worst_ns;
 static char     request[8192];        /* with a '#' where the number of the request is to stand */
 static char    *number;               /* that '#'; NULL: all are alike */
+static bool     anew;                 /* a connection for each request */
+static int      epoll_fd;
+static uint16_t port;
 
 static _Noreturn void die(const char *what)
 {
@@ -53,27 +59,7 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static void send_request(struct client *c)
-{
-    char    numbered[sizeof request + 32];
-    ssize_t length;
-
-    if (sent == at_most)
-        return;
-    if (number != NULL)
-        length = snprintf(numbered, sizeof numbered, "%.*s%llu%s", (int)(number - request), request,
-                          (unsigned long long)sent, number + 1);
-    else
-        length = snprintf(numbered, sizeof numbered, "%s", request);
-    sent++;
-    c->head_length = 0;
-    c->body_left = 0;
-    c->sent_ns = now_ns();
-    if (send(c->fd, numbered, (size_t)length, MSG_NOSIGNAL) != length)
-        die("send");
-}
-
-static void open_client(struct client *c, uint16_t port, int epoll_fd)
+static void open_client(struct client *c)
 {
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = c };
@@ -83,9 +69,32 @@ static void open_client(struct client *c, uint16_t port, int epoll_fd)
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof to) != 0)
         die("connect");
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (!anew)
+        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) != 0)
         die("epoll_ctl");
+}
+
+static void send_request(struct client *c)
+{
+    char    numbered[sizeof request + 32];
+    ssize_t length;
+
+    if (sent == at_most)
+        return;
+    c->sent_ns = now_ns();
+    if (anew)
+        open_client(c);
+    if (number != NULL)
+        length = snprintf(numbered, sizeof numbered, "%.*s%llu%s", (int)(number - request), request,
+                          (unsigned long long)sent, number + 1);
+    else
+        length = snprintf(numbered, sizeof numbered, "%s", request);
+    sent++;
+    c->head_length = 0;
+    c->body_left = 0;
+    if (send(c->fd, numbered, (size_t)length, MSG_NOSIGNAL) != length)
+        die("send");
 }
 
 static void finish(struct client *c)
@@ -96,6 +105,10 @@ static void finish(struct client *c)
     took[bucket < BUCKETS ? bucket : BUCKETS]++;
     worst_ns = ns > worst_ns ? ns : worst_ns;
     done++;
+    if (anew) {
+        close(c->fd);
+        c->fd = -1;
+    }
     send_request(c);
 }
 
@@ -180,19 +193,23 @@ int main(int argc, char **argv)
     unsigned       clients;
     struct client *client;
     int64_t        begin_ns, end_ns;
-    int            epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 
+    anew = argc > 1 && strcmp(argv[1], "-n") == 0;
+    argc -= anew;
+    argv += anew;
     if (argc < 5) {
-        fprintf(stderr, "usage: load PORT PATH CLIENTS SECONDS|COUNTx [FIELD]...\n");
+        fprintf(stderr, "usage: load [-n] PORT PATH CLIENTS SECONDS|COUNTx [FIELD]...\n");
         return 2;
     }
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    port = (uint16_t)atoi(argv[1]);
     clients = (unsigned)atoi(argv[3]);
     client = calloc(clients, sizeof *client);
     if (client == NULL || clients == 0 || epoll_fd < 0)
         die("clients");
     prepare_request(argv + 5, argv[2]);
-    for (unsigned i = 0; i < clients; i++)
-        open_client(&client[i], (uint16_t)atoi(argv[1]), epoll_fd);
+    for (unsigned i = 0; i < clients && !anew; i++)
+        open_client(&client[i]);
 
     if (argv[4][strspn(argv[4], "0123456789")] == 'x')
         at_most = strtoull(argv[4], NULL, 10);
@@ -211,7 +228,8 @@ int main(int argc, char **argv)
            (unsigned long long)done, (double)done / ((double)(now_ns() - begin_ns) / 1e9), percentile_us(0.5),
            percentile_us(0.99), (double)worst_ns / 1e3);
     for (unsigned i = 0; i < clients; i++)
-        close(client[i].fd);
+        if (client[i].fd > 0)
+            close(client[i].fd);
     free(client);
     close(epoll_fd);
     return done > 0 ? 0 : 1;

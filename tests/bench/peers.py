@@ -190,7 +190,7 @@ global
     maxconn 8192
 cache store
     total-max-size {self.megabytes}
-    max-object-size 2097152
+    max-object-size 16777216
     max-age 3600
 defaults
     mode http
@@ -293,7 +293,7 @@ acl pass urlpath_regex ^/pass/
 cache deny pass
 http_access allow all
 cache_mem {self.megabytes} MB
-maximum_object_size_in_memory 4 MB
+maximum_object_size_in_memory 16 MB
 pinger_enable off
 access_log none
 cache_store_log none
