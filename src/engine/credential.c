@@ -174,8 +174,10 @@ static void *run(void *context)
     struct credentials *c = e->owner;
     char                text[SECRET_BYTES + 16];
     struct fault        why = { "" };
-    struct slice        value = run_command(e, text, sizeof text, &why);
+    struct slice        value;
 
+    pthread_setname_np(pthread_self(), "command");
+    value = run_command(e, text, sizeof text, &why);
     if (value.ptr == NULL)
         log_error("credential_command_failed", "upstream=%s reason=%s", e->upstream, log_quote(why.text));
     pthread_mutex_lock(&c->lock);

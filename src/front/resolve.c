@@ -40,6 +40,7 @@ static void *look_up(void *context)
     struct resolution    *r = context;
     const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV };
 
+    pthread_setname_np(pthread_self(), "resolver");
     r->error = getaddrinfo(r->host, r->port, &hints, &r->found);
     eventfd_write(r->done_fd, 1);
     ref_release(&r->ref);

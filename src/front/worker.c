@@ -544,6 +544,8 @@ static int start_daemons(struct worker *w, struct fault *why)
 int worker_start(struct worker *w, const struct front_services *services, struct front_shared *shared,
                  struct config *config, unsigned index, int done_fd, struct fault *why)
 {
+    char name[16];                    /* the kernel's bound */
+
     *w = (struct worker){ .services = services, .shared = shared, .epoll_fd = -1, .done_fd = done_fd };
     w->stop.receive = receive_stop;
     w->hurry.receive = receive_hurry;
@@ -566,7 +568,8 @@ int worker_start(struct worker *w, const struct front_services *services, struct
         fault_set(why, "cannot start a worker thread");
         goto fail;
     }
-    pthread_setname_np(w->thread, "worker");
+    snprintf(name, sizeof name, "worker %u", index % 1000);
+    pthread_setname_np(w->thread, name);
     return 0;
 fail:
     stop_daemons(w);

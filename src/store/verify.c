@@ -98,7 +98,7 @@ static void *run(void *argument)
     struct verifier *v = argument;
     struct one       one;
 
-    pthread_setname_np(pthread_self(), "weir-verify");
+    pthread_setname_np(pthread_self(), "verify");
     (void)syscall(SYS_ioprio_set, IO_OF_THIS_THREAD, 0, IO_LAST);
     while (pause_ms(v, 1) && v->reader->turn == v->store->turn && find_next(v, &one)) {
         if (bodies_verify(v->store->bodies_fd, one.number, one.bytes, one.proof.sum, go_on, v) == BODY_WRONG)

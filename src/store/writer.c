@@ -521,7 +521,7 @@ static void *run(void *argument)
     bool           busy = false;
 
     self = w;
-    pthread_setname_np(pthread_self(), "weir-writer");
+    pthread_setname_np(pthread_self(), "writer");
     while (!w->stopping || busy || w->changes.first != NULL || w->state_changes.first != NULL) {
         wait_for_mail(w, busy || w->stopping);
         mailbox_deliver(w->store->mailbox);

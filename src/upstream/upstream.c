@@ -225,6 +225,7 @@ static void *run_thread(void *context)
 {
     struct upstream *up = context;
 
+    pthread_setname_np(pthread_self(), "upstream");
     wait_exactly();                   /* its waits are the budgets' */
     up->reader = store_reader_open(up->store);
     while (!up->stopping)

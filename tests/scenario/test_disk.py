@@ -410,7 +410,7 @@ def test_no_thread_is_of_a_class_that_a_busy_machine_starves(daemons, origin):
                     seen[file.read().strip()] = os.sched_getscheduler(int(thread))
             except (FileNotFoundError, ProcessLookupError):
                 pass                                 # it has just ended
-        return "weir-verify" in seen
+        return "verify" in seen
     until(look, "the thread that reads the body files")
     d.wait_line(r" ready\b")
     look()

@@ -36,6 +36,33 @@ def assert_refuses_to_start(d, *words):
         assert str(word) in said[0], f"{word!r} is missing in: {said[0]}"
 
 
+def thread_names(d):
+    names = []
+    for task in pathlib.Path(f"/proc/{d.pid}/task").iterdir():
+        try:
+            names.append((task / "comm").read_text().strip())
+        except (FileNotFoundError, ProcessLookupError):
+            pass                                     # it has just ended
+    return names
+
+
+def test_threads_carry_names(weir, origin, tmp_path):
+    """Each its own, so that top and ps -L say who is busy; the program's is main's alone, by which pgrep finds it."""
+    go = tmp_path / "go"
+    d = weir({"workers": 3}, auth={"header": "Authorization",
+                                   "command": f"until test -e {go}; do sleep 0.05; done; echo t"})
+    with d.connect() as client:
+        client.start("GET", "/api/x")
+        until(lambda: "command" in thread_names(d), "the thread that runs the command")
+        names = thread_names(d)
+        go.touch()
+        assert client.read_response().status == 200
+    assert set(names) - {"config", "verify"} == {"weir", "worker 0", "worker 1", "worker 2", "upstream", "writer",
+                                                 "command"}
+    assert names.count("weir") == 1
+
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["term", "int"])
 def test_signal_ends_it_with_status_0(weir, origin, number):
     d = weir()
