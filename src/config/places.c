@@ -40,23 +40,6 @@ static const char *own_listener(const struct settings *top, struct slice host, u
     return NULL;
 }
 
-static bool same_name(const struct host_entry *a, const struct host_entry *b)
-{
-    return slice_eq_nocase(a->name, b->name) && a->port == b->port;
-}
-
-const char *hosts_first_shared(const struct set_upstream *first, const struct set_upstream *second)
-{
-    for (const char *const *h = second->hosts; h != NULL && *h != NULL; h++)
-        for (const char *const *k = first->hosts; k != NULL && *k != NULL; k++) {
-            struct host_entry a, b;
-
-            if (host_entry_parse(*h, &a) && host_entry_parse(*k, &b) && same_name(&a, &b))
-                return *h;
-        }
-    return NULL;
-}
-
 static void review_host(struct reader *r, const struct settings *top, const struct set_upstream *u,
                         const struct http_url *url, const char *text)
 {
@@ -80,12 +63,6 @@ static void review_host(struct reader *r, const struct settings *top, const stru
         reader_warning(r, u->from, "hosts",
                        "\"%s\" is asked at its own address, not at that of url; to have it stand for the API, write "
                        "\"%s = " SLICE_FMT "\"", text, text, SLICE_ARG(url->authority));
-    for (const char *const *h = u->hosts; *h != text; h++) {
-        struct host_entry before;
-
-        if (host_entry_parse(*h, &before) && same_name(&before, &e))
-            reader_error(r, u->from, "hosts", "\"" SLICE_FMT "\" stands in the list twice", SLICE_ARG(e.name));
-    }
 }
 
 /* -- http:// -- */
@@ -221,6 +198,8 @@ void review_places(struct reader *r, const struct settings *top, const struct se
         reader_error(r, u->from, "url", "is Weir's own %s; name the API behind it", own);
     review_plain(r, u, &url);
     review_patterns(r, u, &url);
+    if (own == NULL)
+        review_host_list(r, u);
     for (const char *const *h = u->hosts; own == NULL && h != NULL && *h != NULL; h++)
         review_host(r, top, u, &url, *h);
     review_via(r, top, u);

@@ -274,6 +274,16 @@ static void read_element(struct reader *r, const struct section *section, const 
     }
 }
 
+/* A list that grows file by file is copied as often as it doubles. */
+static size_t room_for(unsigned count)
+{
+    size_t room = 1;
+
+    while (room < count)
+        room *= 2;
+    return room;
+}
+
 void reader_groups(struct reader *r, const struct option *o, const config_setting_t *list,
                    const void *parent, struct group_list *out)
 {
@@ -290,9 +300,12 @@ void reader_groups(struct reader *r, const struct option *o, const config_settin
         return;
     }
     more = (unsigned)config_setting_length(list);
-    items = arena_alloc(r->arena, (out->count + more) * section->bytes);
-    if (out->count > 0)
-        memcpy(items, out->items, out->count * section->bytes);
+    items = out->items;
+    if (out->count == 0 || room_for(out->count) < out->count + more) {
+        items = arena_alloc(r->arena, room_for(out->count + more) * section->bytes);
+        if (out->count > 0)
+            memcpy(items, out->items, out->count * section->bytes);
+    }
     template = arena_alloc(r->arena, section->bytes);
     reader_defaults(r, section, template);
     if (section->inherit != NULL)

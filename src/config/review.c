@@ -7,7 +7,6 @@
  */
 #include "config/snapshot.h"
 
-#include "budget/ledger.h"
 #include "config/checks.h"
 #include "http/url.h"
 #include "route/rules.h"
@@ -377,65 +376,7 @@ static void review_upstream(struct reader *r, const struct settings *top,
                        "the upstream has no limits that could run short");
 }
 
-/* -- upstreams among one another -- */
-
-static bool same_text(const char *a, const char *b)
-{
-    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-/* One limit, stated for two upstreams of a budget. */
-static bool same_limit(const struct set_limit *a, const struct set_limit *b)
-{
-    return same_text(a->rate, b->rate) && same_text(a->name, b->name) &&
-           same_text(a->match, b->match) && a->per == b->per && a->methods == NULL &&
-           b->methods == NULL && a->cost == NULL && b->cost == NULL;
-}
-
-/* A budget has the limits of all its upstreams, equal ones once. */
-static void review_budget(struct reader *r, const struct set_upstream *all, unsigned last)
-{
-    const struct set_limit *seen[LEDGER_MAX_LIMITS];
-    unsigned                count = 0;
-
-    for (unsigned i = 0; all[last].budget != NULL && i <= last; i++) {
-        const struct set_limit *l = all[i].limits.items;
-
-        for (unsigned k = 0; same_text(all[i].budget, all[last].budget) && k < all[i].limits.count;
-             k++) {
-            bool known = false;
-
-            for (unsigned n = 0; n < count; n++)
-                known = known || same_limit(seen[n], &l[k]);
-            if (known)
-                continue;
-            if (count == LEDGER_MAX_LIMITS) {
-                reader_error(r, all[last].from, "budget",
-                             "the upstreams that share \"%s\" have more than %d limits",
-                             all[last].budget, LEDGER_MAX_LIMITS);
-                return;
-            }
-            seen[count++] = &l[k];
-        }
-    }
-}
-
-static void review_two(struct reader *r, const struct set_upstream *first,
-                       const struct set_upstream *second)
-{
-    struct place at = reader_place(first->from);
-    const char  *host = hosts_first_shared(first, second);
-
-    if (first->name != NULL && second->name != NULL && strcmp(first->name, second->name) == 0)
-        reader_error(r, second->from, "name",
-                     "two upstreams are called \"%s\"; the other one stands at %s:%u", first->name,
-                     at.file, at.line);
-    if (host != NULL)
-        reader_warning(r, second->from, "hosts",
-                       "\"%s\" is a host of the upstream at %s:%u too, which gets its "
-                       "requests",
-                       host, at.file, at.line);
-}
+/* -- all of it -- */
 
 static void review_clients(struct reader *r, const struct settings *top)
 {
@@ -459,11 +400,8 @@ void settings_review(struct reader *r, const struct settings *top)
         if (!config_setting_is_group(all[i].from))
             continue;
         review_upstream(r, top, &all[i]);
-        review_budget(r, all, i);
-        for (unsigned j = 0; j < i; j++)
-            if (config_setting_is_group(all[j].from))
-                review_two(r, &all[j], &all[i]);
     }
+    review_twins(r, all, top->upstreams.count);
     if (top->upstreams.count == 0 && top->from != NULL)
         reader_warning(r, top->from, "upstreams", "no API is named, so every request is refused");
 }

@@ -61,8 +61,9 @@ void review_places(struct reader *, const struct settings *, const struct set_up
 void review_limits(struct reader *, const struct set_upstream *);
 /* Another part (files.c): what is named and not there. */
 void review_files(struct reader *, const struct set_upstream *);
-/* The first host that both upstreams list; NULL: none. */
-const char *hosts_first_shared(const struct set_upstream *first, const struct set_upstream *second);
+/* Another part (twins.c): upstreams beside one another, and the hosts of one. */
+void review_twins(struct reader *, const struct set_upstream *all, unsigned count);
+void review_host_list(struct reader *, const struct set_upstream *);
 
 /* Where the query socket stands: as set, else beside the admin socket; NULL: nowhere (defaults.c). */
 const char *settings_query_path(const struct settings *, struct arena *);
