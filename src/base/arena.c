@@ -21,6 +21,7 @@ struct arena_chunk {
 
 enum {
     FIRST_CHUNK_BYTES   = 4096 - (int)sizeof(struct arena_chunk),
+    SMALL_CHUNK_BYTES   = 1024 - (int)sizeof(struct arena_chunk),     /* the second one after a small first */
     LARGEST_CHUNK_BYTES = 64 * 1024,
     ALIGNMENT           = alignof(max_align_t),
     SMALL_BYTES         = 1024,
@@ -73,12 +74,20 @@ static void grow(struct arena *a, size_t bytes)
             return;
     }
     size = a->current->size * 2;
+    if (a->current == a->first && a->current->size < FIRST_CHUNK_BYTES)
+        size = SMALL_CHUNK_BYTES;
     if (size > LARGEST_CHUNK_BYTES)
         size = LARGEST_CHUNK_BYTES;
     if (size < bytes)
         size = bytes;
     a->current->next = chunk_new(size);
     a->current = a->current->next;
+    a->used = 0;
+}
+
+void arena_begin_small(struct arena *a, size_t bytes)
+{
+    a->first = a->current = chunk_new(bytes);
     a->used = 0;
 }
 
@@ -161,6 +170,14 @@ void arena_reset(struct arena *a)
         free_behind(a->first);
     a->current = a->first;
     a->used = 0;
+}
+
+void arena_recycle(struct arena *a)
+{
+    if (a->first != NULL && a->first->size < FIRST_CHUNK_BYTES)
+        arena_free(a);
+    else
+        arena_reset(a);
 }
 
 void arena_free(struct arena *a)

@@ -21,6 +21,8 @@ struct arena {                       /* all zero is a valid, empty arena */
 
 /* `bytes` of zeroed memory, aligned for any type.  Never NULL. */
 void *arena_alloc(struct arena *a, size_t bytes);
+/* An empty one for about so many bytes, of which there will be many: no room is taken ahead. */
+void arena_begin_small(struct arena *a, size_t bytes);
 /* The same, not zeroed. */
 void *arena_alloc_raw(struct arena *a, size_t bytes);
 /* A copy, NUL-terminated behind its length. */
@@ -43,6 +45,8 @@ struct slice arena_printf(struct arena *a, const char *format, ...)
 void *arena_widen(struct arena *a, const void *old, size_t used, size_t bytes);
 /* Forgets everything handed out; keeps the first chunk. */
 void arena_reset(struct arena *a);
+/* The same for an arena whose next life may want the usual first chunk: a small one is given back. */
+void arena_recycle(struct arena *a);
 void arena_free(struct arena *a);
 
 /* malloc and friends that abort when there is no memory; free() what they return. */

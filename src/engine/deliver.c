@@ -120,18 +120,21 @@ static enum step deliver_failed(struct exchange *x)
                : status == 408 ? "Request body stalled" : "Upstream failed",
         .proxy_error = f->proxy_error != NULL ? f->proxy_error : "destination_unavailable",
         .reason = "upstream-failed", .retry_after_ns = pausing ? f->wait_ns : -1,
-        .detail = slice_of(f->error) });
+        .detail = slice_of(f->error != NULL ? f->error : "") });
 }
 
 /* A request that is asked again with a renewed credential has the attempts of both. */
-static void put_before(struct outcome *o, const struct outcome *earlier)
+static void put_before(struct outcome *o, const struct outcome *earlier, struct arena *a)
 {
     const struct outcome later = *o;
+    unsigned             count = 0;
 
-    memcpy(o->attempts, earlier->attempts, sizeof o->attempts);
     o->attempt_count = earlier->attempt_count + later.attempt_count;
-    for (unsigned i = 0; i < later.attempt_count && earlier->attempt_count + i < ATTEMPTS_KEPT; i++)
-        o->attempts[earlier->attempt_count + i] = later.attempts[i];
+    o->attempts = o->attempt_count > 0 ? arena_alloc_raw(a, ATTEMPTS_KEPT * sizeof *o->attempts) : NULL;
+    for (unsigned i = 0; i < earlier->attempt_count && count < ATTEMPTS_KEPT; i++)
+        o->attempts[count++] = earlier->attempts[i];
+    for (unsigned i = 0; i < later.attempt_count && count < ATTEMPTS_KEPT; i++)
+        o->attempts[count++] = later.attempts[i];
     o->queued_ns += earlier->queued_ns;
     o->upstream_ns += earlier->upstream_ns;
 }
@@ -146,7 +149,7 @@ static void note_fetch(struct exchange *x)
     x->fetch_noted = true;
     earlier = x->outcome;
     x->outcome = x->fetch->outcome;
-    put_before(&x->outcome, &earlier);
+    put_before(&x->outcome, &earlier, &x->arena);
 }
 
 enum step step_await(struct exchange *x)

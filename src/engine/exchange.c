@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { UNUSED_EXCHANGES = 256 };
+enum { UNUSED_EXCHANGES = 256, MANY_EXCHANGES = 64, SMALL_BYTES = 256 };
 
 static void receive_room(struct mail *m)
 {
@@ -41,7 +41,7 @@ static void recycle(struct exchange *x)
     struct engine *e = x->engine;
 
     e->open_count--;
-    arena_reset(&x->arena);
+    arena_recycle(&x->arena);
     if (e->unused_count >= UNUSED_EXCHANGES) {
         arena_free(&x->arena);
         free(x);
@@ -79,6 +79,8 @@ struct exchange *exchange_open(struct engine *e, const struct exchange_input *in
     }
     memset(x, 0, sizeof *x);
     x->arena = arena;
+    if (e->open_count >= MANY_EXCHANGES && arena.first == NULL)
+        arena_begin_small(&x->arena, SMALL_BYTES);            /* so many are waiting, as this one is likely to do */
     x->engine = e;
     x->in = *in;
     x->id = engine_take_id(e);

@@ -100,6 +100,14 @@ void http_fields_add_id(struct http_fields *f, struct arena *a, enum http_name i
     append(f, a, make_field(id, known[id].text, value));
 }
 
+void http_fields_reserve(struct http_fields *f, struct arena *a, unsigned count)
+{
+    if (f->capacity > 0 || count == 0)
+        return;
+    f->items = arena_alloc_raw(a, count * sizeof *f->items);
+    f->capacity = count;
+}
+
 void http_fields_add_field(struct http_fields *f, struct arena *a, const struct http_field *field)
 {
     append(f, a, *field);

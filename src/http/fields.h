@@ -58,6 +58,8 @@ void http_fields_add(struct http_fields *f, struct arena *a, struct slice name, 
 void http_fields_add_id(struct http_fields *f, struct arena *a, enum http_name id,
                         struct slice value);
 /* One of another list: its texts are borrowed. */
+/* Room for so many and no more, where there is none yet. */
+void http_fields_reserve(struct http_fields *f, struct arena *a, unsigned count);
 void http_fields_add_field(struct http_fields *f, struct arena *a, const struct http_field *field);
 /* The first of that name at or behind index `from`, -1 where there is none.  `id` is never
  * HTTP_NAME_OTHER, here and below. */

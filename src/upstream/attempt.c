@@ -487,7 +487,7 @@ static void failed(struct flight *f, struct transfer *t, const struct failure *f
 {
     struct retry_answer again = { .again = false };
 
-    f->failure = *failure;
+    *flight_failure(f) = *failure;
     record(f, t, failure->outcome, t->head.final ? t->head.status : 0);
     log_debug("upstream_attempt_failed", " upstream=%s attempt=%u outcome=%s reason=%s", f->site->name,
               f->attempt_count, attempt_outcome_token(failure->outcome), log_quote(failure->text));

@@ -8,21 +8,50 @@
 
 #include "policy/validate.h"
 
+#include <stdlib.h>
+
+/* Not before it is needed: a flight that waits has none. */
+static struct commit *commit_of(struct flight *f)
+{
+    if (f->commit == NULL) {
+        f->commit = mem_alloc(sizeof *f->commit);
+        f->commit->flight = f;
+    }
+    return f->commit;
+}
+
+void commit_recycle(struct commit *c)
+{
+    struct arena arena = c->arena;
+
+    arena_reset(&arena);
+    *c = (struct commit){ .flight = c->flight, .arena = arena };
+}
+
+void commit_free(struct commit *c)
+{
+    if (c == NULL)
+        return;
+    arena_free(&c->arena);
+    free(c);
+}
+
 static void receive_done(struct mail *m)
 {
-    struct flight *f = CONTAINER_OF(CONTAINER_OF(m, struct store_change, done), struct flight, change);
+    struct commit *commit = CONTAINER_OF(CONTAINER_OF(m, struct store_change, done), struct commit, change);
+    struct flight *f = commit->flight;
 
     f->up->commits--;
     f->committing = false;
-    spool_release(f->change.body);
-    f->change.body = NULL;
+    spool_release(commit->change.body);
+    commit->change.body = NULL;
     flight_settle(f);
 }
 
 static void describe(struct flight *f, enum store_change_kind kind)
 {
     const struct fetch  *fetch = f->leader;
-    struct store_change *c = &f->change;
+    struct store_change *c = &commit_of(f)->change;
 
     c->kind = kind;
     memcpy(c->hash, fetch->key.hash, sizeof c->hash);
@@ -41,17 +70,17 @@ static void submit(struct flight *f)
 {
     f->committing = true;
     f->up->commits++;
-    store_submit(f->up->store, &f->change);
+    store_submit(f->up->store, &f->commit->change);
 }
 
 /* The head as it is kept: what it says of the request's own credentials only in marks. */
 static void keep_head(struct flight *f, const struct http_response *head)
 {
-    struct store_change *c = &f->change;
+    struct store_change *c = &commit_of(f)->change;
 
     c->status = head->status;
-    c->fields = policy_stored_fields(f->leader->policy, head, &f->change_arena);
-    c->masked = auth_mask(f->leader, MASK_MARK, &c->fields, &f->change_arena);
+    c->fields = policy_stored_fields(f->leader->policy, head, &commit_of(f)->arena);
+    c->masked = auth_mask(f->leader, MASK_MARK, &c->fields, &commit_of(f)->arena);
 }
 
 static enum store_change_kind judge_head(struct flight *f)
@@ -70,7 +99,7 @@ static enum store_change_kind judge_head(struct flight *f)
     if (!policy_head_selects(&f->answer->head, &fetch->stored_head))
         return STORE_INVALIDATE;
     request.method = HTTP_GET;
-    fresh.fields = policy_freshen(&fetch->stored_head.head.fields, &f->answer->head.fields, &f->change_arena);
+    fresh.fields = policy_freshen(&fetch->stored_head.head.fields, &f->answer->head.fields, &commit_of(f)->arena);
     if (policy_storable(fetch->policy, &in) != STORABLE_YES)
         return STORE_INVALIDATE;
     keep_head(f, &fresh);
@@ -80,7 +109,7 @@ static enum store_change_kind judge_head(struct flight *f)
 /* The record that `change` is about: what the fetch validated. */
 static void name_stored(struct flight *f)
 {
-    struct store_change *c = &f->change;
+    struct store_change *c = &commit_of(f)->change;
 
     c->id = f->leader->stored_id;
     c->selection = f->leader->stored_selection;
@@ -96,7 +125,7 @@ void commit_head(struct flight *f)
 
 void commit_announce(struct flight *f, int64_t body_bytes)
 {
-    struct store_change *c = &f->change;
+    struct store_change *c = &commit_of(f)->change;
 
     if (c->announced)
         return;
@@ -122,11 +151,11 @@ void commit_put(struct flight *f)
 void commit_withdraw(struct flight *f)
 {
     f->storing = false;
-    if (f->committing || !f->change.announced)       /* while it is being committed it is the writer's */
-        return;
-    store_withdraw(f->up->store, &f->change);
-    spool_release(f->change.body);
-    f->change.body = NULL;
+    if (f->committing || f->commit == NULL || !f->commit->change.announced)
+        return;                       /* while it is being committed it is the writer's */
+    store_withdraw(f->up->store, &f->commit->change);
+    spool_release(f->commit->change.body);
+    f->commit->change.body = NULL;
 }
 
 void commit_freshen(struct flight *f)

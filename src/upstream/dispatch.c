@@ -146,11 +146,15 @@ static void write_cause(char *out, size_t bytes, const struct wait_cause *cause)
 
 void waiter_refuse(struct fetch_links *w, int64_t wait_ns, const struct wait_cause *cause)
 {
-    snprintf(w->limit, sizeof w->limit, "%s", cause->limit);
-    w->fetch->limit = w->limit;
+    enum { LIMIT_BYTES = 64, BLOCKED_BYTES = 96 };
+
+    if (w->words == NULL)
+        w->words = mem_alloc(LIMIT_BYTES + BLOCKED_BYTES);
+    snprintf(w->words, LIMIT_BYTES, "%s", cause->limit);
+    w->fetch->limit = w->words;
     if (cause->by != TOLD_BY_NOBODY) {
-        write_cause(w->blocked_by, sizeof w->blocked_by, cause);
-        w->fetch->blocked_by = w->blocked_by;
+        write_cause(w->words + LIMIT_BYTES, BLOCKED_BYTES, cause);
+        w->fetch->blocked_by = w->words + LIMIT_BYTES;
     }
     w->fetch->wait_ns = wait_ns;
     if (w->fetch->upload != NULL && (w->flight == NULL || w->flight->waiting == 1))
@@ -173,7 +177,7 @@ static bool end_retries(struct flight *f)
 static void end_waiting(struct flight *f, struct fetch_links *w)
 {
     if (!share_spare_with(f, w))
-        waiter_fail(w, &f->failure, 0);
+        waiter_fail(w, flight_failure(f), 0);
 }
 
 void dispatch_crowd_out(struct flight *f)
@@ -413,7 +417,7 @@ static void send_flight(struct budget *b, struct flight *f)
     if (!breaker_allows(&f->site->breaker, now.mono_ns, &retry_in)) {
         if (end_retries(f))
             return;
-        failure_set(&f->failure, ATTEMPT_REFUSED, "destination_unavailable",
+        failure_set(flight_failure(f), ATTEMPT_REFUSED, "destination_unavailable",
                     "%s: it failed many times in a row and is asked again after a pause.", f->site->name);
         flight_fail(f, retry_in);
         return;

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { TEXT_BYTES = 768 };
+
 static void destroy(struct ref *ref)
 {
     struct fetch *f = CONTAINER_OF(ref, struct fetch, ref);
@@ -20,6 +22,9 @@ static void destroy(struct ref *ref)
     answer_release(f->answer);
     upload_release(f->upload);
     ref_release(f->config);
+    free(f->error);
+    free(f->outcome.attempts);
+    free(f->links->words);
     arena_free(&arena);
 }
 
@@ -36,12 +41,15 @@ void fetch_release(struct fetch *f)
 
 /* -- on the worker's thread -- */
 
-/* It stands in its own arena, whose first chunk is needed anyway. */
+/* It stands in its own arena, whose first chunk has room for an ordinary request's text and no more: ten thousand
+ * may wait. What only few of them come to hear of stands elsewhere. */
 struct fetch *fetch_new(void)
 {
     struct arena  arena = { 0 };
-    struct fetch *f = arena_alloc(&arena, sizeof *f);
+    struct fetch *f;
 
+    arena_begin_small(&arena, sizeof *f + sizeof(struct fetch_links) + TEXT_BYTES);
+    f = arena_alloc(&arena, sizeof *f);
     ref_init(&f->ref, destroy);
     f->links = arena_alloc(&arena, sizeof *f->links);
     f->links->fetch = f;
@@ -131,7 +139,7 @@ static void receive_submit(struct mail *m)
     if (w->up->stopping) {
         f->failed_as = ATTEMPT_REFUSED;
         f->proxy_error = "proxy_internal_error";
-        snprintf(f->error, sizeof f->error, "Weir is shutting down.");
+        fetch_set_error(f, SLICE("Weir is shutting down."));
         waiter_post(w, FETCH_FAILED);
         return;
     }
@@ -151,6 +159,25 @@ static void receive_leave(struct mail *m)
     fetch_release(f);
 }
 
+void fetch_set_error(struct fetch *f, struct slice text)
+{
+    free(f->error);
+    f->error = mem_copy(text);
+}
+
+static void tell_attempts(struct outcome *o, const struct flight *fl)
+{
+    unsigned kept = fl->attempt_count < ATTEMPTS_KEPT ? fl->attempt_count : ATTEMPTS_KEPT;
+
+    free(o->attempts);
+    o->attempts = NULL;
+    o->attempt_count = fl->attempt_count;
+    if (kept == 0)
+        return;
+    o->attempts = mem_alloc_raw(kept * sizeof *o->attempts);
+    memcpy(o->attempts, fl->attempts, kept * sizeof *o->attempts);
+}
+
 /* What the attempts were like; a fetch that joined late waited no longer than it was there. */
 static void tell_times(struct fetch_links *w, const struct flight *fl)
 {
@@ -158,8 +185,7 @@ static void tell_times(struct fetch_links *w, const struct flight *fl)
     int64_t         now = clock_mono_ns(), there = now - w->fetch->arrived_mono_ns;
     int64_t         end = fl->head_ns != 0 ? fl->head_ns : now;
 
-    memcpy(o->attempts, fl->attempts, sizeof o->attempts);
-    o->attempt_count = fl->attempt_count;
+    tell_attempts(o, fl);
     o->collapsed = w->fetch != fl->leader && fl->attempt_count > 0;
     o->queued_ns = fl->first_sent_ns != 0 ? fl->waited_ns : there;
     o->upstream_ns = fl->first_sent_ns != 0 && end > fl->first_sent_ns ? end - fl->first_sent_ns : 0;
@@ -222,7 +248,7 @@ void waiter_fail(struct fetch_links *w, const struct failure *failure, int64_t w
     f->body_stalled = failure->stalled;
     f->proxy_error = failure->token;
     f->wait_ns = wait_ns;
-    snprintf(f->error, sizeof f->error, "%s", failure->text);
+    fetch_set_error(f, slice_of(failure->text));
     waiter_post(w, FETCH_FAILED);
 }
 

@@ -57,7 +57,7 @@ struct outcome {                      /* what it took to get an answer: for the 
     bool               collapsed;     /* shared an upstream request that another began */
     bool               stored;        /* the answer is being stored: Cache-Status `stored` */
     unsigned           attempt_count; /* may exceed ATTEMPTS_KEPT */
-    struct attempt     attempts[ATTEMPTS_KEPT];
+    struct attempt    *attempts;      /* the first ATTEMPTS_KEPT, of the fetch or whose outcome it is; NULL: none */
     struct budget_word budget;        /* as it is now */
     int64_t            predicted_ns;  /* the wait, as it was foreseen when it came */
     int64_t            queued_ns;     /* all waits */
@@ -158,7 +158,7 @@ struct fetch {
     struct answer                 *answer;        /* the fetch's reference */
     enum attempt_outcome           failed_as;     /* FETCH_FAILED */
     /* FETCH_FAILED: for people, never a credential; Proxy-Status details */
-    char                           error[320];
+    char                          *error;         /* NULL: nothing; the fetch's own */
     bool                           body_stalled;  /* FETCH_FAILED: its client paused while others waited for a place */
     const char                    *proxy_error;   /* RFC 9209 error type token: "connection_refused" ... */
     int64_t                        wait_ns;       /* FETCH_REFUSED: exact, from now */

@@ -127,18 +127,28 @@ static struct flight *take_idle(struct upstream *up)
         return mem_alloc(sizeof *f);
     up->idle_flights = f->next_in_bucket;
     up->idle_flight_count--;
-    *f = (struct flight){ .change_arena = f->change_arena };
+    *f = (struct flight){ .commit = f->commit };
     return f;
+}
+
+struct failure *flight_failure(struct flight *f)
+{
+    if (f->failure == NULL)
+        f->failure = mem_alloc(sizeof *f->failure);
+    return f->failure;
 }
 
 static void keep_idle(struct upstream *up, struct flight *f)
 {
+    free(f->failure);
+    f->failure = NULL;
     if (up->idle_flight_count >= IDLE_FLIGHTS) {
-        arena_free(&f->change_arena);
+        commit_free(f->commit);
         free(f);
         return;
     }
-    arena_reset(&f->change_arena);
+    if (f->commit != NULL)
+        commit_recycle(f->commit);
     f->next_in_bucket = up->idle_flights;
     up->idle_flights = f;
     up->idle_flight_count++;
@@ -150,7 +160,7 @@ void flight_free_idle(struct upstream *up)
         struct flight *f = up->idle_flights;
 
         up->idle_flights = f->next_in_bucket;
-        arena_free(&f->change_arena);
+        commit_free(f->commit);
         free(f);
     }
     up->idle_flight_count = 0;
@@ -243,7 +253,7 @@ void flight_fail(struct flight *f, int64_t wait_ns)
     for (struct fetch_links *w = f->first; w != NULL; w = next) {
         next = w->next;
         if (w->at == WAITER_WAITING)
-            waiter_fail(w, &f->failure, wait_ns);
+            waiter_fail(w, flight_failure(f), wait_ns);
     }
     if (f->leader->upload != NULL)
         upload_discard(f->leader->upload);
@@ -326,11 +336,13 @@ static bool try_join(struct flight *f, struct fetch_links *w)
 static void fail_at_once(struct site *site, struct fetch_links *w, const char *token, const char *text, int64_t wait_ns)
 {
     struct fetch *f = w->fetch;
+    char          said[320];
 
     f->failed_as = ATTEMPT_REFUSED;
     f->proxy_error = token;
     f->wait_ns = wait_ns;
-    snprintf(f->error, sizeof f->error, "%s: %s", site->name, text);
+    snprintf(said, sizeof said, "%s: %s", site->name, text);
+    fetch_set_error(f, slice_of(said));
     waiter_post(w, FETCH_FAILED);
 }
 

@@ -134,8 +134,7 @@ struct fetch_links {
     uint8_t             variant[VARIANT_HASH_BYTES];  /* the fetch's, or what the split taught */
     int64_t             wait_left_ns;         /* of max_wait, before the wait under way */
     int64_t             wait_from_ns;         /* when that began */
-    char                limit[64];            /* holds fetch->limit */
-    char                blocked_by[96];       /* holds fetch->blocked_by */
+    char               *words;                /* hold fetch->limit and fetch->blocked_by; NULL: it was not refused */
 };
 
 /* -- one wish -- */
@@ -182,7 +181,7 @@ struct flight {
     struct attempt      attempts[ATTEMPTS_KEPT];
     unsigned            attempt_count;
     int64_t             waited_ns, first_sent_ns, head_ns;
-    struct failure      failure;      /* the last one */
+    struct failure     *failure;      /* the last one, flight_failure(); NULL: there was none */
     struct answer      *spare;        /* the last listed status, for when it is not tried again after all */
 
     /* from the head on */
@@ -193,9 +192,14 @@ struct flight {
     bool                live;         /* a stream of events: for those who were there when it began */
     bool                storing;      /* the body goes to the store when it is whole */
     bool                overtaken;    /* by a write or a purge: it does not */
+    struct commit      *commit;       /* what goes to the store; NULL: nothing yet */
+    bool                committing;   /* its change is the writer's */
+};
+
+struct commit {
+    struct flight      *flight;
     struct store_change change;
-    struct arena        change_arena;
-    bool                committing;   /* `change` is the writer's */
+    struct arena        arena;
 };
 
 /* -- one attempt -- */
@@ -359,6 +363,7 @@ struct answer *answer_new(void);
 
 /* fetch.c */
 void fetch_acquire(struct fetch *);
+void fetch_set_error(struct fetch *, struct slice text);
 void fetch_release(struct fetch *);
 /* Posts the final event; what it says stands in the fetch. Unlinks the waiter from its flight unless it receives. */
 void waiter_post(struct fetch_links *, enum fetch_event);
@@ -375,6 +380,10 @@ void flight_leave(struct fetch_links *);
 void flight_hide(struct flight *);                   /* nobody joins any more */
 /* Frees it at the end of the loop's round where nothing holds it. */
 void flight_settle(struct flight *);
+/* commit.c: for another one; NULL is fine for commit_free() only. */
+void commit_recycle(struct commit *);
+void commit_free(struct commit *);
+struct failure *flight_failure(struct flight *);     /* to be written */
 void flight_fail(struct flight *, int64_t wait_ns);  /* everybody hears of flight->failure */
 void flight_sweep(struct upstream *);
 void flight_free_idle(struct upstream *);

@@ -201,7 +201,7 @@ static void wind_up(struct upstream *up)
             f->keep = false;
             dispatch_withdraw(f);
             if (f->waiting > 0)
-                failure_set(&f->failure, ATTEMPT_DROPPED, "proxy_internal_error", "Weir is shutting down.");
+                failure_set(flight_failure(f), ATTEMPT_DROPPED, "proxy_internal_error", "Weir is shutting down.");
             if (f->transfer != NULL) {
                 struct answer *body_of = f->transfer->answer;
 

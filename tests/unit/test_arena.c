@@ -110,6 +110,31 @@ static void test_joins_end_with_nul(void **state)
     arena_free(&a);
 }
 
+/* What many hold at once takes no room ahead, and is no burden to the next life. */
+static void test_a_small_one_takes_what_it_needs(void **state)
+{
+    struct arena        a = { 0 };
+    struct arena_chunk *first;
+    char               *p;
+
+    (void)state;
+    arena_begin_small(&a, 64);
+    first = a.first;
+    memset(arena_alloc(&a, 64), 1, 64);
+    assert_ptr_equal(a.current, first);
+    p = arena_alloc(&a, 100);
+    memset(p, 1, 100);
+    assert_ptr_not_equal(a.current, first);
+    arena_recycle(&a);
+    assert_null(a.first);             /* else the next request would begin with little room */
+
+    arena_alloc(&a, 100);
+    first = a.first;
+    arena_recycle(&a);
+    assert_ptr_equal(a.first, first);
+    arena_free(&a);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -118,6 +143,7 @@ int main(void)
         cmocka_unit_test(test_first_chunk_stays_small),
         cmocka_unit_test(test_copies_end_with_nul),
         cmocka_unit_test(test_joins_end_with_nul),
+        cmocka_unit_test(test_a_small_one_takes_what_it_needs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
