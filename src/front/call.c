@@ -16,13 +16,14 @@
 #include "engine/guard.h"
 #include "front/peer.h"
 #include "front/refuse.h"
+#include "front/shards.h"
 #include "front/startline.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
-enum { UNUSED_CALLS = 256 };
+enum { UNUSED_CALLS = 256, SMALL_BYTES = 448, PARKED_AT_ONCE = 16 };
 
 /* -- life -- */
 
@@ -33,10 +34,12 @@ static void link_call(struct worker *w, struct call *call)
     if (w->calls != NULL)
         w->calls->previous = call;
     w->calls = call;
+    w->call_count++;
 }
 
 static void unlink_call(struct worker *w, struct call *call)
 {
+    w->call_count--;
     if (call->next != NULL)
         call->next->previous = call->previous;
     if (call->previous != NULL)
@@ -61,6 +64,8 @@ static struct call *new_call(struct worker *w)
     call->arena = arena;
     call->worker = w;
     link_call(w, call);
+    if (w->call_count > MANY_CALLS && call->arena.first == NULL)
+        arena_begin_small(&call->arena, SMALL_BYTES);         /* so many are waiting, as this one is likely to do */
     return call;
 }
 
@@ -69,7 +74,7 @@ static void free_call(struct call *call)
     struct worker *w = call->worker;
 
     unlink_call(w, call);
-    arena_reset(&call->arena);
+    arena_recycle(&call->arena);
     if (w->unused_call_count >= UNUSED_CALLS) {
         arena_free(&call->arena);
         free(call);
@@ -94,10 +99,35 @@ void call_free_unused(struct worker *w)
 
 /* -- waiting -- */
 
+static void list_suspended(struct call *call)
+{
+    struct worker *w = call->worker;
+
+    call->sweep = w->sweeps;
+    call->next_suspended = NULL;
+    call->previous_suspended = w->shortest;
+    *(w->shortest != NULL ? &w->shortest->next_suspended : &w->longest) = call;
+    w->shortest = call;
+}
+
+static void unlist_suspended(struct call *call)
+{
+    struct worker *w = call->worker;
+
+    if (call->previous_suspended == NULL && w->longest != call)
+        return;                       /* was looked at */
+    *(call->previous_suspended != NULL ? &call->previous_suspended->next_suspended : &w->longest) =
+        call->next_suspended;
+    *(call->next_suspended != NULL ? &call->next_suspended->previous_suspended : &w->shortest) =
+        call->previous_suspended;
+    call->next_suspended = call->previous_suspended = NULL;
+}
+
 void call_suspend(struct call *call)
 {
     CHECK(!call->suspended);
     call->suspended = true;
+    list_suspended(call);
     MHD_suspend_connection(call->mhd);
 }
 
@@ -106,7 +136,26 @@ void call_resume(struct call *call)
     if (!call->suspended)
         return;
     call->suspended = false;
+    unlist_suspended(call);
+    pool_unpark(&call->connection->pool);
     MHD_resume_connection(call->mhd);
+    shard_touch(call->connection->shard);
+}
+
+/* A few in each round, so that ten thousand do not hold up the hits.  One that takes a body, or gives one, is soon
+ * to go on. */
+bool call_park_some(struct worker *w)
+{
+    for (unsigned i = 0; i < PARKED_AT_ONCE; i++) {
+        struct call *call = w->longest;
+
+        if (call == NULL || w->sweeps - call->sweep < 2)
+            return false;
+        unlist_suspended(call);
+        if (call->stage == CALL_ANSWER && !call->answering && call->exchange != NULL && !call->has_body)
+            pool_park(&call->connection->pool);
+    }
+    return true;
 }
 
 void call_wake(void *owner)

@@ -10,6 +10,8 @@
 
 enum { CALL_ANSWER_ROOM = 24 * 1024 };    /* of the pool, for the head of an answer */
 
+enum { MANY_CALLS = 64 };                 /* of a worker: then those that come take no more memory than they need */
+
 enum call_stage {
     CALL_HEAD,                        /* nothing but the target is known */
     CALL_EXPECT,                      /* the client waits for a 100 before it sends the body */
@@ -38,6 +40,8 @@ struct call {
     struct admin_call     *admin;
     struct slice           admin_body;
     bool                   suspended;
+    unsigned               sweep;             /* when that was */
+    struct call           *next_suspended, *previous_suspended;       /* older and newer */
     bool                   gone;      /* broken off: the next callback closes the connection */
     int64_t                sent_bytes;
     int64_t                reply_bytes;

@@ -58,6 +58,9 @@ void call_read_head(struct call *call, const char *method, const char *version)
     r->target = call->target;
     r->version_minor = strcmp(version, MHD_HTTP_VERSION_1_0) == 0 ? 0 : 1;
     rawhead_begin(&call->raw, call->raw_target, call->target.len, version);
+    if (call->worker->call_count > MANY_CALLS)
+        http_fields_reserve(&r->fields, &call->arena,
+                            (unsigned)MHD_get_connection_values_n(call->mhd, MHD_HEADER_KIND, NULL, NULL));
     MHD_get_connection_values_n(call->mhd, MHD_HEADER_KIND, add_field, call);
     length = http_fields_get(&r->fields, HTTP_CONTENT_LENGTH);
     call->body_bytes = 0;

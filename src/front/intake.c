@@ -157,6 +157,7 @@ static bool take_any(struct connection *c, char *at, ssize_t count, size_t room)
     struct intake *in = &c->intake;
     struct refusal no = { 0, NULL, NULL };
 
+    pool_read(&c->pool, at);
     if (count <= 0)
         return true;
     switch (in->stage) {

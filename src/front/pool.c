@@ -15,10 +15,20 @@
 #include "base/clock.h"
 #include "front/mhd.h"
 
+#include "base/arena.h"
+
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-enum { MARK_BYTES = 64, PAGE_BYTES = 4096, LEAST_BYTES = 1024 };
+enum { MARK_BYTES = 64, PAGE_BYTES = 4096, LEAST_BYTES = 1024, BLOCK_BYTES = 32, BLOCKS = POOL_BYTES / BLOCK_BYTES };
+
+/* Which blocks are not all zero, and those one behind the other. */
+struct parked {
+    size_t   count;
+    uint64_t is_there[BLOCKS / 64];
+    char     blocks[][BLOCK_BYTES];
+};
 
 static const int64_t rest_ns = NS_PER_SEC, margin_ns = 2 * NS_PER_SEC;    /* MHD's time-outs are whole seconds */
 
@@ -65,6 +75,97 @@ void pool_sweep(struct pool *p, int64_t now_ns)
     p->is_resting = false;
     if (p->closed_ns - now_ns > margin_ns && is_clear(p->memory + PAGE_BYTES - MARK_BYTES, MARK_BYTES))
         madvise(p->memory + PAGE_BYTES, POOL_BYTES - PAGE_BYTES, MADV_DONTNEED);
+}
+
+/* -- parking -- */
+
+/* Over 32 KiB MHD maps its pool, and reads a connection's first bytes to where it begins. */
+void pool_read(struct pool *p, const char *at)
+{
+    if (p->is_looked_for)
+        return;
+    p->is_looked_for = true;
+    if (p->memory == NULL && (uintptr_t)at % PAGE_BYTES == 0 && mhd_is_known())
+        p->memory = (char *)(uintptr_t)at;
+}
+
+static bool is_zero(const char *block)
+{
+    uint64_t words[BLOCK_BYTES / sizeof(uint64_t)], any = 0;
+
+    memcpy(words, block, sizeof words);
+    for (size_t i = 0; i < BLOCK_BYTES / sizeof(uint64_t); i++)
+        any |= words[i];
+    return any == 0;
+}
+
+/* Pages that were never touched are read as the kernel's page of zeros, and take nothing. */
+static unsigned find_blocks(const char *memory, uint64_t is_there[BLOCKS / 64], size_t *count)
+{
+    unsigned pages = 0;
+
+    *count = 0;
+    for (size_t page = 0; page < POOL_BYTES / PAGE_BYTES; page++) {
+        size_t before = *count;
+
+        for (size_t i = page * (PAGE_BYTES / BLOCK_BYTES); i < (page + 1) * (PAGE_BYTES / BLOCK_BYTES); i++)
+            if (!is_zero(memory + i * BLOCK_BYTES)) {
+                is_there[i / 64] |= UINT64_C(1) << i % 64;
+                ++*count;
+            }
+        pages += *count > before;
+    }
+    return pages;
+}
+
+bool pool_park(struct pool *p)
+{
+    struct parked look = { 0 }, *parked;
+    unsigned      pages;
+    size_t        to = 0;
+
+    if (p->memory == NULL || p->parked != NULL)
+        return false;
+    pages = find_blocks(p->memory, look.is_there, &look.count);
+    if (sizeof look + look.count * BLOCK_BYTES > (size_t)pages * PAGE_BYTES / 2)
+        return false;
+    parked = mem_alloc_raw(sizeof *parked + look.count * BLOCK_BYTES);
+    *parked = look;
+    for (size_t i = 0; i < BLOCKS; i++)
+        if ((look.is_there[i / 64] >> i % 64 & 1) != 0)
+            memcpy(parked->blocks[to++], p->memory + i * BLOCK_BYTES, BLOCK_BYTES);
+    if (madvise(p->memory, POOL_BYTES, MADV_DONTNEED) != 0) {
+        free(parked);
+        return false;
+    }
+    p->parked = parked;
+    return true;
+}
+
+/* It may hold a credential. */
+static void drop_parked(struct pool *p)
+{
+    explicit_bzero(p->parked, sizeof *p->parked + p->parked->count * BLOCK_BYTES);
+    free(p->parked);
+    p->parked = NULL;
+}
+
+void pool_unpark(struct pool *p)
+{
+    size_t from = 0;
+
+    if (p->parked == NULL)
+        return;
+    for (size_t i = 0; i < BLOCKS; i++)
+        if ((p->parked->is_there[i / 64] >> i % 64 & 1) != 0)
+            memcpy(p->memory + i * BLOCK_BYTES, p->parked->blocks[from++], BLOCK_BYTES);
+    drop_parked(p);
+}
+
+void pool_close(struct pool *p)
+{
+    if (p->parked != NULL)
+        drop_parked(p);
 }
 
 #ifdef WEIR_OWN_MEMSET

@@ -17,6 +17,7 @@
 #include "front/door.h"
 #include "front/places.h"
 #include "front/refuse.h"
+#include "front/shards.h"
 #include "front/tunnel.h"
 
 #include <arpa/inet.h>
@@ -31,7 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 256, CONNECTION_LIMIT = 65536 };
+enum { EVENTS = 256 };
 
 static const int64_t sweep_ns = NS_PER_SEC;
 
@@ -99,6 +100,7 @@ static void unlink_connection(struct connection *c)
 static void free_connection(struct connection *c)
 {
     handshake_end(&c->handshake);
+    pool_close(&c->pool);
     free(c->connected);
     free(c->proxy_user);
     free(c);
@@ -146,7 +148,7 @@ static void remember(struct worker *w, int fd, struct connection *c)
 }
 
 /* Runs inside MHD_add_connection() for the start, inside MHD_run() or MHD_stop_daemon() for the end. */
-static void on_connection(void *context, struct MHD_Connection *mhd, void **socket_context,
+void worker_on_connection(void *context, struct MHD_Connection *mhd, void **socket_context,
                           enum MHD_ConnectionNotificationCode what)
 {
     struct worker     *w = context;
@@ -160,6 +162,7 @@ static void on_connection(void *context, struct MHD_Connection *mhd, void **sock
             w->open->previous = c;
         w->open = c;
         w->adding = NULL;
+        c->shard->connections++;
         *socket_context = c;
         remember(w, c->fd, c);
         bare_forget(c->fd);
@@ -178,6 +181,7 @@ static void on_connection(void *context, struct MHD_Connection *mhd, void **sock
         linger_begin(w, c->fd);
     unwatch_peer(w, c);
     unlink_connection(c);
+    c->shard->connections--;
     worker_leave(w, c->fd);
     free_connection(c);
 }
@@ -207,7 +211,9 @@ void worker_serve(struct worker *w, const struct arrival *a)
     c->deadline_ns = worker_socket_clock_ns() + w->config->head_timeout_ns;
     worker_name_peer(a->fd, sa, a->address_bytes, c->peer, sizeof c->peer);
     w->adding = c;
-    if (MHD_add_connection(c->is_tls ? w->secure : w->daemon, a->fd, sa, a->address_bytes) != MHD_YES) {
+    c->shard = shard_with_room(w, c->is_tls);
+    shard_touch(c->shard);
+    if (MHD_add_connection(c->shard->daemon, a->fd, sa, a->address_bytes) != MHD_YES) {
         log_warning("connection_refused", "peer=%s reason=%s", c->peer, log_quote(strerror(errno)));
         if (w->adding != NULL) {
             free_connection(c);
@@ -334,6 +340,8 @@ static void sweep(struct worker *w, int64_t now)
     if (now < w->sweep_at_ns)
         return;
     w->sweep_at_ns = now + sweep_ns;
+    w->sweeps++;
+    shards_touch_all(w);
     for (struct connection *c = w->open; c != NULL; c = c->next) {
         pool_sweep(&c->pool, now);
         if ((c->deadline_ns <= now && intake_is_late(c, now)) || (c->peer_closed && c->call == NULL)) {
@@ -352,32 +360,17 @@ static void sweep(struct worker *w, int64_t now)
     }
 }
 
-/* `least`: what MHD is made to wait, whatever it says, which is in milliseconds. */
-static void sooner(struct MHD_Daemon *daemon, int64_t least, int64_t *ns)
-{
-    MHD_UNSIGNED_LONG_LONG mhd_ms;
-
-    if (daemon == NULL || MHD_get_timeout(daemon, &mhd_ms) != MHD_YES)
-        return;
-    if (mhd_ms > LONGEST_WAIT_NS / NS_PER_MS)
-        mhd_ms = LONGEST_WAIT_NS / NS_PER_MS;
-    if ((int64_t)mhd_ms * NS_PER_MS > least)
-        least = (int64_t)mhd_ms * NS_PER_MS;
-    if (least < *ns)
-        *ns = least;
-}
-
 static int64_t wait_ns(struct worker *w, int64_t now)
 {
     int64_t ns = INT64_MAX, due;
 
     if (w->open != NULL || w->knocks != NULL || w->tunnels != NULL || w->keeps || w->lingering != NULL)
         ns = w->sweep_at_ns - now;
+    if (w->parks)
+        ns = NS_PER_MS;
     if (w->stopping)
         ns = 10 * NS_PER_MS;
-    sooner(w->daemon, 0, &ns);
-    /* A handshake that waits for its client looks to MHD as if there were something to read: it would never wait. */
-    sooner(w->secure, w->handshakes > 0 ? NS_PER_MS : 0, &ns);
+    shards_limit_wait(w, &ns);
     due = access_log_due_ns(w->access);
     if (due != INT64_MAX) {
         int64_t left = due - clock_mono_ns();
@@ -411,15 +404,14 @@ static void one_round(struct worker *w)
             watch->ready(watch, events[i].events);
     }
     tunnel_free_ended(w);                           /* no event of this round speaks of them any more */
-    MHD_run(w->daemon);
-    if (w->secure != NULL)
-        MHD_run(w->secure);
+    shards_run(w);
     pool_leave();
     w->current = NULL;
     intake_refuse_doomed(w);
     if (access_log_due_ns(w->access) <= clock_mono_ns())
         access_log_flush(w->access);
     sweep(w, worker_socket_clock_ns());
+    w->parks = w->longest != NULL && call_park_some(w);
 }
 
 static bool is_finished(struct worker *w)
@@ -435,15 +427,6 @@ static bool is_finished(struct worker *w)
     return false;
 }
 
-static void stop_daemons(struct worker *w)
-{
-    if (w->secure != NULL)
-        MHD_stop_daemon(w->secure);
-    if (w->daemon != NULL)
-        MHD_stop_daemon(w->daemon);
-    w->secure = w->daemon = NULL;
-}
-
 static void *worker_main(void *context)
 {
     struct worker *w = context;
@@ -452,7 +435,7 @@ static void *worker_main(void *context)
     intake_start(w);
     while (!is_finished(w))
         one_round(w);
-    stop_daemons(w);
+    shards_stop(w);
     linger_close_all(w);
     intake_start(NULL);
     /* Mail that was on its way to exchanges and calls has to come before their memory goes. */
@@ -468,77 +451,11 @@ static void *worker_main(void *context)
     return NULL;
 }
 
-static void mhd_log(void *context, const char *format, va_list args)
-{
-    char text[256];
-
-    vsnprintf(text, sizeof text, format, args);
-    text[strcspn(text, "\n")] = '\0';
-    intake_log(context, text);
-    log_debug("mhd", "message=%s", log_quote(text));
-}
-
-/* Targets stay as they came: nothing is decoded (contract section 2). */
-static size_t keep_escaped(void *context, struct MHD_Connection *mhd, char *text)
-{
-    (void)context;
-    (void)mhd;
-    return strlen(text);
-}
-
-static struct MHD_Daemon *start_daemon(struct worker *w, bool is_tls)
-{
-    struct MHD_OptionItem tls[] = {
-        { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)HANDSHAKE_PRIORITIES },
-        { MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(uintptr_t)handshake_retrieve },
-        { MHD_OPTION_END, 0, NULL },
-    };
-
-    return MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG
-            | (is_tls ? MHD_USE_TLS : 0u), 0, NULL, NULL,
-        call_on_request, w,
-        MHD_OPTION_ARRAY, is_tls ? tls : tls + 2,
-        MHD_OPTION_EXTERNAL_LOGGER, mhd_log, w,
-        MHD_OPTION_URI_LOG_CALLBACK, call_on_target, w,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, NULL,
-        MHD_OPTION_NOTIFY_COMPLETED, call_on_completed, w,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, w,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTION_LIMIT,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(w->config->idle_timeout_ns / NS_PER_SEC),
-        MHD_OPTION_STRICT_FOR_CLIENT, 0,            /* or it refuses by itself what engine/guard.c has words for */
-        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,       /* or sendfile is off in an external loop */
-        MHD_OPTION_END);
-}
-
 static int watch(struct worker *w, int fd, struct watch *what)
 {
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = what };
 
     return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &event);
-}
-
-static int watch_daemon(struct worker *w, struct MHD_Daemon *daemon)
-{
-    const union MHD_DaemonInfo *info = daemon != NULL ? MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
-
-    return info != NULL ? watch(w, info->epoll_fd, &w->mhd_watch) : -1;
-}
-
-static int start_daemons(struct worker *w, struct fault *why)
-{
-    w->mhd_idle_ns = w->config->idle_timeout_ns;
-    w->daemon = start_daemon(w, false);
-    if (watch_daemon(w, w->daemon) != 0)
-        return fault_set_errno(why, errno, "cannot start libmicrohttpd");
-    if (!w->shared->has_proxy)
-        return 0;
-    w->secure = start_daemon(w, true);
-    if (watch_daemon(w, w->secure) != 0)
-        return fault_set_errno(why, errno, "cannot start libmicrohttpd with TLS");
-    w->leaves = leaf_cache_open(w->services->authority);
-    return 0;
 }
 
 int worker_start(struct worker *w, const struct front_services *services, struct front_shared *shared,
@@ -558,8 +475,9 @@ int worker_start(struct worker *w, const struct front_services *services, struct
         fault_set_errno(why, errno, "cannot start a worker");
         goto fail;
     }
-    if (start_daemons(w, why) != 0)
+    if (shards_start(w, why) != 0)
         goto fail;
+    w->leaves = shared->has_proxy ? leaf_cache_open(services->authority) : NULL;
     w->kept = kept_open();
     w->access = access_log_open(config);
     w->engine = engine_open(&services->engine, w->mailbox, config, w->access, index, config->workers);
@@ -572,7 +490,7 @@ int worker_start(struct worker *w, const struct front_services *services, struct
     pthread_setname_np(w->thread, name);
     return 0;
 fail:
-    stop_daemons(w);
+    shards_stop(w);
     worker_free(w);
     return -1;
 }

@@ -1,5 +1,5 @@
 /*
- * A worker: one thread with its epoll, its MHD daemon, its engine and its
+ * A worker: one thread with its epoll, its MHD daemons, its engine and its
  * share of the connections.  front.c starts and feeds workers; call.c runs
  * requests on them.  This room's own header.
  */
@@ -40,6 +40,7 @@ struct connection {                   /* one client's socket; MHD's socket conte
     struct watch          watch;
     struct worker        *worker;
     struct MHD_Connection *mhd;
+    struct shard         *shard;
     int                   fd;
     enum listener_kind    kind;
     bool                  is_unix;
@@ -70,9 +71,9 @@ struct worker {
     const struct front_services *services;
     struct front_shared         *shared;
     struct mailbox              *mailbox;
-    struct watch                 mail_watch, mhd_watch;
-    struct MHD_Daemon           *daemon;
-    struct MHD_Daemon           *secure;          /* speaks TLS; NULL without a proxy listener */
+    struct watch                 mail_watch;
+    struct shard                *shards[2];       /* plain; those that speak TLS: NULL without a proxy listener */
+    struct shard                *due_shards;
     int                          epoll_fd;
     int                          done_fd;         /* eventfd of the front: written when the thread ends */
     _Atomic unsigned             connections;     /* main adds, the worker takes away: for balance only */
@@ -99,8 +100,11 @@ struct worker {
     struct kept_table           *kept;            /* replies that are ready */
     bool                         keeps;           /* there were some at the last sweep, or one came since */
     struct call                 *calls;           /* requests being answered */
+    struct call                 *longest, *shortest;          /* suspended ones whose pools were not looked at */
+    unsigned                     sweeps;
+    bool                         parks;           /* there are more */
     struct call                 *unused_calls;
-    unsigned                     unused_call_count;
+    unsigned                     call_count, unused_call_count;
     bool                         stopping;
     int64_t                      stop_at_ns;      /* real monotonic: then the rest is broken off */
     int64_t                      grace_ns;        /* written before `stop` is posted */
@@ -148,6 +152,9 @@ enum MHD_Result call_on_request(void *worker, struct MHD_Connection *, const cha
                                 void **context);
 void call_on_completed(void *worker, struct MHD_Connection *, void **context,
                        enum MHD_RequestTerminationCode);
+/* worker.c: a connection begins or ends. */
+void worker_on_connection(void *worker, struct MHD_Connection *, void **socket_context,
+                          enum MHD_ConnectionNotificationCode);
 /* MHD has closed the connection, and may have forgotten to say so of its request. */
 void call_on_closed(struct connection *);
 /* The client has closed its side. */
@@ -157,6 +164,8 @@ bool call_any(const struct worker *);
 /* Breaks off every call of the worker. */
 void call_break_all(struct worker *);
 void call_free_unused(struct worker *);
+/* Gives back memory that calls do not need while they wait; true where there is more of it to be given. */
+bool call_park_some(struct worker *);
 
 /* Monotonic time that no test clock moves: sockets live in real time. */
 int64_t worker_socket_clock_ns(void);

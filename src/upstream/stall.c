@@ -119,5 +119,6 @@ void stall_close(struct site *s)
 
 bool stall_goes_on(const struct flight *f)
 {
-    return f->failure != NULL && f->failure->stalled && f->leader->upload != NULL && !upload_has_beyond(f->leader->upload, f->stalled_at);
+    return f->failure != NULL && f->failure->stalled
+        && f->leader->upload != NULL && !upload_has_beyond(f->leader->upload, f->stalled_at);
 }

@@ -4,6 +4,7 @@
 #include "front/pool.h"
 
 #include "base/clock.h"
+#include "front/mhd.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -155,6 +156,55 @@ static void test_nothing_goes_back_in_a_request(void **state)
     pool_leave();
 }
 
+/* Whatever stands in it: all of it is there again, and nothing in between. */
+static void test_a_parked_pool_is_whole_again(void **state)
+{
+    static const struct { const char *name; size_t at[3], bytes[3]; bool parks; } rows[] = {
+        { "a_head_and_its_records", { 0, POOL_BYTES - 400 }, { 300, 400 }, true },
+        { "a_piece_over_a_page_s_end", { PAGE - 10, 5 * PAGE - 1, 0 }, { 20, 2, 1 }, true },
+        { "the_last_byte", { POOL_BYTES - 1 }, { 1 }, true },
+        { "nothing_at_all", { 0 }, { 0 }, false },
+        { "more_than_is_worth_it", { 0 }, { POOL_BYTES - 1 }, false },
+    };
+    static char before[POOL_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct pool p = { .memory = memory };
+        unsigned    parks;
+
+        memset(memory, '\0', POOL_BYTES);
+        memory[POOL_BYTES] = 'z';
+        for (size_t k = 0; k < 3; k++)
+            for (size_t at = 0; at < rows[i].bytes[k]; at++)
+                memory[rows[i].at[k] + at] = (char)(1 + (at + k) % 250);
+        memcpy(before, memory, POOL_BYTES);
+        parks = pool_park(&p);
+        if (parks != rows[i].parks || (p.parked != NULL) != rows[i].parks)
+            fail_msg("%s: parked %u", rows[i].name, parks);
+        if (parks && count_of(memory, memory + POOL_BYTES, '\0') != POOL_BYTES)
+            fail_msg("%s: something is left", rows[i].name);
+        pool_unpark(&p);
+        if (memcmp(before, memory, POOL_BYTES) != 0 || memory[POOL_BYTES] != 'z' || p.parked != NULL)
+            fail_msg("%s: it is not what it was", rows[i].name);
+    }
+}
+
+static void test_a_pool_begins_where_the_first_bytes_are_read_to(void **state)
+{
+    struct pool p = { 0 }, q = { 0 };
+
+    (void)state;
+    pool_read(&p, memory);
+    pool_read(&p, memory + PAGE);                            /* more of the same head */
+    assert_ptr_equal(p.memory, mhd_is_known() ? memory : NULL);
+    pool_read(&q, memory + 16);                              /* a pool out of malloc() */
+    pool_read(&q, memory);
+    assert_null(q.memory);
+    assert_false(pool_park(&q));
+    pool_close(&q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,11 +214,17 @@ int main(void)
         cmocka_unit_test(test_no_other_memory_is_meant),
         cmocka_unit_test(test_pages_go_back),
         cmocka_unit_test(test_nothing_goes_back_in_a_request),
+        cmocka_unit_test(test_a_parked_pool_is_whole_again),
+        cmocka_unit_test(test_a_pool_begins_where_the_first_bytes_are_read_to),
+    };
+#ifndef WEIR_OWN_MEMSET
+    static const struct CMUnitTest parking[] = {             /* the others need the program's own memset() */
+        cmocka_unit_test(test_a_parked_pool_is_whole_again),
+        cmocka_unit_test(test_a_pool_begins_where_the_first_bytes_are_read_to),
     };
 
-#ifndef WEIR_OWN_MEMSET
-    print_message("skipped: a sanitizer's memset() is in place\n");
-    return 0;
+    (void)tests;
+    return cmocka_run_group_tests(parking, make_memory, drop_memory);
 #endif
     return cmocka_run_group_tests(tests, make_memory, drop_memory);
 }
