@@ -26,19 +26,20 @@ static bool can_join(struct exchange *x, const struct http_fields *f)
 static void add_budget(struct exchange *x, struct http_fields *f)
 {
     const struct budget_word *b = &x->outcome.budget;
-    struct slice              name, policy;
+    struct slice              name, window = SLICE("");
+    char                      left[DECIMAL_BYTES], resets[DECIMAL_BYTES], allowed[DECIMAL_BYTES], of[DECIMAL_BYTES];
 
     if (b->allowed == 0 || !can_join(x, f))
         return;
-    name = sf_string(arena_printf(&x->arena, "weir: %s", b->limit), &x->arena);
-    reply_append_member(x, f, HTTP_RATELIMIT,
-                        arena_printf(&x->arena, SLICE_FMT ";r=%llu;t=%lld", SLICE_ARG(name),
-                                     (unsigned long long)b->left, (long long)seconds_up(b->resets_in_ns)));
-    policy = arena_printf(&x->arena, SLICE_FMT ";q=%llu", SLICE_ARG(name), (unsigned long long)b->allowed);
+    name = sf_string(ARENA_JOIN(&x->arena, SLICE("weir: "), slice_of(b->limit)), &x->arena);
     if (b->window_ns > 0)
-        policy = arena_printf(&x->arena, SLICE_FMT ";w=%lld", SLICE_ARG(policy),
-                              (long long)seconds_up(b->window_ns));
-    reply_append_member(x, f, HTTP_RATELIMIT_POLICY, policy);
+        window = decimal((uint64_t)seconds_up(b->window_ns), of);
+    reply_append_member(x, f, HTTP_RATELIMIT,
+                        ARENA_JOIN(&x->arena, name, SLICE(";r="), decimal(b->left, left), SLICE(";t="),
+                                   decimal((uint64_t)seconds_up(b->resets_in_ns), resets)));
+    reply_append_member(x, f, HTTP_RATELIMIT_POLICY,
+                        ARENA_JOIN(&x->arena, name, SLICE(";q="), decimal(b->allowed, allowed),
+                                   window.len > 0 ? SLICE(";w=") : SLICE(""), window));
 }
 
 /* "stale after 0.1 ms: 503" */

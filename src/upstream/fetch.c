@@ -203,13 +203,16 @@ static void tell_budget(struct fetch_links *w)
     struct charge      charge;
     struct limit_state s;
     const char        *name;
+    struct slice       text;
 
     dispatch_charge(&charge, f);
     if (!ledger_lowest(site_of(w->up, f)->budget->ledger, &charge, budget_time(), &s, &name))
         return;
     f->outcome.budget = (struct budget_word){ .allowed = s.allowed, .left = s.left, .window_ns = s.window_ns,
                                               .resets_in_ns = s.resets_in_ns };
-    snprintf(f->outcome.budget.limit, sizeof f->outcome.budget.limit, "%s", name);
+    text = slice_sub(slice_of(name), 0, sizeof f->outcome.budget.limit - 1);
+    memcpy(f->outcome.budget.limit, text.ptr, text.len);
+    f->outcome.budget.limit[text.len] = '\0';
 }
 
 /* Where nothing here knows it any more, the worker may free it as soon as it is told. */

@@ -60,6 +60,7 @@ enum {
     IDLE_FLIGHTS          = 64,
     KEEP_ALIVE_MAX_SECONDS = 86400,
     DEAD_CONNECTIONS      = 2,        /* found by one request: from then on it asks for a new one */
+    LARGE_NEXT            = 16,       /* bodies after a large one of the same API may be large */
     UNDONE_AT_ONCE        = 3,        /* sends of what the API says it has not done; then it is a failure */
     RETRY_FLOOR           = 10        /* retries that `retry.share` always leaves, renewed one a second */
 };
@@ -106,6 +107,7 @@ struct site {
     unsigned                       dead;      /* of them: curl will find that out */
     unsigned                       streams, streams_told;     /* of a connection, as the API allows; 0: not known */
     bool                           http1;     /* it wants no HTTP/2 */
+    unsigned                       large_next;        /* so many of its next bodies are expected to be large */
     bool                           name_doubtful;     /* no new connection since one could not be made */
     bool                           stops;     /* a transfer is to be stopped: transfer->stops */
     bool                           early_ends;        /* streams ended before all of their requests was sent */
@@ -249,6 +251,7 @@ struct transfer {
     CURL               *easy;
     CURLU              *url;          /* what `easy` was told of */
     uint64_t            set_for;      /* the site's options_number whose options `easy` still has; 0: none */
+    bool                set_large;    /* it reads in large pieces */
     const char         *set_to;       /* ... and the text of the authority that was asked with them */
     struct curl_slist  *fields;
     char                error[CURL_ERROR_SIZE];

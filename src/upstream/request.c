@@ -233,7 +233,6 @@ static const struct { CURLoption option; long value; } fixed[] = {
     { CURLOPT_DISALLOW_USERNAME_IN_URL, 1 },
     { CURLOPT_QUICK_EXIT, 1 },                      /* giving up does not wait for a resolver thread */
     { CURLOPT_TCP_KEEPALIVE, 1 },
-    { CURLOPT_BUFFERSIZE, SPOOL_WRITE_BYTES },      /* libcurl has it for as long as the transfer lasts */
     { CURLOPT_MAXAGE_CONN, 55 },                    /* most servers close at 60 s and later */
 };
 
@@ -249,7 +248,11 @@ static bool speaks_http1(const struct transfer *t)
 static void set_passing(struct transfer *t)
 {
     int64_t connect_ns = t->fetch->timeout->connect_ns;
+    bool    large = t->site->large_next > 0;
 
+    if (large != t->set_large)        /* libcurl has a buffer for as long as the transfer lasts */
+        curl_easy_setopt(t->easy, CURLOPT_BUFFERSIZE, large ? (long)SPOOL_WRITE_BYTES : (long)CURL_MAX_WRITE_SIZE);
+    t->set_large = large;
     if (connect_ns > 0)               /* "forever" is a day: libcurl's own default would be 5 minutes */
         curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS,
                          connect_ns < DAY_NS ? (long)(connect_ns / NS_PER_MS + 1) : DAY_MS);
@@ -271,6 +274,7 @@ static void set_connection(struct transfer *t)
 
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         curl_easy_setopt(e, fixed[i].option, fixed[i].value);
+    t->set_large = false;             /* as after any reset */
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     via_set(t);
     tls_end_watch(t);

@@ -327,7 +327,7 @@ void transfer_start(struct flight *f, const struct receipt *receipt, struct budg
     bool             added;
 
     *t = (struct transfer){ .up = up, .site = f->site, .flight = f, .fetch = f->leader, .easy = easy, .url = t->url,
-                            .set_for = t->set_for, .set_to = t->set_to };
+                            .set_for = t->set_for, .set_large = t->set_large, .set_to = t->set_to };
     fetch_acquire(t->fetch);
     f->transfer = t;
     t->receipt = *receipt;
@@ -375,10 +375,22 @@ static void receive_farewell(struct mail *m)
     keep_idle(t);
 }
 
+/* For libcurl's buffer: one for large bodies costs each small one that its memory is put together again. */
+static void note_size(const struct transfer *t)
+{
+    struct site *s = t->site;
+
+    if (t->body_bytes > SPOOL_WRITE_BYTES)
+        s->large_next = LARGE_NEXT;
+    else if (s->large_next > 0)
+        s->large_next--;
+}
+
 static void retire(struct transfer *t, bool sound)
 {
     struct site *s = t->site;
 
+    note_size(t);
     CHECK(t->up->gathers != t);
     t->ended = true;
     connection_left(t);
