@@ -497,7 +497,9 @@ static const struct option upstream_options_table[] = {
         "requests together.",
         .check = check_name, .unset = "its own"),
     ROW("max_in_flight", INT, "10", AT(max_in_flight),
-        "Requests at the API at one time. 0 is no bound.", RANGE(0, 100000)),
+        "Requests at the API at one time. 0 is no bound. Ten let an API that takes 200 ms answer 50 requests a second, "
+        "whatever the limits allow.",
+        RANGE(0, 100000)),
     ROW("max_connections", INT, NULL, AT(max_connections),
         "Connections to it. Over HTTP/1.1 each carries one request at a time, over HTTP/2 many.", RANGE(1, 10000),
         .unset = "max_in_flight, but 10 where that is less, 100 where it is 0"),

@@ -2,7 +2,8 @@
 """Waves of ten requests over a slow line: who keeps ten connections pays the line once.
 
     WEIR=./weir WEIR_ORIGIN=tests/bench/origin waves.py
-    waves.py line ORIGIN_PORT        a relay that is a line of 50 ms there and back; prints its port, ends with its input
+    waves.py line ORIGIN_PORT        a relay that is a line of 50 ms there and back; prints its port, ends with
+                                     its input
 
 The relay holds each byte back for half of that, and the first ones of a connection for a handshake more. (netem would
 do it in the kernel, where the kernel has it and lets it be used; this is the same line everywhere.)
