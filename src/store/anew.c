@@ -149,6 +149,7 @@ static void take_over(struct writer *w, struct store *fresh, struct store_openin
     w->suspect_count = 0;
     sweep_begin(&w->sweep, s->bodies_fd, s->started_at);
     writer_publish(w);
+    atomic_fetch_add_explicit(&s->snapshot, 1, memory_order_release);
     atomic_fetch_add_explicit(&s->generation, 1, memory_order_release);
     atomic_fetch_and(&s->attention, ~STORE_BROKEN_MARK);
 }

@@ -80,6 +80,7 @@ enum db_result apply_commit(struct apply *a)
     r = db_commit(a->txn);
     a->txn = NULL;
     if (r == DB_OK) {
+        atomic_fetch_add_explicit(&w->store->snapshot, 1, memory_order_release);
         atomic_fetch_add_explicit(&w->store->generation, 1, memory_order_release);
         w->totals = a->totals;
         w->shares = a->shares;

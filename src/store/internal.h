@@ -14,6 +14,7 @@
 #include "store/bodies.h"
 #include "store/evict.h"
 #include "store/grouping.h"
+#include "store/hot.h"
 #include "store/record.h"
 #include "store/shares.h"
 #include "store/state.h"
@@ -83,6 +84,8 @@ struct store {
     _Atomic uint64_t set_back_below;
     _Atomic int64_t  set_back_ns;
     _Atomic uint64_t generation;      /* commits, counted behind each one before it is answered */
+    _Atomic uint64_t snapshot;        /* commits, counted before any of their changes leaves the table of
+                                       * what is announced */
     _Atomic unsigned stride;          /* of so many touches one is left as a sample */
     _Atomic uint64_t records_now, body_files_now, bytes_now; /* written by the writer behind each commit */
 };
@@ -99,6 +102,8 @@ struct store_reader {
     struct db_txn    *txn;            /* the reader's thread, as all that follows unless said */
     struct db_cursor *cursor;
     bool              borrowed;       /* the transaction is renewed */
+    struct hot       *hot;            /* NULL: nothing was found yet, or: */
+    bool              has_no_hot;     /* there was no memory */
     uint32_t          verified[VERIFIED];     /* ids (lower half) of records whose body was found right */
     uint32_t          random;
     _Atomic uint64_t  touches[TOUCHES];                      /* names; the writer reads them */

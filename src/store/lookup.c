@@ -6,7 +6,8 @@
  * told to drop it.  An inline body is checked when the reader first meets that
  * version of the record; which ones it has met stands in a small table.
  *
- * While changes wait for their commit, a look-up goes by uncommitted.c as well.
+ * While changes of a key wait for their commit, a look-up of it goes by uncommitted.c as well.  What is found again and
+ * again is copied to where it is found sooner: hot.c.
  */
 #include "store/internal.h"
 
@@ -34,6 +35,7 @@ void store_reader_close(struct store_reader *r)
     db_cursor_close(r->cursor);
     db_abort(r->txn);
     arena_free(&r->arena);
+    hot_close(r->hot);
     if (r->store != NULL)
         home_leave(r->store, r);
     if (r->store != NULL)
@@ -138,9 +140,12 @@ static inline enum store_result offer(const struct asked *q, enum store_result r
     return STORE_HIT;
 }
 
+struct seen { struct slice key, value; unsigned count; };    /* the last of what stands under a hash, right or not */
+
 /* `o` NULL: by the database alone. */
 static inline __attribute__((always_inline)) enum store_result
-scan(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], const struct asked *q, const struct overlay *o)
+scan(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], const struct asked *q, const struct overlay *o,
+     struct seen *seen)
 {
     uint8_t           from[RECORD_KEY_BYTES] = { 0 };
     struct slice      key = { (const char *)from, sizeof from }, value;
@@ -153,8 +158,12 @@ scan(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], const struct 
          found = db_cursor_move(r->cursor, DB_NEXT, &key, &value)) {
         struct record record;
 
+        seen->key = key;
+        seen->value = value;
+        seen->count++;
         if (!record_decode(key, value, &record) || !body_is_right(r, &record)) {
             report(r, key);
+            seen->count++;                           /* no copy of that */
             continue;
         }
         if (!slice_eq(record.view.full_key, q->full_key))
@@ -190,17 +199,67 @@ scan_with_changes(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], 
     const struct asked  q = { full_key, accept, context, out };
     struct overlay     *o;
     struct store_record record;
+    struct seen         seen = { .count = 0 };
     enum store_result   result;
 
     go_over(r);
     o = overlay_take(r, hash, full_key);
     if (begin(r) != DB_OK)
         return STORE_BROKEN;
-    result = scan(r, hash, &q, o);
+    result = scan(r, hash, &q, o, &seen);
     for (unsigned i = 0; o != NULL && result != STORE_BROKEN && overlay_next(o, &i, &record);) {
         heed_clock(r->store, &record);
         result = offer(&q, result, &record);
     }
+    return result;
+}
+
+/* Nothing is announced of that key, and this reader reads the database that is in use. */
+static inline bool is_settled(const struct store *s, const uint8_t hash[STORE_HASH_BYTES])
+{
+    const uint64_t attention = atomic_load_explicit(&s->attention, memory_order_acquire);
+
+    return attention == 0 || (attention < STORE_READER_BEHIND && !store_is_changing(s, hash));
+}
+
+static void offer_copy(struct store_reader *r, uint64_t snapshot, const struct seen *seen)
+{
+    if (r->hot == NULL) {
+        if (r->has_no_hot)
+            return;
+        r->hot = hot_open();
+        r->has_no_hot = r->hot == NULL;
+    }
+    if (r->hot != NULL && !hot_is_large(r->hot)
+        && atomic_load_explicit(&r->store->bytes_now, memory_order_relaxed) >= HOT_DATABASE_BYTES)
+        hot_enlarge(r->hot);
+    if (r->hot != NULL)
+        hot_offer(r->hot, snapshot, seen->key, seen->value);
+}
+
+/* By the copies, and by the database where they do not know. */
+static enum store_result scan_settled(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES],
+                                      const struct asked *q)
+{
+    /* After what is announced was looked at, and before the database is: never newer than what is found. */
+    const uint64_t    snapshot = atomic_load_explicit(&r->store->snapshot, memory_order_acquire);
+    struct seen       seen = { .count = 0 };
+    struct record     record;
+    enum store_result result;
+
+    if (r->hot != NULL && hot_find(r->hot, hash, snapshot, &seen.key, &seen.value)) {
+        store_reader_end(r);
+        record_read(seen.key, seen.value, &record);
+        if (!slice_eq(record.view.full_key, q->full_key))
+            return STORE_MISS;                       /* another key with the same hash, and it is alone there */
+        heed_clock(r->store, &record.view);
+        return offer(q, STORE_MISS, &record.view);
+    }
+    if (begin(r) != DB_OK)
+        return STORE_BROKEN;
+    result = scan(r, hash, q, NULL, &seen);
+    if (result == STORE_HIT && seen.count == 1)
+        offer_copy(r, snapshot, &seen);
     return result;
 }
 
@@ -209,16 +268,14 @@ enum store_result store_lookup(struct store_reader *r, const uint8_t hash[STORE_
 {
     const struct asked q = { full_key, accept, context, out };
     enum store_result  result;
-    uint64_t           attention;
 
     if (r->store == NULL)
         return STORE_BROKEN;
-    attention = atomic_load_explicit(&r->store->attention, memory_order_acquire);
-    if (attention == 0)
-        result = begin(r) == DB_OK ? scan(r, hash, &q, NULL) : STORE_BROKEN;
+    if (is_settled(r->store, hash))
+        result = scan_settled(r, hash, &q);
     else
-        result = (attention & STORE_BROKEN_MARK) != 0 ? STORE_BROKEN
-                                                       : scan_with_changes(r, hash, full_key, accept, context, out);
+        result = store_is_broken(r->store) ? STORE_BROKEN
+                                           : scan_with_changes(r, hash, full_key, accept, context, out);
     if (result != STORE_HIT)
         store_reader_end(r);
     return result;

@@ -249,26 +249,20 @@ void record_seal(const struct record_key *key, void *room, size_t size)
     memcpy(value, &head, sizeof head);
 }
 
-bool record_decode(struct slice key, struct slice value, struct record *out)
+/* Bytes of all that stands before the body. */
+static uint64_t bytes_before_body(const struct head *head)
+{
+    return sizeof *head + (uint64_t)head->full_key_bytes + head->selection_bytes + head->upstream_bytes
+         + head->fields_bytes + ((head->flags & FLAG_PROOF) != 0 && head->body_file != 0 ? sizeof(uint64_t) : 0);
+}
+
+void record_read(struct slice key, struct slice value, struct record *out)
 {
     struct store_record *v = &out->view;
     struct head          head;
-    uint64_t             before_body, body, proof;
-    const char          *at;
+    const char          *at = value.ptr + sizeof head;
 
-    if (key.len != RECORD_KEY_BYTES || value.len < sizeof head)
-        return false;
     memcpy(&head, value.ptr, sizeof head);
-    before_body =
-        sizeof head + (uint64_t)head.full_key_bytes + head.selection_bytes + head.upstream_bytes + head.fields_bytes;
-    body = head.body_file == 0 ? (uint64_t)head.body_bytes : 0;
-    proof = (head.flags & FLAG_PROOF) != 0 && head.body_file != 0 ? sizeof v->proof.mark : 0;
-    before_body += proof;
-    if (head.body_bytes < 0 || before_body > value.len || value.len - before_body != body)
-        return false;
-    if (head.sum != head_sum(key.ptr, value.ptr, before_body))
-        return false;
-    at = value.ptr + sizeof head;
     *v = (struct store_record){
         .status = head.status,
         .requested_wall_ns = head.requested_wall_ns,
@@ -284,16 +278,33 @@ bool record_decode(struct slice key, struct slice value, struct record *out)
     v->selection = (struct slice){ at += head.full_key_bytes, head.selection_bytes };
     v->upstream = (struct slice){ at += head.selection_bytes, head.upstream_bytes };
     v->encoded_fields = (struct slice){ at += head.upstream_bytes, head.fields_bytes };
-    if (proof != 0) {
+    if ((head.flags & FLAG_PROOF) != 0 && head.body_file != 0) {
         v->proof.sum = head.body_sum;
         memcpy(&v->proof.mark, at + head.fields_bytes, sizeof v->proof.mark);
     }
     if (head.body_file == 0)
-        v->body = (struct slice){ at + head.fields_bytes, (size_t)body };
+        v->body = (struct slice){ at + head.fields_bytes, (size_t)head.body_bytes };
     memcpy(v->hash, key.ptr, STORE_HASH_BYTES);
     memcpy(v->variant, key.ptr + STORE_HASH_BYTES, STORE_HASH_BYTES);
     memcpy(out->tag, head.tag, sizeof out->tag);
     out->body_sum = head.body_sum;
+}
+
+bool record_decode(struct slice key, struct slice value, struct record *out)
+{
+    struct head head;
+    uint64_t    before_body, body;
+
+    if (key.len != RECORD_KEY_BYTES || value.len < sizeof head)
+        return false;
+    memcpy(&head, value.ptr, sizeof head);
+    before_body = bytes_before_body(&head);
+    body = head.body_file == 0 ? (uint64_t)head.body_bytes : 0;
+    if (head.body_bytes < 0 || before_body > value.len || value.len - before_body != body)
+        return false;
+    if (head.sum != head_sum(key.ptr, value.ptr, before_body))
+        return false;
+    record_read(key, value, out);
     return true;
 }
 

@@ -51,6 +51,7 @@ bool do_change(struct store *s, struct store_change *c)
     c->reply_to = mailbox_open();
     c->done.receive = receive;
     store_submit(s, c);
+    store_hurry(s);
     wait_for_answer(c->reply_to);
     return c->ok;
 }

@@ -115,11 +115,21 @@ static void test_a_stream_is_committed_in_few_groups(void **state)
 
 static void test_a_lone_change_is_committed_unasked(void **state)
 {
-    struct fixture *f = *state;
+    struct fixture     *f = *state;
+    struct mailbox     *box = mailbox_open();
+    struct pollfd       watch = { .fd = mailbox_fd(box), .events = POLLIN };
+    struct arena        a = { 0 };
+    struct store_change c = make_put(&a, 1, 0, NULL);
 
-    assert_true(put_record(f->store, 1, 0, 100));     /* waits for its answer, at most 20 s */
-    fixture_reopen(f);
-    assert_true(is_hit(f, 1));
+    c.reply_to = box;
+    c.done.receive = receive;
+    store_submit(f->store, &c);
+    assert_int_equal(poll(&watch, 1, 20000), 1);
+    assert_int_equal(mailbox_deliver(box), 1);
+    assert_true(c.ok);
+    assert_int_equal(store_status(f->store).records, 1);
+    mailbox_close(box);
+    arena_free(&a);
 }
 
 static void submit_and_wait_for_death(const char *directory, int told)
