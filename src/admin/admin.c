@@ -133,6 +133,7 @@ struct admin_call *admin_begin(struct admin *a, const struct config *config, con
         if (slice_eq(path, slice_of(endpoints[i].path)))
             found = &endpoints[i];
     call->argument = arena_copy(&call->arena, body);
+    call->query = arena_copy(&call->arena, query);
     if (found == NULL)
         admin_answer_problem(call, 404, "No such endpoint", "weirctl(1) lists what can be asked.");
     else if (!found->is_open && !rights.may_change)

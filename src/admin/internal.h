@@ -33,6 +33,7 @@ struct admin_call {
     struct reload_order     reload;
     struct mail             reopened;
     struct arena            arena;
+    struct slice            query;    /* of the target; in the arena */
     struct upstream_report  report;
     struct upstream_forget  forget;      /* of /limits/forget */
     struct store_change     change;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
+#include "http/url.h"
 
 #include <unistd.h>
 
@@ -141,8 +142,22 @@ static void limits_known(struct mail *m)
     admin_answer_json(call, 200, json_pack("{s:o, s:o}", "limits", list, "more", more_json(call)));
 }
 
+static const char *decoded(struct slice text, struct arena *a)
+{
+    return arena_copy(a, http_percent_decode(text, a)).ptr;
+}
+
+/* ?name=NAME: one limit, or one credential as it is shown. */
 void admin_limits(struct admin_call *call)
 {
+    struct slice rest = call->query, parameter;
+
+    while (http_query_next(&rest, &parameter)) {
+        size_t at = slice_find(parameter, '=', 0);
+
+        if (slice_eq(slice_sub(parameter, 0, at), SLICE("name")) && at < parameter.len)
+            call->report.only = decoded(slice_sub(parameter, at + 1, parameter.len), &call->arena);
+    }
     admin_ask_upstream(call, limits_known);
 }
 

@@ -19,7 +19,7 @@ static const struct command {
     unsigned    traits;
 } commands[] = {
     { "status", "",         "what the daemon is, has stored and has done",            0, 0, ctl_status, 0 },
-    { "limits", "[forget [UPSTREAM [LIMIT]]]",
+    { "limits", "[NAME | forget [UPSTREAM [LIMIT]]]",
       "every limit: allowed, left, when it is whole again; drop what was learned", 0, 3, ctl_limits, 0 },
     { "purge",  "URL|GLOB", "drop a URL, or all that a glob matches, from the cache", 1, 1, ctl_purge, 0 },
     { "flush",  "",         "drop everything from the cache",                         0, 0, ctl_flush, 0 },

@@ -3,6 +3,9 @@
  */
 #include "ctl/ctl.h"
 
+#include "base/arena.h"
+
+#include <stdlib.h>
 #include <string.h>
 
 /* "ci 12, ann 1" */
@@ -63,19 +66,33 @@ static int forget(const struct ctl *c)
     return 0;
 }
 
+/* Whatever stands in a name, it is one parameter. */
+static char *path_of(const char *name)
+{
+    size_t bytes = sizeof "/limits?name=" + 3 * (name != NULL ? strlen(name) : 0);
+    char  *path = mem_alloc(bytes);
+    size_t at = (size_t)snprintf(path, bytes, name != NULL ? "/limits?name=" : "/limits");
+
+    for (; name != NULL && *name != '\0'; name++)
+        at += (size_t)snprintf(path + at, bytes - at, "%%%02X", (unsigned)(unsigned char)*name);
+    return path;
+}
+
 int ctl_limits(const struct ctl *c)
 {
     json_t *answer, *limit;
+    char   *path;
     size_t  i;
 
     if (c->argument_count > 0 && strcmp(c->arguments[0], "forget") == 0)
         return forget(c);
-    if (c->argument_count > 0) {
-        fprintf(stderr, "weirctl: limits \"%s\" is nothing that can be done; it is limits forget [UPSTREAM [LIMIT]]\n",
-                c->arguments[0]);
+    if (c->argument_count > 1) {
+        fprintf(stderr, "weirctl: limits takes one name: of a limit, or of a credential as weirctl limits shows it\n");
         return 2;
     }
-    answer = ctl_ask(c, "GET", "/limits", NULL);
+    path = path_of(c->argument_count > 0 ? c->arguments[0] : NULL);
+    answer = ctl_ask(c, "GET", path, NULL);
+    free(path);
     if (answer == NULL)
         return 1;
     if (!ctl_print_json(c, answer)) {

@@ -15,6 +15,7 @@ struct candidate { double busy; const void *bucket; struct upstream_limit_report
 struct visit {
     struct arena                 *arena;
     const struct waits           *waits;
+    const char                   *only;          /* NULL: all */
     struct upstream_limit_report *limits;
     unsigned                      count, capacity;
     struct candidate             *busiest;       /* of credentials; BUSIEST_TOLD places, in no order */
@@ -202,8 +203,14 @@ static void add_limit(void *context, const void *bucket, const struct limit_opti
     struct visit                 *v = context;
     struct candidate             *c;
     struct upstream_limit_report *r;
+    struct upstream_limit_report  shown;
     double                        busy;
 
+    if (v->only != NULL) {
+        describe(&shown, o, credential, state);
+        if (strcmp(v->only, shown.name) != 0 && (credential == NULL || strcmp(v->only, shown.credential) != 0))
+            return;
+    }
     if (credential == NULL) {
         r = next_limit(v);
         describe(r, o, NULL, state);
@@ -244,7 +251,7 @@ static void add_hold(struct visit *v, const struct site *s)
     int64_t                       now_ns = clock_mono_ns();
     struct upstream_limit_report *r;
 
-    if (s->hold.until_ns <= now_ns)
+    if (s->hold.until_ns <= now_ns || (v->only != NULL && strcmp(v->only, hearing_hold_name) != 0))
         return;
     r = next_limit(v);
     snprintf(r->name, sizeof r->name, "%s", hearing_hold_name);
@@ -255,9 +262,10 @@ static void add_hold(struct visit *v, const struct site *s)
 
 /* -- upstreams -- */
 
-static void fill_entry(struct upstream_report_entry *e, struct site *s, const struct waits *waits, struct arena *a)
+static void fill_entry(struct upstream_report_entry *e, struct site *s, const struct waits *waits,
+                       struct upstream_report *r)
 {
-    struct visit v = { .arena = a, .waits = waits };
+    struct visit v = { .arena = &r->arena, .waits = waits, .only = r->only };
 
     snprintf(e->name, sizeof e->name, "%s", s->name);
     e->in_flight = s->in_flight;
@@ -290,7 +298,7 @@ void report_fill(struct upstream *up, struct upstream_report *r)
     r->count = count;
     for (struct site *s = up->sites; s != NULL; s = s->next)
         if (s->configured || s->in_flight > 0)
-            fill_entry(&r->entries[--count], s, &waits, &r->arena);
+            fill_entry(&r->entries[--count], s, &waits, r);
     r->flights = up->flight_count;
     free(waits.items);
 }

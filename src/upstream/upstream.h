@@ -91,6 +91,7 @@ struct upstream_report {              /* the asker's; answered by mail */
     unsigned        count;
     unsigned        flights;          /* in the table, committing ones included */
     struct upstream_forget *forget;   /* NULL: nothing is to be forgotten */
+    const char     *only;             /* limits of that name, and of credentials that are shown so; NULL: the busiest */
 };
 void upstream_ask(struct upstream *, struct upstream_report *);
 

@@ -129,6 +129,11 @@ def test_limits_shows_the_busiest_credentials_and_how_many_more(weir, origin):
     each = [limit["left"] for limit in told["limits"] if "credential" in limit]
     assert each == [0] + [2] * 19 and told["more"] == [{"upstream": "api", "buckets": 40}]
     assert "api          and 40 more of credentials that are less busy" in d.ctl("limits").stdout
+    busiest = next(limit for limit in told["limits"] if limit.get("credential"))
+    found = d.ctl_json("limits", busiest["credential"])
+    assert [(limit["credential"], limit["left"]) for limit in found["limits"]] == [(busiest["credential"], 0)]
+    assert [limit["limit"] for limit in d.ctl_json("limits", "1000/h")["limits"]] == ["1000/h"]
+    assert d.ctl_json("limits", "no such & name=1")["limits"] == []
     d.kill()
     d.start()
     assert d.get("/api/later", [("Authorization", "token-33")]).status == 429
