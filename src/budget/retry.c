@@ -5,34 +5,7 @@
 
 #include "base/clock.h"
 
-static const struct {
-    const char *token;
-    bool        nothing_was_done;     /* repeated for every method */
-} outcomes[] = {
-    [ATTEMPT_OK]        = { "ok",        false },
-    [ATTEMPT_STATUS]    = { "status",    false },
-    [ATTEMPT_REFUSED]   = { "refused",   true },
-    [ATTEMPT_NO_NAME]   = { "no_name",   true },
-    [ATTEMPT_NO_TLS]    = { "no_tls",    true },
-    [ATTEMPT_UNUSABLE]  = { "unusable",  true },
-    [ATTEMPT_UNREACHED] = { "unreached", true },
-    [ATTEMPT_DROPPED]   = { "dropped",   false },
-    [ATTEMPT_TIMEOUT]   = { "timeout",   false },
-    [ATTEMPT_CUT_SHORT] = { "cut_short", false },
-    [ATTEMPT_INVALID]   = { "invalid",   false },
-};
-
 enum { TOO_MANY_REQUESTS = 429 };
-
-const char *attempt_outcome_token(enum attempt_outcome o)
-{
-    return (unsigned)o < sizeof outcomes / sizeof outcomes[0] ? outcomes[o].token : "unknown";
-}
-
-bool attempt_did_nothing(enum attempt_outcome o)
-{
-    return (unsigned)o < sizeof outcomes / sizeof outcomes[0] && outcomes[o].nothing_was_done;
-}
 
 bool retry_status_listed(const struct retry_options *o, unsigned status)
 {
@@ -44,7 +17,7 @@ bool retry_status_listed(const struct retry_options *o, unsigned status)
 
 static bool may_repeat(const struct retry_options *o, const struct retry_question *q)
 {
-    if (q->outcome == ATTEMPT_OK || (unsigned)q->outcome >= sizeof outcomes / sizeof outcomes[0])
+    if (q->outcome == ATTEMPT_OK || q->outcome > ATTEMPT_INVALID)
         return false;
     if (q->attempts_made >= o->attempts || q->client_saw_byte || !q->body_kept || !q->share_left)
         return false;

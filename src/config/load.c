@@ -380,8 +380,8 @@ static bool read_via(struct config *c, struct config_upstream *u, FILE *problems
                     c->file != NULL ? c->file : "the embedded default", u->route.name);
         return false;
     }
-    u->fetch.via.user = arena_copy(&snap->arena, slice_sub(both, 0, colon)).ptr;
-    u->fetch.via.password = arena_copy(&snap->arena, slice_sub(both, colon + 1, both.len)).ptr;
+    u->fetch.origin.via.user = arena_copy(&snap->arena, slice_sub(both, 0, colon)).ptr;
+    u->fetch.origin.via.password = arena_copy(&snap->arena, slice_sub(both, colon + 1, both.len)).ptr;
     return true;
 }
 

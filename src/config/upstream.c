@@ -379,26 +379,26 @@ static void resolve_fetch(struct snapshot *snap, const struct set_upstream *u,
 {
     *out = (struct upstream_options){
         .name = u->name,
-        .scheme = route->scheme,
+        .origin = {
+            .scheme = route->scheme,
+            .via = u->via_url != NULL ? via_of(u->via_url, &snap->arena) : (struct via_options){ .url = NULL },
+            .max_connections = u->max_connections,
+            .max_idle_connections = u->max_idle_connections,
+            .tls = { .verify = u->tls_verify, .ca_file = u->ca_file, .cert_file = u->cert_file,
+                     .key_file = u->key_file },
+        },
         .budget = u->budget,
         .retry = retry_of(u),
         .queue = { .max_wait_ns = u->queue_wait_ns, .max_length = u->queue_length },
         .timeout = timeout_of(&u->timeout),
-        .via = u->via_url != NULL ? via_of(u->via_url, &snap->arena) : (struct via_options){ .url = NULL },
         .max_in_flight = u->max_in_flight,
-        .max_connections = u->max_connections,
-        .max_idle_connections = u->max_idle_connections,
         .drop_on_abort = u->on_abort == 1,
         .max_share = u->max_share > 0.0 ? u->max_share : 0.0,
         .low_budget = low_budget_of(u),
         .learned_most_ns = u->learned_max_wait_ns,
-        .tls = { .verify = u->tls_verify,
-                 .ca_file = u->ca_file,
-                 .cert_file = u->cert_file,
-                 .key_file = u->key_file },
         .set_headers = fields_of(&snap->arena, u),
     };
-    out->via.ca_file = u->via_ca_file;
+    out->origin.via.ca_file = u->via_ca_file;
     resolve_limits(snap, u, out);
 }
 

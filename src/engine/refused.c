@@ -42,10 +42,11 @@ static bool is_never(const struct fetch *f)
 static struct slice bound(struct exchange *x, const struct upstream_options *o)
 {
     if (o->max_in_flight == 0)
-        return arena_printf(&x->arena, "max_connections = %u", o->max_connections);
-    if (o->max_in_flight <= o->max_connections)
+        return arena_printf(&x->arena, "max_connections = %u", o->origin.max_connections);
+    if (o->max_in_flight <= o->origin.max_connections)
         return arena_printf(&x->arena, "max_in_flight = %u", o->max_in_flight);
-    return arena_printf(&x->arena, "max_in_flight = %u, max_connections = %u", o->max_in_flight, o->max_connections);
+    return arena_printf(&x->arena, "max_in_flight = %u, max_connections = %u", o->max_in_flight,
+                        o->origin.max_connections);
 }
 
 static struct slice detail(struct exchange *x)

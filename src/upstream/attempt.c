@@ -3,8 +3,7 @@
  * is known to be sound, or put by while the request is tried again; its body
  * goes to the spool; and its end decides what the flight does next.
  *
- * attempt_head() and attempt_body() may run inside curl's callbacks: they call
- * nothing of curl's.  attempt_ended() runs from the loop.
+ * attempt_head() and attempt_body() run inside origin/'s callbacks, and start and stop nothing there.
  */
 #include "upstream/inside.h"
 
@@ -20,7 +19,7 @@
 
 /* -- the record for the log -- */
 
-static void record(struct flight *f, const struct transfer *t, enum attempt_outcome outcome, unsigned status)
+static void record(struct flight *f, const struct turn *t, enum attempt_outcome outcome, unsigned status)
 {
     int64_t now = clock_mono_ns();
     int64_t waited = t->begun_ns - f->unsent_from_ns;
@@ -34,7 +33,7 @@ static void record(struct flight *f, const struct transfer *t, enum attempt_outc
         site_spend_retry(f->site);
     f->attempt_count++;
     f->waited_ns += waited;
-    if (t->prereqs == 0) {
+    if (!t->sent) {
         f->site->unsent++;
         counter_add(COUNTER_UPSTREAM_UNSENT, 1);
     } else if (outcome != ATTEMPT_OK) {
@@ -107,10 +106,9 @@ static void date_head(struct answer *a)
     http_fields_add_id(&a->head.fields, &a->arena, HTTP_DATE, arena_copy(&a->arena, slice_of(text)));
 }
 
-static struct answer *make_answer(struct transfer *t)
+static struct answer *make_answer(struct turn *t, struct transfer_head *h)
 {
     struct answer *a = answer_new();
-    struct head   *h = &t->head;
 
     a->arena = h->arena;
     h->arena = (struct arena){ 0 };
@@ -120,23 +118,23 @@ static struct answer *make_answer(struct transfer *t)
     auth_scrub(t->fetch, &a->head.fields, &a->arena);
     a->content_length = h->content_length;
     a->http2 = h->http2;
-    a->requested_wall_ns = t->sent_wall_ns;
-    a->received_wall_ns = t->head_wall_ns;
+    a->requested_wall_ns = h->sent_wall_ns;
+    a->received_wall_ns = h->came_wall_ns;
     date_head(a);
     if (t->fetch->request.method != HTTP_HEAD && !http_status_has_no_body(h->status))
         a->body = spool_new(store_directory(t->up->store));
     return a;
 }
 
-static void part(struct flight *f, struct transfer *t)
+static void part(struct flight *f, struct turn *t)
 {
-    f->transfer = NULL;
+    f->turn = NULL;
     t->flight = NULL;
 }
 
 /* A listed status that is asked for again: the flight goes on, this answer is read out and kept for the case that
  * the retry is never sent. */
-static bool put_by(struct flight *f, struct transfer *t)
+static bool put_by(struct flight *f, struct turn *t)
 {
     struct answer      *a = t->answer;
     struct retry_answer again;
@@ -144,7 +142,6 @@ static bool put_by(struct flight *f, struct transfer *t)
     again = ask_retry(f, ATTEMPT_STATUS, a->head.status, learned_wait(&a->head, clock_wall_ns()).wait_ns);
     if (!again.again)
         return false;
-    t->retrying = true;
     part(f, t);
     answer_release(f->spare);
     f->spare = a;
@@ -154,7 +151,7 @@ static bool put_by(struct flight *f, struct transfer *t)
 }
 
 /* The answer is none to the condition that Weir added: asked again without it. */
-static void ask_plainly(struct flight *f, struct transfer *t)
+static void ask_plainly(struct flight *f, struct turn *t)
 {
     part(f, t);
     f->plain = true;
@@ -164,11 +161,11 @@ static void ask_plainly(struct flight *f, struct transfer *t)
 
 /* RFC 9110 10.1.1: a 417 says that somebody on the way cannot do with the expectation, and nothing of the request.
  * False: it is the answer. */
-static bool ask_unexpecting(struct flight *f, struct transfer *t)
+static bool ask_unexpecting(struct flight *f, struct turn *t)
 {
-    if (t->head.status != 417 || !t->fetch->expects || f->unexpecting || !upload_is_kept(t->upload))
+    if (t->answer->head.status != 417 || !t->fetch->expects || f->unexpecting || !upload_is_kept(t->upload))
         return false;
-    record(f, t, ATTEMPT_OK, t->head.status);
+    record(f, t, ATTEMPT_OK, t->answer->head.status);
     part(f, t);
     f->unexpecting = true;
     f->again = true;
@@ -178,7 +175,7 @@ static bool ask_unexpecting(struct flight *f, struct transfer *t)
 }
 
 /* RFC 9111 4.3.4.  A 304 that speaks of another response than ours is no answer: asked again without conditions. */
-static void not_modified(struct flight *f, struct transfer *t)
+static void not_modified(struct flight *f, struct turn *t)
 {
     if (policy_304_selects(&t->answer->head, &t->fetch->stored_head)) {
         t->given = true;
@@ -190,7 +187,7 @@ static void not_modified(struct flight *f, struct transfer *t)
 
 /* The head waits for its body to be known as sound.  Elsewhere it passes: what a write has done is not done again
  * because of what the answer to it looks like. */
-static void begin_check(struct transfer *t)
+static void begin_check(struct turn *t)
 {
     if (t->fetch->policy->validate == VALIDATE_JSON && t->answer->body != NULL)
         t->check = body_check_open(&t->answer->head);
@@ -198,7 +195,7 @@ static void begin_check(struct transfer *t)
 }
 
 /* True: there is nothing to be said against it. */
-static bool is_sound(struct transfer *t)
+static bool is_sound(struct turn *t)
 {
     if (t->check == NULL || body_check_end(t->check))
         return true;
@@ -209,7 +206,7 @@ static bool is_sound(struct transfer *t)
 }
 
 /* RFC 9111 4.4: what was asked before it may be what it has changed. */
-static void note_write(const struct transfer *t)
+static void note_write(const struct turn *t)
 {
     const struct fetch *f = t->fetch;
 
@@ -218,7 +215,7 @@ static void note_write(const struct transfer *t)
         overtake_by_write(t->site, f);
 }
 
-static bool give(struct flight *f, struct transfer *t)
+static bool give(struct flight *f, struct turn *t)
 {
     t->given = true;
     note_write(t);
@@ -235,18 +232,13 @@ static bool is_dead_behind(unsigned status)
     return status == 502 || status == 504;
 }
 
-bool attempt_head(struct transfer *t)
+bool attempt_head(struct turn *t, struct transfer_head *head)
 {
     struct flight *f = t->flight;
-    unsigned       status = t->head.status;
+    unsigned       status = head->status;
     bool           listed;
 
-    t->head_wall_ns = clock_wall_ns();
-    t->site->http2 = t->head.http2;
-    tls_end_know(t);
-    connection_heard(t);
-    transfer_plan_reuse(t);
-    t->answer = make_answer(t);
+    t->answer = make_answer(t, head);
     site_report_breaker(t->site, !is_dead_behind(status), clock_mono_ns());
     hearing_head(t);
     if (f == NULL)
@@ -275,6 +267,20 @@ bool attempt_head(struct transfer *t)
     return t->stop == STOP_NONE && give(f, t);
 }
 
+/* RFC 9110 15.2: what a client may make use of. */
+void attempt_interim(struct turn *t, unsigned status, const struct http_fields *all, struct arena *arena)
+{
+    struct http_fields fields = http_fields_end_to_end(all, arena), for_others;
+    bool               masked;
+
+    http_fields_remove(&fields, HTTP_CONTENT_LENGTH);
+    auth_scrub(t->fetch, &fields, arena);
+    for_others = http_fields_copy(&fields, arena);
+    masked = auth_mask(t->fetch, MASK_STARS, &for_others, arena);
+    for (struct fetch_links *w = t->flight->first; w != NULL; w = w->next)
+        waiter_post_interim(w, status, masked && w->fetch != t->fetch ? &for_others : &fields);
+}
+
 /* -- the body -- */
 
 static void log_disk(struct upstream *up, const char *why)
@@ -296,7 +302,7 @@ static void stop_storing(struct flight *f, struct spool *body)
         spool_set_pass(body);
 }
 
-static bool to_spool(struct transfer *t, const char *bytes, size_t count)
+static bool to_spool(struct turn *t, const char *bytes, size_t count)
 {
     struct fault why;
 
@@ -309,7 +315,7 @@ static bool to_spool(struct transfer *t, const char *bytes, size_t count)
     return true;
 }
 
-static bool check_body(struct flight *f, struct transfer *t, const char *bytes, size_t count)
+static bool check_body(struct flight *f, struct turn *t, const char *bytes, size_t count)
 {
     bool sound = body_check_feed(t->check, bytes, count);
 
@@ -323,23 +329,19 @@ static bool check_body(struct flight *f, struct transfer *t, const char *bytes, 
 }
 
 /* Who has read the last byte may ask again before we hear of the end: look-ups must find it by then. */
-static bool is_last_of(const struct flight *f, const struct transfer *t, size_t count)
+static bool is_last_of(const struct flight *f, const struct turn *t, size_t count)
 {
     return f->storing && !t->held && t->body_bytes + (int64_t)count == t->answer->content_length
         && t->answer->head.status != 206 && t->check == NULL;
 }
 
-bool attempt_takes(struct transfer *t)
+bool attempt_takes(const struct turn *t)
 {
-    t->progress_ns = t->up->acted_ns;
-    if (t->answer == NULL || t->answer->body == NULL || t->flight == NULL || t->held
-        || (t->answer->http2 && !t->stream) || !spool_is_ahead(t->answer->body))
-        return true;
-    transfer_await_readers(t);
-    return false;
+    return t->answer == NULL || t->answer->body == NULL || t->flight == NULL || t->held || !t->may_wait
+        || !spool_is_ahead(t->answer->body);
 }
 
-bool attempt_body(struct transfer *t, const char *bytes, size_t count)
+bool attempt_body(struct turn *t, const char *bytes, size_t count)
 {
     struct flight *f = t->flight;
 
@@ -374,7 +376,7 @@ bool attempt_body(struct transfer *t, const char *bytes, size_t count)
     return true;
 }
 
-void attempt_trailer(struct transfer *t, struct slice name, struct slice value)
+void attempt_trailer(struct turn *t, struct slice name, struct slice value)
 {
     struct answer     *a = t->answer;
     struct http_fields added;
@@ -412,7 +414,7 @@ static void end_flight(struct flight *f, bool again)
 }
 
 /* RFC 9111 3.3: a 206 whose Content-Range contradicts its body, now that its length is known, is nobody's part. */
-static bool is_its_part(const struct transfer *t)
+static bool is_its_part(const struct turn *t)
 {
     const struct stored_response part = { .head = t->answer->head, .body_bytes = t->body_bytes };
     struct byte_range            range;
@@ -422,12 +424,12 @@ static bool is_its_part(const struct transfer *t)
 }
 
 /* A stream of events that only stopped may have been cut off by anything on the way. */
-static bool has_clean_end(const struct transfer *t)
+static bool has_clean_end(const struct turn *t)
 {
-    return t->answer->content_length >= 0 || t->head.chunked || t->answer->http2 || t->answer->body == NULL;
+    return t->answer->content_length >= 0 || t->chunked || t->answer->http2 || t->answer->body == NULL;
 }
 
-static void whole(struct flight *f, struct transfer *t)
+static void whole(struct flight *f, struct turn *t)
 {
     bool sound = is_sound(t);
 
@@ -448,14 +450,14 @@ static void whole(struct flight *f, struct transfer *t)
     end_flight(f, false);
 }
 
-static void cut(struct flight *f, struct transfer *t, CURLcode code)
+static void cut(struct flight *f, struct turn *t, enum stop stop)
 {
     struct failure failure;
 
-    failure_of_transfer(&failure, t, code);
+    transfer_failure(t->transfer, &failure);
     if (t->answer->body != NULL && spool_ended(t->answer->body) == SPOOL_GROWING)
         spool_finish(t->answer->body, SPOOL_CUT_SHORT);
-    if (t->stop != STOP_ABANDONED) {
+    if (stop != STOP_ABANDONED) {
         counter_add(COUNTER_CUT_SHORT, 1);
         log_info("upstream_body_cut", " upstream=%s bytes=%lld reason=%s", f->site->name, (long long)t->body_bytes,
                  log_quote(failure.text));
@@ -469,13 +471,14 @@ static void cut(struct flight *f, struct transfer *t, CURLcode code)
 }
 
 /* A connection that could not be made or that broke counts against the API; our own ending of it does not. */
-static void report_breaker(struct transfer *t)
+static void report_breaker(struct turn *t, const struct transfer_end *end)
 {
-    bool ours = t->stop == STOP_ABANDONED || t->stop == STOP_OVER_BUDGET || t->stop == STOP_DISK
-             || t->stop == STOP_UPLOAD_BROKEN || t->stop == STOP_UPLOAD_STALLED || t->stop == STOP_SECOND_SENDING
-             || t->stop == STOP_DEAD_CONNECTION || http2_was_not_done(t);
+    enum stop stop = end->stop;
+    bool      ours = stop == STOP_ABANDONED || stop == STOP_OVER_BUDGET || stop == STOP_DISK
+                  || stop == STOP_UPLOAD_BROKEN || stop == STOP_UPLOAD_STALLED || stop == STOP_SECOND_SENDING
+                  || stop == STOP_DEAD_CONNECTION || end->undone;
 
-    if (t->head.final)
+    if (end->answered)
         return;
     if (!ours || t->site->breaker.probing)
         site_report_breaker(t->site, false, clock_mono_ns());
@@ -483,12 +486,12 @@ static void report_breaker(struct transfer *t)
         hold_answered(&t->site->hold, false, t->sent_ns, clock_mono_ns());
 }
 
-static void failed(struct flight *f, struct transfer *t, const struct failure *failure)
+static void failed(struct flight *f, struct turn *t, const struct failure *failure)
 {
     struct retry_answer again = { .again = false };
 
     *flight_failure(f) = *failure;
-    record(f, t, failure->outcome, t->head.final ? t->head.status : 0);
+    record(f, t, failure->outcome, t->answer != NULL ? t->answer->head.status : 0);
     log_debug("upstream_attempt_failed", " upstream=%s attempt=%u outcome=%s reason=%s", f->site->name,
               f->attempt_count, attempt_outcome_token(failure->outcome), log_quote(failure->text));
     if (!failure->final)
@@ -503,7 +506,7 @@ static void failed(struct flight *f, struct transfer *t, const struct failure *f
 }
 
 /* A body that was to be checked before its head went out has ended. */
-static void checked(struct flight *f, struct transfer *t, bool complete, CURLcode code)
+static void checked(struct flight *f, struct turn *t, bool complete)
 {
     struct failure failure;
     bool           sound = complete && is_sound(t);
@@ -520,45 +523,39 @@ static void checked(struct flight *f, struct transfer *t, bool complete, CURLcod
         failure_set(&failure, ATTEMPT_INVALID, "http_protocol_error",
                     "%s: its answer is not JSON, and validate = \"json\" asks for that", f->site->name);
     else
-        failure_of_transfer(&failure, t, code);
+        transfer_failure(t->transfer, &failure);
     failed(f, t, &failure);
 }
 
-void attempt_ended(struct transfer *t, CURLcode code)
+void attempt_ended(struct turn *t, const struct transfer_end *end)
 {
     struct flight *f = t->flight;
-    bool           no_body = t->answer != NULL && t->answer->body == NULL;
-    bool           early = t->stop == STOP_NONE && http2_answered_early(t);     /* a reset after it cuts nothing */
-    bool           is_end = (code == CURLE_OK || early) && !tls_end_is_cut(t) && !http2_is_cut(t);
-    bool           complete = t->head.final && (no_body || is_end);
+    bool           complete = end->complete && complete_end(t);
     struct failure failure;
 
-    complete = complete && complete_end(t);
-    if (t->prereqs == 0 || !t->head.final)
-        hearing_nothing(t);
+    if (!end->sent || !end->answered)
+        hearing_nothing(t, end->sent && !end->undone);
     hearing_end(t);
     if (!complete)
-        report_breaker(t);
-    if (!complete && code == CURLE_OK)
-        code = t->head.final ? CURLE_PARTIAL_FILE : CURLE_GOT_NOTHING;
+        report_breaker(t, end);
     if (f == NULL) {
         if (t->answer != NULL && t->answer->body != NULL)
             spool_finish(t->answer->body, complete ? SPOOL_WHOLE : SPOOL_CUT_SHORT);
         return;
     }
     part(f, t);
-    if (t->stop == STOP_OVER_BUDGET) {
+    if (end->stop == STOP_OVER_BUDGET) {
         dispatch_put(f);              /* nothing was sent: its turn comes again */
         return;
     }
     if (t->held)
-        checked(f, t, complete, code);
+        checked(f, t, complete);
     else if (complete)
         whole(f, t);
     else if (t->given)
-        cut(f, t, code);
+        cut(f, t, end->stop);
     else {
-        failure_of_transfer(&failure, t, code);
+        transfer_failure(t->transfer, &failure);
         failed(f, t, &failure);
     }
 }

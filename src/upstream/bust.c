@@ -172,7 +172,7 @@ static int64_t take_number(struct upstream *up, const struct fetch *f)
     return (int64_t)i + 1;
 }
 
-struct slice bust_target(struct transfer *t, struct slice target, struct arena *a)
+struct slice bust_target(struct turn *t, struct slice target, struct arena *a)
 {
     const struct fetch *f = t->fetch;
     struct slice        path, query, parameter, made;

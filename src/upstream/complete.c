@@ -35,7 +35,7 @@ static bool join_parts(const struct fetch *f, const struct answer *a, struct joi
     return true;
 }
 
-bool complete_head(struct transfer *t)
+bool complete_head(struct turn *t)
 {
     struct answer     *a = t->answer;
     struct http_fields update = a->head.fields;
@@ -55,7 +55,7 @@ bool complete_head(struct transfer *t)
     return true;
 }
 
-bool complete_end(struct transfer *t)
+bool complete_end(struct turn *t)
 {
     struct fault why;
 

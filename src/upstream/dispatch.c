@@ -427,7 +427,7 @@ static void send_flight(struct budget *b, struct flight *f)
     hold_send(&f->site->hold, now.mono_ns);
     f->at = FLIGHT_SENDING;
     f->overtaken = f->overtaken && f->leader->stored_id != 0;         /* it is asked anew, but of what was dropped */
-    transfer_start(f, &receipt, now);
+    turn_start(f, &receipt, now);
 }
 
 static bool has_slot(const struct budget *b)
@@ -490,7 +490,7 @@ static int64_t pace_ns(const struct budget *b)
  * connections nothing of this happens.  Anything else that says "wait" by now is
  * the API's own word, and is heeded: nothing is sent.
  */
-static bool stamp_anew(struct transfer *t, struct budget *b, struct budget_now now)
+static bool stamp_anew(struct turn *t, struct budget *b, struct budget_now now)
 {
     ledger_return(b->ledger, &t->receipt);
     if (ledger_wait_ns(b->ledger, &t->charge, now, NULL) > pace_ns(b))
@@ -500,7 +500,7 @@ static bool stamp_anew(struct transfer *t, struct budget *b, struct budget_now n
     return true;
 }
 
-bool dispatch_sends(struct transfer *t)
+bool dispatch_sends(struct turn *t)
 {
     struct flight    *f = t->flight;
     struct budget_now now = budget_time();

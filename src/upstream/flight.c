@@ -215,7 +215,7 @@ void flight_settle(struct flight *f)
 {
     struct site *site = f->site;
 
-    if (f->dead || f->transfer != NULL || f->waiting > 0 || f->receiving > 0 || f->committing
+    if (f->dead || f->turn != NULL || f->waiting > 0 || f->receiving > 0 || f->committing
         || queue_waits(&f->entry) || timer_is_set(&f->pause))
         return;
     flight_hide(f);
@@ -311,10 +311,10 @@ static bool try_join(struct flight *f, struct fetch_links *w)
         || (w->fetch->bust_every_ns != 0 && f->leader->bust_every_ns == 0))
         return false;
     if (f->at == FLIGHT_SENDING) {
-        if (w->fetch->must_be_new && f->transfer != NULL && f->transfer->prereqs > 0)
+        if (w->fetch->must_be_new && f->turn != NULL && f->turn->sent)
             return false;
         flight_link(f, w);
-        transfer_joined(f->transfer);
+        turn_joined(f->turn);
         return true;
     }
     if (is_spared(f->site, w))
@@ -449,8 +449,8 @@ void flight_look_who_waits(struct flight *f)
     }
     flight_hide(f);
     dispatch_withdraw(f);
-    if (f->transfer != NULL)
-        transfer_abandon(f->transfer);
+    if (f->turn != NULL)
+        turn_abandon(f->turn);
     flight_settle(f);
 }
 

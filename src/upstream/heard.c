@@ -12,6 +12,7 @@
 #include "budget/fade.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { PLACES = 1024, TEXT_BYTES = 2048 };

@@ -9,6 +9,7 @@
 #include "budget/learned.h"
 #include "http/inflate.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -31,12 +32,13 @@ static void tell_cut(struct site *s, const struct ledger_cut *cut)
                 log_quote(told_by_text(cut->by)), said, cut->kept_ns > 0 ? (double)cut->kept_ns / NS_PER_SEC : 0.0);
 }
 
-static void settle(struct transfer *t, const struct http_response *head)
+/* `went`: the API has it, and may have counted it. */
+static void settle(struct turn *t, const struct http_response *head, bool went)
 {
     struct budget    *b = t->site->budget;
     struct ledger_cut cut;
 
-    if (t->prereqs == 0 || http2_was_not_done(t))
+    if (!went)
         ledger_return(b->ledger, &t->receipt);
     else
         ledger_settle(b->ledger, &t->charge, &t->receipt, head, budget_time());
@@ -47,13 +49,13 @@ static void settle(struct transfer *t, const struct http_response *head)
     dispatch_kick(b);
 }
 
-void hearing_nothing(struct transfer *t)
+void hearing_nothing(struct turn *t, bool went)
 {
-    settle(t, NULL);
+    settle(t, NULL, went);
 }
 
 /* A 5xx speaks of the API's health, not of the budget. */
-static void hear_health(struct transfer *t, const struct http_response *head)
+static void hear_health(struct turn *t, const struct http_response *head)
 {
     struct site        *s = t->site;
     int64_t             now_ns = clock_mono_ns(), most_ns = s->options->learned_most_ns;
@@ -77,7 +79,7 @@ static void hear_health(struct transfer *t, const struct http_response *head)
 }
 
 /* The body's beginning is kept until it is long enough or whole: see learned_body_may_tell(). */
-void hearing_head(struct transfer *t)
+void hearing_head(struct turn *t)
 {
     const struct http_response *head = &t->answer->head;
 
@@ -85,7 +87,7 @@ void hearing_head(struct transfer *t)
         heard_note(t->up->heard, t->fetch, head);
         hear_health(t, head);
     }
-    settle(t, head);
+    settle(t, head, true);
     if (t->answer->body != NULL && learned_body_may_tell(head))
         t->telling = mem_alloc(TELLING_BYTES);
 }
@@ -133,7 +135,7 @@ void hearing_forget(struct upstream *up, struct upstream_forget *f)
 
 /* -- the body -- */
 
-void hearing_body(struct transfer *t, const char *bytes, size_t count)
+void hearing_body(struct turn *t, const char *bytes, size_t count)
 {
     size_t room = TELLING_BYTES - t->telling_bytes;
 
@@ -161,7 +163,7 @@ static int64_t read_coded(struct inflater *coding, struct slice bytes)
     return learned_body_block_ns((struct slice){ plain, used });
 }
 
-void hearing_end(struct transfer *t)
+void hearing_end(struct turn *t)
 {
     struct budget   *b = t->site->budget;
     struct slice     text = { t->telling, t->telling_bytes };

@@ -2,20 +2,19 @@
  * What the files of this room share: the upstream thread's own structures.  No other room includes this; all of it
  * belongs to the upstream thread, but for what fetch.h and upload.h say of their mails.
  *
- *   struct site      one upstream at work: its connections (a curl multi handle each, for pools apart), its breaker
+ *   struct site      one upstream at work: its origin (connections), its breaker
  *   struct budget    a ledger and the queue before it; sites may share one
  *   struct flight    one wish, of one or of many equal fetches, until it is
  *                    answered and what came is committed
- *   struct transfer  one attempt at the API: an easy handle and what it reads
+ *   struct turn      one attempt at the API, by a transfer of origin/
  *   struct fetch_links   a fetch's place in all this ("waiter")
  *
  * A flight's life (enum flight_at): WAITING in the queue -> SENDING -> STREAMING once the head is given out ->
  * COMMITTING until the writer has it -> freed.  A retry goes from SENDING through PAUSING back to WAITING.
  *
  * Files: fetch.c (in and out of the thread), flight.c (table, joining, leaving), overtake.c (writes, purges),
- * dispatch.c (queue and budget), request.c, via.c, connection.c, http2.c, tls_end.c, transfer.c,
- * response.c, gather.c (one attempt), stall.c (uploads that pause), expect.c (100-continue), attempt.c (what became of
- * it, retries), hearing.c (what it tells of limits), share.c (who gets the head), commit.c (to the store), site.c,
+ * dispatch.c (queue and budget), turn.c (one attempt), stall.c (uploads that pause), attempt.c (what became of it,
+ * retries), hearing.c (what it tells of limits), share.c (who gets the head), commit.c (to the store), site.c,
  * keep.c (the ledger's rows), upstream.c (thread).
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
@@ -31,17 +30,14 @@
 #include "budget/queue.h"
 #include "upstream/auth.h"
 #include "upstream/body_check.h"
-#include "upstream/connection.h"
-#include "upstream/timer.h"
+#include "origin/origin.h"
 #include "upstream/upstream.h"
 
-#include <curl/curl.h>
 #include <pthread.h>
 
 struct site;
-struct transfer;
+struct turn;
 struct flight;
-struct connection;
 
 /* -- limits of our own -- */
 enum {
@@ -53,14 +49,9 @@ enum {
     SPARE_BODY_BYTES      = 64 * 1024,        /* of a failure that is tried again */
     JSON_HELD_BYTES       = 1024 * 1024,      /* of a body that is checked before its head goes out */
     TELLING_BYTES         = 1024,     /* of a refusal's body: where it may tell of a limit */
-    HEAD_MAX_BYTES        = 256 * 1024,
-    HEAD_MAX_FIELDS       = 1000,
-    STREAMS_PER_CONNECTION = 100,
-    IDLE_TRANSFERS        = 64,
+    IDLE_TURNS            = 64,
     IDLE_FLIGHTS          = 64,
-    KEEP_ALIVE_MAX_SECONDS = 86400,
     DEAD_CONNECTIONS      = 2,        /* found by one request: from then on it asks for a new one */
-    LARGE_NEXT            = 16,       /* bodies after a large one of the same API may be large */
     UNDONE_AT_ONCE        = 3,        /* sends of what the API says it has not done; then it is a failure */
     RETRY_FLOOR           = 10        /* retries that `retry.share` always leaves, renewed one a second */
 };
@@ -87,31 +78,17 @@ struct site {
     char                          *name;
     struct ref                    *config;    /* what `options` is part of */
     const struct upstream_options *options;
-    uint64_t                       options_number;    /* no two sets of options have the same; from 1 */
     bool                           configured;        /* in the configuration in effect */
     struct budget                 *budget;
-    CURLM                         *multi;
-    CURLSH                        *sessions;  /* of TLS: curl would keep them with a handle */
-    struct timer                   curl_timer;
+    struct origin                 *origin;
     struct timer                   stall;     /* an upload has paused for long enough */
-    unsigned                       paused_uploads;    /* of `transfers`: their clients have sent nothing more */
-    bool                           reap;      /* curl may have finished something */
+    unsigned                       paused_uploads;    /* of `turns`: their clients have sent nothing more */
     struct breaker                 breaker;
     struct hold                    hold;      /* a 5xx asked for a pause */
     bool                           cut_was_logged;    /* what it says of its limits cannot be meant: said once */
-    bool                           http2;     /* the last answer came over it */
     struct flight                 *flights;   /* all of this site */
-    struct transfer               *transfers; /* under way */
-    unsigned                       in_flight, waiting, connections;
-    struct connection             *sockets;   /* curl's, open */
-    unsigned                       dead;      /* of them: curl will find that out */
-    unsigned                       streams, streams_told;     /* of a connection, as the API allows; 0: not known */
-    bool                           http1;     /* it wants no HTTP/2 */
-    unsigned                       large_next;        /* so many of its next bodies are expected to be large */
-    bool                           name_doubtful;     /* no new connection since one could not be made */
-    bool                           stops;     /* a transfer is to be stopped: transfer->stops */
-    bool                           early_ends;        /* streams ended before all of their requests was sent */
-    unsigned                       handed_back, closing;      /* in flight, and their connections will stay, or not */
+    struct turn                   *turns;     /* under way */
+    unsigned                       in_flight, waiting;
     uint64_t                       requests, attempts, retries, failures, unsent;
     double                         retry_balance;
     int64_t                        retry_balance_ns;  /* when it was last renewed */
@@ -142,14 +119,6 @@ struct fetch_links {
 /* -- one wish -- */
 enum flight_at { FLIGHT_WAITING, FLIGHT_PAUSING, FLIGHT_SENDING, FLIGHT_STREAMING, FLIGHT_COMMITTING };
 
-struct failure {                      /* of one attempt */
-    enum attempt_outcome outcome;
-    const char          *token;       /* RFC 9209 error type */
-    char                 text[320];
-    bool                 final;       /* trying again cannot help */
-    bool                 stalled;     /* the client paused within the body */
-};
-
 struct flight {
     struct upstream    *up;
     struct site        *site;
@@ -179,7 +148,7 @@ struct flight {
     unsigned            dead_connections;     /* it would have gone out on */
     unsigned            undone;       /* times that the API said so */
 
-    struct transfer    *transfer;     /* under way */
+    struct turn        *turn;         /* at the API */
     struct attempt      attempts[ATTEMPTS_KEPT];
     unsigned            attempt_count;
     int64_t             waited_ns, first_sent_ns, head_ns;
@@ -205,112 +174,43 @@ struct commit {
 };
 
 /* -- one attempt -- */
-enum stop {                           /* why we ended a transfer that curl would have gone on with */
-    STOP_NONE,
-    STOP_ABANDONED,                   /* nobody wants it any more */
-    STOP_LOOP,                        /* the API's address is Weir's own */
-    STOP_DEAD_CONNECTION,             /* found before anything was sent on it: it goes on on another one */
-    STOP_SPOKE_FIRST,                 /* a new connection, on which it said something, or left, unasked */
-    STOP_UNASKED,                     /* the answer was on its way before the request */
-    STOP_VIA_REFUSED,                 /* the answer is the proxy's: it wants other credentials */
-    STOP_SECOND_SENDING,              /* a reused connection died and curl would send again */
-    STOP_OVER_BUDGET,                 /* while it connected the budget was tightened */
-    STOP_HEAD_TOO_LARGE,
-    STOP_HEAD_MALFORMED,
-    STOP_FRAMING,                     /* nobody can say where its body ends */
-    STOP_DISK,
-    STOP_UPLOAD_BROKEN,
-    STOP_UPLOAD_STALLED,              /* the client pauses, and others wait for its place */
-    STOP_CONNECT_TIMEOUT, STOP_READ_TIMEOUT, STOP_WRITE_TIMEOUT, STOP_TOTAL_TIMEOUT,
-    STOP_ANSWERED,                    /* it has answered, and takes no more of the request */
-    STOP_ENOUGH                       /* the body of a failure that is tried again is too long to read out */
-};
-
-struct head {                         /* being read */
-    struct arena       arena;
-    struct http_fields fields;
-    unsigned           status;
-    bool               http2;
-    size_t             bytes;
-    unsigned           version_minor; /* of HTTP/1 */
-    int64_t            content_length;        /* -1: none; of the final head, like the next two */
-    bool               chunked;
-    bool               doubtful;      /* see http_framing */
-    bool               interim_length;        /* a 1xx head said one */
-    bool               open;          /* between status line and blank line */
-    bool               final;         /* the final head has been read: what follows are trailers */
-};
-
-struct transfer {
+struct turn {
     struct upstream    *up;
-    struct transfer    *next_idle;
-    struct transfer    *next_of_site, *previous_of_site;
+    struct turn        *next_idle;
+    struct turn        *next_of_site, *previous_of_site;
     struct site        *site;
     struct flight      *flight;       /* NULL: nobody's any more, it is only read out */
     struct fetch       *fetch;        /* whose request it sends: a reference */
-    CURL               *easy;
-    CURLU              *url;          /* what `easy` was told of */
-    uint64_t            set_for;      /* the site's options_number whose options `easy` still has; 0: none */
-    bool                set_large;    /* it reads in large pieces */
-    const char         *set_to;       /* ... and the text of the authority that was asked with them */
-    struct curl_slist  *fields;
-    char                error[CURL_ERROR_SIZE];
+    struct transfer    *transfer;     /* NULL: it has ended */
 
     struct receipt      receipt;      /* reserved from dispatch, stamped anew when it is sent */
     int64_t             reserved_ns;
     struct charge       charge;
-    unsigned            prereqs;
-    int64_t             begun_ns, sent_ns, sent_wall_ns, head_wall_ns;
-    int64_t             paused_ns;    /* for the clients' sake, in all: not the API's fault */
-    int64_t             pause_from_ns;
-    int64_t             uploaded_bytes;
-    int64_t             paced_bytes, paced_ns;       /* of these at that time: see stall.c */
-    enum stop           stop;
+    bool                sent;
+    int64_t             begun_ns, sent_ns;
+    enum stop           stop;         /* what the callback under way says */
 
-    struct head         head;
     struct answer      *answer;       /* made of the final head: a reference */
+    bool                chunked, may_wait;    /* see transfer_head */
     bool                given;        /* waiters have the head */
     bool                held;         /* the head waits for its body to be checked */
-    bool                retrying;     /* a listed status: the flight has gone on without it */
     struct body_check  *check;        /* of the body, as `validate` asks; NULL: none */
     int64_t             body_bytes;
     int64_t             part_bytes;   /* a stored part is being completed by so many; 0: none is */
-    struct slice        part_tail;    /* of the stored part, behind them; the fetch's */
+    struct slice        part_tail;    /* of the stored part, after them; the fetch's */
     char               *telling;      /* the beginning of a body that may tell of a limit; malloc'd, NULL: may not */
     size_t              telling_bytes;
-    const void         *tls;          /* the library's handle of the connection; NULL: plain, or not known */
-    bool                tls_closed;   /* the API closed it in order (close_notify) */
-    struct connection  *connection;   /* that it was sent on; NULL: not yet, or closed */
-    int64_t             acknowledged; /* of what was sent on it before this request; 0: not known */
-    bool                stream;       /* of HTTP/2, as http2.c sees it */
-    bool                stream_sent;  /* its head at least */
-    bool                stream_ended; /* by the API's last frame */
-    bool                stream_closed;
-    int64_t             stream_bytes; /* of the body, in frames without padding */
-    uint32_t            stream_error; /* it was closed with */
-    bool                looked_up;    /* its API's name, anew */
-    bool                stops;        /* found in a callback of curl's: as soon as it returns. What comes is nobody's */
 
     struct upload      *upload;       /* the fetch's */
-    bool                expecting;    /* nothing of the body is sent before the API's 100, or a second: expect.c */
-    bool                heard_100, held_back;
-    struct timer        expect;
-    bool                sent_all;     /* nothing of the request is left to send */
-    bool                hands_back, closes;       /* its connection stays or not; both false: not known yet */
-    bool                receive_paused, send_paused;
-    int64_t             progress_ns;  /* of what the read or write time-out measures */
-    struct timer        timer;
+    bool                upload_paused;        /* its client has sent nothing more */
+    int64_t             asked_ns;     /* when more of it was asked for */
+    int64_t             uploaded_bytes;
+    int64_t             paced_bytes, paced_ns;       /* of these at that time: see stall.c */
     struct mail         ready, drained, farewell;
     bool                drained_wanted, mailed, ended;
 };
 
 /* -- the thread -- */
-struct watch {                        /* by descriptor */
-    struct site *site;                /* NULL: curl does not want to hear of it */
-    uint32_t     events;              /* that epoll watches for; 0: not, or not known */
-    struct site *connection_of;       /* opened and closed by the callbacks in request.c; NULL: is none */
-};
-
 struct kept_row { struct kept_row *next; char *budget; uint8_t key[LEDGER_KEY_BYTES]; char *value; size_t bytes; };
 
 struct unshareable { uint64_t hash; int64_t until_ns; };
@@ -326,8 +226,7 @@ struct upstream {
     struct store_reader *reader;
     struct timers        timers;
     struct arena         scratch;             /* reset by whoever used it */
-    struct watch        *watches;
-    unsigned             watch_count;
+    struct origins      *origins;
     struct site         *sites;
     struct budget       *budgets;
     struct flight       *buckets[FLIGHT_BUCKETS];
@@ -336,9 +235,8 @@ struct upstream {
     unsigned             idle_flight_count;
     unsigned             flight_count;
     struct unshareable   unshareable[UNSHAREABLE_SLOTS];
-    uint64_t             options_numbers;     /* given out */
-    struct transfer     *idle_transfers;
-    unsigned             idle_count, farewells;
+    struct turn         *idle_turns;
+    unsigned             idle_turn_count, farewells;
     unsigned             commits;             /* changes at the writer */
     unsigned             saves, bust_count;   /* rows at the writer; in `busts` */
     struct kept_row     *rows;                /* as they were at the start, until their budget is made */
@@ -349,13 +247,8 @@ struct upstream {
     uint64_t             random;
     struct mail          stop;
     bool                 stopping;
-    int64_t              acted_ns;            /* when curl was last let work: the time of what it brings */
-    struct transfer     *gathers;             /* whose body has come and is not in its spool yet: gather.c */
-    char                *gathered;
-    size_t               gathered_bytes;
-    bool                 holds;               /* curl is at work: what waiters are told waits for its end */
+    bool                 holds;               /* origin/ is at work: what waiters are told waits for its end */
     struct fetch_links  *held, **held_end;    /* in their order; the end is set where there is one */
-    bool                 tls_tells;           /* how TLS connections end: see tls_end.c */
     int64_t              disk_refused_ns;     /* said in the log at this time */
 };
 
@@ -395,10 +288,11 @@ bool flight_goes_on(const struct flight *);          /* somebody waits, or it fi
 /* Somebody has left, or it will not be stored: ended where it does not go on. Not from within curl's callbacks. */
 void flight_look_who_waits(struct flight *);
 
-/* patience.c: of those who listen to a silent API, while the request is sent and nothing is paused */
-int64_t patience_ns(const struct transfer *);        /* how long the attempt may be silent; 0: for ever */
-int64_t patience_next_ns(const struct transfer *);   /* when the next of them gives up before that; INT64_MAX: none */
-void patience_end(struct transfer *, int64_t now_ns);        /* tells those; the transfer may be ended then */
+/* patience.c: of those who listen to an API that is silent since then, while the request is sent and nothing is paused
+ */
+/* When the first of them gives up, and whether the attempt ends with that; INT64_MAX: nobody does. */
+int64_t patience_until(const struct turn *, int64_t since_ns, bool *ends);
+void patience_end(struct turn *, int64_t since_ns, int64_t now_ns);       /* tells those; it may be ended then */
 
 /* overtake.c */
 /* A write has changed this path: what was asked before is for those who asked, and not stored. */
@@ -429,62 +323,23 @@ void dispatch_charge(struct charge *, const struct fetch *);
 struct queue_class dispatch_class(const struct site *, const struct charge *);
 int64_t waiter_wait_left(const struct fetch_links *, int64_t now_ns);
 /* PREREQ: may it go now? */
-bool dispatch_sends(struct transfer *);
+bool dispatch_sends(struct turn *);
 /* Has the store got an answer to this since it was looked up? */
 bool dispatch_is_stored(struct upstream *, const struct fetch *);
 void waiter_refuse(struct fetch_links *, int64_t wait_ns, const struct wait_cause *);
 
 /* complete.c */
 /* A 206 to a request for what a stored part lacks: becomes the whole's head.  False where the two do not combine. */
-bool complete_head(struct transfer *);
+bool complete_head(struct turn *);
 /* The body has ended: false where it is not as long as it said. */
-bool complete_end(struct transfer *);
+bool complete_end(struct turn *);
 
-/* request.c */
-bool request_prepare(struct transfer *);
-/* Is it sent with "Expect: 100-continue"? */
-bool request_expects(const struct transfer *);
-/* Lets go of the request. After an unsound end the handle may remember what the next must not know: it is reset. */
-void request_forget(struct transfer *, bool sound);
-
-/* tls_end.c */
-void tls_end_watch(struct transfer *);               /* while the easy handle is prepared */
-void tls_end_know(struct transfer *);                /* at the final head: which connection it is */
-/* The connection's end delimits the body, and it did not come in order (RFC 9112 9.8). */
-bool tls_end_is_cut(const struct transfer *);
-
-/* via.c */
-void via_set(struct transfer *);                     /* the handle is told of the proxy, or of none */
-struct slice via_target(const struct transfer *, struct slice target, struct arena *);        /* as it is sent to it */
-/* The final head is the proxy's own word, not the API's. */
-bool via_refuses(const struct transfer *);
-/* False: not the proxy's failure. */
-bool via_failure(struct failure *, const struct transfer *, CURLcode);
-
-/* transfer.c */
-void transfer_start(struct flight *, const struct receipt *, struct budget_now);
-/* Ends it now (not from within a curl callback); `attempt_ended` hears of it. */
-void transfer_stop(struct transfer *, enum stop);
+/* turn.c */
+void turn_start(struct flight *, const struct receipt *, struct budget_now);
 /* The flight wants no more of it: ended, without a word to the flight. */
-void transfer_abandon(struct transfer *);
-void transfer_reap(struct site *);
-void transfer_resume(struct transfer *);             /* what is not paused any more goes on */
-/* From curl's callback: it is not wanted any more, t->stop says why.  False: curl is to be told so by an error. */
-bool transfer_stops(struct transfer *);
-/* From curl's callback, at the final head: does the connection stay? */
-void transfer_plan_reuse(struct transfer *);
-void transfer_free_all(struct upstream *);
-void transfer_joined(struct transfer *);             /* somebody listens to it from now on */
-/* From curl's callbacks: is it sent now; the request's body. */
-bool transfer_sends(struct transfer *);
-size_t transfer_read_upload(struct transfer *, char *buffer, size_t count);
-/* The spool's readers are to catch up first: `drained` will resume it. */
-void transfer_await_readers(struct transfer *);
-
-/* expect.c */
-/* curl asks for the body: true where the API has not said that it wants it. Else the client is told to send it. */
-bool expect_holds(struct transfer *);
-void expect_heard(struct transfer *);                /* from curl's callback: 100 */
+void turn_abandon(struct turn *);
+void turn_joined(struct turn *);                     /* somebody listens to it from now on; NULL is fine */
+void turns_free_idle(struct upstream *);
 
 /* stall.c */
 /* Others wait for a place, and none is free: the upload that has paused longest may have to give up its own. */
@@ -493,45 +348,31 @@ void stall_close(struct site *);
 /* It was sent for long enough, without its client: true while that one still sends nothing. */
 bool stall_goes_on(const struct flight *);
 /* So much of the body has gone. */
-void stall_sent(struct transfer *, int64_t now_ns);
-void stall_paused(struct transfer *);
-void stall_resumed(struct transfer *);
+void stall_sent(struct turn *, size_t bytes);
+void stall_paused(struct turn *);
+void stall_resumed(struct turn *);
 
-/* response.c */
-/* One header line of curl's. False: the transfer is to end (t->stop says why). */
-bool response_line(struct transfer *, const char *line, size_t bytes);
-
-/* attempt.c: called from curl callbacks (head, body) and from the loop (ended) */
-bool attempt_head(struct transfer *);
-/* False: so far ahead of who reads it that curl is to wait; the readers will let it go on. */
-bool attempt_takes(struct transfer *);
-/* False: the transfer is to end, t->stop says why. */
-bool attempt_body(struct transfer *, const char *bytes, size_t count);
-void attempt_ended(struct transfer *, CURLcode);
-void attempt_trailer(struct transfer *, struct slice name, struct slice value);
-
-/* gather.c: from curl's callback, and when it has returned to the loop */
-enum body_result { BODY_TAKEN, BODY_PAUSE, BODY_STOP };
-enum body_result gather_body(struct transfer *, const char *bytes, size_t count);
-void gather_end(struct upstream *);
+/* attempt.c: called from origin/'s callbacks.  False: t->stop says why it is to end. */
+bool attempt_head(struct turn *, struct transfer_head *);
+void attempt_interim(struct turn *, unsigned status, const struct http_fields *, struct arena *);
+/* False: so far ahead of who reads it that the API is to wait. */
+bool attempt_takes(const struct turn *);
+bool attempt_body(struct turn *, const char *bytes, size_t count);
+void attempt_ended(struct turn *, const struct transfer_end *);
+void attempt_trailer(struct turn *, struct slice name, struct slice value);
 
 /*: what an attempt tells of the API's limits and health */
-void hearing_head(struct transfer *);                /* t->answer is there */
-void hearing_body(struct transfer *, const char *bytes, size_t count);
-void hearing_end(struct transfer *);
-void hearing_nothing(struct transfer *);             /* no head will come */
+void hearing_head(struct turn *);                /* t->answer is there */
+void hearing_body(struct turn *, const char *bytes, size_t count);
+void hearing_end(struct turn *);
+void hearing_nothing(struct turn *, bool went);      /* no head will come; the API may have counted it */
 void hearing_forget(struct upstream *, struct upstream_forget *);
 extern const char hearing_hold_name[];               /* under which a 5xx's pause is told and forgotten */
 
-/* failure.c */
-void failure_of_transfer(struct failure *, const struct transfer *, CURLcode);
-void failure_set(struct failure *, enum attempt_outcome, const char *token, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
 /* share.c */
 /* The flight's final head: decides whether it is stored, and who gets it. */
-void share_head(struct flight *, struct transfer *, struct answer *);
-void share_not_modified(struct flight *, struct transfer *, struct answer *);
+void share_head(struct flight *, struct turn *, struct answer *);
+void share_not_modified(struct flight *, struct turn *, struct answer *);
 /* One that came later and may have what is coming; false: not this answer. */
 bool share_late(struct flight *, struct fetch_links *);
 /* What was kept of the last attempt goes to everybody. */
@@ -576,19 +417,10 @@ void          heard_note(struct heard *, const struct fetch *, const struct http
 bool bust_load(struct upstream *, struct slice name, struct slice value);      /* false: no row of this kind */
 void bust_free(struct upstream *);
 /* The target as it is sent: for a refresh with the bust parameter, whose number is taken by that. */
-struct slice bust_target(struct transfer *, struct slice target, struct arena *);
+struct slice bust_target(struct turn *, struct slice target, struct arena *);
 
 /* report.c */
 void report_fill(struct upstream *, struct upstream_report *);
-
-/* upstream.c */
-int  upstream_socket(CURL *, curl_socket_t, int what, void *site, void *socketp);
-int  upstream_timer(CURLM *, long timeout_ms, void *site);
-/* Lets curl work, ends what it has finished, and then tells those who wait. */
-void upstream_act(struct site *, curl_socket_t, int what);
-/* A connection's descriptor: it stays in epoll between two requests, so that its end is seen. */
-void upstream_socket_opened(struct site *, curl_socket_t fd);
-void upstream_socket_closed(struct upstream *, curl_socket_t fd);
 
 #include "base/clock.h"
 

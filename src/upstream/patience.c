@@ -16,7 +16,7 @@ static bool is_bounded(int64_t timeout_ns)
     return timeout_ns > 0 && timeout_ns < INT64_MAX / 2;
 }
 
-int64_t patience_ns(const struct transfer *t)
+static int64_t patience_ns(const struct turn *t)
 {
     const struct flight *f = t->flight;
     int64_t              most = 0;
@@ -35,34 +35,38 @@ int64_t patience_ns(const struct transfer *t)
 }
 
 /* When he gives up; INT64_MAX: not by himself. */
-static int64_t gives_up_at(const struct transfer *t, const struct fetch_links *w, int64_t whole_ns)
+static int64_t gives_up_at(const struct fetch_links *w, int64_t since_ns, int64_t whole_ns)
 {
-    int64_t from = t->progress_ns > w->wait_from_ns ? t->progress_ns : w->wait_from_ns;
+    int64_t from = since_ns > w->wait_from_ns ? since_ns : w->wait_from_ns;
 
     if (!is_bounded(w->fetch->read_timeout_ns))
         return INT64_MAX;
     from += w->fetch->read_timeout_ns;
-    return whole_ns <= 0 || from < t->progress_ns + whole_ns ? from : INT64_MAX;
+    return whole_ns <= 0 || from < since_ns + whole_ns ? from : INT64_MAX;
 }
 
-int64_t patience_next_ns(const struct transfer *t)
+int64_t patience_until(const struct turn *t, int64_t since_ns, bool *ends)
 {
     const struct flight *f = t->flight;
-    int64_t              whole_ns, next = INT64_MAX;
+    int64_t              whole_ns = patience_ns(t), next = INT64_MAX;
 
+    *ends = true;
+    if (whole_ns > 0 && whole_ns < INT64_MAX - since_ns)
+        next = since_ns + whole_ns;
     if (f == NULL || (f->first == f->last && !f->keep))
-        return INT64_MAX;             /* one alone is the attempt's own measure */
-    whole_ns = patience_ns(t);
+        return next;                  /* one alone is the attempt's own measure */
     for (const struct fetch_links *w = f->first; w != NULL; w = w->next) {
-        int64_t at = gives_up_at(t, w, whole_ns);
+        int64_t at = gives_up_at(w, since_ns, whole_ns);
 
-        if (at < next)
+        if (at < next) {
             next = at;
+            *ends = false;
+        }
     }
     return next;
 }
 
-static void give_up(const struct transfer *t, struct fetch_links *w)
+static void give_up(const struct turn *t, struct fetch_links *w)
 {
     const struct fetch *fetch = w->fetch;
     struct failure      failure;
@@ -78,7 +82,7 @@ static void give_up(const struct transfer *t, struct fetch_links *w)
     waiter_fail(w, &failure, 0);
 }
 
-void patience_end(struct transfer *t, int64_t now_ns)
+void patience_end(struct turn *t, int64_t since_ns, int64_t now_ns)
 {
     struct flight      *f = t->flight;
     int64_t             whole_ns = patience_ns(t);
@@ -86,7 +90,7 @@ void patience_end(struct transfer *t, int64_t now_ns)
 
     for (struct fetch_links *w = f->first; w != NULL; w = next) {
         next = w->next;
-        if (gives_up_at(t, w, whole_ns) <= now_ns)
+        if (gives_up_at(w, since_ns, whole_ns) <= now_ns)
             give_up(t, w);
     }
     flight_look_who_waits(f);

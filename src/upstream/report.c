@@ -270,7 +270,7 @@ static void fill_entry(struct upstream_report_entry *e, struct site *s, const st
     snprintf(e->name, sizeof e->name, "%s", s->name);
     e->in_flight = s->in_flight;
     e->waiting = s->waiting;
-    e->connections = s->connections - s->dead;
+    e->connections = origin_known(s->origin).connections;
     e->requests = s->requests;
     e->attempts = s->attempts;
     e->retries = s->retries;

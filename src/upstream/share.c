@@ -230,7 +230,7 @@ static struct fetch_links *give_out(struct flight *f, const struct fetch *leader
     return parted;
 }
 
-void share_head(struct flight *f, struct transfer *t, struct answer *a)
+void share_head(struct flight *f, struct turn *t, struct answer *a)
 {
     struct judgement    j = judge(f, t->fetch, a);
     enum sharing        how;
@@ -265,7 +265,7 @@ void share_head(struct flight *f, struct transfer *t, struct answer *a)
 
 /* -- 304 -- */
 
-void share_not_modified(struct flight *f, struct transfer *t, struct answer *a)
+void share_not_modified(struct flight *f, struct turn *t, struct answer *a)
 {
     const struct fetch     *fetch = t->fetch;
     struct http_fields      update = a->head.fields;
@@ -313,7 +313,7 @@ bool share_late(struct flight *f, struct fetch_links *w)
         return false;
     flight_link(f, w);
     hand_over(w, f->others != NULL ? f->others : a, FETCH_HEAD, true);
-    transfer_joined(f->transfer);
+    turn_joined(f->turn);
     return true;
 }
 

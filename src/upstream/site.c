@@ -138,11 +138,6 @@ static void budget_free(struct budget *b)
 
 /* -- sites -- */
 
-static void fire_curl_timer(struct timer *t)
-{
-    upstream_act(CONTAINER_OF(t, struct site, curl_timer), CURL_SOCKET_TIMEOUT, 0);
-}
-
 static struct site *site_find(const struct upstream *up, const char *name)
 {
     struct site *s = up->sites;
@@ -160,11 +155,9 @@ static void site_set_options(struct site *s, struct ref *config, const struct up
         ref_acquire(config);
     s->config = config;
     s->options = o;
-    s->options_number = ++s->up->options_numbers;
-    s->http1 = false;
     s->budget = budget_of(s->up, o);
     ref_release(old);
-    curl_multi_setopt(s->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)o->max_connections);
+    origin_configure(s->origin, &o->origin);
 }
 
 static struct site *site_new(struct upstream *up, const char *name)
@@ -173,17 +166,7 @@ static struct site *site_new(struct upstream *up, const char *name)
 
     s->up = up;
     s->name = mem_copy(slice_of(name));
-    s->multi = curl_multi_init();
-    s->sessions = curl_share_init();
-    if (s->multi == NULL || s->sessions == NULL)
-        abort();                      /* only for want of memory */
-    curl_share_setopt(s->sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
-    curl_multi_setopt(s->multi, CURLMOPT_SOCKETFUNCTION, upstream_socket);
-    curl_multi_setopt(s->multi, CURLMOPT_SOCKETDATA, s);
-    curl_multi_setopt(s->multi, CURLMOPT_TIMERFUNCTION, upstream_timer);
-    curl_multi_setopt(s->multi, CURLMOPT_TIMERDATA, s);
-    curl_multi_setopt(s->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)STREAMS_PER_CONNECTION);
-    s->curl_timer.fire = fire_curl_timer;
+    s->origin = origin_open(up->origins, s->name, &s->waiting);
     s->retry_balance = RETRY_FLOOR;
     s->retry_balance_ns = clock_mono_ns();
     s->next = up->sites;
@@ -193,15 +176,7 @@ static struct site *site_new(struct upstream *up, const char *name)
 
 static void site_free(struct site *s)
 {
-    struct upstream *up = s->up;
-
-    curl_multi_cleanup(s->multi);
-    connection_forget_all(s);
-    curl_share_cleanup(s->sessions);
-    for (unsigned fd = 0; fd < up->watch_count; fd++)
-        if (up->watches[fd].site == s || up->watches[fd].connection_of == s)
-            up->watches[fd] = (struct watch){ 0 };
-    timers_clear(&up->timers, &s->curl_timer);
+    origin_close(s->origin);
     stall_close(s);
     ref_release(s->config);
     free(s->name);
@@ -246,7 +221,7 @@ static void drop_unused(struct upstream *up)
     while (*at != NULL) {
         struct site *s = *at;
 
-        if (s->configured || s->flights != NULL || s->transfers != NULL) {
+        if (s->configured || s->flights != NULL || s->turns != NULL) {
             at = &s->next;
             continue;
         }
@@ -303,11 +278,12 @@ void site_free_all(struct upstream *up)
 
 unsigned site_slots(const struct site *s)
 {
-    unsigned slots = SLOTS_UNBOUNDED;
-    unsigned connections = s->options->max_connections;
+    struct origin_known known = origin_known(s->origin);
+    unsigned            slots = SLOTS_UNBOUNDED;
+    unsigned            connections = s->options->origin.max_connections;
 
-    if (connections > 0)              /* a request each, or many over HTTP/2: curl is never made to queue */
-        slots = s->http2 ? connections * (s->streams > 0 ? s->streams : STREAMS_PER_CONNECTION) : connections;
+    if (connections > 0)              /* a request each, or many over HTTP/2: nothing is made to queue there */
+        slots = known.http2 ? connections * known.streams : connections;
     if (s->options->max_in_flight > 0 && s->options->max_in_flight < slots)
         slots = s->options->max_in_flight;
     return slots;

@@ -14,21 +14,21 @@
 
 enum { PACE_BYTES = 4096 };
 
-void stall_paused(struct transfer *t)
+void stall_paused(struct turn *t)
 {
-    if (t->send_paused)
+    if (t->upload_paused)
         return;
-    t->send_paused = true;
+    t->upload_paused = true;
     t->site->paused_uploads++;
     if (t->site->waiting > 0)
         dispatch_kick(t->site->budget);             /* which comes to stall_watch() */
 }
 
-void stall_resumed(struct transfer *t)
+void stall_resumed(struct turn *t)
 {
-    if (!t->send_paused)
+    if (!t->upload_paused)
         return;
-    t->send_paused = false;
+    t->upload_paused = false;
     t->site->paused_uploads--;
 }
 
@@ -38,23 +38,23 @@ static bool is_full(const struct site *s)
 }
 
 /* It is the client that is waited for.  One that the API has answered already ends with its answer. */
-static bool is_waiting(const struct transfer *t)
+static bool is_waiting(const struct turn *t)
 {
-    return t->send_paused && t->flight != NULL && !t->head.final;
+    return t->upload_paused && t->flight != NULL && t->answer == NULL;
 }
 
 /* Which upload is to give up its place first, and when: one that pauses, else one that drips.  NULL: none. */
-static struct transfer *first_to_go(const struct site *s, int64_t *at_ns)
+static struct turn *first_to_go(const struct site *s, int64_t *at_ns)
 {
-    struct transfer *found = NULL;
+    struct turn *found = NULL;
 
-    for (struct transfer *t = s->transfers; t != NULL; t = t->next_of_site) {
+    for (struct turn *t = s->turns; t != NULL; t = t->next_of_site) {
         int64_t at = t->paced_ns + DRIPPING_NS;
 
         if (!is_waiting(t))
             continue;
-        if (t->progress_ns + STALLED_NS < at)
-            at = t->progress_ns + STALLED_NS;
+        if (t->asked_ns + STALLED_NS < at)
+            at = t->asked_ns + STALLED_NS;
         if (found == NULL || at < *at_ns) {
             found = t;
             *at_ns = at;
@@ -63,12 +63,13 @@ static struct transfer *first_to_go(const struct site *s, int64_t *at_ns)
     return found;
 }
 
-void stall_sent(struct transfer *t, int64_t now_ns)
+void stall_sent(struct turn *t, size_t bytes)
 {
+    t->uploaded_bytes += (int64_t)bytes;
     if (t->uploaded_bytes - t->paced_bytes < PACE_BYTES)
         return;
     t->paced_bytes = t->uploaded_bytes;
-    t->paced_ns = now_ns;
+    t->paced_ns = t->asked_ns;
 }
 
 /* But for a place: its budget would let it. */
@@ -84,7 +85,7 @@ static void fire_stall(struct timer *timer)
 {
     struct site     *s = CONTAINER_OF(timer, struct site, stall);
     int64_t          now = clock_mono_ns(), at = 0;
-    struct transfer *t = is_full(s) ? first_to_go(s, &at) : NULL;
+    struct turn *t = is_full(s) ? first_to_go(s, &at) : NULL;
 
     if (t == NULL)
         return;
@@ -97,13 +98,13 @@ static void fire_stall(struct timer *timer)
         return;
     }
     t->flight->stalled_at = upload_written(t->upload);
-    transfer_stop(t, STOP_UPLOAD_STALLED);
+    transfer_stop(t->transfer, STOP_UPLOAD_STALLED);
 }
 
 void stall_watch(struct site *s)
 {
     int64_t          at = 0;
-    struct transfer *t = is_full(s) ? first_to_go(s, &at) : NULL;
+    struct turn *t = is_full(s) ? first_to_go(s, &at) : NULL;
 
     s->stall.fire = fire_stall;
     if (t != NULL)

@@ -1,5 +1,5 @@
 /*
- * The upstream thread: mail, curl's sockets and timers in one epoll loop.
+ * The upstream thread: mail, origin/'s sockets and timers in one epoll loop.
  *
  * A round is: what the descriptors brought, timers that are due, what curl
  * has finished, and then everything that may be sent now, at once.  Nothing is sent from
@@ -21,88 +21,6 @@ enum { EVENTS = 64 };
 
 #define FAKE_CLOCK_NS (20 * NS_PER_MS)
 
-/* -- curl's wishes -- */
-
-static struct watch *watch_of(struct upstream *up, curl_socket_t fd)
-{
-    if ((unsigned)fd >= up->watch_count) {
-        unsigned count = up->watch_count > 0 ? up->watch_count : 64;
-
-        while (count <= (unsigned)fd)
-            count *= 2;
-        up->watches = mem_resize(up->watches, count * sizeof *up->watches);
-        memset(up->watches + up->watch_count, 0, (count - up->watch_count) * sizeof *up->watches);
-        up->watch_count = count;
-    }
-    return &up->watches[fd];
-}
-
-/* libcurl 7.88 closes a socket by itself, and tells nobody, where a transfer is given up before it has connected: the
- * descriptor is then another's. */
-void upstream_socket_opened(struct site *s, curl_socket_t fd)
-{
-    struct watch *w = watch_of(s->up, fd);
-
-    if (w->connection_of != NULL)
-        connection_closed(w->connection_of, fd);
-    *w = (struct watch){ .connection_of = s };
-}
-
-void upstream_socket_closed(struct upstream *up, curl_socket_t fd)
-{
-    *watch_of(up, fd) = (struct watch){ 0 };
-}
-
-/* False: it is not there any more; see upstream_socket_opened().  By the system call: the thread sanitizer takes the
- * library's for a use of a descriptor that may be another thread's by now, which the kernel does not mind. */
-static bool forget(struct upstream *up, curl_socket_t fd, struct watch *w)
-{
-    struct epoll_event e = { .data.fd = fd };
-
-    w->events = 0;
-    return syscall(SYS_epoll_ctl, up->epoll_fd, EPOLL_CTL_DEL, fd, &e) == 0;
-}
-
-int upstream_socket(CURL *easy, curl_socket_t fd, int what, void *site, void *socketp)
-{
-    struct site       *s = site;
-    struct upstream   *up = s->up;
-    struct watch      *w = watch_of(up, fd);
-    struct epoll_event e = { .data.fd = fd };
-
-    (void)easy, (void)socketp;
-    if (what == CURL_POLL_REMOVE) {
-        w->site = NULL;
-        if (w->connection_of == NULL) /* else it stays for the next request on it: see serve_socket() */
-            forget(up, fd, w);
-        return 0;
-    }
-    w->site = s;
-    if ((what & CURL_POLL_IN) != 0)
-        e.events |= EPOLLIN;
-    if ((what & CURL_POLL_OUT) != 0)
-        e.events |= EPOLLOUT;
-    if (e.events == w->events)
-        return 0;
-    /* A descriptor that curl closed and got again is new to epoll; one that it only changes is not. */
-    if (epoll_ctl(up->epoll_fd, EPOLL_CTL_MOD, fd, &e) != 0 && errno == ENOENT)
-        epoll_ctl(up->epoll_fd, EPOLL_CTL_ADD, fd, &e);
-    w->events = w->connection_of != NULL ? e.events : 0;
-    return 0;
-}
-
-int upstream_timer(CURLM *multi, long timeout_ms, void *site)
-{
-    struct site *s = site;
-
-    (void)multi;
-    if (timeout_ms < 0)
-        timers_clear(&s->up->timers, &s->curl_timer);
-    else
-        timers_set(&s->up->timers, &s->curl_timer, clock_mono_ns() + timeout_ms * NS_PER_MS);
-    return 0;
-}
-
 /* -- the loop -- */
 
 static int64_t sleep_ns(const struct upstream *up)
@@ -119,55 +37,19 @@ static int64_t sleep_ns(const struct upstream *up)
 }
 
 /* A short body mostly comes with its head: told of both at once, the worker answers in one piece, without a stream. */
-void upstream_act(struct site *s, curl_socket_t fd, int what)
+static void origins_act(void *context, bool begins)
 {
-    int running;
+    struct upstream *up = context;
 
-    s->up->holds = true;
-    s->up->acted_ns = clock_mono_ns();
-    http2_acts_for(s);
-    curl_multi_socket_action(s->multi, fd, what, &running);
-    gather_end(s->up);
-    if (s->streams != s->streams_told) {
-        s->streams_told = s->streams;     /* new connections are not overfilled before they have said it, too */
-        curl_multi_setopt(s->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)s->streams);
-    }
-    transfer_reap(s);
-    s->up->holds = false;
-    waiter_post_held(s->up);
-}
-
-static void serve_socket(struct upstream *up, const struct epoll_event *e)
-{
-    int          fd = e->data.fd, what = 0;
-    struct site *s = (unsigned)fd < up->watch_count ? up->watches[fd].site : NULL;
-
-    if (s == NULL) {                  /* idle: most likely closed by the peer */
-        if ((unsigned)fd >= up->watch_count || up->watches[fd].connection_of == NULL)
-            return;                   /* closed before in this round: the descriptor may be another thread's by now */
-        if (forget(up, fd, &up->watches[fd])) {
-            connection_stirs(up->watches[fd].connection_of, fd);
-        } else {
-            connection_closed(up->watches[fd].connection_of, fd);
-            upstream_socket_closed(up, fd);
-        }
-        return;
-    }
-    if ((e->events & EPOLLIN) != 0)
-        what |= CURL_CSELECT_IN;
-    if ((e->events & EPOLLOUT) != 0)
-        what |= CURL_CSELECT_OUT;
-    if ((e->events & (EPOLLERR | EPOLLHUP)) != 0)
-        what |= CURL_CSELECT_ERR;
-    upstream_act(s, fd, what);
+    up->holds = begins;
+    if (!begins)
+        waiter_post_held(up);
 }
 
 static void run_due(struct upstream *up, int64_t now)
 {
     timers_run(&up->timers, now);
-    for (struct site *s = up->sites; s != NULL; s = s->next)
-        if (s->reap)
-            transfer_reap(s);
+    origins_reap(up->origins);
     dispatch_run(up);
 }
 
@@ -181,7 +63,7 @@ static void run_round(struct upstream *up)
         if (events[i].data.fd == mailbox_fd(up->mailbox))
             mailbox_deliver(up->mailbox);
         else
-            serve_socket(up, &events[i]);
+            origins_serve(up->origins, &events[i]);
     }
     run_due(up, clock_mono_ns());
     now = clock_mono_ns();
@@ -202,12 +84,12 @@ static void wind_up(struct upstream *up)
             dispatch_withdraw(f);
             if (f->waiting > 0)
                 failure_set(flight_failure(f), ATTEMPT_DROPPED, "proxy_internal_error", "Weir is shutting down.");
-            if (f->transfer != NULL) {
-                struct answer *body_of = f->transfer->answer;
+            if (f->turn != NULL) {
+                struct answer *body_of = f->turn->answer;
 
                 if (body_of != NULL && body_of->body != NULL)
                     spool_finish(body_of->body, SPOOL_CUT_SHORT);
-                transfer_abandon(f->transfer);
+                turn_abandon(f->turn);
             }
             while (f->first != NULL && f->first->at == WAITER_RECEIVING)
                 flight_unlink(f->first);
@@ -215,8 +97,8 @@ static void wind_up(struct upstream *up)
         }
     }
     for (struct site *s = up->sites; s != NULL; s = s->next)
-        while (s->transfers != NULL)
-            transfer_abandon(s->transfers);
+        while (s->turns != NULL)
+            turn_abandon(s->turns);
     for (struct budget *b = up->budgets; b != NULL; b = b->next)
         keep_stop(b);
 }
@@ -237,7 +119,7 @@ static void *run_thread(void *context)
     }
     flight_sweep(up);
     mailbox_deliver(up->mailbox);     /* a fetch that was left at the last moment */
-    transfer_free_all(up);
+    turns_free_idle(up);
     flight_free_idle(up);
     site_free_all(up);
     store_reader_close(up->reader);
@@ -245,11 +127,6 @@ static void *run_thread(void *context)
 }
 
 /* -- opening and closing -- */
-
-static void curl_begin(void)
-{
-    curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, free, realloc, strdup, mem_calloc);
-}
 
 static void receive_stop(struct mail *m)
 {
@@ -263,13 +140,12 @@ static void upstream_free(struct upstream *up)
     keep_free(up);
     bust_free(up);
     heard_close(up->heard);
+    origins_close(up->origins);
     timers_free(&up->timers);
     arena_free(&up->scratch);
     mailbox_close(up->mailbox);
     if (up->epoll_fd >= 0)
         close(up->epoll_fd);
-    free(up->watches);
-    free(up->gathered);
     free(up);
 }
 
@@ -289,11 +165,9 @@ static int start_thread(struct upstream *up, struct fault *why)
 
 struct upstream *upstream_open(const struct upstream_start *start, struct fault *why)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct upstream      *up = mem_alloc(sizeof *up);
-    struct epoll_event    e = { .events = EPOLLIN };
+    struct upstream   *up = mem_alloc(sizeof *up);
+    struct epoll_event e = { .events = EPOLLIN };
 
-    pthread_once(&once, curl_begin);
     up->store = start->store;
     up->state = start->state;
     up->match = start->match;
@@ -312,6 +186,7 @@ struct upstream *upstream_open(const struct upstream_start *start, struct fault 
         fault_set_errno(why, errno, "cannot watch the upstream thread's mailbox");
         goto fail;
     }
+    up->origins = origins_open(&(struct origins_start){ up->epoll_fd, &up->timers, origins_act, up });
     keep_load(up);
     if (start_thread(up, why) != 0)
         goto fail;

@@ -28,14 +28,14 @@ static void config_stays(struct ref *ref)
     fail_msg("more references to the configuration were released than taken");
 }
 
-void rig_open(struct rig *r, origin_script script, const void *context)
+void rig_open(struct rig *r, api_script script, const void *context)
 {
     struct store_options at = { .max_bytes = 64 * 1024 * 1024, .readers = 4 };
     struct fault         why = { "" }, note = { "" };
 
     memset(r, 0, sizeof *r);
     clock_start();
-    r->origin = origin_open(script, context);
+    r->origin = api_open(script, context);
     r->directory = tempdir_make();
     at.path = r->directory;
     r->store = store_open(&at, &why, &note);
@@ -43,17 +43,17 @@ void rig_open(struct rig *r, origin_script script, const void *context)
         fail_msg("%s", why.text);
     r->box = mailbox_open();
     ref_init(&r->config, config_stays);
-    snprintf(r->authority, sizeof r->authority, "127.0.0.1:%u", origin_port(r->origin));
+    snprintf(r->authority, sizeof r->authority, "127.0.0.1:%u", api_port(r->origin));
     r->options = (struct upstream_options){
         .name = "api",
-        .scheme = SLICE("http"),
+        .origin.scheme = SLICE("http"),
         .limits = r->limits,
         .retry = { .attempts = 1, .backoff_ns = NS_PER_MS, .max_backoff_ns = 10 * NS_PER_MS, .share = 1.0 },
         .queue = { .max_wait_ns = 60 * NS_PER_SEC, .max_length = 1000 },
         .timeout = { .connect_ns = 30 * NS_PER_SEC, .read_ns = 30 * NS_PER_SEC, .write_ns = 30 * NS_PER_SEC,
                      .total_ns = 60 * NS_PER_SEC },
-        .max_connections = 10,
-        .max_idle_connections = 5,
+        .origin.max_connections = 10,
+        .origin.max_idle_connections = 5,
     };
     r->policy = (struct policy_options){
         .label = "",
@@ -341,6 +341,6 @@ void rig_close(struct rig *r)
     if (r->state_directory != NULL)
         tempdir_remove(r->state_directory);
     mailbox_close(r->box);
-    origin_close(r->origin);
+    api_close(r->origin);
     tempdir_remove(r->directory);
 }

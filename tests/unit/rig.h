@@ -5,14 +5,14 @@
 #ifndef WEIR_TEST_RIG_H
 #define WEIR_TEST_RIG_H
 
-#include "origin.h"
+#include "api.h"
 
 #include "upstream/upstream.h"
 
 enum { RIG_LIMITS = 4 };
 
 struct rig {
-    struct origin           *origin;
+    struct api           *origin;
     char                    *directory;
     char                    *state_directory;
     struct store            *store;
@@ -29,7 +29,7 @@ struct rig {
 };
 
 /* No retries, no limits, time-outs of 30 s, ttl = "origin". */
-void rig_open(struct rig *, origin_script script, const void *context);
+void rig_open(struct rig *, api_script script, const void *context);
 /* The ledger is kept in a state directory. */
 void rig_keep(struct rig *);
 void rig_start(struct rig *);

@@ -113,7 +113,7 @@ static void test_via(void **state)
 
         snprintf(text, sizeof text, API "via = %s;" API_END, rows[i].set);
         c = conf_load_good(text);
-        via = &c->upstreams[0].fetch.via;
+        via = &c->upstreams[0].fetch.origin.via;
         if (strcmp(via->url, rows[i].url) != 0 || !slice_eq(via->authority, slice_of(rows[i].authority))
             || via->is_http != rows[i].is_http)
             fail_msg("%s: %s", rows[i].name, via->url);
@@ -148,8 +148,8 @@ static void test_credentials_of_via(void **state)
         good = config_read_secrets(c, problems);
         fclose(problems);
         if (good != (rows[i].user != NULL)
-            || (good && (strcmp(c->upstreams[0].fetch.via.user, rows[i].user) != 0
-                         || strcmp(c->upstreams[0].fetch.via.password, rows[i].password) != 0))
+            || (good && (strcmp(c->upstreams[0].fetch.origin.via.user, rows[i].user) != 0
+                         || strcmp(c->upstreams[0].fetch.origin.via.password, rows[i].password) != 0))
             || (!good && (strstr(said, "upstreams.a.via.value_file: the credential ") == NULL
                           || strstr(said, "secret") != NULL)))
             fail_msg("%s: %s", rows[i].name, said);
@@ -367,7 +367,7 @@ static void test_other_settings_arrive(void **state)
     assert_true(slice_eq(u->route.hosts[0].host, SLICE("h.example")));
     assert_int_equal(u->route.hosts[0].port, 8443);
     snprintf(ca, sizeof ca, "%s/ca.pem", conf_directory());
-    assert_string_equal(u->fetch.tls.ca_file, ca);         /* beside the file that names it */
+    assert_string_equal(u->fetch.origin.tls.ca_file, ca);         /* beside the file that names it */
     config_release(c);
 }
 

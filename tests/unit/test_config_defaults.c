@@ -57,9 +57,9 @@ static void test_defaults(void **state)
     assert_int_equal(u->fetch.timeout.write_ns, 60 * NS_PER_SEC);
     assert_int_equal(u->fetch.timeout.total_ns, 3600 * NS_PER_SEC);
     assert_int_equal(u->fetch.max_in_flight, 10);
-    assert_int_equal(u->fetch.max_connections, 10);
-    assert_int_equal(u->fetch.max_idle_connections, 10);
-    assert_true(u->fetch.tls.verify);
+    assert_int_equal(u->fetch.origin.max_connections, 10);
+    assert_int_equal(u->fetch.origin.max_idle_connections, 10);
+    assert_true(u->fetch.origin.tls.verify);
     assert_false(u->fetch.drop_on_abort);
     assert_int_equal(u->route.policy.ttl.kind, TTL_ORIGIN);
     assert_false(u->route.policy.shared);
@@ -110,8 +110,9 @@ static void test_connections_follow_max_in_flight(void **state)
         assert_true(asprintf(&text, API "%s" API_END, cases[i].text) > 0);
         c = conf_load_good(text);
         o = &c->upstreams[0].fetch;
-        if (o->max_connections != cases[i].most || o->max_idle_connections != cases[i].idle)
-            fail_msg("%s: %u connections, %u idle", cases[i].name, o->max_connections, o->max_idle_connections);
+        if (o->origin.max_connections != cases[i].most || o->origin.max_idle_connections != cases[i].idle)
+            fail_msg("%s: %u connections, %u idle", cases[i].name, o->origin.max_connections,
+                     o->origin.max_idle_connections);
         dump = conf_dump(c);
         snprintf(shown, sizeof shown, "max_idle_connections = %u;", cases[i].idle);
         if (strstr(dump, shown) == NULL)

@@ -112,13 +112,13 @@ static void answers_are_shared_as_they_allow(void **state)
         unsigned                collapsed = 0, cookies = 0;
 
         rig_open(&r, wait_and_say, row->text);
-        r.options.max_connections = CROWD;
+        r.options.origin.max_connections = CROWD;
         r.options.retry.statuses = listed;
         r.options.retry.status_count = 1;
         rig_start(&r);
         submit_all(&r, f, CROWD, row->method, row->lines);
         ask_once(&r);                 /* all of them are in */
-        origin_let_go(r.origin);
+        api_let_go(r.origin);
         for (unsigned k = 0; k < CROWD; k++) {
             if (rig_await(&r, f[k]) != FETCH_HEAD)
                 fail_msg("%s: fetch %u: event %d %s", row->name, k, f[k]->event, f[k]->error);
@@ -130,8 +130,8 @@ static void answers_are_shared_as_they_allow(void **state)
             collapsed += f[k]->outcome.collapsed;
             cookies += http_fields_find(&f[k]->answer->head.fields, HTTP_SET_COOKIE, 0) >= 0;
         }
-        if (origin_requests(r.origin) != row->requests || collapsed != CROWD - row->requests || cookies != row->cookies)
-            fail_msg("%s: %u requests, %u collapsed, %u cookies", row->name, origin_requests(r.origin), collapsed,
+        if (api_requests(r.origin) != row->requests || collapsed != CROWD - row->requests || cookies != row->cookies)
+            fail_msg("%s: %u requests, %u collapsed, %u cookies", row->name, api_requests(r.origin), collapsed,
                      cookies);
         leave_all(&r, f, CROWD);
         rig_close(&r);
@@ -159,16 +159,16 @@ static void variants_part_at_the_head(void **state)
         f[i] = rig_fetch(&r, "GET", "/x", i % 2 == 0 ? "Accept-Language: de\n" : "Accept-Language: fr\n");
         rig_submit(&r, f[i]);
     }
-    origin_await(r.origin, 1);
+    api_await(r.origin, 1);
     ask_once(&r);
-    assert_int_equal(origin_requests(r.origin), 1);
-    origin_let_go(r.origin);
+    assert_int_equal(api_requests(r.origin), 1);
+    api_let_go(r.origin);
     for (unsigned i = 0; i < COUNT; i++) {
         assert_int_equal(rig_await(&r, f[i]), FETCH_HEAD);
         rig_expect_body(&r, f[i], i % 2 == 0 ? "de" : "fr");
         assert_true(f[i]->outcome.stored);
     }
-    assert_int_equal(origin_requests(r.origin), 2);   /* those that parted found each other */
+    assert_int_equal(api_requests(r.origin), 2);   /* those that parted found each other */
     leave_all(&r, f, COUNT);
     rig_close(&r);
 }
@@ -192,8 +192,8 @@ static void the_next_ones_do_not_wait_for_one_another(void **state)
     submit_all(&r, f, 1, "GET", "");
     rig_await(&r, f[0]);
     submit_all(&r, f + 1, 2, "GET", "");
-    origin_await(r.origin, 3);        /* both, while neither is answered */
-    origin_let_go(r.origin);
+    api_await(r.origin, 3);        /* both, while neither is answered */
+    api_let_go(r.origin);
     rig_await(&r, f[1]);
     rig_await(&r, f[2]);
     assert_false(f[1]->outcome.collapsed || f[2]->outcome.collapsed);
@@ -227,14 +227,14 @@ static void one_may_join_while_the_body_comes(void **state)
     f[2] = rig_fetch(&r, "GET", "/x", "");
     f[2]->must_be_new = true;         /* was asked for after that was sent */
     rig_submit(&r, f[2]);
-    origin_await(r.origin, 2);
-    origin_let_go(r.origin);
+    api_await(r.origin, 2);
+    api_let_go(r.origin);
     for (unsigned i = 0; i < 3; i++) {
         rig_await(&r, f[i]);
         rig_expect_body(&r, f[i], "hello");
     }
     assert_false(f[2]->outcome.collapsed);
-    assert_int_equal(origin_requests(r.origin), 2);
+    assert_int_equal(api_requests(r.origin), 2);
     leave_all(&r, f, 3);
     rig_close(&r);
 }
@@ -275,7 +275,7 @@ static void nobody_falls_between_flight_and_record(void **state)
         rig_expect(&r, f, FETCH_HEAD, 200);
         rig_leave(&r, f);
     }
-    assert_int_equal(origin_requests(r.origin), 2);
+    assert_int_equal(api_requests(r.origin), 2);
     rig_close(&r);
 }
 
@@ -290,19 +290,19 @@ static void new_ones_share_what_is_not_yet_sent(void **state)
     rig_start(&r);
     first = rig_fetch(&r, "GET", "/other", "");
     rig_submit(&r, first);
-    origin_await(r.origin, 1);
+    api_await(r.origin, 1);
     for (unsigned i = 0; i < 4; i++) {
         f[i] = rig_fetch(&r, "GET", "/x", "");
         f[i]->must_be_new = true;
         rig_submit(&r, f[i]);
     }
     ask_once(&r);
-    origin_let_go(r.origin);
+    api_let_go(r.origin);
     rig_await(&r, first);
     rig_leave(&r, first);
     for (unsigned i = 0; i < 4; i++)
         assert_int_equal(rig_await(&r, f[i]), FETCH_HEAD);
-    assert_int_equal(origin_requests(r.origin), 2);
+    assert_int_equal(api_requests(r.origin), 2);
     leave_all(&r, f, 4);
     rig_close(&r);
 }
@@ -335,9 +335,9 @@ static void a_304_freshens_for_all(void **state)
         f[i] = validating_fetch(&r, i < 2 ? 7 : 8);
         rig_submit(&r, f[i]);
     }
-    origin_await(r.origin, 2);        /* another record is another question */
+    api_await(r.origin, 2);        /* another record is another question */
     ask_once(&r);
-    origin_let_go(r.origin);
+    api_let_go(r.origin);
     for (unsigned i = 0; i < 3; i++) {
         const struct http_response *head;
 
@@ -348,7 +348,7 @@ static void a_304_freshens_for_all(void **state)
         assert_true(slice_eq(http_fields_get(&head->fields, HTTP_CACHE_CONTROL), SLICE("max-age=60")));
         assert_null(f[i]->answer->body);
     }
-    assert_int_equal(origin_requests(r.origin), 2);
+    assert_int_equal(api_requests(r.origin), 2);
     assert_true(f[1]->outcome.collapsed);
     leave_all(&r, f, 3);
     rig_close(&r);
@@ -374,7 +374,7 @@ static void a_304_about_another_response_is_asked_again(void **state)
     f = validating_fetch(&r, 7);
     rig_expect(&r, f, FETCH_HEAD, 200);
     rig_expect_body(&r, f, "hello");
-    assert_int_equal(origin_requests(r.origin), 2);
+    assert_int_equal(api_requests(r.origin), 2);
     rig_leave(&r, f);
     rig_close(&r);
 }
@@ -389,17 +389,17 @@ static void one_that_left_before_it_was_sent(struct rig *r, unsigned requests)
     rig_start(r);
     first = rig_fetch(r, "GET", "/first", "");
     rig_submit(r, first);
-    origin_await(r->origin, 1);
+    api_await(r->origin, 1);
     second = rig_fetch(r, "GET", "/second", "");
     rig_submit(r, second);
     rig_leave(r, second);
     ask_once(r);
-    origin_let_go(r->origin);
+    api_let_go(r->origin);
     rig_await(r, first);
     rig_leave(r, first);
     rig_settle(r);
     until_quiet(r);
-    assert_int_equal(origin_requests(r->origin), requests);
+    assert_int_equal(api_requests(r->origin), requests);
     rig_close(r);
 }
 
@@ -435,13 +435,13 @@ static void what_goes_on_without_its_client_is_stored(void **state)
     rig_await(&r, f);
     rig_leave(&r, f);
     rig_settle(&r);
-    origin_let_go(r.origin);
+    api_let_go(r.origin);
     until_quiet(&r);
     f = rig_fetch(&r, "GET", "/x", "");
     f->looked_up_wall_ns = 1;
     rig_expect(&r, f, FETCH_LOOK_AGAIN, 0);
     rig_leave(&r, f);
-    assert_int_equal(origin_requests(r.origin), 1);
+    assert_int_equal(api_requests(r.origin), 1);
     rig_close(&r);
 }
 
@@ -460,7 +460,7 @@ static void refresh_behind_needs_nobody(void **state)
     rig_leave(&r, f);
     rig_settle(&r);
     until_quiet(&r);
-    assert_int_equal(origin_requests(r.origin), 1);
+    assert_int_equal(api_requests(r.origin), 1);
     rig_close(&r);
 }
 
@@ -497,15 +497,15 @@ static void the_rest_goes_on_when_the_first_leaves(void **state)
     r.options.drop_on_abort = true;
     rig_start(&r);
     submit_all(&r, f, 2, "GET", "");
-    origin_await(r.origin, 1);
+    api_await(r.origin, 1);
     rig_leave(&r, f[0]);
     ask_once(&r);
-    origin_let_go(r.origin);
+    api_let_go(r.origin);
     assert_int_equal(rig_await(&r, f[1]), FETCH_HEAD);
     rig_expect_body(&r, f[1], "hello");
     rig_leave(&r, f[1]);
     rig_settle(&r);
-    assert_int_equal(origin_requests(r.origin), 1);
+    assert_int_equal(api_requests(r.origin), 1);
     rig_close(&r);
 }
 
@@ -520,17 +520,17 @@ static void a_post_that_was_left_is_not_sent(void **state)
     rig_start(&r);
     first = rig_fetch(&r, "GET", "/first", "");
     rig_submit(&r, first);
-    origin_await(r.origin, 1);
+    api_await(r.origin, 1);
     post = rig_fetch(&r, "POST", "/second", "");
     rig_submit(&r, post);
     rig_leave(&r, post);
     ask_once(&r);
-    origin_let_go(r.origin);
+    api_let_go(r.origin);
     rig_await(&r, first);
     rig_leave(&r, first);
     rig_settle(&r);
     until_quiet(&r);
-    assert_int_equal(origin_requests(r.origin), 1);
+    assert_int_equal(api_requests(r.origin), 1);
     rig_close(&r);
 }
 

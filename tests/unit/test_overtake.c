@@ -80,12 +80,12 @@ static void a_drop_overtakes_what_it_is_about(void **state)
         for (unsigned k = 0; k < 2; k++)
             f[k] = rig_fetch(&r, "GET", "/x", "");
         rig_submit(&r, f[0]);
-        origin_await(r.origin, 1);
+        api_await(r.origin, 1);
         drop(&r, &drops[i]);
         rig_submit(&r, f[1]);
         rig_report(&r, &report);      /* it has been seen */
         arena_free(&report.arena);
-        origin_let_go(r.origin);
+        api_let_go(r.origin);
         for (unsigned k = 0; k < 2; k++) {
             assert_int_equal(rig_await(&r, f[k]), FETCH_HEAD);
             rig_expect_body(&r, f[k], "hello");

@@ -60,7 +60,7 @@ static bool was_cut(const struct fetch *f)
     return false;
 }
 
-static void share(struct rig *r, const struct row *row, origin_script script, struct fetch *f[SHARERS])
+static void share(struct rig *r, const struct row *row, api_script script, struct fetch *f[SHARERS])
 {
     struct upstream_report report;
 
@@ -73,15 +73,15 @@ static void share(struct rig *r, const struct row *row, origin_script script, st
         f[i]->on_cut = note_cut;
         rig_submit(r, f[i]);
     }
-    origin_await(r->origin, 1);
+    api_await(r->origin, 1);
     rig_report(r, &report);           /* all of them have been seen */
     arena_free(&report.arena);
 }
 
 static void finish(struct rig *r, const struct row *row, struct fetch *f[SHARERS])
 {
-    if (origin_requests(r->origin) != 1)
-        fail_msg("%s: %u requests", row->name, origin_requests(r->origin));
+    if (api_requests(r->origin) != 1)
+        fail_msg("%s: %u requests", row->name, api_requests(r->origin));
     for (unsigned i = 0; i < SHARERS; i++)
         rig_leave(r, f[i]);
     rig_close(r);
@@ -99,7 +99,7 @@ static void before_the_head(void **state)
         for (unsigned i = 0; i < SHARERS; i++)
             if (row->gives_up[i] && (rig_await(&r, f[i]) != FETCH_FAILED || f[i]->failed_as != ATTEMPT_TIMEOUT))
                 fail_msg("%s: %u does not give up", row->name, i);
-        origin_let_go(r.origin);
+        api_let_go(r.origin);
         for (unsigned i = 0; i < SHARERS; i++)
             if (!row->gives_up[i]) {
                 if (rig_await(&r, f[i]) != FETCH_HEAD)
@@ -130,7 +130,7 @@ static void in_mid_body(void **state)
         for (unsigned i = 0; i < SHARERS; i++)
             if (row->gives_up[i])
                 rig_until(&r, is_cut, f[i]);
-        origin_let_go(r.origin);
+        api_let_go(r.origin);
         for (unsigned i = 0; i < SHARERS; i++) {
             if (was_cut(f[i]) != row->gives_up[i])
                 fail_msg("%s: %u was cut", row->name, i);

@@ -71,10 +71,10 @@ static void targets_go_out_byte_for_byte(void **state)
         rig_expect_body(&r, f, "ok");
         rig_leave(&r, f);
         snprintf(line, sizeof line, "GET %s HTTP/1.1\r\n", targets[i]);
-        if (!starts_with(origin_text(r.origin, i), line))
-            fail_msg("%s went out as %.100s", targets[i], origin_text(r.origin, i));
+        if (!starts_with(api_text(r.origin, i), line))
+            fail_msg("%s went out as %.100s", targets[i], api_text(r.origin, i));
     }
-    assert_int_equal(origin_connections(r.origin), 1);
+    assert_int_equal(api_connections(r.origin), 1);
     rig_close(&r);
 }
 
@@ -94,7 +94,7 @@ static void targets_that_cannot_be_sent_are_refused(void **state)
         rig_leave(&r, f);
     }
     rig_settle(&r);
-    assert_int_equal(origin_requests(r.origin), 0);
+    assert_int_equal(api_requests(r.origin), 0);
     rig_close(&r);
 }
 
@@ -135,8 +135,8 @@ static void heads_go_out_as_they_are(void **state)
         assert_null(f->answer->body);
         rig_leave(&r, f);
         snprintf(wanted, sizeof wanted, heads[i].wanted, r.authority);
-        if (strcmp(origin_text(r.origin, i), wanted) != 0)
-            fail_msg("%s: went out as %s", heads[i].name, origin_text(r.origin, i));
+        if (strcmp(api_text(r.origin, i), wanted) != 0)
+            fail_msg("%s: went out as %s", heads[i].name, api_text(r.origin, i));
     }
     rig_close(&r);
 }
@@ -432,9 +432,9 @@ static void failures_are_tried_again(void **state)
         if (row->body != NULL && (rig_body(&r, f, body, sizeof body, &got) != SPOOL_READ_END
                                   || strcmp(body, row->body) != 0))
             fail_msg("%s: body \"%s\"", row->name, body);
-        if (origin_requests(r.origin) != row->requests || f->outcome.attempt_count != row->attempts_told
+        if (api_requests(r.origin) != row->requests || f->outcome.attempt_count != row->attempts_told
             || f->outcome.attempts[0].outcome != row->first)
-            fail_msg("%s: %u requests, %u attempts, the first %s", row->name, origin_requests(r.origin),
+            fail_msg("%s: %u requests, %u attempts, the first %s", row->name, api_requests(r.origin),
                      f->outcome.attempt_count, attempt_outcome_token(f->outcome.attempts[0].outcome));
         rig_leave(&r, f);
         rig_settle(&r);
@@ -488,8 +488,8 @@ static void a_reused_connection_that_dies_is_our_own_retry(void **state)
             fail_msg("%s: event %d", reused[i].name, second->event);
         rig_leave(&r, second);
         rig_settle(&r);
-        if (origin_requests(r.origin) != reused[i].requests || limit_left(&r) != 100 - reused[i].requests)
-            fail_msg("%s: %u requests, %u left", reused[i].name, origin_requests(r.origin), (unsigned)limit_left(&r));
+        if (api_requests(r.origin) != reused[i].requests || limit_left(&r) != 100 - reused[i].requests)
+            fail_msg("%s: %u requests, %u left", reused[i].name, api_requests(r.origin), (unsigned)limit_left(&r));
         rig_close(&r);
     }
 }
@@ -497,13 +497,13 @@ static void a_reused_connection_that_dies_is_our_own_retry(void **state)
 static void a_refused_connection_costs_nothing(void **state)
 {
     struct rig    r;
-    struct origin *gone = origin_open(say_text, NULL);
+    struct api *gone = api_open(say_text, NULL);
     struct fetch *f;
 
     (void)state;
     rig_open(&r, say_text, "");
-    snprintf(r.authority, sizeof r.authority, "127.0.0.1:%u", origin_port(gone));
-    origin_close(gone);
+    snprintf(r.authority, sizeof r.authority, "127.0.0.1:%u", api_port(gone));
+    api_close(gone);
     rig_limit(&r, 0, "hour", 100, 3600 * NS_PER_SEC);
     r.options.retry.attempts = 3;
     rig_start(&r);
@@ -538,7 +538,7 @@ static void a_dead_upstream_is_not_asked(void **state)
         rig_leave(&r, f);
     }
     rig_settle(&r);
-    assert_int_equal(origin_requests(r.origin), BREAKER_FAILURES);
+    assert_int_equal(api_requests(r.origin), BREAKER_FAILURES);
     rig_close(&r);
 }
 
@@ -704,7 +704,7 @@ static void uploads_go_up_whole(void **state)
         upload_finish(feed.upload, true);
         if (rig_await(&r, f) != FETCH_HEAD)
             fail_msg("%s: %s", row->name, f->error);
-        text = origin_text(r.origin, 0);
+        text = api_text(r.origin, 0);
         body = strstr(text, "\r\n\r\n");
         if (count_bytes(body, 'u') != row->bytes)
             fail_msg("%s: %zu bytes", row->name, count_bytes(body, 'u'));
@@ -738,8 +738,8 @@ static void a_kept_body_is_sent_again(void **state)
     feed_bytes(&feed, 100000);
     upload_finish(feed.upload, true);
     rig_expect(&r, f, FETCH_HEAD, 201);
-    assert_int_equal(origin_requests(r.origin), 2);
-    assert_string_equal(origin_text(r.origin, 0), origin_text(r.origin, 1));
+    assert_int_equal(api_requests(r.origin), 2);
+    assert_string_equal(api_text(r.origin, 0), api_text(r.origin, 1));
     rig_leave(&r, f);
     rig_settle(&r);
     end_feed(&feed);
@@ -762,7 +762,7 @@ static void a_broken_upload_never_looks_whole(void **state)
     upload_finish(feed.upload, false);
     assert_int_equal(rig_await(&r, f), FETCH_FAILED);
     assert_string_equal(f->proxy_error, "http_request_error");
-    assert_int_equal(origin_requests(r.origin), 0);
+    assert_int_equal(api_requests(r.origin), 0);
     rig_leave(&r, f);
     rig_settle(&r);
     end_feed(&feed);
@@ -784,7 +784,7 @@ static void an_answer_before_the_upload_ended_passes(void **state)
 
     (void)state;
     rig_open(&r, refuse_early, NULL);
-    origin_leave_bodies(r.origin);
+    api_leave_bodies(r.origin);
     rig_start(&r);
     f = rig_fetch(&r, "POST", "/x", "");
     give_upload(&r, f, &feed, 50 * 1024 * 1024);
@@ -827,7 +827,7 @@ static void an_upload_nobody_takes_times_out(void **state)
 
     (void)state;
     rig_open(&r, swallow_nothing, NULL);
-    origin_leave_bodies(r.origin);
+    api_leave_bodies(r.origin);
     r.options.timeout.write_ns = 100 * NS_PER_MS;
     rig_start(&r);
     f = rig_fetch(&r, "POST", "/x", "");
@@ -842,7 +842,7 @@ static void an_upload_nobody_takes_times_out(void **state)
     }
     assert_int_equal(f->event, FETCH_FAILED);
     assert_string_equal(f->proxy_error, "connection_write_timeout");
-    origin_let_go(r.origin);
+    api_let_go(r.origin);
     rig_leave(&r, f);
     rig_settle(&r);
     end_feed(&feed);
@@ -888,8 +888,8 @@ static void bodies_that_do_not_parse_are_failures(void **state)
         rig_start(&r);
         f = rig_fetch(&r, "GET", "/x", "");
         rig_submit(&r, f);
-        if (rig_await(&r, f) != json[i].event || origin_requests(r.origin) != json[i].requests)
-            fail_msg("%s: event %d, %u requests, %s", json[i].name, f->event, origin_requests(r.origin), f->error);
+        if (rig_await(&r, f) != json[i].event || api_requests(r.origin) != json[i].requests)
+            fail_msg("%s: event %d, %u requests, %s", json[i].name, f->event, api_requests(r.origin), f->error);
         if (json[i].body != NULL)
             rig_expect_body(&r, f, json[i].body);
         else
@@ -984,7 +984,7 @@ static void chunks_that_come_at_once_wake_their_reader_once(void **state)
     rig_expect(&r, f, FETCH_HEAD, 200);
     spool_reader_open(&ear.reader, f->answer->body, r.box, 0);
     assert_int_equal(spool_read(&ear.reader, bytes, sizeof bytes, &got), SPOOL_READ_WAIT);
-    origin_let_go(r.origin);
+    api_let_go(r.origin);
     rig_until(&r, is_heard, &ear);
     assert_int_equal(spool_read(&ear.reader, bytes, sizeof bytes, &got), SPOOL_READ_BYTES);
     assert_int_equal(got, CHUNKS * CHUNK);
@@ -1014,7 +1014,7 @@ static void what_is_too_large_passes_and_is_not_stored(void **state)
         assert_int_equal(got, LARGE);
         rig_leave(&r, f);
         rig_settle(&r);
-        assert_int_equal(origin_requests(r.origin), i + 1);
+        assert_int_equal(api_requests(r.origin), i + 1);
     }
     rig_close(&r);
 }
@@ -1037,7 +1037,7 @@ static void over_budget_is_refused_at_once(void **state)
     assert_string_equal(second->limit, "hourly");
     if (second->wait_ns < 3590 * NS_PER_SEC || second->wait_ns > 3610 * NS_PER_SEC)
         fail_msg("told to wait for %lld ns", (long long)second->wait_ns);
-    assert_int_equal(origin_requests(r.origin), 1);
+    assert_int_equal(api_requests(r.origin), 1);
     rig_leave(&r, first);
     rig_leave(&r, second);
     rig_close(&r);
@@ -1053,7 +1053,7 @@ static void waiting_goes_in_order_and_within_the_limit(void **state)
     (void)state;
     rig_open(&r, say_text, "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\nok");
     rig_limit(&r, 0, "pairs", 2, 200 * NS_PER_MS);
-    r.options.max_connections = 1;    /* on several, one may overtake another on its way */
+    r.options.origin.max_connections = 1;    /* on several, one may overtake another on its way */
     rig_start(&r);
     began = clock_mono_ns();
     for (unsigned i = 0; i < COUNT; i++) {
@@ -1068,7 +1068,7 @@ static void waiting_goes_in_order_and_within_the_limit(void **state)
 
         assert_int_equal(rig_await(&r, f[i]), FETCH_HEAD);
         snprintf(line, sizeof line, "GET /%u ", i);
-        assert_true(starts_with(origin_text(r.origin, i), line));
+        assert_true(starts_with(api_text(r.origin, i), line));
         assert_true(clock_mono_ns() - began >= (int64_t)(i / 2) * 200 * NS_PER_MS);
         if (i >= 2)
             assert_true(f[i]->outcome.queued_ns > 0);
@@ -1092,19 +1092,19 @@ static void so_many_at_a_time_and_no_more(void **state)
         f[i] = rig_fetch(&r, "POST", "/x", "");
         rig_submit(&r, f[i]);
     }
-    origin_await(r.origin, 2);
+    api_await(r.origin, 2);
     rig_report(&r, &report);
     assert_int_equal(report.entries[0].in_flight, 2);
     assert_int_equal(report.entries[0].waiting, 3);
     assert_int_equal(report.entries[0].connections, 2);
     arena_free(&report.arena);
-    assert_int_equal(origin_requests(r.origin), 2);
-    origin_let_go(r.origin);
+    assert_int_equal(api_requests(r.origin), 2);
+    api_let_go(r.origin);
     for (unsigned i = 0; i < COUNT; i++) {
         assert_int_equal(rig_await(&r, f[i]), FETCH_FAILED);
         rig_leave(&r, f[i]);
     }
-    assert_int_equal(origin_requests(r.origin), COUNT);
+    assert_int_equal(api_requests(r.origin), COUNT);
     rig_close(&r);
 }
 
@@ -1122,11 +1122,11 @@ static void a_full_queue_refuses(void **state)
         f[i] = rig_fetch(&r, "POST", "/x", "");
         rig_submit(&r, f[i]);
         if (i == 0)
-            origin_await(r.origin, 1);
+            api_await(r.origin, 1);
     }
     assert_int_equal(rig_await(&r, f[2]), FETCH_REFUSED);
     assert_string_equal(f[2]->limit, "queue");
-    origin_let_go(r.origin);
+    api_let_go(r.origin);
     for (unsigned i = 0; i < 3; i++) {
         rig_await(&r, f[i]);
         rig_leave(&r, f[i]);
@@ -1145,17 +1145,17 @@ static void one_that_waits_too_long_is_refused(void **state)
     rig_start(&r);
     first = rig_fetch(&r, "POST", "/x", "");
     rig_submit(&r, first);
-    origin_await(r.origin, 1);
+    api_await(r.origin, 1);
     second = rig_fetch(&r, "POST", "/x", "");
     second->max_wait_ns = 10 * NS_PER_MS;
     rig_expect(&r, second, FETCH_REFUSED, 0);
     assert_string_equal(second->limit, "queue");
-    origin_let_go(r.origin);
+    api_let_go(r.origin);
     rig_await(&r, first);
     rig_leave(&r, first);
     rig_leave(&r, second);
     rig_settle(&r);
-    assert_int_equal(origin_requests(r.origin), 1);
+    assert_int_equal(api_requests(r.origin), 1);
     rig_close(&r);
 }
 
@@ -1200,7 +1200,7 @@ static void a_restart_keeps_what_was_spent(void **state)
         rig_leave(&r, f);
         rig_stop(&r);
     }
-    assert_int_equal(origin_requests(r.origin), 5);
+    assert_int_equal(api_requests(r.origin), 5);
     rig_start(&r);
     assert_int_equal(limit_left(&r), 0);
     rig_close(&r);

@@ -189,7 +189,7 @@ static void test_upstream_waits_for_parts_of_a_millisecond(void **state)
                                           .window_ns = NS_PER_SEC, .burst = 1 };
     r.options.limits = r.limits;
     r.options.limit_count = 1;
-    r.options.max_connections = REQUESTS;
+    r.options.origin.max_connections = REQUESTS;
     shortest_ns = INT64_MAX;
     rig_start(&r);
     for (unsigned i = 0; i < REQUESTS; i++) {

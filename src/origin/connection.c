@@ -10,7 +10,7 @@
  *
  * A dead one is disconnected on the spot (kill_connection()): curl finds that out by itself and drops it.
  */
-#include "upstream/inside.h"
+#include "origin/internal.h"
 
 #include "http/list.h"
 
@@ -41,38 +41,38 @@ struct connection {
 
 /* -- which is which -- */
 
-void connection_opened(struct site *s, curl_socket_t fd)
+void connection_opened(struct origin *o, curl_socket_t fd)
 {
     struct connection *c = mem_alloc(sizeof *c);
 
     c->fd = fd;
-    c->next = s->sockets;
-    s->sockets = c;
-    s->connections++;
+    c->next = o->sockets;
+    o->sockets = c;
+    o->known.connections++;
 }
 
-void connection_closed(struct site *s, curl_socket_t fd)
+void connection_closed(struct origin *o, curl_socket_t fd)
 {
-    struct connection **at = &s->sockets, *c;
+    struct connection **at = &o->sockets, *c;
 
-    s->connections--;
+    o->known.connections--;
     while (*at != NULL && (*at)->fd != fd)
         at = &(*at)->next;
     c = *at;
     if (c == NULL)
         return;
     *at = c->next;
-    s->dead -= c->killed;
-    for (struct transfer *t = s->transfers; t != NULL && c->users > 0; t = t->next_of_site)
+    o->dead -= c->killed;
+    for (struct transfer *t = o->transfers; t != NULL && c->users > 0; t = t->next)
         if (t->connection == c)
             t->connection = NULL;
     free(c);
 }
 
-void connection_forget_all(struct site *s)
+void connection_forget_all(struct origin *o)
 {
-    while (s->sockets != NULL)
-        connection_closed(s, s->sockets->fd);
+    while (o->sockets != NULL)
+        connection_closed(o, o->sockets->fd);
 }
 
 static void name_connection(struct connection *c)
@@ -98,12 +98,12 @@ static void name_connection(struct connection *c)
 }
 
 /* curl does not say which socket a transfer has got; it does say the ends of it (behind some proxies: not the far). */
-static struct connection *find(struct site *s, const char *peer_ip, int local_port, int peer_port)
+static struct connection *find(struct origin *o, const char *peer_ip, int local_port, int peer_port)
 {
     struct connection *near = NULL;
     unsigned           count = 0;
 
-    for (struct connection *c = s->sockets; c != NULL; c = c->next) {
+    for (struct connection *c = o->sockets; c != NULL; c = c->next) {
         if (!c->named)
             name_connection(c);
         if (!c->named || c->local_port != local_port)
@@ -116,9 +116,9 @@ static struct connection *find(struct site *s, const char *peer_ip, int local_po
     return count == 1 ? near : NULL;
 }
 
-static struct connection *find_socket(struct site *s, curl_socket_t fd)
+static struct connection *find_socket(struct origin *o, curl_socket_t fd)
 {
-    struct connection *c = s->sockets;
+    struct connection *c = o->sockets;
 
     while (c != NULL && c->fd != fd)
         c = c->next;
@@ -172,29 +172,29 @@ static bool spoke_first(const struct connection *c, bool may_be_tls)
 }
 
 /* Whatever waits on it is thrown away, and curl finds it dead. */
-static void kill_connection(struct site *s, struct connection *c)
+static void kill_connection(struct origin *o, struct connection *c)
 {
     struct sockaddr none = { .sa_family = AF_UNSPEC };
 
-    s->dead += !c->killed;
+    o->dead += !c->killed;
     c->killed = true;
     connect(c->fd, &none, sizeof none);
 }
 
 /* Those that died together with one that was found dead. */
-static void sweep(struct site *s, int64_t now_ns)
+static void sweep(struct origin *o, int64_t now_ns)
 {
-    for (struct connection *c = s->sockets; c != NULL; c = c->next)
+    for (struct connection *c = o->sockets; c != NULL; c = c->next)
         if (c->used && c->users == 0 && !c->killed && is_dead(c, now_ns))
-            kill_connection(s, c);
+            kill_connection(o, c);
 }
 
-void connection_stirs(struct site *s, curl_socket_t fd)
+void connection_stirs(struct origin *o, curl_socket_t fd)
 {
-    struct connection *c = find_socket(s, fd);
+    struct connection *c = find_socket(o, fd);
 
     if (c != NULL && c->used && c->users == 0 && !c->killed && is_dead(c, clock_mono_ns()))
-        kill_connection(s, c);
+        kill_connection(o, c);
 }
 
 /* -- a request goes out on it -- */
@@ -212,16 +212,16 @@ static int64_t acknowledged_bytes(const struct connection *c)
 
 bool connection_look(struct transfer *t, const char *peer_ip, int local_port, int peer_port)
 {
-    struct connection *c = find(t->site, peer_ip, local_port, peer_port);
-    bool may_be_tls = t->fetch->upstream->via.url != NULL || slice_eq(t->fetch->upstream->scheme, SLICE("https"));
+    struct connection *c = find(t->origin, peer_ip, local_port, peer_port);
+    bool may_be_tls = t->ask.options->via.url != NULL || slice_eq(t->ask.options->scheme, SLICE("https"));
 
     if (c == NULL || t->connection != NULL)
         return true;
-    if (c->used ? is_dead(c, t->up->acted_ns) : spoke_first(c, may_be_tls)) {
+    if (c->used ? is_dead(c, t->all->acted_ns) : spoke_first(c, may_be_tls)) {
         t->stop = c->used ? STOP_DEAD_CONNECTION : STOP_SPOKE_FIRST;
         if (c->users == 0)
-            kill_connection(t->site, c);
-        sweep(t->site, t->up->acted_ns);
+            kill_connection(t->origin, c);
+        sweep(t->origin, t->all->acted_ns);
         return false;
     }
     if (c->used ? !c->http2 : !may_be_tls)    /* of a new TLS connection the end of the handshake is on its way */
@@ -235,7 +235,7 @@ void connection_carries(struct transfer *t)
 {
     if (t->connection == NULL)
         return;
-    t->site->name_doubtful = t->site->name_doubtful && t->connection->used;
+    t->origin->name_doubtful = t->origin->name_doubtful && t->connection->used;
     t->connection->used = true;
 }
 
@@ -283,10 +283,10 @@ void connection_heard(struct transfer *t)
 
     if (c == NULL)
         return;
-    c->http2 = t->head.http2;
+    c->http2 = t->head.out.http2;
     c->tls = t->tls;
     if (!c->http2)
-        heed_keep_alive(c, &t->head.fields);
+        heed_keep_alive(c, &t->head.out.fields);
 }
 
 void connection_left(struct transfer *t)
@@ -301,9 +301,36 @@ void connection_left(struct transfer *t)
     t->connection = NULL;
 }
 
-void connection_notify(struct site *s, const void *tls)
+void connection_notify(struct origin *o, const void *tls)
 {
-    for (struct connection *c = s->sockets; c != NULL; c = c->next)
+    for (struct connection *c = o->sockets; c != NULL; c = c->next)
         if (c->tls == tls)
             c->closed = true;
+}
+
+/* -- whether it stays -- */
+
+/* curl looks at that bound when a connection comes back, and where several come back before their transfers are reaped
+ * it sees the bound as it was: so each one that would be too many is closed by its own end. */
+void connection_plan(struct transfer *t)
+{
+    struct origin *o = t->origin;
+    unsigned     in_use = o->in_flight - o->closing;    /* where a closing one is still open it counts as idle */
+    unsigned     alive = o->known.connections - o->dead;
+    unsigned     idle = alive > in_use ? alive - in_use : 0;
+
+    if (t->head.out.http2) {
+        /* At an error libcurl would end the request as if that had been all of it: see end_early_one(). */
+        if (t->stream.is && t->ask.has_body && !t->sent_all)
+            curl_easy_setopt(t->easy, CURLOPT_KEEP_SENDING_ON_ERROR, 1L);
+        return;
+    }
+    t->hands_back = !t->head.doubtful && idle + o->handed_back < o->options->max_idle_connections + *o->waiting;
+    t->closes = !t->hands_back;
+    o->handed_back += t->hands_back;
+    o->closing += t->closes;
+    if (t->closes)
+        curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L);
+    else if (t->head.out.chunked || t->head.out.content_length <= 0 || transfer_has_no_body(t))
+        curl_easy_setopt(t->easy, CURLOPT_VERBOSE, 1L);     /* for on_word() in callbacks.c */
 }

@@ -6,7 +6,7 @@
  * (RFC 9112 3.2.2), since many proxies allow CONNECT to port 443 alone.  Names are the proxy's to look up.
  * Its credentials go to it alone: libcurl puts them on CONNECT or, in the absolute form, on the request.
  */
-#include "upstream/inside.h"
+#include "origin/internal.h"
 
 #include "base/own_address.h"
 
@@ -14,14 +14,14 @@
 
 enum { PROXY_AUTHENTICATION = 407 };
 
-static bool is_absolute_form(const struct fetch *f)
+static bool is_absolute_form(const struct origin_options *o)
 {
-    return f->upstream->via.url != NULL && f->upstream->via.is_http && slice_eq(f->upstream->scheme, SLICE("http"));
+    return o->via.url != NULL && o->via.is_http && slice_eq(o->scheme, SLICE("http"));
 }
 
 void via_set(struct transfer *t)
 {
-    const struct via_options *via = &t->fetch->upstream->via;
+    const struct via_options *via = &t->ask.options->via;
     CURL                     *e = t->easy;
 
     /* Never the environment's, which may point at Weir. */
@@ -40,12 +40,12 @@ void via_set(struct transfer *t)
 
 struct slice via_target(const struct transfer *t, struct slice target, struct arena *a)
 {
-    return is_absolute_form(t->fetch) ? ARENA_JOIN(a, SLICE("http://"), t->fetch->authority, target) : target;
+    return is_absolute_form(t->ask.options) ? ARENA_JOIN(a, SLICE("http://"), t->ask.authority, target) : target;
 }
 
 bool via_refuses(const struct transfer *t)
 {
-    return t->head.status == PROXY_AUTHENTICATION && is_absolute_form(t->fetch);
+    return t->head.out.status == PROXY_AUTHENTICATION && is_absolute_form(t->ask.options);
 }
 
 /* -- what went wrong -- */
@@ -92,29 +92,26 @@ static const struct via_row *find_row(const struct via_row *rows, size_t count, 
 
 #define FIND(rows, code) find_row(rows, sizeof (rows) / sizeof *(rows), code)
 
-static void say(struct failure *f, const struct transfer *t, const char *token, bool lasting, const char *text)
+static void say(struct via_cause *c, const char *token, bool lasting, const char *text)
 {
-    struct slice host = t->fetch->authority, proxy = t->fetch->upstream->via.authority;
-
-    host.len = host.len < 40 ? host.len : 40;
-    proxy.len = proxy.len < 40 ? proxy.len : 40;
-    failure_set(f, ATTEMPT_REFUSED, token, SLICE_FMT " via " SLICE_FMT ": %s", SLICE_ARG(host), SLICE_ARG(proxy), text);
-    f->final = lasting;
+    c->token = token;
+    c->lasting = lasting;
+    snprintf(c->text, sizeof c->text, "%s", text);
 }
 
-static void say_connect(struct failure *f, const struct transfer *t, long status)
+static void say_connect(struct via_cause *c, const struct transfer *t, long status)
 {
-    bool known = t->fetch->upstream->via.user != NULL;
+    bool known = t->ask.options->via.user != NULL;
     char text[64];
 
     if (status == PROXY_AUTHENTICATION) {
-        say(f, t, "proxy_configuration_error", true,
+        say(c, "proxy_configuration_error", true,
             known ? "the proxy refused the credentials of via.value_file (407)"
                   : "the proxy wants credentials (407): via.value_file says where they are");
         return;
     }
     snprintf(text, sizeof text, "the proxy answered CONNECT with %ld", status);
-    say(f, t, status == 504 ? "connection_timeout" : "destination_unavailable", status >= 400 && status < 500, text);
+    say(c, status == 504 ? "connection_timeout" : "destination_unavailable", status >= 400 && status < 500, text);
 }
 
 /* The connection that there was leads to Weir. */
@@ -132,12 +129,12 @@ static bool leads_back(const struct transfer *t)
 /* Before the API itself was spoken to: the proxy's TLS, where there is one, comes first. */
 static bool is_tls_of_proxy(const struct transfer *t, CURLcode code, long connect_status)
 {
-    return connect_status == 0 && slice_starts_with(slice_of(t->fetch->upstream->via.url), SLICE("https:"))
+    return connect_status == 0 && slice_starts_with(slice_of(t->ask.options->via.url), SLICE("https:"))
         && (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_ISSUER_ERROR
             || code == CURLE_SSL_CACERT_BADFILE);
 }
 
-static bool by_code(struct failure *f, const struct transfer *t, CURLcode code)
+static bool by_code(struct via_cause *c, const struct transfer *t, CURLcode code)
 {
     const struct via_row *row = NULL;
     long                  connect_status = 0, socks = 0, err = 0;
@@ -147,12 +144,12 @@ static bool by_code(struct failure *f, const struct transfer *t, CURLcode code)
     curl_easy_getinfo(t->easy, CURLINFO_PROXY_ERROR, &socks);
     curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &err);
     if (connect_status != 0 && connect_status / 100 != 2) {
-        say_connect(f, t, connect_status);
+        say_connect(c, t, connect_status);
         return true;
     }
     if (is_tls_of_proxy(t, code, connect_status)) {
         snprintf(text, sizeof text, "no TLS with the proxy (%.70s)", t->error);
-        say(f, t, "tls_protocol_error", code != CURLE_SSL_CONNECT_ERROR, text);
+        say(c, "tls_protocol_error", code != CURLE_SSL_CONNECT_ERROR, text);
         return true;
     }
     if (connect_status == 0)
@@ -162,29 +159,29 @@ static bool by_code(struct failure *f, const struct transfer *t, CURLcode code)
     if (row == NULL)
         return false;
     if (code == CURLE_COULDNT_CONNECT && (err == ENETUNREACH || err == EHOSTUNREACH))
-        say(f, t, "destination_ip_unroutable", false, "there is no route to the proxy");
+        say(c, "destination_ip_unroutable", false, "there is no route to the proxy");
     else if (code == CURLE_COULDNT_CONNECT && err == ETIMEDOUT)
-        say(f, t, "connection_timeout", false, "the proxy did not accept a connection in time");
+        say(c, "connection_timeout", false, "the proxy did not accept a connection in time");
     else
-        say(f, t, row->token, (row->flags & LASTING) != 0, row->text);
+        say(c, row->token, (row->flags & LASTING) != 0, row->text);
     return true;
 }
 
-bool via_failure(struct failure *f, const struct transfer *t, CURLcode code)
+bool via_failure(struct via_cause *c, const struct transfer *t, CURLcode code)
 {
-    if (t->fetch->upstream->via.url == NULL)
+    if (t->ask.options->via.url == NULL)
         return false;
     if (t->stop == STOP_LOOP || (t->stop == STOP_NONE && t->prereqs == 0 && leads_back(t))) {
-        say(f, t, "proxy_loop_detected", true, "the proxy is Weir itself");
+        say(c, "proxy_loop_detected", true, "the proxy is Weir itself");
         return true;
     }
     if (t->stop == STOP_VIA_REFUSED) {
-        say_connect(f, t, PROXY_AUTHENTICATION);
+        say_connect(c, t, PROXY_AUTHENTICATION);
         return true;
     }
     if (t->stop == STOP_CONNECT_TIMEOUT)
         code = CURLE_OPERATION_TIMEDOUT;
     else if (t->stop != STOP_NONE)
         return false;
-    return t->prereqs == 0 && by_code(f, t, code);
+    return t->prereqs == 0 && by_code(c, t, code);
 }

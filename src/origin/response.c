@@ -2,7 +2,7 @@
  * Heads as curl's header callback brings them: a status line, fields, a blank
  * line; 1xx heads before the final one, trailers (RFC 9112 7.1.2, RFC 9113 8.1) behind it.
  */
-#include "upstream/inside.h"
+#include "origin/internal.h"
 
 #include "http/framing.h"
 #include "http/hop.h"
@@ -32,12 +32,12 @@ static bool begin_head(struct transfer *t, struct slice line)
 
     if (!slice_to_int64(slice_sub(code, 0, 3), &status) || status < 100 || status == 101)
         return malformed(t);          /* 101 was never asked for: what follows it is no HTTP */
-    arena_reset(&h->arena);
-    h->fields = (struct http_fields){ 0 };
-    h->status = (unsigned)status;
-    h->http2 = slice_starts_with(line, SLICE("HTTP/2"));
-    if (h->http2 && !http2_may_be(t)) {
-        t->site->http1 = true;
+    arena_reset(&h->out.arena);
+    h->out.fields = (struct http_fields){ 0 };
+    h->out.status = (unsigned)status;
+    h->out.http2 = slice_starts_with(line, SLICE("HTTP/2"));
+    if (h->out.http2 && !http2_may_be(t)) {
+        t->origin->http1 = true;
         return malformed(t);
     }
     h->version_minor = slice_starts_with(line, SLICE("HTTP/1.0")) ? 0 : 1;
@@ -60,16 +60,16 @@ static bool continue_field(struct transfer *t, struct slice line)
     struct http_field *last;
     struct slice       more = slice_trim(line);
 
-    if (h->fields.count == 0)
+    if (h->out.fields.count == 0)
         return true;
-    last = &h->fields.items[h->fields.count - 1];
+    last = &h->out.fields.items[h->out.fields.count - 1];
     if (frames(last->name)) {
         t->stop = STOP_FRAMING;
         return false;
     }
     last->value = last->value.len > 0 && more.len > 0
-                ? arena_printf(&h->arena, SLICE_FMT " " SLICE_FMT, SLICE_ARG(last->value), SLICE_ARG(more))
-                : arena_copy(&h->arena, more.len > 0 ? more : last->value);
+                ? arena_printf(&h->out.arena, SLICE_FMT " " SLICE_FMT, SLICE_ARG(last->value), SLICE_ARG(more))
+                : arena_copy(&h->out.arena, more.len > 0 ? more : last->value);
     return true;
 }
 
@@ -83,34 +83,15 @@ static bool add_field(struct transfer *t, struct slice line)
     if (colon == line.len || !http_is_token(name) || !http_is_field_value(value))
         return h->final || !frames(name) || malformed(t);     /* nothing that could be passed on */
     if (h->final) {
-        attempt_trailer(t, name, value);
+        t->events->trailer(t->owner, name, value);
         return true;
     }
-    if (h->fields.count >= HEAD_MAX_FIELDS) {
+    if (h->out.fields.count >= HEAD_MAX_FIELDS) {
         t->stop = STOP_HEAD_TOO_LARGE;
         return false;
     }
-    http_fields_add(&h->fields, &h->arena, arena_copy(&h->arena, name), arena_copy(&h->arena, value));
+    http_fields_add(&h->out.fields, &h->out.arena, arena_copy(&h->out.arena, name), arena_copy(&h->out.arena, value));
     return true;
-}
-
-/* RFC 9110 15.2: what a client may make use of; 100 was for us. */
-static void pass_interim(struct transfer *t)
-{
-    struct http_fields fields, for_others;
-    bool               masked;
-
-    if (t->head.status == 100)
-        expect_heard(t);
-    if (t->head.status == 100 || t->flight == NULL)
-        return;
-    fields = http_fields_end_to_end(&t->head.fields, &t->head.arena);
-    http_fields_remove(&fields, HTTP_CONTENT_LENGTH);
-    auth_scrub(t->fetch, &fields, &t->head.arena);
-    for_others = http_fields_copy(&fields, &t->head.arena);
-    masked = auth_mask(t->fetch, MASK_STARS, &for_others, &t->head.arena);
-    for (struct fetch_links *w = t->flight->first; w != NULL; w = w->next)
-        waiter_post_interim(w, t->head.status, masked && w->fetch != t->fetch ? &for_others : &fields);
 }
 
 /* RFC 9110 8.6, RFC 9112 6.1: such a head has no framing, and libcurl would take it for the answer's where that has
@@ -119,13 +100,33 @@ static bool end_interim(struct transfer *t)
 {
     struct head *h = &t->head;
 
-    h->interim_length = h->interim_length || http_fields_find(&h->fields, HTTP_CONTENT_LENGTH, 0) >= 0;
-    if (http_fields_find(&h->fields, HTTP_TRANSFER_ENCODING, 0) >= 0) {
+    h->interim_length = h->interim_length || http_fields_find(&h->out.fields, HTTP_CONTENT_LENGTH, 0) >= 0;
+    if (http_fields_find(&h->out.fields, HTTP_TRANSFER_ENCODING, 0) >= 0) {
         t->stop = STOP_FRAMING;
         return false;
     }
-    pass_interim(t);
+    if (h->out.status == 100)
+        sending_heard(t);
+    t->events->interim(t->owner, h->out.status, &h->out.fields, &h->out.arena);
     return true;
+}
+
+static bool give_head(struct transfer *t)
+{
+    struct head *h = &t->head;
+    enum stop    stop;
+
+    h->out.sent_wall_ns = t->sent_wall_ns;
+    h->out.may_wait = !h->out.http2 || t->stream.is;
+    h->out.came_wall_ns = clock_wall_ns();
+    t->origin->known.http2 = h->out.http2;
+    tls_end_know(t);
+    connection_heard(t);
+    connection_plan(t);
+    stop = t->events->head(t->owner, &h->out);
+    if (stop != STOP_NONE)
+        t->stop = stop;
+    return t->stop == STOP_NONE;
 }
 
 static bool end_head(struct transfer *t)
@@ -136,22 +137,22 @@ static bool end_head(struct transfer *t)
     if (!h->open)
         return true;                  /* the blank line behind trailers */
     h->open = false;
-    if (h->status < 200)
+    if (h->out.status < 200)
         return end_interim(t);
     if (via_refuses(t)) {
         t->stop = STOP_VIA_REFUSED;
         return false;
     }
-    if (!http_framing_of_answer(&h->fields, h->version_minor, &framing)
+    if (!http_framing_of_answer(&h->out.fields, h->version_minor, &framing)
         || (h->interim_length && framing.length < 0 && !framing.chunked)) {
         t->stop = STOP_FRAMING;
         return false;
     }
-    h->content_length = framing.length;
-    h->chunked = framing.chunked;
+    h->out.content_length = framing.length;
+    h->out.chunked = framing.chunked;
     h->doubtful = framing.doubtful;
     h->final = true;
-    return attempt_head(t);
+    return give_head(t);
 }
 
 bool response_line(struct transfer *t, const char *bytes, size_t count)
@@ -159,7 +160,7 @@ bool response_line(struct transfer *t, const char *bytes, size_t count)
     struct head *h = &t->head;
     struct slice line = line_text(bytes, count);
 
-    t->progress_ns = t->up->acted_ns;
+    t->progress_ns = t->all->acted_ns;
     if (h->bytes == 0 && connection_is_early(t)) {
         t->stop = STOP_UNASKED;
         return false;

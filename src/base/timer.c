@@ -1,7 +1,7 @@
 /*
  * See timer.h.
  */
-#include "upstream/timer.h"
+#include "base/timer.h"
 
 #include "base/ref.h"
 

@@ -1,7 +1,7 @@
 /*
  * The scripted origin: one accepting thread, one thread for each connection.
  */
-#include "origin.h"
+#include "api.h"
 
 #include "base/arena.h"
 
@@ -24,7 +24,7 @@
 enum { MAX_CONNECTIONS = 256, MAX_REQUESTS = 1024, BUFFER_BYTES = 8 * 1024 * 1024 };
 
 struct connection {
-    struct origin *origin;
+    struct api *origin;
     pthread_t      thread;
     int            fd;
     unsigned       number, turn;
@@ -32,8 +32,8 @@ struct connection {
     size_t         used;
 };
 
-struct origin {
-    origin_script     script;
+struct api {
+    api_script     script;
     const void       *context;
     int               listener;
     unsigned          port;
@@ -95,7 +95,7 @@ static bool read_more(struct connection *c)
 
 static unsigned keep_text(struct connection *c, size_t bytes)
 {
-    struct origin *o = c->origin;
+    struct api *o = c->origin;
     unsigned       number;
 
     pthread_mutex_lock(&o->lock);
@@ -133,7 +133,7 @@ end:
 
 static void *accept_all(void *context)
 {
-    struct origin *o = context;
+    struct api *o = context;
 
     for (;;) {
         int                fd = accept4(o->listener, NULL, NULL, SOCK_CLOEXEC);
@@ -159,9 +159,9 @@ static void *accept_all(void *context)
 
 /* -- the test's side -- */
 
-struct origin *origin_open(origin_script script, const void *context)
+struct api *api_open(api_script script, const void *context)
 {
-    struct origin     *o = mem_alloc(sizeof *o);
+    struct api     *o = mem_alloc(sizeof *o);
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t          bytes = sizeof a;
 
@@ -179,12 +179,12 @@ struct origin *origin_open(origin_script script, const void *context)
     return o;
 }
 
-void origin_leave_bodies(struct origin *o)
+void api_leave_bodies(struct api *o)
 {
     o->leave_bodies = true;
 }
 
-void origin_close(struct origin *o)
+void api_close(struct api *o)
 {
     pthread_mutex_lock(&o->lock);
     o->closing = true;
@@ -209,12 +209,12 @@ void origin_close(struct origin *o)
     free(o);
 }
 
-unsigned origin_port(const struct origin *o)
+unsigned api_port(const struct api *o)
 {
     return o->port;
 }
 
-unsigned origin_requests(struct origin *o)
+unsigned api_requests(struct api *o)
 {
     unsigned n;
 
@@ -224,7 +224,7 @@ unsigned origin_requests(struct origin *o)
     return n;
 }
 
-unsigned origin_connections(struct origin *o)
+unsigned api_connections(struct api *o)
 {
     unsigned n;
 
@@ -234,7 +234,7 @@ unsigned origin_connections(struct origin *o)
     return n;
 }
 
-const char *origin_text(struct origin *o, unsigned number)
+const char *api_text(struct api *o, unsigned number)
 {
     const char *text;
 
@@ -245,7 +245,7 @@ const char *origin_text(struct origin *o, unsigned number)
     return text;
 }
 
-void origin_await(struct origin *o, unsigned requests)
+void api_await(struct api *o, unsigned requests)
 {
     struct timespec until;
     int             err = 0;
@@ -260,7 +260,7 @@ void origin_await(struct origin *o, unsigned requests)
         fail_msg("the origin did not see %u requests", requests);
 }
 
-void origin_let_go(struct origin *o)
+void api_let_go(struct api *o)
 {
     pthread_mutex_lock(&o->lock);
     o->free_to_go = true;
@@ -287,7 +287,7 @@ unsigned talk_turn(const struct talk *t)
 
 const char *talk_text(const struct talk *t)
 {
-    return origin_text(t->connection->origin, t->number);
+    return api_text(t->connection->origin, t->number);
 }
 
 void talk_say_bytes(struct talk *t, const void *bytes, size_t count)
@@ -326,7 +326,7 @@ void talk_reset(struct talk *t)
 
 void talk_wait(struct talk *t)
 {
-    struct origin *o = t->connection->origin;
+    struct api *o = t->connection->origin;
 
     pthread_mutex_lock(&o->lock);
     while (!o->free_to_go && !o->closing)

@@ -11,25 +11,25 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct origin;
+struct api;
 struct talk;                          /* one request on one connection */
 
-/* Answers one request; the connection is read on unless origin_hang_up() was called. */
-typedef void (*origin_script)(struct talk *, const void *context);
+/* Answers one request; the connection is read on unless api_hang_up() was called. */
+typedef void (*api_script)(struct talk *, const void *context);
 
-struct origin *origin_open(origin_script script, const void *context);
-void           origin_close(struct origin *);
+struct api *api_open(api_script script, const void *context);
+void           api_close(struct api *);
 /* Before the first request: the script is called when the head is there, the body is its own to read. */
-void           origin_leave_bodies(struct origin *);
-unsigned       origin_port(const struct origin *);
-unsigned       origin_requests(struct origin *);
-unsigned       origin_connections(struct origin *);
+void           api_leave_bodies(struct api *);
+unsigned       api_port(const struct api *);
+unsigned       api_requests(struct api *);
+unsigned       api_connections(struct api *);
 /* Request `number` (from 0) as it came, chunks and all; NUL-terminated; lives as long as the origin. */
-const char    *origin_text(struct origin *, unsigned number);
+const char    *api_text(struct api *, unsigned number);
 /* Waits until so many requests have come (30 s, then the test fails). */
-void           origin_await(struct origin *, unsigned requests);
-/* Lets origin_wait() return, for good. */
-void           origin_let_go(struct origin *);
+void           api_await(struct api *, unsigned requests);
+/* Lets api_wait() return, for good. */
+void           api_let_go(struct api *);
 
 /* -- for scripts -- */
 unsigned    talk_number(const struct talk *);
@@ -42,7 +42,7 @@ void        talk_say_bytes(struct talk *, const void *bytes, size_t count);
 void        talk_hang_up(struct talk *);
 /* The connection ends with a reset. */
 void        talk_reset(struct talk *);
-/* Blocks until origin_let_go() (or the origin is closed). */
+/* Blocks until api_let_go() (or the origin is closed). */
 void        talk_wait(struct talk *);
 /* Blocks until the peer closes the connection; reads and drops what comes. */
 void        talk_until_closed(struct talk *);

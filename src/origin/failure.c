@@ -3,7 +3,7 @@
  * the error type of RFC 9209 2.3, and a sentence for people that names the
  * API's host and nothing that was sent to it.
  */
-#include "upstream/inside.h"
+#include "origin/internal.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -140,7 +140,7 @@ static const char *text_of(const struct code_row *row, const struct transfer *t)
     if (cause != NULL)
         return cause;
     if ((row->code == CURLE_UNSUPPORTED_PROTOCOL || row->code == CURLE_WEIRD_SERVER_REPLY)
-        && slice_eq_nocase(t->fetch->upstream->scheme, SLICE("http")))
+        && slice_eq_nocase(t->ask.options->scheme, SLICE("http")))
         return "its answer is not HTTP; where it speaks TLS, url wants https://";
     return row->text;
 }
@@ -183,12 +183,28 @@ static bool is_unnamed(const struct transfer *t, CURLcode code)
     return curl_easy_getinfo(t->easy, CURLINFO_NAMELOOKUP_TIME_T, &named_us) == CURLE_OK && named_us == 0;
 }
 
-void failure_of_transfer(struct failure *f, const struct transfer *t, CURLcode code)
+/* The proxy was to blame. */
+static bool by_via(struct failure *f, const struct transfer *t, CURLcode code)
 {
-    struct slice host = t->fetch->authority;
+    struct slice     host = slice_sub(t->ask.authority, 0, 40), proxy = slice_sub(t->ask.options->via.authority, 0, 40);
+    struct via_cause cause;
 
-    host.len = host.len < 60 ? host.len : 60;
-    if (via_failure(f, t, code))
+    if (!via_failure(&cause, t, code))
+        return false;
+    failure_set(f, ATTEMPT_REFUSED, cause.token, SLICE_FMT " via " SLICE_FMT ": %s", SLICE_ARG(host), SLICE_ARG(proxy),
+                cause.text);
+    f->final = cause.lasting;
+    return true;
+}
+
+void transfer_failure(const struct transfer *t, struct failure *f)
+{
+    struct slice host = slice_sub(t->ask.authority, 0, 60);
+    CURLcode     code = t->code;
+
+    if (code == CURLE_OK)
+        code = t->head.final ? CURLE_PARTIAL_FILE : CURLE_GOT_NOTHING;
+    if (by_via(f, t, code))
         return;
     if (http2_was_not_done(t)) {
         failure_set(f, ATTEMPT_REFUSED, "destination_unavailable", SLICE_FMT ": it refused the request undone (HTTP/2)",

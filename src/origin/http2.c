@@ -9,11 +9,10 @@
  * What libcurl itself leaves: 32 MiB of window for each stream, buffered in memory while it is paused; RST_STREAM in a
  * buffer until there is other traffic; a reset in mid-body with NO_ERROR taken for the body's end.
  *
- * With a libcurl that has libnghttp2 inside none of this is called, `stream` of a transfer stays false, and it is done
- * without.
- * Names, numbers and the head of a frame are libnghttp2's public interface since 1.0.
+ * With a libcurl that has libnghttp2 inside none of this is called, `stream.is` of a transfer stays false, and it is
+ * done without. Names, numbers and the head of a frame are libnghttp2's public interface since 1.0.
  */
-#include "upstream/inside.h"
+#include "origin/internal.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -62,7 +61,7 @@ static struct {
 /* The upstream thread's alone, like everything of curl's. */
 static on_frame        *curls_on_frame;
 static on_stream_close *curls_on_stream_close;
-static struct site     *acting;       /* the one that curl is at work for */
+static struct origin     *acting;       /* the one that curl is at work for */
 static enum { RESET_NO, RESET_NOW, RESET_DONE } resetting;
 
 static void look(void)
@@ -107,7 +106,7 @@ static void note_settings(struct nghttp2_session *session)
 
     if (acting == NULL)
         return;
-    acting->streams = streams < 1 ? 1 : streams < STREAMS_PER_CONNECTION ? streams : STREAMS_PER_CONNECTION;
+    acting->known.streams = streams < 1 ? 1 : streams < STREAMS_PER_CONNECTION ? streams : STREAMS_PER_CONNECTION;
 }
 
 static int frame_received(struct nghttp2_session *session, const struct nghttp2_frame *frame, void *user)
@@ -115,11 +114,11 @@ static int frame_received(struct nghttp2_session *session, const struct nghttp2_
     struct transfer *t = transfer_of(session, frame->stream_id);
 
     if (t != NULL && frame->type == FRAME_DATA && (frame->flags & FLAG_PADDED) == 0)
-        t->stream_bytes += (int64_t)frame->length;
+        t->stream.bytes += (int64_t)frame->length;
     if (t != NULL && (frame->type == FRAME_DATA || frame->type == FRAME_HEADERS)
         && (frame->flags & FLAG_END_STREAM) != 0) {
-        t->stream_ended = true;
-        t->site->early_ends = t->site->early_ends || !t->sent_all;
+        t->stream.ended = true;
+        t->origin->early_ends = t->origin->early_ends || !t->sent_all;
     }
     if (frame->type == FRAME_SETTINGS && (frame->flags & FLAG_ACK) == 0)
         note_settings(session);
@@ -132,7 +131,7 @@ static int frame_sent(struct nghttp2_session *session, const struct nghttp2_fram
 
     (void)user;
     if (t != NULL && frame->type == FRAME_HEADERS)
-        t->stream_sent = true;
+        t->stream.sent = true;
     return 0;
 }
 
@@ -141,9 +140,9 @@ static int stream_closed(struct nghttp2_session *session, int32_t stream_id, uin
     struct transfer *t = transfer_of(session, stream_id);
 
     if (t != NULL) {
-        t->stream_closed = true;
-        t->stream_error = error;
-        t->site->early_ends = t->site->early_ends || (t->stream_ended && !t->sent_all);
+        t->stream.closed = true;
+        t->stream.error = error;
+        t->origin->early_ends = t->origin->early_ends || (t->stream.ended && !t->sent_all);
     }
     return curls_on_stream_close(session, stream_id, error, user);
 }
@@ -191,7 +190,7 @@ int32_t nghttp2_submit_request(struct nghttp2_session *session, const void *prio
     look();
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &t);
     if (t != NULL) {
-        t->stream = true;
+        t->stream.is = true;
         connection_speaks_http2(t);
     }
     return own.submit_request(session, priority, fields, count, body, easy);
@@ -221,9 +220,9 @@ int nghttp2_submit_rst_stream(struct nghttp2_session *session, uint8_t flags, in
 
 /* -- for transfers -- */
 
-void http2_acts_for(struct site *s)
+void http2_acts_for(struct origin *o)
 {
-    acting = s;
+    acting = o;
 }
 
 /* Letting a transfer go on makes libcurl tell the API of its window, at once: in its place goes RST_STREAM. */
@@ -231,7 +230,7 @@ void http2_reset_begin(struct transfer *t)
 {
     int mask = (t->receive_paused ? CURLPAUSE_RECV : 0) | (t->send_paused ? CURLPAUSE_SEND : 0);
 
-    if (!t->stream || t->stream_closed)
+    if (!t->stream.is || t->stream.closed)
         return;
     resetting = RESET_NOW;
     curl_easy_pause(t->easy, (mask ^ CURLPAUSE_SEND) & ~CURLPAUSE_RECV);
@@ -246,30 +245,30 @@ void http2_reset_end(void)
 
 bool http2_was_not_done(const struct transfer *t)
 {
-    return t->stream && !t->head.final && (t->stop == STOP_NONE || t->stop == STOP_SECOND_SENDING)
-        && (t->stream_error == ERROR_REFUSED_STREAM || http2_wants_http1(t) || !t->stream_sent);
+    return t->stream.is && !t->head.final && (t->stop == STOP_NONE || t->stop == STOP_SECOND_SENDING)
+        && (t->stream.error == ERROR_REFUSED_STREAM || http2_wants_http1(t) || !t->stream.sent);
 }
 
 bool http2_wants_http1(const struct transfer *t)
 {
-    return t->stream && t->stream_error == ERROR_HTTP_1_1_REQUIRED;
+    return t->stream.is && t->stream.error == ERROR_HTTP_1_1_REQUIRED;
 }
 
 bool http2_is_cut(const struct transfer *t)
 {
-    return t->stream && !t->stream_ended;
+    return t->stream.is && !t->stream.ended;
 }
 
 /* RFC 9113 8.1: the whole answer is here, handed over by libcurl, before the API has all of the request. */
 bool http2_answered_early(const struct transfer *t)
 {
-    return t->stream_ended && !t->sent_all && t->head.final && !t->receive_paused
-        && t->answer != NULL && (t->answer->body == NULL || t->body_bytes == t->stream_bytes);
+    return t->stream.ended && !t->sent_all && t->head.final && !t->receive_paused
+        && (transfer_has_no_body(t) || t->body_bytes == t->stream.bytes);
 }
 
 /* With a libcurl that has libnghttp2 inside it is not known, and believed. */
 bool http2_may_be(const struct transfer *t)
 {
-    return t->stream || (slice_eq(t->fetch->upstream->scheme, SLICE("https"))
+    return t->stream.is || (slice_eq(t->ask.options->scheme, SLICE("https"))
                          && dlsym(RTLD_NEXT, "nghttp2_submit_request") == NULL);
 }

@@ -9,7 +9,7 @@
  * it reads.  The one function that is needed is taken from the libssl that
  * libcurl has loaded; with another TLS library there is none, and none is missed.
  */
-#include "upstream/inside.h"
+#include "origin/internal.h"
 
 #include <dlfcn.h>
 
@@ -18,32 +18,32 @@ enum { READ_ALERT = 0x4004 /* SSL_CB_READ_ALERT */, CLOSE_NOTIFY = 0 };
 typedef void info_callback(const void *tls, int where, int value);
 typedef void set_info_callback(void *context, info_callback *callback);
 
-static _Thread_local struct upstream *current;      /* OpenSSL's callback has no argument of ours */
+static _Thread_local struct origins *current;      /* OpenSSL's callback has no argument of ours */
 
 static void on_info(const void *tls, int where, int value)
 {
     if (where != READ_ALERT || (value & 0xff) != CLOSE_NOTIFY || current == NULL)
         return;
-    for (struct site *s = current->sites; s != NULL; s = s->next) {
-        connection_notify(s, tls);
-        for (struct transfer *t = s->transfers; t != NULL; t = t->next_of_site)
+    for (struct origin *o = current->first; o != NULL; o = o->next) {
+        connection_notify(o, tls);
+        for (struct transfer *t = o->transfers; t != NULL; t = t->next)
             if (t->tls == tls)
                 t->tls_closed = true;
     }
 }
 
-static CURLcode on_context(CURL *easy, void *context, void *upstream)
+static CURLcode on_context(CURL *easy, void *context, void *origins)
 {
     set_info_callback *set;
-    struct upstream   *up = upstream;
+    struct origins    *all = origins;
 
     (void)easy;
     *(void **)&set = dlsym(RTLD_DEFAULT, "SSL_CTX_set_info_callback");
     if (set == NULL)
         return CURLE_OK;
     set(context, on_info);
-    current = up;
-    up->tls_tells = true;
+    current = all;
+    all->tls_tells = true;
     return CURLE_OK;
 }
 
@@ -51,18 +51,19 @@ void tls_end_watch(struct transfer *t)
 {
     /* CURLE_NOT_BUILT_IN and the like: another library, which reports such an end by itself. */
     curl_easy_setopt(t->easy, CURLOPT_SSL_CTX_FUNCTION, on_context);
-    curl_easy_setopt(t->easy, CURLOPT_SSL_CTX_DATA, t->up);
+    curl_easy_setopt(t->easy, CURLOPT_SSL_CTX_DATA, t->all);
 }
 
 void tls_end_know(struct transfer *t)
 {
     struct curl_tlssessioninfo *info = NULL;
 
-    if (t->up->tls_tells && curl_easy_getinfo(t->easy, CURLINFO_TLS_SSL_PTR, &info) == CURLE_OK && info != NULL)
+    if (t->all->tls_tells && curl_easy_getinfo(t->easy, CURLINFO_TLS_SSL_PTR, &info) == CURLE_OK && info != NULL)
         t->tls = info->internals;
 }
 
 bool tls_end_is_cut(const struct transfer *t)
 {
-    return t->tls != NULL && !t->tls_closed && t->head.content_length < 0 && !t->head.chunked && !t->head.http2;
+    return t->tls != NULL && !t->tls_closed && t->head.out.content_length < 0 && !t->head.out.chunked &&
+           !t->head.out.http2;
 }

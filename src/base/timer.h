@@ -1,8 +1,8 @@
 /*
- * Many points in time, and which of them is next: timers that are embedded in what waits.  Upstream thread.
+ * Many points in time, and which of them is next: timers that are embedded in what waits.  One thread's.
  */
-#ifndef WEIR_UPSTREAM_TIMER_H
-#define WEIR_UPSTREAM_TIMER_H
+#ifndef WEIR_BASE_TIMER_H
+#define WEIR_BASE_TIMER_H
 
 #include "base/heap.h"
 
