@@ -432,8 +432,10 @@ static void send_flight(struct budget *b, struct flight *f)
 
 static bool has_slot(const struct budget *b)
 {
-    for (const struct site *s = b->up->sites; s != NULL; s = s->next)
-        if (s->budget == b && s->waiting > 0 && s->in_flight < site_slots(s))
+    const struct site *s;
+
+    LIST_FOREACH(s, &b->sites, of_budget)
+        if (s->waiting > 0 && s->in_flight < site_slots(s))
             return true;
     return false;
 }
@@ -442,6 +444,7 @@ static void run_budget(struct budget *b)
 {
     struct queue_entry *e;
     int64_t             wake = INT64_MAX;
+    struct site        *s;
 
     b->dirty = false;
     while (has_slot(b) && (e = queue_take(b->queue, clock_mono_ns(), may_go, b, &wake)) != NULL)
@@ -450,9 +453,8 @@ static void run_budget(struct budget *b)
         timers_set(&b->up->timers, &b->wake, add_times(clock_mono_ns(), wake));
     else
         timers_clear(&b->up->timers, &b->wake);
-    for (struct site *s = b->up->sites; s != NULL; s = s->next)
-        if (s->budget == b)
-            stall_watch(s);
+    LIST_FOREACH(s, &b->sites, of_budget)
+        stall_watch(s);
     keep_look(b);
 }
 

@@ -25,6 +25,8 @@
 #ifndef WEIR_UPSTREAM_INSIDE_H
 #define WEIR_UPSTREAM_INSIDE_H
 
+#include "base/list.h"
+#include "base/table.h"
 #include "budget/breaker.h"
 #include "budget/ledger.h"
 #include "budget/queue.h"
@@ -69,6 +71,8 @@ struct budget {
     struct timer          wake;       /* the queue may be asked again */
     struct timer          save;       /* rows are due */
     bool                  dirty;      /* to be dispatched before the loop sleeps */
+    struct table_node     by_name;    /* upstream->budget_names */
+    LIST_HEAD(, site)     sites;      /* those that spend from it, also ones on their way out */
 };
 
 /* -- one upstream at work -- */
@@ -92,6 +96,8 @@ struct site {
     uint64_t                       requests, attempts, retries, failures, unsent;
     double                         retry_balance;
     int64_t                        retry_balance_ns;  /* when it was last renewed */
+    struct table_node              by_name;   /* upstream->site_names */
+    LIST_ENTRY(site)               of_budget; /* budget->sites */
 };
 
 /* -- who waits -- */
@@ -229,6 +235,7 @@ struct upstream {
     struct origins      *origins;
     struct site         *sites;
     struct budget       *budgets;
+    struct table         site_names, budget_names;
     struct flight       *buckets[FLIGHT_BUCKETS];
     struct flight       *dead_flights;
     struct flight       *idle_flights;        /* by next_in_bucket: memory for the next ones */

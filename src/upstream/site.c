@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <xxhash.h>
 
 enum { SLOTS_UNBOUNDED = 100000 };
 
@@ -23,13 +24,20 @@ static void budget_name(char *out, size_t bytes, const struct upstream_options *
              o->budget != NULL ? o->budget : o->name);
 }
 
+static uint64_t hash_of(const char *name)
+{
+    return XXH3_64bits(name, strlen(name));
+}
+
 static struct budget *budget_find(const struct upstream *up, const char *name)
 {
-    struct budget *b = up->budgets;
+    TABLE_EACH(n, &up->budget_names, hash_of(name)) {
+        struct budget *b = CONTAINER_OF(n, struct budget, by_name);
 
-    while (b != NULL && strcmp(b->name, name) != 0)
-        b = b->next;
-    return b;
+        if (strcmp(b->name, name) == 0)
+            return b;
+    }
+    return NULL;
 }
 
 static void fire_wake(struct timer *t)
@@ -47,6 +55,7 @@ static struct budget *budget_new(struct upstream *up, const char *name)
     b->wake.fire = fire_wake;
     b->next = up->budgets;
     up->budgets = b;
+    table_add(&up->budget_names, &b->by_name, hash_of(name));
     return b;
 }
 
@@ -78,10 +87,11 @@ static void add_limits(struct budget *b, const struct upstream_options *o)
 /* Of those that share it, the one that believes most. */
 static int64_t told_most(const struct budget *b, const struct site *only)
 {
-    int64_t most_ns = only != NULL ? only->options->learned_most_ns : 0;
+    int64_t            most_ns = only != NULL ? only->options->learned_most_ns : 0;
+    const struct site *s;
 
-    for (const struct site *s = b->up->sites; s != NULL && only == NULL; s = s->next)
-        if (s->budget == b && s->configured && s->options->learned_most_ns > most_ns)
+    LIST_FOREACH(s, &b->sites, of_budget)
+        if (only == NULL && s->configured && s->options->learned_most_ns > most_ns)
             most_ns = s->options->learned_most_ns;
     return most_ns > 0 ? most_ns : INT64_MAX;
 }
@@ -92,11 +102,12 @@ static void budget_renew(struct budget *b, struct ref *config, const struct site
     struct limit_options *old_limits = b->limits;
     struct ledger        *old = b->ledger;
     struct ref           *old_config = b->config;
+    const struct site    *s;
 
     b->limits = mem_alloc(LEDGER_MAX_LIMITS * sizeof *b->limits);
     b->limit_count = 0;
-    for (const struct site *s = b->up->sites; s != NULL; s = s->next)
-        if (s->budget == b && (only != NULL ? s == only : s->configured))
+    LIST_FOREACH(s, &b->sites, of_budget)
+        if (only != NULL ? s == only : s->configured)
             add_limits(b, s->options);
     b->ledger = ledger_new(b->limits, b->limit_count);
     ledger_set_match(b->ledger, b->up->match);
@@ -140,11 +151,22 @@ static void budget_free(struct budget *b)
 
 static struct site *site_find(const struct upstream *up, const char *name)
 {
-    struct site *s = up->sites;
+    TABLE_EACH(n, &up->site_names, hash_of(name)) {
+        struct site *s = CONTAINER_OF(n, struct site, by_name);
 
-    while (s != NULL && strcmp(s->name, name) != 0)
-        s = s->next;
-    return s;
+        if (strcmp(s->name, name) == 0)
+            return s;
+    }
+    return NULL;
+}
+
+static void site_set_budget(struct site *s, struct budget *b)
+{
+    if (s->budget == b)
+        return;
+    LIST_TAKE(s, of_budget);
+    s->budget = b;
+    LIST_INSERT_HEAD(&b->sites, s, of_budget);
 }
 
 static void site_set_options(struct site *s, struct ref *config, const struct upstream_options *o)
@@ -155,7 +177,7 @@ static void site_set_options(struct site *s, struct ref *config, const struct up
         ref_acquire(config);
     s->config = config;
     s->options = o;
-    s->budget = budget_of(s->up, o);
+    site_set_budget(s, budget_of(s->up, o));
     ref_release(old);
     origin_configure(s->origin, &o->origin);
 }
@@ -171,6 +193,7 @@ static struct site *site_new(struct upstream *up, const char *name)
     s->retry_balance_ns = clock_mono_ns();
     s->next = up->sites;
     up->sites = s;
+    table_add(&up->site_names, &s->by_name, hash_of(name));
     return s;
 }
 
@@ -178,6 +201,8 @@ static void site_free(struct site *s)
 {
     origin_close(s->origin);
     stall_close(s);
+    LIST_TAKE(s, of_budget);
+    table_remove(&s->up->site_names, &s->by_name);
     ref_release(s->config);
     free(s->name);
     free(s);
@@ -247,10 +272,11 @@ void site_configure(struct upstream *up, struct ref *config, const struct upstre
         s->configured = true;
     }
     for (struct budget *b = up->budgets; b != NULL; b = b->next) {
-        bool used = false;
+        const struct site *s;
+        bool               used = false;
 
-        for (const struct site *s = up->sites; s != NULL; s = s->next)
-            used = used || (s->budget == b && s->configured);
+        LIST_FOREACH(s, &b->sites, of_budget)
+            used = used || s->configured;
         if (used)
             budget_renew(b, config, NULL);
     }
@@ -272,6 +298,8 @@ void site_free_all(struct upstream *up)
         up->budgets = b->next;
         budget_free(b);
     }
+    table_free(&up->site_names);
+    table_free(&up->budget_names);
 }
 
 /* -- what may be under way -- */

@@ -222,3 +222,15 @@ def test_ten_thousand_rules_are_taken_and_left_again(daemons, origin):
         d.write([upstream(origin, rules=many)])
         assert d.ctl("reload").returncode == 0
     assert d.get("/api/v1/item9999/x").cache.hit
+
+
+def test_a_thousand_upstreams_keep_their_budgets_over_a_reload(daemons, origin):
+    origin.reply(body=b"x")
+    many = [upstream(origin, name=f"u{n}", limits=["1/day"], ttl="never", budget=f"b{n // 2}") for n in range(1000)]
+    d = daemons(*many).start()
+    assert d.get("/u998/x").status == 200
+    for _ in range(2):
+        assert d.ctl("reload").returncode == 0
+    for name in ("u998", "u999"):       # one budget
+        assert d.get(f"/{name}/x", [("Weir-Max-Wait", "0s")]).status == 429
+    assert d.get("/u997/x").status == 200 and d.get("/u0/x").status == 200
