@@ -134,6 +134,8 @@ void exchange_reply_taken(struct exchange *);
 
 /* REPLY_STREAM: as spool_read(); WAIT: `wake` will come. */
 enum spool_read exchange_read(struct exchange *, void *buffer, size_t count, size_t *got);
+/* Before the first exchange_read(): will it give bytes at once? */
+bool exchange_has_body_bytes(const struct exchange *);
 /* After SPOOL_READ_END: trailers to send, borrowed until close; NULL where there are none. */
 const struct http_fields *exchange_trailers(const struct exchange *);
 

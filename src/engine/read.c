@@ -76,6 +76,12 @@ enum spool_read exchange_read(struct exchange *x, void *buffer, size_t count, si
     return x->relink.filter != NULL ? read_relinked(x, buffer, count, got) : read_answer(x, buffer, count, got);
 }
 
+bool exchange_has_body_bytes(const struct exchange *x)
+{
+    return x->relink.filter == NULL && x->stream.answer != NULL && !x->stream.is_open
+        && spool_length(x->stream.answer->body) > 0;
+}
+
 const struct http_fields *exchange_trailers(const struct exchange *x)
 {
     return x->stream.answer != NULL && x->stream.answer->trailers.count > 0 ? &x->stream.answer->trailers : NULL;

@@ -4,7 +4,7 @@
 #include "front/call.h"
 
 #include "base/clock.h"
-#include "front/bare.h"
+#include "front/heads.h"
 #include "front/response.h"
 
 #include <sys/socket.h>
@@ -67,11 +67,41 @@ enum MHD_Result call_queue_problem(struct call *call, unsigned status, const cha
     return queued;
 }
 
-static enum MHD_Result queue(struct call *call, unsigned status, struct MHD_Response *response, bool bare)
+static void announce(struct connection *c, enum head_kind kind)
 {
-    if (bare)
-        bare_announce(call->connection->fd);
-    return call_queue(call, status, response);
+    if (kind == HEAD_FOLLOWED && c->is_tls)
+        handshake_hold_head(&c->handshake);
+    else
+        heads_announce(c->fd, kind);
+}
+
+static enum MHD_Result queue(struct call *call, unsigned status, struct MHD_Response *response, enum head_kind kind)
+{
+    enum MHD_Result queued;
+
+    if (kind != HEAD_AS_IT_IS)
+        announce(call->connection, kind);
+    queued = call_queue(call, status, response);
+    if (queued != MHD_YES)
+        heads_forget(call->connection->fd);
+    return queued;
+}
+
+/* Does the first piece of its body go out as soon as the head does? MHD itself sends bytes in memory along with it, but
+ * not through TLS. */
+static bool is_followed(const struct call *call, const struct reply *reply)
+{
+    switch (reply->kind) {
+    case REPLY_BYTES:
+        return call->connection->is_tls && reply->length > 0;
+    case REPLY_FILE:
+        return reply->length > 0;
+    case REPLY_STREAM:
+        return exchange_has_body_bytes(call->exchange);
+    case REPLY_EMPTY:
+        break;
+    }
+    return false;
 }
 
 enum MHD_Result call_queue_kept(struct call *call)
@@ -79,7 +109,8 @@ enum MHD_Result call_queue_kept(struct call *call)
     const struct kept *k = call->kept;
 
     call->reply_bytes = k->body_bytes;
-    return queue(call, k->status, k->response, k->status == 304);
+    return queue(call, k->status, k->response,
+                 k->status == 304 ? HEAD_BARE : k->is_file && k->body_bytes > 0 ? HEAD_FOLLOWED : HEAD_AS_IT_IS);
 }
 
 /* For the next one with this head.  True: the response is the table's. */
@@ -120,7 +151,8 @@ enum MHD_Result call_queue_reply(struct call *call)
     call->response = response;
     call->streaming = reply->kind == REPLY_STREAM;
     call->reply_bytes = reply->kind == REPLY_EMPTY ? 0 : reply->length;
-    queued = queue(call, reply->status, response, bare);
+    queued = queue(call, reply->status, response,
+                   bare ? HEAD_BARE : is_followed(call, reply) ? HEAD_FOLLOWED : HEAD_AS_IT_IS);
     if ((bare && reply->status != 304) || !keep_reply(call, response))
         MHD_destroy_response(response);
     exchange_reply_taken(call->exchange);

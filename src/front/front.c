@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "front/bare.h"
+#include "front/heads.h"
 #include "front/listener.h"
 #include "front/places.h"
 #include "front/worker.h"
@@ -180,7 +180,7 @@ struct front *front_open(const struct front_services *services, struct config *c
     struct front *f = mem_alloc(sizeof *f);
 
     f->services = *services;
-    bare_init();
+    heads_init();
     config_acquire(config);
     f->config = config;
     f->shared.places = places_open();

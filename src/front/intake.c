@@ -189,9 +189,14 @@ static bool take(struct connection *c, char *at, ssize_t count, size_t room)
     return (count > 0 && take_plain_get(&c->intake, at, (size_t)count)) || take_any(c, at, count, room);
 }
 
+static bool is_connection(int fd)
+{
+    return fd >= 0 && (size_t)fd < here->by_fd_count && here->by_fd[fd] != NULL;
+}
+
 static ssize_t heard(int fd, char *at, ssize_t count, size_t room)
 {
-    struct connection *c = fd >= 0 && (size_t)fd < here->by_fd_count ? here->by_fd[fd] : NULL;
+    struct connection *c = is_connection(fd) ? here->by_fd[fd] : NULL;
 
     if (c == NULL || c->is_tls || take(c, at, count, room))    /* what comes out of TLS is told apart */
         return count;
@@ -203,6 +208,7 @@ void intake_start(struct worker *w)
 {
     here = w;
     recv_watch(w != NULL ? heard : NULL);
+    socket_keep_options(w != NULL ? is_connection : NULL);
 }
 
 bool intake_heard_tls(void *connection, char *at, ssize_t count)

@@ -7,6 +7,7 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "front/call.h"
+#include "front/heads.h"
 #include "front/startline.h"
 #include "http/date.h"
 #include "http/json.h"
@@ -75,6 +76,7 @@ static void send_it(struct connection *c, const char *text, size_t bytes)
 {
     void *session;
 
+    heads_forget(c->fd);
     if (!c->is_tls) {
         if (send(c->fd, text, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) < (ssize_t)bytes)
             log_debug("refusal_unsent", "peer=%s", c->peer);

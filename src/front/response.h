@@ -17,7 +17,7 @@ struct response_options {
     void                         *context;
 };
 
-/* Is its head to say no length (front/bare.h)?  RFC 9110 8.6. */
+/* Is its head to say no length (front/heads.h)?  RFC 9110 8.6. */
 bool response_is_bare(const struct reply *, bool is_head);
 /* NULL: the head is larger than `head_room` or cannot be said in HTTP; nothing of `reply` was taken.
  * Otherwise a file descriptor of the reply's belongs to the response. `a` for terminated copies. */

@@ -13,8 +13,8 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "base/wait.h"
-#include "front/bare.h"
 #include "front/door.h"
+#include "front/heads.h"
 #include "front/places.h"
 #include "front/refuse.h"
 #include "front/shards.h"
@@ -165,7 +165,7 @@ void worker_on_connection(void *context, struct MHD_Connection *mhd, void **sock
         c->shard->connections++;
         *socket_context = c;
         remember(w, c->fd, c);
-        bare_forget(c->fd);
+        heads_forget(c->fd);
         watch_peer(w, c);
         if (c->is_tls)
             handshake_begin(&c->handshake,

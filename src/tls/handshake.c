@@ -10,6 +10,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -60,6 +61,8 @@ void handshake_end(struct handshake *h)
     is_done(h);
     leaf_release(h->leaf);
     h->leaf = NULL;
+    free(h->head);
+    h->head = NULL;
 }
 
 /* The name in `out`; false where the client sent none that could be a host's. */
@@ -95,8 +98,16 @@ int handshake_retrieve(gnutls_session_t session, const gnutls_datum_t *authoriti
     return 0;
 }
 
+void handshake_hold_head(struct handshake *h)
+{
+    h->holds_head = true;
+}
+
 /* A record that went out in part would swallow the front of libmicrohttpd's next one. */
 bool handshake_send(void *session, const char *bytes, size_t count)
 {
+    struct handshake *h = gnutls_db_get_ptr(session);
+
+    h->holds_head = false;                          /* this is no head of libmicrohttpd's */
     return gnutls_record_send(session, bytes, count) == (ssize_t)count;
 }

@@ -27,6 +27,9 @@ struct handshake {
     unsigned      *under_way;         /* the owner's count of handshakes that are not done */
     bool           is_under_way;
     struct leaf   *leaf;              /* shown; held until handshake_end() */
+    bool           holds_head;        /* what is sent next is kept back for what comes after it */
+    char          *head;              /* kept back; or NULL */
+    size_t         head_bytes;        /* of it not sent yet */
 };
 
 /* `session` is a gnutls_session_t; `h` outlives it. */
@@ -38,6 +41,8 @@ int handshake_retrieve(gnutls_session_t, const gnutls_datum_t *authorities, int 
                        const gnutls_pk_algorithm_t *algorithms, int algorithm_count, gnutls_pcert_st **chain,
                        unsigned *chain_length, gnutls_privkey_t *key);
 
+/* The next record of libmicrohttpd's is a head that a body follows at once: both go out in one record. */
+void handshake_hold_head(struct handshake *);
 /* Sends `bytes` as one record between libmicrohttpd's own; false: not, or not whole, and the session cannot go on. */
 bool handshake_send(void *session, const char *bytes, size_t count);
 

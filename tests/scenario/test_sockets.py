@@ -5,6 +5,7 @@ off for 40 ms at least, unless it is asked for; one that came sooner, in any of 
 """
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -107,6 +108,79 @@ def test_where_other_machines_come_the_systems_congestion_control_stays(weir):
     with Client(("127.0.0.1", d.address[1])) as client:
         assert client.get("/.weir/health").complete
         assert sends_at_once(d, client.sock) and kernel.congestion_control(d, client.sock) == usual_congestion_control()
+
+
+@pytest.mark.parametrize("size", [300, 300_000])
+def test_none_is_left_corked(proxy, origin, size):
+    """Or what is said past libmicrohttpd (a 103) would wait for 200 ms."""
+    d = proxy(ttl="1h")
+    origin.reply(body=b"x" * size)
+    for client in (TlsClient(d.proxy_address, API, trust(d.ca)), d.connect()):
+        with client:
+            for target in ("/api/file", "/api/file", "/api/none"):
+                assert client.get(target, [("Host", API if isinstance(client, TlsClient) else "localhost")]).complete
+                assert not kernel.option(d, client.sock, socket.TCP_CORK) and sends_at_once(d, client.sock)
+                d.wait_stored()
+
+
+class Records:
+    """A TLS client whose records are counted as they come."""
+
+    def __init__(self, d):
+        self.outer = Client(d.proxy_address)
+        assert connect(self.outer, API).status == 200
+        self.sock, self.incoming, self.outgoing = self.outer.sock, ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = trust(d.ca).wrap_bio(self.incoming, self.outgoing, server_hostname="api.test")
+        self.raw = b""
+        self.attempt(self.tls.do_handshake)
+        self.flush()
+
+    def flush(self):
+        self.sock.sendall(self.outgoing.read())
+
+    def attempt(self, action):
+        """What `action` returns, once enough has come."""
+        while True:
+            try:
+                return action()
+            except ssl.SSLWantReadError:
+                self.flush()
+                data = self.sock.recv(65536)
+                assert data, "the connection has ended"
+                self.raw += data
+                self.incoming.write(data)
+
+    def get(self, target):
+        """The lengths of the records of an answer, and its body."""
+        self.raw, text = b"", b""
+        self.tls.write(f"GET {target} HTTP/1.1\r\nHost: {API}\r\n\r\n".encode())
+        self.flush()
+        while b"\r\n\r\n" not in text or not self.is_whole(text):
+            text += self.attempt(lambda: self.tls.read(65536))
+        lengths, at = [], 0
+        while at < len(self.raw):
+            lengths.append(int.from_bytes(self.raw[at + 3:at + 5], "big"))
+            at += 5 + lengths[-1]
+        return lengths, text.partition(b"\r\n\r\n")[2]
+
+    @staticmethod
+    def is_whole(text):
+        head, _, body = text.partition(b"\r\n\r\n")
+        return len(body) == int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+
+
+@pytest.mark.parametrize("size, records", [(1024, 1), (15_000, 1), (40_000, 3), (300_000, 19)])
+def test_over_tls_a_head_goes_with_the_beginning_of_its_body(proxy, origin, size, records):
+    d = proxy(ttl="1h")
+    body = bytes(i % 251 for i in range(size))
+    origin.reply(body=body)
+    client = Records(d)
+    with client.outer:
+        assert client.get("/x")[1] == body                             # as it comes, in records as they come
+        d.wait_stored()
+        for _ in range(3):                                             # a hit, from memory or from its file
+            lengths, got = client.get("/x")
+            assert got == body and len(lengths) == records, lengths
 
 
 # -- what is heard ----------------------------------------------------------------

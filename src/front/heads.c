@@ -1,8 +1,8 @@
 /*
  * A small table of each thread, by descriptor.  One that is forgotten (two connections
- * share a place) has its line, which says 0; so has a head of which the socket takes only the beginning.
+ * share a place) has its line, which says 0, or goes alone; so has a head of which the socket takes only the beginning.
  */
-#include "front/bare.h"
+#include "front/heads.h"
 
 #include "base/arena.h"
 #include "tls/record.h"
@@ -16,22 +16,29 @@
 enum { PLACES = 1024 };
 
 /* The descriptor and one, so that all zero is an empty table. */
-static _Thread_local int announced[PLACES];
+static _Thread_local struct { int fd_and_one; enum head_kind kind; } announced[PLACES];
 
-static int *place_of(int fd)
+static enum head_kind kind_of(int fd)
 {
-    return &announced[(unsigned)fd % PLACES];
+    const unsigned at = (unsigned)fd % PLACES;
+
+    return announced[at].fd_and_one == fd + 1 ? announced[at].kind : HEAD_AS_IT_IS;
 }
 
-void bare_announce(int fd)
+void heads_announce(int fd, enum head_kind kind)
 {
-    *place_of(fd) = fd + 1;
+    const unsigned at = (unsigned)fd % PLACES;
+
+    announced[at].fd_and_one = fd + 1;
+    announced[at].kind = kind;
 }
 
-void bare_forget(int fd)
+void heads_forget(int fd)
 {
-    if (*place_of(fd) == fd + 1)
-        *place_of(fd) = 0;
+    const unsigned at = (unsigned)fd % PLACES;
+
+    if (announced[at].fd_and_one == fd + 1)
+        announced[at].kind = HEAD_AS_IT_IS;
 }
 
 /* The head's parts before and after the line, which MHD puts last.  False: this is no head that was announced. */
@@ -40,7 +47,7 @@ static bool split(int fd, struct slice head, struct slice *before, struct slice 
     static const char end[] = "\r\nContent-Length: 0\r\n\r\n";
     const size_t      length = sizeof end - 1;
 
-    if (*place_of(fd) != fd + 1 || !slice_starts_with(head, SLICE("HTTP/1.1 ")) || !slice_ends_with(head, SLICE(end)))
+    if (kind_of(fd) != HEAD_BARE || !slice_starts_with(head, SLICE("HTTP/1.1 ")) || !slice_ends_with(head, SLICE(end)))
         return false;
     *before = slice_sub(head, 0, head.len - length + 2);
     *after = slice_sub(head, head.len - 2, head.len);
@@ -53,8 +60,17 @@ static ssize_t count_taken(int fd, ssize_t sent, const struct slice *head, const
 {
     if (sent < 0)
         return sent;
-    *place_of(fd) = 0;
+    heads_forget(fd);
     return (size_t)sent < before->len ? sent : sent + (ssize_t)(head->len - before->len - after->len);
+}
+
+/* Of the flags' MSG_MORE nothing is left over: the body's first piece, which has none, takes the head along. */
+static int flags_of(int fd, struct slice bytes)
+{
+    if (kind_of(fd) != HEAD_FOLLOWED)
+        return 0;
+    heads_forget(fd);
+    return slice_starts_with(bytes, SLICE("HTTP/1.1 ")) && slice_ends_with(bytes, SLICE("\r\n\r\n")) ? MSG_MORE : 0;
 }
 
 ssize_t send(int fd, const void *bytes, size_t count, int flags)
@@ -68,7 +84,7 @@ ssize_t send(int fd, const void *bytes, size_t count, int flags)
 
         return count_taken(fd, sendmsg(fd, &message, flags), &head, &before, &after);
     }
-    return syscall(SYS_sendto, fd, bytes, count, flags, NULL, 0);
+    return syscall(SYS_sendto, fd, bytes, count, flags | flags_of(fd, head), NULL, 0);
 }
 
 static ssize_t send_record(int fd, const void *bytes, size_t count, record_send sends, void *session)
@@ -87,7 +103,7 @@ static ssize_t send_record(int fd, const void *bytes, size_t count, record_send 
     return count_taken(fd, sent, &head, &before, &after);
 }
 
-void bare_init(void)
+void heads_init(void)
 {
     record_set_filter(send_record);
 }
