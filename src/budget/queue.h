@@ -61,6 +61,7 @@ struct queue_class {                  /* filled by ledger_class(); all zero: no 
     uint64_t costs;                   /* differs where the costs differ */
     uint64_t owner;                   /* the credential, where `owned` is not 0 */
     uint32_t cost;                    /* the largest cost: weighs it in a prediction */
+    uint64_t place;                   /* the caller's: equal where they take each other's places at the API */
 };
 
 /* Who asks, as hashes: of what is not known on a level all are one there. */
@@ -122,6 +123,16 @@ void queue_reconsider(struct queue *, const struct queue_class *);
 uint64_t queue_ahead(const struct queue *, const struct queue_class *, enum queue_priority, const struct queue_who *);
 /* The same for one that waits already. */
 uint64_t queue_ahead_of(const struct queue *, const struct queue_entry *);
+
+/* How many of `entries` of this one's class its limits let go in time. */
+typedef uint64_t (*queue_may_pass)(void *context, const struct queue_entry *, uint64_t entries);
+/* How many go before it that take a place where it does (class.place), whatever they spend: one that waits, or (NULL) a
+ * newcomer as for queue_ahead().  Of other classes only what `may_pass` says; up to QUEUE_CLASSES_MOST of them. */
+enum { QUEUE_CLASSES_MOST = 64 };
+uint64_t queue_ahead_in_place(const struct queue *, const struct queue_entry *, const struct queue_class *,
+                              enum queue_priority, const struct queue_who *, queue_may_pass may_pass, void *context);
+/* Does any wait that is not of this class and priority? */
+bool queue_is_mixed(const struct queue *, const struct queue_class *, enum queue_priority);
 
 /* Where there is no room for one more to wait: whose place it takes, NULL: nobody's.  Batch makes room for
  * interactive; else, on the first level where it is not one of the largest part of what waits, the newest

@@ -32,6 +32,9 @@ struct asked {
     struct party       *path[QUEUE_LEVELS];      /* NULL: from there on it is new */
     uint64_t            own;          /* of its connection, before it */
     uint64_t            again;        /* before it */
+    queue_may_pass      may_pass;     /* it is asked for a place; NULL: for the budget */
+    void               *context;
+    unsigned            classes;      /* other ones, looked at */
 };
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -158,13 +161,27 @@ static uint64_t siblings_ahead(const struct stand *above, struct target *t, uint
 
 static bool is_other(const struct asked *a, const struct queue_band *b, enum queue_priority priority)
 {
-    return b != a->band && b->priority == priority && queue_competes(a->class, &b->class);
+    if (b == a->band || b->priority != priority)
+        return false;
+    return a->may_pass != NULL ? b->class.place == a->class->place : queue_competes(a->class, &b->class);
 }
 
-static uint64_t in_units(const struct asked *a, const struct queue_band *b, uint64_t entries)
+/* Any one of a band: they are all of one class. */
+static const struct queue_entry *one_of(const struct queue_band *b)
+{
+    const struct stand *s = b->top;
+
+    while (s != NULL && s->below_count > 0)
+        s = s->below[0];
+    return s != NULL ? s->root : b->again;
+}
+
+static uint64_t in_units(struct asked *a, const struct queue_band *b, uint64_t entries)
 {
     uint64_t cost = a->class->cost > 0 ? a->class->cost : 1;
 
+    if (a->may_pass != NULL)
+        return entries > 0 && a->classes++ < QUEUE_CLASSES_MOST ? a->may_pass(a->context, one_of(b), entries) : 0;
     return (entries * (b->class.cost > 0 ? b->class.cost : 1) + cost - 1) / cost;
 }
 
@@ -202,7 +219,7 @@ static uint64_t entries_ahead(const struct target *t, const struct stand *s, uin
     return entries;
 }
 
-static uint64_t others_ahead(const struct asked *a, const struct target *t, uint64_t mark)
+static uint64_t others_ahead(struct asked *a, const struct target *t, uint64_t mark)
 {
     uint64_t ahead = 0;
     unsigned bands = 0, stands = 0;
@@ -219,7 +236,7 @@ static uint64_t others_ahead(const struct asked *a, const struct target *t, uint
     return ahead;
 }
 
-static uint64_t of_priority(const struct asked *a, enum queue_priority priority)
+static uint64_t of_priority(struct asked *a, enum queue_priority priority)
 {
     uint64_t ahead = 0;
     unsigned bands = 0;
@@ -232,7 +249,7 @@ static uint64_t of_priority(const struct asked *a, enum queue_priority priority)
 
 /* -- all of it -- */
 
-static uint64_t predict(const struct asked *a)
+static uint64_t predict(struct asked *a)
 {
     const struct queue *q = a->queue;
     enum queue_priority other = a->priority == QUEUE_BATCH ? QUEUE_INTERACTIVE : QUEUE_BATCH;
@@ -270,33 +287,60 @@ static void find_path(struct asked *a, const struct queue_who *who)
         a->path[i] = p = party_find(&a->queue->parties, p, who->id[i]);
 }
 
-uint64_t queue_ahead(const struct queue *q, const struct queue_class *c, enum queue_priority priority,
-                     const struct queue_who *who)
+static uint64_t of_newcomer(struct asked *a, const struct queue_who *who)
 {
-    struct asked        a = { .queue = q, .band = queue_band_find(q, c, priority), .class = c, .priority = priority };
+    const struct queue *q = a->queue;
     const struct stand *s;
 
     if (queue_length(q) == 0)
         return 0;
-    find_path(&a, who);
-    if (a.band != NULL) {
-        a.again = queue_tree_size(a.band->again);
-        s = a.path[QUEUE_CONNECTION] != NULL ? stand_find(&q->stands, a.band, a.path[QUEUE_CONNECTION]) : NULL;
-        a.own = s != NULL ? s->entries : 0;
+    find_path(a, who);
+    if (a->band != NULL) {
+        a->again = queue_tree_size(a->band->again);
+        s = a->path[QUEUE_CONNECTION] != NULL ? stand_find(&q->stands, a->band, a->path[QUEUE_CONNECTION]) : NULL;
+        a->own = s != NULL ? s->entries : 0;
     }
-    return predict(&a);
+    return predict(a);
+}
+
+static uint64_t of_waiting(struct asked *a, const struct queue_entry *e)
+{
+    if (e->band == NULL)
+        return 0;
+    if (e->again)
+        return queue_tree_before(e);
+    find_path(a, &e->who);
+    a->own = queue_tree_before(e);
+    a->again = queue_tree_size(e->band->again);
+    return predict(a);
+}
+
+uint64_t queue_ahead(const struct queue *q, const struct queue_class *c, enum queue_priority priority,
+                     const struct queue_who *who)
+{
+    struct asked a = { .queue = q, .band = queue_band_find(q, c, priority), .class = c, .priority = priority };
+
+    return of_newcomer(&a, who);
 }
 
 uint64_t queue_ahead_of(const struct queue *q, const struct queue_entry *e)
 {
     struct asked a = { .queue = q, .band = e->band, .class = &e->class, .priority = e->priority };
 
-    if (e->band == NULL)
-        return 0;
-    if (e->again)
-        return queue_tree_before(e);
-    find_path(&a, &e->who);
-    a.own = queue_tree_before(e);
-    a.again = queue_tree_size(e->band->again);
-    return predict(&a);
+    return of_waiting(&a, e);
+}
+
+uint64_t queue_ahead_in_place(const struct queue *q, const struct queue_entry *e, const struct queue_class *c,
+                              enum queue_priority priority, const struct queue_who *who, queue_may_pass may_pass,
+                              void *context)
+{
+    struct asked a = { .queue = q, .class = c, .priority = priority, .may_pass = may_pass, .context = context };
+
+    a.band = e != NULL ? e->band : queue_band_find(q, c, priority);
+    return e != NULL ? of_waiting(&a, e) : of_newcomer(&a, who);
+}
+
+bool queue_is_mixed(const struct queue *q, const struct queue_class *c, enum queue_priority priority)
+{
+    return q->band_count > (queue_band_find(q, c, priority) != NULL);
 }

@@ -32,10 +32,20 @@ static void print_counters(const json_t *n)
                number(n, "access_lines_lost"), number(n, "log_lines_lost"));
 }
 
+/* How long a newcomer would wait. */
+static const char *wait_text(const json_t *upstream, char *out, size_t bytes)
+{
+    double wait = json_number_value(json_object_get(upstream, "predicted_wait_s"));
+
+    snprintf(out, bytes, ", the next waits %s", ctl_duration(wait));
+    return wait > 0 ? out : "";
+}
+
 int ctl_status(const struct ctl *c)
 {
     json_t *answer = ctl_ask(c, "GET", "/status", NULL), *upstream;
     size_t  i;
+    char    wait[80];
 
     if (answer == NULL)
         return 1;
@@ -48,12 +58,13 @@ int ctl_status(const struct ctl *c)
         print_counters(json_object_get(answer, "counters"));
         json_array_foreach(json_object_get(answer, "upstreams"), i, upstream)
             printf("%-10s %lld in flight, %lld waiting, %lld requests, %lld attempts, %lld retries, "
-                   "%lld failures, %lld never sent%s\n",
+                   "%lld failures, %lld never sent%s%s\n",
                    json_string_value(json_object_get(upstream, "name")), number(upstream, "in_flight"),
                    number(upstream, "waiting"), number(upstream, "requests"), number(upstream, "attempts"),
                    number(upstream, "retries"), number(upstream, "failures"),
                    number(upstream, "unsent"),
-                   json_is_true(json_object_get(upstream, "breaker_open")) ? ", not asked: it fails" : "");
+                   json_is_true(json_object_get(upstream, "breaker_open")) ? ", not asked: it fails" : "",
+                   wait_text(upstream, wait, sizeof wait));
     }
     json_decref(answer);
     return 0;

@@ -74,8 +74,9 @@ static struct slice detail(struct exchange *x)
                             day->start_minute % 60, day->zone != NULL ? day->zone : "UTC", SLICE_ARG(wait));
     if (f->limit == NULL || strcmp(f->limit, "queue") == 0)
         return arena_printf(&x->arena, "All requests that may be at upstream %s at one time (" SLICE_FMT ") are under "
-                            "way, and this one may wait no longer; try again later, or raise queue.max_wait or "
-                            "Weir-Max-Wait.", name, SLICE_ARG(bound(x, o)));
+                            "way, and as long as that API takes of late this one would wait for another " SLICE_FMT
+                            ", longer than it may; try again then, or raise queue.max_wait or Weir-Max-Wait.", name,
+                            SLICE_ARG(bound(x, o)), SLICE_ARG(wait));
     return arena_printf(&x->arena, "The limit \"%s\" of upstream %s would make this request wait for " SLICE_FMT
                         ", longer than it may; try again then, or raise queue.max_wait or Weir-Max-Wait.", f->limit,
                         name, SLICE_ARG(wait));

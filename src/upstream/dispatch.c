@@ -38,6 +38,7 @@ struct queue_class dispatch_class(const struct site *s, const struct charge *c)
     struct queue_class class = ledger_class(s->budget->ledger, c);
 
     class.costs ^= (uint64_t)(uintptr_t)s;
+    class.place = (uint64_t)(uintptr_t)s;
     return class;
 }
 
@@ -97,38 +98,6 @@ static void begin_wait(struct flight *f)
     f->unsent_from_ns = now;
     for (struct fetch_links *w = f->first; w != NULL; w = w->next)
         w->wait_from_ns = now;
-}
-
-int64_t dispatch_predict(struct site *site, const struct flight *f, const struct charge *charge,
-                         enum queue_priority priority, const struct queue_who *who, struct wait_cause *cause)
-{
-    struct budget      *b = site->budget;
-    struct budget_now   now = budget_time();
-    struct queue_class  class;
-    struct ledger_cause told;
-    uint64_t            ahead;
-    int64_t             wait, pause = 0, hold = hold_predict_ns(&site->hold, now.mono_ns);
-    const char         *tightest = NULL;
-
-    *cause = (struct wait_cause){ .limit = "queue" };
-    if (f != NULL && f->at == FLIGHT_PAUSING)
-        pause = f->pause.at_ns > now.mono_ns ? f->pause.at_ns - now.mono_ns : 0;
-    if (f != NULL && queue_waits(&f->entry)) {
-        ahead = queue_ahead_of(b->queue, &f->entry);
-    } else {
-        class = dispatch_class(site, charge);
-        ahead = queue_ahead(b->queue, &class, priority, who);
-    }
-    wait = ledger_predict_ns(b->ledger, charge, ahead, now, &tightest);
-    if (tightest != NULL) {
-        told = ledger_cause(b->ledger, charge, ahead, now);
-        *cause = (struct wait_cause){ tightest, told.by, told.heard_wall_ns };
-    }
-    if (hold > wait) {
-        *cause = (struct wait_cause){ hearing_hold_name, TOLD_BY_RETRY_AFTER, site->hold.heard_wall_ns };
-        wait = hold;
-    }
-    return wait > pause ? wait : pause;
 }
 
 /* "Retry-After of the API, heard 12:00:05": in this machine's time of day, as its logs are. */
@@ -197,6 +166,18 @@ void dispatch_crowd_out(struct flight *f)
     flight_settle(f);
 }
 
+bool dispatch_leave(struct flight *f, int64_t now_ns)
+{
+    if (f->waiting == 0 && (!f->keep || now_ns >= f->keep_until_ns)) {
+        flight_hide(f);
+        dispatch_withdraw(f);
+        flight_settle(f);
+        return true;
+    }
+    dispatch_set_deadline(f);
+    return false;
+}
+
 static void fire_deadline(struct timer *t)
 {
     struct flight      *f = CONTAINER_OF(t, struct flight, deadline);
@@ -227,13 +208,8 @@ static void fire_deadline(struct timer *t)
         else
             end_waiting(f, w);
     }
-    if (f->waiting == 0 && (!f->keep || now >= f->keep_until_ns)) {
-        flight_hide(f);
-        dispatch_withdraw(f);
-        flight_settle(f);
+    if (dispatch_leave(f, now))
         return;
-    }
-    dispatch_set_deadline(f);
     if (timer_is_set(&f->deadline) && f->deadline.at_ns <= now)        /* some wait on, others are through */
         timers_set(&f->up->timers, &f->deadline, now + NS_PER_SEC);
 }
@@ -299,7 +275,7 @@ void dispatch_put(struct flight *f)
     else
         queue_put(b->queue, &f->entry);
     f->again = true;
-    f->site->waiting++;
+    forecast_waits(f);
     dispatch_set_deadline(f);
     dispatch_kick(b);
 }
@@ -308,7 +284,7 @@ void dispatch_withdraw(struct flight *f)
 {
     if (queue_waits(&f->entry)) {
         queue_remove(f->site->budget->queue, &f->entry);
-        f->site->waiting--;
+        forecast_goes(f);
         dispatch_kick(f->site->budget);
     }
     timers_clear(&f->up->timers, &f->pause);
@@ -407,7 +383,7 @@ static void send_flight(struct budget *b, struct flight *f)
     struct receipt    receipt;
     int64_t           retry_in = 0;
 
-    f->site->waiting--;
+    forecast_goes(f);
     if (look_again(f)) {
         timers_clear(&f->up->timers, &f->deadline);
         f->at = FLIGHT_COMMITTING;

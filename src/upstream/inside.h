@@ -13,8 +13,9 @@
  * COMMITTING until the writer has it -> freed.  A retry goes from SENDING through PAUSING back to WAITING.
  *
  * Files: fetch.c (in and out of the thread), flight.c (table, joining, leaving), overtake.c (writes, purges),
- * dispatch.c (queue and budget), turn.c (one attempt), stall.c (uploads that pause), attempt.c (what became of it,
- * retries), hearing.c (what it tells of limits), share.c (who gets the head), commit.c (to the store), site.c,
+ * dispatch.c (queue and budget), forecast.c (how long a wait will be), turn.c (one attempt), stall.c (uploads that
+ * pause), attempt.c (what became of it, retries), hearing.c (what it tells of limits), share.c (who gets the head),
+ * commit.c (to the store), site.c,
  * keep.c (the ledger's rows), upstream.c (thread).
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
@@ -33,6 +34,7 @@
 #include "upstream/auth.h"
 #include "upstream/body_check.h"
 #include "origin/origin.h"
+#include "upstream/forecast.h"
 #include "upstream/upstream.h"
 
 #include <pthread.h>
@@ -76,6 +78,7 @@ struct budget {
 };
 
 /* -- one upstream at work -- */
+
 struct site {
     struct site                   *next;
     struct upstream               *up;
@@ -93,6 +96,10 @@ struct site {
     struct flight                 *flights;   /* all of this site */
     struct turn                   *turns;     /* under way */
     unsigned                       in_flight, waiting;
+    struct pace                    pace;      /* of all its requests */
+    struct kind                    kinds[KINDS];
+    unsigned                       paces;     /* noted since it was first known */
+    bool                           review;    /* those who wait are to be told anew how long */
     uint64_t                       requests, attempts, retries, failures, unsent;
     double                         retry_balance;
     int64_t                        retry_balance_ns;  /* when it was last renewed */
@@ -143,6 +150,7 @@ struct flight {
 
     struct queue_entry  entry;
     struct charge       charge;
+    unsigned            kind;         /* while it waits: of site->kinds */
     struct timer        pause;        /* back-off */
     struct timer        deadline;     /* the next waiter whose wait is over */
     int64_t             unsent_from_ns;       /* when the wait under way began */
@@ -194,7 +202,7 @@ struct turn {
     struct charge       charge;
     bool                sent;
     int64_t             begun_ns, sent_ns;
-    enum stop           stop;         /* what the callback under way says */
+    enum stop           stop;         /* what the callback under way says; at the end: why it was ended */
 
     struct answer      *answer;       /* made of the final head: a reference */
     bool                chunked, may_wait;    /* see transfer_head */
@@ -318,14 +326,9 @@ void dispatch_crowd_out(struct flight *);            /* for want of room: all wh
 void dispatch_run(struct upstream *);                /* all dirty budgets */
 void dispatch_kick(struct budget *);
 void dispatch_set_deadline(struct flight *);
-struct wait_cause {                   /* whose doing a wait is */
-    const char   *limit;              /* "queue" where there is no limit in the way */
-    enum told_by  by;                 /* of the API's; NOBODY: the limit's own */
-    int64_t       heard_wall_ns;
-};
-/* Nanoseconds that a fetch joining (flight) or entering (NULL) would wait. */
-int64_t dispatch_predict(struct site *, const struct flight *, const struct charge *, enum queue_priority,
-                         const struct queue_who *, struct wait_cause *);
+/* Nobody waits for it any more, and it does not finish by itself: ended, true. Else its deadline is set anew. */
+bool dispatch_leave(struct flight *, int64_t now_ns);
+
 void dispatch_charge(struct charge *, const struct fetch *);
 struct queue_class dispatch_class(const struct site *, const struct charge *);
 int64_t waiter_wait_left(const struct fetch_links *, int64_t now_ns);

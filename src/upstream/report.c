@@ -278,6 +278,7 @@ static void fill_entry(struct upstream_report_entry *e, struct site *s, const st
     e->unsent = s->unsent;
     e->lost_ago_ns = ledger_lost_ago_ns(s->budget->ledger, budget_time());
     e->breaker_open = s->breaker.open_until_ns != 0;
+    e->predicted_ns = forecast_newcomer(s);
     ledger_visit(s->budget->ledger, budget_time(), add_limit, &v);
     add_busiest(&v);
     add_hold(&v, s);

@@ -203,6 +203,7 @@ static void site_free(struct site *s)
     stall_close(s);
     LIST_TAKE(s, of_budget);
     table_remove(&s->up->site_names, &s->by_name);
+    forecast_free(s);
     ref_release(s->config);
     free(s->name);
     free(s);

@@ -297,6 +297,7 @@ static void retire(struct turn *t)
         upload_set_reader(t->upload, NULL, NULL);
     if (t->answer != NULL && t->answer->body != NULL && t->drained_wanted)
         spool_set_drained_mail(t->answer->body, NULL, NULL);
+    forecast_note(t);
     unlink_turn(t);
     answer_release(t->answer);
     t->answer = NULL;
@@ -359,6 +360,7 @@ static void on_end(void *owner, struct transfer *transfer, const struct transfer
     struct turn *t = owner;
 
     t->transfer = transfer;
+    t->stop = end->stop;
     if (goes_on(t, end)) {
         go_on(t, end);
         return;

@@ -51,6 +51,7 @@ static void run_due(struct upstream *up, int64_t now)
     timers_run(&up->timers, now);
     origins_reap(up->origins);
     dispatch_run(up);
+    forecast_run(up);
 }
 
 static void run_round(struct upstream *up)

@@ -70,6 +70,8 @@ struct upstream_report_entry {
     unsigned in_flight, waiting, connections;
     uint64_t requests, attempts, retries, failures, unsent;
     bool     breaker_open;
+    int64_t  predicted_ns;            /* one would wait that comes now, of nobody known, without a credential;
+                                       * INT64_MAX: for ever */
     int64_t  lost_ago_ns;             /* what is not known to be left counts as spent since then; -1: all is known */
     struct upstream_limit_report *limits;
     unsigned limit_count;

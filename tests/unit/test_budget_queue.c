@@ -438,6 +438,64 @@ static void test_a_long_queue_costs_little_more(void **state)
     assert_true(many_ns < 30 * (few_ns + 100));
 }
 
+/* -- places: whoever takes them, whatever he spends -- */
+
+struct passing { uint64_t most; };
+
+static uint64_t may_pass(void *context, const struct queue_entry *e, uint64_t entries)
+{
+    const struct passing *p = context;
+
+    return e->class.shared == 2 && entries > p->most ? p->most : entries;      /* `two` is short of its own budget */
+}
+
+static void test_places_are_shared_over_classes(void **state)
+{
+    static const struct queue_class here_one = { .shared = 1, .cost = 1, .place = 9 },
+                                    here_two = { .shared = 2, .cost = 5, .costs = 7, .place = 9 },
+                                    there = { .shared = 1, .cost = 1, .costs = 8, .place = 3 };
+    static const struct row {
+        const char *name;
+        unsigned    of_one, of_two, of_there, of_batch;
+        uint64_t    passing, ahead, client;
+    } rows[] = {
+        { "nobody", 0, 0, 0, 0, 100, 0, 9 },
+        { "of_the_same_class", 5, 0, 0, 0, 100, 5, 1 },
+        { "of_another_class_at_the_same_place_each_counts_once", 5, 4, 0, 0, 100, 9, 1 },
+        { "of_another_class_what_its_limits_let_pass", 5, 4, 0, 0, 2, 7, 1 },
+        { "of_another_class_none_that_its_limits_hold_back", 5, 4, 0, 0, 0, 5, 1 },
+        { "at_another_place_nobody_though_the_budget_is_one", 0, 0, 6, 0, 100, 0, 1 },
+        { "the_only_class_is_at_another_place", 0, 0, 1, 0, 100, 0, 1 },
+        { "of_batch_one_in_ten", 18, 0, 0, 30, 100, 20, 1 },
+        { "another_user_has_one_of_the_next_turns", 20, 0, 0, 0, 100, 1, 7 },
+        { "also_where_the_first_waits_in_two_classes", 20, 20, 0, 0, 100, 3, 7 },         /* an estimate */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct row *r = &rows[i];
+        struct queue     *q = queue_new();
+        struct job        j[64];
+        struct passing    passing = { r->passing };
+        struct queue_who  who = user(r->client);
+        unsigned          n = 0;
+        uint64_t          ahead;
+
+        for (unsigned k = 0; k < r->of_one + r->of_two; k++, n++)
+            put(q, &j[n], 'x', k < r->of_one ? &here_one : &here_two, QUEUE_INTERACTIVE, 1, n);
+        for (unsigned k = 0; k < r->of_there; k++, n++)
+            put(q, &j[n], 'x', &there, QUEUE_INTERACTIVE, 1, n);
+        for (unsigned k = 0; k < r->of_batch; k++, n++)
+            put(q, &j[n], 'x', &here_one, QUEUE_BATCH, 1, n);
+        ahead = queue_ahead_in_place(q, NULL, &here_one, QUEUE_INTERACTIVE, &who, may_pass, &passing);
+        if (ahead != r->ahead)
+            fail_msg("%s: %llu before it", r->name, (unsigned long long)ahead);
+        if (n > 0 && queue_is_mixed(q, &here_one, QUEUE_INTERACTIVE) != (n > r->of_one))
+            fail_msg("%s: mixed or not", r->name);
+        queue_free(q);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -450,6 +508,7 @@ int main(void)
         cmocka_unit_test(test_again_has_its_turn),
         cmocka_unit_test(test_ahead_is_exact_within_a_band),
         cmocka_unit_test(test_ahead_across_bands),
+        cmocka_unit_test(test_places_are_shared_over_classes),
         cmocka_unit_test(test_a_dear_request_gets_its_turn),
         cmocka_unit_test(test_random_use),
         cmocka_unit_test(test_a_long_queue_costs_little_more),
