@@ -49,6 +49,7 @@ struct daemon {
     struct store    *store;
     struct upstream *upstream;
     struct credentials *credentials;
+    struct peer_finder *finder;
     struct front    *front;
     struct mailbox  *mailbox;         /* main's: new configurations come here */
     struct keeper   *keeper;          /* reads them */
@@ -254,9 +255,11 @@ static int open_rooms(struct daemon *d, struct fault *why)
         return -1;
     upstream_configure(d->upstream, &d->config->ref, d->config->fetch_options, d->config->upstream_count);
     d->credentials = credentials_open();
+    d->finder = peer_finder_open();
     services.engine.store = d->store;
     services.engine.upstream = d->upstream;
     services.engine.credentials = d->credentials;
+    services.engine.finder = d->finder;
     memcpy(services.engine.secret.bytes, state_key(d->state), sizeof services.engine.secret.bytes);
     services.admin = (struct admin_services){ .store = d->store, .upstream = d->upstream, .reload = reload,
                                               .reopen = reopen_logs,
@@ -275,6 +278,7 @@ static void close_rooms(struct daemon *d)
         log_warning("stopped_early", "broken_off=%u", broken_off);
     credentials_close(d->credentials);
     upstream_close(d->upstream);
+    peer_finder_close(d->finder);
     store_close(d->store);
     authority_close(d->authority);
     state_close(d->state);

@@ -174,7 +174,8 @@ static const struct option client_options[] = {
     ROW("match", TEXT, NULL, AT(match),
         "Name of the client, where * stands for any characters; or \"user:NAME\": whatever runs as that user. "
         "A client's name is what it says in Weir-Client, the user that it gives to a proxy, else "
-        "\"uid=1000 pid=4711\" where the kernel tells, else its address and port.",
+        "\"uid=1000 pid=4711\" where the kernel tells, else its address and port. "
+        "What may fit a process makes new connections wait until theirs is found.",
         .check = check_some_text, .required = true),
     ROW("priority", WORD, "\"interactive\"", AT(priority),
         "Who goes first when the budget is short. What a request says in Weir-Priority counts more.",

@@ -94,6 +94,14 @@ static bool fits(const struct config_access *to, const struct peer *p, struct gr
     return is_in_network(to, p);
 }
 
+bool admission_asks_user(const struct config_upstream *up)
+{
+    for (unsigned i = 0; i < up->access_count; i++)
+        if (up->access[i].kind != ACCESS_NETWORK)
+            return true;
+    return false;
+}
+
 bool admission_allows(const struct config_upstream *up, const struct peer *p, struct groups *groups, int64_t now_ns)
 {
     for (unsigned i = 0; i < up->access_count; i++)

@@ -17,6 +17,8 @@ bool groups_have(struct groups *, uint32_t uid, uint32_t gid, int64_t now_ns);
 
 /* Whom `access` takes the client for, for people: "user ann (1000)", "127.0.0.1, whose user is not known". */
 struct slice admission_who(const struct peer *, struct arena *);
+/* Does `access` name users or groups at all? Else the address says it all. */
+bool admission_asks_user(const struct config_upstream *);
 /* Without `access` everybody may. */
 bool admission_allows(const struct config_upstream *, const struct peer *, struct groups *, int64_t now_ns);
 

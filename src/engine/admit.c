@@ -33,6 +33,13 @@ enum step step_guard(struct exchange *x)
     return no.status != 0 ? reply_refusal(x, &no) : STEP_ROUTE;
 }
 
+static bool is_admitted(struct exchange *x)
+{
+    const struct peer *who = admission_asks_user(x->up) ? x->in.who(x->in.owner) : x->in.known(x->in.owner);
+
+    return admission_allows(x->up, who, x->engine->groups, clock_mono_ns());
+}
+
 enum step step_admit(struct exchange *x)
 {
     const struct refusal no = guard_origin(x->up, &x->in.request, http_fields_get(&x->in.request.fields, HTTP_HOST),
@@ -42,7 +49,7 @@ enum step step_admit(struct exchange *x)
         return reply_refusal(x, &no);
     if (x->up == NULL || x->route.way == ROUTE_OWN)
         return STEP_OWN;
-    if (x->up->has_access && !admission_allows(x->up, x->in.who(x->in.owner), x->engine->groups, clock_mono_ns()))
+    if (x->up->has_access && !is_admitted(x))
         return reply_problem(x, &(struct problem){
             .status = 403, .title = "Not allowed to use this upstream", .retry_after_ns = -1, .close = true,
             .detail = engine_not_admitted(x->in.who(x->in.owner), &x->arena) });

@@ -199,7 +199,13 @@ struct fetch *asking_fill(struct exchange *x)
     f->batch = x->client.batch;
     f->keep_permille = x->client.keep_permille;
     f->client = arena_copy(&f->arena, x->client.name);
+    f->is_named = x->client.is_named;
     f->who = x->client.who;
+    f->card = x->in.card(x->in.owner);
+    ref_acquire(&f->card->ref);
+    f->finder = x->engine->services->finder;
+    if (!f->is_named && access_log_is_on(x->engine->access))
+        peer_find(f->finder, f->card, NULL);        /* for the line, which does not wait for it */
     f->max_wait_ns = x->up->fetch.queue.max_wait_ns;
     if (x->wish.max_wait_ns != POLICY_UNSET)
         f->max_wait_ns = x->wish.max_wait_ns < WAIT_MOST ? x->wish.max_wait_ns : WAIT_MOST;

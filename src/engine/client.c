@@ -9,8 +9,6 @@
 
 #include <xxhash.h>
 
-enum { IPV6_NETWORK_BYTES = 8 };        /* what one customer is given: whoever has a /64 has all its addresses */
-
 /* What it calls itself; ptr NULL: nothing. */
 static struct slice own_name(const struct exchange_input *in, const struct request_wish *wish, struct arena *a)
 {
@@ -30,19 +28,10 @@ static struct slice name_of_peer(const struct exchange_input *in, const struct p
     return slice_of(in->peer);
 }
 
-static uint64_t user_of(const struct peer *who)
-{
-    unsigned bytes = who->address_bytes < IPV6_NETWORK_BYTES ? who->address_bytes : IPV6_NETWORK_BYTES;
-
-    if (who->has_uid)
-        return (uint64_t)who->uid + 1;
-    return bytes > 0 ? XXH3_64bits_withSeed(who->address, bytes, 1) : 0;
-}
-
 /* Two spaces of numbers, so that no name can be made to be an executable. */
 static uint64_t program_of(struct slice name, const struct peer *who)
 {
-    return name.ptr != NULL ? XXH3_64bits_withSeed(name.ptr, name.len, 2) | 1 : who->program & ~UINT64_C(1);
+    return name.ptr != NULL ? XXH3_64bits_withSeed(name.ptr, name.len, 2) | 1 : peer_program_id(who);
 }
 
 static bool is_of_class(const struct config_client *class, struct slice name, const struct exchange_input *in)
@@ -55,14 +44,76 @@ static bool is_of_class(const struct config_client *class, struct slice name, co
     return who->has_uid && who->uid == class->uid;
 }
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Where *at stands behind `word`, or in it because the pattern's text ends there. */
+static bool skip_word(struct slice text, size_t *at, const char *word)
+{
+    for (; *word != '\0' && *at < text.len; word++, ++*at)
+        if (text.ptr[*at] != *word)
+            return false;
+    return true;
+}
+
+static bool skip_number(struct slice text, size_t *at)
+{
+    size_t from = *at;
+
+    while (*at < text.len && is_digit(text.ptr[*at]))
+        ++*at;
+    return *at > from || *at == text.len;
+}
+
+/* Could "uid=1000 pid=77" be a match, with any numbers?  By the text before the first star and the last character. */
+static bool may_be_process(struct slice pattern)
+{
+    size_t       star = slice_find(pattern, '*', 0), at = 0;
+    struct slice begin = slice_sub(pattern, 0, star);
+    bool         may = skip_word(begin, &at, "uid=") && skip_number(begin, &at) && skip_word(begin, &at, " pid=")
+                    && skip_number(begin, &at) && at == begin.len;
+    char         last = pattern.len > 0 ? pattern.ptr[pattern.len - 1] : '\0';
+
+    return may && (last == '*' || (is_digit(last) && (star < pattern.len || slice_find(pattern, ' ', 0) < star)));
+}
+
+static bool is_anybody(struct slice pattern)
+{
+    if (pattern.len == 0)
+        return false;
+    for (size_t i = 0; i < pattern.len; i++)
+        if (pattern.ptr[i] != '*')
+            return false;
+    return true;
+}
+
+bool client_asks_process(const struct config *config, const struct exchange_input *in, const struct request_wish *wish,
+                         struct arena *a)
+{
+    if (config->client_count == 0 || own_name(in, wish, a).ptr != NULL)
+        return false;
+    for (unsigned i = 0; i < config->client_count; i++) {
+        const struct config_client *class = &config->clients[i];
+        struct slice                match = slice_of(class->match);
+
+        if (class->has_uid ? is_of_class(class, SLICE_NONE, in) : is_anybody(match))
+            return false;             /* the first that fits counts, whatever process it is */
+        if (!class->has_uid && (may_be_process(match) || slice_matches(match, slice_of(in->peer))))
+            return true;              /* who has no process that is known has the name of the connection */
+    }
+    return false;
+}
+
 struct client client_of(const struct config *config, const struct exchange_input *in, const struct request_wish *wish,
                         struct arena *a)
 {
-    const struct peer *who = in->who(in->owner);
+    const struct peer *who = in->known(in->owner);
     struct slice       name = own_name(in, wish, a);
     struct client      c = {
         .name = name.ptr != NULL ? name : name_of_peer(in, who, a),
-        .who.id = { user_of(who), program_of(name, who), (uint64_t)who->pid, who->connection },
+        .is_named = name.ptr != NULL,
         .batch = wish->batch,
     };
 
@@ -76,5 +127,7 @@ struct client client_of(const struct config *config, const struct exchange_input
         c.keep_permille = (unsigned)((1.0 - class->share) * 1000.0 + 0.5);
         break;
     }
+    who = in->known(in->owner);       /* a class may have asked for the user */
+    c.who = (struct queue_who){ { peer_user_id(who), program_of(name, who), peer_process_id(who), who->connection } };
     return c;
 }

@@ -16,11 +16,10 @@
 #include "config/config.h"
 #include "engine/access.h"
 #include "http/message.h"
+#include "peer/finder.h"
 #include "policy/key.h"
 #include "store/store.h"
 #include "upstream/upstream.h"
-
-#include <sys/types.h>
 
 struct credentials;
 
@@ -28,6 +27,7 @@ struct engine_services {              /* lent to every engine, outlives them */
     struct store       *store;
     struct upstream    *upstream;
     struct credentials *credentials;
+    struct peer_finder *finder;
     struct key_secret  secret;
 };
 
@@ -47,23 +47,11 @@ uint64_t engine_take_id(struct engine *);
 bool engine_is_idle(const struct engine *);
 
 struct exchange;
-struct peer;
 
 /* May this client use the upstream (setting access)?  For connections that no exchange comes of. */
 bool engine_admits(struct engine *, const struct config_upstream *, const struct peer *);
 /* What is said to one that may not. */
 struct slice engine_not_admitted(const struct peer *, struct arena *);
-
-struct peer {                         /* who is at the other end of a connection, as far as the kernel tells */
-    bool     has_uid;                 /* of a unix socket, or of TCP that begins on this machine */
-    uid_t    uid;
-    gid_t    gid;                     /* of a unix socket; else -1 */
-    pid_t    pid;                     /* 0: not told */
-    uint8_t  address[16];             /* IPv4 also where it came mapped into IPv6 */
-    unsigned address_bytes;           /* 4, 16; 0: a unix socket */
-    uint64_t program;                 /* a hash of the process' executable; 0: may not be read */
-    uint64_t connection;              /* no two have the same */
-};
 
 struct exchange_input {               /* borrowed until exchange_close() */
     struct http_request request;      /* target raw; fields as received */
@@ -75,11 +63,14 @@ struct exchange_input {               /* borrowed until exchange_close() */
     struct slice        connected;    /* "host:port" of the CONNECT that it came out of; ptr NULL: of none */
     bool                is_tls;       /* and over TLS */
     struct slice        proxy_user;   /* of that CONNECT: names the client (see Weir-Client); ptr NULL */
-    /* Who that is; asks the kernel the first time, which may take a millisecond.  Never NULL; valid
-     * as long as the connection. */
+    /* Who that is, as far as it is known by now, and with the user, for whom the kernel is asked the first time.  Never
+     * NULL; valid until the next call for the connection. */
+    const struct peer *(*known)(void *owner);
     const struct peer *(*who)(void *owner);
-    /* The same for the log, as far as it is known without looking for a process: "uid=1000 pid=77", "uid=1000";
-     * ptr NULL: nothing.  Valid as long as the connection. */
+    /* What peer/finder.h fills; the connection's, acquire it to keep it. */
+    struct peer_card  *(*card)(void *owner);
+    /* For the log, as far as it is known: "uid=1000 pid=77", "uid=1000"; ptr NULL: nothing.  Valid as long as the
+     * connection. */
     struct slice       (*label)(void *owner);
     /* Called on the worker's thread, never from within a call of the front's: what
      * made it wait is there, call exchange_run() or exchange_read() again. */

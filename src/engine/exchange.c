@@ -140,7 +140,7 @@ void exchange_refuse(struct exchange *x, unsigned status, const char *why)
 void exchange_close(struct exchange *x, bool whole, int64_t sent_bytes)
 {
     struct engine *e = x->engine;
-    bool           may_have_mail = x->body.upload != NULL || x->stream.is_open || x->auth.waited;
+    bool           may_have_mail = x->body.upload != NULL || x->stream.is_open || x->auth.waited || x->peer.waited;
 
     if (!whole && x->log.refused_status == 0)
         counter_add(COUNTER_CLIENT_GONE, 1);
@@ -150,6 +150,8 @@ void exchange_close(struct exchange *x, bool whole, int64_t sent_bytes)
     invalidate_forget(x);
     read_close(x);
     inject_close(x);
+    if (x->peer.waits)
+        peer_find_leave(e->services->finder, &x->peer.wait);
     if (x->reply.fd >= 0)
         close(x->reply.fd);
     if (x->fetch != NULL) {

@@ -19,6 +19,28 @@ static bool awaits_body(const struct exchange *x)
     return x->body.upload != NULL && !x->body.ended && !x->body.expects && x->body.received_bytes == 0;
 }
 
+static void receive_peer(struct mail *m)
+{
+    struct exchange *x = CONTAINER_OF(CONTAINER_OF(m, struct peer_wait, mail), struct exchange, peer.wait);
+
+    x->peer.waits = false;
+    if (!x->closed)
+        x->go_on(x);
+}
+
+/* The class may depend on the process: it is waited for, but not for long (peer/finder.h). */
+static bool awaits_peer(struct exchange *x)
+{
+    struct naming_process *p = &x->peer;
+
+    if (p->waited || x->client.name.ptr != NULL || !client_asks_process(x->config, &x->in, &x->wish, &x->arena))
+        return p->waits;
+    p->wait.mail.receive = receive_peer;
+    p->wait.mailbox = x->engine->mailbox;
+    p->waits = p->waited = !peer_find(x->engine->services->finder, x->in.card(x->in.owner), &p->wait);
+    return p->waits;
+}
+
 enum step step_fetch(struct exchange *x)
 {
     bool              had = x->stored.selected;
@@ -31,6 +53,8 @@ enum step step_fetch(struct exchange *x)
         x->decision.verdict = VERDICT_FETCH;
     x->body.awaited = awaits_body(x);
     if (x->body.awaited)
+        return STEP_SUSPEND;
+    if (awaits_peer(x))
         return STEP_SUSPEND;
     switch (inject_await(x, &c)) {
     case CREDENTIAL_READY:

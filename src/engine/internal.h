@@ -119,6 +119,12 @@ struct injection {
     struct credential_wait wait;
 };
 
+/* The process that asks, where its class may depend on that. */
+struct naming_process {
+    bool             waits, waited;   /* ever */
+    struct peer_wait wait;
+};
+
 /* JSON bodies are led back through Weir. */
 struct relinking {
     bool           wanted;
@@ -186,6 +192,7 @@ struct exchange {
 
     struct body                  body;
     struct injection             auth;
+    struct naming_process        peer;
     struct fetch                *fetch;
     bool                         fetch_noted;     /* what it counted is in `outcome` */
     bool                         forwarded;

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/guard.h"
-#include "front/peer.h"
+#include "peer/card.h"
 #include "front/refuse.h"
 #include "front/shards.h"
 #include "front/startline.h"
@@ -163,38 +163,58 @@ void call_wake(void *owner)
     call_resume(owner);
 }
 
+static struct peer_card *card_of(struct connection *c)
+{
+    if (c->card == NULL)
+        c->card = peer_card_open(c->fd);
+    return c->card;
+}
+
 /* For the log: asked at the first request, since a client that has its answer may be gone. */
 void call_label(struct connection *c)
 {
-    struct peer who;
-
     if (c->is_labelled || !access_log_is_on(c->worker->access))
         return;
     c->is_labelled = true;
-    peer_look_up_user(c->fd, &who);
-    peer_label(&who, c->label);
+    peer_card_ask_user(card_of(c));
+    peer_card_read(c->card, &c->who);
+    peer_label(&c->who, c->label);
 }
 
 static struct slice label_of(void *owner)
 {
     const struct call *call = owner;
+    struct connection *c = call->connection;
 
-    return call_label_of(call->connection);
+    if (!c->is_labelled_whole && c->card != NULL && peer_card_is_told(c->card)) {
+        c->is_labelled_whole = true;
+        peer_card_read(c->card, &c->who);
+        peer_label(&c->who, c->label);
+    }
+    return call_label_of(c);
 }
 
-const struct peer *call_who(void *owner)
+struct peer_card *call_card(void *owner)
+{
+    const struct call *call = owner;
+
+    return card_of(call->connection);
+}
+
+const struct peer *call_known(void *owner)
 {
     struct call       *call = owner;
     struct connection *c = call->connection;
 
     call->asked_who = true;
-    if (!c->who_is_known) {
-        peer_look_up(c->fd, &c->who);
-        peer_label(&c->who, c->label);
-        c->is_labelled = true;
-    }
-    c->who_is_known = true;
+    peer_card_read(card_of(c), &c->who);
     return &c->who;
+}
+
+const struct peer *call_who(void *owner)
+{
+    peer_card_ask_user(call_card(owner));
+    return call_known(owner);
 }
 
 static void break_off(struct call *call)
@@ -322,7 +342,9 @@ static void open_exchange(struct call *call, size_t head_bytes)
         .connected = slice_of(call->connection->connected),
         .is_tls = call->connection->is_tls,
         .proxy_user = slice_of(call->connection->proxy_user),
+        .known = call_known,
         .who = call_who,
+        .card = call_card,
         .label = label_of,
         .wake = call_wake,
         .interim = send_interim,

@@ -65,8 +65,10 @@ static inline struct slice call_label_of(const struct connection *c)
     return c->label[0] != '\0' ? slice_of(c->label) : SLICE_NONE;
 }
 
-/* Who is at the other end; asks the kernel the first time. The answer depends on it from then on. */
+/* See struct exchange_input. The answer depends on who it is from then on. */
+const struct peer *call_known(void *call);
 const struct peer *call_who(void *call);
+struct peer_card *call_card(void *call);
 
 /* -- head.c -- */
 /* The same head as one that was answered within the second?  Then nothing of it has to be read again. */

@@ -11,7 +11,7 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "front/connect.h"
-#include "front/peer.h"
+#include "peer/card.h"
 #include "front/refuse.h"
 #include "front/socket.h"
 #include "front/tunnel.h"
@@ -63,6 +63,7 @@ static void forget(struct knock *k)
     free(k->head);
     free(k->connected);
     free(k->proxy_user);
+    peer_card_release(k->arrival.card);
     free(k);
 }
 
@@ -144,6 +145,15 @@ void door_log(struct worker *w, const struct connect_line *l)
     access_log_write(w->access, &record);
 }
 
+/* The connection inside a CONNECT has it, too. */
+static void ask_who(struct knock *k, struct peer *who)
+{
+    if (k->arrival.card == NULL)
+        k->arrival.card = peer_card_open(k->arrival.fd);
+    peer_card_ask_user(k->arrival.card);
+    peer_card_read(k->arrival.card, who);
+}
+
 /* For the log: as the client says, else as the kernel does. */
 static struct slice name_of(struct knock *k, const struct connect_head *h)
 {
@@ -151,7 +161,7 @@ static struct slice name_of(struct knock *k, const struct connect_head *h)
 
     if (h->user.ptr != NULL || !access_log_is_on(k->worker->access))
         return h->user;
-    peer_look_up_user(k->arrival.fd, &who);
+    ask_who(k, &who);
     peer_label(&who, k->label);
     return k->label[0] != '\0' ? slice_of(k->label) : SLICE_NONE;
 }
@@ -231,6 +241,7 @@ static void look_inside(struct knock *k)
     next.is_tls = first == TLS_HANDSHAKE;
     next.connected = k->connected;
     next.proxy_user = k->proxy_user;
+    k->arrival.card = NULL;
     unwatch(k);
     worker_serve(w, &next);
     forget(k);
@@ -302,7 +313,7 @@ static bool admits(struct knock *k, const struct connect_head *h, const struct c
 
     if (!up->has_access)
         return true;
-    peer_look_up_user(k->arrival.fd, &who);
+    ask_who(k, &who);
     if (engine_admits(k->worker->engine, up, &who))
         return true;
     refuse(k, h, &(struct refusal){ 403, "Not allowed to use this upstream", engine_not_admitted(&who, &a).ptr },
@@ -368,6 +379,7 @@ static void pass_on(struct knock *k)
     struct worker *w = k->worker;
     struct arrival whole = k->arrival;
 
+    k->arrival.card = NULL;
     let_go(k);
     worker_serve(w, &whole);
 }

@@ -6,7 +6,7 @@
 #include "front/places.h"
 
 #include "base/arena.h"
-#include "front/peer.h"
+#include "peer/kernel.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -71,14 +71,32 @@ static struct row *row_of(struct places *p, const struct peer *who)
     return empty;
 }
 
+/* Asked again where the connection is served: here hardly anything is kept. */
+static void ask_who(int fd, struct peer *who)
+{
+    struct peer_ends   ends;
+    struct peer_socket s;
+
+    if (!kernel_read_ends(fd, &ends))
+        return;
+    memcpy(who->address, ends.client.address, sizeof who->address);
+    who->address_bytes = ends.client.bytes;
+    if (ends.is_unix) {
+        kernel_read_credentials(fd, who);
+    } else if (kernel_ask(&ends, &s)) {
+        who->has_uid = s.has_uid;
+        who->uid = s.uid;
+    }
+}
+
 bool places_take(struct places *p, int fd, unsigned most)
 {
-    struct peer who;
+    struct peer who = { 0 };
     struct row *row;
 
     if ((size_t)fd >= p->fd_count)
         return true;
-    peer_look_up_user(fd, &who);
+    ask_who(fd, &who);
     row = row_of(p, &who);
     if (row == NULL)
         return true;

@@ -73,13 +73,14 @@ int64_t worker_socket_clock_ns(void)
 
 void worker_name_peer(int fd, const struct sockaddr *sa, socklen_t len, char *out, size_t bytes)
 {
-    char         host[INET6_ADDRSTRLEN], port[8];
-    struct ucred peer;
-    socklen_t    peer_bytes = sizeof peer;
-    bool         is_unix = sa->sa_family == AF_UNIX;
+    char        host[INET6_ADDRSTRLEN], port[8];
+    struct peer who = { 0 };
+    bool        is_unix = sa->sa_family == AF_UNIX;
 
-    if (is_unix && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes) == 0)
-        snprintf(out, bytes, "unix:uid=%u,pid=%d", (unsigned)peer.uid, (int)peer.pid);
+    if (is_unix)
+        kernel_read_credentials(fd, &who);
+    if (who.has_uid)
+        snprintf(out, bytes, "unix:uid=%u,pid=%d", (unsigned)who.uid, (int)who.pid);
     else if (!is_unix && getnameinfo(sa, len, host, sizeof host, port, sizeof port,
                                      NI_NUMERICHOST | NI_NUMERICSERV) == 0)
         snprintf(out, bytes, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
@@ -103,6 +104,7 @@ static void free_connection(struct connection *c)
     pool_close(&c->pool);
     free(c->connected);
     free(c->proxy_user);
+    peer_card_release(c->card);
     free(c);
 }
 
@@ -204,6 +206,7 @@ void worker_serve(struct worker *w, const struct arrival *a)
     c->is_tls = a->is_tls;
     c->connected = copy_or_null(a->connected);
     c->proxy_user = copy_or_null(a->proxy_user);
+    c->card = a->card;
     c->handshake = (struct handshake){ .choose = door_choose_leaf, .heard = intake_heard_tls, .owner = c,
                                        .under_way = &w->handshakes };
     c->intake.is_timed = true;

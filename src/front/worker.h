@@ -10,7 +10,6 @@
 #include "front/intake.h"
 #include "front/kept.h"
 #include "front/listener.h"
-#include "front/peer.h"
 #include "front/pool.h"
 
 #include "tls/handshake.h"
@@ -57,9 +56,9 @@ struct connection {                   /* one client's socket; MHD's socket conte
     struct call          *call;           /* whose head is whole; NULL between requests */
     struct call          *begun;          /* the same, from its request line on */
     char                  peer[80];
-    bool                  who_is_known;
-    struct peer           who;            /* where it is known: peer.h */
-    bool                  is_labelled;
+    struct peer_card     *card;           /* who that is, as far as anybody asked; NULL: nobody did */
+    struct peer           who;            /* what it said last */
+    bool                  is_labelled, is_labelled_whole;
     char                  label[PEER_LABEL_BYTES];        /* the same as text; "": not known */
     int64_t               idle_timeout_ns;        /* that MHD was told */
     int64_t               deadline_ns;    /* real monotonic; INT64_MAX while a request is being answered */
@@ -134,6 +133,7 @@ struct arrival {                      /* a socket that begins to be served */
     struct sockaddr_storage address;
     socklen_t               address_bytes;
     const char             *connected, *proxy_user;       /* of the CONNECT that it comes after; else NULL */
+    struct peer_card       *card;                          /* a reference, which goes over; NULL: nobody asked */
     bool                    is_tls;                        /* the client begins a handshake */
 };
 /* Gives it to libmicrohttpd, which closes it in the end. */

@@ -51,7 +51,7 @@ void dispatch_kick(struct budget *b)
 
 int64_t waiter_wait_left(const struct fetch_links *w, int64_t now_ns)
 {
-    bool    unsent = w->flight == NULL || w->flight->at == FLIGHT_WAITING || w->flight->at == FLIGHT_PAUSING;
+    bool    unsent = w->flight == NULL || w->flight->at <= FLIGHT_NAMING;
     int64_t left = w->wait_left_ns - (unsent && w->flight != NULL ? now_ns - w->wait_from_ns : 0);
 
     return left > 0 ? left : 0;
@@ -255,11 +255,23 @@ void dispatch_joined(struct flight *f, const struct fetch *by)
     dispatch_kick(b);
 }
 
+void dispatch_renamed(struct flight *f)
+{
+    struct queue *q = f->site->budget->queue;
+
+    if (!queue_waits(&f->entry) || f->entry.again)
+        return;
+    queue_remove(q, &f->entry);
+    f->entry.who = f->leader->who;
+    queue_put(q, &f->entry);
+    dispatch_kick(f->site->budget);
+}
+
 void dispatch_put(struct flight *f)
 {
     struct budget *b = f->site->budget;
 
-    if (f->at != FLIGHT_PAUSING)      /* back-off and queue are one wait */
+    if (f->at != FLIGHT_PAUSING && f->at != FLIGHT_NAMING)           /* back-off, name and queue are one wait */
         begin_wait(f);
     f->at = FLIGHT_WAITING;
     f->deadline.fire = fire_deadline;
@@ -287,6 +299,7 @@ void dispatch_withdraw(struct flight *f)
         forecast_goes(f);
         dispatch_kick(f->site->budget);
     }
+    naming_end(f);
     timers_clear(&f->up->timers, &f->pause);
     timers_clear(&f->up->timers, &f->deadline);
 }
@@ -384,6 +397,7 @@ static void send_flight(struct budget *b, struct flight *f)
     int64_t           retry_in = 0;
 
     forecast_goes(f);
+    naming_end(f);
     if (look_again(f)) {
         timers_clear(&f->up->timers, &f->deadline);
         f->at = FLIGHT_COMMITTING;
@@ -422,9 +436,11 @@ static void run_budget(struct budget *b)
     int64_t             wake = INT64_MAX;
     struct site        *s;
 
-    b->dirty = false;
-    while (has_slot(b) && (e = queue_take(b->queue, clock_mono_ns(), may_go, b, &wake)) != NULL)
-        send_flight(b, CONTAINER_OF(e, struct flight, entry));
+    do {
+        b->dirty = false;
+        while (has_slot(b) && (e = queue_take(b->queue, clock_mono_ns(), may_go, b, &wake)) != NULL)
+            send_flight(b, CONTAINER_OF(e, struct flight, entry));
+    } while (naming_let_in(b, &wake));
     if (wake != INT64_MAX)
         timers_set(&b->up->timers, &b->wake, add_times(clock_mono_ns(), wake));
     else

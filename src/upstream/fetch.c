@@ -25,6 +25,7 @@ static void destroy(struct ref *ref)
     free(f->error);
     free(f->outcome.attempts);
     free(f->links->words);
+    peer_card_release(f->card);
     arena_free(&arena);
 }
 

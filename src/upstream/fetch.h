@@ -18,6 +18,7 @@
 #include "base/ref.h"
 #include "budget/queue.h"
 #include "budget/retry.h"
+#include "peer/finder.h"
 #include "policy/decide.h"
 #include "policy/key.h"
 #include "policy/storable.h"
@@ -133,8 +134,11 @@ struct fetch {
     bool                           may_spare;     /* a stale answer will do while the budget is short */
     bool                           batch;         /* priority class */
     unsigned                       keep_permille; /* of every limit, left for others: struct charge */
-    struct slice                   client;        /* its name, for people */
-    struct queue_who               who;           /* fairness is between these */
+    struct slice                   client;        /* its name, for people; where the kernel gives it: as known then */
+    bool                           is_named;      /* it gave itself that name, which is its program in `who` */
+    struct queue_who               who;           /* fairness is between these; the upstream thread's from then on */
+    struct peer_card              *card;          /* a reference: who that is, where `who` does not say it yet */
+    struct peer_finder            *finder;        /* which may be asked for it */
     int64_t                        max_wait_ns;   /* queue.max_wait or Weir-Max-Wait */
     const struct timeout_options  *timeout;       /* of the rule, or of the upstream; of `config` */
     int64_t                        read_timeout_ns;      /* that one's, or Weir-Timeout */

@@ -216,10 +216,10 @@ void flight_settle(struct flight *f)
     struct site *site = f->site;
 
     if (f->dead || f->turn != NULL || f->waiting > 0 || f->receiving > 0 || f->committing
-        || queue_waits(&f->entry) || timer_is_set(&f->pause))
+        || queue_waits(&f->entry) || timer_is_set(&f->pause) || (f->at == FLIGHT_NAMING && flight_goes_on(f)))
         return;
     flight_hide(f);
-    dispatch_withdraw(f);
+    dispatch_withdraw(f);              /* and its name is not looked for any more */
     commit_withdraw(f);
     f->dead = true;
     *(f->previous_of_site != NULL ? &f->previous_of_site->next_of_site : &site->flights) = f->next_of_site;
@@ -319,6 +319,10 @@ static bool try_join(struct flight *f, struct fetch_links *w)
     }
     if (is_spared(f->site, w))
         return true;
+    if (f->at == FLIGHT_NAMING) {     /* judged with it */
+        flight_link(f, w);
+        return true;
+    }
     wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
     if (wait > w->wait_left_ns && dispatch_stands_higher(w->fetch, f))
         wait = predict_alone(f->site, w->fetch, &cause);     /* where he will put it: dispatch_joined() */
@@ -369,6 +373,12 @@ static bool make_room(struct site *site, const struct fetch *fetch)
     return true;
 }
 
+static bool is_full(const struct site *site, int64_t wait)
+{
+    return site->waiting >= site->options->queue.max_length
+        && (wait > 0 || site->waiting > 0 || site->in_flight >= site_slots(site));
+}
+
 /* No place in the queue, or a wait that is longer than it may be: said before the wait is begun. */
 static bool is_refused(struct site *site, struct fetch_links *w)
 {
@@ -376,9 +386,7 @@ static bool is_refused(struct site *site, struct fetch_links *w)
     int64_t           wait = predict_alone(site, w->fetch, &cause);
 
     w->fetch->outcome.predicted_ns = wait;
-    if (wait <= w->wait_left_ns
-        && (site->waiting < site->options->queue.max_length
-            || (wait == 0 && site->waiting == 0 && site->in_flight < site_slots(site))))
+    if (wait <= w->wait_left_ns && !is_full(site, wait))
         return false;
     if (wait <= w->wait_left_ns && make_room(site, w->fetch))
         return false;
@@ -389,6 +397,36 @@ static bool is_refused(struct site *site, struct fetch_links *w)
     }
     waiter_refuse(w, wait, &cause);
     return true;
+}
+
+void flight_line_up(struct flight *f)
+{
+    struct fetch_links *next;
+    struct wait_cause   cause;
+    int64_t             wait = predict_alone(f->site, f->leader, &cause), now = clock_mono_ns();
+    bool                any = f->keep, full;
+
+    for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
+        any = any || wait <= waiter_wait_left(w, now);
+    full = any && is_full(f->site, wait) && !make_room(f->site, f->leader);
+    for (struct fetch_links *w = f->first; w != NULL; w = next) {
+        next = w->next;
+        w->fetch->outcome.predicted_ns = wait;
+        if (wait > waiter_wait_left(w, now)) {
+            waiter_refuse(w, wait, &cause);
+        } else if (full) {
+            w->fetch->queue_full = true;
+            waiter_refuse(w, wait > NS_PER_SEC ? wait : NS_PER_SEC, &(struct wait_cause){ .limit = "queue" });
+        }
+    }
+    if (flight_goes_on(f) && !full) {
+        dispatch_put(f);
+        return;
+    }
+    f->keep = false;
+    flight_hide(f);
+    dispatch_withdraw(f);
+    flight_settle(f);
 }
 
 void flight_enter(struct site *site, struct fetch_links *w)
@@ -428,7 +466,9 @@ void flight_enter(struct site *site, struct fetch_links *w)
                      site->breaker.open_until_ns - now);
         return;
     }
-    if (!is_refused(site, w))
+    if (naming_is_needed(site, w))
+        naming_begin(flight_new(site, w, shared));
+    else if (!is_refused(site, w))
         dispatch_put(flight_new(site, w, shared));
 }
 

@@ -35,6 +35,7 @@
 #include "upstream/body_check.h"
 #include "origin/origin.h"
 #include "upstream/forecast.h"
+#include "upstream/naming.h"
 #include "upstream/upstream.h"
 
 #include <pthread.h>
@@ -94,6 +95,7 @@ struct site {
     struct hold                    hold;      /* a 5xx asked for a pause */
     bool                           cut_was_logged;    /* what it says of its limits cannot be meant: said once */
     struct flight                 *flights;   /* all of this site */
+    TAILQ_HEAD(, naming)           namings;   /* of flights that do not yet stand in line, in order of arrival */
     struct turn                   *turns;     /* under way */
     unsigned                       in_flight, waiting;
     struct pace                    pace;      /* of all its requests */
@@ -130,7 +132,7 @@ struct fetch_links {
 };
 
 /* -- one wish -- */
-enum flight_at { FLIGHT_WAITING, FLIGHT_PAUSING, FLIGHT_SENDING, FLIGHT_STREAMING, FLIGHT_COMMITTING };
+enum flight_at { FLIGHT_WAITING, FLIGHT_PAUSING, FLIGHT_NAMING, FLIGHT_SENDING, FLIGHT_STREAMING, FLIGHT_COMMITTING };
 
 struct flight {
     struct upstream    *up;
@@ -148,6 +150,7 @@ struct flight {
     bool                keep;         /* goes on without anybody: on_abort = "finish", refresh_behind */
     int64_t             keep_until_ns;        /* as long as that one would have waited */
 
+    struct naming      *naming;       /* who asks is being found out; NULL: it is not */
     struct queue_entry  entry;
     struct charge       charge;
     unsigned            kind;         /* while it waits: of site->kinds */
@@ -253,6 +256,7 @@ struct upstream {
     struct turn         *idle_turns;
     unsigned             idle_turn_count, farewells;
     unsigned             commits;             /* changes at the writer */
+    unsigned             namings;             /* that have mail to come */
     unsigned             saves, bust_count;   /* rows at the writer; in `busts` */
     struct kept_row     *rows;                /* as they were at the start, until their budget is made */
     struct heard        *heard;               /* locks itself: heard.c */
@@ -302,6 +306,9 @@ void flight_remember_unshareable(struct flight *);
 bool flight_goes_on(const struct flight *);          /* somebody waits, or it finishes by itself */
 /* Somebody has left, or it will not be stored: ended where it does not go on. Not from within curl's callbacks. */
 void flight_look_who_waits(struct flight *);
+/* A new one, whose client is known as well as it will be: into the queue, or its waiters hear that it would take too
+ * long. */
+void flight_line_up(struct flight *);
 
 /* patience.c: of those who listen to an API that is silent since then, while the request is sent and nothing is paused
  */
@@ -317,6 +324,8 @@ void overtake_by_write(struct site *, const struct fetch *write);
 void dispatch_put(struct flight *);                  /* into the queue */
 /* May this one go before the flight as it stands? */
 bool dispatch_stands_higher(const struct fetch *, const struct flight *);
+/* Its client is known by now: where it waits it moves to his place. */
+void dispatch_renamed(struct flight *);
 /* A waiting one has another waiter: it may have to stand in another place for that. */
 void dispatch_joined(struct flight *, const struct fetch *by);
 void dispatch_withdraw(struct flight *);             /* out of queue, pause and deadline */

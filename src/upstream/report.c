@@ -59,7 +59,7 @@ static struct waits find_waits(struct upstream *up)
 
     for (struct site *s = up->sites; s != NULL; s = s->next)
         for (const struct flight *f = s->flights; f != NULL; f = f->next_of_site)
-            if (f->at == FLIGHT_WAITING && !f->dead)
+            if ((f->at == FLIGHT_WAITING || f->at == FLIGHT_NAMING) && !f->dead)
                 add_flight(&w, f);
     if (w.count > 0)
         qsort(w.items, w.count, sizeof *w.items, compare_waits);
@@ -81,11 +81,23 @@ static size_t first_of(const struct waits *w, const void *bucket)
     return low;
 }
 
+/* The kernel may have told since it came. */
+static void name_client(const struct fetch *f, char *out, size_t bytes)
+{
+    struct peer who = { 0 };
+
+    if (!f->is_named && f->card != NULL)
+        peer_card_read(f->card, &who);
+    snprintf(out, bytes, SLICE_FMT, SLICE_ARG(f->client));
+    if (who.pid > 0 && bytes >= PEER_LABEL_BYTES)
+        peer_label(&who, out);
+}
+
 static void count_client(struct upstream_limit_report *r, const struct fetch *f)
 {
     struct upstream_waiting who = { .batch = f->batch, .count = 1 };
 
-    snprintf(who.client, sizeof who.client, SLICE_FMT, SLICE_ARG(f->client));
+    name_client(f, who.client, sizeof who.client);
     for (char *c = who.client; *c != '\0'; c++)      /* whatever a client calls itself, the report is text */
         *c = *c >= 0x20 && *c < 0x7f ? *c : '?';
     for (unsigned i = 0; i < r->client_count; i++) {

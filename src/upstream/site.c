@@ -186,6 +186,7 @@ static struct site *site_new(struct upstream *up, const char *name)
 {
     struct site *s = mem_alloc(sizeof *s);
 
+    TAILQ_INIT(&s->namings);
     s->up = up;
     s->name = mem_copy(slice_of(name));
     s->origin = origin_open(up->origins, s->name, &s->waiting);

@@ -114,7 +114,7 @@ static void *run_thread(void *context)
     while (!up->stopping)
         run_round(up);
     wind_up(up);
-    while (up->commits > 0 || up->saves > 0 || up->farewells > 0 || up->flight_count > 0) {
+    while (up->commits > 0 || up->saves > 0 || up->namings > 0 || up->farewells > 0 || up->flight_count > 0) {
         store_hurry(up->store);
         run_round(up);
     }

@@ -68,7 +68,7 @@ static void test_names_and_classes(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct arena          a = { 0 };
-        struct exchange_input in = { .peer = "127.0.0.1:50814", .who = who,
+        struct exchange_input in = { .peer = "127.0.0.1:50814", .who = who, .known = who,
                                      .owner = (void *)(uintptr_t)cases[i].who };
         struct request_wish   wish = { .batch = cases[i].says == SAYS_BATCH,
                                        .interactive = cases[i].says == SAYS_INTERACTIVE,
@@ -135,7 +135,7 @@ static struct queue_who who_of(const char *weir_client, const struct peer *peer)
 {
     const struct config   config = { 0 };
     struct arena          a = { 0 };
-    struct exchange_input in = { .peer = "x", .who = who, .owner = (void *)(uintptr_t)peer };
+    struct exchange_input in = { .peer = "x", .who = who, .known = who, .owner = (void *)(uintptr_t)peer };
     struct request_wish   wish = { .client = slice_of(weir_client) };
     struct client         c = client_of(&config, &in, &wish, &a);
 

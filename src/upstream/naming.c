@@ -1,0 +1,192 @@
+/*
+ * Who asks is found out before a flight stands in line, where that makes a difference: somebody goes before it, or
+ * it cannot go at once.  Meanwhile it stands apart, its arrival and its patience go on, equal requests
+ * join it, and as soon as its turn is here all the same it goes without a name.  So a request never waits for its
+ * client's name, and nobody is judged by a place that is not his.
+ */
+#include "upstream/inside.h"
+
+#include <stdlib.h>
+
+enum { LOOKED_AT = 8 };               /* flights that are looked at for their turn: a name comes in milliseconds */
+
+/* What is known of the client by now is what counts in the queue. */
+static void adopt(struct fetch *f)
+{
+    struct peer who;
+
+    peer_card_read(f->card, &who);
+    f->who.id[QUEUE_USER] = peer_user_id(&who);
+    if (!f->is_named)
+        f->who.id[QUEUE_PROGRAM] = peer_program_id(&who);
+    f->who.id[QUEUE_PROCESS] = peer_process_id(&who);
+}
+
+static enum queue_priority priority_of(const struct fetch *f)
+{
+    return f->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE;
+}
+
+/* Nanoseconds until it could go if nobody were before it; INT64_MAX: until a place is free. */
+static int64_t turn_ns(struct site *s, const struct charge *charge)
+{
+    const struct budget_now now = budget_time();
+    const int64_t           hold = hold_wait_ns(&s->hold, now.mono_ns);
+    const int64_t           wait = ledger_wait_ns(s->budget->ledger, charge, now, NULL);
+
+    if (s->in_flight >= site_slots(s))
+        return INT64_MAX;
+    return wait > hold ? wait : hold;
+}
+
+static bool has_none_before(struct site *s, const struct fetch *f, const struct charge *charge)
+{
+    const struct queue_class class = dispatch_class(s, charge);
+
+    return queue_length(s->budget->queue) == 0
+        || queue_ahead(s->budget->queue, &class, priority_of(f), &f->who) == 0;
+}
+
+/* Whoever it is: it could not be served in time. */
+static bool is_hopeless(struct site *s, const struct fetch_links *w, const struct charge *charge)
+{
+    const struct budget_now now = budget_time();
+    const char             *tightest;
+
+    return ledger_predict_ns(s->budget->ledger, charge, 0, now, &tightest) > w->wait_left_ns
+        || hold_predict_ns(&s->hold, now.mono_ns) > w->wait_left_ns;
+}
+
+bool naming_is_needed(struct site *s, struct fetch_links *w)
+{
+    struct fetch *f = w->fetch;
+    struct charge charge;
+
+    if (f->card == NULL)
+        return false;
+    if (peer_card_is_told(f->card)) {
+        adopt(f);
+        return false;
+    }
+    dispatch_charge(&charge, f);
+    return !is_hopeless(s, w, &charge) && (turn_ns(s, &charge) > 0 || !has_none_before(s, f, &charge));
+}
+
+/* It stands in line, or will in a moment. */
+static void join_line(struct naming *n)
+{
+    if (n->is_apart)
+        TAILQ_REMOVE(&n->flight->site->namings, n, entry);
+    n->is_apart = false;
+}
+
+/* It is over; the flight knows nothing of it any more. */
+static void let_go(struct naming *n)
+{
+    struct flight *f = n->flight;
+
+    if (f == NULL)
+        return;
+    join_line(n);
+    f->naming = NULL;
+    n->flight = NULL;
+}
+
+static void stand_in_line(struct flight *f)
+{
+    adopt(f->leader);
+    if (f->at == FLIGHT_NAMING)
+        flight_line_up(f);
+    else
+        dispatch_renamed(f);
+}
+
+/* Where its name was not found in time it stands in line without, and moves when it is found. */
+static void receive_name(struct mail *m)
+{
+    struct naming *n = CONTAINER_OF(CONTAINER_OF(m, struct peer_wait, mail), struct naming, wait);
+    struct flight *f = n->flight;
+
+    if (f != NULL && !peer_find(f->leader->finder, f->leader->card, &n->wait)) {
+        if (n->is_apart) {
+            join_line(n);
+            flight_line_up(f);
+        }
+        return;
+    }
+    n->up->namings--;
+    let_go(n);
+    free(n);
+    if (f != NULL)
+        stand_in_line(f);
+}
+
+void naming_begin(struct flight *f)
+{
+    struct naming *n = mem_alloc(sizeof *n);
+
+    n->wait.mail.receive = receive_name;
+    n->wait.mailbox = f->up->mailbox;
+    n->up = f->up;
+    n->flight = f;
+    if (peer_find(f->leader->finder, f->leader->card, &n->wait)) {
+        free(n);
+        adopt(f->leader);
+        flight_line_up(f);
+        return;
+    }
+    f->at = FLIGHT_NAMING;
+    f->naming = n;
+    f->unsent_from_ns = clock_mono_ns();
+    dispatch_charge(&f->charge, f->leader);
+    f->entry.priority = priority_of(f->leader);
+    n->is_apart = true;
+    TAILQ_INSERT_TAIL(&f->site->namings, n, entry);
+    f->up->namings++;
+    dispatch_kick(f->site->budget);
+}
+
+void naming_end(struct flight *f)
+{
+    struct naming *n = f->naming;
+
+    if (n == NULL)
+        return;
+    let_go(n);
+    if (peer_find_leave(f->leader->finder, &n->wait)) {
+        f->up->namings--;
+        free(n);
+    }
+}
+
+static bool let_in(struct site *s, int64_t *wake_ns)
+{
+    struct naming *n;
+    unsigned       looked_at = 0;
+
+    TAILQ_FOREACH(n, &s->namings, entry) {
+        struct flight *f = n->flight;
+        int64_t        turn = turn_ns(s, &f->charge);
+
+        if (looked_at++ == LOOKED_AT || turn == INT64_MAX)
+            return false;
+        if (!has_none_before(s, f->leader, &f->charge))
+            continue;
+        if (turn <= 0) {
+            naming_end(f);
+            dispatch_put(f);
+            return true;
+        }
+        if (turn < *wake_ns)
+            *wake_ns = turn;
+    }
+    return false;
+}
+
+bool naming_let_in(struct budget *b, int64_t *wake_ns)
+{
+    for (struct site *s = b->up->sites; s != NULL; s = s->next)
+        if (s->budget == b && let_in(s, wake_ns))
+            return true;
+    return false;
+}

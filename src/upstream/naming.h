@@ -1,0 +1,30 @@
+/*
+ * Flights whose client is being found out before they stand in line; naming.c says why.  Upstream thread.
+ */
+#ifndef WEIR_UPSTREAM_NAMING_H
+#define WEIR_UPSTREAM_NAMING_H
+
+#include "peer/finder.h"
+
+struct budget;
+struct fetch_links;
+struct flight;
+struct site;
+struct upstream;
+
+struct naming {                       /* outlives the flight where its mail is on its way */
+    struct peer_wait    wait;
+    struct upstream    *up;
+    struct flight      *flight;       /* NULL: it waits for it no longer */
+    bool                is_apart;     /* the flight does not yet stand in line */
+    TAILQ_ENTRY(naming) entry;        /* in the site's, then */
+};
+
+/* Has it to be known who asks before it stands in line? */
+bool naming_is_needed(struct site *, struct fetch_links *);
+void naming_begin(struct flight *);                  /* a new one, instead of dispatch_put() */
+void naming_end(struct flight *);                    /* nothing where it does not wait for that */
+/* One of those whose turn is here stands in line; else *wake_ns becomes less where that comes earlier. */
+bool naming_let_in(struct budget *, int64_t *wake_ns);
+
+#endif
