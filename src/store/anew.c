@@ -24,72 +24,6 @@
 #define TRY_AGAIN_NS (NS_PER_SEC / 2)
 #define SAY_AGAIN_NS (60 * NS_PER_SEC)
 
-/* -- a database and who reads it -- */
-
-static void destroy_home(struct ref *ref)
-{
-    struct home *h = CONTAINER_OF(ref, struct home, ref);
-
-    db_close(h->db);
-    free(h);
-}
-
-struct home *home_new(struct db *db, db_table records, db_table files)
-{
-    struct home *h = mem_alloc(sizeof *h);
-
-    ref_init(&h->ref, destroy_home);
-    h->db = db;
-    h->records = records;
-    h->files = files;
-    return h;
-}
-
-void home_release(struct home *h)
-{
-    if (h != NULL)
-        ref_release(&h->ref);
-}
-
-void home_enter(struct store *s, struct store_reader *r)
-{
-    pthread_mutex_lock(&s->moving);
-    ref_acquire(&s->home->ref);
-    r->home = s->home;
-    r->turn = s->turn;
-    s->reader_count++;
-    pthread_mutex_unlock(&s->moving);
-}
-
-/* What it has open of the old one is closed before, by the caller. */
-void home_leave(struct store *s, struct store_reader *r)
-{
-    pthread_mutex_lock(&s->moving);
-    s->reader_count--;
-    if (r->home != s->home)
-        atomic_fetch_sub(&s->attention, STORE_READER_BEHIND * (s->turn - r->turn));
-    pthread_mutex_unlock(&s->moving);
-    home_release(r->home);
-    r->home = NULL;
-}
-
-void home_move(struct store *s, struct store_reader *r)
-{
-    struct home *old = r->home;
-
-    pthread_mutex_lock(&s->moving);
-    if (s->turn != r->turn) {
-        ref_acquire(&s->home->ref);
-        r->home = s->home;
-        atomic_fetch_sub(&s->attention, STORE_READER_BEHIND * (s->turn - r->turn));
-        r->turn = s->turn;
-    } else {
-        old = NULL;
-    }
-    pthread_mutex_unlock(&s->moving);
-    home_release(old);
-}
-
 /* -- noticing -- */
 
 static bool is_same(int fd, const struct stat *there)
@@ -128,27 +62,22 @@ static void take_over(struct writer *w, struct store *fresh, struct store_openin
     dup3(db_file(fresh->db), s->file_fd, O_CLOEXEC);
     close(fresh->bodies_fd);
     pthread_mutex_lock(&s->moving);
-    s->home = home_new(fresh->db, fresh->records, fresh->files);
+    s->home = home_new(fresh->db, fresh->tables.records, fresh->tables.files);
     s->db = fresh->db;
     s->turn++;
     atomic_fetch_add(&s->attention, STORE_READER_BEHIND * s->reader_count);
     pthread_mutex_unlock(&s->moving);
-    s->records = fresh->records;
-    s->tags = fresh->tags;
-    s->files = fresh->files;
-    s->meta = fresh->meta;
+    s->tables = fresh->tables;
     home_release(old);
 
-    w->totals = o->totals;
-    w->shares = o->shares;
-    w->id_limit = o->id_limit;
+    w->counts = o->counts;
     if (atomic_load(&s->next_id) < o->next_id)
         atomic_store(&s->next_id, o->next_id);
     s->started_at = atomic_load(&s->next_id);
     w->doomed.count = 0;
     w->suspect_count = 0;
     sweep_begin(&w->sweep, s->bodies_fd, s->started_at);
-    writer_publish(w);
+    store_publish(w->store, &w->counts.totals);
     atomic_fetch_add_explicit(&s->snapshot, 1, memory_order_release);
     atomic_fetch_add_explicit(&s->generation, 1, memory_order_release);
     atomic_fetch_and(&s->attention, ~STORE_BROKEN_MARK);
@@ -187,7 +116,7 @@ static void begin(struct writer *w)
         take_over(w, fresh, &o);
         w->anew.is_gone = false;
         log_warning("cache_begun_anew", "path=%s records=%llu%s%s", log_quote(s->path),
-                    (unsigned long long)atomic_load(&s->records_now), note.text[0] != '\0' ? " note=" : "",
+                    (unsigned long long)atomic_load(&s->now.records), note.text[0] != '\0' ? " note=" : "",
                     note.text[0] != '\0' ? log_quote(note.text) : "");
     } else {
         if (fresh->bodies_fd >= 0)

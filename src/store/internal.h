@@ -8,6 +8,8 @@
 #ifndef WEIR_STORE_INTERNAL_H
 #define WEIR_STORE_INTERNAL_H
 
+#include "base/arena.h"
+#include "base/list.h"
 #include "base/mailbox.h"
 #include "base/ref.h"
 #include "db/db.h"
@@ -19,8 +21,6 @@
 #include "store/shares.h"
 #include "store/state.h"
 #include "store/store.h"
-
-#include "base/arena.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -35,8 +35,14 @@ enum {
     IDS_AT_ONCE       = 1 << 20,      /* marked as used before they are */
 };
 
-struct set_back { uint64_t below; int64_t ns; };              /* likewise */
-struct totals { uint64_t body_files, body_bytes; };          /* stands in table meta as it is */
+struct totals { uint64_t body_files, body_bytes; };          /* stands in table meta as it is, as the next */
+struct set_back { uint64_t below; int64_t ns; };
+
+struct counts {                       /* what the database says of itself, changed in its transactions */
+    struct totals totals;
+    struct shares shares;
+    uint64_t      id_limit;           /* a restart begins there */
+};
 
 struct uncommitted {                  /* announced changes, by hash: uncommitted.c */
     pthread_mutex_t      lock;
@@ -56,10 +62,21 @@ struct home {                         /* a database, until the last has gone ove
 
 enum { REFUSES_COMMITS = 1, REFUSES_FILES = 2 };
 
+enum writer_warning { WARN_BODY, WARN_COMMIT, WARN_STATE, WARN_BROKEN, WARNINGS };
+
+struct tables { db_table records, tags, files, meta; };
+
+struct submitted {                    /* changes that are in no group yet */
+    _Atomic unsigned changes;
+    _Atomic uint64_t bytes;
+    struct mail      hurry;           /* to the writer, while hurry_posted */
+    _Atomic bool     hurry_posted;
+};
+
 struct store {
     char            *path;
     struct db       *db;              /* the home's; the writer's, and under `moving` anybody's */
-    db_table         records, tags, files, meta;     /* the writer's */
+    struct tables    tables;          /* the writer's */
     int              directory_fd, file_fd, bodies_fd;       /* numbers that stay, whatever they lead to */
     unsigned         most_readers;
     uint64_t         max_bytes;
@@ -71,23 +88,21 @@ struct store {
     struct writer   *writer;
     struct verifier *verifier;
     struct mailbox  *mailbox;         /* the writer's */
-    _Atomic unsigned waiting;         /* changes that were submitted and are in no group yet */
-    _Atomic uint64_t waiting_bytes;
-    struct mail      hurry;           /* to the writer, while hurry_posted */
-    _Atomic bool     hurry_posted;
+    STAILQ_HEAD(, state) states;      /* with changes: the writer's */
+    struct { int64_t at_ns; uint64_t unsaid; } said[WARNINGS];       /* log lines of each kind: the writer's */
+    struct submitted waiting;
     _Atomic uint64_t attention;       /* 0, mostly: see above */
     _Atomic unsigned refusing;        /* REFUSES_...: what failed the last time */
     struct uncommitted uncommitted;
     _Atomic uint64_t next_id;         /* of records and body files alike */
     /* Records with an id below it are older by so much than their times say. Steps add up: for those between two of
      * them that is too much. */
-    _Atomic uint64_t set_back_below;
-    _Atomic int64_t  set_back_ns;
-    _Atomic uint64_t generation;      /* commits, counted behind each one before it is answered */
+    struct { _Atomic uint64_t below; _Atomic int64_t ns; } set_back;
+    _Atomic uint64_t generation;      /* commits, counted after each one before it is answered */
     _Atomic uint64_t snapshot;        /* commits, counted before any of their changes leaves the table of
                                        * what is announced */
     _Atomic unsigned stride;          /* of so many touches one is left as a sample */
-    _Atomic uint64_t records_now, body_files_now, bytes_now; /* written by the writer behind each commit */
+    struct { _Atomic uint64_t records, body_files, bytes; } now;     /* written by the writer after each commit */
 };
 
 static inline bool store_is_broken(const struct store *s)
@@ -115,7 +130,19 @@ struct store_reader {
     struct arena      arena;          /* of uncommitted changes: what the last look-up found there */
 };
 
-/* -- anew.c -- */
+/* -- condition.c: any other file may say how the store is -- */
+
+/* At most one line a minute of each kind.  The writer's thread, as the next two. */
+void     store_warn(struct store *, enum writer_warning kind, const char *reason);
+/* The database is past mending: look-ups miss, the next start begins a new one. */
+void     store_set_broken(struct store *);
+/* A transaction ended so: says what there is to say, if any. */
+void     store_failed(struct store *, enum db_result);
+void     store_publish(struct store *, const struct totals *);
+/* Numbers for records and body files: never used before, by any run. Any thread. */
+uint64_t store_new_id(struct store *);
+
+/* -- home.c -- */
 
 struct home *home_new(struct db *, db_table records, db_table files);        /* takes the database over */
 void         home_release(struct home *);                    /* NULL is fine */
@@ -123,22 +150,13 @@ void         home_enter(struct store *, struct store_reader *);
 void         home_leave(struct store *, struct store_reader *);
 /* To the one that is in use.  Nothing of the reader's is open. */
 void         home_move(struct store *, struct store_reader *);
-/* Is it still in its place?  Else begins a new one, or tries to. */
-void         anew_look(struct writer *);
 
-/* -- verify.c -- */
-
-struct verifier;
-struct verifier *verifier_start(struct store *);             /* NULL: it does not run */
-void             verifier_stop(struct verifier *);           /* NULL is fine */
-
-/* -- store.c -- */
+/* -- open.c -- */
 
 struct store_opening {                /* what the database says at the start */
-    struct totals totals;
-    struct shares shares;
+    struct counts   counts;
     struct set_back set_back;
-    uint64_t      next_id, id_limit;
+    uint64_t        next_id;
 };
 /* By path, max_bytes and most_readers: fills db, tables and bodies_fd.  A new database where the old one is of no use:
  * then *note says so. */
@@ -152,12 +170,12 @@ struct overlay;                       /* what is announced under one key, copied
 struct overlay *overlay_take(struct store_reader *, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key);
 /* A record as it will be; false where another takes its place. */
 bool            overlay_apply(const struct overlay *, struct store_record *);
-/* The records that are not in the database yet; `i` from 0 on, false behind the last. */
+/* The records that are not in the database yet; `i` from 0 on, false after the last. */
 bool            overlay_next(const struct overlay *, unsigned *i, struct store_record *out);
-/* It stands in the database by now, or (`made` false) will not. */
-void            uncommitted_remove(struct store *, struct store_change *, bool made);
 /* The body of an announced record, -1 where it is none. */
 int             uncommitted_body(struct store *, const struct store_record *);
+/* Tells the submitter.  It is not announced any more: it stands in the database by now, or will not. */
+void            store_answer(struct store *, struct store_change *, bool ok);
 
 /* -- writer.c -- */
 
@@ -175,9 +193,8 @@ struct job {                          /* a change that takes several transaction
     unsigned             failures;
 };
 
-struct queue { struct mail *first, **end; };                 /* received, not yet dealt with */
-
 struct numbers { uint64_t *items; unsigned count, capacity; };
+STAILQ_HEAD(store_changes, store_change);
 
 struct writer {
     struct store        *store;
@@ -185,84 +202,90 @@ struct writer {
     bool                 stopping;
     struct mail          stop;
 
-    struct queue         changes;     /* in order */
+    struct store_changes changes;     /* received, not yet dealt with; in order */
     bool                 urgent;
     struct grouping      grouping;
     const char          *hold_file;   /* WEIR_HOLD_COMMITS, of tests: while it is there no change is made; NULL: none */
     bool                 trim_due;
 
-    struct queue         state_changes;
-    struct queue         jobs;        /* behind `job` */
+    struct store_changes jobs;        /* after `job` */
     struct job           job;
 
     struct { bool is_gone; int64_t tried_ns, said_ns; } anew;
-    uint64_t             set_back_kept;       /* set_back_below as it is in the database */
-    struct totals        totals;      /* as committed, and the shares too */
-    struct shares        shares;
-    uint64_t             id_limit;    /* as stored: a restart begins there */
+    uint64_t             set_back_kept;       /* set_back.below as it is in the database */
+    struct counts        counts;      /* as committed */
     struct evict        *evict;
-    uint64_t             random;
     int64_t              merged_at_ns;
     bool                 nothing_to_evict;
-    bool                 keeping_room, cannot_give_back;     /* room.c */
+    bool                 keeping_room, cannot_give_back;     /* apply.c */
     struct sweep         sweep;
     struct numbers       doomed;      /* body files without a record once this transaction is committed */
     struct record_key    suspects[SUSPECTS];
     unsigned             suspect_count;
-    char                *scratch;     /* a record that is being rewritten */
-    size_t               scratch_bytes, scratch_used;
-    struct { int64_t at_ns; uint64_t unsaid; } said[4];      /* log lines of each kind: see writer_warn() */
+    struct { char *bytes; size_t room, used; } scratch;      /* a record that is being rewritten */
 };
 
 /* Bodies that make a group due. */
 uint64_t       store_group_bytes(const struct store *);
-struct writer *writer_start(struct store *, struct totals totals, const struct shares *, uint64_t id_limit,
-                            struct fault *why);
+struct writer *writer_start(struct store *, const struct counts *, struct fault *why);
 void           writer_stop(struct writer *);         /* commits what waits; NULL is fine */
 /* Sets what its mails do on the writer's thread. */
 void           writer_init_reader(struct store_reader *);
 
-enum writer_warning { WARN_BODY, WARN_COMMIT, WARN_STATE, WARN_BROKEN };
-/* At most one line a minute of each kind. */
-void           writer_warn(struct writer *, enum writer_warning kind, const char *reason);
-/* The database is past mending: look-ups miss, the next start begins a new one. */
-void           writer_broken(struct writer *);
-/* Numbers for records and body files: never used before, by any run. Any thread. */
-uint64_t       store_new_id(struct store *);
-void           writer_publish(struct writer *);
-void           writer_answer(struct store_change *, bool ok);
-void           queue_push(struct queue *, struct mail *);
-struct mail   *queue_pop(struct queue *);            /* NULL: empty */
-/* As `mail.receive` of a state_change. */
-void           writer_receive_state(struct mail *);
+/* -- anew.c -- */
 
-/* -- apply.c: changes within one transaction -- */
+/* Is it still in its place?  Else begins a new one, or tries to. */
+void           anew_look(struct writer *);
+
+/* -- verify.c -- */
+
+struct verifier;
+struct verifier *verifier_start(struct store *);     /* NULL: it does not run */
+void             verifier_stop(struct verifier *);   /* NULL is fine */
+
+/* -- apply.c: the writer's transaction -- */
 
 struct apply {
     struct writer *writer;
     struct store  *store;
     struct db_txn *txn;
-    struct totals  totals;            /* as they will be, and the shares too */
-    struct shares  shares;
+    struct counts  counts;            /* as they will be */
     uint64_t       freed_bytes;
     unsigned       removed, evicted;
-    uint64_t       id_limit;          /* as it will be stored */
 };
 
 enum db_result apply_begin(struct writer *, struct apply *);
-/* Stores the totals and commits; body files without a record are removed then. Ends `apply` in any case. */
+/* Stores the counts and commits; body files without a record are removed then. Ends `apply` in any case. */
 enum db_result apply_commit(struct apply *);
 void           apply_abort(struct apply *);
-/* PUT, FRESHEN, INVALIDATE, DROP, DROP_TAG (up to a bound: work->more). Sets changed and new_id. */
-enum db_result apply_change(struct apply *, struct work *);
-/* Removes the record and all that points to it; DB_NOT_FOUND where there is none below that id. */
-enum db_result apply_remove(struct apply *, const struct record_key *, uint64_t below_id);
-/* Those with that tag, from *from on, which moves; *more: there are more than it has looked at. */
-enum db_result apply_drop_tag(struct apply *, const uint8_t tag[STORE_HASH_BYTES], uint64_t below_id, unsigned at_most,
-                              struct record_key *from, uint64_t *dropped, bool *more);
-enum db_result apply_flush(struct apply *);
+/* Before a write transaction: free pages go back to the file system where the disk space is near max_bytes. */
+void           apply_keep_room(struct writer *, uint64_t coming);
+/* All free pages do; *bytes: how many. */
+enum db_result apply_give_back(struct writer *, uint64_t *bytes);
+
+/* -- entry.c: a record and what points to it -- */
+
+static inline enum db_result or_nothing(enum db_result r)
+{
+    return r == DB_NOT_FOUND ? DB_OK : r;
+}
 /* Bytes that a value of that size takes in the database, roughly. */
-uint64_t       apply_cost(uint64_t value_bytes);
+uint64_t       entry_cost(uint64_t value_bytes);
+/* The same with its body file. */
+uint64_t       entry_fills(uint64_t value_bytes, uint64_t body_file, int64_t body_bytes);
+/* All but the record itself. */
+enum db_result entry_add(struct apply *, const struct record_parts *);
+/* Removes the record and all that points to it; DB_NOT_FOUND where there is none below that id. */
+enum db_result entry_remove(struct apply *, const struct record_key *, uint64_t below_id);
+/* Those with that tag, from *from on, which moves; *more: there are more than it has looked at. */
+enum db_result entry_drop_tag(struct apply *, const uint8_t tag[STORE_HASH_BYTES], uint64_t below_id, unsigned at_most,
+                              struct record_key *from, uint64_t *dropped, bool *more);
+
+/* -- change.c: one change within the transaction -- */
+
+/* PUT, FRESHEN, INVALIDATE, DROP, DROP_TAG (up to a bound: work->more). Sets changed and new_id. */
+enum db_result change_apply(struct apply *, struct work *);
+enum db_result change_flush(struct apply *);
 
 /* -- reclaim.c: eviction -- */
 
@@ -275,6 +298,8 @@ enum db_result reclaim_share(struct apply *, struct slice upstream, uint64_t mos
 /* A transaction of its own, as small as need be. False where it freed nothing. */
 bool           reclaim_bytes(struct writer *, uint64_t bytes);
 bool           reclaim_step(struct writer *);        /* as much as should go now */
+/* Before a group and its body files: evicts what would not have room beside them. */
+void           reclaim_before(struct writer *, uint64_t records, uint64_t files);
 void           reclaim_merge(struct writer *, struct store_reader *);
 
 /* -- room.c: what it takes on the disk -- */
@@ -290,23 +315,22 @@ unsigned       room_at_once(const struct store *, unsigned most);
 /* What records and bodies may fill; a little more than that is lent while small records are traded. */
 uint64_t       room_limit(const struct store *);
 bool           room_is_over(const struct store *);
-/* Before a write transaction: free pages go back to the file system where the disk space is near max_bytes. */
-void           room_keep(struct writer *, uint64_t coming);
-/* Before a group and its body files: evicts what would not have room beside them. */
-void           room_make(struct writer *, uint64_t records, uint64_t files);
-void           room_compact(struct writer *, struct store_change *);
+uint64_t       room_used(const struct store *);
+/* max_bytes without what stands beside up to so many transactions. */
+uint64_t       room_beside(const struct store *, unsigned transactions);
 
-/* -- jobs.c: what takes several transactions -- */
+/* -- jobs.c: what takes several transactions, or stands in no group -- */
 
 void           job_add(struct writer *, struct store_change *);
 bool           job_step(struct writer *);            /* false: there is none */
-void           flush_everything(struct writer *, struct store_change *);
-void           drop_suspects(struct writer *);
-bool           sweep_some(struct writer *);          /* false: it is done */
+void           job_flush(struct writer *, struct store_change *);
+void           job_compact(struct writer *, struct store_change *);
+void           job_drop_suspects(struct writer *);
+bool           job_sweep(struct writer *);           /* false: it is done */
 
 /* -- state.c -- */
 
-/* Commits them all in one transaction for each state; answers. The writer may be NULL. */
-void           state_write(struct writer *, struct queue *);
+/* Commits what waits, in one transaction for each state; answers. */
+void           state_write(struct store *);
 
 #endif

@@ -14,17 +14,9 @@
 
 enum { SCANNED_AT_ONCE = 1000, DROPPED_AT_ONCE = 250, SWEPT_AT_ONCE = 128, TRIES = 3 };
 
-static void warn_of(struct writer *w, enum db_result r)
-{
-    if (r == DB_BROKEN)
-        writer_broken(w);
-    else if (r != DB_OK)
-        writer_warn(w, WARN_COMMIT, r == DB_FULL ? "the database is full" : db_reason(w->store->db));
-}
-
 void job_add(struct writer *w, struct store_change *c)
 {
-    queue_push(&w->jobs, &c->mail);
+    STAILQ_INSERT_TAIL(&w->jobs, c, queued);
 }
 
 static void end_job(struct writer *w, bool ok)
@@ -32,7 +24,7 @@ static void end_job(struct writer *w, bool ok)
     struct store_change *c = w->job.change;
 
     w->job = (struct job){ 0 };
-    writer_answer(c, ok);
+    store_answer(w->store, c, ok);
 }
 
 /* -- by pattern -- */
@@ -65,7 +57,7 @@ static enum db_result scan(struct store *s, struct job *job, struct found *found
 
     *found = (struct found){ 0 };
     if (r == DB_OK)
-        r = db_cursor_open(txn, s->records, &cursor);
+        r = db_cursor_open(txn, s->tables.records, &cursor);
     if (r == DB_OK)
         r = db_cursor_move(cursor, DB_AT_OR_AFTER, &key, &value);
     for (unsigned i = 0; r == DB_OK && i < SCANNED_AT_ONCE && found->count < at_once; i++) {
@@ -89,7 +81,7 @@ static enum db_result remove_found(struct writer *w, struct job *job, const stru
     if (r != DB_OK)
         return r;
     for (unsigned i = 0; i < found->count && (r == DB_OK || r == DB_NOT_FOUND); i++)
-        r = apply_remove(&a, &found->keys[i], job->change->number);
+        r = entry_remove(&a, &found->keys[i], job->change->number);
     if (r != DB_OK && r != DB_NOT_FOUND) {
         apply_abort(&a);
         return r;
@@ -126,7 +118,7 @@ static enum db_result step_tag(struct writer *w, struct job *job, bool *done)
 
     if (r != DB_OK)
         return r;
-    r = apply_drop_tag(&a, job->change->tag, job->change->number, room_at_once(w->store, DROPPED_AT_ONCE), &from,
+    r = entry_drop_tag(&a, job->change->tag, job->change->number, room_at_once(w->store, DROPPED_AT_ONCE), &from,
                        &dropped, &more);
     if (r != DB_OK) {
         apply_abort(&a);
@@ -147,11 +139,12 @@ bool job_step(struct writer *w)
     enum db_result r;
 
     if (w->job.change == NULL) {
-        struct mail *next = queue_pop(&w->jobs);
+        struct store_change *next = STAILQ_FIRST(&w->jobs);
 
         if (next == NULL)
             return false;
-        w->job = (struct job){ .change = CONTAINER_OF(next, struct store_change, mail) };
+        STAILQ_REMOVE_HEAD(&w->jobs, queued);
+        w->job = (struct job){ .change = next };
     }
     r = store_is_broken(w->store)                  ? DB_REFUSED
         : w->job.change->kind == STORE_DROP_TAG ? step_tag(w, &w->job, &done)
@@ -162,7 +155,7 @@ bool job_step(struct writer *w)
             end_job(w, true);
         return true;
     }
-    warn_of(w, r);
+    store_failed(w->store, r);
     if (store_is_broken(w->store) || ++w->job.failures >= TRIES)
         end_job(w, false);
     else if (r == DB_FULL)
@@ -172,15 +165,15 @@ bool job_step(struct writer *w)
 
 /* -- everything -- */
 
-void flush_everything(struct writer *w, struct store_change *c)
+void job_flush(struct writer *w, struct store_change *c)
 {
-    const uint64_t records = atomic_load_explicit(&w->store->records_now, memory_order_relaxed);
+    const uint64_t records = atomic_load_explicit(&w->store->now.records, memory_order_relaxed);
     struct apply   a;
     enum db_result r = store_is_broken(w->store) ? DB_REFUSED : apply_begin(w, &a);
 
     c->changed = 0;
     if (r == DB_OK) {
-        r = apply_flush(&a);
+        r = change_flush(&a);
         if (r == DB_OK)
             r = apply_commit(&a);
         else
@@ -191,12 +184,20 @@ void flush_everything(struct writer *w, struct store_change *c)
         job_add(w, c);
         return;
     }
-    warn_of(w, r);
+    store_failed(w->store, r);
     if (r == DB_OK) {
         c->changed = records;
         sweep_begin(&w->sweep, w->store->bodies_fd, c->number);
     }
-    writer_answer(c, r == DB_OK);
+    store_answer(w->store, c, r == DB_OK);
+}
+
+void job_compact(struct writer *w, struct store_change *c)
+{
+    enum db_result r = apply_give_back(w, &c->changed);
+
+    store_failed(w->store, r);
+    store_answer(w->store, c, r == DB_OK);
 }
 
 /* -- damaged records -- */
@@ -206,7 +207,7 @@ static bool is_damaged(struct apply *a, const struct record_key *key)
     struct slice  value;
     struct record r;
 
-    if (db_get(a->txn, a->store->records, record_key_slice(key), &value) != DB_OK)
+    if (db_get(a->txn, a->store->tables.records, record_key_slice(key), &value) != DB_OK)
         return false;
     if (!record_decode(record_key_slice(key), value, &r) || !record_body_is_right(&r))
         return true;
@@ -215,7 +216,7 @@ static bool is_damaged(struct apply *a, const struct record_key *key)
                == BODY_WRONG;
 }
 
-void drop_suspects(struct writer *w)
+void job_drop_suspects(struct writer *w)
 {
     struct apply   a;
     enum db_result r = DB_OK;
@@ -224,7 +225,7 @@ void drop_suspects(struct writer *w)
         return;
     for (unsigned i = 0; i < w->suspect_count && r == DB_OK; i++)
         if (is_damaged(&a, &w->suspects[i]))
-            r = apply_remove(&a, &w->suspects[i], UINT64_MAX);
+            r = entry_remove(&a, &w->suspects[i], UINT64_MAX);
     w->suspect_count = 0;
     if (r == DB_OK)
         r = apply_commit(&a);
@@ -232,7 +233,7 @@ void drop_suspects(struct writer *w)
         apply_abort(&a);
     if (r == DB_OK && a.removed > 0)
         log_warning("cache_records_damaged", "dropped=%u", a.removed);
-    warn_of(w, r);
+    store_failed(w->store, r);
 }
 
 /* -- the sweep -- */
@@ -243,9 +244,10 @@ static int has_record(struct store *s, struct db_txn *txn, uint64_t number)
     struct slice  key, value;
     struct record r;
 
-    if (db_get(txn, s->files, (struct slice){ (const char *)&number, sizeof number }, &key) != DB_OK)
+    if (db_get(txn, s->tables.files, (struct slice){ (const char *)&number, sizeof number }, &key) != DB_OK)
         return 0;
-    if (db_get(txn, s->records, key, &value) == DB_OK && record_decode(key, value, &r) && r.view.body_file == number)
+    if (db_get(txn, s->tables.records, key, &value) == DB_OK && record_decode(key, value, &r) &&
+        r.view.body_file == number)
         return 1;
     return -1;
 }
@@ -257,12 +259,12 @@ static void forget_numbers(struct writer *w, const uint64_t *numbers, unsigned c
     if (count == 0 || apply_begin(w, &a) != DB_OK)
         return;
     for (unsigned i = 0; i < count; i++)
-        (void)db_delete(a.txn, w->store->files, (struct slice){ (const char *)&numbers[i], sizeof numbers[i] },
+        (void)db_delete(a.txn, w->store->tables.files, (struct slice){ (const char *)&numbers[i], sizeof numbers[i] },
                         SLICE_NONE);
     (void)apply_commit(&a);
 }
 
-bool sweep_some(struct writer *w)
+bool job_sweep(struct writer *w)
 {
     struct store  *s = w->store;
     uint64_t       numbers[SWEPT_AT_ONCE], stale[SWEPT_AT_ONCE];

@@ -111,16 +111,16 @@ static bool is_newer(const struct store_record *a, const struct store_record *b)
 /* It was stored before the clock was set back. */
 static inline void heed_clock(const struct store *s, struct store_record *r)
 {
-    if (r->id < atomic_load_explicit(&s->set_back_below, memory_order_relaxed))
-        r->set_back_ns = atomic_load_explicit(&s->set_back_ns, memory_order_relaxed);
+    if (r->id < atomic_load_explicit(&s->set_back.below, memory_order_relaxed))
+        r->set_back_ns = atomic_load_explicit(&s->set_back.ns, memory_order_relaxed);
 }
 
 void store_clock_set_back(struct store *s, int64_t ns)
 {
     if (s == NULL || ns <= 0)
         return;
-    atomic_fetch_add(&s->set_back_ns, ns);
-    atomic_store(&s->set_back_below, store_new_id(s));
+    atomic_fetch_add(&s->set_back.ns, ns);
+    atomic_store(&s->set_back.below, store_new_id(s));
     /* What is kept ready counts by the clock. */
     atomic_fetch_add_explicit(&s->generation, 1, memory_order_release);
 }
@@ -231,7 +231,7 @@ static void offer_copy(struct store_reader *r, uint64_t snapshot, const struct s
         r->has_no_hot = r->hot == NULL;
     }
     if (r->hot != NULL && !hot_is_large(r->hot)
-        && atomic_load_explicit(&r->store->bytes_now, memory_order_relaxed) >= HOT_DATABASE_BYTES)
+        && atomic_load_explicit(&r->store->now.bytes, memory_order_relaxed) >= HOT_DATABASE_BYTES)
         hot_enlarge(r->hot);
     if (r->hot != NULL)
         hot_offer(r->hot, snapshot, seen->key, seen->value);

@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "base/counters.h"
 
-#include <inttypes.h>
+#include <sodium.h>
 
 enum {
     SAMPLE          = 16,
@@ -25,6 +25,7 @@ enum {
     STEP_RECORDS    = 4096,
     STEP_SHARE      = 64,             /* one part of max_bytes */
     BUSY_STRIDE     = 8,
+    ROOM_STEPS      = 10000,
 };
 
 struct candidate {
@@ -32,19 +33,11 @@ struct candidate {
     double            worth;
 };
 
-static uint64_t next_random(struct writer *w)
-{
-    w->random ^= w->random << 13;
-    w->random ^= w->random >> 7;
-    w->random ^= w->random << 17;
-    return w->random;
-}
-
 uint64_t reclaim_need(const struct writer *w, uint64_t incoming)
 {
     const struct store *s = w->store;
     const uint64_t      limit = room_limit(s);
-    const uint64_t      now = atomic_load_explicit(&s->bytes_now, memory_order_relaxed);
+    const uint64_t      now = atomic_load_explicit(&s->now.bytes, memory_order_relaxed);
     uint64_t            over, trade;
 
     if (now + incoming <= limit)
@@ -83,17 +76,18 @@ static enum db_result take_sample(struct apply *a, uint64_t upstream, struct can
 {
     struct writer    *w = a->writer;
     const uint32_t    now = evict_ticks(clock_wall_ns());
-    const uint64_t    place[] = { next_random(w), 0, 0, 0 };
-    struct slice      key = { (const char *)place, sizeof place }, value;
+    struct record_key place = { { 0 } };
+    struct slice      key = record_key_slice(&place), value;
     struct db_cursor *cursor;
     enum db_move      move = DB_AT_OR_AFTER;
     bool              round = false;
     unsigned          left = upstream != 0 ? SEARCHED : SAMPLE;
-    enum db_result    r = db_cursor_open(a->txn, a->store->records, &cursor);
+    enum db_result    r = db_cursor_open(a->txn, a->store->tables.records, &cursor);
 
     *count = 0;
     if (r != DB_OK)
         return r;
+    randombytes_buf(place.bytes, sizeof place.bytes);
     for (; *count < SAMPLE && left > 0; left--) {
         r = db_cursor_move(cursor, move, &key, &value);
         move = DB_NEXT;
@@ -145,7 +139,7 @@ enum db_result reclaim_some(struct apply *a, uint64_t bytes, unsigned records)
         wanted = count < SAMPLE || records < VICTIMS ? 1 : VICTIMS;
         worst_first(sample, count, wanted);
         for (unsigned i = 0; i < wanted && a->freed_bytes < enough; i++) {
-            r = apply_remove(a, &sample[i].key, UINT64_MAX);
+            r = entry_remove(a, &sample[i].key, UINT64_MAX);
             if (r != DB_OK)
                 return r;
             a->evicted++;
@@ -157,7 +151,7 @@ enum db_result reclaim_some(struct apply *a, uint64_t bytes, unsigned records)
 
 enum db_result reclaim_share(struct apply *a, struct slice upstream, uint64_t most, uint64_t bytes, bool *fits)
 {
-    const struct share *share = shares_of(&a->shares, upstream);
+    const struct share *share = shares_of(&a->counts.shares, upstream);
 
     *fits = bytes <= most;
     if (!*fits || share == NULL)
@@ -172,7 +166,7 @@ enum db_result reclaim_share(struct apply *a, struct slice upstream, uint64_t mo
         if (r != DB_OK)
             return r;
         worst_first(sample, count, 1);
-        r = apply_remove(a, &sample[0].key, UINT64_MAX);
+        r = entry_remove(a, &sample[0].key, UINT64_MAX);
         if (r != DB_OK)
             return r;
         a->evicted++;
@@ -211,16 +205,24 @@ bool reclaim_bytes(struct writer *w, uint64_t bytes)
         r = try_step(w, bytes > some ? bytes : some, records, &evicted);
     w->nothing_to_evict = evicted == 0;
     counter_add(COUNTER_EVICTED, evicted);
-    if (r == DB_BROKEN)
-        writer_broken(w);
-    else if (r != DB_OK && r != DB_NOT_FOUND)
-        writer_warn(w, WARN_COMMIT, r == DB_FULL ? "the database is full" : db_reason(w->store->db));
+    store_failed(w->store, r);
     return evicted > 0;
 }
 
 bool reclaim_step(struct writer *w)
 {
     return reclaim_bytes(w, reclaim_need(w, 0));
+}
+
+void reclaim_before(struct writer *w, uint64_t records, uint64_t files)
+{
+    const uint64_t coming = records + files;
+    const uint64_t most = room_beside(w->store, 2);
+
+    for (unsigned i = 0; i < ROOM_STEPS && room_used(w->store) + coming > most; i++)
+        if (!reclaim_bytes(w, room_used(w->store) + coming - room_limit(w->store)))
+            break;
+    apply_keep_room(w, files);
 }
 
 void reclaim_merge(struct writer *w, struct store_reader *reader)

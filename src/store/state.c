@@ -14,12 +14,13 @@
 #include "db/db.h"
 #include "store/internal.h"
 
+#include <sodium.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,6 +32,8 @@ struct state {
     db_table   ledger, meta;
     uint8_t    key[KEY_BYTES];
     bool       rows_lost;             /* constant once it is open */
+    STAILQ_HEAD(state_changes, state_change) changes;        /* writer's thread, as the next */
+    STAILQ_ENTRY(state) due;          /* of the store's `states`, while there are changes */
 };
 
 /* -- the key -- */
@@ -51,7 +54,8 @@ static int write_key(int directory, const uint8_t key[KEY_BYTES])
 
 static int make_key(struct state *s, const char *path, struct fault *why)
 {
-    if (getrandom(s->key, sizeof s->key, 0) != (ssize_t)sizeof s->key || write_key(db_directory(s->db), s->key) != 0)
+    randombytes_buf(s->key, sizeof s->key);
+    if (write_key(db_directory(s->db), s->key) != 0)
         return fault_set_errno(why, errno, "cannot write %s/key", path);
     return 0;
 }
@@ -202,6 +206,7 @@ struct state *state_open(const struct state_options *options, struct fault *why,
 {
     struct state *s = mem_alloc(sizeof *s);
 
+    STAILQ_INIT(&s->changes);
     if (note != NULL)
         note->text[0] = '\0';
     if (open_or_begin(s, options->path, why, note) != 0)
@@ -270,59 +275,63 @@ static enum db_result apply(struct state *s, struct db_txn *txn, const struct st
     return r == DB_NOT_FOUND ? DB_OK : r;
 }
 
-/* Moves those of one state, which stand first, to `taken`, and commits them. */
-static enum db_result write_one_state(struct queue *q, struct queue *taken, struct state *s)
+/* Commits what waits in one transaction; answers. */
+static void write_all(struct state *s, struct store *store)
 {
-    struct db_txn *txn;
-    enum db_result r = db_begin(s->db, true, &txn);
-    bool           begun = r == DB_OK;
+    struct state_changes taken = STAILQ_HEAD_INITIALIZER(taken);
+    struct state_change *c, *next;
+    struct db_txn       *txn;
+    enum db_result       r = db_begin(s->db, true, &txn);
+    const bool           begun = r == DB_OK;
 
-    while (q->first != NULL) {
-        struct state_change *c = CONTAINER_OF(q->first, struct state_change, mail);
-
-        if (c->state != s)
-            break;
-        queue_push(taken, queue_pop(q));
+    STAILQ_CONCAT(&taken, &s->changes);
+    STAILQ_FOREACH(c, &taken, queued)
         if (r == DB_OK)
             r = apply(s, txn, c);
-    }
-    if (begun && r != DB_OK)
+    if (r == DB_OK)
+        r = db_commit(txn);
+    else if (begun)
         db_abort(txn);
-    return r == DB_OK ? db_commit(txn) : r;
+    if (r != DB_OK && store != NULL)
+        store_warn(store, WARN_STATE, r == DB_FULL ? "the ledger is full" : db_reason(s->db));
+    else if (r != DB_OK)
+        log_error("state_commit_failed", "reason=%s", log_quote(db_reason(s->db)));
+    STAILQ_FOREACH_SAFE(c, &taken, queued, next) {
+        c->ok = r == DB_OK;
+        mailbox_post(c->reply_to, &c->done);
+    }
 }
 
-void state_write(struct writer *w, struct queue *q)
+void state_write(struct store *store)
 {
-    while (q->first != NULL) {
-        struct state  *s = CONTAINER_OF(q->first, struct state_change, mail)->state;
-        struct queue   taken = { 0 };
-        enum db_result r = write_one_state(q, &taken, s);
-        struct mail   *m;
+    struct state *s;
 
-        if (r != DB_OK && w != NULL)
-            writer_warn(w, WARN_STATE, r == DB_FULL ? "the ledger is full" : db_reason(s->db));
-        else if (r != DB_OK)
-            log_error("state_commit_failed", "reason=%s", log_quote(db_reason(s->db)));
-        while ((m = queue_pop(&taken)) != NULL) {
-            struct state_change *c = CONTAINER_OF(m, struct state_change, mail);
-
-            c->ok = r == DB_OK;
-            mailbox_post(c->reply_to, &c->done);
-        }
+    while ((s = STAILQ_FIRST(&store->states)) != NULL) {
+        STAILQ_REMOVE_HEAD(&store->states, due);
+        write_all(s, store);
     }
+}
+
+static void receive_change(struct mail *m)
+{
+    struct state_change *c = CONTAINER_OF(m, struct state_change, mail);
+
+    if (STAILQ_EMPTY(&c->state->changes))
+        STAILQ_INSERT_TAIL(&c->store->states, c->state, due);
+    STAILQ_INSERT_TAIL(&c->state->changes, c, queued);
 }
 
 void state_submit(struct store *store, struct state_change *c)
 {
-    struct queue alone = { 0 };
-
     CHECK(c->reply_to != NULL);
     CHECK(c->name.len > 0 && c->name.len <= NAME_BYTES);
-    c->mail.receive = writer_receive_state;
+    c->mail.receive = receive_change;
+    c->store = store;
     if (store != NULL) {
         mailbox_post(store->mailbox, &c->mail);
         return;
     }
-    queue_push(&alone, &c->mail);                    /* no cache, no writer thread: the caller waits for the disk */
-    state_write(NULL, &alone);
+    /* no cache, no writer thread: the caller waits for the disk */
+    STAILQ_INSERT_TAIL(&c->state->changes, c, queued);
+    write_all(c->state, NULL);
 }

@@ -7,6 +7,7 @@
 #define WEIR_STORE_STATE_H
 
 #include "base/fault.h"
+#include "base/list.h"
 #include "base/mailbox.h"
 #include "base/slice.h"
 #include "store/options.h"
@@ -37,6 +38,8 @@ struct state_change {                 /* the submitter's memory until `done` is 
     struct mailbox *reply_to;
     struct mail     done;
     bool            ok;
+    struct store   *store;            /* the rest is the writer's */
+    STAILQ_ENTRY(state_change) queued;
 };
 /* Written and synced by the store's writer thread; changes that wait are grouped into one transaction. */
 void state_submit(struct store *, struct state_change *);

@@ -16,6 +16,7 @@
 
 #include "base/arena.h"
 #include "base/fault.h"
+#include "base/list.h"
 #include "http/fields.h"
 #include "store/options.h"
 #include "store/spool.h"
@@ -137,6 +138,7 @@ struct store_change {                 /* the submitter's memory until `done` is 
     uint64_t            number;
     bool                announced, submitted;
     struct store_change *next_announced;
+    STAILQ_ENTRY(store_change) queued;        /* the writer's */
 };
 /* The writer groups changes for up to some seconds (grouping.h); INVALIDATE, FLUSH and the DROPs are committed at once.
  * Changes of one thread are made in the order they were submitted. */

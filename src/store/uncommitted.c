@@ -6,6 +6,9 @@
  * its commit, so it is in one of the two at any time, or in both.  A look-up that finds
  * `store->attention` zero comes nowhere near: that is every hit of a quiet store.
  *
+ * The table is no base/table.h: its size stands, so that a look-up reads one count without the lock; its chains keep
+ * the order of announcement.
+ *
  * Any thread; the lock is held for the copying of heads, never for bodies.
  */
 #include "store/internal.h"
@@ -65,7 +68,7 @@ void store_announce(struct store *s, struct store_change *c)
         atomic_fetch_add_explicit(&s->generation, 1, memory_order_release);
 }
 
-void uncommitted_remove(struct store *s, struct store_change *c, bool made)
+static void take_out(struct store *s, struct store_change *c, bool made)
 {
     struct uncommitted   *u = &s->uncommitted;
     unsigned              at = bucket_of(c->hash);
@@ -87,7 +90,18 @@ void store_withdraw(struct store *s, struct store_change *c)
 {
     if (!c->announced || c->submitted)
         return;
-    uncommitted_remove(s, c, false);
+    take_out(s, c, false);
+}
+
+void store_answer(struct store *s, struct store_change *c, bool ok)
+{
+    c->ok = ok;
+    if (!ok)
+        c->changed = c->new_id = 0;
+    if (c->announced)
+        take_out(s, c, c->changed > 0);
+    c->submitted = false;
+    mailbox_post(c->reply_to, &c->done);
 }
 
 bool store_is_changing(const struct store *s, const uint8_t hash[STORE_HASH_BYTES])

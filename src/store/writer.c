@@ -14,13 +14,9 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/counters.h"
-#include "base/files.h"
-#include "base/log.h"
 #include "base/wait.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <malloc.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -32,97 +28,10 @@ enum {
     QUIET_MS = 1000,
     FULL_TRIES = 4
 };
-#define SAID_NS      (60 * NS_PER_SEC)
 #define HELD_LOOK_NS (10 * NS_PER_MS)
-
-void queue_push(struct queue *q, struct mail *m)
-{
-    if (q->end == NULL)
-        q->end = &q->first;
-    m->next = NULL;
-    *q->end = m;
-    q->end = &m->next;
-}
-
-struct mail *queue_pop(struct queue *q)
-{
-    struct mail *m = q->first;
-
-    if (m == NULL)
-        return NULL;
-    q->first = m->next;
-    if (q->first == NULL)
-        q->end = &q->first;
-    return m;
-}
 
 /* Mail says nothing of the store that it was sent to; it is received on the writer's own thread. */
 static _Thread_local struct writer *self;
-
-void writer_answer(struct store_change *c, bool ok)
-{
-    c->ok = ok;
-    if (!ok)
-        c->changed = c->new_id = 0;
-    if (c->announced)
-        uncommitted_remove(self->store, c, c->changed > 0);
-    c->submitted = false;
-    mailbox_post(c->reply_to, &c->done);
-}
-
-void writer_warn(struct writer *w, enum writer_warning kind, const char *reason)
-{
-    static const char *const events[] = {
-        [WARN_BODY] = "cache_body_failed", [WARN_COMMIT] = "cache_commit_failed",
-        [WARN_STATE] = "state_commit_failed", [WARN_BROKEN] = "cache_broken",
-    };
-    const int64_t now_ns = clock_mono_ns();
-
-    if (w->said[kind].at_ns != 0 && now_ns - w->said[kind].at_ns < SAID_NS) {
-        w->said[kind].unsaid++;
-        return;
-    }
-    if (kind == WARN_BROKEN || kind == WARN_STATE)
-        log_error(events[kind], "reason=%s", log_quote(reason));
-    else
-        log_warning(events[kind], "reason=%s unsaid_before=%" PRIu64, log_quote(reason), w->said[kind].unsaid);
-    w->said[kind].at_ns = now_ns;
-    w->said[kind].unsaid = 0;
-}
-
-void writer_broken(struct writer *w)
-{
-    int fd;
-
-    if ((atomic_fetch_or(&w->store->attention, STORE_BROKEN_MARK) & STORE_BROKEN_MARK) != 0)
-        return;
-    writer_warn(w, WARN_BROKEN, db_reason(w->store->db));
-    fd = file_open(w->store->directory_fd, "damaged", O_WRONLY | O_CREAT, 0600);
-    if (fd >= 0)
-        close(fd);
-}
-
-uint64_t store_new_id(struct store *s)
-{
-    return atomic_fetch_add(&s->next_id, 1);
-}
-
-void writer_publish(struct writer *w)
-{
-    struct store   *s = w->store;
-    struct db_txn  *txn;
-    struct db_space space;
-    uint64_t        records = 0;
-
-    if (db_space(s->db, &space) == DB_OK)
-        atomic_store_explicit(&s->bytes_now, space.used_bytes + w->totals.body_bytes, memory_order_relaxed);
-    if (db_begin(s->db, false, &txn) == DB_OK) {
-        if (db_table_count(txn, s->records, &records) == DB_OK)
-            atomic_store_explicit(&s->records_now, records, memory_order_relaxed);
-        db_abort(txn);
-    }
-    atomic_store_explicit(&s->body_files_now, w->totals.body_files, memory_order_relaxed);
-}
 
 /* -- mail -- */
 
@@ -136,9 +45,9 @@ static void receive_change(struct mail *m)
     struct store_change *c = CONTAINER_OF(m, struct store_change, mail);
     struct writer       *w = self;
 
-    if (w->changes.first == NULL)
+    if (STAILQ_EMPTY(&w->changes))
         grouping_begin(&w->grouping, clock_mono_ns());
-    queue_push(&w->changes, m);
+    STAILQ_INSERT_TAIL(&w->changes, c, queued);
     w->urgent = w->urgent || is_urgent(c->kind);
 }
 
@@ -162,7 +71,7 @@ void store_submit(struct store *s, struct store_change *c)
     CHECK(c->reply_to != NULL);
     c->mail.receive = receive_change;
     if (s == NULL) {
-        writer_answer(c, false);
+        store_answer(NULL, c, false);
         return;
     }
     c->changed = c->new_id = 0;
@@ -172,8 +81,8 @@ void store_submit(struct store *s, struct store_change *c)
     }
     c->submitted = true;
     most = store_group_bytes(s);
-    count = atomic_fetch_add(&s->waiting, 1) + 1;
-    before = atomic_fetch_add(&s->waiting_bytes, bytes);
+    count = atomic_fetch_add(&s->waiting.changes, 1) + 1;
+    before = atomic_fetch_add(&s->waiting.bytes, bytes);
     if (count == 1 || count == room_changes(s) || is_urgent(c->kind) || (before < most && before + bytes >= most))
         mailbox_post(s->mailbox, &c->mail);
     else
@@ -185,21 +94,16 @@ static void receive_hurry(struct mail *m)
     struct store *s = self->store;
 
     (void)m;
-    atomic_store(&s->hurry_posted, false);           /* what is submitted from now on asks anew */
-    self->urgent = self->urgent || atomic_load(&s->waiting) > 0;
+    atomic_store(&s->waiting.hurry_posted, false);           /* what is submitted from now on asks anew */
+    self->urgent = self->urgent || atomic_load(&s->waiting.changes) > 0;
 }
 
 void store_hurry(struct store *s)
 {
-    if (s == NULL || atomic_load(&s->waiting) == 0 || atomic_exchange(&s->hurry_posted, true))
+    if (s == NULL || atomic_load(&s->waiting.changes) == 0 || atomic_exchange(&s->waiting.hurry_posted, true))
         return;
-    s->hurry.receive = receive_hurry;
-    mailbox_post(s->mailbox, &s->hurry);
-}
-
-void writer_receive_state(struct mail *m)
-{
-    queue_push(&self->state_changes, m);
+    s->waiting.hurry.receive = receive_hurry;
+    mailbox_post(s->mailbox, &s->waiting.hurry);
 }
 
 static void receive_stop(struct mail *m)
@@ -267,7 +171,7 @@ static uint64_t record_cost_of(const struct work *work)
         bytes += c->fields.items[i].name.len + c->fields.items[i].value.len;
     if (c->body != NULL && !has_file(c))
         bytes += (uint64_t)spool_length(c->body);
-    return apply_cost(bytes);
+    return entry_cost(bytes);
 }
 
 /* Not at its end, or larger than all that it may fill: it costs nobody his place. */
@@ -302,7 +206,7 @@ static void link_body(struct writer *w, struct work *work)
         atomic_fetch_or_explicit(&w->store->refusing, REFUSES_FILES, memory_order_relaxed);
         work->body_file = 0;
         work->refused = true;
-        writer_warn(w, WARN_BODY, strerror_r(err, text, sizeof text));
+        store_warn(w->store, WARN_BODY, strerror_r(err, text, sizeof text));
     }
 }
 
@@ -328,7 +232,7 @@ static void answer(struct writer *w, struct work *work, bool ok)
     if ((!ok || c->changed == 0) && work->body_file != 0)
         bodies_remove(w->store->bodies_fd, work->body_file);
     count(c, ok && !work->refused);
-    writer_answer(c, ok && !work->refused);
+    store_answer(w->store, c, ok && !work->refused);
 }
 
 static enum db_result try_works(struct writer *w, struct work *works, unsigned count)
@@ -349,7 +253,7 @@ static enum db_result try_works(struct writer *w, struct work *works, unsigned c
     }
     for (unsigned i = 0; i < count && r == DB_OK; i++)
         if (!works[i].refused)
-            r = apply_change(&a, &works[i]);
+            r = change_apply(&a, &works[i]);
     if (r != DB_OK) {
         apply_abort(&a);
         return r;
@@ -391,10 +295,8 @@ static void run_works(struct writer *w, struct work *works, unsigned count)
         atomic_fetch_or_explicit(&w->store->refusing, REFUSES_COMMITS, memory_order_relaxed);
     if (r == DB_OK)
         note_uses(w, works, count);
-    else if (r == DB_BROKEN)
-        writer_broken(w);
     else
-        writer_warn(w, WARN_COMMIT, r == DB_FULL ? "the database is full" : db_reason(w->store->db));
+        store_failed(w->store, r);
     for (unsigned i = 0; i < count; i++)
         answer(w, &works[i], r == DB_OK);
 }
@@ -408,11 +310,11 @@ static bool stands_alone(const struct store_change *c)
 static void start_alone(struct writer *w, struct store_change *c)
 {
     if (c->kind == STORE_FLUSH) {
-        flush_everything(w, c);
+        job_flush(w, c);
         return;
     }
     if (c->kind == STORE_COMPACT) {
-        room_compact(w, c);
+        job_compact(w, c);
         return;
     }
     c->changed = 0;
@@ -425,16 +327,16 @@ static void gather(struct writer *w, struct group *g)
     const uint64_t most = store_group_bytes(w->store), txn = room_txn_bytes(w->store);
     uint64_t       bodies = 0;
 
-    while (w->changes.first != NULL && g->count < GROUPING_CHANGES
+    while (!STAILQ_EMPTY(&w->changes) && g->count < GROUPING_CHANGES
            && (g->count == 0 || (bodies < most && g->bytes + g->count * (uint64_t)ROOM_CHANGE_BYTES < txn))) {
-        struct store_change *c = CONTAINER_OF(w->changes.first, struct store_change, mail);
+        struct store_change *c = STAILQ_FIRST(&w->changes);
         struct work         *work = &g->works[g->count];
 
         if (stands_alone(c) && g->count > 0)
             return;
-        queue_pop(&w->changes);
-        atomic_fetch_sub(&w->store->waiting, 1);
-        atomic_fetch_sub(&w->store->waiting_bytes, body_bytes(c));
+        STAILQ_REMOVE_HEAD(&w->changes, queued);
+        atomic_fetch_sub(&w->store->waiting.changes, 1);
+        atomic_fetch_sub(&w->store->waiting.bytes, body_bytes(c));
         if (stands_alone(c)) {
             start_alone(w, c);
             return;
@@ -457,7 +359,7 @@ static void run_group(struct writer *w)
     if (g->count > 0) {
         w->nothing_to_evict = false;
         if (!store_is_broken(w->store)) {
-            room_make(w, g->bytes, g->file_bytes);
+            reclaim_before(w, g->bytes, g->file_bytes);
             for (unsigned i = 0; i < g->count; i++)
                 link_body(w, &g->works[i]);
         }
@@ -465,7 +367,7 @@ static void run_group(struct writer *w)
         grouping_end(&w->grouping, clock_mono_ns() - begun_ns, clock_mono_ns());
         w->trim_due = true;
     }
-    if (w->changes.first != NULL)
+    if (!STAILQ_EMPTY(&w->changes))
         grouping_begin(&w->grouping, clock_mono_ns());
     else
         w->urgent = false;
@@ -477,12 +379,12 @@ static void run_group(struct writer *w)
 /* How long the changes that wait may wait on: 0: not at all, -1: there are none. */
 static int64_t wait_ns(const struct writer *w)
 {
-    if (w->changes.first == NULL)
+    if (STAILQ_EMPTY(&w->changes))
         return -1;
     if (w->hold_file != NULL && !w->stopping && access(w->hold_file, F_OK) == 0)
         return HELD_LOOK_NS;
-    if (w->stopping || w->urgent || atomic_load(&w->store->waiting) >= room_changes(w->store)
-        || atomic_load(&w->store->waiting_bytes) >= store_group_bytes(w->store))
+    if (w->stopping || w->urgent || atomic_load(&w->store->waiting.changes) >= room_changes(w->store)
+        || atomic_load(&w->store->waiting.bytes) >= store_group_bytes(w->store))
         return 0;
     return grouping_left(&w->grouping, clock_mono_ns());
 }
@@ -497,7 +399,7 @@ static int64_t patience_ns(const struct writer *w, bool busy)
 {
     int64_t ns = wait_ns(w);
 
-    return busy || (ns < 0 && atomic_load(&w->store->waiting) > 0) ? 0 : ns;
+    return busy || (ns < 0 && atomic_load(&w->store->waiting.changes) > 0) ? 0 : ns;
 }
 
 /* Many answers at once leave all threads' heaps large, with what is in use scattered: when it is quiet
@@ -522,39 +424,37 @@ static void *run(void *argument)
 
     self = w;
     pthread_setname_np(pthread_self(), "writer");
-    while (!w->stopping || busy || w->changes.first != NULL || w->state_changes.first != NULL) {
+    while (!w->stopping || busy || !STAILQ_EMPTY(&w->changes) || !STAILQ_EMPTY(&w->store->states)) {
         wait_for_mail(w, busy || w->stopping);
         mailbox_deliver(w->store->mailbox);
-        state_write(w, &w->state_changes);
+        state_write(w->store);
         if (wait_ns(w) == 0)
             run_group(w);
-        drop_suspects(w);
+        job_drop_suspects(w);
         busy = job_step(w);
         if (is_over(w))
             busy = reclaim_step(w) || busy;
         if (!w->stopping)
-            busy = sweep_some(w) || busy;
+            busy = job_sweep(w) || busy;
     }
     return NULL;
 }
 
-struct writer *writer_start(struct store *s, struct totals totals, const struct shares *shares, uint64_t id_limit,
-                            struct fault *why)
+struct writer *writer_start(struct store *s, const struct counts *counts, struct fault *why)
 {
     struct writer *w = mem_alloc(sizeof *w);
     int            err;
 
     w->store = s;
     w->stop.receive = receive_stop;
-    w->totals = totals;
-    w->shares = *shares;
-    w->id_limit = id_limit;
-    w->set_back_kept = atomic_load(&s->set_back_below);
-    w->random = s->started_at * 0x9E3779B97F4A7C15u | 1;
+    STAILQ_INIT(&w->changes);
+    STAILQ_INIT(&w->jobs);
+    w->counts = *counts;
+    w->set_back_kept = atomic_load(&s->set_back.below);
     w->hold_file = secure_getenv("WEIR_HOLD_COMMITS");
     w->evict = evict_new(s->max_bytes / BLOCK_BYTES);
     sweep_begin(&w->sweep, s->bodies_fd, s->started_at);
-    writer_publish(w);
+    store_publish(w->store, &w->counts.totals);
     err = pthread_create(&w->thread, NULL, run, w);
     if (err == 0)
         return w;
@@ -574,6 +474,6 @@ void writer_stop(struct writer *w)
     sweep_end(&w->sweep);
     evict_free(w->evict);
     free(w->doomed.items);
-    free(w->scratch);
+    free(w->scratch.bytes);
     free(w);
 }

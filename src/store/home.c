@@ -1,0 +1,73 @@
+/*
+ * A database and who reads it.  Where another takes its place each reader goes over at its next look-up, and the
+ * last one closes it (anew.c).
+ */
+#include "store/internal.h"
+
+#include "base/arena.h"
+
+#include <stdlib.h>
+
+static void destroy_home(struct ref *ref)
+{
+    struct home *h = CONTAINER_OF(ref, struct home, ref);
+
+    db_close(h->db);
+    free(h);
+}
+
+struct home *home_new(struct db *db, db_table records, db_table files)
+{
+    struct home *h = mem_alloc(sizeof *h);
+
+    ref_init(&h->ref, destroy_home);
+    h->db = db;
+    h->records = records;
+    h->files = files;
+    return h;
+}
+
+void home_release(struct home *h)
+{
+    if (h != NULL)
+        ref_release(&h->ref);
+}
+
+void home_enter(struct store *s, struct store_reader *r)
+{
+    pthread_mutex_lock(&s->moving);
+    ref_acquire(&s->home->ref);
+    r->home = s->home;
+    r->turn = s->turn;
+    s->reader_count++;
+    pthread_mutex_unlock(&s->moving);
+}
+
+/* What it has open of the old one is closed before, by the caller. */
+void home_leave(struct store *s, struct store_reader *r)
+{
+    pthread_mutex_lock(&s->moving);
+    s->reader_count--;
+    if (r->home != s->home)
+        atomic_fetch_sub(&s->attention, STORE_READER_BEHIND * (s->turn - r->turn));
+    pthread_mutex_unlock(&s->moving);
+    home_release(r->home);
+    r->home = NULL;
+}
+
+void home_move(struct store *s, struct store_reader *r)
+{
+    struct home *old = r->home;
+
+    pthread_mutex_lock(&s->moving);
+    if (s->turn != r->turn) {
+        ref_acquire(&s->home->ref);
+        r->home = s->home;
+        atomic_fetch_sub(&s->attention, STORE_READER_BEHIND * (s->turn - r->turn));
+        r->turn = s->turn;
+    } else {
+        old = NULL;
+    }
+    pthread_mutex_unlock(&s->moving);
+    home_release(old);
+}
