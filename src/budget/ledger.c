@@ -551,7 +551,8 @@ static void visit_account(const struct ledger *l, const struct account *a, struc
         const struct slot *s = a->line[i].slot;
         struct limit_state state;
 
-        if (s == NULL || (s->scope == SLOT_TOLD && limit_is_whole(s->limit, own)))
+        /* One of nobody's that is whole may only have been asked about. */
+        if (s == NULL || ((s->scope == SLOT_TOLD || credential == NULL) && limit_is_whole(s->limit, own)))
             continue;
         state = limit_state(s->limit, own);
         each(context, s, l->scopes[i].options, credential, &state);
