@@ -237,7 +237,7 @@ static int open_rooms(struct daemon *d, struct fault *why)
     struct fault          note = { "" };
     struct front_services services = { .engine = { 0 } };
 
-    d->state = state_open(&d->config->state, why, &note);
+    d->state = state_open(&d->config->state, upstream_rows, why, &note);
     if (d->state == NULL)
         return -1;
     if (note.text[0] != '\0')

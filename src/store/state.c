@@ -1,8 +1,8 @@
 /*
- * The state directory: the hashing key, and the ledger's database.
+ * The state directory: the hashing key, and a database with a table for each owner of rows.
  *
- * A ledger entry is on disk when its submitter hears of it: this environment
- * is synced at every commit.  Entries that wait share a commit.
+ * A row is on disk when its submitter hears of it: this environment
+ * is synced at every commit.  Rows that wait share a commit, whoever owns them.
  */
 #include "store/state.h"
 
@@ -24,12 +24,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FORMAT = 1, TABLES = 2, READERS = 4, KEY_BYTES = 32, NAME_BYTES = 400 };
+enum { FORMAT = 1, OWNERS_MOST = 8, READERS = 4, KEY_BYTES = 32, NAME_BYTES = 400 };
 #define MAP_BYTES (UINT64_C(256) * 1024 * 1024)
+
+struct owned { const struct state_owner *owner; db_table table; };
 
 struct state {
     struct db *db;
-    db_table   ledger, meta;
+    db_table   meta;
+    struct owned tables[OWNERS_MOST];
+    unsigned   count;                 /* of `tables`, constant as they are */
     uint8_t    key[KEY_BYTES];
     bool       rows_lost;             /* constant once it is open */
     STAILQ_HEAD(state_changes, state_change) changes;        /* writer's thread, as the next */
@@ -107,25 +111,104 @@ static int read_key(struct state *s, const char *path, struct fault *why, struct
     return 0;
 }
 
-/* -- opening -- */
+/* -- the tables -- */
+
+static const struct owned *find_owned(const struct state *s, const struct state_owner *owner)
+{
+    for (unsigned i = 0; i < s->count; i++)
+        if (s->tables[i].owner == owner)
+            return &s->tables[i];
+    return NULL;
+}
+
+static db_table table_of(const struct state *s, const struct state_owner *owner)
+{
+    const struct owned *o = find_owned(s, owner);
+
+    CHECK(o != NULL);
+    return o->table;
+}
+
+struct format_name { char text[64]; };
+
+static struct format_name format_name(const struct state_owner *owner)
+{
+    struct format_name name;
+
+    snprintf(name.text, sizeof name.text, "format %s", owner->table);
+    return name;
+}
+
+/* DB_EXISTS: it is another. *is_new: there was none. */
+static enum db_result check_format(struct state *s, struct db_txn *txn, const char *name, uint32_t format, bool *is_new)
+{
+    struct slice   value;
+    enum db_result r = db_get(txn, s->meta, slice_of(name), &value);
+
+    *is_new = r == DB_NOT_FOUND;
+    if (*is_new)
+        return db_put(txn, s->meta, slice_of(name), (struct slice){ (const char *)&format, sizeof format });
+    if (r == DB_OK && (value.len != sizeof format || memcmp(value.ptr, &format, sizeof format) != 0))
+        return DB_EXISTS;
+    return r;
+}
+
+/* A row is copied out, for it dies with the next write. */
+static enum db_result move_row(struct db_txn *txn, db_table to, struct db_cursor *from, struct slice key,
+                               struct slice value)
+{
+    char          *name = mem_copy(key), *bytes = mem_copy(value);
+    enum db_result r = db_put(txn, to, (struct slice){ name, key.len }, (struct slice){ bytes, value.len });
+
+    free(name);
+    free(bytes);
+    return r == DB_OK ? db_cursor_delete(from) : r;
+}
+
+/* What stood in another's table, as an older version kept it. */
+static enum db_result move_rows(struct state *s, struct db_txn *txn, const struct owned *o)
+{
+    struct slice      key = SLICE_NONE, value;
+    struct db_cursor *cursor = NULL;
+    enum db_result    r;
+
+    if (o->owner->stood_with == NULL)
+        return DB_OK;
+    r = db_cursor_open(txn, table_of(s, o->owner->stood_with), &cursor);
+    for (enum db_move move = DB_FIRST; r == DB_OK; move = DB_NEXT) {
+        r = db_cursor_move(cursor, move, &key, &value);
+        if (r == DB_OK && o->owner->is_own(key))
+            r = move_row(txn, o->table, cursor, key, value);
+    }
+    db_cursor_close(cursor);
+    return or_nothing(r);
+}
+
+static enum db_result open_owned(struct state *s, struct db_txn *txn, struct owned *o)
+{
+    const struct format_name name = format_name(o->owner);
+    bool                     is_new;
+    enum db_result           r = db_table_open(txn, o->owner->table, DB_CREATE, &o->table);
+
+    if (r == DB_OK)
+        r = check_format(s, txn, name.text, o->owner->format, &is_new);
+    return r == DB_OK && is_new ? move_rows(s, txn, o) : r;
+}
 
 /* DB_EXISTS: another format. */
 static enum db_result open_tables(struct state *s)
 {
-    uint32_t       format = FORMAT;
-    struct slice   value;
     struct db_txn *txn;
+    bool           is_new;
     enum db_result r = db_begin(s->db, true, &txn);
 
     if (r != DB_OK)
         return r;
-    if ((r = db_table_open(txn, "meta", DB_CREATE, &s->meta)) == DB_OK)
-        r = db_table_open(txn, "ledger", DB_CREATE, &s->ledger);
-    if (r == DB_OK && db_get(txn, s->meta, SLICE("format"), &value) == DB_OK &&
-        (value.len != sizeof format || memcmp(value.ptr, &format, sizeof format) != 0))
-        r = DB_EXISTS;
+    r = db_table_open(txn, "meta", DB_CREATE, &s->meta);
     if (r == DB_OK)
-        r = db_put(txn, s->meta, SLICE("format"), (struct slice){ (const char *)&format, sizeof format });
+        r = check_format(s, txn, "format", FORMAT, &is_new);
+    for (unsigned i = 0; r == DB_OK && i < s->count; i++)
+        r = open_owned(s, txn, &s->tables[i]);
     if (r != DB_OK) {
         db_abort(txn);
         return r;
@@ -133,9 +216,11 @@ static enum db_result open_tables(struct state *s)
     return db_commit(txn);
 }
 
+/* -- opening -- */
+
 static enum db_open_result open_database(struct state *s, const char *path, struct fault *why)
 {
-    enum db_open_result opened = db_open(path, MAP_BYTES, TABLES, READERS, DB_PRIVATE, &s->db, why);
+    enum db_open_result opened = db_open(path, MAP_BYTES, 1 + OWNERS_MOST, READERS, DB_PRIVATE, &s->db, why);
     enum db_result      r;
 
     if (opened != DB_OPENED)
@@ -153,7 +238,27 @@ static enum db_open_result open_database(struct state *s, const char *path, stru
     return r == DB_BROKEN || r == DB_EXISTS ? DB_DAMAGED : DB_UNUSABLE;
 }
 
-struct salvage { struct state *state; struct db_txn *txn; unsigned rows; enum db_result result; };
+struct salvage {
+    struct state *state;
+    struct db_txn *txn;
+    const struct owned *to;
+    unsigned rows;
+    enum db_result result;
+};
+
+/* Those of another format stay in the old file alone. */
+static void see_format(void *context, struct slice key, struct slice value)
+{
+    struct salvage    *v = context;
+    struct format_name name;
+
+    if (v->to == NULL)
+        return;
+    name = format_name(v->to->owner);
+    if (slice_eq(key, slice_of(name.text))
+        && (value.len != sizeof v->to->owner->format || memcmp(value.ptr, &v->to->owner->format, value.len) != 0))
+        v->to = NULL;
+}
 
 static void save_row(void *context, struct slice key, struct slice value)
 {
@@ -161,7 +266,7 @@ static void save_row(void *context, struct slice key, struct slice value)
 
     if (v->result != DB_OK || key.len == 0 || key.len > NAME_BYTES)
         return;
-    v->result = db_put(v->txn, v->state->ledger, key, value);
+    v->result = db_put(v->txn, v->to->table, key, value);
     v->rows++;
 }
 
@@ -173,7 +278,14 @@ static unsigned salvage(struct state *s, const char *path, const char *old)
     if (db_begin(s->db, true, &v.txn) != DB_OK)
         return 0;
     v.result = DB_OK;
-    db_salvage(path, old, "ledger", save_row, &v);
+    for (unsigned i = 0; i < s->count && v.result == DB_OK; i++) {
+        v.to = &s->tables[i];
+        db_salvage(path, old, "meta", see_format, &v);
+        if (v.to != NULL)
+            db_salvage(path, old, v.to->owner->table, save_row, &v);
+        if (v.result == DB_OK)
+            v.result = move_rows(s, v.txn, &s->tables[i]);
+    }
     if (v.result != DB_OK) {
         db_abort(v.txn);
         return 0;
@@ -202,11 +314,16 @@ static int open_or_begin(struct state *s, const char *path, struct fault *why, s
     return 0;
 }
 
-struct state *state_open(const struct state_options *options, struct fault *why, struct fault *note)
+struct state *state_open(const struct state_options *options, const struct state_owner *const owners[],
+                         struct fault *why, struct fault *note)
 {
     struct state *s = mem_alloc(sizeof *s);
 
     STAILQ_INIT(&s->changes);
+    for (; owners[s->count] != NULL; s->count++) {
+        CHECK(s->count < OWNERS_MOST);
+        s->tables[s->count].owner = owners[s->count];
+    }
     if (note != NULL)
         note->text[0] = '\0';
     if (open_or_begin(s, options->path, why, note) != 0)
@@ -248,9 +365,9 @@ const uint8_t *state_key(const struct state *s)
     return s->key;
 }
 
-/* -- the ledger -- */
+/* -- the rows -- */
 
-void state_load(struct state *s, void (*each)(void *context, struct slice name, struct slice value), void *context)
+void state_load(struct state *s, const struct state_owner *owner, void *context)
 {
     struct slice      name = SLICE_NONE, value;
     struct db_cursor *cursor = NULL;
@@ -258,21 +375,20 @@ void state_load(struct state *s, void (*each)(void *context, struct slice name, 
 
     if (db_begin(s->db, false, &txn) != DB_OK)
         return;
-    if (db_cursor_open(txn, s->ledger, &cursor) == DB_OK)
+    if (db_cursor_open(txn, table_of(s, owner), &cursor) == DB_OK)
         for (enum db_move move = DB_FIRST; db_cursor_move(cursor, move, &name, &value) == DB_OK; move = DB_NEXT)
-            each(context, name, value);
+            owner->load(context, name, value);
     db_cursor_close(cursor);
     db_abort(txn);
 }
 
 static enum db_result apply(struct state *s, struct db_txn *txn, const struct state_change *c)
 {
-    enum db_result r;
+    const db_table table = table_of(s, c->owner);
 
     if (c->value.ptr != NULL)
-        return db_put(txn, s->ledger, c->name, c->value);
-    r = db_delete(txn, s->ledger, c->name, SLICE_NONE);
-    return r == DB_NOT_FOUND ? DB_OK : r;
+        return db_put(txn, table, c->name, c->value);
+    return or_nothing(db_delete(txn, table, c->name, SLICE_NONE));
 }
 
 /* Commits what waits in one transaction; answers. */

@@ -78,6 +78,7 @@ static void save(struct upstream *up, const struct bust_row *r, bool deleted)
     }
     c->up = up;
     c->change.state = up->state;
+    c->change.owner = &bust_rows;
     c->change.name = (struct slice){ c->bytes, name_bytes };
     c->change.value = deleted ? SLICE_NONE : (struct slice){ c->bytes + name_bytes, value_bytes };
     c->change.reply_to = up->mailbox;
@@ -86,15 +87,19 @@ static void save(struct upstream *up, const struct bust_row *r, bool deleted)
     state_submit(up->store, &c->change);
 }
 
-bool bust_load(struct upstream *up, struct slice name, struct slice value)
+static bool is_row(struct slice name)
 {
+    return name.len == 1 + VARIANT_HASH_BYTES && name.ptr[0] == BUST_MARK;
+}
+
+static void load_row(void *context, struct slice name, struct slice value)
+{
+    struct upstream *up = context;
     struct bust_row *r;
     size_t           times = value.len / sizeof r->used_ns[0];
 
-    if (name.len != 1 + sizeof r->hash || name.ptr[0] != BUST_MARK)
-        return false;
-    if (value.len % sizeof r->used_ns[0] != 0 || times < 2 || times > 1 + VALUES_MOST)
-        return true;                  /* nothing that this version has written */
+    if (!is_row(name) || value.len % sizeof r->used_ns[0] != 0 || times < 2 || times > 1 + VALUES_MOST)
+        return;                       /* nothing that this version has written */
     r = mem_alloc(sizeof *r);
     memcpy(r->hash, name.ptr + 1, sizeof r->hash);
     memcpy(&r->every_ns, value.ptr, sizeof r->every_ns);
@@ -103,7 +108,16 @@ bool bust_load(struct upstream *up, struct slice name, struct slice value)
     r->next = *bucket_of(up, r->hash);
     *bucket_of(up, r->hash) = r;
     up->bust_count++;
-    return true;
+}
+
+const struct state_owner bust_rows = {
+    .table = "bust", .format = 1, .load = load_row, .stood_with = &keep_rows, .is_own = is_row,
+};
+
+void bust_load(struct upstream *up)
+{
+    if (up->state != NULL)
+        state_load(up->state, &bust_rows, up);
 }
 
 void bust_free(struct upstream *up)

@@ -420,6 +420,7 @@ void site_spend_retry(struct site *);               /* out of retry.share, wheth
 void site_report_breaker(struct site *, bool ok, int64_t now_ns);
 
 /* keep.c */
+extern const struct state_owner keep_rows;
 void keep_load(struct upstream *);
 void keep_start(struct budget *);
 void keep_look(struct budget *);                     /* something was spent: rows may be due */
@@ -433,7 +434,8 @@ void          heard_forget(struct heard *, const char *upstream);
 void          heard_note(struct heard *, const struct fetch *, const struct http_response *);
 
 /* bust.c */
-bool bust_load(struct upstream *, struct slice name, struct slice value);      /* false: no row of this kind */
+extern const struct state_owner bust_rows;
+void bust_load(struct upstream *);
 void bust_free(struct upstream *);
 /* The target as it is sent: for a refresh with the bust parameter, whose number is taken by that. */
 struct slice bust_target(struct turn *, struct slice target, struct arena *);

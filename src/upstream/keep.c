@@ -29,8 +29,6 @@ static void load_row(void *context, struct slice name, struct slice value)
     struct upstream *up = context;
     struct kept_row *row;
 
-    if (bust_load(up, name, value))
-        return;
     if (name.len < LEDGER_KEY_BYTES + 1 || name.ptr[name.len - LEDGER_KEY_BYTES - 1] != '\n')
         return;
     row = mem_alloc(sizeof *row);
@@ -67,12 +65,14 @@ static void read_boot(uint8_t boot[LEDGER_BOOT_BYTES])
     }
 }
 
+const struct state_owner keep_rows = { .table = "ledger", .format = 1, .load = load_row };
+
 void keep_load(struct upstream *up)
 {
     if (up->state == NULL)
         return;
     read_boot(up->boot);
-    state_load(up->state, load_row, up);
+    state_load(up->state, &keep_rows, up);
 }
 
 void keep_free(struct upstream *up)
@@ -124,6 +124,7 @@ static void put_row(void *context, const struct ledger_row *row)
     memcpy(r->key, row->key, sizeof r->key);
     r->ticket = row->ticket;
     r->change.state = b->up->state;
+    r->change.owner = &keep_rows;
     r->change.name = (struct slice){ r->bytes, name_bytes };
     r->change.value = row->value.ptr != NULL ? (struct slice){ r->bytes + name_bytes, row->value.len } : SLICE_NONE;
     r->change.reply_to = b->up->mailbox;

@@ -164,6 +164,8 @@ static int start_thread(struct upstream *up, struct fault *why)
     return 0;
 }
 
+const struct state_owner *const upstream_rows[] = { &keep_rows, &bust_rows, NULL };
+
 struct upstream *upstream_open(const struct upstream_start *start, struct fault *why)
 {
     struct upstream   *up = mem_alloc(sizeof *up);
@@ -189,6 +191,7 @@ struct upstream *upstream_open(const struct upstream_start *start, struct fault 
     }
     up->origins = origins_open(&(struct origins_start){ up->epoll_fd, &up->timers, origins_act, up });
     keep_load(up);
+    bust_load(up);
     if (start_thread(up, why) != 0)
         goto fail;
     return up;

@@ -18,6 +18,9 @@ struct upstream_start {
     upstream_match  match;            /* pattern_matches() */
 };
 
+/* Who owns rows in the state; ends with NULL. */
+extern const struct state_owner *const upstream_rows[];
+
 /* Starts the thread. NULL and *why where it cannot. */
 struct upstream *upstream_open(const struct upstream_start *, struct fault *why);
 /* Ends what is in flight (clients get FETCH_FAILED), stops the thread, frees.  Workers are stopped before.

@@ -75,7 +75,7 @@ void rig_keep(struct rig *r)
 
     r->state_directory = tempdir_make();
     at.path = r->state_directory;
-    r->state = state_open(&at, &why, &note);
+    r->state = state_open(&at, upstream_rows, &why, &note);
     if (r->state == NULL)
         fail_msg("%s", why.text);
 }

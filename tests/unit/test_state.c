@@ -26,15 +26,46 @@ struct both {
     struct state *state;
 };
 
-static struct state *must_open(const char *path, struct fault *note)
+struct listing { char text[1000]; unsigned rows; };
+
+static void list_one(void *context, struct slice name, struct slice value)
+{
+    struct listing *l = context;
+    size_t          used = strlen(l->text);
+
+    snprintf(l->text + used, sizeof l->text - used, SLICE_FMT "=" SLICE_FMT ";", SLICE_ARG(name), SLICE_ARG(value));
+    l->rows++;
+}
+
+static bool is_seconds(struct slice name)
+{
+    return name.len > 0 && name.ptr[0] == '+';
+}
+
+/* `older` as every version knew it, `newer` since; and both as a later version may have them. */
+static const struct state_owner older = { .table = "ledger", .format = 1, .load = list_one };
+static const struct state_owner newer = {
+    .table = "second", .format = 1, .load = list_one, .stood_with = &older, .is_own = is_seconds,
+};
+static const struct state_owner later = { .table = "second", .format = 2, .load = list_one };
+static const struct state_owner *const owners[] = { &older, &newer, NULL };
+static const struct state_owner *const owners_before[] = { &older, NULL };
+static const struct state_owner *const owners_later[] = { &older, &later, NULL };
+
+static struct state *must_open_for(const char *path, const struct state_owner *const those[], struct fault *note)
 {
     const struct state_options options = { .path = path };
     struct fault               why = { "" };
-    struct state              *s = state_open(&options, &why, note);
+    struct state              *s = state_open(&options, those, &why, note);
 
     if (s == NULL)
         fail_msg("%s", why.text);
     return s;
+}
+
+static struct state *must_open(const char *path, struct fault *note)
+{
+    return must_open_for(path, owners, note);
 }
 
 static int begin(void **state)
@@ -72,46 +103,46 @@ static const char *file_of(const struct both *f, const char *name)
 }
 
 /* Closes and opens; what the note says. */
-static struct fault reopen(struct both *f)
+static struct fault reopen_for(struct both *f, const struct state_owner *const those[])
 {
     struct fault note = { "" };
     char         path[4096];
 
     state_close(f->state);
     snprintf(path, sizeof path, "%s/state", f->directory);
-    f->state = must_open(path, &note);
+    f->state = must_open_for(path, those, &note);
     return note;
 }
 
-static bool change(struct both *f, struct store *store, const char *name, const char *value)
+static struct fault reopen(struct both *f)
 {
-    struct state_change c = { .state = f->state, .name = slice_of(name), .value = slice_of(value) };
+    return reopen_for(f, owners);
+}
+
+static bool change_of(struct both *f, const struct state_owner *owner, struct store *store, const char *name,
+                      const char *value)
+{
+    struct state_change c = { .state = f->state, .owner = owner, .name = slice_of(name), .value = slice_of(value) };
 
     return do_state(store, &c);
 }
 
-static void count_one(void *context, struct slice name, struct slice value)
+static bool change(struct both *f, struct store *store, const char *name, const char *value)
 {
-    (void)name, (void)value;
-    ++*(unsigned *)context;
+    return change_of(f, &older, store, name, value);
 }
 
-struct listing { char text[1000]; };
-
-static void list_one(void *context, struct slice name, struct slice value)
+static struct listing list_of(struct both *f, const struct state_owner *owner)
 {
-    struct listing *l = context;
-    size_t          used = strlen(l->text);
+    struct listing l = { "", 0 };
 
-    snprintf(l->text + used, sizeof l->text - used, SLICE_FMT "=" SLICE_FMT ";", SLICE_ARG(name), SLICE_ARG(value));
+    state_load(f->state, owner, &l);
+    return l;
 }
 
 static struct listing list(struct both *f)
 {
-    struct listing l = { "" };
-
-    state_load(f->state, list_one, &l);
-    return l;
+    return list_of(f, &older);
 }
 
 /* -- the ledger -- */
@@ -156,18 +187,114 @@ static void test_answered_is_there_without_closing(void **state)
 {
     struct both *f = *state;
     char            copy[4096], command[9000];
-    struct state   *second;
-    struct listing  l = { "" };
+    struct state   *other;
+    struct listing  l = { "", 0 };
 
     assert_true(change(f, f->store, "quota", "used up"));
     snprintf(copy, sizeof copy, "%s/copy", f->directory);
     snprintf(command, sizeof command, "mkdir %s && cp %s/state/data.mdb %s/state/key %s", copy, f->directory,
              f->directory, copy);
     assert_int_equal(system(command), 0);
-    second = must_open(copy, NULL);
-    state_load(second, list_one, &l);
+    other = must_open(copy, NULL);
+    state_load(other, &older, &l);
     assert_string_equal(l.text, "quota=used up;");
-    state_close(second);
+    state_close(other);
+}
+
+/* -- several owners -- */
+
+/* The leaves on which that stands become noise. */
+static void damage_pages_with(const struct both *f, const char *text)
+{
+    const int   fd = open(file_of(f, "data.mdb"), O_RDWR);
+    char        noise[4096];
+    struct stat st;
+
+    memset(noise, 0x55, sizeof noise);
+    assert_int_equal(fstat(fd, &st), 0);
+    for (off_t at = 8192; at < st.st_size; at += 4096) {
+        unsigned char page[4096];
+
+        if (pread(fd, page, sizeof page, at) == (ssize_t)sizeof page && page[10] == 2
+            && memmem(page, sizeof page, text, strlen(text)) != NULL)
+            assert_int_equal(pwrite(fd, noise, sizeof noise, at), (ssize_t)sizeof noise);
+    }
+    close(fd);
+}
+
+static void test_each_owner_has_a_table(void **state)
+{
+    struct both *f = *state;
+
+    assert_true(change_of(f, &older, f->store, "a", "1"));
+    assert_true(change_of(f, &newer, f->store, "a", "2"));
+    assert_true(change_of(f, &newer, f->store, "+b", "3"));
+    /* moved by a start of an older version's file alone */
+    assert_true(change_of(f, &older, f->store, "+b", "4"));
+    assert_string_equal(reopen(f).text, "");
+    assert_string_equal(list_of(f, &older).text, "+b=4;a=1;");
+    assert_string_equal(list_of(f, &newer).text, "+b=3;a=2;");
+    assert_true(change_of(f, &newer, NULL, "a", NULL));
+    assert_string_equal(list_of(f, &older).text, "+b=4;a=1;");
+    assert_string_equal(list_of(f, &newer).text, "+b=3;");
+}
+
+/* A directory in which `newer` had no table yet. */
+static void begin_before(struct both *f)
+{
+    state_close(f->state);
+    f->state = NULL;
+    assert_int_equal(unlink(file_of(f, "data.mdb")), 0);
+    assert_string_equal(reopen_for(f, owners_before).text, "");
+    assert_true(change(f, f->store, "a", "1"));
+    assert_true(change(f, f->store, "+b", "2"));
+    assert_true(change(f, f->store, "+c", "3"));
+    assert_true(change(f, f->store, "z", "4"));
+}
+
+static void test_rows_that_stood_with_another_are_moved(void **state)
+{
+    struct both *f = *state;
+
+    begin_before(f);
+    for (int i = 0; i < 2; i++) {
+        assert_string_equal(reopen(f).text, "");
+        assert_string_equal(list_of(f, &older).text, "a=1;z=4;");
+        assert_string_equal(list_of(f, &newer).text, "+b=2;+c=3;");
+    }
+}
+
+/* And where the older version's file is damaged. */
+static void test_they_are_moved_when_they_are_salvaged(void **state)
+{
+    struct both *f = *state;
+
+    begin_before(f);
+    state_close(f->state);
+    f->state = NULL;
+    damage_pages_with(f, "format ledger");
+    assert_non_null(strstr(reopen(f).text, "4 rows"));
+    assert_string_equal(list_of(f, &older).text, "a=1;z=4;");
+    assert_string_equal(list_of(f, &newer).text, "+b=2;+c=3;");
+}
+
+/* The file stays beside, with the rows that this version cannot read; the other owner's go on. */
+static void test_another_format_of_one_owner(void **state)
+{
+    struct both *f = *state;
+    struct fault note;
+
+    assert_true(change_of(f, &older, f->store, "a", "1"));
+    assert_true(change_of(f, &newer, f->store, "b", "2"));
+    note = reopen_for(f, owners_later);
+    assert_non_null(strstr(note.text, "another format"));
+    assert_non_null(strstr(note.text, "1 rows"));
+    assert_true(state_rows_lost(f->state));
+    assert_string_equal(list_of(f, &older).text, "a=1;");
+    assert_string_equal(list_of(f, &later).text, "");
+    assert_true(change_of(f, &later, f->store, "b", "3"));
+    assert_string_equal(reopen_for(f, owners_later).text, "");
+    assert_string_equal(list_of(f, &later).text, "b=3;");
 }
 
 /* -- the key -- */
@@ -218,15 +345,12 @@ static void test_damaged_ledger_is_set_aside(void **state)
 static void test_rows_are_salvaged(void **state)
 {
     struct both       *f = *state;
-    char               value[1001], noise[4096];
-    struct stat        st;
+    char               value[1001];
     struct fault       note;
-    unsigned           rows = 0;
-    int                fd;
+    unsigned           rows;
 
     memset(value, 'v', 1000);
     value[1000] = '\0';
-    memset(noise, 0x55, sizeof noise);
     for (unsigned i = 0; i < 60; i++) {
         char name[16];
 
@@ -236,20 +360,11 @@ static void test_rows_are_salvaged(void **state)
     assert_false(state_rows_lost(f->state));
     state_close(f->state);
     f->state = NULL;
-    fd = open(file_of(f, "data.mdb"), O_RDWR);
-    assert_int_equal(fstat(fd, &st), 0);
-    for (off_t at = 8192; at < st.st_size; at += 4096) {
-        unsigned char page[4096];
-
-        if (pread(fd, page, sizeof page, at) == (ssize_t)sizeof page && page[10] == 2
-            && memmem(page, sizeof page, "row0030", 7) != NULL)
-            assert_int_equal(pwrite(fd, noise, sizeof noise, at), (ssize_t)sizeof noise);
-    }
-    close(fd);
+    damage_pages_with(f, "row0030");
     note = reopen(f);
     assert_non_null(strstr(note.text, "data.mdb.damaged-"));
     assert_true(state_rows_lost(f->state));
-    state_load(f->state, count_one, &rows);
+    rows = list(f).rows;
     if (rows < 50 || rows >= 60)
         fail_msg("%u rows: %s", rows, note.text);
     assert_true(change(f, f->store, "row0030", "again"));
@@ -280,7 +395,7 @@ static void test_whose_directory_it_is(void **state)
         struct state *s;
 
         assert_int_equal(chmod(path, rows[i].mode), 0);
-        s = state_open(&options, &why, &note);
+        s = state_open(&options, owners, &why, &note);
         if (rows[i].says == NULL ? s == NULL : s != NULL || strstr(why.text, rows[i].says) == NULL)
             fail_msg("%s: %s", rows[i].name, why.text);
         state_close(s);
@@ -290,7 +405,7 @@ static void test_whose_directory_it_is(void **state)
         struct fault why = { "" }, note;
 
         assert_int_equal(chown(path, 12345, 0), 0);
-        assert_null(state_open(&options, &why, &note));
+        assert_null(state_open(&options, owners, &why, &note));
         assert_non_null(strstr(why.text, "belongs to user 12345"));
         assert_int_equal(chown(path, 0, 0), 0);
     }
@@ -330,7 +445,7 @@ static void test_held_by_another(void **state)
     struct fault               why = { "" };
 
     snprintf(path, sizeof path, "%s/state", f->directory);
-    assert_null(state_open(&options, &why, NULL));
+    assert_null(state_open(&options, owners, &why, NULL));
     assert_non_null(strstr(why.text, "is in use by another weir (pid "));
 }
 
@@ -341,6 +456,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_without_a_cache_the_caller_writes, begin, finish),
         cmocka_unit_test_setup_teardown(test_a_flush_does_not_touch_it, begin, finish),
         cmocka_unit_test_setup_teardown(test_answered_is_there_without_closing, begin, finish),
+        cmocka_unit_test_setup_teardown(test_each_owner_has_a_table, begin, finish),
+        cmocka_unit_test_setup_teardown(test_rows_that_stood_with_another_are_moved, begin, finish),
+        cmocka_unit_test_setup_teardown(test_they_are_moved_when_they_are_salvaged, begin, finish),
+        cmocka_unit_test_setup_teardown(test_another_format_of_one_owner, begin, finish),
         cmocka_unit_test_setup_teardown(test_key, begin, finish),
         cmocka_unit_test_setup_teardown(test_damaged_ledger_is_set_aside, begin, finish),
         cmocka_unit_test_setup_teardown(test_rows_are_salvaged, begin, finish),
