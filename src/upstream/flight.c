@@ -399,16 +399,28 @@ static bool is_refused(struct site *site, struct fetch_links *w)
     return true;
 }
 
+/* By whose place it goes: see dispatch_put(). */
+static const struct fetch *first_of(const struct flight *f)
+{
+    const struct fetch *first = f->leader;
+
+    for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
+        if (first->batch != w->fetch->batch ? first->batch : w->fetch->keep_permille < first->keep_permille)
+            first = w->fetch;
+    return first;
+}
+
 void flight_line_up(struct flight *f)
 {
+    const struct fetch *first = first_of(f);
     struct fetch_links *next;
     struct wait_cause   cause;
-    int64_t             wait = predict_alone(f->site, f->leader, &cause), now = clock_mono_ns();
+    int64_t             wait = predict_alone(f->site, first, &cause), now = clock_mono_ns();
     bool                any = f->keep, full;
 
     for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
         any = any || wait <= waiter_wait_left(w, now);
-    full = any && is_full(f->site, wait) && !make_room(f->site, f->leader);
+    full = any && is_full(f->site, wait) && !make_room(f->site, first);
     for (struct fetch_links *w = f->first; w != NULL; w = next) {
         next = w->next;
         w->fetch->outcome.predicted_ns = wait;
