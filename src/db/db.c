@@ -320,9 +320,7 @@ static struct slice slice(MDB_val v)
 
 enum db_result db_table_open(struct db_txn *t, const char *name, unsigned flags, db_table *out)
 {
-    unsigned lmdb_flags = (flags & DB_DUPSORT ? MDB_DUPSORT : 0) | (flags & DB_CREATE ? MDB_CREATE : 0);
-
-    return outcome(t->db, mdb_dbi_open(t->txn, name, lmdb_flags, out));
+    return outcome(t->db, mdb_dbi_open(t->txn, name, flags & DB_CREATE ? MDB_CREATE : 0, out));
 }
 
 enum db_result db_table_count(struct db_txn *t, db_table table, uint64_t *entries)
@@ -359,11 +357,11 @@ enum db_result db_reserve(struct db_txn *t, db_table table, struct slice key, si
     return outcome(t->db, code);
 }
 
-enum db_result db_delete(struct db_txn *t, db_table table, struct slice key, struct slice value)
+enum db_result db_delete(struct db_txn *t, db_table table, struct slice key)
 {
-    MDB_val k = val(key), v = val(value);
+    MDB_val k = val(key);
 
-    return outcome(t->db, mdb_del(t->txn, table, &k, value.ptr != NULL ? &v : NULL));
+    return outcome(t->db, mdb_del(t->txn, table, &k, NULL));
 }
 
 enum db_result db_clear(struct db_txn *t, db_table table)
@@ -403,7 +401,7 @@ enum db_result db_cursor_move(struct db_cursor *c, enum db_move move, struct sli
 {
     static const MDB_cursor_op ops[] = {
         [DB_FIRST] = MDB_FIRST, [DB_NEXT] = MDB_NEXT,
-        [DB_AT_OR_AFTER] = MDB_SET_RANGE, [DB_NEXT_DUP] = MDB_NEXT_DUP,
+        [DB_AT_OR_AFTER] = MDB_SET_RANGE,
     };
     MDB_val k = val(*key), v;
     int     code = mdb_cursor_get(c->cursor, &k, &v, ops[move]);
@@ -499,10 +497,7 @@ static bool collect_freed(size_t freed_by, const size_t *numbers, size_t count, 
 
     if (freed_by > p->freed_up_to)
         return false;
-    if (p->count + count > p->capacity) {
-        p->capacity = (p->count + count) * 2;
-        p->numbers = mem_resize(p->numbers, p->capacity * sizeof *p->numbers);
-    }
+    MEM_ROOM(p->numbers, p->capacity, p->count + count);
     memcpy(p->numbers + p->count, numbers, count * sizeof *p->numbers);
     p->count += count;
     return true;

@@ -30,7 +30,6 @@ enum db_open_result { DB_OPENED, DB_HELD /* by another process */, DB_UNUSABLE /
 
 enum {
     DB_NO_SYNC   = 1,                 /* no fsync at commit: a power failure may damage it */
-    DB_DUPSORT   = 2,
     DB_CREATE    = 4,
     DB_PRIVATE   = 16,                /* what must not be lost: the directory may not be its group's to write
                                        * either, and an empty file is a damaged one */
@@ -74,14 +73,14 @@ enum db_result db_get(struct db_txn *, db_table, struct slice key, struct slice 
 enum db_result db_put(struct db_txn *, db_table, struct slice key, struct slice value);
 /* Room for `bytes` under the key, to be filled before the next call in this transaction. */
 enum db_result db_reserve(struct db_txn *, db_table, struct slice key, size_t bytes, void **room);
-enum db_result db_delete(struct db_txn *, db_table, struct slice key, struct slice value /* DUPSORT; ptr NULL: all */);
+enum db_result db_delete(struct db_txn *, db_table, struct slice key);
 enum db_result db_clear(struct db_txn *, db_table);
 
 /* A cursor of a write transaction is closed before that ends. */
 enum db_result db_cursor_open(struct db_txn *, db_table, struct db_cursor **out);
 enum db_result db_cursor_renew(struct db_cursor *, struct db_txn *);     /* read cursors, after db_read_renew() */
 void db_cursor_close(struct db_cursor *);            /* NULL is fine */
-enum db_move { DB_FIRST, DB_NEXT, DB_AT_OR_AFTER /* in: *key */, DB_NEXT_DUP };
+enum db_move { DB_FIRST, DB_NEXT, DB_AT_OR_AFTER /* in: *key */ };
 enum db_result db_cursor_move(struct db_cursor *, enum db_move, struct slice *key, struct slice *value);
 enum db_result db_cursor_delete(struct db_cursor *);
 

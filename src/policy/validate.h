@@ -9,8 +9,7 @@
 
 enum precondition {
     PRECONDITION_NONE,
-    PRECONDITION_NOT_MODIFIED /* 304 */,
-    PRECONDITION_FAILED /* 412: pass on */
+    PRECONDITION_NOT_MODIFIED /* 304 */
 };
 
 /* RFC 9110 13.2.2 for a GET or HEAD answered from the cache (only If-None-Match,

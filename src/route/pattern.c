@@ -342,11 +342,6 @@ struct slice pattern_parameter_text(const struct pattern *p, unsigned i)
     return p->parameter_texts[i];
 }
 
-bool pattern_has_query(const struct pattern *p)
-{
-    return p->has_query;
-}
-
 bool pattern_sees_query(const struct pattern *p)
 {
     return p->sees_query;

@@ -60,7 +60,6 @@ const struct glob *pattern_path(const struct pattern *);     /* NULL: it is an e
 unsigned pattern_parameters(const struct pattern *);
 const struct glob *pattern_parameter(const struct pattern *, unsigned);
 struct slice pattern_parameter_text(const struct pattern *, unsigned);
-bool pattern_has_query(const struct pattern *);
 /* An expression that is compared with the query too. */
 bool pattern_sees_query(const struct pattern *);
 /* Only the query part; `query` behind the "?". */

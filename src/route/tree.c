@@ -62,10 +62,7 @@ struct tree {
 
 static uint32_t grow(struct tree *t, unsigned key)
 {
-    if (t->growth_count == t->growth_room) {
-        t->growth_room = t->growth_room * 2 + 64;
-        t->growths = mem_resize(t->growths, t->growth_room * sizeof t->growths[0]);
-    }
+    MEM_ROOM(t->growths, t->growth_room, t->growth_count + 1);
     t->growths[t->growth_count] = (struct growth){ .least = UINT32_MAX, .key = (uint16_t)key };
     return t->growth_count++;
 }
@@ -104,10 +101,7 @@ static void tell(struct tree *t, uint32_t node, unsigned id, enum told told)
     /* Two ways through one glob may end alike. */
     if (last != 0 && t->grown_entries[last].entry.id == id && t->grown_entries[last].entry.told == (unsigned)told)
         return;
-    if (t->grown_entry_count == t->grown_entry_room) {
-        t->grown_entry_room *= 2;
-        t->grown_entries = mem_resize(t->grown_entries, t->grown_entry_room * sizeof t->grown_entries[0]);
-    }
+    MEM_ROOM(t->grown_entries, t->grown_entry_room, t->grown_entry_count + 1);
     t->grown_entries[t->grown_entry_count] = (struct grown_entry){ { id, told }, last };
     t->growths[node].entries = t->grown_entry_count++;
 }

@@ -73,11 +73,11 @@ static enum db_result unhook(struct apply *a, const struct record_key *key, cons
 {
     const struct tag_key tag = tag_key(r->tag, key);
     const uint64_t       number = r->view.body_file;
-    enum db_result       result = db_delete(a->txn, a->store->tables.tags, tag_key_slice(&tag), SLICE_NONE);
+    enum db_result       result = db_delete(a->txn, a->store->tables.tags, tag_key_slice(&tag));
 
     if (or_nothing(result) != DB_OK || number == 0)
         return or_nothing(result);
-    result = db_delete(a->txn, a->store->tables.files, number_slice(&number), SLICE_NONE);
+    result = db_delete(a->txn, a->store->tables.files, number_slice(&number));
     if (or_nothing(result) != DB_OK)
         return result;
     doom(&a->writer->doomed, number);
@@ -107,7 +107,7 @@ enum db_result entry_remove(struct apply *a, const struct record_key *key, uint6
         if (r != DB_OK)
             return r;
     }
-    r = db_delete(a->txn, a->store->tables.records, record_key_slice(key), SLICE_NONE);
+    r = db_delete(a->txn, a->store->tables.records, record_key_slice(key));
     if (r == DB_OK)
         a->removed++;
     return r;
@@ -150,7 +150,7 @@ static enum db_result drop_tagged(struct apply *a, const struct tag_key *entry, 
         return DB_OK;
     else if (r != DB_NOT_FOUND)
         return r;
-    return or_nothing(db_delete(a->txn, a->store->tables.tags, tag_key_slice(entry), SLICE_NONE));
+    return or_nothing(db_delete(a->txn, a->store->tables.tags, tag_key_slice(entry)));
 }
 
 enum db_result entry_drop_tag(struct apply *a, const uint8_t tag[STORE_HASH_BYTES], uint64_t below_id, unsigned at_most,

@@ -8,6 +8,8 @@
 
 #include "base/arena.h"
 
+#include <xxhash.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,20 +54,14 @@ void evict_free(struct evict *e)
     free(e);
 }
 
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-    return x ^ x >> 31;
-}
-
+/* They are hashes themselves; an odd factor tells (a, b) from (b, a). */
 uint64_t evict_name(const void *hash, const void *variant)
 {
     uint64_t a, b;
 
     memcpy(&a, hash, sizeof a);
     memcpy(&b, variant, sizeof b);
-    return mix(a + b * 0x9E3779B97F4A7C15u);
+    return a + b * 0x9E3779B97F4A7C15u;
 }
 
 uint32_t evict_ticks(int64_t wall_ns)
@@ -76,7 +72,7 @@ uint32_t evict_ticks(int64_t wall_ns)
 /* The word of a row, and how far its counter is shifted. */
 static uint64_t *counter_of(const struct evict *e, uint64_t name, unsigned row, unsigned *shift)
 {
-    uint64_t at = mix(name + row * 0xD6E8FEB86659FD93u);
+    uint64_t at = XXH3_64bits_withSeed(&name, sizeof name, row);
 
     *shift = (unsigned)(at >> 60) * 4;
     return &e->words[at & e->mask];

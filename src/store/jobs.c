@@ -259,8 +259,7 @@ static void forget_numbers(struct writer *w, const uint64_t *numbers, unsigned c
     if (count == 0 || apply_begin(w, &a) != DB_OK)
         return;
     for (unsigned i = 0; i < count; i++)
-        (void)db_delete(a.txn, w->store->tables.files, (struct slice){ (const char *)&numbers[i], sizeof numbers[i] },
-                        SLICE_NONE);
+        (void)db_delete(a.txn, w->store->tables.files, (struct slice){ (const char *)&numbers[i], sizeof numbers[i] });
     (void)apply_commit(&a);
 }
 

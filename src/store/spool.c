@@ -57,7 +57,7 @@ struct spool {
     _Atomic int64_t  punched;             /* bytes before this are gone from the files */
 
     pthread_mutex_t      lock;
-    struct spool_reader *readers;         /* lock */
+    LIST_HEAD(, spool_reader) readers;    /* lock */
     int64_t              needed_from;     /* lock; the slowest reader there was */
     _Atomic int          drained;         /* enum drained; changed under the lock */
     struct mailbox      *drained_box;     /* lock */
@@ -68,7 +68,7 @@ static void destroy(struct ref *ref)
 {
     struct spool *s = CONTAINER_OF(ref, struct spool, ref);
 
-    CHECK(s->readers == NULL);
+    CHECK(LIST_EMPTY(&s->readers));
     for (int i = 0; i < CHUNKS; i++)
         free(s->chunks[i]);
     if (s->file_fd >= 0)
@@ -360,10 +360,10 @@ static bool is_in_memory(const struct spool *s)
  * has come too late for what is gone takes nothing. */
 static int64_t unread_bytes(struct spool *s)        /* under the lock */
 {
-    int64_t length = spool_length(s);
-    int64_t slowest = INT64_MAX;
+    const struct spool_reader *r;
+    int64_t                    length = spool_length(s), slowest = INT64_MAX;
 
-    for (const struct spool_reader *r = s->readers; r != NULL; r = r->next) {
+    LIST_FOREACH(r, &s->readers, entry) {
         int64_t seen = atomic_load_explicit(&r->seen, memory_order_acquire);
 
         if (seen < slowest && seen >= s->gone)
@@ -409,8 +409,10 @@ static void punch(struct spool *s)
 
 static void wake_readers(struct spool *s)
 {
+    struct spool_reader *r;
+
     pthread_mutex_lock(&s->lock);
-    for (struct spool_reader *r = s->readers; r != NULL; r = r->next) {
+    LIST_FOREACH(r, &s->readers, entry) {
         int armed = ARMED;
 
         if (atomic_compare_exchange_strong(&r->armed, &armed, POSTED))
@@ -500,25 +502,21 @@ void spool_reader_open(struct spool_reader *r, struct spool *s, struct mailbox *
     }
     atomic_store(&r->seen, offset);
     pthread_mutex_lock(&s->lock);
-    r->next = s->readers;
-    s->readers = r;
+    LIST_INSERT_HEAD(&s->readers, r, entry);
     post_drained(s);
     pthread_mutex_unlock(&s->lock);
 }
 
 void spool_reader_close(struct spool_reader *r)
 {
-    struct spool         *s = r->spool;
-    struct spool_reader **at;
-    int                   armed = ARMED;
+    struct spool *s = r->spool;
+    int           armed = ARMED;
 
     if (s == NULL)
         return;
     pthread_mutex_lock(&s->lock);
     unread_bytes(s);                                /* the last one to go leaves its place behind */
-    for (at = &s->readers; *at != r; at = &(*at)->next)
-        CHECK(*at != NULL);
-    *at = r->next;
+    LIST_REMOVE(r, entry);
     post_drained(s);
     pthread_mutex_unlock(&s->lock);
     atomic_compare_exchange_strong(&r->armed, &armed, IDLE);

@@ -21,6 +21,7 @@
 #define WEIR_STORE_SPOOL_H
 
 #include "base/fault.h"
+#include "base/list.h"
 #include "base/mailbox.h"
 #include "base/ref.h"
 
@@ -44,7 +45,7 @@ struct spool_reader {                 /* embedded in what reads; one thread (the
     int64_t              offset;      /* next byte to read */
     struct mailbox      *mailbox;     /* where `wake` is posted */
     struct mail          wake;        /* the owner sets .receive */
-    struct spool_reader *next;        /* the spool's list; under its lock */
+    LIST_ENTRY(spool_reader) entry;   /* of the spool's readers; under its lock */
     void               (*receive)(struct mail *);     /* the owner's, kept while ours stands in `wake` */
     _Atomic int          armed;       /* whether `wake` is wanted or on its way: see spool.c */
     _Atomic int64_t      seen;        /* offset as the writer may see it */

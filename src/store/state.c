@@ -388,7 +388,7 @@ static enum db_result apply(struct state *s, struct db_txn *txn, const struct st
 
     if (c->value.ptr != NULL)
         return db_put(txn, table, c->name, c->value);
-    return or_nothing(db_delete(txn, table, c->name, SLICE_NONE));
+    return or_nothing(db_delete(txn, table, c->name));
 }
 
 /* Commits what waits in one transaction; answers. */

@@ -232,7 +232,7 @@ static void test_readers_see_what_was_committed(void **state)
     assert_true(slice_eq(value, SLICE("1")));
 
     assert_int_equal(db_begin(db, true, &writer), DB_OK);
-    assert_int_equal(db_delete(writer, table, SLICE("new"), SLICE_NONE), DB_OK);
+    assert_int_equal(db_delete(writer, table, SLICE("new")), DB_OK);
     db_abort(writer);
     db_read_reset(reader);
     assert_int_equal(db_read_renew(reader), DB_OK);
@@ -247,7 +247,7 @@ static void test_reserve_delete_clear_and_count(void **state)
     struct db     *db = must_open(below("tables"), MIB);
     struct db_txn *txn;
     struct slice   value;
-    db_table       plain, dups;
+    db_table       plain, tags;
     uint64_t       count;
     void          *room;
 
@@ -255,26 +255,23 @@ static void test_reserve_delete_clear_and_count(void **state)
     assert_int_equal(db_begin(db, true, &txn), DB_OK);
     assert_int_equal(db_table_open(txn, "none", 0, &plain), DB_NOT_FOUND);
     assert_int_equal(db_table_open(txn, "plain", DB_CREATE, &plain), DB_OK);
-    assert_int_equal(db_table_open(txn, "dups", DB_CREATE | DB_DUPSORT, &dups), DB_OK);
+    assert_int_equal(db_table_open(txn, "tags", DB_CREATE, &tags), DB_OK);
     assert_int_equal(db_reserve(txn, plain, SLICE("k"), 5, &room), DB_OK);
     memcpy(room, "12345", 5);
     assert_int_equal(db_get(txn, plain, SLICE("k"), &value), DB_OK);
     assert_true(slice_eq(value, SLICE("12345")));
-    assert_int_equal(db_delete(txn, plain, SLICE("k"), SLICE_NONE), DB_OK);
-    assert_int_equal(db_delete(txn, plain, SLICE("k"), SLICE_NONE), DB_NOT_FOUND);
+    assert_int_equal(db_delete(txn, plain, SLICE("k")), DB_OK);
+    assert_int_equal(db_delete(txn, plain, SLICE("k")), DB_NOT_FOUND);
 
-    assert_int_equal(db_put(txn, dups, SLICE("t"), SLICE("b")), DB_OK);
-    assert_int_equal(db_put(txn, dups, SLICE("t"), SLICE("a")), DB_OK);
-    assert_int_equal(db_put(txn, dups, SLICE("t"), SLICE("c")), DB_OK);
-    assert_int_equal(db_put(txn, dups, SLICE("u"), SLICE("a")), DB_OK);
-    assert_int_equal(db_delete(txn, dups, SLICE("t"), SLICE("b")), DB_OK);
-    assert_int_equal(db_table_count(txn, dups, &count), DB_OK);
+    assert_int_equal(db_put(txn, tags, SLICE("tb"), SLICE("")), DB_OK);
+    assert_int_equal(db_put(txn, tags, SLICE("ta"), SLICE("")), DB_OK);
+    assert_int_equal(db_put(txn, tags, SLICE("tc"), SLICE("")), DB_OK);
+    assert_int_equal(db_put(txn, tags, SLICE("ua"), SLICE("")), DB_OK);
+    assert_int_equal(db_delete(txn, tags, SLICE("tb")), DB_OK);
+    assert_int_equal(db_table_count(txn, tags, &count), DB_OK);
     assert_int_equal(count, 3);
-    assert_int_equal(db_delete(txn, dups, SLICE("t"), SLICE_NONE), DB_OK);    /* all of them */
-    assert_int_equal(db_table_count(txn, dups, &count), DB_OK);
-    assert_int_equal(count, 1);
-    assert_int_equal(db_clear(txn, dups), DB_OK);
-    assert_int_equal(db_table_count(txn, dups, &count), DB_OK);
+    assert_int_equal(db_clear(txn, tags), DB_OK);
+    assert_int_equal(db_table_count(txn, tags, &count), DB_OK);
     assert_int_equal(count, 0);
     assert_int_equal(db_commit(txn), DB_OK);
     db_close(db);
@@ -291,11 +288,9 @@ static void test_cursors(void **state)
 
     (void)state;
     assert_int_equal(db_begin(db, true, &txn), DB_OK);
-    assert_int_equal(db_table_open(txn, "t", DB_CREATE | DB_DUPSORT, &table), DB_OK);
-    for (int i = 0; i < 3; i++) {
+    assert_int_equal(db_table_open(txn, "t", DB_CREATE, &table), DB_OK);
+    for (int i = 0; i < 3; i++)
         assert_int_equal(db_put(txn, table, slice_of(keys[i]), SLICE("1")), DB_OK);
-        assert_int_equal(db_put(txn, table, slice_of(keys[i]), SLICE("2")), DB_OK);
-    }
     assert_int_equal(db_commit(txn), DB_OK);
 
     assert_int_equal(db_begin(db, false, &txn), DB_OK);
@@ -305,9 +300,9 @@ static void test_cursors(void **state)
     key = SLICE("c");
     assert_int_equal(db_cursor_move(cursor, DB_AT_OR_AFTER, &key, &value), DB_OK);
     assert_true(slice_eq(key, SLICE("d")));
-    assert_int_equal(db_cursor_move(cursor, DB_NEXT_DUP, &key, &value), DB_OK);
-    assert_true(slice_eq(value, SLICE("2")));
-    assert_int_equal(db_cursor_move(cursor, DB_NEXT_DUP, &key, &value), DB_NOT_FOUND);
+    assert_int_equal(db_cursor_move(cursor, DB_NEXT, &key, &value), DB_OK);
+    assert_true(slice_eq(key, SLICE("f")));
+    assert_int_equal(db_cursor_move(cursor, DB_NEXT, &key, &value), DB_NOT_FOUND);
     db_read_reset(txn);
     assert_int_equal(db_read_renew(txn), DB_OK);
     assert_int_equal(db_cursor_renew(cursor, txn), DB_OK);
@@ -323,8 +318,8 @@ static void test_cursors(void **state)
     assert_int_equal(db_cursor_move(cursor, DB_AT_OR_AFTER, &key, &value), DB_OK);
     assert_int_equal(db_cursor_delete(cursor), DB_OK);
     db_cursor_close(cursor);
-    assert_int_equal(db_get(txn, table, SLICE("d"), &value), DB_OK);
-    assert_true(slice_eq(value, SLICE("2")));
+    assert_int_equal(db_get(txn, table, SLICE("d"), &value), DB_NOT_FOUND);
+    assert_int_equal(db_get(txn, table, SLICE("f"), &value), DB_OK);
     assert_int_equal(db_commit(txn), DB_OK);
     db_close(db);
 }
@@ -375,7 +370,7 @@ static void delete_some(struct db *db, unsigned from, unsigned count)
     assert_int_equal(db_begin(db, true, &txn), DB_OK);
     assert_int_equal(db_table_open(txn, "t", 0, &table), DB_OK);
     for (unsigned i = from; i < from + count; i++)
-        assert_int_equal(db_delete(txn, table, (struct slice){ (const char *)&i, sizeof i }, SLICE_NONE), DB_OK);
+        assert_int_equal(db_delete(txn, table, (struct slice){ (const char *)&i, sizeof i }), DB_OK);
     assert_int_equal(db_commit(txn), DB_OK);
 }
 

@@ -95,7 +95,7 @@ static void change(struct base *b, struct db_txn *txn, struct property *p)
 
     memset(value, (int)number, bytes);
     if (property_below(p, 5) < 2)
-        r = db_delete(txn, table, (struct slice){ key, (size_t)key_bytes }, SLICE_NONE);
+        r = db_delete(txn, table, (struct slice){ key, (size_t)key_bytes });
     else
         r = db_put(txn, table, (struct slice){ key, (size_t)key_bytes }, (struct slice){ value, bytes });
     assert_true(r == DB_OK || r == DB_NOT_FOUND);
