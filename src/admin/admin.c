@@ -1,8 +1,5 @@
 /*
- * The admin socket's endpoints: a table of rows, and the life of a call.
- *
- * A call that asks another thread lives until that thread's mail has come
- * back, even when its client has left meanwhile.
+ * The admin socket's endpoints: a table of rows.
  */
 #include "admin/internal.h"
 
@@ -48,72 +45,6 @@ bool admin_is_idle(const struct admin *a)
     return a->open_count == 0;
 }
 
-static void free_call(struct admin_call *call)
-{
-    call->admin->open_count--;
-    free(call->reload.text);
-    arena_free(&call->report.arena);
-    arena_free(&call->arena);
-    free(call->body);
-    free(call);
-}
-
-void admin_answer_json(struct admin_call *call, unsigned status, json_t *body)
-{
-    call->status = status;
-    call->body = json_dumps(body, JSON_INDENT(2));
-    json_decref(body);
-    call->done = true;
-    if (!call->beginning)
-        call->wake(call->owner);
-}
-
-void admin_answer_problem(struct admin_call *call, unsigned status, const char *title, const char *detail)
-{
-    admin_answer_json(call, status, json_pack("{s:s, s:i, s:s}", "title", title, "status", (int)status,
-                                              "detail", detail));
-}
-
-void admin_ask_upstream(struct admin_call *call, void (*then)(struct mail *))
-{
-    call->report.reply_to = call->admin->mailbox;
-    call->report.done.receive = then;
-    call->awaits_mail = true;
-    upstream_ask(call->admin->services->upstream, &call->report);
-}
-
-void admin_submit_change(struct admin_call *call, void (*then)(struct mail *))
-{
-    call->change.reply_to = call->admin->mailbox;
-    call->change.done.receive = then;
-    call->awaits_mail = true;
-    if (call->change.kind == STORE_COMPACT)
-        store_submit(call->admin->services->store, &call->change);
-    else
-        upstream_drop(call->admin->services->upstream, &call->change);
-}
-
-bool admin_resume(struct admin_call *call)
-{
-    call->awaits_mail = false;
-    if (!call->ended)
-        return true;
-    free_call(call);
-    return false;
-}
-
-bool admin_may_see(const struct admin_call *call, const char *upstream)
-{
-    const struct config *c = call->config;
-
-    if (call->rights.may_use == NULL)
-        return true;
-    for (unsigned i = 0; i < c->upstream_count; i++)
-        if (strcmp(c->upstreams[i].route.name, upstream) == 0)
-            return call->rights.may_use(call->owner, &c->upstreams[i]);
-    return false;
-}
-
 struct admin_call *admin_begin(struct admin *a, const struct config *config, const struct http_request *request,
                                struct slice body, struct admin_rights rights, void (*wake)(void *owner), void *owner)
 {
@@ -148,25 +79,4 @@ struct admin_call *admin_begin(struct admin *a, const struct config *config, con
         found->run(call);
     call->beginning = false;
     return call;
-}
-
-bool admin_is_done(const struct admin_call *call)
-{
-    return call->done;
-}
-
-struct admin_answer admin_answer(const struct admin_call *call)
-{
-    return (struct admin_answer){
-        .status = call->status,
-        .content_type = call->status >= 400 ? "application/problem+json" : "application/json",
-        .body = slice_of(call->body != NULL ? call->body : "{}"),
-    };
-}
-
-void admin_end(struct admin_call *call)
-{
-    call->ended = true;
-    if (!call->awaits_mail)
-        free_call(call);
 }
