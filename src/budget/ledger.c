@@ -30,17 +30,6 @@ void ledger_set_told_most(struct ledger *l, int64_t most_ns)
 
 /* -- the plan -- */
 
-bool ledger_scope_matches(const struct ledger *l, const struct limit_scope *scope, const struct charge *c)
-{
-    const struct limit_options *o = scope->options;
-
-    if (o->methods != 0 && (o->methods & (1u << c->method)) == 0)
-        return false;
-    if (o->match == NULL || o->pattern == NULL || l->matches == NULL)
-        return true;                  /* a pattern that cannot be tested holds for all: the safe side */
-    return l->matches(o->pattern, c->path);
-}
-
 static uint64_t method_cost(const struct limit_options *o, const struct charge *c)
 {
     for (unsigned i = 0; i < o->cost_count; i++) {

@@ -205,6 +205,12 @@ bool lease_is_told(const struct slot *);                      /* it holds only w
 void lease_as_if_spent(const struct ledger *, struct slot *, uint64_t lease, struct budget_now at);
 void lease_make_dirty(struct ledger *, struct slot *);
 extern const uint8_t lease_state_key[LEDGER_KEY_BYTES];
+/* Buckets of which nothing has been spent for QUIET_NS: their leases shrink. */
+#define QUIET_NS         (250 * NS_PER_MS)      /* nothing was spent for this long: the lease shrinks */
+void lease_unlist_quiet(struct ledger *l, struct slot *s);
+void lease_list_quiet(struct ledger *l, struct slot *s, int64_t at_ns);
+uint64_t lease_when_quiet(const struct slot *s);
+void lease_key_of(const struct slot *, uint8_t key[LEDGER_KEY_BYTES]);         /* of its row */
 uint64_t lease_key_part(enum slot_scope, bool has_credential, uint64_t identity);
 void lease_rows_add(struct kept_rows *, const uint8_t key[LEDGER_KEY_BYTES], struct slice value);
 /* The last takes its place. */

@@ -413,3 +413,14 @@ void ledger_sweep(struct ledger *l, const struct account *in_use, struct budget_
         return;
     drop_if_it_can_go(l, a, own);
 }
+
+bool ledger_scope_matches(const struct ledger *l, const struct limit_scope *scope, const struct charge *c)
+{
+    const struct limit_options *o = scope->options;
+
+    if (o->methods != 0 && (o->methods & (1u << c->method)) == 0)
+        return false;
+    if (o->match == NULL || o->pattern == NULL || l->matches == NULL)
+        return true;                  /* a pattern that cannot be tested holds for all: the safe side */
+    return l->matches(o->pattern, c->path);
+}
