@@ -8,8 +8,6 @@
 
 #include "base/arena.h"
 
-#include <xxhash.h>
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +15,7 @@ enum {
     ROWS           = 4,
     LARGEST_COUNT  = 15,
     FEWEST_WORDS   = 1 << 10,
-    MOST_WORDS     = 1 << 19,         /* 4 MiB */
+    MOST_WORDS     = 1 << 19,         /* 4 MiB; 28 bits tell one */
     SAMPLES_A_WORD = 10,              /* then the counts are halved */
     SLOTS_A_WORD   = 2,               /* of the table of last uses */
     TICK_SHIFT     = 26,
@@ -69,12 +67,13 @@ uint32_t evict_ticks(int64_t wall_ns)
     return (uint32_t)((uint64_t)wall_ns >> TICK_SHIFT);
 }
 
-/* The word of a row, and how far its counter is shifted. */
+/* The word of a row, and how far its counter is shifted.  A name is a hash: of its halves as many are made as there are
+ * rows. */
 static uint64_t *counter_of(const struct evict *e, uint64_t name, unsigned row, unsigned *shift)
 {
-    uint64_t at = XXH3_64bits_withSeed(&name, sizeof name, row);
+    const uint32_t at = (uint32_t)name + row * (uint32_t)(name >> 32 | 1);
 
-    *shift = (unsigned)(at >> 60) * 4;
+    *shift = at >> 28 << 2;
     return &e->words[at & e->mask];
 }
 
