@@ -21,8 +21,8 @@ SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
 
 def controls(wanted=("bbr", "cubic")):
-    """Those of them that this kernel has."""
-    known = SETTING.with_name("tcp_available_congestion_control").read_text().split()
+    """Those of them that this kernel lets a namespace of its own have, root's included."""
+    known = SETTING.with_name("tcp_allowed_congestion_control").read_text().split()
     return [control for control in wanted if control in known]
 
 

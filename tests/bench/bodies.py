@@ -62,6 +62,8 @@ def measure(seconds=1, rounds=3):
         print(f"  left out: no network namespace of its own is to be had here ({reason})")
         return {}
     out = {}
+    for control in sorted({"bbr", "cubic"} - set(apart.controls())):
+        print(f"  {control}: left out, net.ipv4.tcp_allowed_congestion_control does not list it")
     for control in apart.controls():
         out[control] = under(control, seconds, rounds)
         show(control, out[control])
