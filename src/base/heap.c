@@ -63,6 +63,15 @@ void heap_remove(struct heap *h, struct heap_node *n)
     n->place = 0;
 }
 
+void heap_renew(struct heap *h)
+{
+    for (size_t place = h->count / 2; place > 0; place--) {
+        struct heap_node *n = h->nodes[place - 1];
+
+        put_at(h, sink(h, n, place), n);
+    }
+}
+
 void heap_free(struct heap *h)
 {
     free(h->nodes);

@@ -27,6 +27,8 @@ void heap_remove(struct heap *, struct heap_node *);
 /* NULL: it is empty. */
 static inline struct heap_node *heap_first(const struct heap *h) { return h->count > 0 ? h->nodes[0] : NULL; }
 static inline bool heap_has(const struct heap_node *n) { return n->place != 0; }
+/* Of any number of its nodes the order has changed, in place. */
+void heap_renew(struct heap *);
 void heap_free(struct heap *);        /* the heap's own memory */
 
 #endif

@@ -18,64 +18,19 @@
 
 /* -- heaps -- */
 
-static bool goes_before(const struct heap *h, const struct queue_band *a, const struct queue_band *b)
+static struct queue_band *band_at(const struct heap_node *n)
 {
-    return h->by_due ? a->due_ns < b->due_ns : queue_key_before(&a->key, &b->key);
+    return CONTAINER_OF(n, struct queue_band, place);
 }
 
-static void put_at(struct heap *h, size_t at, struct queue_band *b)
+static bool is_before(const struct heap_node *a, const struct heap_node *b)
 {
-    h->items[at] = b;
-    b->place = at;
+    return queue_key_before(&band_at(a)->key, &band_at(b)->key);
 }
 
-static void sift_down(struct heap *h, size_t at)
+static bool is_due_before(const struct heap_node *a, const struct heap_node *b)
 {
-    struct queue_band *moved = h->items[at];
-
-    for (;;) {
-        size_t child = at * 2 + 1;
-
-        if (child + 1 < h->count && goes_before(h, h->items[child + 1], h->items[child]))
-            child++;
-        if (child >= h->count || !goes_before(h, h->items[child], moved))
-            break;
-        put_at(h, at, h->items[child]);
-        at = child;
-    }
-    put_at(h, at, moved);
-}
-
-/* The band at this place alone may stand wrong. */
-static void sift(struct heap *h, size_t at)
-{
-    struct queue_band *moved = h->items[at];
-
-    for (; at > 0 && goes_before(h, moved, h->items[(at - 1) / 2]); at = (at - 1) / 2)
-        put_at(h, at, h->items[(at - 1) / 2]);
-    put_at(h, at, moved);
-    sift_down(h, at);
-}
-
-static void heap_add(struct heap *h, struct queue_band *b)
-{
-    if (h->count == h->capacity) {
-        h->capacity = h->capacity > 0 ? h->capacity * 2 : 16;
-        h->items = mem_resize(h->items, h->capacity * sizeof(h->items[0]));
-    }
-    put_at(h, h->count++, b);
-    sift(h, b->place);
-}
-
-static void heap_remove(struct heap *h, struct queue_band *b)
-{
-    size_t at = b->place;
-
-    h->count--;
-    if (at == h->count)
-        return;
-    put_at(h, at, h->items[h->count]);
-    sift(h, at);
+    return band_at(a)->due_ns < band_at(b)->due_ns;
 }
 
 static struct heap *heap_of(struct queue *q, const struct queue_band *b)
@@ -104,8 +59,10 @@ bool queue_competes(const struct queue_class *a, const struct queue_class *b)
 
 struct queue_band *queue_band_find(const struct queue *q, const struct queue_class *c, enum queue_priority priority)
 {
-    for (struct link *l = links_first(&q->bands, class_hash(c, priority)); l != NULL; l = l->next) {
-        struct queue_band *b = (struct queue_band *)l;
+    const uint64_t hash = class_hash(c, priority);
+
+    TABLE_EACH(n, &q->bands, hash) {
+        struct queue_band *b = CONTAINER_OF(n, struct queue_band, link);
 
         if (b->priority == priority && same_class(&b->class, c))
             return b;
@@ -125,22 +82,20 @@ static struct queue_band *add_band(struct queue *q, const struct queue_class *c,
 
     b->class = *c;
     b->priority = priority;
-    links_add(&q->bands, &b->link, class_hash(c, priority));
+    table_add(&q->bands, &b->link, class_hash(c, priority));
     b->after = q->first;
     if (q->first != NULL)
         q->first->before = b;
     q->first = b;
-    q->band_count++;
     return b;
 }
 
 static void free_band(struct queue *q, struct queue_band *b)
 {
-    links_remove(&q->bands, &b->link);
+    table_remove(&q->bands, &b->link);
     *(b->before != NULL ? &b->before->after : &q->first) = b->after;
     if (b->after != NULL)
         b->after->before = b->before;
-    q->band_count--;
     free(b);
 }
 
@@ -159,16 +114,16 @@ static void look_anew(struct queue *q, struct queue_band *b)
 {
     look(b);
     if (!b->aside)
-        sift(&q->ready[b->priority], b->place);
+        heap_put(&q->ready[b->priority], &b->place);
 }
 
 static void set_aside(struct queue *q, struct queue_band *b, int64_t due_ns)
 {
-    heap_remove(heap_of(q, b), b);
+    heap_remove(heap_of(q, b), &b->place);
     b->aside = true;
     b->due_ns = due_ns;
     b->batch_went = q->batch_went;
-    heap_add(&q->aside, b);
+    heap_put(&q->aside, &b->place);
 }
 
 /* Did the last that went stand after the first of this band? A party's own rank is higher since it went. */
@@ -185,12 +140,12 @@ static bool is_overtaken(const struct queue *q, const struct queue_band *b)
 
 static void set_ready(struct queue *q, struct queue_band *b)
 {
-    heap_remove(heap_of(q, b), b);
+    heap_remove(heap_of(q, b), &b->place);
     look(b);
     b->aside = false;
     if (is_overtaken(q, b) || (b->priority == QUEUE_INTERACTIVE && q->batch_went != b->batch_went))
         b->overtaken = true;
-    heap_add(&q->ready[b->priority], b);
+    heap_put(&q->ready[b->priority], &b->place);
 }
 
 /* -- life -- */
@@ -200,9 +155,11 @@ struct queue *queue_new(void)
     struct queue *q = mem_alloc(sizeof *q);
 
     q->random = UINT64_C(0x9e3779b97f4a7c15);
-    q->aside.by_due = true;
-    for (int i = 0; i < QUEUE_PRIORITIES; i++)
+    q->aside.before = is_due_before;
+    for (int i = 0; i < QUEUE_PRIORITIES; i++) {
+        q->ready[i].before = is_before;
         q->roots[i] = party_root();
+    }
     return q;
 }
 
@@ -215,12 +172,12 @@ void queue_free(struct queue *q)
     stands_free(&q->stands);
     parties_free(&q->parties);
     for (int i = 0; i < QUEUE_PRIORITIES; i++) {
-        free(q->ready[i].items);
+        heap_free(&q->ready[i]);
         free(q->roots[i]->pool);
         free(q->roots[i]);
     }
-    free(q->aside.items);
-    free(q->bands.chains);
+    heap_free(&q->aside);
+    table_free(&q->bands);
     free(q);
 }
 
@@ -277,7 +234,7 @@ static void insert(struct queue *q, struct queue_entry *e, bool back)
         return;
     }
     look(b);
-    heap_add(&q->ready[e->priority], b);
+    heap_put(&q->ready[e->priority], &b->place);
 }
 
 void queue_put(struct queue *q, struct queue_entry *e)
@@ -317,7 +274,7 @@ void queue_remove(struct queue *q, struct queue_entry *e)
         look_anew(q, b);
         return;
     }
-    heap_remove(heap_of(q, b), b);
+    heap_remove(heap_of(q, b), &b->place);
     free_band(q, b);
 }
 
@@ -371,13 +328,13 @@ static struct queue_entry *ask_ready(struct queue *q, enum queue_priority priori
     struct heap *h = &q->ready[priority];
 
     while (h->count > 0) {
-        struct queue_band  *b = h->items[0];
+        struct queue_band  *b = band_at(heap_first(h));
         struct queue_key    before = b->key;
         struct queue_entry *e = look(b);
         int64_t             wait_ns;
 
         if (queue_key_before(&before, &b->key)) {    /* its party had a turn elsewhere */
-            sift_down(h, 0);
+            heap_put(h, &b->place);
             continue;
         }
         wait_ns = may_go(context, e, b->overtaken);
@@ -399,8 +356,8 @@ struct queue_entry *queue_take(struct queue *q, int64_t now_mono_ns, queue_may_g
     enum queue_priority first = QUEUE_INTERACTIVE;
     struct queue_entry *e;
 
-    while (q->aside.count > 0 && q->aside.items[0]->due_ns <= now_mono_ns)
-        set_ready(q, q->aside.items[0]);
+    while (q->aside.count > 0 && band_at(heap_first(&q->aside))->due_ns <= now_mono_ns)
+        set_ready(q, band_at(heap_first(&q->aside)));
     if (q->since_batch >= QUEUE_BATCH_EVERY - 1)
         first = QUEUE_BATCH;
     e = ask_ready(q, first, now_mono_ns, may_go, context);
@@ -410,9 +367,11 @@ struct queue_entry *queue_take(struct queue *q, int64_t now_mono_ns, queue_may_g
         go(q, e, now_mono_ns);
         return e;
     }
-    if (wake_ns != NULL)
-        *wake_ns = q->aside.count == 0 || q->aside.items[0]->due_ns == INT64_MAX
-                       ? INT64_MAX : q->aside.items[0]->due_ns - now_mono_ns;
+    if (wake_ns != NULL) {
+        int64_t due_ns = q->aside.count > 0 ? band_at(heap_first(&q->aside))->due_ns : INT64_MAX;
+
+        *wake_ns = due_ns < INT64_MAX ? due_ns - now_mono_ns : INT64_MAX;
+    }
     return NULL;
 }
 
@@ -421,13 +380,13 @@ void queue_reconsider(struct queue *q, const struct queue_class *class)
     bool any = false;
 
     for (size_t i = 0; i < q->aside.count; i++) {
-        struct queue_band *b = q->aside.items[i];
+        struct queue_band *b = band_at(q->aside.nodes[i]);
 
         if (class == NULL || queue_competes(class, &b->class)) {
             b->due_ns = INT64_MIN;
             any = true;
         }
     }
-    for (size_t i = any ? q->aside.count / 2 : 0; i-- > 0;)
-        sift_down(&q->aside, i);
+    if (any)
+        heap_renew(&q->aside);
 }

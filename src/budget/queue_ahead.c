@@ -60,9 +60,9 @@ static uint64_t before_in_pool(const struct stand *pool, const struct party *par
     if (pool == NULL)
         return 0;
     if (party == NULL)
-        return pool->below_count;
-    for (unsigned i = 0; i < pool->below_count; i++)
-        before += rank_before(pool->below[i]->party->rank, party->rank);
+        return pool->below.count;
+    for (size_t i = 0; i < pool->below.count; i++)
+        before += rank_before(stand_below(pool, i)->party->rank, party->rank);
     return before;
 }
 
@@ -86,8 +86,8 @@ static uint64_t newcomers_ahead(const struct stand *pool, const struct target *t
     uint64_t        ahead = 0, entries = 0;
     unsigned        count = 0, others = 0;
 
-    for (unsigned i = 0; i < pool->below_count; i++) {
-        const struct stand *s = pool->below[i];
+    for (size_t i = 0; i < pool->below.count; i++) {
+        const struct stand *s = stand_below(pool, i);
 
         if (s->party == t->party)
             continue;
@@ -129,9 +129,9 @@ static uint64_t turns_of(const struct target *t, const struct party *sibling)
 
 static const struct stand *pool_of(const struct stand *above)
 {
-    for (unsigned i = 0; above != NULL && i < above->below_count; i++)
-        if (above->below[i]->party->is_pool)
-            return above->below[i];
+    for (size_t i = 0; above != NULL && i < above->below.count; i++)
+        if (stand_below(above, i)->party->is_pool)
+            return stand_below(above, i);
     return NULL;
 }
 
@@ -142,8 +142,8 @@ static uint64_t siblings_ahead(const struct stand *above, struct target *t, uint
     uint64_t            ahead = 0;
 
     t->place += t->is_new ? before_in_pool(pool, t->party) : 0;
-    for (unsigned i = 0; above != NULL && i < above->below_count; i++) {
-        const struct stand *s = above->below[i];
+    for (size_t i = 0; above != NULL && i < above->below.count; i++) {
+        const struct stand *s = stand_below(above, i);
         struct party       *p = s->party;
         uint64_t            turns;
 
@@ -171,8 +171,8 @@ static const struct queue_entry *one_of(const struct queue_band *b)
 {
     const struct stand *s = b->top;
 
-    while (s != NULL && s->below_count > 0)
-        s = s->below[0];
+    while (s != NULL && s->below.count > 0)
+        s = stand_below(s, 0);
     return s != NULL ? s->root : b->again;
 }
 
@@ -229,8 +229,8 @@ static uint64_t others_ahead(struct asked *a, const struct target *t, uint64_t m
 
         if (!is_other(a, b, a->priority))
             continue;
-        for (unsigned i = 0; b->top != NULL && i < b->top->below_count && stands++ < OTHER_STANDS_MOST; i++)
-            entries += entries_ahead(t, b->top->below[i], mark);
+        for (size_t i = 0; b->top != NULL && i < b->top->below.count && stands++ < OTHER_STANDS_MOST; i++)
+            entries += entries_ahead(t, stand_below(b->top, i), mark);
         ahead += in_units(a, b, entries);
     }
     return ahead;
@@ -254,7 +254,7 @@ static uint64_t predict(struct asked *a)
     const struct queue *q = a->queue;
     enum queue_priority other = a->priority == QUEUE_BATCH ? QUEUE_INTERACTIVE : QUEUE_BATCH;
     uint64_t            ahead = a->own, rest, mark = ++q->roots[a->priority]->mark;
-    bool                alone = q->band_count <= (a->band != NULL ? 1 : 0);
+    bool                alone = q->bands.count <= (a->band != NULL ? 1 : 0);
 
     for (int level = QUEUE_LEVELS - 1; level >= 0; level--) {
         struct target       t = target_at(a, level, ahead);
@@ -342,5 +342,5 @@ uint64_t queue_ahead_in_place(const struct queue *q, const struct queue_entry *e
 
 bool queue_is_mixed(const struct queue *q, const struct queue_class *c, enum queue_priority priority)
 {
-    return q->band_count > (queue_band_find(q, c, priority) != NULL);
+    return q->bands.count > (queue_band_find(q, c, priority) != NULL);
 }

@@ -25,9 +25,9 @@ static const struct party *newest(const struct party *pool)
     const struct party *last = NULL;
 
     for (const struct stand *s = pool->stands; s != NULL; s = s->next_of_party)
-        for (unsigned i = 0; i < s->below_count; i++)
-            if (last == NULL || rank_before(last->rank, s->below[i]->party->rank))
-                last = s->below[i]->party;
+        for (size_t i = 0; i < s->below.count; i++)
+            if (last == NULL || rank_before(last->rank, stand_below(s, i)->party->rank))
+                last = stand_below(s, i)->party;
     return last;
 }
 

@@ -7,24 +7,15 @@
 #ifndef WEIR_BUDGET_QUEUE_PARTS_H
 #define WEIR_BUDGET_QUEUE_PARTS_H
 
+#include "base/heap.h"
+#include "base/ref.h"
+#include "base/table.h"
 #include "budget/queue.h"
 
 #include <stddef.h>
 
-/* -- a hash table of what embeds a link at its beginning -- */
-
-struct link { struct link *next; uint64_t hash; };
-struct links { struct link **chains; size_t size, count; };    /* size: a power of two, or 0 */
-
-void links_add(struct links *, struct link *, uint64_t hash);
-void links_remove(struct links *, struct link *);
-static inline struct link *links_first(const struct links *t, uint64_t hash)
-{
-    return t->size > 0 ? t->chains[hash & (t->size - 1)] : NULL;
-}
-
 /* Of two addresses, or of one and a hash: of a client's making are hashes only, so any mixing will do. */
-static inline uint64_t links_hash(uint64_t a, uint64_t b)
+static inline uint64_t queue_hash(uint64_t a, uint64_t b)
 {
     uint64_t h = (a ^ (b << 32 | b >> 32)) * UINT64_C(0x9e3779b97f4a7c15);
 
@@ -44,7 +35,7 @@ static inline bool rank_before(struct rank a, struct rank b)
 struct remembered { struct party *oldest[2], *newest[2]; unsigned count; };
 
 struct party {
-    struct link   link;               /* by parent and id; a pool stands in no table */
+    struct table_node link;             /* by parent and id; a pool stands in no table */
     uint64_t      id;
     struct party *parent;             /* NULL: the root */
     struct party *pool;               /* its children that are new stand under it; NULL: there never was one */
@@ -65,7 +56,7 @@ struct party {
     uint64_t      mark, counted;      /* of the prediction under way: queue_ahead.c */
 };
 
-struct parties { struct links table; uint64_t stamps; };
+struct parties { struct table table; uint64_t stamps; };
 
 struct party *party_root(void);
 /* All but the roots. */
@@ -95,19 +86,23 @@ struct rank party_rank(const struct party *, const struct party *parent);
 /* -- stands: a party in one band -- */
 
 struct stand {
-    struct link         link;         /* by band and party */
+    struct table_node   link;         /* by band and party */
     struct party       *party;
     struct queue_band  *band;
     struct stand       *above;        /* NULL: the band's top */
-    struct stand      **below;        /* a heap by `rank` */
-    unsigned            below_count, below_capacity, place;
+    struct heap         below;        /* by `rank` */
+    struct heap_node    place;        /* in that of the one above */
     struct rank         rank;         /* the party's, or an earlier and lower one */
     unsigned            entries;      /* under it */
     struct queue_entry *root;         /* of a connection: its entries */
     struct stand       *next_of_party, *previous_of_party;
 };
 
-struct stands { struct links table; struct stand *idle; unsigned idle_count; };
+static inline struct stand *stand_at(const struct heap_node *n) { return CONTAINER_OF(n, struct stand, place); }
+/* In no order but that the first comes first; at < s->below.count. */
+static inline struct stand *stand_below(const struct stand *s, size_t at) { return stand_at(s->below.nodes[at]); }
+
+struct stands { struct table table; struct stand *idle; unsigned idle_count; };
 
 struct step { const struct party *party; struct rank rank; };
 /* Where a band's first entry stands. */
@@ -119,7 +114,7 @@ struct queue_key {
 };
 
 struct queue_band {
-    struct link         link;         /* by class and priority */
+    struct table_node   link;         /* by class and priority */
     struct queue_class  class;
     enum queue_priority priority;
     struct stand       *top;          /* the root's */
@@ -127,7 +122,7 @@ struct queue_band {
     bool                aside, overtaken;
     int64_t             due_ns;       /* where it is aside: when to ask again */
     uint64_t            batch_went;   /* when it was put aside */
-    size_t              place;        /* in its heap */
+    struct heap_node    place;        /* in its heap */
     struct queue_key    key;          /* of its first entry, or an earlier and lower one */
     struct queue_band  *before, *after;
 };
@@ -149,8 +144,6 @@ void stands_free(struct stands *);               /* those in use, too */
 
 /* -- the queue -- */
 
-struct heap { struct queue_band **items; size_t count, capacity; bool by_due; };
-
 struct queue {
     struct heap         ready[QUEUE_PRIORITIES], aside;
     struct queue_key    went[QUEUE_PRIORITIES];  /* where the last stood that went */
@@ -158,8 +151,7 @@ struct queue {
     uint64_t            batch_went;
     unsigned            since_batch;  /* interactive ones that went while a batch one waited */
     uint64_t            sequence, random;
-    struct links        bands;
-    size_t              band_count;
+    struct table        bands;
     struct queue_band  *first;
     struct parties      parties;
     struct party       *roots[QUEUE_PRIORITIES];

@@ -21,42 +21,6 @@
 #define REGULAR_NS (60 * NS_PER_SEC)
 enum { USERS_MOST = 128, PROGRAMS_MOST = 64, OTHERS_MOST = 512, LOOKS_MOST = 16 };
 
-/* -- tables -- */
-
-void links_add(struct links *t, struct link *l, uint64_t hash)
-{
-    if (t->count >= t->size) {
-        size_t        size = t->size > 0 ? t->size * 2 : 64;
-        struct link **chains = mem_alloc(size * sizeof *chains);
-
-        for (size_t i = 0; i < t->size; i++)
-            for (struct link *each = t->chains[i], *next; each != NULL; each = next) {
-                struct link **at = &chains[each->hash & (size - 1)];
-
-                next = each->next;
-                each->next = *at;
-                *at = each;
-            }
-        free(t->chains);
-        t->chains = chains;
-        t->size = size;
-    }
-    l->hash = hash;
-    l->next = t->chains[hash & (t->size - 1)];
-    t->chains[hash & (t->size - 1)] = l;
-    t->count++;
-}
-
-void links_remove(struct links *t, struct link *l)
-{
-    struct link **at = &t->chains[l->hash & (t->size - 1)];
-
-    while (*at != l)
-        at = &(*at)->next;
-    *at = l->next;
-    t->count--;
-}
-
 /* -- who is remembered -- */
 
 static struct party *user_of(struct party *p)
@@ -94,7 +58,7 @@ static void unlist(struct party *p)
 
 static uint64_t hash_of(const struct party *parent, uint64_t id)
 {
-    return links_hash((uint64_t)(uintptr_t)parent, id);
+    return queue_hash((uint64_t)(uintptr_t)parent, id);
 }
 
 /* With all below it; nothing of it waits. */
@@ -110,7 +74,7 @@ static void forget(struct parties *t, struct party *p)
         if (p->next_child != NULL)
             p->next_child->previous_child = p->previous_child;
     }
-    links_remove(&t->table, &p->link);
+    table_remove(&t->table, &p->link);
     free(p);
 }
 
@@ -174,23 +138,26 @@ struct party *party_root(void)
 
 void parties_free(struct parties *t)
 {
-    for (size_t i = 0; i < t->table.size; i++)
-        for (struct link *l = t->table.chains[i], *next; l != NULL; l = next) {
-            next = l->next;
-            free(((struct party *)l)->pool);
-            free(l);
-        }
-    free(t->table.chains);
+    struct table_walk  w = { 0 };
+    struct table_node *n;
+
+    while ((n = table_next(&t->table, &w)) != NULL) {
+        struct party *p = CONTAINER_OF(n, struct party, link);
+
+        free(p->pool);
+        free(p);
+    }
+    table_free(&t->table);
 }
 
 struct party *party_find(const struct parties *t, const struct party *parent, uint64_t id)
 {
     uint64_t hash = hash_of(parent, id);
 
-    for (struct link *l = links_first(&t->table, hash); l != NULL; l = l->next) {
-        struct party *p = (struct party *)l;
+    TABLE_EACH(n, &t->table, hash) {
+        struct party *p = CONTAINER_OF(n, struct party, link);
 
-        if (l->hash == hash && p->parent == parent && p->id == id)
+        if (p->parent == parent && p->id == id)
             return p;
     }
     return NULL;
@@ -207,7 +174,7 @@ struct party *party_enter(struct parties *t, struct party *parent, uint64_t id)
     p->parent = parent;
     p->level = parent->level + 1;
     p->is_new = true;
-    links_add(&t->table, &p->link, hash_of(parent, id));
+    table_add(&t->table, &p->link, hash_of(parent, id));
     if (parent->pool == NULL) {
         parent->pool = mem_alloc(sizeof *parent->pool);
         parent->pool->parent = parent;

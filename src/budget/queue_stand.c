@@ -18,83 +18,43 @@ enum { IDLE_MOST = 64 };
 
 /* -- heaps -- */
 
-static void put_at(struct stand *above, unsigned at, struct stand *s)
+static bool is_before(const struct heap_node *a, const struct heap_node *b)
 {
-    above->below[at] = s;
-    s->place = at;
-}
-
-static void sift_down(struct stand *above, unsigned at)
-{
-    struct stand *moved = above->below[at];
-
-    for (;;) {
-        unsigned child = at * 2 + 1;
-
-        if (child + 1 < above->below_count && rank_before(above->below[child + 1]->rank, above->below[child]->rank))
-            child++;
-        if (child >= above->below_count || !rank_before(above->below[child]->rank, moved->rank))
-            break;
-        put_at(above, at, above->below[child]);
-        at = child;
-    }
-    put_at(above, at, moved);
-}
-
-static void sift(struct stand *above, unsigned at)
-{
-    struct stand *moved = above->below[at];
-
-    for (; at > 0 && rank_before(moved->rank, above->below[(at - 1) / 2]->rank); at = (at - 1) / 2)
-        put_at(above, at, above->below[(at - 1) / 2]);
-    put_at(above, at, moved);
-    sift_down(above, at);
+    return rank_before(stand_at(a)->rank, stand_at(b)->rank);
 }
 
 static void hang(struct stand *s, struct stand *above)
 {
     s->above = above;
     s->rank = s->party->rank;
-    if (above->below_count == above->below_capacity) {
-        above->below_capacity = above->below_capacity > 0 ? above->below_capacity * 2 : 4;
-        above->below = mem_resize(above->below, above->below_capacity * sizeof above->below[0]);
-    }
-    put_at(above, above->below_count++, s);
-    sift(above, s->place);
+    heap_put(&above->below, &s->place);
 }
 
 static void unhang(struct stand *s)
 {
-    struct stand *above = s->above;
-    unsigned      at = s->place;
-
-    above->below_count--;
-    if (at == above->below_count)
-        return;
-    put_at(above, at, above->below[above->below_count]);
-    sift(above, at);
+    heap_remove(&s->above->below, &s->place);
 }
 
 void stand_moved(struct stand *s)
 {
     s->rank = s->party->rank;
     if (s->above != NULL)
-        sift(s->above, s->place);
+        heap_put(&s->above->below, &s->place);
 }
 
 /* -- life -- */
 
 static uint64_t hash_of(const struct queue_band *band, const struct party *party)
 {
-    return links_hash((uint64_t)(uintptr_t)band, (uint64_t)(uintptr_t)party);
+    return queue_hash((uint64_t)(uintptr_t)band, (uint64_t)(uintptr_t)party);
 }
 
 struct stand *stand_find(const struct stands *t, const struct queue_band *band, const struct party *party)
 {
     uint64_t hash = hash_of(band, party);
 
-    for (struct link *l = links_first(&t->table, hash); l != NULL; l = l->next) {
-        struct stand *s = (struct stand *)l;
+    TABLE_EACH(n, &t->table, hash) {
+        struct stand *s = CONTAINER_OF(n, struct stand, link);
 
         if (s->band == band && s->party == party)
             return s;
@@ -109,13 +69,14 @@ static struct stand *stand_new(struct stands *t, struct queue_band *band, struct
     if (s != NULL) {
         t->idle = s->above;
         t->idle_count--;
-        *s = (struct stand){ .below = s->below, .below_capacity = s->below_capacity };
+        *s = (struct stand){ .below = s->below };
     } else {
         s = mem_alloc(sizeof *s);
+        s->below.before = is_before;
     }
     s->band = band;
     s->party = party;
-    links_add(&t->table, &s->link, hash_of(band, party));
+    table_add(&t->table, &s->link, hash_of(band, party));
     s->next_of_party = party->stands;
     if (party->stands != NULL)
         party->stands->previous_of_party = s;
@@ -127,36 +88,39 @@ static void stand_free(struct stands *t, struct stand *s)
 {
     if (s->above != NULL)
         unhang(s);
-    links_remove(&t->table, &s->link);
+    table_remove(&t->table, &s->link);
     *(s->previous_of_party != NULL ? &s->previous_of_party->next_of_party : &s->party->stands) = s->next_of_party;
     if (s->next_of_party != NULL)
         s->next_of_party->previous_of_party = s->previous_of_party;
-    if (t->idle_count < IDLE_MOST && s->below_capacity <= IDLE_MOST) {
+    if (t->idle_count < IDLE_MOST && s->below.capacity <= IDLE_MOST) {
         s->above = t->idle;
         t->idle = s;
         t->idle_count++;
         return;
     }
-    free(s->below);
+    heap_free(&s->below);
     free(s);
 }
 
 void stands_free(struct stands *t)
 {
-    for (size_t i = 0; i < t->table.size; i++)
-        for (struct link *l = t->table.chains[i], *next; l != NULL; l = next) {
-            next = l->next;
-            free(((struct stand *)l)->below);
-            free(l);
-        }
+    struct table_walk  w = { 0 };
+    struct table_node *n;
+
+    while ((n = table_next(&t->table, &w)) != NULL) {
+        struct stand *s = CONTAINER_OF(n, struct stand, link);
+
+        heap_free(&s->below);
+        free(s);
+    }
     while (t->idle != NULL) {
         struct stand *s = t->idle;
 
         t->idle = s->above;
-        free(s->below);
+        heap_free(&s->below);
         free(s);
     }
-    free(t->table.chains);
+    table_free(&t->table);
 }
 
 struct stand *stand_enter(struct stands *t, struct queue_band *band, struct party *leaf)
@@ -217,12 +181,12 @@ void stand_known(struct stands *t, struct stand *s)
 
 static struct stand *first_below(struct stand *s)
 {
-    struct stand *first = s->below[0];
+    struct stand *first = stand_below(s, 0);
 
     while (rank_before(first->rank, first->party->rank)) {
         first->rank = first->party->rank;
-        sift_down(s, 0);
-        first = s->below[0];
+        heap_put(&s->below, &first->place);
+        first = stand_below(s, 0);
     }
     return first;
 }
@@ -235,7 +199,7 @@ struct queue_entry *stand_first(struct stand *top, struct queue_key *key)
     key->count = 0;
     if (top == NULL)
         return NULL;
-    while (s->below_count > 0) {
+    while (s->below.count > 0) {
         s = first_below(s);
         key->step[key->count++] = (struct step){ s->party, s->rank };
     }

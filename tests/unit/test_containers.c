@@ -95,6 +95,32 @@ static void test_a_heap_gives_out_in_order(void **state)
     free(things);
 }
 
+static void test_a_heap_is_renewed_where_many_have_changed(void **state)
+{
+    struct property p = { 17 };
+    struct heap     h = { .before = is_less };
+    struct thing   *things = mem_alloc(THINGS * sizeof *things);
+
+    (void)state;
+    for (unsigned i = 0; i < THINGS; i++) {
+        things[i].in = true;
+        things[i].value = (unsigned)property_below(&p, 1000);
+        heap_put(&h, &things[i].heap);
+    }
+    for (unsigned i = 0; i < THINGS; i++)
+        things[i].value = (unsigned)property_below(&p, 1000);
+    heap_renew(&h);
+    for (unsigned left = THINGS; left > 0; left--) {
+        struct thing *t = CONTAINER_OF(heap_first(&h), struct thing, heap);
+
+        assert_int_equal(t->value, least(things));
+        heap_remove(&h, &t->heap);
+        t->in = false;
+    }
+    heap_free(&h);
+    free(things);
+}
+
 static struct thing *find(const struct table *t, unsigned value, uint64_t hash)
 {
     TABLE_EACH(n, t, hash)
@@ -216,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_heap_knows_its_first_whatever_moves),
         cmocka_unit_test(test_a_heap_gives_out_in_order),
+        cmocka_unit_test(test_a_heap_is_renewed_where_many_have_changed),
         cmocka_unit_test(test_a_table_finds_what_is_in_it_and_nothing_else),
         cmocka_unit_test(test_a_table_can_be_emptied_while_it_is_walked),
         cmocka_unit_test(test_a_list_is_left_once_and_may_be_freed_within_a_loop),
