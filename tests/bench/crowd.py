@@ -20,7 +20,7 @@ import tempfile
 import time
 
 import peers
-from servers import LOAD, Origin
+from servers import LOAD, Origin, Program
 
 WAITING, SENT_SECONDS = 10_000, 3
 ASKED, PLACES, API_SECONDS, MAX_WAIT = 200, 10, 0.5, 2
@@ -122,9 +122,11 @@ def credentials(folder, origin):
 
 def places(folder):
     """Who cannot be served within Weir-Max-Wait hears so at once."""
-    api = subprocess.Popen([sys.executable, __file__, "api", str(API_SECONDS)], stdin=subprocess.PIPE,
-                           stdout=subprocess.PIPE, text=True)
-    weir = Weir(folder, int(api.stdout.readline()), "places", f'ttl = "never"; max_in_flight = {PLACES};')
+    with Program(sys.executable, __file__, "api", API_SECONDS) as api:
+        return at_places(Weir(folder, api.port, "places", f'ttl = "never"; max_in_flight = {PLACES};'))
+
+
+def at_places(weir):
     try:
         weir.start()
         for client in [weir.asked(f"/api/warm/{i}") for i in range(2 * PLACES)]:
@@ -146,9 +148,6 @@ def places(folder):
                 "last_refusal_ms": round(max(took[429] or [0]) * 1000)}
     finally:
         weir.stop()
-        api.stdin.close()
-        api.wait()
-        api.stdout.close()
 
 
 def written(folder, origin):

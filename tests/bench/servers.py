@@ -9,12 +9,11 @@ LOAD = os.environ.get("WEIR_LOAD", "tests/bench/load")
 ORIGIN = os.environ.get("WEIR_ORIGIN", "tests/bench/origin")
 
 
-class Origin:
-    """tests/bench/origin.c, for as long as the block lasts."""
+class Program:
+    """One that prints its port when it stands and goes when its input ends, for as long as the block lasts."""
 
-    def __init__(self, file=None):
-        """`file`: where it writes at its end when the requests came."""
-        self.arguments = [ORIGIN] if file is None else [ORIGIN, str(file)]
+    def __init__(self, *arguments):
+        self.arguments = [str(argument) for argument in arguments]
 
     def __enter__(self):
         self.process = subprocess.Popen(self.arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -25,6 +24,14 @@ class Origin:
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
+
+
+class Origin(Program):
+    """tests/bench/origin.c."""
+
+    def __init__(self, *file):
+        """`file`: where it writes at its end when the requests came."""
+        super().__init__(ORIGIN, *file)
 
     def counts(self):
         """What has reached it since this was last asked: {"requests": N, "most_in_a_second": M}."""

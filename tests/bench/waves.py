@@ -15,13 +15,12 @@ import json
 import os
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
 import peers
-from servers import Origin
+from servers import Origin, Program
 
 TRIP = 0.050
 WAVE, WAVES = 10, 15
@@ -64,24 +63,6 @@ async def line(origin_port):
     os._exit(0)
 
 
-class Line:
-    """The relay, for as long as the block lasts."""
-
-    def __init__(self, origin_port):
-        self.origin_port = origin_port
-
-    def __enter__(self):
-        self.process = subprocess.Popen([sys.executable, __file__, "line", str(self.origin_port)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.port = int(self.process.stdout.readline())
-        return self
-
-    def __exit__(self, *reason):
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
-
-
 class Weir(peers.Weir):
     def upstreams(self):
         return f' {{ name = "pass"; url = "http://127.0.0.1:{self.origin_port}"; ttl = "never"; }}'
@@ -110,7 +91,8 @@ def measure():
     """{peer: median of the waves after the first}, in milliseconds, and Weir's by the best."""
     kinds = [kind for kind in (Weir, peers.Nginx, peers.Haproxy) if kind.is_installed()]
     running, clients, runs = [], {}, {kind.name: [] for kind in kinds}
-    with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder, Origin() as origin, Line(origin.port) as relay:
+    with (tempfile.TemporaryDirectory(prefix="weir-bench-") as folder, Origin() as origin,
+          Program(sys.executable, __file__, "line", origin.port) as relay):
         os.chmod(folder, 0o755)
         try:
             for kind in kinds:
