@@ -15,8 +15,6 @@
 /* Loops whose body may remove or free `each`. */
 #define LIST_FOREACH_SAFE(each, head, field, following) \
     for ((each) = LIST_FIRST(head); (each) != NULL && ((following) = LIST_NEXT(each, field), 1); (each) = (following))
-#define SLIST_FOREACH_SAFE(each, head, field, following) \
-    for ((each) = SLIST_FIRST(head); (each) != NULL && ((following) = SLIST_NEXT(each, field), 1); (each) = (following))
 #define STAILQ_FOREACH_SAFE(each, head, field, following) \
     for ((each) = STAILQ_FIRST(head); (each) != NULL && ((following) = STAILQ_NEXT(each, field), 1); \
          (each) = (following))

@@ -148,14 +148,6 @@ bool limit_name_read(struct slice name, struct limit_name *out)
     return true;
 }
 
-struct slice limit_family_text(enum limit_family f)
-{
-    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
-        if (families[i].family == f)
-            return families[i].begins;
-    return SLICE("");
-}
-
 bool limit_name_is_of_field(const struct http_field *field)
 {
     struct limit_name name;

@@ -40,7 +40,5 @@ struct limit_name {
 bool limit_name_read(struct slice name, struct limit_name *out);
 /* "X-RateLimit-Remaining", "RateLimit-Policy" and their like, in any spelling; not Retry-After. */
 bool limit_name_is_of_field(const struct http_field *field);
-/* What a family is called, as its API writes it: "X-RateLimit". */
-struct slice limit_family_text(enum limit_family);
 
 #endif

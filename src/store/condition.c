@@ -34,7 +34,8 @@ void store_warn(struct store *s, enum writer_warning kind, const char *reason)
     s->said[kind].unsaid = 0;
 }
 
-void store_set_broken(struct store *s)
+/* The database is past mending: look-ups miss, the next start begins a new one. */
+static void set_broken(struct store *s)
 {
     int fd;
 
@@ -49,7 +50,7 @@ void store_set_broken(struct store *s)
 void store_failed(struct store *s, enum db_result r)
 {
     if (r == DB_BROKEN)
-        store_set_broken(s);
+        set_broken(s);
     else if (r != DB_OK && r != DB_NOT_FOUND)
         store_warn(s, WARN_COMMIT, r == DB_FULL ? "the database is full" : db_reason(s->db));
 }

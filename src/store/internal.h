@@ -134,8 +134,6 @@ struct store_reader {
 
 /* At most one line a minute of each kind.  The writer's thread, as the next two. */
 void     store_warn(struct store *, enum writer_warning kind, const char *reason);
-/* The database is past mending: look-ups miss, the next start begins a new one. */
-void     store_set_broken(struct store *);
 /* A transaction ended so: says what there is to say, if any. */
 void     store_failed(struct store *, enum db_result);
 void     store_publish(struct store *, const struct totals *);
