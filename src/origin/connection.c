@@ -54,6 +54,7 @@ void connection_opened(struct origin *o, curl_socket_t fd)
 void connection_closed(struct origin *o, curl_socket_t fd)
 {
     struct connection **at = &o->sockets, *c;
+    struct transfer    *t;
 
     o->known.connections--;
     while (*at != NULL && (*at)->fd != fd)
@@ -63,7 +64,7 @@ void connection_closed(struct origin *o, curl_socket_t fd)
         return;
     *at = c->next;
     o->dead -= c->killed;
-    for (struct transfer *t = o->transfers; t != NULL && c->users > 0; t = t->next)
+    LIST_FOREACH(t, &o->transfers, entry)
         if (t->connection == c)
             t->connection = NULL;
     free(c);

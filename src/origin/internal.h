@@ -5,13 +5,12 @@
  * transfer.c (an exchange's life), callbacks.c (what libcurl calls), request.c (what it is told), response.c (heads),
  * sending.c (the way out, time-outs), watch.c (descriptors), gather.c (bodies), failure.c, via.c (a proxy), http2.c,
  * connection.c, tls_end.c.
- *
- * Events logged here: upstream_tls_files.
  */
 #ifndef WEIR_ORIGIN_INTERNAL_H
 #define WEIR_ORIGIN_INTERNAL_H
 
 #include "base/clock.h"
+#include "base/list.h"
 #include "origin/origin.h"
 
 #include <curl/curl.h>
@@ -35,7 +34,7 @@ struct watch {                        /* by descriptor */
 
 struct origins {
     struct origins_start start;
-    struct origin       *first;
+    LIST_HEAD(, origin)  origins;
     struct watch        *watches;
     unsigned             watch_count;
     uint64_t             numbers;     /* of options, given out */
@@ -51,7 +50,7 @@ struct origins {
 
 struct origin {
     struct origins              *all;
-    struct origin               *next;
+    LIST_ENTRY(origin)           entry;             /* of all */
     const char                  *name;
     const struct origin_options *options;
     uint64_t                     options_number;    /* no two sets of options have the same; from 1 */
@@ -60,7 +59,7 @@ struct origin {
     CURLM                       *multi;
     CURLSH                      *sessions;          /* of TLS: curl would keep them with a handle */
     struct timer                 curl_timer;
-    struct transfer             *transfers;         /* under way */
+    LIST_HEAD(, transfer)        transfers;         /* under way */
     unsigned                     in_flight;
     unsigned                     handed_back, closing;   /* of them, and their connections will stay, or not */
     struct connection           *sockets;           /* curl's, open */
@@ -97,7 +96,7 @@ struct transfer {
     struct origins             *all;
     struct origin              *origin;
     struct transfer            *next_idle;
-    struct transfer            *next, *previous;    /* of the origin's */
+    LIST_ENTRY(transfer)        entry;              /* of the origin's */
     const struct origin_events *events;
     void                       *owner;
     struct origin_request       ask;

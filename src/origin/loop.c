@@ -94,7 +94,9 @@ void origins_serve(struct origins *all, const struct epoll_event *e)
 
 void origins_reap(struct origins *all)
 {
-    for (struct origin *o = all->first; o != NULL; o = o->next)
+    struct origin *o;
+
+    LIST_FOREACH(o, &all->origins, entry)
         if (o->reap)
             transfer_reap(o);
 }

@@ -163,7 +163,6 @@ void transfer_resume_source(struct transfer *);
 void transfer_resume_body(struct transfer *);
 /* Somebody else listens: its time-outs are looked at anew. */
 void transfer_watch(struct transfer *);
-bool transfer_was_sent(const struct transfer *);
 
 /* Within `end`: what a failure is called (RFC 9209 2.3), and a sentence for people that names the API's host and
  * nothing that was sent to it. */

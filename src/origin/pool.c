@@ -59,8 +59,7 @@ struct origin *origin_open(struct origins *all, const char *name, const unsigned
     curl_multi_setopt(o->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)STREAMS_PER_CONNECTION);
     o->known.streams = o->streams_told = STREAMS_PER_CONNECTION;
     o->curl_timer.fire = fire_curl_timer;
-    o->next = all->first;
-    all->first = o;
+    LIST_INSERT_HEAD(&all->origins, o, entry);
     return o;
 }
 
@@ -74,11 +73,7 @@ void origin_configure(struct origin *o, const struct origin_options *options)
 
 void origin_close(struct origin *o)
 {
-    struct origin **at = &o->all->first;
-
-    while (*at != o)
-        at = &(*at)->next;
-    *at = o->next;
+    LIST_REMOVE(o, entry);
     curl_multi_cleanup(o->multi);
     connection_forget_all(o);
     curl_share_cleanup(o->sessions);

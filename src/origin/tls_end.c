@@ -22,11 +22,14 @@ static _Thread_local struct origins *current;      /* OpenSSL's callback has no 
 
 static void on_info(const void *tls, int where, int value)
 {
+    struct origin   *o;
+    struct transfer *t;
+
     if (where != READ_ALERT || (value & 0xff) != CLOSE_NOTIFY || current == NULL)
         return;
-    for (struct origin *o = current->first; o != NULL; o = o->next) {
+    LIST_FOREACH(o, &current->origins, entry) {
         connection_notify(o, tls);
-        for (struct transfer *t = o->transfers; t != NULL; t = t->next)
+        LIST_FOREACH(t, &o->transfers, entry)
             if (t->tls == tls)
                 t->tls_closed = true;
     }

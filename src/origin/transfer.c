@@ -101,11 +101,7 @@ static void link_transfer(struct transfer *t)
 {
     struct origin *o = t->origin;
 
-    t->previous = NULL;
-    t->next = o->transfers;
-    if (o->transfers != NULL)
-        o->transfers->previous = t;
-    o->transfers = t;
+    LIST_INSERT_HEAD(&o->transfers, t, entry);
     o->in_flight++;
     bound_idle(o);
 }
@@ -114,9 +110,7 @@ static void unlink_transfer(struct transfer *t)
 {
     struct origin *o = t->origin;
 
-    *(t->previous != NULL ? &t->previous->next : &o->transfers) = t->next;
-    if (t->next != NULL)
-        t->next->previous = t->previous;
+    LIST_REMOVE(t, entry);
     o->in_flight--;
     o->handed_back -= t->hands_back;
     o->closing -= t->closes;
@@ -241,18 +235,13 @@ void transfer_stop(struct transfer *t, enum stop stop)
     end_transfer(t, CURLE_ABORTED_BY_CALLBACK, true);
 }
 
-bool transfer_was_sent(const struct transfer *t)
-{
-    return t->prereqs > 0;
-}
-
 static void stop_those(struct origin *o)
 {
-    struct transfer *t = o->transfers;
+    struct transfer *t = LIST_FIRST(&o->transfers);
 
     o->stops = false;
     while (t != NULL && !t->stops)
-        t = t->next;
+        t = LIST_NEXT(t, entry);
     if (t != NULL) {
         o->stops = true;              /* there may be more, and the list changes */
         transfer_stop(t, t->stop);
@@ -266,16 +255,16 @@ static void stop_those(struct origin *o)
  */
 static bool end_early_one(struct origin *o)
 {
-    struct transfer *t = o->transfers;
+    struct transfer *t = LIST_FIRST(&o->transfers);
 
     while (t != NULL && !((t->stream.closed || t->head.out.status >= 300) && http2_answered_early(t) && !t->stops))
-        t = t->next;
+        t = LIST_NEXT(t, entry);
     if (t != NULL) {
         end_answered(t);
         return true;                  /* there may be more, and the list changes */
     }
     o->early_ends = false;
-    for (t = o->transfers; t != NULL; t = t->next) {
+    LIST_FOREACH(t, &o->transfers, entry) {
         bool answered = http2_answered_early(t);
 
         if (answered)

@@ -108,12 +108,13 @@ static bool is_endless(const struct turn *t)
 /* `held_ns`: nothing goes before that, but what is under way goes on. False: there is nothing to go by. */
 static bool fill_places(struct site *s, int64_t now, int64_t held_ns, struct turns *p)
 {
-    unsigned step = s->in_flight / TURNS_PLACES + 1, at = 0, seen = 0;
+    unsigned           step = s->in_flight / TURNS_PLACES + 1, at = 0, seen = 0;
+    const struct turn *t;
 
     if (!pace_is_known(&s->pace, now))
         return false;
     turns_begin(p, site_slots(s), s->in_flight);
-    for (const struct turn *t = s->turns; t != NULL; t = t->next_of_site)
+    LIST_FOREACH(t, &s->turns, entry)
         if (at++ % step == 0)
             turns_busy(p, is_endless(t) ? NULL : pace_of(s, kind_of(s, t->fetch), now), now - begun(t), held_ns, step);
     for (unsigned k = 0; k < KINDS; k++) {

@@ -20,7 +20,7 @@
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
  * upstream_sent_again (debug), upstream_limit_cut (once for each), upstream_hold_lifted, upstream_limits_forgotten,
- * upstream_body_cut, upstream_disk_refused, upstream_set, upstream_tls_files, ledger_not_kept.
+ * upstream_body_cut, upstream_disk_refused, upstream_set, ledger_not_kept.
  * Never a target's query, a credential or a body.
  */
 #ifndef WEIR_UPSTREAM_INSIDE_H
@@ -54,7 +54,6 @@ enum {
     SPARE_BODY_BYTES      = 64 * 1024,        /* of a failure that is tried again */
     JSON_HELD_BYTES       = 1024 * 1024,      /* of a body that is checked before its head goes out */
     TELLING_BYTES         = 1024,     /* of a refusal's body: where it may tell of a limit */
-    IDLE_TURNS            = 64,
     IDLE_FLIGHTS          = 64,
     DEAD_CONNECTIONS      = 2,        /* found by one request: from then on it asks for a new one */
     UNDONE_AT_ONCE        = 3,        /* sends of what the API says it has not done; then it is a failure */
@@ -96,7 +95,7 @@ struct site {
     bool                           cut_was_logged;    /* what it says of its limits cannot be meant: said once */
     struct flight                 *flights;   /* all of this site */
     TAILQ_HEAD(, naming)           namings;   /* of flights that do not yet stand in line, in order of arrival */
-    struct turn                   *turns;     /* under way */
+    LIST_HEAD(, turn)              turns;     /* under way */
     unsigned                       in_flight, waiting;
     struct pace                    pace;      /* of all its requests */
     struct kind                    kinds[KINDS];
@@ -193,8 +192,7 @@ struct commit {
 /* -- one attempt -- */
 struct turn {
     struct upstream    *up;
-    struct turn        *next_idle;
-    struct turn        *next_of_site, *previous_of_site;
+    LIST_ENTRY(turn)    entry;        /* of the site's */
     struct site        *site;
     struct flight      *flight;       /* NULL: nobody's any more, it is only read out */
     struct fetch       *fetch;        /* whose request it sends: a reference */
@@ -253,8 +251,7 @@ struct upstream {
     unsigned             idle_flight_count;
     unsigned             flight_count;
     struct unshareable   unshareable[UNSHAREABLE_SLOTS];
-    struct turn         *idle_turns;
-    unsigned             idle_turn_count, farewells;
+    unsigned             farewells;           /* turns that have ended and whose last mail has not come */
     unsigned             commits;             /* changes at the writer */
     unsigned             namings;             /* that have mail to come */
     unsigned             saves, bust_count;   /* rows at the writer; in `busts` */
@@ -358,7 +355,6 @@ void turn_start(struct flight *, const struct receipt *, struct budget_now);
 /* The flight wants no more of it: ended, without a word to the flight. */
 void turn_abandon(struct turn *);
 void turn_joined(struct turn *);                     /* somebody listens to it from now on; NULL is fine */
-void turns_free_idle(struct upstream *);
 
 /* stall.c */
 /* Others wait for a place, and none is free: the upload that has paused longest may have to give up its own. */

@@ -248,7 +248,7 @@ static void drop_unused(struct upstream *up)
     while (*at != NULL) {
         struct site *s = *at;
 
-        if (s->configured || s->flights != NULL || s->turns != NULL) {
+        if (s->configured || s->flights != NULL || !LIST_EMPTY(&s->turns)) {
             at = &s->next;
             continue;
         }

@@ -46,9 +46,9 @@ static bool is_waiting(const struct turn *t)
 /* Which upload is to give up its place first, and when: one that pauses, else one that drips.  NULL: none. */
 static struct turn *first_to_go(const struct site *s, int64_t *at_ns)
 {
-    struct turn *found = NULL;
+    struct turn *found = NULL, *t;
 
-    for (struct turn *t = s->turns; t != NULL; t = t->next_of_site) {
+    LIST_FOREACH(t, &s->turns, entry) {
         int64_t at = t->paced_ns + DRIPPING_NS;
 
         if (!is_waiting(t))

@@ -4,7 +4,7 @@
  *
  * Two mails of other threads may be addressed to a turn (`ready` of the upload, `drained` of the spool).  At its end
  * both are taken back, and then it writes to itself: mail comes in order, so when `farewell` arrives nothing else is on
- * its way and the memory serves the next one.
+ * its way and the memory goes.
  */
 #include "upstream/inside.h"
 
@@ -170,58 +170,12 @@ static void receive_drained(struct mail *m)
         transfer_resume_body(t->transfer);
 }
 
-static void keep_idle(struct turn *t)
-{
-    struct upstream *up = t->up;
-
-    if (up->idle_turn_count >= IDLE_TURNS) {
-        free(t);
-        return;
-    }
-    t->next_idle = up->idle_turns;
-    up->idle_turns = t;
-    up->idle_turn_count++;
-}
-
 static void receive_farewell(struct mail *m)
 {
     struct turn *t = CONTAINER_OF(m, struct turn, farewell);
 
     t->up->farewells--;
-    keep_idle(t);
-}
-
-static struct turn *take_idle(struct upstream *up)
-{
-    struct turn *t = up->idle_turns;
-
-    if (t == NULL)
-        return mem_alloc(sizeof *t);
-    up->idle_turns = t->next_idle;
-    up->idle_turn_count--;
-    return t;
-}
-
-static void link_turn(struct turn *t)
-{
-    struct site *s = t->site;
-
-    t->previous_of_site = NULL;
-    t->next_of_site = s->turns;
-    if (s->turns != NULL)
-        s->turns->previous_of_site = t;
-    s->turns = t;
-    s->in_flight++;
-}
-
-static void unlink_turn(struct turn *t)
-{
-    struct site *s = t->site;
-
-    *(t->previous_of_site != NULL ? &t->previous_of_site->next_of_site : &s->turns) = t->next_of_site;
-    if (t->next_of_site != NULL)
-        t->next_of_site->previous_of_site = t->previous_of_site;
-    s->in_flight--;
+    free(t);
 }
 
 /* Its target is in up->scratch. */
@@ -251,11 +205,14 @@ static struct origin_request request_of(struct turn *t)
 void turn_start(struct flight *f, const struct receipt *receipt, struct budget_now now)
 {
     struct upstream      *up = f->up;
-    struct turn          *t = take_idle(up);
+    struct turn          *t = mem_alloc(sizeof *t);
     struct transfer      *made;
     struct origin_request request;
 
-    *t = (struct turn){ .up = up, .site = f->site, .flight = f, .fetch = f->leader };
+    t->up = up;
+    t->site = f->site;
+    t->flight = f;
+    t->fetch = f->leader;
     fetch_acquire(t->fetch);
     f->turn = t;
     t->receipt = *receipt;
@@ -264,7 +221,8 @@ void turn_start(struct flight *f, const struct receipt *receipt, struct budget_n
     t->ready.receive = receive_ready;
     t->drained.receive = receive_drained;
     t->farewell.receive = receive_farewell;
-    link_turn(t);
+    LIST_INSERT_HEAD(&t->site->turns, t, entry);
+    t->site->in_flight++;
     if (t->fetch->upload != NULL && t->fetch->request.method != HTTP_HEAD) {
         t->upload = t->fetch->upload;
         t->mailed = true;
@@ -298,7 +256,8 @@ static void retire(struct turn *t)
     if (t->answer != NULL && t->answer->body != NULL && t->drained_wanted)
         spool_set_drained_mail(t->answer->body, NULL, NULL);
     forecast_note(t);
-    unlink_turn(t);
+    LIST_REMOVE(t, entry);
+    s->in_flight--;
     answer_release(t->answer);
     t->answer = NULL;
     body_check_close(t->check);
@@ -312,7 +271,7 @@ static void retire(struct turn *t)
         t->up->farewells++;
         mailbox_post(t->up->mailbox, &t->farewell);
     } else {
-        keep_idle(t);
+        free(t);
     }
 }
 
@@ -375,15 +334,4 @@ void turn_abandon(struct turn *t)
         t->flight->turn = NULL;
     t->flight = NULL;
     transfer_stop(t->transfer, STOP_ABANDONED);
-}
-
-void turns_free_idle(struct upstream *up)
-{
-    while (up->idle_turns != NULL) {
-        struct turn *t = up->idle_turns;
-
-        up->idle_turns = t->next_idle;
-        free(t);
-    }
-    up->idle_turn_count = 0;
 }

@@ -98,8 +98,8 @@ static void wind_up(struct upstream *up)
         }
     }
     for (struct site *s = up->sites; s != NULL; s = s->next)
-        while (s->turns != NULL)
-            turn_abandon(s->turns);
+        while (!LIST_EMPTY(&s->turns))
+            turn_abandon(LIST_FIRST(&s->turns));
     for (struct budget *b = up->budgets; b != NULL; b = b->next)
         keep_stop(b);
 }
@@ -120,7 +120,6 @@ static void *run_thread(void *context)
     }
     flight_sweep(up);
     mailbox_deliver(up->mailbox);     /* a fetch that was left at the last moment */
-    turns_free_idle(up);
     flight_free_idle(up);
     site_free_all(up);
     store_reader_close(up->reader);
@@ -207,11 +206,6 @@ void upstream_close(struct upstream *up)
     mailbox_post(up->mailbox, &up->stop);
     pthread_join(up->thread, NULL);
     upstream_free(up);
-}
-
-struct mailbox *upstream_mailbox(struct upstream *up)
-{
-    return up->mailbox;
 }
 
 /* -- asking and telling -- */

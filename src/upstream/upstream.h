@@ -26,7 +26,6 @@ struct upstream *upstream_open(const struct upstream_start *, struct fault *why)
 /* Ends what is in flight (clients get FETCH_FAILED), stops the thread, frees.  Workers are stopped before.
  * NULL is fine. */
 void upstream_close(struct upstream *);
-struct mailbox *upstream_mailbox(struct upstream *);
 
 /* The upstreams in effect from now on; ledgers of the same name and limits go over. Holds a reference to `config`
  * until the next call. Any thread; takes effect on the upstream thread. */

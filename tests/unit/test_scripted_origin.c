@@ -192,11 +192,6 @@ void transfer_watch(struct transfer *t)
     (void)t;
 }
 
-bool transfer_was_sent(const struct transfer *t)
-{
-    return t->sent;
-}
-
 void failure_set(struct failure *f, enum attempt_outcome outcome, const char *token, const char *format, ...)
 {
     va_list args;
