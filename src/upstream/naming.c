@@ -185,8 +185,10 @@ static bool let_in(struct site *s, int64_t *wake_ns)
 
 bool naming_let_in(struct budget *b, int64_t *wake_ns)
 {
-    for (struct site *s = b->up->sites; s != NULL; s = s->next)
-        if (s->budget == b && let_in(s, wake_ns))
+    struct site *s;
+
+    LIST_FOREACH(s, &b->sites, of_budget)
+        if (let_in(s, wake_ns))
             return true;
     return false;
 }
