@@ -80,6 +80,11 @@ int64_t clock_mono_ns(void)
     return read_clock(CLOCK_MONOTONIC, mono_offset_ns);
 }
 
+int64_t clock_real_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC, &no_offset);
+}
+
 int64_t clock_wall_step_ns(void)
 {
     static int64_t last_ns;

@@ -23,6 +23,8 @@
 bool    clock_start(void);
 int64_t clock_wall_ns(void);
 int64_t clock_mono_ns(void);
+/* Monotonic, and moved by no WEIR_CLOCK_FILE: sockets and processes live in real time. */
+int64_t clock_real_ns(void);
 /* How far the wall clock was set since the last call, by the monotonic one: below 0 back; small corrections are none.
  * A machine that slept has set it ahead. One thread. */
 int64_t clock_wall_step_ns(void);

@@ -19,7 +19,6 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { RUN_SECONDS = 30, LOOK_MS = 20 };
@@ -50,14 +49,6 @@ struct credentials {
 /* -- a run, on a thread of its own -- */
 
 extern char **environ;
-
-static int64_t real_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * NS_PER_SEC + t.tv_nsec;
-}
 
 static int spawn(const char *command, int out, pid_t *child)
 {
@@ -99,7 +90,7 @@ static size_t read_output(struct entry *e, int in, char *text, size_t room, int6
 {
     size_t used = 0;
 
-    while (used < room && real_ns() < until_ns && !is_closing(e->owner)) {
+    while (used < room && clock_real_ns() < until_ns && !is_closing(e->owner)) {
         struct pollfd fd = { .fd = in, .events = POLLIN };
         ssize_t       n;
 
@@ -129,7 +120,7 @@ static int await_child(struct entry *e, pid_t child, int64_t until_ns)
         pthread_mutex_unlock(&e->owner->lock);
         if (ended)
             return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-        if (real_ns() >= until_ns || is_closing(e->owner))
+        if (clock_real_ns() >= until_ns || is_closing(e->owner))
             kill(-child, SIGKILL);
         poll(NULL, 0, LOOK_MS);
     }
@@ -138,7 +129,7 @@ static int await_child(struct entry *e, pid_t child, int64_t until_ns)
 /* What it printed, in `text`; ptr NULL: *why. */
 static struct slice run_command(struct entry *e, char *text, size_t room, struct fault *why)
 {
-    int64_t      until_ns = real_ns() + RUN_SECONDS * NS_PER_SEC;
+    int64_t      until_ns = clock_real_ns() + RUN_SECONDS * NS_PER_SEC;
     struct slice value;
     pid_t        child = 0;
     int          ends[2], status, err;

@@ -368,7 +368,7 @@ static enum MHD_Result continue_exchange(struct call *call, enum exchange_state 
 static void await_body(struct call *call)
 {
     call->connection->deadline_ns = call->has_body
-        ? worker_socket_clock_ns() + call->worker->config->body_timeout_ns : INT64_MAX;
+        ? clock_real_ns() + call->worker->config->body_timeout_ns : INT64_MAX;
 }
 
 /* The head is there, its body is not: what must be refused is refused before it is taken, which also closes the
@@ -523,7 +523,7 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
     struct connection *c;
     size_t             received;
     bool               whole = why == MHD_REQUEST_TERMINATED_COMPLETED_OK;
-    int64_t            now = worker_socket_clock_ns();
+    int64_t            now = clock_real_ns();
 
     pool_leave();
     if (call == NULL)

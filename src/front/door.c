@@ -265,7 +265,7 @@ static void open_upstream(struct knock *k, const struct connect_head *h)
     counter_add(COUNTER_INTERCEPTED, 1);
     k->connected = mem_copy(h->target);
     k->proxy_user = h->user.ptr != NULL ? mem_copy(h->user) : NULL;
-    k->deadline_ns = worker_socket_clock_ns() + w->config->head_timeout_ns;
+    k->deadline_ns = clock_real_ns() + w->config->head_timeout_ns;
     look_inside(k);
 }
 
@@ -428,7 +428,7 @@ void door_open(struct worker *w, const struct arrival *a)
     k->arrival = *a;
     k->started_wall_ns = clock_wall_ns();
     k->started_mono_ns = clock_mono_ns();
-    k->deadline_ns = worker_socket_clock_ns() + w->config->head_timeout_ns;
+    k->deadline_ns = clock_real_ns() + w->config->head_timeout_ns;
     worker_name_peer(a->fd, (const struct sockaddr *)&a->address, a->address_bytes, k->peer, sizeof k->peer);
     k->next = w->knocks;
     if (w->knocks != NULL)

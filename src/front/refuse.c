@@ -138,7 +138,7 @@ void refuse_connection(struct connection *c, const struct refusal *no)
     }
     shutdown(c->fd, SHUT_WR);
     intake_pass(c);
-    c->deadline_ns = worker_socket_clock_ns() + answered_ns;
+    c->deadline_ns = clock_real_ns() + answered_ns;
 }
 
 /* -- the end of it -- */
@@ -186,7 +186,7 @@ void linger_begin(struct worker *w, int fd)
         return;
     l = mem_alloc(sizeof *l);
     *l = (struct lingering){ .watch = { on_more }, .worker = w, .fd = own,
-                             .deadline_ns = worker_socket_clock_ns() + linger_ns, .next = w->lingering };
+                             .deadline_ns = clock_real_ns() + linger_ns, .next = w->lingering };
     if (w->lingering != NULL)
         w->lingering->previous = l;
     w->lingering = l;

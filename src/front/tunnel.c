@@ -201,7 +201,7 @@ static bool move(struct tunnel *t, struct side *s, struct side *other)
             return false;
         s->from += n > 0 ? (size_t)n : 0;
         if (n > 0)
-            t->deadline_ns = worker_socket_clock_ns() + t->worker->config->tunnel_idle_ns;
+            t->deadline_ns = clock_real_ns() + t->worker->config->tunnel_idle_ns;
     }
     if (s->ended && s->from == s->to && !other->told) {
         shutdown(other->fd, SHUT_WR);
@@ -226,7 +226,7 @@ static void carry(struct tunnel *t)
 
 static void start_carrying(struct tunnel *t)
 {
-    int64_t now = worker_socket_clock_ns();
+    int64_t now = clock_real_ns();
 
     if (!door_grant(t->client.fd)) {
         end(t, 499, NULL, false);
@@ -297,7 +297,7 @@ static void try_next_address(struct tunnel *t)
     const struct addrinfo *ai;
 
     t->stage = CONNECT;
-    t->deadline_ns = worker_socket_clock_ns() + connect_ns;
+    t->deadline_ns = clock_real_ns() + connect_ns;
     while ((ai = next_address(t)) != NULL)
         if (begin_connecting(t, ai) == 0)
             return;                                        /* on_server() goes on */
@@ -389,7 +389,7 @@ void tunnel_open(struct worker *w, const struct tunnel_start *start)
     t->port = start->port;
     t->started_wall_ns = start->started_wall_ns;
     t->started_mono_ns = start->started_mono_ns;
-    t->deadline_ns = worker_socket_clock_ns() + resolve_ns;
+    t->deadline_ns = clock_real_ns() + resolve_ns;
     t->ends_at_ns = INT64_MAX;
     snprintf(t->peer, sizeof t->peer, "%s", start->peer);
     snprintf(t->target, sizeof t->target, SLICE_FMT, SLICE_ARG(start->target));

@@ -29,7 +29,6 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { EVENTS = 256 };
@@ -62,14 +61,6 @@ struct reopening_mail {
     struct worker    *worker;
     struct reopening *all;
 };
-
-int64_t worker_socket_clock_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * NS_PER_SEC + t.tv_nsec;
-}
 
 void worker_name_peer(int fd, const struct sockaddr *sa, socklen_t len, char *out, size_t bytes)
 {
@@ -211,7 +202,7 @@ void worker_serve(struct worker *w, const struct arrival *a)
                                        .under_way = &w->handshakes };
     c->intake.is_timed = true;
     c->idle_timeout_ns = w->mhd_idle_ns;
-    c->deadline_ns = worker_socket_clock_ns() + w->config->head_timeout_ns;
+    c->deadline_ns = clock_real_ns() + w->config->head_timeout_ns;
     worker_name_peer(a->fd, sa, a->address_bytes, c->peer, sizeof c->peer);
     w->adding = c;
     c->shard = shard_with_room(w, c->is_tls);
@@ -314,7 +305,7 @@ static void receive_stop(struct mail *m)
     struct worker *w = CONTAINER_OF(m, struct worker, stop);
 
     w->stopping = true;
-    w->stop_at_ns = worker_socket_clock_ns() + w->grace_ns;
+    w->stop_at_ns = clock_real_ns() + w->grace_ns;
 }
 
 static void receive_hurry(struct mail *m)
@@ -397,7 +388,7 @@ static void on_mail(struct watch *watch, uint32_t events)
 static void one_round(struct worker *w)
 {
     struct epoll_event events[EVENTS];
-    int64_t            now = worker_socket_clock_ns();
+    int64_t            now = clock_real_ns();
     int                n = wait_epoll(w->epoll_fd, events, EVENTS, wait_ns(w, now));
 
     for (int i = 0; i < n; i++) {
@@ -413,7 +404,7 @@ static void one_round(struct worker *w)
     intake_refuse_doomed(w);
     if (access_log_due_ns(w->access) <= clock_mono_ns())
         access_log_flush(w->access);
-    sweep(w, worker_socket_clock_ns());
+    sweep(w, clock_real_ns());
     w->parks = w->longest != NULL && call_park_some(w);
 }
 
@@ -425,7 +416,7 @@ static bool is_finished(struct worker *w)
     tunnel_close_all(w);
     if (!call_any(w))
         return true;
-    if (worker_socket_clock_ns() >= w->stop_at_ns)
+    if (clock_real_ns() >= w->stop_at_ns)
         call_break_all(w);
     return false;
 }

@@ -167,7 +167,4 @@ void call_free_unused(struct worker *);
 /* Gives back memory that calls do not need while they wait; true where there is more of it to be given. */
 bool call_park_some(struct worker *);
 
-/* Monotonic time that no test clock moves: sockets live in real time. */
-int64_t worker_socket_clock_ns(void);
-
 #endif

@@ -68,15 +68,6 @@ struct peer_finder {
     unsigned         next_sealed;
 };
 
-/* Connections live in real time, whatever a test does to the clock. */
-static int64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * NS_PER_SEC + t.tv_nsec;
-}
-
 /* -- telling -- */
 
 /* CARD_UNASKED: not found in time, the next one may ask again.  Gives the finder's reference back. */
@@ -237,7 +228,7 @@ static void begin_walk(struct peer_walk *w, int64_t now)
     w->pids = process_list(w->uid, &w->count);
     w->at = 0;
     w->looks = w->opened = w->denied = 0;
-    w->spent_ns = now_ns() - now;
+    w->spent_ns = clock_real_ns() - now;
     counter_add(COUNTER_PEER_PASSES, 1);
 }
 
@@ -253,7 +244,7 @@ static void leave_process(struct peer_walk *w)
 static void end_walk(struct peer_finder *f, struct peer_walk *w)
 {
     struct peer_card *c, *next;
-    int64_t           now = now_ns();
+    int64_t           now = clock_real_ns();
     bool              is_sealed;
 
     leave_process(w);
@@ -316,7 +307,7 @@ static void look_at(struct peer_finder *f, struct peer_walk *w, int fd)
 
 static void step_walk(struct peer_finder *f, struct peer_walk *w)
 {
-    int64_t  began = now_ns();
+    int64_t  began = clock_real_ns();
     unsigned looks = 0;
 
     while (looks < STEP_LOOKS && !TAILQ_EMPTY(&w->cards)) {
@@ -332,7 +323,7 @@ static void step_walk(struct peer_finder *f, struct peer_walk *w)
         }
     }
     w->looks += looks;
-    w->spent_ns += now_ns() - began;
+    w->spent_ns += clock_real_ns() - began;
     if (looks < STEP_LOOKS || TAILQ_EMPTY(&w->cards) || w->looks >= LOOKS_MOST)
         end_walk(f, w);
 }
@@ -343,7 +334,7 @@ static void take_up(struct peer_finder *f, struct peer_card *c, bool try)
 {
     struct peer who;
 
-    if (c->deadline_ns <= now_ns()) { /* so many came that nobody had the time */
+    if (c->deadline_ns <= clock_real_ns()) { /* so many came that nobody had the time */
         tell_unknown(f, c, CARD_UNASKED);
         return;
     }
@@ -356,7 +347,7 @@ static void take_up(struct peer_finder *f, struct peer_card *c, bool try)
     who = c->facts;
     c->sought = c->inode;
     pthread_mutex_unlock(&c->lock);
-    if (!who.has_uid || c->sought == 0 || is_closed(f, who.uid, now_ns()))
+    if (!who.has_uid || c->sought == 0 || is_closed(f, who.uid, clock_real_ns()))
         tell_unknown(f, c, CARD_TOLD);
     else if (!try || !try_known(f, c, who.uid))
         seek(f, c, who.uid);
@@ -410,7 +401,7 @@ static int64_t next_ns(const struct peer_finder *f, int64_t now)
 static void walk_on(struct peer_finder *f)
 {
     struct peer_walk *w, *next;
-    int64_t           now = now_ns();
+    int64_t           now = clock_real_ns();
 
     LIST_FOREACH_SAFE(w, &f->walks, entry, next) {
         if (!w->active && w->rest_until_ns > now)
@@ -421,7 +412,7 @@ static void walk_on(struct peer_finder *f)
             continue;
         }
         if (!w->active)
-            begin_walk(w, now_ns());
+            begin_walk(w, clock_real_ns());
         step_walk(f, w);
     }
 }
@@ -429,7 +420,7 @@ static void walk_on(struct peer_finder *f)
 /* True: there is something to do.  False: it is to stop. */
 static bool await_work(struct peer_finder *f)
 {
-    int64_t         due = STAILQ_EMPTY(&f->todo) ? next_ns(f, now_ns()) : 0;
+    int64_t         due = STAILQ_EMPTY(&f->todo) ? next_ns(f, clock_real_ns()) : 0;
     struct timespec until = { .tv_sec = due / NS_PER_SEC, .tv_nsec = due % NS_PER_SEC };
     bool            goes_on;
 
@@ -437,7 +428,7 @@ static bool await_work(struct peer_finder *f)
     while (!f->stopping && STAILQ_EMPTY(&f->asked))
         if (due == INT64_MAX)
             pthread_cond_wait(&f->more, &f->lock);
-        else if (due <= now_ns() || pthread_cond_timedwait(&f->more, &f->lock, &until) == ETIMEDOUT)
+        else if (due <= clock_real_ns() || pthread_cond_timedwait(&f->more, &f->lock, &until) == ETIMEDOUT)
             break;
     STAILQ_CONCAT(&f->todo, &f->asked);
     goes_on = !f->stopping;
@@ -472,7 +463,7 @@ static void *run(void *context)
     pthread_setname_np(pthread_self(), "weir-peers");
     while (await_work(f)) {
         take_up_some(f);
-        end_patience(f, now_ns());
+        end_patience(f, clock_real_ns());
         walk_on(f);
     }
     give_up(f);
@@ -527,7 +518,7 @@ static bool find(struct peer_finder *f, struct peer_card *c, struct peer_wait *w
         return true;
     if (atomic_load_explicit(&c->at, memory_order_relaxed) == CARD_UNASKED) {
         atomic_store_explicit(&c->at, CARD_ASKED, memory_order_relaxed);
-        c->deadline_ns = now_ns() + PEER_PATIENCE_NS;
+        c->deadline_ns = clock_real_ns() + PEER_PATIENCE_NS;
         ref_acquire(&c->ref);
         if (STAILQ_EMPTY(&f->asked))
             pthread_cond_signal(&f->more);
