@@ -12,8 +12,28 @@
 struct reader {
     struct arena    *arena;           /* the snapshot's: what is read stays there */
     struct problems *problems;
-    /* the text is our own: what is not in effect yet goes without saying */
 };
+
+struct place reader_place(const struct config_setting_t *);
+/* "upstreams.inat.limits[2]" and, where it is not NULL, ".member". In the arena. */
+const char *reader_path(struct reader *, const struct config_setting_t *, const char *member);
+/* A problem with a setting, or with what its group should have and does not (`member`, may be
+ * NULL). */
+void reader_error(struct reader *, const struct config_setting_t *, const char *member,
+                  const char *format, ...) __attribute__((format(printf, 4, 5)));
+void reader_warning(struct reader *, const struct config_setting_t *, const char *member,
+                    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* -- what is read (groups.c) -- */
+
+/* Fills the struct at `base` with the section's defaults. */
+void reader_defaults(struct reader *, const struct section *, void *base);
+/* Reads the group over what stands at `base`. */
+void reader_group(struct reader *, const struct section *, const struct config_setting_t *group,
+                  void *base);
+/* Reads a list of groups behind those that are there already. */
+void reader_groups(struct reader *, const struct option *, const struct config_setting_t *list,
+                   const void *parent, struct group_list *out);
 
 /* The settings' values: one per option type (values.c). */
 struct value_type {
@@ -26,25 +46,6 @@ struct value_type {
     void      (*clear)(void *field);  /* to "not set" */
 };
 extern const struct value_type value_types[TYPE_COUNT];
-
-struct place reader_place(const struct config_setting_t *);
-/* "upstreams.inat.limits[2]" and, where it is not NULL, ".member". In the arena. */
-const char *reader_path(struct reader *, const struct config_setting_t *, const char *member);
-/* A problem with a setting, or with what its group should have and does not (`member`, may be
- * NULL). */
-void reader_error(struct reader *, const struct config_setting_t *, const char *member,
-                  const char *format, ...) __attribute__((format(printf, 4, 5)));
-void reader_warning(struct reader *, const struct config_setting_t *, const char *member,
-                    const char *format, ...) __attribute__((format(printf, 4, 5)));
-
-/* Fills the struct at `base` with the section's defaults. */
-void reader_defaults(struct reader *, const struct section *, void *base);
-/* Reads the group over what stands at `base`. */
-void reader_group(struct reader *, const struct section *, const struct config_setting_t *group,
-                  void *base);
-/* Reads a list of groups behind those that are there already. */
-void reader_groups(struct reader *, const struct option *, const struct config_setting_t *list,
-                   const void *parent, struct group_list *out);
 
 /* Texts in quotes, escaped as libconfig reads them. */
 void print_quoted(FILE *out, const char *text);
