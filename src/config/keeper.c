@@ -28,9 +28,9 @@ struct keeper {
     pthread_mutex_t      lock;
     pthread_cond_t       work;
     /* -- under `lock` -- */
-    struct reload_order *orders, **last_order;
+    STAILQ_HEAD(, reload_order) orders;
     struct reload_order *current;     /* out of the list; NULL: none, or it was answered by keeper_stop() */
-    struct snapshot     *dead;
+    SLIST_HEAD(, snapshot) dead;
     unsigned             freed;
     bool                 stopping;
     bool                 left_behind; /* whoever stops it */
@@ -43,6 +43,23 @@ static void answer(struct keeper *k, struct reload_order *o, struct config *fres
     o->fresh = fresh;
     o->text = text != NULL ? text : mem_copy(SLICE(""));
     mailbox_post(k->tell, &o->mail);
+}
+
+static void bury(void *keeper, struct snapshot *snap)
+{
+    struct keeper *k = keeper;
+
+    pthread_mutex_lock(&k->lock);
+    SLIST_INSERT_HEAD(&k->dead, snap, next_dead);
+    pthread_cond_signal(&k->work);
+    pthread_mutex_unlock(&k->lock);
+}
+
+/* It is freed here from now on, whoever lets go of it last. */
+static void adopt(struct keeper *k, struct snapshot *snap)
+{
+    snap->bury = bury;
+    snap->keeper = k;
 }
 
 /* -- on its own thread -- */
@@ -59,7 +76,7 @@ static struct config *read_again(struct keeper *k, char **text)
         return NULL;
     fresh = k->file != NULL ? config_load(k->file, problems) : config_load_default(problems);
     if (fresh != NULL)
-        snapshot_of(fresh)->keeper = k;
+        adopt(k, snapshot_of(fresh));
     if (fresh != NULL && !config_read_secrets(fresh, problems)) {
         config_release(fresh);
         fresh = NULL;
@@ -76,14 +93,12 @@ static struct config *read_again(struct keeper *k, char **text)
 /* The lock is held, and is while it returns. */
 static void carry_out(struct keeper *k)
 {
-    struct reload_order *o = k->orders;
+    struct reload_order *o = STAILQ_FIRST(&k->orders);
     struct config       *fresh;
     char                *text = NULL;
     bool                 wanted;
 
-    k->orders = o->next;
-    if (k->orders == NULL)
-        k->last_order = &k->orders;
+    STAILQ_REMOVE_HEAD(&k->orders, next);
     k->current = o;
     pthread_mutex_unlock(&k->lock);
     fresh = read_again(k, &text);
@@ -106,20 +121,15 @@ static void carry_out(struct keeper *k)
 
 static void free_dead(struct keeper *k)
 {
-    struct snapshot *dead = k->dead;
+    struct snapshot *dead;
 
-    k->dead = NULL;
-    pthread_mutex_unlock(&k->lock);
-    while (dead != NULL) {
-        struct snapshot *next = dead->next_dead;
-
+    while ((dead = SLIST_FIRST(&k->dead)) != NULL) {
+        SLIST_REMOVE_HEAD(&k->dead, next_dead);
+        pthread_mutex_unlock(&k->lock);
         snapshot_free(dead);
         pthread_mutex_lock(&k->lock);
         k->freed++;
-        pthread_mutex_unlock(&k->lock);
-        dead = next;
     }
-    pthread_mutex_lock(&k->lock);
 }
 
 static void *run(void *context)
@@ -128,9 +138,9 @@ static void *run(void *context)
 
     pthread_mutex_lock(&k->lock);
     while (!k->stopping) {
-        if (k->orders != NULL)
+        if (!STAILQ_EMPTY(&k->orders))
             carry_out(k);
-        else if (k->dead != NULL)
+        else if (!SLIST_EMPTY(&k->dead))
             free_dead(k);
         else
             pthread_cond_wait(&k->work, &k->lock);
@@ -154,7 +164,7 @@ struct keeper *keeper_start(const char *file, struct config *started_with, struc
 
     k->file = file;
     k->tell = tell;
-    k->last_order = &k->orders;
+    STAILQ_INIT(&k->orders);
     CHECK(pthread_mutex_init(&k->lock, NULL) == 0 && pthread_cond_init(&k->work, NULL) == 0);
     sigaction(SIGRTMIN, &interrupts, NULL);
     err = pthread_create(&k->thread, NULL, run, k);
@@ -166,7 +176,7 @@ struct keeper *keeper_start(const char *file, struct config *started_with, struc
     pthread_setname_np(k->thread, "config");
     config_acquire(started_with);
     k->started_with = started_with;
-    snapshot_of(started_with)->keeper = k;
+    adopt(k, snapshot_of(started_with));
     return k;
 }
 
@@ -174,26 +184,15 @@ void keeper_reload(struct keeper *k, struct reload_order *o)
 {
     bool taken;
 
-    o->next = NULL;
     pthread_mutex_lock(&k->lock);
     taken = !k->stopping;
     if (taken) {
-        *k->last_order = o;
-        k->last_order = &o->next;
+        STAILQ_INSERT_TAIL(&k->orders, o, next);
         pthread_cond_signal(&k->work);
     }
     pthread_mutex_unlock(&k->lock);
     if (!taken)
         answer(k, o, NULL, mem_copy(slice_of(about_to_stop)));
-}
-
-void keeper_bury(struct keeper *k, struct snapshot *snap)
-{
-    pthread_mutex_lock(&k->lock);
-    snap->next_dead = k->dead;
-    k->dead = snap;
-    pthread_cond_signal(&k->work);
-    pthread_mutex_unlock(&k->lock);
 }
 
 /* False: its thread goes on, whatever it hangs at. */
@@ -215,20 +214,19 @@ static bool end_thread(struct keeper *k)
 
 void keeper_stop(struct keeper *k)
 {
-    struct reload_order *o, *next;
+    STAILQ_HEAD(, reload_order) refused = STAILQ_HEAD_INITIALIZER(refused);
+    struct reload_order *o;
 
     if (k == NULL)
         return;
     pthread_mutex_lock(&k->lock);
     CHECK(!k->stopping);
     k->stopping = true;
-    o = k->orders;
-    k->orders = NULL;
-    k->last_order = &k->orders;
+    STAILQ_CONCAT(&refused, &k->orders);
     pthread_cond_signal(&k->work);
     pthread_mutex_unlock(&k->lock);
-    for (; o != NULL; o = next) {
-        next = o->next;
+    while ((o = STAILQ_FIRST(&refused)) != NULL) {
+        STAILQ_REMOVE_HEAD(&refused, next);
         answer(k, o, NULL, mem_copy(slice_of(about_to_stop)));
     }
     if (end_thread(k))

@@ -9,6 +9,7 @@
 #ifndef WEIR_CONFIG_KEEPER_H
 #define WEIR_CONFIG_KEEPER_H
 
+#include "base/list.h"
 #include "base/mailbox.h"
 #include "config/config.h"
 
@@ -23,7 +24,7 @@ struct reload_order {
     struct config       *fresh;       /* a reference for the receiver; NULL: there was an error */
     char                *text;        /* malloc'd, never NULL: what was wrong, or what needs a restart */
     /* -- the keeper's -- */
-    struct reload_order *next;
+    STAILQ_ENTRY(reload_order) next;
 };
 
 /* `file` NULL: the embedded default; lent.  `started_with`: what only a restart can change is compared with it, and it

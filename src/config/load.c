@@ -21,9 +21,9 @@
 #include <unistd.h>
 
 struct document {                     /* one file with its includes */
-    config_t         tree;
-    bool             whole;           /* the tree is all of it */
-    struct document *next;
+    config_t tree;
+    bool     whole;                   /* the tree is all of it */
+    SLIST_ENTRY(document) next;
 };
 
 struct load {
@@ -31,7 +31,7 @@ struct load {
     struct arena     scratch;         /* texts, places, problems */
     struct problems  problems;
     struct reader    reader;
-    struct document *documents;
+    SLIST_HEAD(, document) documents;
     unsigned         rank;
 };
 
@@ -62,8 +62,7 @@ static struct document *parse(struct load *l, struct source *src, bool readable)
     bool             good = source_scan(src, &nodes, &l->scratch, &l->problems);
 
     config_init(&d->tree);
-    d->next = l->documents;
-    l->documents = d;
+    SLIST_INSERT_HEAD(&l->documents, d, next);
     if (!readable || !good)           /* libconfig leaks what it has read of a bad text */
         return d;
     if (config_read_string(&d->tree, src->text) != CONFIG_TRUE) {
@@ -284,10 +283,12 @@ static void make(struct snapshot *snap)
 
 void snapshot_free(struct snapshot *snap)
 {
+    struct owned_pattern *p;
+
     route_table_free(snap->config.routes);
     for (unsigned i = 0; i < snap->config.upstream_count; i++)
         rule_index_free((struct rule_index *)(uintptr_t)snap->config.upstreams[i].route.index_of_rules);
-    for (struct owned_pattern *p = snap->patterns; p != NULL; p = p->next)
+    SLIST_FOREACH(p, &snap->patterns, next)
         pattern_free(p->pattern);
     arena_free(&snap->arena);
     free(snap);
@@ -297,8 +298,8 @@ static void destroy(struct ref *ref)
 {
     struct snapshot *snap = snapshot_of(CONTAINER_OF(ref, struct config, ref));
 
-    if (snap->keeper != NULL)
-        keeper_bury(snap->keeper, snap);
+    if (snap->bury != NULL)
+        snap->bury(snap->keeper, snap);
     else
         snapshot_free(snap);
 }
@@ -316,6 +317,7 @@ static void begin(struct load *l)
 static struct config *finish(struct load *l, FILE *problems)
 {
     struct config       *made = &l->snap->config;
+    struct document     *d;
     struct set_upstream *all = l->snap->settings.upstreams.items;
 
     for (unsigned i = 0; i < l->snap->settings.upstreams.count; i++)
@@ -329,7 +331,7 @@ static struct config *finish(struct load *l, FILE *problems)
         config_release(made);
         made = NULL;
     }
-    for (struct document *d = l->documents; d != NULL; d = d->next)
+    SLIST_FOREACH(d, &l->documents, next)
         config_destroy(&d->tree);
     arena_free(&l->scratch);
     return made;

@@ -9,31 +9,28 @@
 #include <strings.h>
 
 struct problem {
-    struct problem *before;
-    struct place    place;
-    unsigned        number;           /* keeps the order of one place */
-    bool            warning;
-    const char     *text;             /* setting and message */
+    struct place place;
+    unsigned     number;              /* keeps the order of one place */
+    bool         warning;
+    const char  *text;                /* setting and message */
 };
 
 void problem_add(struct problems *all, bool warning, struct place place, const char *setting,
                  const char *format, va_list args)
 {
-    struct problem *p = arena_alloc(all->arena, sizeof *p);
-    char            text[1024];
+    unsigned number = all->errors + all->warnings;
+    char     text[1024];
 
     vsnprintf(text, sizeof text, format, args);
     /* a text may hold a line end: one problem is one line */
     for (char *c = text; *c != '\0'; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             *c = '?';
-    p->before = all->last;
-    p->place = place;
-    p->number = all->errors + all->warnings;
-    p->warning = warning;
-    p->text = arena_printf(all->arena, "%s%s%s", setting != NULL ? setting : "",
-                           setting != NULL ? ": " : "", text).ptr;
-    all->last = p;
+    ARENA_ROOM(all->arena, all->all, all->room, number);
+    all->all[number] = (struct problem){
+        place, number, warning,
+        arena_printf(all->arena, "%s%s%s", setting != NULL ? setting : "", setting != NULL ? ": " : "", text).ptr
+    };
     if (warning)
         all->warnings++;
     else
@@ -52,29 +49,25 @@ void problem_error(struct problems *all, struct place place, const char *setting
 
 static int by_place(const void *a, const void *b)
 {
-    const struct problem *x = *(const struct problem *const *)a;
-    const struct problem *y = *(const struct problem *const *)b;
+    const struct problem *x = a, *y = b;
 
     if (x->place.rank != y->place.rank)
         return x->place.rank < y->place.rank ? -1 : 1;
     return x->number < y->number ? -1 : x->number > y->number;
 }
 
-void problems_print(const struct problems *all, FILE *out)
+void problems_print(struct problems *all, FILE *out)
 {
-    unsigned               count = all->errors + all->warnings, i = 0;
-    const struct problem **sorted = mem_alloc(count * sizeof(void *));
+    unsigned count = all->errors + all->warnings;
 
-    for (const struct problem *p = all->last; p != NULL; p = p->before)
-        sorted[i++] = p;
-    qsort(sorted, count, sizeof sorted[0], by_place);
-    for (i = 0; i < count; i++) {
-        fputs(sorted[i]->place.file, out);
-        if (sorted[i]->place.line > 0)
-            fprintf(out, ":%u", sorted[i]->place.line);
-        fprintf(out, ": %s%s\n", sorted[i]->warning ? "warning: " : "", sorted[i]->text);
+    if (count > 1)
+        qsort(all->all, count, sizeof all->all[0], by_place);
+    for (const struct problem *p = all->all; count > 0; p++, count--) {
+        fputs(p->place.file, out);
+        if (p->place.line > 0)
+            fprintf(out, ":%u", p->place.line);
+        fprintf(out, ": %s%s\n", p->warning ? "warning: " : "", p->text);
     }
-    free(sorted);
 }
 
 enum { NEAR_MAX = 48 };

@@ -20,8 +20,8 @@ struct problem;
 
 struct problems {                     /* all zero but `arena`: none */
     struct arena   *arena;
-    struct problem *last;
-    unsigned        errors, warnings;
+    struct problem *all;
+    unsigned        errors, warnings, room;
 };
 
 /* `setting` may be NULL. */
@@ -30,7 +30,7 @@ void problem_add(struct problems *, bool warning, struct place, const char *sett
 void problem_error(struct problems *, struct place, const char *setting, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* "FILE:LINE: [warning: ]setting: text", one line each. */
-void problems_print(const struct problems *, FILE *out);
+void problems_print(struct problems *, FILE *out);
 
 /* The word of `words` (ends with NULL) that `text` is most likely a slip of; NULL: none is near. */
 const char *problem_near(const char *text, const char *const *words);

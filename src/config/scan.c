@@ -210,14 +210,7 @@ static bool stop(struct scan *s)
 
 static void note(struct scan *s, struct token t)
 {
-    if (s->count == s->room) {
-        struct node *old = s->nodes;
-
-        s->room = s->room * 2 + 64;
-        s->nodes = arena_alloc(s->arena, s->room * sizeof s->nodes[0]);
-        if (s->count > 0)
-            memcpy(s->nodes, old, s->count * sizeof old[0]);
-    }
+    ARENA_ROOM(s->arena, s->nodes, s->room, s->count);
     s->nodes[s->count++] = (struct node){ place_of(s, t.line),
                                           t.kind == TOKEN_NUMBER ? t.text : SLICE_NONE };
 }

@@ -5,14 +5,13 @@
 #ifndef WEIR_CONFIG_SNAPSHOT_H
 #define WEIR_CONFIG_SNAPSHOT_H
 
+#include "base/list.h"
 #include "config/config.h"
 #include "config/reader.h"
 
-struct keeper;
-
 struct owned_pattern {
-    struct pattern       *pattern;
-    struct owned_pattern *next;
+    struct pattern *pattern;
+    SLIST_ENTRY(owned_pattern) next;
 };
 
 struct snapshot {
@@ -20,9 +19,11 @@ struct snapshot {
     struct settings       settings;
     /* everything the two point at, but patterns and the route table */
     struct arena          arena;
-    struct owned_pattern *patterns;
-    struct keeper        *keeper;     /* who frees it (keeper.h); NULL: whoever lets go of it last */
-    struct snapshot      *next_dead;  /* the keeper's */
+    SLIST_HEAD(, owned_pattern) patterns;
+    /* any thread: nobody holds it any more; NULL: whoever lets go of it last frees it */
+    void                (*bury)(void *keeper, struct snapshot *);
+    void                 *keeper;
+    SLIST_ENTRY(snapshot) next_dead;  /* the keeper's */
 };
 
 static inline struct snapshot *snapshot_of(struct config *c)
@@ -31,8 +32,6 @@ static inline struct snapshot *snapshot_of(struct config *c)
 }
 
 void snapshot_free(struct snapshot *);
-/* Any thread: nobody holds it any more (keeper.c). */
-void keeper_bury(struct keeper *, struct snapshot *);
 
 /* Compiles a pattern that the snapshot owns; the text has passed check_pattern(). */
 struct pattern *snapshot_pattern(struct snapshot *, const char *text);

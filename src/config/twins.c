@@ -81,10 +81,7 @@ static struct meeting *meet(struct twins *t, unsigned with)
     for (unsigned i = 0; i < t->meeting_count; i++)
         if (t->meetings[i].with == with)
             return &t->meetings[i];
-    if (t->meeting_count == t->meeting_room) {
-        t->meeting_room = t->meeting_room * 2 + 16;
-        t->meetings = mem_resize(t->meetings, t->meeting_room * sizeof t->meetings[0]);
-    }
+    MEM_ROOM(t->meetings, t->meeting_room, t->meeting_count + 1);
     t->meetings[t->meeting_count] = (struct meeting){ .with = with };
     return &t->meetings[t->meeting_count++];
 }

@@ -45,8 +45,7 @@ struct pattern *snapshot_pattern(struct snapshot *snap, const char *text)
     own->pattern = pattern_compile(slice_of(text), &why);
     CHECK(own->pattern != NULL);
     pattern_hasten(own->pattern);
-    own->next = snap->patterns;
-    snap->patterns = own;
+    SLIST_INSERT_HEAD(&snap->patterns, own, next);
     return own->pattern;
 }
 
