@@ -53,7 +53,7 @@ struct queue_options {
 struct low_budget_options {           /* while so little is left, stale answers spare the rest */
     double   share;                   /* of any limit; 0: not by share */
     uint64_t count;                   /* of any limit that allows more than that; 0: not by number */
-    int64_t  stale_ns;                /* how long past its lifetime an answer may be; 0: the setting is not there */
+    int64_t  stale_ns;                /* how long past its lifetime an answer may be; less than 0: not set */
 };
 
 /* "60/min" and its kin into *out (kind, count, window, burst, start, zone; zone is malloc'd); false

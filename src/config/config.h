@@ -60,7 +60,7 @@ struct config_upstream {
     const char             *via_value_file;     /* NULL: not set; what stands there goes to fetch.via */
     const struct config_identity *identities;
     unsigned                identity_count;
-    int64_t                 bust_every_ns;      /* with policy's bust_param; 0: not set */
+    int64_t                 bust_every_ns;      /* with policy's bust_param; less than 0: not set */
 };
 
 struct config_client {                /* a class: the first that fits counts */

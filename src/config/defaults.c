@@ -76,9 +76,9 @@ void defaults_for_user(struct settings *top, struct arena *arena)
     char path[4096];
 
     if (paths_user_cache(path, sizeof path) == 0)
-        top->cache_path = arena_copy(arena, slice_of(path)).ptr;
+        top->config.cache.path = arena_copy(arena, slice_of(path)).ptr;
     if (paths_user_state(path, sizeof path) == 0)
-        top->state_path = arena_copy(arena, slice_of(path)).ptr;
+        top->config.state.path = arena_copy(arena, slice_of(path)).ptr;
     if (paths_user_runtime(path, sizeof path) == 0)
         top->admin_path = arena_printf(arena, "%s/admin.sock", path).ptr;
 }

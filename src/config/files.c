@@ -63,18 +63,16 @@ static void review_ca(struct reader *r, const config_setting_t *group, const cha
         reader_error(r, group, "ca_file", "\"%s\" holds no certificate; PEM is wanted", path);
 }
 
-static void review_tls(struct reader *r, const struct set_upstream *u)
+static void review_tls(struct reader *r, const config_setting_t *tls, const struct tls_options *files)
 {
-    const config_setting_t *tls = member(u->from, "tls");
-
-    review_ca(r, tls, u->ca_file);
-    if (u->key_file != NULL)
-        review_file(r, tls, "key_file", u->key_file);
-    if (u->cert_file == NULL || !review_file(r, tls, "cert_file", u->cert_file))
+    review_ca(r, tls, files->ca_file);
+    if (files->key_file != NULL)
+        review_file(r, tls, "key_file", files->key_file);
+    if (files->cert_file == NULL || !review_file(r, tls, "cert_file", files->cert_file))
         return;
-    if (pem_holds(u->cert_file, "CERTIFICATE-----") == 0)
-        reader_error(r, tls, "cert_file", "\"%s\" holds no certificate; PEM is wanted", u->cert_file);
-    else if (u->key_file == NULL && pem_holds(u->cert_file, "PRIVATE KEY-----") == 0)
+    if (pem_holds(files->cert_file, "CERTIFICATE-----") == 0)
+        reader_error(r, tls, "cert_file", "\"%s\" holds no certificate; PEM is wanted", files->cert_file);
+    else if (files->key_file == NULL && pem_holds(files->cert_file, "PRIVATE KEY-----") == 0)
         reader_error(r, tls, "key_file", "is missing; a certificate goes with its key, here or in cert_file");
 }
 
@@ -111,15 +109,15 @@ void review_files(struct reader *r, const struct set_upstream *u)
     const config_setting_t    *auth = member(u->from, "auth");
     const struct set_identity *who = u->identities.items;
 
-    review_tls(r, u);
-    review_ca(r, member(u->from, "via"), u->via_ca_file);
-    if (u->via_value_file != NULL)
-        review_value(r, member(u->from, "via"), "value_file", u->via_value_file);
-    if (u->auth_value_file != NULL)
-        review_value(r, auth, "value_file", u->auth_value_file);
-    if (u->auth_command != NULL)
-        review_command(r, auth, u->auth_command);
+    review_tls(r, member(u->from, "tls"), &u->to.fetch.origin.tls);
+    review_ca(r, member(u->from, "via"), u->to.fetch.origin.via.ca_file);
+    if (u->to.via_value_file != NULL)
+        review_value(r, member(u->from, "via"), "value_file", u->to.via_value_file);
+    if (u->to.auth_value_file != NULL)
+        review_value(r, auth, "value_file", u->to.auth_value_file);
+    if (u->to.auth_command != NULL)
+        review_command(r, auth, u->to.auth_command);
     for (unsigned i = 0; i < u->identities.count; i++)
-        for (const char *const *f = who[i].value_files; f != NULL && *f != NULL; f++)
+        for (const char *const *f = who[i].to.value_files; f != NULL && *f != NULL; f++)
             review_value(r, who[i].from, "value_files", *f);
 }

@@ -48,7 +48,7 @@ void reader_defaults(struct reader *r, const struct section *section, void *base
         if (o->type == TYPE_GROUPS)
             *(struct group_list *)field = (struct group_list){ NULL, 0 };
         else
-            value_types[o->type].clear(field);
+            memset(field, value_types[o->type].not_set, o->bytes);
         if (o->value != NULL)
             read_default(r, o, field);
     }
@@ -244,4 +244,32 @@ void reader_groups(struct reader *r, const struct option *o, const config_settin
     }
     out->items = items;
     out->count += more;
+}
+
+void *rooms_own(struct arena *arena, const struct group_list *list, size_t item_bytes, size_t at, size_t bytes)
+{
+    char *made = arena_alloc(arena, (list->count + 1) * bytes);
+
+    for (size_t i = 0; i < list->count; i++)
+        memcpy(made + i * bytes, (const char *)list->items + i * item_bytes + at, bytes);
+    return made;
+}
+
+/* -- every row -- */
+
+static void visit(const struct section *in,
+                  void (*each)(void *, const struct section *, const struct option *),
+                  void *context)
+{
+    for (const struct option *o = in->options; o->name != NULL; o++)
+        each(context, in, o);
+    for (const struct option *o = in->options; o->name != NULL; o++)
+        if (o->section != NULL)
+            visit(o->section, each, context);
+}
+
+void options_visit(void (*each)(void *, const struct section *, const struct option *),
+                   void *context)
+{
+    visit(&section_top, each, context);
 }

@@ -27,8 +27,8 @@ static bool same_list(const char *const *a, const char *const *b)
 /* Both count the same requests in the same way. */
 static bool same_scope(const struct set_limit *a, const struct set_limit *b)
 {
-    return a->per == b->per && same_text(a->match, b->match) && same_list(a->methods, b->methods)
-        && same_list(a->cost, b->cost);
+    return a->to.per_credential == b->to.per_credential && same_text(a->to.match, b->to.match)
+        && same_list(a->methods, b->methods) && same_list(a->cost, b->cost);
 }
 
 static bool same_rate(const struct limit_options *a, const struct limit_options *b)
@@ -85,8 +85,8 @@ static uint64_t tightest_window(const struct set_limit *set, const struct limit_
     uint64_t least = UINT64_MAX;
 
     for (unsigned i = 0; i < count; i++)
-        if (limits[i].count > 0 && limits[i].kind != LIMIT_BUCKET && limits[i].count < least && set[i].match == NULL
-            && set[i].methods == NULL && set[i].cost == NULL && set[i].per == 0)
+        if (limits[i].count > 0 && limits[i].kind != LIMIT_BUCKET && limits[i].count < least && set[i].to.match == NULL
+            && set[i].methods == NULL && set[i].cost == NULL && !set[i].to.per_credential)
             least = limits[i].count;
     return least;
 }
@@ -113,10 +113,10 @@ static void review_costs(struct reader *r, const struct set_limit *set, const st
 
 static void review_name(struct reader *r, const struct set_limit *all, unsigned i)
 {
-    for (unsigned j = 0; all[i].name != NULL && j < i; j++)
-        if (all[j].name != NULL && strcmp(all[i].name, all[j].name) == 0)
+    for (unsigned j = 0; all[i].to.name != NULL && j < i; j++)
+        if (all[j].to.name != NULL && strcmp(all[i].to.name, all[j].to.name) == 0)
             reader_error(r, all[i].from, "name", "two limits are called \"%s\"; give this one another name",
-                         all[i].name);
+                         all[i].to.name);
 }
 
 void review_limits(struct reader *r, const struct set_upstream *u)

@@ -169,31 +169,17 @@ static unsigned cpu_count(void)
     return (unsigned)CPU_COUNT(&allowed);
 }
 
-static void make_listeners(struct snapshot *snap)
+static void make_lists(struct snapshot *snap)
 {
-    const struct set_listener *set = snap->settings.listeners.items;
-    struct config_listener *made =
-        arena_alloc(&snap->arena, (snap->settings.listeners.count + 1) * sizeof made[0]);
+    struct settings      *top = &snap->settings;
+    struct config_client *clients = ROOMS_OWN(&snap->arena, &top->clients, struct set_client);
 
-    for (unsigned i = 0; i < snap->settings.listeners.count; i++)
-        made[i] = (struct config_listener){ set[i].address, set[i].mode, set[i].group };
-    snap->config.listeners = made;
-    snap->config.listener_count = snap->settings.listeners.count;
-}
-
-static void make_clients(struct snapshot *snap)
-{
-    const struct set_client *set = snap->settings.clients.items;
-    struct config_client *made =
-        arena_alloc(&snap->arena, (snap->settings.clients.count + 1) * sizeof made[0]);
-
-    for (unsigned i = 0; i < snap->settings.clients.count; i++) {
-        made[i] = (struct config_client){ .match = set[i].match, .batch = set[i].priority == 1,
-                                          .share = set[i].share };
-        made[i].has_uid = client_user(set[i].match, &made[i].uid);
-    }
-    snap->config.clients = made;
-    snap->config.client_count = snap->settings.clients.count;
+    for (unsigned i = 0; i < top->clients.count; i++)
+        clients[i].has_uid = client_user(clients[i].match, &clients[i].uid);
+    top->config.clients = clients;
+    top->config.client_count = top->clients.count;
+    top->config.listeners = ROOMS_OWN(&snap->arena, &top->listeners, struct set_listener);
+    top->config.listener_count = top->listeners.count;
 }
 
 static void make_log(struct snapshot *snap)
@@ -201,10 +187,8 @@ static void make_log(struct snapshot *snap)
     static const struct { const char *word; enum access_log_kind kind; } words[] = {
         { "stderr", ACCESS_STDERR }, { "journal", ACCESS_JOURNAL }, { "off", ACCESS_OFF },
     };
-    struct config *c = &snap->config;
+    struct config *c = &snap->settings.config;
 
-    c->log_level = (enum log_level)snap->settings.log_level;
-    c->access_json = snap->settings.log_format == 0;
     c->access_log = ACCESS_FILE;
     c->access_file = snap->settings.log_access;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
@@ -231,52 +215,26 @@ static void make_upstreams(struct snapshot *snap)
         routes[i] = made[i].route;
         fetch[i] = &made[i].fetch;
     }
-    snap->config.upstreams = made;
-    snap->config.upstream_count = count;
-    snap->config.fetch_options = fetch;
-    snap->config.routes = route_table_build(routes, count);
-}
-
-static struct config_listener query_listener(struct snapshot *snap)
-{
-    const char *path = settings_query_path(&snap->settings, &snap->arena);
-
-    return (struct config_listener){ path != NULL ? arena_printf(&snap->arena, "unix:%s", path).ptr : NULL, 0666,
-                                     NULL };
+    snap->settings.config.upstreams = made;
+    snap->settings.config.upstream_count = count;
+    snap->settings.config.fetch_options = fetch;
+    snap->settings.config.routes = route_table_build(routes, count);
 }
 
 static void make(struct snapshot *snap)
 {
-    const struct settings *top = &snap->settings;
-    struct config         *c = &snap->config;
+    struct settings *top = &snap->settings;
+    struct config   *c = &top->config;
+    const char      *query = settings_query_path(top, &snap->arena);
 
-    make_listeners(snap);
-    make_clients(snap);
+    make_lists(snap);
     make_log(snap);
     make_upstreams(snap);
     c->workers = top->workers > 0 ? top->workers : cpu_count();
-    c->admin_socket =
-        (struct config_listener){ arena_printf(&snap->arena, "unix:%s", top->admin_path).ptr,
-                                  top->admin_mode, top->admin_group };
-    c->query_socket = query_listener(snap);
-    c->admin_listen = top->admin_listen;
-    c->cache = (struct store_options){
-        .path = top->cache_path, .max_bytes = (uint64_t)top->cache_bytes, .readers = c->workers + 1
-    };
-    c->state = (struct state_options){ .path = top->state_path };
-    c->proxy_listen = top->proxy_listen;
-    c->proxy_tunnel = top->proxy_tunnel == 1;
-    c->tunnel_private = top->tunnel_private;
-    c->max_tunnels = top->max_tunnels;
-    c->tunnel_idle_ns = top->tunnel_idle_ns;
-    c->tunnel_life_ns = top->tunnel_life_ns;
-    c->allow_remote = top->allow_remote;
-    c->allow_hosts = top->allow_hosts;
-    c->max_connections = top->max_connections;
-    c->max_connections_per_client = top->max_connections_per_client;
-    c->head_timeout_ns = top->head_timeout_ns;
-    c->body_timeout_ns = top->body_timeout_ns;
-    c->idle_timeout_ns = top->idle_timeout_ns;
+    c->admin_socket.address = arena_printf(&snap->arena, "unix:%s", top->admin_path).ptr;
+    c->query_socket.address = query != NULL ? arena_printf(&snap->arena, "unix:%s", query).ptr : NULL;
+    c->query_socket.mode = 0666;
+    c->cache.readers = c->workers + 1;
 }
 
 /* -- lives -- */
@@ -285,9 +243,9 @@ void snapshot_free(struct snapshot *snap)
 {
     struct owned_pattern *p;
 
-    route_table_free(snap->config.routes);
-    for (unsigned i = 0; i < snap->config.upstream_count; i++)
-        rule_index_free((struct rule_index *)(uintptr_t)snap->config.upstreams[i].route.index_of_rules);
+    route_table_free(snap->settings.config.routes);
+    for (unsigned i = 0; i < snap->settings.config.upstream_count; i++)
+        rule_index_free((struct rule_index *)(uintptr_t)snap->settings.config.upstreams[i].route.index_of_rules);
     SLIST_FOREACH(p, &snap->patterns, next)
         pattern_free(p->pattern);
     arena_free(&snap->arena);
@@ -307,7 +265,7 @@ static void destroy(struct ref *ref)
 static void begin(struct load *l)
 {
     *l = (struct load){ .snap = mem_alloc(sizeof *l->snap) };
-    ref_init(&l->snap->config.ref, destroy);
+    ref_init(&l->snap->settings.config.ref, destroy);
     l->problems.arena = &l->scratch;
     l->reader = (struct reader){ &l->snap->arena, &l->problems };
     reader_defaults(&l->reader, &section_top, &l->snap->settings);
@@ -316,7 +274,7 @@ static void begin(struct load *l)
 /* After all files are read: checks the whole, makes the snapshot, drops everything else. */
 static struct config *finish(struct load *l, FILE *problems)
 {
-    struct config       *made = &l->snap->config;
+    struct config       *made = &l->snap->settings.config;
     struct document     *d;
     struct set_upstream *all = l->snap->settings.upstreams.items;
 
@@ -426,8 +384,8 @@ struct config *config_load(const char *file, FILE *problems)
     if (d->whole)
         read_main(&l, d);
     read_additions(&l, file);
-    l.snap->config.file = arena_copy(&l.snap->arena, slice_of(file)).ptr;
-    l.snap->config.proxy_required = true;
+    l.snap->settings.config.file = arena_copy(&l.snap->arena, slice_of(file)).ptr;
+    l.snap->settings.config.proxy_required = true;
     return finish(&l, problems);
 }
 

@@ -53,8 +53,8 @@ static void print_type(FILE *out, const struct option *o)
 
     if (o->words == NULL)
         fputs(types[o->type], out);
-    for (const char *const *w = o->words; w != NULL && *w != NULL; w++)
-        fprintf(out, "%s\"%s\"", w == o->words ? "" : w[1] == NULL ? " or " : ", ", *w);
+    for (const struct word *w = o->words; w != NULL && w->text != NULL; w++)
+        fprintf(out, "%s\"%s\"", w == o->words ? "" : w[1].text == NULL ? " or " : ", ", w->text);
 }
 
 /* "Number; default: 3; needs a restart." */

@@ -31,11 +31,11 @@ static const char *own_listener(const struct settings *top, struct slice host, u
 
     as_listener(authority, host, port);
     for (unsigned i = 0; i < top->listeners.count; i++)
-        if (listeners[i].address != NULL && strcasecmp(listeners[i].address, authority) == 0)
+        if (listeners[i].to.address != NULL && strcasecmp(listeners[i].to.address, authority) == 0)
             return "address";
-    if (top->proxy_listen != NULL && strcasecmp(top->proxy_listen, authority) == 0)
+    if (top->config.proxy_listen != NULL && strcasecmp(top->config.proxy_listen, authority) == 0)
         return "proxy";
-    if (top->admin_listen != NULL && strcasecmp(top->admin_listen, authority) == 0)
+    if (top->config.admin_listen != NULL && strcasecmp(top->config.admin_listen, authority) == 0)
         return "admin address";
     return NULL;
 }
@@ -108,10 +108,10 @@ static bool is_public(struct slice host)
 
 static bool sends_credentials(const struct set_upstream *u)
 {
-    if (u->auth_value_file != NULL || u->auth_command != NULL || u->identities.count > 0)
+    if (u->to.auth_value_file != NULL || u->to.auth_command != NULL || u->identities.count > 0)
         return true;
     for (const char *const *f = u->set_headers; f != NULL && *f != NULL; f++)
-        for (const char *const *c = u->credential_headers; c != NULL && *c != NULL; c++)
+        for (const char *const *c = u->policy.to.credential_headers; c != NULL && *c != NULL; c++)
             if (strncasecmp(*f, *c, strlen(*c)) == 0 && (*f)[strlen(*c)] == ':')
                 return true;
     return false;
@@ -142,7 +142,7 @@ static void review_via(struct reader *r, const struct settings *top, const struc
     if (via == NULL)
         return;
     if (u->via_url == NULL) {
-        if (u->via_value_file != NULL || u->via_ca_file != NULL)
+        if (u->to.via_value_file != NULL || u->to.fetch.origin.via.ca_file != NULL)
             reader_error(r, via, "url", "is missing; such as \"http://proxy.example.org:3128\"");
         return;
     }
@@ -150,9 +150,9 @@ static void review_via(struct reader *r, const struct settings *top, const struc
     own = http_authority_parse(to.authority, &host, &port) ? own_listener(top, host, port) : NULL;
     if (own != NULL)
         reader_error(r, u->from, "via", "is Weir's own %s; name the proxy on the way to the API", own);
-    if (!u->intercept)
+    if (!u->to.intercept)
         reader_error(r, u->from, "intercept", "a tunnel does not go by `via`; take one of the two out");
-    if (u->via_ca_file != NULL && !slice_starts_with(slice_of(to.url), SLICE("https:")))
+    if (u->to.fetch.origin.via.ca_file != NULL && !slice_starts_with(slice_of(to.url), SLICE("https:")))
         reader_warning(r, via, "ca_file", "is for https:// proxies; tls.ca_file is for the API");
     arena_free(&a);
 }
@@ -180,7 +180,7 @@ static void review_patterns(struct reader *r, const struct set_upstream *u, cons
     while (base.len > 0 && base.ptr[base.len - 1] == '/')
         base.len--;
     for (unsigned i = 0; i < u->limits.count; i++)
-        review_pattern(r, limits[i].from, base, limits[i].match);
+        review_pattern(r, limits[i].from, base, limits[i].to.match);
     for (unsigned i = 0; i < u->rules.count; i++)
         review_pattern(r, rules[i].from, base, rules[i].match);
 }

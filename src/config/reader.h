@@ -35,6 +35,11 @@ void reader_group(struct reader *, const struct section *, const struct config_s
 void reader_groups(struct reader *, const struct option *, const struct config_setting_t *list,
                    const void *parent, struct group_list *out);
 
+/* The structs that a room uses out of a list's items, one after the other. */
+#define ROOMS_OWN(arena, list, type) \
+    rooms_own((arena), (list), sizeof(type), offsetof(type, to), sizeof(((type *)NULL)->to))
+void *rooms_own(struct arena *, const struct group_list *, size_t item_bytes, size_t at, size_t bytes);
+
 /* The settings' values: one per option type (values.c). */
 struct value_type {
     const char *wanted;               /* "a duration in quotes, such as \"30s\", or \"forever\"" */
@@ -43,7 +48,7 @@ struct value_type {
                   void *field);
     /* False where it is not set. */
     bool      (*print)(FILE *, const struct option *, const void *field);
-    void      (*clear)(void *field);  /* to "not set" */
+    unsigned char not_set;            /* what the bytes of a field are that is not set */
 };
 extern const struct value_type value_types[TYPE_COUNT];
 

@@ -47,7 +47,7 @@ enum { OWN_ADDRESSES = 4, SMALL_CACHE_BYTES = 8 * 1024 * 1024 };
 static void review_address(struct reader *r, const struct settings *top,
                            const config_setting_t *group, const char *name, const char *address)
 {
-    if (address != NULL && !top->allow_remote && !check_is_loopback(address))
+    if (address != NULL && !top->config.allow_remote && !check_is_loopback(address))
         reader_error(r, group, name,
                      "other machines can reach \"%s\"; listen at a loopback address such as "
                      "\"127.0.0.1:8080\", or say allow_remote = true in server",
@@ -86,17 +86,18 @@ static void review_own(struct reader *r, const struct settings *top)
     const struct { const char *group, *name, *address; } own[OWN_ADDRESSES] = {
         { "admin", "socket", admin },
         { "admin", "query", query },
-        { "admin", "listen", top->admin_listen },
-        { "proxy", "listen", top->proxy_listen },
+        { "admin", "listen", top->config.admin_listen },
+        { "proxy", "listen", top->config.proxy_listen },
     };
 
     snprintf(admin, sizeof admin, "unix:%s", top->admin_path != NULL ? top->admin_path : "");
     snprintf(query, sizeof query, "%s%s", query_path != NULL ? "unix:" : "", query_path != NULL ? query_path : "");
     for (unsigned i = 0; i < OWN_ADDRESSES; i++) {
         for (unsigned k = 0; k < top->listeners.count; k++)
-            if (same_address(own[i].address, listeners[k].address))
+            if (same_address(own[i].address, listeners[k].to.address))
                 reader_error(r, member(top->from, own[i].group), own[i].name,
-                             "is an address of listen too (\"%s\"); each needs one of its own", listeners[k].address);
+                             "is an address of listen too (\"%s\"); each needs one of its own",
+                             listeners[k].to.address);
         for (unsigned k = 0; k < i; k++)
             if (same_address(own[i].address, own[k].address))
                 reader_error(r, member(top->from, own[i].group), own[i].name,
@@ -116,24 +117,24 @@ static void review_listeners(struct reader *r, const struct settings *top)
     const struct set_listener *all = top->listeners.items;
 
     for (unsigned i = 0; i < top->listeners.count; i++) {
-        if (all[i].address == NULL || all[i].from == NULL)      /* wrong by itself; the default */
+        if (all[i].to.address == NULL || all[i].from == NULL)      /* wrong by itself; the default */
             continue;
         review_address(r, top, all[i].from, config_setting_is_group(all[i].from) ? "address" : NULL,
-                       all[i].address);
-        review_group(r, all[i].from, all[i].group);
+                       all[i].to.address);
+        review_group(r, all[i].from, all[i].to.group);
         for (unsigned j = 0; j < i; j++)
-            if (same_address(all[i].address, all[j].address))
-                reader_error(r, all[i].from, NULL, "\"%s\" stands in the list twice", all[i].address);
+            if (same_address(all[i].to.address, all[j].to.address))
+                reader_error(r, all[i].from, NULL, "\"%s\" stands in the list twice", all[i].to.address);
     }
     if (top->from == NULL)
         return;
     if (top->listeners.count == 0 && config_setting_is_aggregate(member(top->from, "listen")))
         reader_error(r, top->from, "listen",
                      "nobody could reach Weir; name an address, such as \"127.0.0.1:8080\"");
-    review_address(r, top, member(top->from, "admin"), "listen", top->admin_listen);
-    review_address(r, top, member(top->from, "proxy"), "listen", top->proxy_listen);
+    review_address(r, top, member(top->from, "admin"), "listen", top->config.admin_listen);
+    review_address(r, top, member(top->from, "proxy"), "listen", top->config.proxy_listen);
     review_own(r, top);
-    review_group(r, member(top->from, "admin"), top->admin_group);
+    review_group(r, member(top->from, "admin"), top->config.admin_socket.group);
 }
 
 /* -- directories -- */
@@ -141,7 +142,7 @@ static void review_listeners(struct reader *r, const struct settings *top)
 /* An eighth of a cache stands free for what is being written (store/room.c). */
 static int64_t largest_body(const struct settings *top)
 {
-    return top->cache_bytes / 8 * 7;
+    return (int64_t)(top->config.cache.max_bytes / 8 * 7);
 }
 
 static void review_cache(struct reader *r, const struct settings *top)
@@ -150,7 +151,7 @@ static void review_cache(struct reader *r, const struct settings *top)
 
     if (cache == NULL)
         return;
-    if (top->cache_bytes < SMALL_CACHE_BYTES && config_setting_get_member(cache, "max_size") != NULL)
+    if (top->config.cache.max_bytes < SMALL_CACHE_BYTES && config_setting_get_member(cache, "max_size") != NULL)
         reader_warning(r, cache, "max_size",
                        "is so little that directories and what is being written take a large part of it; "
                        "at least \"8MiB\" would be right");
@@ -160,16 +161,17 @@ static void review_cache(struct reader *r, const struct settings *top)
 
 static void review_directories(struct reader *r, const struct settings *top)
 {
-    size_t length = strlen(top->cache_path);
+    const char *cache = top->config.cache.path, *state = top->config.state.path;
+    size_t      length = strlen(cache);
 
-    while (length > 1 && top->cache_path[length - 1] == '/')
+    while (length > 1 && cache[length - 1] == '/')
         length--;
-    if (top->from == NULL || strncmp(top->cache_path, top->state_path, length) != 0)
+    if (top->from == NULL || strncmp(cache, state, length) != 0)
         return;
-    if (top->state_path[length + strspn(top->state_path + length, "/")] == '\0')
+    if (state[length + strspn(state + length, "/")] == '\0')
         reader_error(r, member(top->from, "state"), "path",
                      "is the cache's directory too; a cache may be deleted, the state must not");
-    else if (top->state_path[length] == '/')
+    else if (state[length] == '/')
         reader_warning(r, member(top->from, "state"), "path",
                        "lies in the cache's directory; a cache may be deleted, the state must not");
 }
@@ -218,15 +220,15 @@ static void review_rule(struct reader *r, const struct set_rule *rule)
         reader_error(r, rule->from, "methods",
                      "no method is named, so the rule never counts; leave the setting out "
                      "for GET and HEAD");
-    if (rule->key_body && !posts)
+    if (rule->policy.to.key_body && !posts)
         reader_warning(r, rule->from, "key_body",
                        "only GET and HEAD come here, which have no body; methods = "
                        "( \"POST\" ) was perhaps meant");
-    if (!rule->key_body && !reads && posts && is_stored(rule->policy.ttl))
+    if (!rule->policy.to.key_body && !reads && posts && is_stored(rule->policy.ttl))
         reader_warning(r, rule->from, "ttl",
                        "a POST is stored only where its body is part of the key: "
                        "key_body = true");
-    if (rule->policy.set_cookie == 2 && rule->policy.partition == 1)
+    if (rule->policy.to.set_cookie == SET_COOKIE_STORE && rule->policy.to.shared)
         reader_warning(r, rule->from, "set_cookie",
                        "a cookie that is stored and shared is handed to everyone");
 }
@@ -248,34 +250,34 @@ static void review_pairs(struct reader *r, const struct set_upstream *u)
     bool                    has_source = has_auth
         && (member(auth, "value_file") != auth || member(auth, "command") != auth);
 
-    if (u->auth_header != NULL && u->auth_param != NULL)
+    if (u->to.auth_header != NULL && u->to.auth_param != NULL)
         reader_error(r, auth, "param", "header and param exclude one another; keep one");
-    if (u->auth_value_file != NULL && u->auth_command != NULL)
+    if (u->to.auth_value_file != NULL && u->to.auth_command != NULL)
         reader_error(r, auth, "command", "value_file and command exclude one another; keep one");
     if (has_way && !has_source)
         missing(r, auth, "value_file", "value_file or command says where the credential is");
     if (has_source && !has_way)
         missing(r, auth, "header", "header or param says how the credential is sent");
-    if ((u->bust_name != NULL) != (u->bust_every_ns >= 0))
-        missing(r, member(u->from, "bust_param"), u->bust_name != NULL ? "every" : "name",
+    if ((u->policy.to.bust_param != NULL) != (u->to.bust_every_ns >= 0))
+        missing(r, member(u->from, "bust_param"), u->policy.to.bust_param != NULL ? "every" : "name",
                 "bust_param is { name = \"v\"; every = \"122s\"; }");
-    if ((u->low_budget_below != NULL) != (u->low_budget_stale_ns >= 0))
+    if ((u->low_budget_below != NULL) != (u->to.fetch.low_budget.stale_ns >= 0))
         missing(r, member(u->from, "low_budget"), u->low_budget_below != NULL ? "stale" : "below",
                 "low_budget is { below = \"10%\"; stale = \"1h\"; }");
-    if (u->key_file != NULL && u->cert_file == NULL)
+    if (u->to.fetch.origin.tls.key_file != NULL && u->to.fetch.origin.tls.cert_file == NULL)
         missing(r, member(u->from, "tls"), "cert_file", "a key goes with its certificate");
 }
 
 static void review_secrets(struct reader *r, const struct set_upstream *u)
 {
-    for (const char *const *p = u->policy.ignore_params; p != NULL && *p != NULL; p++)
-        if (has_text(u->credential_params, *p))
+    for (const char *const *p = u->policy.to.ignore_params; p != NULL && *p != NULL; p++)
+        if (has_text(u->policy.to.credential_params, *p))
             reader_warning(r, u->from, "ignore_params",
                            "\"%s\" carries a credential (credential_params); it makes "
                            "the partition already, take it out here",
                            *p);
-    for (const char *const *h = u->policy.match_headers; h != NULL && *h != NULL; h++)
-        if (has_text(u->credential_headers, *h))
+    for (const char *const *h = u->policy.to.match_headers; h != NULL && *h != NULL; h++)
+        if (has_text(u->policy.to.credential_headers, *h))
             reader_warning(r, u->from, "match_headers",
                            "\"%s\" carries a credential (credential_headers); it makes "
                            "the partition already, take it out here",
@@ -288,7 +290,7 @@ static void review_secrets(struct reader *r, const struct set_upstream *u)
             continue;
         memcpy(name, *f, length);
         name[length] = '\0';
-        if (has_text(u->credential_headers, name))
+        if (has_text(u->policy.to.credential_headers, name))
             reader_warning(r, u->from, "set_headers",
                            "%s is a credential in readable form; auth with a value_file "
                            "keeps it out of the configuration",
@@ -311,7 +313,7 @@ static bool is_lasting(unsigned status)
     return true;
 }
 
-static void review_timeout(struct reader *r, const config_setting_t *group, const struct set_timeout *t)
+static void review_timeout(struct reader *r, const config_setting_t *group, const struct timeout_options *t)
 {
     if (t->read_ns > t->total_ns)
         reader_warning(r, member(group, "timeout"), "read", "is longer than total, which ends the attempt first");
@@ -319,18 +321,20 @@ static void review_timeout(struct reader *r, const config_setting_t *group, cons
 
 static void review_retry(struct reader *r, const struct set_upstream *u)
 {
-    const config_setting_t *retry = member(u->from, "retry");
+    const config_setting_t      *retry = member(u->from, "retry");
+    const struct retry_options  *again = &u->to.fetch.retry;
+    const struct origin_options *origin = &u->to.fetch.origin;
 
-    for (const unsigned *s = u->retry_on; s != NULL && *s != 0; s++)
+    for (const unsigned *s = again->statuses; s != NULL && *s != 0; s++)
         if (is_lasting(*s))
             reader_warning(r, retry, "on",
                            "%u will hardly change by asking again; each attempt costs budget", *s);
-    if (u->backoff_ns > u->max_backoff_ns)
+    if (again->backoff_ns > again->max_backoff_ns)
         reader_warning(r, retry, "backoff", "is longer than max_backoff, which then is the wait");
-    review_timeout(r, u->from, &u->timeout);
-    if (u->max_idle_connections > u->max_connections)
+    review_timeout(r, u->from, &u->to.fetch.timeout);
+    if (origin->max_idle_connections > origin->max_connections)
         reader_warning(r, u->from, "max_idle_connections", "is more than max_connections (%u)",
-                       u->max_connections);
+                       origin->max_connections);
 }
 
 static void review_upstream(struct reader *r, const struct settings *top,
@@ -350,14 +354,14 @@ static void review_upstream(struct reader *r, const struct settings *top,
         if (config_setting_is_group(rules[i].from) && config_setting_get_member(rules[i].from, "timeout") != NULL)
             review_timeout(r, rules[i].from, &rules[i].timeout);
     }
-    if (u->policy.set_cookie == 2 && u->policy.partition == 1)
+    if (u->policy.to.set_cookie == SET_COOKIE_STORE && u->policy.to.shared)
         reader_warning(r, u->from, "set_cookie",
                        "a cookie that is stored and shared is handed to everyone");
-    if (u->policy.max_object_bytes > largest_body(top)
+    if (u->policy.to.max_object_bytes > largest_body(top)
         && config_setting_get_member(u->from, "max_object_size") != NULL)
         reader_warning(r, u->from, "max_object_size",
                        "is more than the whole cache may hold (max_size in cache)");
-    if (!u->tls_verify)
+    if (!u->to.fetch.origin.tls.verify)
         reader_warning(r, member(u->from, "tls"), "verify",
                        "anyone on the way can read and change what is sent; "
                        "ca_file trusts a certificate of your own");
@@ -371,7 +375,7 @@ static void review_upstream(struct reader *r, const struct settings *top,
             reader_warning(r, u->from, "access", "\"%s\": there is no such %s", *who,
                            to.kind == ACCESS_USER ? "user" : "group");
     }
-    if (u->low_budget_below != NULL && u->limits.count == 0 && u->budget == NULL)
+    if (u->low_budget_below != NULL && u->limits.count == 0 && u->to.fetch.budget == NULL)
         reader_warning(r, member(u->from, "low_budget"), "below",
                        "the upstream has no limits that could run short");
 }
@@ -384,8 +388,8 @@ static void review_clients(struct reader *r, const struct settings *top)
     uint32_t                 uid;
 
     for (unsigned i = 0; i < top->clients.count; i++)
-        if (all[i].match != NULL && client_user(all[i].match, &uid) && uid == UINT32_MAX)
-            reader_warning(r, all[i].from, "match", "\"%s\": there is no such user on this machine", all[i].match);
+        if (all[i].to.match != NULL && client_user(all[i].to.match, &uid) && uid == UINT32_MAX)
+            reader_warning(r, all[i].from, "match", "\"%s\": there is no such user on this machine", all[i].to.match);
 }
 
 void settings_review(struct reader *r, const struct settings *top)

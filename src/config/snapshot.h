@@ -15,9 +15,8 @@ struct owned_pattern {
 };
 
 struct snapshot {
-    struct config         config;
-    struct settings       settings;
-    /* everything the two point at, but patterns and the route table */
+    struct settings       settings;   /* the config first */
+    /* everything it points at, but patterns and the route table */
     struct arena          arena;
     SLIST_HEAD(, owned_pattern) patterns;
     /* any thread: nobody holds it any more; NULL: whoever lets go of it last frees it */

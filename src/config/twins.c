@@ -96,9 +96,9 @@ static void look_at_name(struct twins *t, unsigned i)
 {
     struct known *k;
 
-    if (t->all[i].name == NULL)
+    if (t->all[i].to.route.name == NULL)
         return;
-    k = know(t, &t->names, slice_of(t->all[i].name), 0, true);
+    k = know(t, &t->names, slice_of(t->all[i].to.route.name), 0, true);
     for (unsigned u = 0; u < k->user_count; u++)
         meet(t, k->users[u])->by_name = true;
     use(k, i);
@@ -141,7 +141,7 @@ static void tell_meetings(struct twins *t, const struct set_upstream *u)
 
         if (m->by_name)
             reader_error(t->r, u->from, "name", "two upstreams are called \"%s\"; the other one stands at %s:%u",
-                         first->name, at.file, at.line);
+                         first->to.route.name, at.file, at.line);
         if (m->host != NULL)
             reader_warning(t->r, u->from, "hosts",
                            "\"%s\" is a host of the upstream at %s:%u too, which gets its requests", m->host, at.file,
@@ -160,8 +160,9 @@ static bool same_text(const char *a, const char *b)
 /* One limit, stated for two upstreams of a budget. */
 static bool same_limit(const struct set_limit *a, const struct set_limit *b)
 {
-    return same_text(a->rate, b->rate) && same_text(a->name, b->name) && same_text(a->match, b->match)
-        && a->per == b->per && a->methods == NULL && b->methods == NULL && a->cost == NULL && b->cost == NULL;
+    return same_text(a->rate, b->rate) && same_text(a->to.name, b->to.name) && same_text(a->to.match, b->to.match)
+        && a->to.per_credential == b->to.per_credential && a->methods == NULL && b->methods == NULL && a->cost == NULL
+        && b->cost == NULL;
 }
 
 static void add_limit(struct known *budget, const struct set_limit *l)
@@ -180,14 +181,14 @@ static void look_at_budget(struct twins *t, const struct set_upstream *u)
     const struct set_limit *l = u->limits.items;
     struct known           *budget;
 
-    if (u->budget == NULL)
+    if (u->to.fetch.budget == NULL)
         return;
-    budget = know(t, &t->budgets, slice_of(u->budget), 0, true);
+    budget = know(t, &t->budgets, slice_of(u->to.fetch.budget), 0, true);
     for (unsigned k = 0; k < u->limits.count && !budget->is_full; k++)
         add_limit(budget, &l[k]);
     if (budget->is_full)
-        reader_error(t->r, u->from, "budget", "the upstreams that share \"%s\" have more than %d limits", u->budget,
-                     LEDGER_MAX_LIMITS);
+        reader_error(t->r, u->from, "budget", "the upstreams that share \"%s\" have more than %d limits",
+                     u->to.fetch.budget, LEDGER_MAX_LIMITS);
 }
 
 void review_twins(struct reader *r, const struct set_upstream *all, unsigned count)

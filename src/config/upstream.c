@@ -26,6 +26,12 @@ static unsigned count_texts(const char *const *texts)
     return n;
 }
 
+/* NULL for a list of none. */
+static const char *const *some(const char *const *texts)
+{
+    return count_texts(texts) > 0 ? texts : NULL;
+}
+
 static struct slice lower(struct arena *arena, struct slice s)
 {
     struct slice copy = arena_copy(arena, s);
@@ -95,40 +101,29 @@ static const char *const *with(struct arena *arena, const char *const *names, co
     return all;
 }
 
-static void note_auth(struct arena *arena, struct set_upstream *u)
+/* What the texts beside it say.  The credentials of `own`, which are its upstream's. */
+static struct policy_options policy_of(const struct set_policy *p, const char *label, const struct policy_options *own)
 {
-    u->credential_headers = with(arena, u->credential_headers, u->auth_header);
-    u->credential_params = with(arena, u->credential_params, u->auth_param);
-}
+    struct policy_options o = p->to;
 
-static struct policy_options policy_of(const struct set_upstream *u, const struct set_policy *p,
-                                       const char *label)
-{
-    struct policy_options o = {
-        .label = label,
-        .ttl = ttl_of(p->ttl),
-        .shared = p->partition == 1,
-        .set_cookie = (enum set_cookie_policy)(p->set_cookie + 1),
-        .validate = (enum validate_kind)(p->validate + 1),
-        .invalidate = (enum invalidate_kind)u->invalidate,
-        .heuristic = p->heuristic,
-        .stale_if_error_ns = p->stale_if_error_ns,
-        .stale_while_revalidate_ns = p->stale_while_revalidate_ns,
-        .max_object_bytes = p->max_object_bytes,
-        .credential_headers = u->credential_headers,
-        .credential_params = u->credential_params,
-        .ignore_cookies = u->ignore_cookies,
-        .ignore_params = p->ignore_params,
-        .match_headers = p->match_headers,
-        .bust_param = u->bust_name,
-    };
-
+    o.label = label;
+    o.ttl = ttl_of(p->ttl);
+    o.credential_headers = own->credential_headers;
+    o.credential_params = own->credential_params;
     policy_cookie_firsts(o.ignore_cookies, o.cookie_firsts);
     return o;
 }
 
-static struct route_rule rule_of(struct snapshot *snap, const struct set_upstream *u,
-                                 const struct set_rule *r)
+static struct policy_options own_policy(struct arena *arena, const struct set_upstream *u)
+{
+    struct policy_options own = u->policy.to;
+
+    own.credential_headers = with(arena, own.credential_headers, u->to.auth_header);
+    own.credential_params = with(arena, own.credential_params, u->to.auth_param);
+    return policy_of(&u->policy, "", &own);
+}
+
+static struct route_rule rule_of(struct snapshot *snap, const struct set_rule *r, const struct policy_options *own)
 {
     unsigned                  count = count_texts(r->status);
     struct policy_status_ttl *status = arena_alloc(&snap->arena, (count + 1) * sizeof status[0]);
@@ -136,15 +131,14 @@ static struct route_rule rule_of(struct snapshot *snap, const struct set_upstrea
         .pattern = snapshot_pattern(snap, r->match),
         .methods = methods_known(r->methods),
         .other_methods = methods_other(&snap->arena, r->methods),
-        .policy = policy_of(u, &r->policy, r->match),
-        .invalidates = count_texts(r->invalidates) > 0 ? r->invalidates : NULL,
+        .policy = policy_of(&r->policy, r->match, own),
+        .invalidates = some(r->invalidates),
     };
 
     for (unsigned i = 0; i < count; i++)
         status[i] = status_ttl_of(r->status[i]);
     rule.policy.status = status;
     rule.policy.status_count = count;
-    rule.policy.key_body = r->key_body;
     rule.policy.alone = !r->share;
     return rule;
 }
@@ -156,7 +150,7 @@ static void resolve_rules(struct snapshot *snap, const struct set_upstream *u,
     struct route_rule *rules = arena_alloc(&snap->arena, (u->rules.count + 1) * sizeof rules[0]);
 
     for (unsigned i = 0; i < u->rules.count; i++)
-        rules[i] = rule_of(snap, u, &set[i]);
+        rules[i] = rule_of(snap, &set[i], &out->policy);
     out->rules = rules;
     out->rule_count = u->rules.count;
     out->index_of_rules = rule_index_build(rules, out->rule_count);
@@ -228,14 +222,13 @@ static void default_hosts(struct arena *arena, struct set_upstream *u)
 static void default_connections(struct set_upstream *u)
 {
     enum { FEWEST = 10, UNBOUNDED = 100, MOST = 10000 };    /* MOST: as the option table has it */
+    struct origin_options *o = &u->to.fetch.origin;
+    unsigned               most = u->to.fetch.max_in_flight;
 
-    if (u->max_connections == INT_NOT_SET)
-        u->max_connections = u->max_in_flight == 0 ? UNBOUNDED
-                           : u->max_in_flight < FEWEST ? FEWEST
-                           : u->max_in_flight < MOST ? u->max_in_flight : MOST;
-    if (u->max_idle_connections == INT_NOT_SET)
-        u->max_idle_connections = u->max_in_flight == 0 || u->max_in_flight > u->max_connections
-                                      ? u->max_connections : u->max_in_flight;
+    if (o->max_connections == INT_NOT_SET)
+        o->max_connections = most == 0 ? UNBOUNDED : most < FEWEST ? FEWEST : most < MOST ? most : MOST;
+    if (o->max_idle_connections == INT_NOT_SET)
+        o->max_idle_connections = most == 0 || most > o->max_connections ? o->max_connections : most;
 }
 
 void upstream_derive_defaults(struct arena *arena, struct set_upstream *u)
@@ -250,7 +243,6 @@ static void resolve_place(struct snapshot *snap, const struct set_upstream *u,
     struct http_url url = { .port = 0 };
 
     CHECK(http_url_parse(slice_of(u->url), &url));
-    out->name = u->name;
     out->scheme = lower(&snap->arena, url.scheme);
     out->authority = authority_of(&snap->arena, &url);
     out->base_path = arena_copy(&snap->arena, url.target);
@@ -273,10 +265,10 @@ static bool name_taken(const struct limit_options *limits, unsigned count, const
 static const char *limit_name(struct arena *arena, const struct set_limit *set,
                               const struct limit_options *before, unsigned count)
 {
-    const char *name = set->name != NULL ? set->name : set->rate;
+    const char *name = set->to.name != NULL ? set->to.name : set->rate;
 
-    if (name_taken(before, count, name) && set->match != NULL)
-        name = arena_printf(arena, "%s %s", name, set->match).ptr;
+    if (name_taken(before, count, name) && set->to.match != NULL)
+        name = arena_printf(arena, "%s %s", name, set->to.match).ptr;
     for (unsigned n = 2; name_taken(before, count, name); n++)
         name = arena_printf(arena, "%s #%u", set->rate, n).ptr;
     return name;
@@ -284,7 +276,7 @@ static const char *limit_name(struct arena *arena, const struct set_limit *set,
 
 static struct limit_options limit_of(struct snapshot *snap, const struct set_limit *set)
 {
-    struct limit_options limit = { 0 };
+    struct limit_options limit = set->to;
     unsigned             count = count_texts(set->cost);
     struct limit_cost   *costs = arena_alloc(&snap->arena, (count + 1) * sizeof costs[0]);
     const char          *bad;
@@ -300,9 +292,7 @@ static struct limit_options limit_of(struct snapshot *snap, const struct set_lim
         costs[i] = cost_of(set->cost[i], &snap->arena);
     limit.costs = costs;
     limit.cost_count = count;
-    limit.per_credential = set->per == 1;
-    limit.match = set->match;
-    limit.pattern = set->match != NULL ? snapshot_pattern(snap, set->match) : NULL;
+    limit.pattern = limit.match != NULL ? snapshot_pattern(snap, limit.match) : NULL;
     limit.methods = methods_known(set->methods);
     return limit;
 }
@@ -338,66 +328,38 @@ static struct http_fields fields_of(struct arena *arena, const struct set_upstre
     return fields;
 }
 
-static struct retry_options retry_of(const struct set_upstream *u)
-{
-    unsigned count = 0;
-
-    while (u->retry_on != NULL && u->retry_on[count] != 0)
-        count++;
-    return (struct retry_options){
-        .attempts = u->attempts, .backoff_ns = u->backoff_ns, .max_backoff_ns = u->max_backoff_ns,
-        .statuses = u->retry_on, .status_count = count, .share = u->retry_share,
-    };
-}
-
-static struct timeout_options timeout_of(const struct set_timeout *set)
-{
-    return (struct timeout_options){ set->connect_ns, set->read_ns, set->write_ns, set->total_ns };
-}
-
 /* "10%" or "100": the text has passed check_low_budget(). */
-static struct low_budget_options low_budget_of(const struct set_upstream *u)
+static void resolve_low_budget(const char *below, struct low_budget_options *out)
 {
-    struct low_budget_options low = { 0 };
-    unsigned long             number;
-    char                     *end;
+    char         *end;
+    unsigned long number = below != NULL ? strtoul(below, &end, 10) : 0;
 
-    if (u->low_budget_below == NULL)
-        return low;
-    number = strtoul(u->low_budget_below, &end, 10);
+    if (below == NULL)
+        return;
     if (*end == '%')
-        low.share = (double)number / 100.0;
+        out->share = (double)number / 100.0;
     else
-        low.count = number;
-    low.stale_ns = u->low_budget_stale_ns;
-    return low;
+        out->count = number;
 }
 
-static void resolve_fetch(struct snapshot *snap, const struct set_upstream *u,
-                          const struct route_upstream *route, struct upstream_options *out)
+static void resolve_fetch(struct snapshot *snap, const struct set_upstream *u, struct config_upstream *up)
 {
-    *out = (struct upstream_options){
-        .name = u->name,
-        .origin = {
-            .scheme = route->scheme,
-            .via = u->via_url != NULL ? via_of(u->via_url, &snap->arena) : (struct via_options){ .url = NULL },
-            .max_connections = u->max_connections,
-            .max_idle_connections = u->max_idle_connections,
-            .tls = { .verify = u->tls_verify, .ca_file = u->ca_file, .cert_file = u->cert_file,
-                     .key_file = u->key_file },
-        },
-        .budget = u->budget,
-        .retry = retry_of(u),
-        .queue = { .max_wait_ns = u->queue_wait_ns, .max_length = u->queue_length },
-        .timeout = timeout_of(&u->timeout),
-        .max_in_flight = u->max_in_flight,
-        .drop_on_abort = u->on_abort == 1,
-        .max_share = u->max_share > 0.0 ? u->max_share : 0.0,
-        .low_budget = low_budget_of(u),
-        .learned_most_ns = u->learned_max_wait_ns,
-        .set_headers = fields_of(&snap->arena, u),
-    };
-    out->origin.via.ca_file = u->via_ca_file;
+    struct upstream_options *out = &up->fetch;
+    struct via_options      *via = &out->origin.via;
+    const char              *ca_file = via->ca_file;
+
+    out->name = up->route.name;
+    out->origin.scheme = up->route.scheme;
+    if (u->via_url != NULL) {
+        *via = via_of(u->via_url, &snap->arena);
+        via->ca_file = ca_file;
+    }
+    while (out->retry.statuses[out->retry.status_count] != 0)
+        out->retry.status_count++;
+    if (!(out->max_share > 0.0))                     /* one that is not set is no number */
+        out->max_share = 0.0;
+    resolve_low_budget(u->low_budget_below, &out->low_budget);
+    out->set_headers = fields_of(&snap->arena, u);
     resolve_limits(snap, u, out);
 }
 
@@ -407,7 +369,7 @@ static void resolve_rule_timeouts(struct arena *arena, const struct set_upstream
     struct timeout_options *made = arena_alloc(arena, (u->rules.count + 1) * sizeof made[0]);
 
     for (unsigned i = 0; i < u->rules.count; i++)
-        made[i] = timeout_of(&set[i].timeout);
+        made[i] = set[i].timeout;
     out->rule_timeouts = made;
 }
 
@@ -422,41 +384,18 @@ static void resolve_access(struct arena *arena, const struct set_upstream *u, st
     out->access_count = count;
 }
 
-static void resolve_identities(struct arena *arena, const struct set_upstream *u,
-                               struct config_upstream *out)
+void upstream_resolve(struct snapshot *snap, const struct set_upstream *u, struct config_upstream *out)
 {
-    const struct set_identity *set = u->identities.items;
-    struct config_identity *made = arena_alloc(arena, (u->identities.count + 1) * sizeof made[0]);
-
-    for (unsigned i = 0; i < u->identities.count; i++)
-        made[i] = (struct config_identity){ .name = set[i].name, .value_files = set[i].value_files };
-    out->identities = made;
-    out->identity_count = u->identities.count;
-}
-
-void upstream_resolve(struct snapshot *snap, const struct set_upstream *set,
-                      struct config_upstream *out)
-{
-    struct set_upstream  noted = *set;
-    struct set_upstream *u = &noted;
-
-    note_auth(&snap->arena, u);
-    *out = (struct config_upstream){
-        .mode = (enum upstream_mode)u->mode,
-        .intercept = u->intercept, .rewrite_links = u->rewrite_links,
-        .allow_origins = count_texts(u->allow_origins) > 0 ? u->allow_origins : NULL,
-        .has_access = u->access != NULL,
-        .auth_header = u->auth_header, .auth_param = u->auth_param,
-        .auth_value_file = u->auth_value_file, .auth_command = u->auth_command,
-        .auth_methods = methods_known(u->auth_methods),
-        .via_value_file = u->via_value_file,
-        .bust_every_ns = u->bust_name != NULL ? u->bust_every_ns : 0,
-    };
+    *out = u->to;
+    out->allow_origins = some(out->allow_origins);
+    out->has_access = u->access != NULL;
+    out->auth_methods = methods_known(u->auth_methods);
     resolve_place(snap, u, &out->route);
-    out->route.policy = policy_of(u, &u->policy, "");
+    out->route.policy = own_policy(&snap->arena, u);
     resolve_rules(snap, u, &out->route);
-    resolve_fetch(snap, u, &out->route, &out->fetch);
+    resolve_fetch(snap, u, out);
     resolve_rule_timeouts(&snap->arena, u, out);
     resolve_access(&snap->arena, u, out);
-    resolve_identities(&snap->arena, u, out);
+    out->identities = ROOMS_OWN(&snap->arena, &u->identities, struct set_identity);
+    out->identity_count = u->identities.count;
 }

@@ -7,6 +7,7 @@
  */
 #include "config/reader.h"
 
+#include "base/check.h"
 #include "config/source.h"
 #include "http/duration.h"
 
@@ -14,6 +15,11 @@
 #include <inttypes.h>
 #include <libconfig.h>
 #include <stdlib.h>
+
+enum {
+    NOT_SET_ONES = 0xff,              /* INT_NOT_SET, -1, and as a double no number */
+    WORDS_MOST = 8                    /* of one setting */
+};
 
 static const char *kind_of(const config_setting_t *s)
 {
@@ -99,11 +105,6 @@ static bool print_int(FILE *out, const struct option *o, const void *field)
     return true;
 }
 
-static void clear_int(void *field)
-{
-    *(unsigned *)field = INT_NOT_SET;
-}
-
 static bool parse_number(struct reader *r, const config_setting_t *s, const struct option *o,
                          void *field)
 {
@@ -143,11 +144,6 @@ static bool print_number(FILE *out, const struct option *o, const void *field)
     return true;
 }
 
-static void clear_number(void *field)
-{
-    *(double *)field = 0.0;
-}
-
 static bool parse_share(struct reader *r, const config_setting_t *s, const struct option *o,
                         void *field)
 {
@@ -178,11 +174,6 @@ static bool print_share(FILE *out, const struct option *o, const void *field)
     return share >= 0.0;
 }
 
-static void clear_share(void *field)
-{
-    *(double *)field = -1.0;
-}
-
 static bool parse_bool(struct reader *r, const config_setting_t *s, const struct option *o,
                        void *field)
 {
@@ -197,11 +188,6 @@ static bool print_bool(FILE *out, const struct option *o, const void *field)
     (void)o;
     fputs(*(const bool *)field ? "true" : "false", out);
     return true;
-}
-
-static void clear_bool(void *field)
-{
-    *(bool *)field = false;
 }
 
 /* -- durations and sizes -- */
@@ -291,35 +277,35 @@ static bool print_size(FILE *out, const struct option *o, const void *field)
     return bytes >= 0;
 }
 
-static void clear_int64(void *field)
-{
-    *(int64_t *)field = -1;
-}
-
 /* -- texts -- */
 
 static bool parse_word(struct reader *r, const config_setting_t *s, const struct option *o,
                        void *field)
 {
-    const char *text, *near;
+    const char *text, *near, *names[WORDS_MOST + 1] = { NULL };
     char        all[256] = "";
-    int         count = 0;
 
-    for (; o->words[count] != NULL; count++)
+    for (const struct word *w = o->words; w->text != NULL; w++) {
         snprintf(all + strlen(all), sizeof all - strlen(all), "%s\"%s\"",
-                 count == 0 ? "" : o->words[count + 1] == NULL ? " or " : ", ", o->words[count]);
+                 w == o->words ? "" : w[1].text == NULL ? " or " : ", ", w->text);
+        CHECK(w - o->words < WORDS_MOST);
+        names[w - o->words] = w->text;
+    }
     if (config_setting_type(s) != CONFIG_TYPE_STRING) {
         reader_error(r, s, NULL, "is %s; wanted is %s", kind_of(s), all);
         return false;
     }
     text = config_setting_get_string(s);
-    for (int i = 0; i < count; i++) {
-        if (strcmp(text, o->words[i]) == 0) {
-            *(int *)field = i;
-            return true;
-        }
+    for (const struct word *w = o->words; w->text != NULL; w++) {
+        if (strcmp(text, w->text) != 0)
+            continue;
+        if (o->bytes == sizeof(bool))
+            *(bool *)field = w->value != 0;
+        else
+            *(unsigned *)field = (unsigned)w->value;
+        return true;
     }
-    near = problem_near(text, o->words);
+    near = problem_near(text, names);
     reader_error(r, s, NULL, "\"%s\" is not known here; wanted is %s%s%s%s", text, all,
                  near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
                  near != NULL ? "\"?" : "");
@@ -328,16 +314,14 @@ static bool parse_word(struct reader *r, const config_setting_t *s, const struct
 
 static bool print_word(FILE *out, const struct option *o, const void *field)
 {
-    int word = *(const int *)field;
+    unsigned           value = o->bytes == sizeof(bool) ? *(const bool *)field : *(const unsigned *)field;
+    const struct word *w = o->words;
 
-    if (word >= 0)
-        fprintf(out, "\"%s\"", o->words[word]);
-    return word >= 0;
-}
-
-static void clear_word(void *field)
-{
-    *(int *)field = -1;
+    while (w->text != NULL && (unsigned)w->value != value)
+        w++;
+    if (w->text != NULL)
+        fprintf(out, "\"%s\"", w->text);
+    return w->text != NULL;
 }
 
 /* Octal in quotes: libconfig would read 0600 as six hundred. */
@@ -447,11 +431,6 @@ static bool print_text(FILE *out, const struct option *o, const void *field)
     return text != NULL;
 }
 
-static void clear_pointer(void *field)
-{
-    *(void **)field = NULL;
-}
-
 /* -- lists -- */
 
 static bool is_list(const config_setting_t *s)
@@ -540,23 +519,18 @@ static bool print_statuses(FILE *out, const struct option *o, const void *field)
 }
 
 const struct value_type value_types[TYPE_COUNT] = {
-    [TYPE_BOOL] = { "true or false, without quotes", parse_bool, print_bool, clear_bool },
-    [TYPE_INT] = { "a whole number without quotes", parse_int, print_int, clear_int },
-    [TYPE_NUMBER] = { "a number without quotes, such as 0.1", parse_number, print_number,
-                      clear_number },
-    [TYPE_SHARE] = { "a share in quotes, such as \"20%\"", parse_share, print_share, clear_share },
-    [TYPE_DURATION] = { "a duration in quotes, such as \"30s\"", parse_duration, print_duration,
-                        clear_int64 },
-    [TYPE_SIZE] = { "a size in quotes, such as \"64KiB\" or \"2GiB\"", parse_size, print_size,
-                    clear_int64 },
-    [TYPE_WORD] = { "a text in quotes", parse_word, print_word, clear_word },
-    [TYPE_MODE] = { "a file mode in quotes, such as \"0660\"", parse_mode, print_mode, clear_int },
-    [TYPE_TEXT] = { "a text in quotes", parse_text, print_text, clear_pointer },
-    [TYPE_PATH] = { "a path in quotes", parse_path, print_text, clear_pointer },
-    [TYPE_TEXTS] = { "a list of texts, such as ( \"a\", \"b\" )", parse_texts, print_texts,
-                     clear_pointer },
-    [TYPE_STATUSES] = { "a list of status codes, such as ( 429, 503 )", parse_statuses,
-                        print_statuses, clear_pointer },
-    [TYPE_GROUP] = { "a group: { name = value; ... }", NULL, NULL, NULL },
-    [TYPE_GROUPS] = { "a list: ( ..., ... )", NULL, NULL, NULL },
+    [TYPE_BOOL] = { "true or false, without quotes", parse_bool, print_bool, 0 },
+    [TYPE_INT] = { "a whole number without quotes", parse_int, print_int, NOT_SET_ONES },
+    [TYPE_NUMBER] = { "a number without quotes, such as 0.1", parse_number, print_number, 0 },
+    [TYPE_SHARE] = { "a share in quotes, such as \"20%\"", parse_share, print_share, NOT_SET_ONES },
+    [TYPE_DURATION] = { "a duration in quotes, such as \"30s\"", parse_duration, print_duration, NOT_SET_ONES },
+    [TYPE_SIZE] = { "a size in quotes, such as \"64KiB\" or \"2GiB\"", parse_size, print_size, NOT_SET_ONES },
+    [TYPE_WORD] = { "a text in quotes", parse_word, print_word, 0 },
+    [TYPE_MODE] = { "a file mode in quotes, such as \"0660\"", parse_mode, print_mode, NOT_SET_ONES },
+    [TYPE_TEXT] = { "a text in quotes", parse_text, print_text, 0 },
+    [TYPE_PATH] = { "a path in quotes", parse_path, print_text, 0 },
+    [TYPE_TEXTS] = { "a list of texts, such as ( \"a\", \"b\" )", parse_texts, print_texts, 0 },
+    [TYPE_STATUSES] = { "a list of status codes, such as ( 429, 503 )", parse_statuses, print_statuses, 0 },
+    [TYPE_GROUP] = { "a group: { name = value; ... }", NULL, NULL, 0 },
+    [TYPE_GROUPS] = { "a list: ( ..., ... )", NULL, NULL, 0 },
 };
