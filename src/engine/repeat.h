@@ -8,7 +8,7 @@
  * Age and its ttl change with the time.  Whatever depends on more than that
  * (who asks, a directive that counts from the request, rate-limit fields) is not kept.
  *
- * The front keeps the reply beside it (front/kept.h).  A worker's own.
+ * The front keeps the reply beside it (front/mhd/kept.h).  A worker's own.
  */
 #ifndef WEIR_ENGINE_REPEAT_H
 #define WEIR_ENGINE_REPEAT_H

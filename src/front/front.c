@@ -6,9 +6,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "front/heads.h"
-#include "front/listener.h"
-#include "front/places.h"
+#include "front/mhd/heads.h"
+#include "front/net/listener.h"
+#include "front/net/places.h"
 #include "front/worker.h"
 
 #include <systemd/sd-daemon.h>

@@ -13,12 +13,12 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "base/wait.h"
-#include "front/door.h"
-#include "front/heads.h"
-#include "front/places.h"
-#include "front/refuse.h"
-#include "front/shards.h"
-#include "front/tunnel.h"
+#include "front/proxy/door.h"
+#include "front/mhd/heads.h"
+#include "front/net/places.h"
+#include "front/mhd/refuse.h"
+#include "front/mhd/shards.h"
+#include "front/proxy/tunnel.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -127,7 +127,7 @@ void worker_leave(struct worker *w, int fd)
     atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
 }
 
-/* For front/intake.c, which knows no more than the descriptor. */
+/* For front/mhd/intake.c, which knows no more than the descriptor. */
 static void remember(struct worker *w, int fd, struct connection *c)
 {
     size_t count = w->by_fd_count;

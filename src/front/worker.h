@@ -7,10 +7,10 @@
 #define WEIR_FRONT_WORKER_H
 
 #include "front/front.h"
-#include "front/intake.h"
-#include "front/kept.h"
-#include "front/listener.h"
-#include "front/pool.h"
+#include "front/mhd/intake.h"
+#include "front/mhd/kept.h"
+#include "front/net/listener.h"
+#include "front/mhd/pool.h"
 
 #include "tls/handshake.h"
 

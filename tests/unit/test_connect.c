@@ -1,7 +1,7 @@
 /*
  * The head of a CONNECT, by the letter.
  */
-#include "front/connect.h"
+#include "front/proxy/connect.h"
 
 #include "property.h"
 

@@ -1,7 +1,7 @@
 /*
  * Heads that were announced go out without their length, once; everything else as it is.
  */
-#include "front/heads.h"
+#include "front/mhd/heads.h"
 
 #include "base/slice.h"
 

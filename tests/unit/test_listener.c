@@ -1,7 +1,7 @@
 /*
  * What an accepted socket has inherited of its listener, opened here or by systemd.
  */
-#include "front/listener.h"
+#include "front/net/listener.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /*
  * How many places a client may have: counted where it arrives, given back where it leaves.
  */
-#include "front/places.h"
+#include "front/net/places.h"
 
 #include <stdarg.h>
 #include <stddef.h>

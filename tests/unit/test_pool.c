@@ -1,10 +1,10 @@
 /*
  * libmicrohttpd's pool of a connection: what is left of it behind a request.  MHD is played by calls of memset().
  */
-#include "front/pool.h"
+#include "front/mhd/pool.h"
 
 #include "base/clock.h"
-#include "front/mhd.h"
+#include "front/mhd/mhd.h"
 
 #include <stdarg.h>
 #include <stddef.h>

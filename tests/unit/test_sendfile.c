@@ -1,7 +1,7 @@
 /*
  * Pieces of a file that are longer than what libmicrohttpd asks for, and never longer than the response.
  */
-#include "front/sendfile.h"
+#include "front/mhd/sendfile.h"
 
 #include <stdarg.h>
 #include <stddef.h>

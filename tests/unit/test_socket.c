@@ -1,7 +1,7 @@
 /*
  * Options that libmicrohttpd is told it cannot have, and an acknowledgement that is asked for.
  */
-#include "front/socket.h"
+#include "front/mhd/socket.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /*
  * The first bytes of a request: what is waited for, what libmicrohttpd may have, what is told at once.
  */
-#include "front/startline.h"
+#include "front/mhd/startline.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

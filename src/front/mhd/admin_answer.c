@@ -1,0 +1,80 @@
+/*
+ * Calls on the admin socket: who may make them, and what goes back.
+ */
+#include "front/mhd/call.h"
+
+#include "engine/guard.h"
+#include "front/mhd/refuse.h"
+
+enum { ADMIN_BODY_BYTES = 1024 * 1024 };
+
+enum MHD_Result call_take_admin_body(struct call *call, const char *bytes, size_t *count)
+{
+    size_t had = call->admin_body.len;
+    char  *whole;
+
+    if (had + *count > ADMIN_BODY_BYTES) {
+        refuse_connection(call->connection, &(struct refusal){ 413, "Content too large",
+                                                               "A call's content may have 1 MiB." });
+        return MHD_NO;
+    }
+    whole = arena_alloc_raw(&call->arena, had + *count);
+    if (had > 0)
+        memcpy(whole, call->admin_body.ptr, had);
+    memcpy(whole + had, bytes, *count);
+    call->admin_body = (struct slice){ whole, had + *count };
+    *count = 0;
+    return MHD_YES;
+}
+
+/* A TCP port is in reach of every page that a browser on this machine shows. */
+static bool admin_is_refused(const struct call *call)
+{
+    const struct http_request *r = &call->request;
+    struct slice               host = http_fields_get(&r->fields, HTTP_HOST);
+
+    if (call->connection->is_unix)
+        return false;
+    return guard_framing(r, call_head_bytes(call)).status != 0 || host.ptr == NULL
+        || !guard_is_own_host(call->worker->config, host) || guard_origin(NULL, r, host, NULL).status != 0;
+}
+
+static bool may_use(void *owner, const struct config_upstream *up)
+{
+    struct call *call = owner;
+
+    return engine_admits(call->worker->engine, up, call_who(call));
+}
+
+static struct admin_rights rights_of(const struct call *call)
+{
+    if (call->connection->kind == LISTENER_ADMIN)
+        return (struct admin_rights){ .may_change = true };
+    return (struct admin_rights){ .may_change = false, .may_use = may_use };
+}
+
+enum MHD_Result call_answer_admin(struct call *call)
+{
+    struct admin_answer  answer;
+    struct MHD_Response *response;
+    enum MHD_Result      queued;
+
+    if (call->admin == NULL && admin_is_refused(call))
+        return call_queue_problem(call, 403, "{\"title\":\"Refused\",\"status\":403,"
+                                             "\"detail\":\"Host and Origin must be Weir's own.\"}\n");
+    if (call->admin == NULL)
+        call->admin = admin_begin(call->worker->admin, call->worker->config, &call->request, call->admin_body,
+                                  rights_of(call), call_wake, call);
+    if (!admin_is_done(call->admin)) {
+        call_suspend(call);
+        return MHD_YES;
+    }
+    answer = admin_answer(call->admin);
+    response = MHD_create_response_from_buffer(answer.body.len, (void *)(uintptr_t)answer.body.ptr,
+                                               MHD_RESPMEM_MUST_COPY);
+    MHD_add_response_header(response, "Content-Type", answer.content_type);
+    MHD_add_response_header(response, "Cache-Control", "no-store");
+    queued = call_queue(call, answer.status, response);
+    MHD_destroy_response(response);
+    return queued;
+}

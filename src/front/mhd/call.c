@@ -1,0 +1,556 @@
+/*
+ * One request on its connection: MHD's callbacks on one side, the exchange
+ * (or an admin call) on the other.
+ *
+ * MHD calls the access handler with the head, then with pieces of the body,
+ * then once more; an answer to a request without a body is queued in that
+ * last call, since one queued earlier closes the connection.  A call that
+ * must wait is suspended and resumed by the wake of what it waits for; if its
+ * peer leaves meanwhile, it is resumed to be broken off.
+ */
+#include "front/mhd/call.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/guard.h"
+#include "peer/card.h"
+#include "front/mhd/refuse.h"
+#include "front/mhd/shards.h"
+#include "front/mhd/startline.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+enum { UNUSED_CALLS = 256, SMALL_BYTES = 448, PARKED_AT_ONCE = 16 };
+
+/* -- life -- */
+
+static void link_call(struct worker *w, struct call *call)
+{
+    call->next = w->calls;
+    call->previous = NULL;
+    if (w->calls != NULL)
+        w->calls->previous = call;
+    w->calls = call;
+    w->call_count++;
+}
+
+static void unlink_call(struct worker *w, struct call *call)
+{
+    w->call_count--;
+    if (call->next != NULL)
+        call->next->previous = call->previous;
+    if (call->previous != NULL)
+        call->previous->next = call->next;
+    else
+        w->calls = call->next;
+}
+
+static struct call *new_call(struct worker *w)
+{
+    struct call *call = w->unused_calls;
+    struct arena arena = { 0 };
+
+    if (call != NULL) {
+        w->unused_calls = call->next;
+        w->unused_call_count--;
+        arena = call->arena;
+    } else {
+        call = mem_alloc(sizeof *call);
+    }
+    memset(call, 0, sizeof *call);
+    call->arena = arena;
+    call->worker = w;
+    link_call(w, call);
+    if (w->call_count > MANY_CALLS && call->arena.first == NULL)
+        arena_begin_small(&call->arena, SMALL_BYTES);         /* so many are waiting, as this one is likely to do */
+    return call;
+}
+
+static void free_call(struct call *call)
+{
+    struct worker *w = call->worker;
+
+    unlink_call(w, call);
+    arena_recycle(&call->arena);
+    if (w->unused_call_count >= UNUSED_CALLS) {
+        arena_free(&call->arena);
+        free(call);
+        return;
+    }
+    call->next = w->unused_calls;
+    w->unused_calls = call;
+    w->unused_call_count++;
+}
+
+void call_free_unused(struct worker *w)
+{
+    while (w->unused_calls != NULL) {
+        struct call *call = w->unused_calls;
+
+        w->unused_calls = call->next;
+        arena_free(&call->arena);
+        free(call);
+    }
+    w->unused_call_count = 0;
+}
+
+/* -- waiting -- */
+
+static void list_suspended(struct call *call)
+{
+    struct worker *w = call->worker;
+
+    call->sweep = w->sweeps;
+    call->next_suspended = NULL;
+    call->previous_suspended = w->shortest;
+    *(w->shortest != NULL ? &w->shortest->next_suspended : &w->longest) = call;
+    w->shortest = call;
+}
+
+static void unlist_suspended(struct call *call)
+{
+    struct worker *w = call->worker;
+
+    if (call->previous_suspended == NULL && w->longest != call)
+        return;                       /* was looked at */
+    *(call->previous_suspended != NULL ? &call->previous_suspended->next_suspended : &w->longest) =
+        call->next_suspended;
+    *(call->next_suspended != NULL ? &call->next_suspended->previous_suspended : &w->shortest) =
+        call->previous_suspended;
+    call->next_suspended = call->previous_suspended = NULL;
+}
+
+void call_suspend(struct call *call)
+{
+    CHECK(!call->suspended);
+    call->suspended = true;
+    list_suspended(call);
+    MHD_suspend_connection(call->mhd);
+}
+
+void call_resume(struct call *call)
+{
+    if (!call->suspended)
+        return;
+    call->suspended = false;
+    unlist_suspended(call);
+    pool_unpark(&call->connection->pool);
+    MHD_resume_connection(call->mhd);
+    shard_touch(call->connection->shard);
+}
+
+/* A few in each round, so that ten thousand do not hold up the hits.  One that takes a body, or gives one, is soon
+ * to go on. */
+bool call_park_some(struct worker *w)
+{
+    for (unsigned i = 0; i < PARKED_AT_ONCE; i++) {
+        struct call *call = w->longest;
+
+        if (call == NULL || w->sweeps - call->sweep < 2)
+            return false;
+        unlist_suspended(call);
+        if (call->stage == CALL_ANSWER && !call->answering && call->exchange != NULL && !call->has_body)
+            pool_park(&call->connection->pool);
+    }
+    return true;
+}
+
+void call_wake(void *owner)
+{
+    call_resume(owner);
+}
+
+static struct peer_card *card_of(struct connection *c)
+{
+    if (c->card == NULL)
+        c->card = peer_card_open(c->fd);
+    return c->card;
+}
+
+/* For the log: asked at the first request, since a client that has its answer may be gone. */
+void call_label(struct connection *c)
+{
+    if (c->is_labelled || !access_log_is_on(c->worker->access))
+        return;
+    c->is_labelled = true;
+    peer_card_ask_user(card_of(c));
+    peer_card_read(c->card, &c->who);
+    peer_label(&c->who, c->label);
+}
+
+static struct slice label_of(void *owner)
+{
+    const struct call *call = owner;
+    struct connection *c = call->connection;
+
+    if (!c->is_labelled_whole && c->card != NULL && peer_card_is_told(c->card)) {
+        c->is_labelled_whole = true;
+        peer_card_read(c->card, &c->who);
+        peer_label(&c->who, c->label);
+    }
+    return call_label_of(c);
+}
+
+struct peer_card *call_card(void *owner)
+{
+    const struct call *call = owner;
+
+    return card_of(call->connection);
+}
+
+const struct peer *call_known(void *owner)
+{
+    struct call       *call = owner;
+    struct connection *c = call->connection;
+
+    call->asked_who = true;
+    peer_card_read(card_of(c), &c->who);
+    return &c->who;
+}
+
+const struct peer *call_who(void *owner)
+{
+    peer_card_ask_user(call_card(owner));
+    return call_known(owner);
+}
+
+static void break_off(struct call *call)
+{
+    call->gone = true;
+    call_resume(call);
+}
+
+static void *tls_session(const struct call *call)
+{
+    return MHD_get_connection_info(call->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session;
+}
+
+/* MHD cannot say it, but while the call waits the connection is ours to write to (RFC 9110 15.2). It goes out
+ * whole or not at all: a piece of it would spoil the answer behind it. */
+static void send_interim(void *owner, unsigned status, const struct http_fields *f)
+{
+    struct call *call = owner;
+    struct slice text = arena_printf(&call->arena, "HTTP/1.1 %u %s\r\n", status, http_status_reason(status));
+    ssize_t      sent;
+
+    if (!call->suspended || call->streaming)
+        return;
+    for (unsigned i = 0; i < f->count; i++)
+        text = arena_printf(&call->arena, SLICE_FMT SLICE_FMT ": " SLICE_FMT "\r\n", SLICE_ARG(text),
+                            SLICE_ARG(f->items[i].name), SLICE_ARG(f->items[i].value));
+    text = arena_printf(&call->arena, SLICE_FMT "\r\n", SLICE_ARG(text));
+    if (call->connection->is_tls) {
+        if (!handshake_send(tls_session(call), text.ptr, text.len))
+            break_off(call);
+        return;
+    }
+    sent = send(call->connection->fd, text.ptr, text.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0 && (size_t)sent < text.len)
+        break_off(call);
+}
+
+/* libmicrohttpd takes a read that did not fill its buffer for the last one until epoll tells it of more; an end that
+ * had come by then it would never see.  Put into epoll anew it is told. */
+static void read_on(struct call *call)
+{
+    call_suspend(call);
+    call_resume(call);
+}
+
+/* While it waits, that is a client that left; otherwise perhaps one that only has nothing more to ask. */
+void call_on_peer_closed(struct connection *c)
+{
+    c->peer_closed = true;
+    if (c->call == NULL)
+        return;
+    if (c->call->suspended)
+        break_off(c->call);
+    else if (c->call->stage == CALL_BODY)
+        read_on(c->call);
+}
+
+bool call_any(const struct worker *w)
+{
+    for (const struct call *call = w->calls; call != NULL; call = call->next)
+        if (call->stage != CALL_HEAD)
+            return true;
+    return false;
+}
+
+void call_break_all(struct worker *w)
+{
+    for (struct call *call = w->calls; call != NULL; call = call->next) {
+        if (!call->gone)
+            w->broken_off++;
+        call->gone = true;
+        call_resume(call);
+        if (call->connection != NULL)
+            shutdown(call->connection->fd, SHUT_RDWR);
+    }
+}
+
+/* -- the head -- */
+
+static struct connection *connection_of(struct MHD_Connection *mhd)
+{
+    return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+/* MHD would parse the query into the connection's pool, and refuse a long one: the target is copied,
+ * and what MHD goes on with ends behind its '?'. */
+void *call_on_target(void *context, const char *uri, struct MHD_Connection *mhd)
+{
+    struct connection *c = connection_of(mhd);
+    struct call       *call = new_call(context);
+    char              *query = strchr(uri, '?');
+
+    call->mhd = mhd;
+    call->raw_target = uri;
+    c->begun = call;
+    c->worker->current = c;
+    pool_enter(&c->pool, uri);
+    call->target = arena_copy(&call->arena, slice_of(uri));
+    if (query != NULL)
+        query[1] = '\0';
+    return call;
+}
+
+static void find_connection(struct call *call)
+{
+    const int64_t      idle_ns = call->worker->config->idle_timeout_ns;
+    struct connection *c = connection_of(call->mhd);
+
+    call->connection = c;
+    c->call = call;
+    if (idle_ns != c->idle_timeout_ns)
+        MHD_set_connection_option(call->mhd, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)(idle_ns / NS_PER_SEC));
+    c->idle_timeout_ns = idle_ns;
+}
+
+static void open_exchange(struct call *call, size_t head_bytes)
+{
+    const struct exchange_input in = {
+        .request = call->request,
+        .has_body = call->has_body,
+        .body_bytes = call->body_bytes,
+        .head_bytes = call_head_bytes(call),
+        .is_doubtful = !rawhead_is_plain(&call->raw, call->request.method_name.ptr, head_bytes),
+        .peer = call->connection->peer,
+        .connected = slice_of(call->connection->connected),
+        .is_tls = call->connection->is_tls,
+        .proxy_user = slice_of(call->connection->proxy_user),
+        .known = call_known,
+        .who = call_who,
+        .card = call_card,
+        .label = label_of,
+        .wake = call_wake,
+        .interim = send_interim,
+        .owner = call,
+    };
+
+    call->exchange = exchange_open(call->worker->engine, &in);
+}
+
+static enum MHD_Result continue_exchange(struct call *call, enum exchange_state state)
+{
+    if (state == EXCHANGE_READY)
+        return call_queue_reply(call);
+    call_suspend(call);
+    return MHD_YES;
+}
+
+/* -- MHD's callbacks -- */
+
+/* The client's next piece of a body has to come in time. */
+static void await_body(struct call *call)
+{
+    call->connection->deadline_ns = call->has_body
+        ? clock_real_ns() + call->worker->config->body_timeout_ns : INT64_MAX;
+}
+
+/* The head is there, its body is not: what must be refused is refused before it is taken, which also closes the
+ * connection.  libmicrohttpd says 100 to who expects it when this returns without an answer and not suspended; so a
+ * suspended call is asked here again until the API wants the body. */
+static enum MHD_Result await_want(struct call *call, enum exchange_state state)
+{
+    if (state == EXCHANGE_READY) {
+        intake_pass(call->connection);
+        call->connection->lingers = true;
+        return call_queue_reply(call);
+    }
+    if (exchange_wants_body(call->exchange)) {
+        call->stage = CALL_BODY;
+        await_body(call);
+        return MHD_YES;
+    }
+    call->stage = CALL_EXPECT;
+    call->connection->deadline_ns = INT64_MAX;              /* the API's turn */
+    call_suspend(call);
+    return MHD_YES;
+}
+
+/* A body is followed only where MHD and the guard see the same one. */
+static int64_t certain_body_bytes(const struct call *call)
+{
+    const struct http_fields *f = &call->request.fields;
+
+    if (!call->has_body)
+        return 0;
+    if (call->body_bytes >= 0)
+        return http_fields_count(f, HTTP_CONTENT_LENGTH) == 1 ? call->body_bytes : -2;
+    return http_fields_count(f, HTTP_TRANSFER_ENCODING) == 1
+        && slice_eq_nocase(http_fields_get(f, HTTP_TRANSFER_ENCODING), SLICE("chunked")) ? -1 : -2;
+}
+
+static enum MHD_Result refuse_head(struct call *call)
+{
+    const struct refusal no = startline_refusal(431);
+
+    refuse_connection(call->connection, &no);
+    return MHD_NO;
+}
+
+/* Of a coding that is none MHD would wait for an end that does not come. */
+static enum MHD_Result admin_admit_head(struct call *call, size_t head_bytes)
+{
+    const struct refusal no = call->has_body ? guard_framing(&call->request, head_bytes) : (struct refusal){ 0 };
+
+    if (no.status == 0)
+        return MHD_YES;
+    refuse_connection(call->connection, &no);
+    return MHD_NO;
+}
+
+static enum MHD_Result on_head(struct call *call, const char *method, const char *version)
+{
+    const union MHD_ConnectionInfo *size = MHD_get_connection_info(call->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    const size_t                    head_bytes = size->header_size;
+
+    call->head_bytes = head_bytes;
+    find_connection(call);
+    call->stage = CALL_BODY;
+    call_label(call->connection);
+    if (call_find_kept(call, method, version, head_bytes)) {
+        intake_head(call->connection, method, head_bytes, 0);
+        return MHD_YES;
+    }
+    call_read_head(call, method, version);
+    if (!call_head_fits(call, head_bytes))
+        return refuse_head(call);
+    if (!intake_head(call->connection, method, head_bytes, certain_body_bytes(call)))
+        return MHD_NO;
+    await_body(call);
+    if (listener_is_admin(call->connection->kind))
+        return admin_admit_head(call, head_bytes);
+    open_exchange(call, head_bytes);
+    return call->has_body ? await_want(call, exchange_begin(call->exchange)) : MHD_YES;
+}
+
+static enum MHD_Result on_body(struct call *call, const char *bytes, size_t *count)
+{
+    size_t taken;
+
+    if (listener_is_admin(call->connection->kind))
+        return call_take_admin_body(call, bytes, count);
+    taken = exchange_upload(call->exchange, bytes, *count);
+    *count -= taken;
+    await_body(call);
+    if (*count > 0) {
+        call->connection->deadline_ns = INT64_MAX;          /* the API's turn */
+        call_suspend(call);
+    } else if (call->connection->peer_closed) {
+        read_on(call);
+    }
+    return MHD_YES;
+}
+
+enum MHD_Result call_on_request(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
+                                const char *version, const char *upload_data, size_t *upload_data_size,
+                                void **call_context)
+{
+    struct call *call = *call_context;
+
+    struct connection *c = connection_of(mhd);
+
+    (void)context;
+    (void)url;
+    c->worker->current = c;
+    pool_enter(&c->pool, call->raw_target);
+    if (call->gone || c->refused)
+        return MHD_NO;
+    if (call->stage == CALL_HEAD)
+        return on_head(call, method, version);
+    if (call->stage == CALL_EXPECT)
+        return await_want(call, exchange_run(call->exchange));
+    if (*upload_data_size > 0)
+        return on_body(call, upload_data, upload_data_size);
+    if (call->stage == CALL_BODY) {
+        call->stage = CALL_ANSWER;
+        call->connection->deadline_ns = INT64_MAX;
+        if (call->has_body && call->exchange != NULL)
+            exchange_upload_end(call->exchange);
+    }
+    if (listener_is_admin(call->connection->kind))
+        return call_answer_admin(call);
+    if (call->kept != NULL)
+        return call_queue_kept(call);
+    return continue_exchange(call, exchange_run(call->exchange));
+}
+
+/* Of a request without a body: its head. */
+static size_t received_bytes(const struct call *call)
+{
+    return !call->has_body && call->head_bytes > 0 ? call->head_bytes : SIZE_MAX;
+}
+
+/* With its pool full of cookies, MHD ends a request without saying so. */
+void call_on_closed(struct connection *c)
+{
+    void *call = c->begun;
+
+    if (call != NULL)
+        call_on_completed(c->worker, c->mhd, &call, MHD_REQUEST_TERMINATED_WITH_ERROR);
+}
+
+void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_context,
+                       enum MHD_RequestTerminationCode why)
+{
+    struct worker     *w = context;
+    struct call       *call = *call_context;
+    struct connection *c;
+    size_t             received;
+    bool               whole = why == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+    int64_t            now = clock_real_ns();
+
+    pool_leave();
+    if (call == NULL)
+        return;
+    c = call->connection != NULL ? call->connection : connection_of(mhd);
+    c->begun = NULL;
+    w->current = c;
+    c = call->connection;
+    received = received_bytes(call);
+    if (call->exchange != NULL)
+        exchange_close(call->exchange, whole,
+                       call->streaming ? call->sent_bytes : whole ? call->reply_bytes : 0);
+    if (call->kept != NULL) {
+        repeat_end(call->kept->repeat, w->engine, &call->repetition, &(struct repeat_client){ c->peer, label_of(call) },
+                   whole, whole ? call->reply_bytes : 0);
+        kept_release(call->kept);
+    }
+    if (call->admin != NULL)
+        admin_end(call->admin);
+    free_call(call);
+    *call_context = NULL;
+    if (c == NULL)
+        return;
+    c->call = NULL;
+    if (whole)
+        intake_next(c);
+    if (!c->refused)
+        c->deadline_ns = now + w->config->idle_timeout_ns;
+    pool_end(&c->pool, whole, received, now, c->idle_timeout_ns);
+}

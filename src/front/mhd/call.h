@@ -1,0 +1,92 @@
+/*
+ * One request on its connection, as the files of this room share it: call.c has its life and libmicrohttpd's
+ * callbacks, head.c what is read of its head, answer.c and admin_answer.c what is said.  Worker's thread.
+ */
+#ifndef WEIR_FRONT_MHD_CALL_H
+#define WEIR_FRONT_MHD_CALL_H
+
+#include "front/mhd/rawhead.h"
+#include "front/worker.h"
+
+enum { CALL_ANSWER_ROOM = 24 * 1024 };    /* of the pool, for the head of an answer */
+
+enum { MANY_CALLS = 64 };                 /* of a worker: then those that come take no more memory than they need */
+
+enum call_stage {
+    CALL_HEAD,                        /* nothing but the target is known */
+    CALL_EXPECT,                      /* the client waits for a 100 before it sends the body */
+    CALL_BODY,                        /* taking the body, if any */
+    CALL_ANSWER                       /* the request is whole */
+};
+
+struct call {
+    struct worker         *worker;
+    struct connection     *connection;
+    struct MHD_Connection *mhd;
+    struct arena           arena;
+    enum call_stage        stage;
+    struct slice           target;
+    const char            *raw_target;        /* in MHD's buffer */
+    struct rawhead         raw;
+    size_t                 head_bytes;        /* 0: it is not whole */
+    struct http_request    request;
+    bool                   has_body;
+    int64_t                body_bytes;
+    struct exchange       *exchange;
+    struct kept_head       head;      /* rest.ptr NULL: one whose reply is not kept */
+    struct kept           *kept;      /* its reply, instead of an exchange */
+    struct repetition      repetition;
+    bool                   asked_who; /* the answer may depend on it */
+    struct admin_call     *admin;
+    struct slice           admin_body;
+    bool                   suspended;
+    unsigned               sweep;             /* when that was */
+    struct call           *next_suspended, *previous_suspended;       /* older and newer */
+    bool                   gone;      /* broken off: the next callback closes the connection */
+    int64_t                sent_bytes;
+    int64_t                reply_bytes;
+    bool                   streaming;
+    bool                   answering; /* MHD has the response */
+    struct MHD_Response   *response;  /* MHD's, alive while it is being sent */
+    struct call           *next, *previous;
+};
+
+/* -- call.c: until call_resume() MHD does not call for it -- */
+void call_suspend(struct call *);
+/* A call that is not suspended stays as it is. */
+void call_resume(struct call *);
+/* The same, for what only knows the owner. */
+void call_wake(void *call);
+/* Looks up who is at the other end, as far as the log tells, once for a connection. */
+void call_label(struct connection *);
+/* ptr NULL: not known. */
+static inline struct slice call_label_of(const struct connection *c)
+{
+    return c->label[0] != '\0' ? slice_of(c->label) : SLICE_NONE;
+}
+
+/* See struct exchange_input. The answer depends on who it is from then on. */
+const struct peer *call_known(void *call);
+const struct peer *call_who(void *call);
+struct peer_card *call_card(void *call);
+
+/* -- head.c -- */
+/* The same head as one that was answered within the second?  Then nothing of it has to be read again. */
+bool   call_find_kept(struct call *, const char *method, const char *version, size_t head_bytes);
+void   call_read_head(struct call *, const char *method, const char *version);
+/* Has MHD room left for a body's lines and the head of an answer?  Else nobody could hear one. */
+bool   call_head_fits(const struct call *, size_t head_bytes);
+/* About how long the head is. */
+size_t call_head_bytes(const struct call *);
+
+/* -- answer.c: MHD_NO closes the connection -- */
+enum MHD_Result call_queue(struct call *, unsigned status, struct MHD_Response *);
+enum MHD_Result call_queue_problem(struct call *, unsigned status, const char *json);
+enum MHD_Result call_queue_kept(struct call *);
+enum MHD_Result call_queue_reply(struct call *);
+
+/* -- admin_answer.c: the same of a call on the admin socket -- */
+enum MHD_Result call_take_admin_body(struct call *, const char *bytes, size_t *count);
+enum MHD_Result call_answer_admin(struct call *);
+
+#endif

@@ -1,0 +1,212 @@
+/*
+ * The answer, the half close, and the sockets that are read to their end.
+ */
+#include "front/mhd/refuse.h"
+
+#include "base/clock.h"
+#include "base/counters.h"
+#include "base/log.h"
+#include "front/mhd/call.h"
+#include "front/mhd/heads.h"
+#include "front/mhd/startline.h"
+#include "http/date.h"
+#include "http/json.h"
+#include "tls/record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum { LINGERING_MOST = 256, READ_BYTES = 64 * 1024, READS_MOST = 16 };
+
+static const int64_t linger_ns = 2 * NS_PER_SEC, answered_ns = 3 * NS_PER_SEC;
+
+struct lingering {
+    struct watch      watch;
+    struct worker    *worker;
+    int               fd;
+    int64_t           deadline_ns;
+    struct lingering *next, *previous;
+};
+
+/* -- the answer -- */
+
+size_t refuse_text(char *out, size_t room, const struct refusal *no, const char *proxy_error, bool is_head)
+{
+    char            body[1024], date[HTTP_DATE_BYTES];
+    struct json_out json = { body, sizeof body, 0, false };
+    int             n;
+
+    json_raw(&json, SLICE("{"));
+    json_key(&json, "type");
+    json_text(&json, SLICE("about:blank"));
+    json_key(&json, "title");
+    json_text(&json, slice_of(no->title));
+    json_key(&json, "status");
+    json_int(&json, no->status);
+    json_key(&json, "detail");
+    json_text(&json, slice_of(no->detail));
+    json_raw(&json, SLICE("}\n"));
+    http_date_format(clock_wall_ns() / NS_PER_SEC, date);
+    n = snprintf(out, room,
+                 "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\n"
+                 "Content-Type: application/problem+json\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n"
+                 "Proxy-Status: weir; error=%s\r\nVia: 1.1 weir\r\nCache-Status: weir\r\n\r\n" SLICE_FMT,
+                 no->status, no->title, date, json.used, proxy_error,
+                 SLICE_ARG(((struct slice){ body, is_head ? 0 : json.used })));
+    return n > 0 && (size_t)n < room ? (size_t)n : 0;
+}
+
+static bool is_head(const struct connection *c)
+{
+    const struct intake *in = &c->intake;
+
+    if (c->is_doomed && c->call == NULL)
+        return startline_is_head((struct slice){ in->base, in->held });
+    if (c->begun != NULL && c->begun->request.method_name.ptr != NULL)
+        return c->begun->request.method == HTTP_HEAD;
+    return in->line != NULL && in->stage != INTAKE_WHOLE
+        && startline_is_head((struct slice){ in->line, (size_t)(in->base + in->held - in->line) });
+}
+
+static void send_it(struct connection *c, const char *text, size_t bytes)
+{
+    void *session;
+
+    heads_forget(c->fd);
+    if (!c->is_tls) {
+        if (send(c->fd, text, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) < (ssize_t)bytes)
+            log_debug("refusal_unsent", "peer=%s", c->peer);
+        return;
+    }
+    session = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session;
+    if (handshake_send(session, text, bytes))
+        record_end(session);
+}
+
+static struct slice method_of(const struct connection *c)
+{
+    return c->begun != NULL && c->begun->request.method_name.len > 0 ? c->begun->request.method_name : SLICE("-");
+}
+
+/* An exchange that has begun has its line as it ends. */
+static void log_it(struct connection *c, const struct refusal *no)
+{
+    struct exchange           *x = c->begun != NULL ? c->begun->exchange : NULL;
+    const struct access_record record = {
+        .started_wall_ns = clock_wall_ns(),
+        .id = engine_take_id(c->worker->engine),
+        .peer = c->peer,
+        .client = c->proxy_user != NULL ? slice_of(c->proxy_user) : call_label_of(c),
+        .method = method_of(c),
+        .target = SLICE("-"),
+        .status = no->status,
+        .cache = "error",
+        .detail = no->title,
+        .whole = true,
+    };
+
+    if (listener_is_admin(c->kind))
+        return;
+    if (x != NULL) {
+        exchange_refuse(x, no->status, no->title);
+        return;
+    }
+    counter_add(COUNTER_REQUESTS, 1);
+    counter_add(COUNTER_CLIENT_ERRORS, 1);
+    access_log_write(c->worker->access, &record);
+}
+
+void refuse_connection(struct connection *c, const struct refusal *no)
+{
+    char   text[REFUSE_BYTES];
+    size_t bytes;
+
+    if (c->refused)
+        return;
+    call_label(c);
+    c->refused = true;
+    c->is_doomed = false;
+    if (c->begun == NULL || !c->begun->answering) {
+        bytes = refuse_text(text, sizeof text, no, no->status == 502 ? "http_response_header_section_size"
+                                                                : "http_request_error", is_head(c));
+        send_it(c, text, bytes);
+        log_it(c, no);
+    }
+    shutdown(c->fd, SHUT_WR);
+    intake_pass(c);
+    c->deadline_ns = clock_real_ns() + answered_ns;
+}
+
+/* -- the end of it -- */
+
+static void forget(struct lingering *l)
+{
+    struct worker *w = l->worker;
+
+    epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, l->fd, NULL);
+    close(l->fd);
+    if (l->next != NULL)
+        l->next->previous = l->previous;
+    if (l->previous != NULL)
+        l->previous->next = l->next;
+    else
+        w->lingering = l->next;
+    w->lingering_count--;
+    free(l);
+}
+
+static void on_more(struct watch *watch, uint32_t events)
+{
+    static _Thread_local char nowhere[READ_BYTES];
+    struct lingering         *l = CONTAINER_OF(watch, struct lingering, watch);
+
+    (void)events;
+    for (unsigned i = 0; i < READS_MOST; i++) {
+        ssize_t n = recv(l->fd, nowhere, sizeof nowhere, MSG_DONTWAIT);
+
+        if (n > 0)
+            continue;
+        if (n == 0 || (errno != EAGAIN && errno != EINTR))
+            forget(l);
+        return;
+    }
+}
+
+void linger_begin(struct worker *w, int fd)
+{
+    struct lingering  *l;
+    struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP };
+    int                own = w->stopping || w->lingering_count >= LINGERING_MOST ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+    if (own < 0)
+        return;
+    l = mem_alloc(sizeof *l);
+    *l = (struct lingering){ .watch = { on_more }, .worker = w, .fd = own,
+                             .deadline_ns = clock_real_ns() + linger_ns, .next = w->lingering };
+    if (w->lingering != NULL)
+        w->lingering->previous = l;
+    w->lingering = l;
+    w->lingering_count++;
+    event.data.ptr = &l->watch;
+    if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, own, &event) != 0)
+        forget(l);
+}
+
+void linger_sweep(struct worker *w, int64_t now)
+{
+    for (struct lingering *l = w->lingering, *next; l != NULL; l = next) {
+        next = l->next;
+        if (l->deadline_ns <= now)
+            forget(l);
+    }
+}
+
+void linger_close_all(struct worker *w)
+{
+    while (w->lingering != NULL)
+        forget(w->lingering);
+}

@@ -1,0 +1,34 @@
+/*
+ * TCP_QUICKACK is no state that lasts: it sends what acknowledgement is due, and the kernel goes on as it likes.
+ */
+#include "front/mhd/socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static _Thread_local bool (*is_kept_here)(int fd);
+
+void socket_keep_options(bool (*is_kept)(int fd))
+{
+    is_kept_here = is_kept;
+}
+
+int setsockopt(int fd, int level, int name, const void *value, socklen_t bytes)
+{
+    if (level == IPPROTO_TCP && (name == TCP_CORK || name == TCP_NODELAY) && is_kept_here != NULL && is_kept_here(fd)) {
+        errno = ENOPROTOOPT;
+        return -1;
+    }
+    return (int)syscall(SYS_setsockopt, fd, level, name, value, bytes);
+}
+
+void socket_acknowledge(int fd)
+{
+    const int one = 1;
+
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+}

@@ -1,0 +1,441 @@
+/*
+ * Knocks: connections whose first head is on its way, or whose CONNECT is granted and who have not said yet
+ * whether they will speak TLS.
+ *
+ * The bytes are looked at before they are taken (MSG_PEEK), so that nothing behind the
+ * head of a CONNECT is lost to what follows it.
+ */
+#include "front/proxy/door.h"
+
+#include "base/clock.h"
+#include "base/counters.h"
+#include "base/log.h"
+#include "front/proxy/connect.h"
+#include "peer/card.h"
+#include "front/mhd/refuse.h"
+#include "front/mhd/socket.h"
+#include "front/proxy/tunnel.h"
+#include "http/url.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum { FIRST_BYTES = 2048, PEEK_BYTES = 4096, CONNECT_BYTES = sizeof "CONNECT " - 1, PORT_HTTP = 80, PORT_HTTPS = 443 };
+
+/* RFC 8446 5.1: the content type of a handshake record; no method begins with it. */
+enum { TLS_HANDSHAKE = 0x16 };
+
+struct knock {
+    struct watch   watch;
+    struct worker *worker;
+    struct arrival arrival;
+    char          *head;              /* taken so far */
+    size_t         used, room;
+    char          *connected, *proxy_user;        /* of a CONNECT that was granted; NULL before */
+    int64_t        started_wall_ns, started_mono_ns, deadline_ns;
+    char           peer[80], label[PEER_LABEL_BYTES];
+    struct knock  *next, *previous;
+};
+
+/* -- life -- */
+
+static void unlink_knock(struct knock *k)
+{
+    if (k->next != NULL)
+        k->next->previous = k->previous;
+    if (k->previous != NULL)
+        k->previous->next = k->next;
+    else
+        k->worker->knocks = k->next;
+}
+
+static void unwatch(struct knock *k)
+{
+    epoll_ctl(k->worker->epoll_fd, EPOLL_CTL_DEL, k->arrival.fd, NULL);
+}
+
+static void forget(struct knock *k)
+{
+    unlink_knock(k);
+    free(k->head);
+    free(k->connected);
+    free(k->proxy_user);
+    peer_card_release(k->arrival.card);
+    free(k);
+}
+
+/* The socket is somebody else's from here on. */
+static void let_go(struct knock *k)
+{
+    unwatch(k);
+    forget(k);
+}
+
+static void turn_away(struct knock *k)
+{
+    struct worker *w = k->worker;
+    int            fd = k->arrival.fd;
+
+    let_go(k);
+    worker_drop(w, fd);
+}
+
+void door_sweep(struct worker *w, int64_t now)
+{
+    for (struct knock *k = w->knocks, *next; k != NULL; k = next) {
+        next = k->next;
+        if (k->deadline_ns > now)
+            continue;
+        if (k->used > 0 && k->connected == NULL)
+            door_say(w, k->arrival.fd, 408, "Request timeout", "The rest of the CONNECT did not come in time.",
+                     "http_request_error");
+        turn_away(k);
+    }
+}
+
+void door_close_all(struct worker *w)
+{
+    while (w->knocks != NULL)
+        turn_away(w->knocks);
+}
+
+/* -- what is said -- */
+
+void door_say(struct worker *w, int fd, unsigned status, const char *title, const char *detail, const char *proxy_error)
+{
+    const struct refusal no = { status, title, detail };
+    char                 text[REFUSE_BYTES];
+    size_t               bytes = refuse_text(text, sizeof text, &no, proxy_error, false);
+
+    if (send(fd, text, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) < (ssize_t)bytes)
+        log_debug("refusal_unsent", "status=%u", status);
+    shutdown(fd, SHUT_WR);
+    linger_begin(w, fd);
+}
+
+bool door_grant(int fd)
+{
+    static const char text[] = "HTTP/1.1 200 Connection established\r\n\r\n";
+
+    return send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof text - 1;
+}
+
+void door_log(struct worker *w, const struct connect_line *l)
+{
+    const struct access_record record = {
+        .started_wall_ns = l->started_wall_ns,
+        .took_ns = clock_mono_ns() - l->started_mono_ns,
+        .id = engine_take_id(w->engine),
+        .peer = l->peer,
+        .client = l->client,
+        .method = SLICE("CONNECT"),
+        .upstream = l->upstream,
+        .target = l->target,
+        .status = l->status,
+        .sent_bytes = l->sent_bytes,
+        .received_bytes = l->received_bytes,
+        .cache = l->cache,
+        .detail = l->detail,
+        .whole = l->whole,
+    };
+
+    access_log_write(w->access, &record);
+}
+
+/* The connection inside a CONNECT has it, too. */
+static void ask_who(struct knock *k, struct peer *who)
+{
+    if (k->arrival.card == NULL)
+        k->arrival.card = peer_card_open(k->arrival.fd);
+    peer_card_ask_user(k->arrival.card);
+    peer_card_read(k->arrival.card, who);
+}
+
+/* For the log: as the client says, else as the kernel does. */
+static struct slice name_of(struct knock *k, const struct connect_head *h)
+{
+    struct peer who;
+
+    if (h->user.ptr != NULL || !access_log_is_on(k->worker->access))
+        return h->user;
+    ask_who(k, &who);
+    peer_label(&who, k->label);
+    return k->label[0] != '\0' ? slice_of(k->label) : SLICE_NONE;
+}
+
+static void refuse(struct knock *k, const struct connect_head *h, const struct refusal *no, const char *proxy_error)
+{
+    struct slice name = name_of(k, h);               /* before the client has its answer, and goes */
+
+    counter_add(COUNTER_REQUESTS, 1);
+    counter_add(COUNTER_CLIENT_ERRORS, 1);
+    door_say(k->worker, k->arrival.fd, no->status, no->title, no->detail, proxy_error);
+    door_log(k->worker, &(struct connect_line){
+        .peer = k->peer, .client = name, .target = h->target, .cache = "error", .status = no->status,
+        .started_wall_ns = k->started_wall_ns, .started_mono_ns = k->started_mono_ns, .whole = true });
+    turn_away(k);
+}
+
+/* -- CONNECT -- */
+
+static struct leaf *leaf_for(struct worker *w, const char *name)
+{
+    struct fault why;
+    struct leaf *l = leaf_acquire(w->leaves, name, clock_wall_ns() / NS_PER_SEC, &why);
+
+    if (l == NULL)
+        log_error("no_certificate", "name=%s reason=%s", log_quote(name), log_quote(why.text));
+    return l;
+}
+
+struct leaf *door_choose_leaf(void *context, const char *name)
+{
+    struct connection           *c = context;
+    struct worker               *w = c->worker;
+    const struct route_upstream *u = NULL;
+    char                         host[LEAF_NAME_BYTES];
+    struct slice                 connected;
+    unsigned                     port;
+
+    if (http_authority_parse(slice_of(c->connected), &connected, &port))
+        u = route_find_connected(w->config->routes, connected, port).upstream;
+    if (u == NULL || (name != NULL && route_find_connected(w->config->routes, slice_of(name), port).upstream != u))
+        return NULL;
+    if (name != NULL)
+        return leaf_for(w, name);
+    snprintf(host, sizeof host, SLICE_FMT, SLICE_ARG(connected));
+    return leaf_for(w, host);
+}
+
+/* The certificate is made before anything is granted, so that the client hears why where it cannot be. */
+static bool has_leaf(struct worker *w, struct slice host)
+{
+    char         name[LEAF_NAME_BYTES];
+    struct leaf *l;
+
+    if (host.len >= sizeof name)
+        return false;
+    snprintf(name, sizeof name, SLICE_FMT, SLICE_ARG(host));
+    l = leaf_for(w, name);
+    leaf_release(l);
+    return l != NULL;
+}
+
+/* The first byte inside tells TLS from plain HTTP, whatever the port. */
+static void look_inside(struct knock *k)
+{
+    struct worker *w = k->worker;
+    struct arrival next = k->arrival;
+    char           first;
+    ssize_t        n = recv(next.fd, &first, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        turn_away(k);
+        return;
+    }
+    next.is_tls = first == TLS_HANDSHAKE;
+    next.connected = k->connected;
+    next.proxy_user = k->proxy_user;
+    k->arrival.card = NULL;
+    unwatch(k);
+    worker_serve(w, &next);
+    forget(k);
+}
+
+/* What comes to port 80 is hardly ever TLS: it needs no certificate to begin with. */
+static void open_upstream(struct knock *k, const struct connect_head *h)
+{
+    struct worker *w = k->worker;
+
+    if (h->port != PORT_HTTP && !has_leaf(w, h->host)) {
+        refuse(k, h, &(struct refusal){ 500, "No certificate",
+                                        "Weir cannot make a certificate for this host; its log says why." },
+               "proxy_internal_error");
+        return;
+    }
+    if (!door_grant(k->arrival.fd)) {
+        turn_away(k);
+        return;
+    }
+    counter_add(COUNTER_INTERCEPTED, 1);
+    k->connected = mem_copy(h->target);
+    k->proxy_user = h->user.ptr != NULL ? mem_copy(h->user) : NULL;
+    k->deadline_ns = clock_real_ns() + w->config->head_timeout_ns;
+    look_inside(k);
+}
+
+/* A host of an upstream's leads where its requests go: an alias to whom it stands for, and what speaks TLS to the port
+ * of an https:// url. */
+static void lead(struct tunnel_start *start, struct route_place to)
+{
+    struct slice host;
+    unsigned     port;
+
+    if (to.upstream == NULL || !http_authority_parse(to.host->authority, &host, &port))
+        return;
+    start->upstream = to.upstream->name;
+    start->host = host;
+    if (slice_eq(to.upstream->scheme, SLICE("https")) && (start->port == PORT_HTTPS || to.host->port != 0))
+        start->port = port != 0 ? port : PORT_HTTPS;
+}
+
+static void open_tunnel(struct knock *k, const struct connect_head *h, struct route_place to)
+{
+    struct worker      *w = k->worker;
+    struct tunnel_start start = {
+        .fd = k->arrival.fd, .peer = k->peer, .target = h->target, .host = h->host, .port = h->port,
+        .client = name_of(k, h),
+        .started_wall_ns = k->started_wall_ns, .started_mono_ns = k->started_mono_ns,
+    };
+
+    lead(&start, to);
+    if (atomic_fetch_add_explicit(&w->shared->tunnels, 1, memory_order_relaxed) >= w->config->max_tunnels) {
+        atomic_fetch_sub_explicit(&w->shared->tunnels, 1, memory_order_relaxed);
+        refuse(k, h, &(struct refusal){ 503, "Too many tunnels", "proxy.max_tunnels of them are open; try later." },
+               "proxy_internal_response");
+        return;
+    }
+    unwatch(k);
+    tunnel_open(w, &start);
+    forget(k);
+}
+
+/* A tunnel is carried unread, so this is the last place to ask. */
+static bool admits(struct knock *k, const struct connect_head *h, const struct config_upstream *up)
+{
+    struct arena a = { 0 };
+    struct peer  who;
+
+    if (!up->has_access)
+        return true;
+    ask_who(k, &who);
+    if (engine_admits(k->worker->engine, up, &who))
+        return true;
+    refuse(k, h, &(struct refusal){ 403, "Not allowed to use this upstream", engine_not_admitted(&who, &a).ptr },
+           "http_request_denied");
+    arena_free(&a);
+    return false;
+}
+
+static void answer_connect(struct knock *k, const struct connect_head *h)
+{
+    const struct config         *c = k->worker->config;
+    struct route_place           to = route_find_connected(c->routes, h->host, h->port);
+    const struct route_upstream *u = to.upstream;
+
+    if (u != NULL && !admits(k, h, &c->upstreams[u->index]))
+        return;
+    if (u != NULL && c->upstreams[u->index].intercept)
+        open_upstream(k, h);
+    else if (u != NULL || c->proxy_tunnel)
+        open_tunnel(k, h, to);
+    else
+        refuse(k, h, &(struct refusal){
+            403, "Not an upstream's host",
+            "No upstream has this host and port. With proxy.tunnel = \"allow\" it would be carried through unread." },
+            "http_request_denied");
+}
+
+static void read_connect(struct knock *k)
+{
+    struct connect_head h;
+    struct arena        a = { 0 };
+    struct refusal      no = connect_head_parse((struct slice){ k->head, k->used }, &h, &a);
+
+    if (no.status != 0)
+        refuse(k, &h, &no, "http_request_error");
+    else
+        answer_connect(k, &h);
+    arena_free(&a);
+}
+
+/* -- the first bytes -- */
+
+/* Takes from the socket what was looked at, but nothing behind the head's end. True: the head is whole. */
+static bool take(struct knock *k, size_t seen)
+{
+    size_t  from = k->used > 3 ? k->used - 3 : 0;
+    char   *end = memmem(k->head + from, k->used + seen - from, "\r\n\r\n", 4);
+    size_t  wanted = end != NULL ? (size_t)(end + 4 - k->head) - k->used : seen;
+    ssize_t n = recv(k->arrival.fd, k->head + k->used, wanted, MSG_DONTWAIT);
+
+    k->used += n > 0 ? (size_t)n : 0;
+    return end != NULL;
+}
+
+static bool begins_like_connect(const char *text, size_t count)
+{
+    return memcmp(text, "CONNECT ", count < CONNECT_BYTES ? count : CONNECT_BYTES) == 0;
+}
+
+/* Any other request is libmicrohttpd's. */
+static void pass_on(struct knock *k)
+{
+    struct worker *w = k->worker;
+    struct arrival whole = k->arrival;
+
+    k->arrival.card = NULL;
+    let_go(k);
+    worker_serve(w, &whole);
+}
+
+static void look(struct watch *watch, uint32_t events)
+{
+    struct knock *k = CONTAINER_OF(watch, struct knock, watch);
+
+    while (k->connected == NULL) {
+        ssize_t n;
+
+        if (k->room - k->used < PEEK_BYTES)
+            k->head = mem_resize(k->head, k->room += k->room < PEEK_BYTES ? FIRST_BYTES + PEEK_BYTES : k->room);
+        n = recv(k->arrival.fd, k->head + k->used, PEEK_BYTES, MSG_PEEK | MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (n <= 0) {
+            turn_away(k);
+            return;
+        }
+        if (k->used == 0 && !begins_like_connect(k->head, (size_t)n)) {
+            pass_on(k);
+            return;
+        }
+        if (k->used == 0 && (size_t)n < CONNECT_BYTES) {
+            if ((events & (EPOLLRDHUP | EPOLLHUP)) != 0)
+                turn_away(k);                              /* nothing more will come */
+            return;                                        /* else the edge of the next bytes wakes us */
+        }
+        if (take(k, (size_t)n) || k->used > GUARD_HEAD_BYTES) {
+            read_connect(k);
+            return;
+        }
+        socket_acknowledge(k->arrival.fd);
+    }
+    look_inside(k);
+}
+
+void door_open(struct worker *w, const struct arrival *a)
+{
+    struct knock      *k = mem_alloc(sizeof *k);
+    struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = &k->watch };
+
+    k->watch.ready = look;
+    k->worker = w;
+    k->arrival = *a;
+    k->started_wall_ns = clock_wall_ns();
+    k->started_mono_ns = clock_mono_ns();
+    k->deadline_ns = clock_real_ns() + w->config->head_timeout_ns;
+    worker_name_peer(a->fd, (const struct sockaddr *)&a->address, a->address_bytes, k->peer, sizeof k->peer);
+    k->next = w->knocks;
+    if (w->knocks != NULL)
+        w->knocks->previous = k;
+    w->knocks = k;
+    if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, a->fd, &event) != 0) {
+        log_warning("watch_failed", "peer=%s reason=%s", k->peer, log_quote(strerror(errno)));
+        turn_away(k);
+    }
+}
