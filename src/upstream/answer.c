@@ -1,7 +1,7 @@
 /*
  * Answers: reference counted, since everyone who waits for one holds it.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
 #include <stdlib.h>
 

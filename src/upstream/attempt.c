@@ -5,7 +5,7 @@
  *
  * attempt_head() and attempt_body() run inside origin/'s callbacks, and start and stop nothing there.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
 #include "base/counters.h"
 #include "base/log.h"
@@ -87,7 +87,7 @@ static struct retry_answer ask_retry(struct flight *f, enum attempt_outcome outc
     struct retry_answer a = retry_decide(&f->site->options->retry, &q);
 
     if (a.again && (f->up->stopping || !flight_goes_on(f)
-                    || dispatch_predict(f->site, NULL, &f->charge, f->entry.priority, &f->entry.who, &cause)
+                    || forecast_wait(f->site, NULL, &f->charge, f->entry.priority, &f->entry.who, &cause)
                            > q.wait_left_ns))
         a.again = false;
     return a;
@@ -219,7 +219,7 @@ static bool give(struct flight *f, struct turn *t)
 {
     t->given = true;
     note_write(t);
-    share_head(f, t, t->answer);
+    enter_again(t->site, share_head(f, t, t->answer));
     if (flight_goes_on(f))
         return true;
     t->stop = STOP_ABANDONED;
@@ -296,7 +296,7 @@ static void log_disk(struct upstream *up, const char *why)
 /* Longer than is kept: from here on it only passes. With one reader what he has read need not stand any longer. */
 static void stop_storing(struct flight *f, struct spool *body)
 {
-    commit_withdraw(f);
+    flight_unstore(f);
     flight_hide(f);
     if (f->receiving + f->waiting <= 1)
         spool_set_pass(body);
@@ -362,7 +362,7 @@ bool attempt_body(struct turn *t, const char *bytes, size_t count)
         log_disk(t->up, "the cache's disk is full or broken: answers pass through without being stored");
         counter_add(COUNTER_STORE_FAILURES, 1);
         store_refuses_files(t->up->store);
-        commit_withdraw(f);
+        flight_unstore(f);
         flight_hide(f);
     }
     if (f->storing && t->fetch->policy->max_object_bytes >= 0 && t->body_bytes > t->fetch->policy->max_object_bytes)
@@ -402,7 +402,7 @@ static void release_receivers(struct flight *f)
     for (struct fetch_links *w = f->first; w != NULL; w = next) {
         next = w->next;
         if (w->at == WAITER_RECEIVING)
-            flight_unlink(w);
+            waiter_unlink(w);
     }
 }
 
@@ -436,7 +436,7 @@ static void whole(struct flight *f, struct turn *t)
     if (f->storing && sound && is_its_part(t) && (!f->live || has_clean_end(t)))
         commit_announce(f, t->answer->body != NULL ? spool_length(t->answer->body) : 0);
     else
-        commit_withdraw(f);
+        flight_unstore(f);
     if (f->others != NULL)
         f->others->trailers = http_fields_copy(&t->answer->trailers, &f->others->trailer_arena);
     if (t->answer->body != NULL)
@@ -462,7 +462,7 @@ static void cut(struct flight *f, struct turn *t, enum stop stop)
         log_info("upstream_body_cut", " upstream=%s bytes=%lld reason=%s", f->site->name, (long long)t->body_bytes,
                  log_quote(failure.text));
     }
-    commit_withdraw(f);
+    flight_unstore(f);
     f->keep = false;
     flight_hide(f);
     release_receivers(f);
@@ -515,7 +515,7 @@ static void checked(struct flight *f, struct turn *t, bool complete)
         record(f, t, ATTEMPT_OK, t->answer->head.status);
         t->held = false;
         t->given = true;
-        share_head(f, t, t->answer);
+        enter_again(t->site, share_head(f, t, t->answer));
         whole(f, t);
         return;
     }

@@ -2,7 +2,7 @@
  * The credential that Weir adds to a request as it is sent (setting auth),
  * and the way back of any: APIs repeat a parameter in the links of their next pages.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
 static bool is_unreserved(unsigned char c)
 {

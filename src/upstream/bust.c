@@ -7,7 +7,7 @@
  * A row of the state is named by BUST_MARK and the hash of the URL, as the cache
  * key shows it: without credentials, and the same whoever asks.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
 #include "http/url.h"
 

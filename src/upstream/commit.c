@@ -4,7 +4,7 @@
  * it from its announcement on, so nobody falls between flight and record, and
  * the flight itself is joined no more.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
 #include "policy/validate.h"
 
@@ -18,22 +18,6 @@ static struct commit *commit_of(struct flight *f)
         f->commit->flight = f;
     }
     return f->commit;
-}
-
-void commit_recycle(struct commit *c)
-{
-    struct arena arena = c->arena;
-
-    arena_reset(&arena);
-    *c = (struct commit){ .flight = c->flight, .arena = arena };
-}
-
-void commit_free(struct commit *c)
-{
-    if (c == NULL)
-        return;
-    arena_free(&c->arena);
-    free(c);
 }
 
 static void receive_done(struct mail *m)
@@ -146,16 +130,6 @@ void commit_put(struct flight *f)
 {
     commit_announce(f, f->answer->body != NULL ? spool_length(f->answer->body) : 0);
     submit(f);
-}
-
-void commit_withdraw(struct flight *f)
-{
-    f->storing = false;
-    if (f->committing || f->commit == NULL || !f->commit->change.announced)
-        return;                       /* while it is being committed it is the writer's */
-    store_withdraw(f->up->store, &f->commit->change);
-    spool_release(f->commit->change.body);
-    f->commit->change.body = NULL;
 }
 
 void commit_freshen(struct flight *f)

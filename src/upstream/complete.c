@@ -6,7 +6,7 @@
  * complete_head() and complete_end() run inside the attempt's callbacks and
  * at its end.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
 #include "policy/range.h"
 #include "policy/validate.h"

@@ -8,79 +8,17 @@
  * slow connection neither lets two requests have one place, nor makes
  * the API see more in its window than was counted in ours.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
-#include <stdio.h>
-#include <time.h>
+#include <stdlib.h>
 
 enum {
-    GRACE_MS = 250,                   /* a wait that was predicted to end just in time may end a little later */
     LOOK_MS  = 100,                   /* how soon it is seen that a client has gone on with its body */
-    LATE_MS  = 1                      /* so long behind its reservation a request is charged anew */
+    LATE_MS  = 1,                     /* so long behind its reservation a request is charged anew */
+    REVIEWED_MOST = 2000
 };
 
-void dispatch_charge(struct charge *c, const struct fetch *f)
-{
-    static const struct partition none;
-
-    *c = (struct charge){
-        .method = f->request.method,
-        .method_name = f->request.method_name,
-        .path = f->path,
-        .credential = memcmp(&f->account, &none, sizeof none) != 0 ? f->account.bytes : NULL,
-        .keep_permille = f->keep_permille,
-    };
-}
-
-/* Sites that share a budget wait apart: one that is held back, or full, holds up no other. */
-struct queue_class dispatch_class(const struct site *s, const struct charge *c)
-{
-    struct queue_class class = ledger_class(s->budget->ledger, c);
-
-    class.costs ^= (uint64_t)(uintptr_t)s;
-    class.place = (uint64_t)(uintptr_t)s;
-    return class;
-}
-
-void dispatch_kick(struct budget *b)
-{
-    b->dirty = true;
-}
-
 /* -- waits and their ends -- */
-
-int64_t waiter_wait_left(const struct fetch_links *w, int64_t now_ns)
-{
-    bool    unsent = w->flight == NULL || w->flight->at <= FLIGHT_NAMING;
-    int64_t left = w->wait_left_ns - (unsent && w->flight != NULL ? now_ns - w->wait_from_ns : 0);
-
-    return left > 0 ? left : 0;
-}
-
-static int64_t add_times(int64_t a, int64_t b)
-{
-    return b > INT64_MAX - a ? INT64_MAX : a + b;
-}
-
-void dispatch_set_deadline(struct flight *f)
-{
-    int64_t next = INT64_MAX;
-
-    if (f->at != FLIGHT_WAITING && f->at != FLIGHT_PAUSING)
-        return;
-    for (const struct fetch_links *w = f->first; w != NULL; w = w->next) {
-        int64_t until = add_times(w->wait_from_ns, w->wait_left_ns);
-
-        if (until < next)
-            next = until;
-    }
-    if (f->waiting == 0 && f->keep)
-        next = f->keep_until_ns;
-    if (next == INT64_MAX)
-        timers_clear(&f->up->timers, &f->deadline);
-    else
-        timers_set(&f->up->timers, &f->deadline, add_times(next, GRACE_MS * NS_PER_MS));
-}
 
 /* The flight's wait under way is over: what it took is off everybody's allowance. */
 static void end_wait(struct flight *f, int64_t now)
@@ -100,43 +38,12 @@ static void begin_wait(struct flight *f)
         w->wait_from_ns = now;
 }
 
-/* "Retry-After of the API, heard 12:00:05": in this machine's time of day, as its logs are. */
-static void write_cause(char *out, size_t bytes, const struct wait_cause *cause)
-{
-    time_t    heard = (time_t)(cause->heard_wall_ns / NS_PER_SEC);
-    struct tm tm;
-    char      text[16] = "";
-
-    if (cause->heard_wall_ns > 0 && localtime_r(&heard, &tm) != NULL)
-        strftime(text, sizeof text, "%H:%M:%S", &tm);
-    snprintf(out, bytes, "%s of the API, heard %s", told_by_text(cause->by),
-             text[0] != '\0' ? text : "before this start");
-}
-
-void waiter_refuse(struct fetch_links *w, int64_t wait_ns, const struct wait_cause *cause)
-{
-    enum { LIMIT_BYTES = 64, BLOCKED_BYTES = 96 };
-
-    if (w->words == NULL)
-        w->words = mem_alloc(LIMIT_BYTES + BLOCKED_BYTES);
-    snprintf(w->words, LIMIT_BYTES, "%s", cause->limit);
-    w->fetch->limit = w->words;
-    if (cause->by != TOLD_BY_NOBODY) {
-        write_cause(w->words + LIMIT_BYTES, BLOCKED_BYTES, cause);
-        w->fetch->blocked_by = w->words + LIMIT_BYTES;
-    }
-    w->fetch->wait_ns = wait_ns;
-    if (w->fetch->upload != NULL && (w->flight == NULL || w->flight->waiting == 1))
-        upload_discard(w->fetch->upload);
-    waiter_post(w, FETCH_REFUSED);
-}
-
 /* A retry's wait is over: the last real answer passes through, else what went wrong. */
 static bool end_retries(struct flight *f)
 {
     if (f->attempt_count == 0)
         return false;
-    dispatch_withdraw(f);
+    flight_withdraw(f);
     if (!share_spare(f))
         flight_fail(f, 0);
     return true;
@@ -149,45 +56,16 @@ static void end_waiting(struct flight *f, struct fetch_links *w)
         waiter_fail(w, flight_failure(f), 0);
 }
 
-void dispatch_crowd_out(struct flight *f)
-{
-    struct wait_cause   cause = { .limit = "queue" };
-    int64_t             wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
-    struct fetch_links *next;
-
-    cause = (struct wait_cause){ .limit = "queue" };
-    for (struct fetch_links *w = f->first; w != NULL; w = next) {
-        next = w->next;
-        w->fetch->queue_full = true;
-        waiter_refuse(w, wait > NS_PER_SEC ? wait : NS_PER_SEC, &cause);
-    }
-    flight_hide(f);
-    dispatch_withdraw(f);
-    flight_settle(f);
-}
-
-bool dispatch_leave(struct flight *f, int64_t now_ns)
-{
-    if (f->waiting == 0 && (!f->keep || now_ns >= f->keep_until_ns)) {
-        flight_hide(f);
-        dispatch_withdraw(f);
-        flight_settle(f);
-        return true;
-    }
-    dispatch_set_deadline(f);
-    return false;
-}
-
 static void fire_deadline(struct timer *t)
 {
     struct flight      *f = CONTAINER_OF(t, struct flight, deadline);
     int64_t             now = clock_mono_ns();
     struct wait_cause   cause;
-    int64_t             wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
+    int64_t             wait = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
     struct fetch_links *next;
 
     if (f->attempt_count == 0 && wait == 0 && f->site->in_flight < site_slots(f->site)) {
-        dispatch_kick(f->site->budget);       /* its turn is here: it is this thread that is late */
+        budget_kick(f->site->budget);       /* its turn is here: it is this thread that is late */
         timers_set(&f->up->timers, &f->deadline, now + GRACE_MS * NS_PER_MS);
         return;
     }
@@ -208,7 +86,7 @@ static void fire_deadline(struct timer *t)
         else
             end_waiting(f, w);
     }
-    if (dispatch_leave(f, now))
+    if (flight_end_unwaited(f, now))
         return;
     if (timer_is_set(&f->deadline) && f->deadline.at_ns <= now)        /* some wait on, others are through */
         timers_set(&f->up->timers, &f->deadline, now + NS_PER_SEC);
@@ -249,10 +127,10 @@ void dispatch_joined(struct flight *f, const struct fetch *by)
         return;
     queue_remove(b->queue, &f->entry);
     raise(f, by);
-    f->entry.class = dispatch_class(f->site, &f->charge);
+    f->entry.class = site_class(f->site, &f->charge);
     if (waits)
         queue_put_back(b->queue, &f->entry);
-    dispatch_kick(b);
+    budget_kick(b);
 }
 
 void dispatch_renamed(struct flight *f)
@@ -264,7 +142,7 @@ void dispatch_renamed(struct flight *f)
     queue_remove(q, &f->entry);
     f->entry.who = f->leader->who;
     queue_put(q, &f->entry);
-    dispatch_kick(f->site->budget);
+    budget_kick(f->site->budget);
 }
 
 void dispatch_put(struct flight *f)
@@ -275,33 +153,21 @@ void dispatch_put(struct flight *f)
         begin_wait(f);
     f->at = FLIGHT_WAITING;
     f->deadline.fire = fire_deadline;
-    dispatch_charge(&f->charge, f->leader);
+    fetch_charge(&f->charge, f->leader);
     f->entry.who = f->leader->who;
     f->entry.arrived_ns = f->leader->arrived_mono_ns;
     f->entry.priority = f->leader->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE;
     for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
         raise(f, w->fetch);
-    f->entry.class = dispatch_class(f->site, &f->charge);
+    f->entry.class = site_class(f->site, &f->charge);
     if (f->again)
         queue_put_again(b->queue, &f->entry);
     else
         queue_put(b->queue, &f->entry);
     f->again = true;
     forecast_waits(f);
-    dispatch_set_deadline(f);
-    dispatch_kick(b);
-}
-
-void dispatch_withdraw(struct flight *f)
-{
-    if (queue_waits(&f->entry)) {
-        queue_remove(f->site->budget->queue, &f->entry);
-        forecast_goes(f);
-        dispatch_kick(f->site->budget);
-    }
-    naming_end(f);
-    timers_clear(&f->up->timers, &f->pause);
-    timers_clear(&f->up->timers, &f->deadline);
+    flight_set_deadline(f);
+    budget_kick(b);
 }
 
 bool dispatch_pause(struct flight *f, int64_t after_ns)
@@ -323,7 +189,7 @@ bool dispatch_pause(struct flight *f, int64_t after_ns)
             ended = true;
         }
     }
-    dispatch_set_deadline(f);
+    flight_set_deadline(f);
     return ended;
 }
 
@@ -435,12 +301,15 @@ static void run_budget(struct budget *b)
     struct queue_entry *e;
     int64_t             wake = INT64_MAX;
     struct site        *s;
+    struct flight      *let_in = NULL;
 
     do {
+        if (let_in != NULL)
+            dispatch_put(let_in);
         b->dirty = false;
         while (has_slot(b) && (e = queue_take(b->queue, clock_mono_ns(), may_go, b, &wake)) != NULL)
             send_flight(b, CONTAINER_OF(e, struct flight, entry));
-    } while (naming_let_in(b, &wake));
+    } while ((let_in = naming_let_in(b, &wake)) != NULL);
     if (wake != INT64_MAX)
         timers_set(&b->up->timers, &b->wake, add_times(clock_mono_ns(), wake));
     else
@@ -490,7 +359,7 @@ static bool stamp_anew(struct turn *t, struct budget *b, struct budget_now now)
     if (ledger_wait_ns(b->ledger, &t->charge, now, NULL) > pace_ns(b))
         return false;
     ledger_spend(b->ledger, &t->charge, now, &t->receipt);
-    dispatch_kick(b);
+    budget_kick(b);
     return true;
 }
 
@@ -505,4 +374,47 @@ bool dispatch_sends(struct turn *t)
     if (f != NULL && f->first_sent_ns == 0)
         f->first_sent_ns = now.mono_ns;
     return true;
+}
+
+/* -- what became known -- */
+
+/* What was not known when they came is known now. */
+static void tell(struct flight *f)
+{
+    int64_t             now = clock_mono_ns(), wait;
+    struct wait_cause   cause;
+    struct fetch_links *next;
+
+    if (f->dead || f->at != FLIGHT_WAITING || f->attempt_count > 0 || f->waiting == 0)
+        return;
+    wait = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
+    for (struct fetch_links *w = f->first; w != NULL; w = next) {
+        next = w->next;
+        if (wait > waiter_wait_left(w, now))
+            waiter_refuse(w, wait, &cause);
+    }
+    flight_end_unwaited(f, now);
+}
+
+/* The oldest first: who is told to go makes those after it come sooner. */
+static void review(struct site *s)
+{
+    unsigned        most = s->waiting < REVIEWED_MOST ? s->waiting : REVIEWED_MOST, count = 0;
+    struct flight **found = mem_alloc((most > 0 ? most : 1) * sizeof *found);
+
+    for (struct flight *f = s->flights; f != NULL && count < most; f = f->next_of_site)
+        if (f->at == FLIGHT_WAITING)
+            found[count++] = f;
+    while (count > 0)
+        tell(found[--count]);
+    free(found);
+}
+
+void dispatch_review(struct upstream *up)
+{
+    for (struct site *s = up->sites; s != NULL; s = s->next)
+        if (s->review) {
+            s->review = false;
+            review(s);
+        }
 }

@@ -6,12 +6,9 @@
  * for Weir's own validations, the record in question are the same.  A request with conditions
  * or ranges of the client's own is nobody's equal (RFC 9110 13, 14).
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-
-#define LONG_WAIT_NS (INT64_C(1000) * 86400 * NS_PER_SEC)      /* "forever" and its like */
 
 /* -- equality -- */
 
@@ -60,6 +57,16 @@ static bool is_equal(const struct flight *f, const struct site *site, const stru
         && memcmp(f->variant, w->variant, sizeof f->variant) == 0 && validated_id(a) == validated_id(b);
 }
 
+struct flight *flight_equal(const struct site *site, const struct fetch_links *w, const struct flight *last)
+{
+    struct flight *f = last != NULL ? last->next_in_bucket
+                                    : site->up->buckets[hash_of(w->fetch, w->variant) % FLIGHT_BUCKETS];
+
+    while (f != NULL && !is_equal(f, site, w))
+        f = f->next_in_bucket;
+    return f;
+}
+
 /* -- what is known to be unshareable: a slot for each hash, the newest counts -- */
 
 static uint64_t unshareable_hash(const struct site *site, const struct fetch *f)
@@ -78,46 +85,36 @@ void flight_remember_unshareable(struct flight *f)
             (struct unshareable){ hash, clock_mono_ns() + UNSHAREABLE_SECONDS * NS_PER_SEC };
 }
 
-static bool is_known_unshareable(struct upstream *up, const struct site *site, const struct fetch *f)
+static bool is_known_unshareable(const struct site *site, const struct fetch *f)
 {
     uint64_t                  hash = unshareable_hash(site, f);
-    const struct unshareable *u = &up->unshareable[hash % UNSHAREABLE_SLOTS];
+    const struct unshareable *u = &site->up->unshareable[hash % UNSHAREABLE_SLOTS];
 
     return u->hash == hash && clock_mono_ns() < u->until_ns;
 }
 
-/* -- the list of those who wait -- */
-
-void flight_link(struct flight *f, struct fetch_links *w)
+bool flight_may_share(const struct site *site, const struct fetch *f)
 {
-    int64_t now = clock_mono_ns();
-
-    w->flight = f;
-    w->at = WAITER_WAITING;
-    w->wait_from_ns = now;
-    w->next = NULL;
-    w->previous = f->last;
-    *(f->last != NULL ? &f->last->next : &f->first) = w;
-    f->last = w;
-    f->waiting++;
-}
-
-void flight_unlink(struct fetch_links *w)
-{
-    struct flight *f = w->flight;
-
-    *(w->previous != NULL ? &w->previous->next : &f->first) = w->next;
-    *(w->next != NULL ? &w->next->previous : &f->last) = w->previous;
-    if (w->at == WAITER_RECEIVING)
-        f->receiving--;
-    else
-        f->waiting--;
-    w->flight = NULL;
-    w->at = WAITER_NOWHERE;
-    w->next = w->previous = NULL;
+    return is_shareable(f) && !is_known_unshareable(site, f);
 }
 
 /* -- birth and end -- */
+
+static void recycle_commit(struct commit *c)
+{
+    struct arena arena = c->arena;
+
+    arena_reset(&arena);
+    *c = (struct commit){ .flight = c->flight, .arena = arena };
+}
+
+static void free_commit(struct commit *c)
+{
+    if (c == NULL)
+        return;
+    arena_free(&c->arena);
+    free(c);
+}
 
 static struct flight *take_idle(struct upstream *up)
 {
@@ -143,12 +140,12 @@ static void keep_idle(struct upstream *up, struct flight *f)
     free(f->failure);
     f->failure = NULL;
     if (up->idle_flight_count >= IDLE_FLIGHTS) {
-        commit_free(f->commit);
+        free_commit(f->commit);
         free(f);
         return;
     }
     if (f->commit != NULL)
-        commit_recycle(f->commit);
+        recycle_commit(f->commit);
     f->next_in_bucket = up->idle_flights;
     up->idle_flights = f;
     up->idle_flight_count++;
@@ -160,13 +157,13 @@ void flight_free_idle(struct upstream *up)
         struct flight *f = up->idle_flights;
 
         up->idle_flights = f->next_in_bucket;
-        commit_free(f->commit);
+        free_commit(f->commit);
         free(f);
     }
     up->idle_flight_count = 0;
 }
 
-static struct flight *flight_new(struct site *site, struct fetch_links *w, bool shared)
+struct flight *flight_new(struct site *site, struct fetch_links *w, bool shared)
 {
     struct upstream *up = site->up;
     struct flight   *f = take_idle(up);
@@ -188,7 +185,7 @@ static struct flight *flight_new(struct site *site, struct fetch_links *w, bool 
         f->next_in_bucket = up->buckets[f->bucket_hash % FLIGHT_BUCKETS];
         up->buckets[f->bucket_hash % FLIGHT_BUCKETS] = f;
     }
-    flight_link(f, w);
+    waiter_link(f, w);
     return f;
 }
 
@@ -211,6 +208,50 @@ bool flight_goes_on(const struct flight *f)
     return f->waiting > 0 || f->receiving > 0 || finishes;
 }
 
+/* -- who waits for how long -- */
+
+void flight_set_deadline(struct flight *f)
+{
+    int64_t next = INT64_MAX;
+
+    if (f->at != FLIGHT_WAITING && f->at != FLIGHT_PAUSING)
+        return;
+    for (const struct fetch_links *w = f->first; w != NULL; w = w->next) {
+        int64_t until = add_times(w->wait_from_ns, w->wait_left_ns);
+
+        if (until < next)
+            next = until;
+    }
+    if (f->waiting == 0 && f->keep)
+        next = f->keep_until_ns;
+    if (next == INT64_MAX)
+        timers_clear(&f->up->timers, &f->deadline);
+    else
+        timers_set(&f->up->timers, &f->deadline, add_times(next, GRACE_MS * NS_PER_MS));
+}
+
+void flight_withdraw(struct flight *f)
+{
+    if (queue_waits(&f->entry)) {
+        queue_remove(f->site->budget->queue, &f->entry);
+        forecast_goes(f);
+        budget_kick(f->site->budget);
+    }
+    naming_end(f);
+    timers_clear(&f->up->timers, &f->pause);
+    timers_clear(&f->up->timers, &f->deadline);
+}
+
+void flight_unstore(struct flight *f)
+{
+    f->storing = false;
+    if (f->committing || f->commit == NULL || !f->commit->change.announced)
+        return;                       /* while it is being committed it is the writer's */
+    store_withdraw(f->up->store, &f->commit->change);
+    spool_release(f->commit->change.body);
+    f->commit->change.body = NULL;
+}
+
 void flight_settle(struct flight *f)
 {
     struct site *site = f->site;
@@ -219,8 +260,8 @@ void flight_settle(struct flight *f)
         || queue_waits(&f->entry) || timer_is_set(&f->pause) || (f->at == FLIGHT_NAMING && flight_goes_on(f)))
         return;
     flight_hide(f);
-    dispatch_withdraw(f);              /* and its name is not looked for any more */
-    commit_withdraw(f);
+    flight_withdraw(f);              /* and its name is not looked for any more */
+    flight_unstore(f);
     f->dead = true;
     *(f->previous_of_site != NULL ? &f->previous_of_site->next_of_site : &site->flights) = f->next_of_site;
     if (f->next_of_site != NULL)
@@ -228,6 +269,18 @@ void flight_settle(struct flight *f)
     f->next_in_bucket = f->up->dead_flights;
     f->up->dead_flights = f;
     f->up->flight_count--;
+}
+
+bool flight_end_unwaited(struct flight *f, int64_t now_ns)
+{
+    if (f->waiting == 0 && (!f->keep || now_ns >= f->keep_until_ns)) {
+        flight_hide(f);
+        flight_withdraw(f);
+        flight_settle(f);
+        return true;
+    }
+    flight_set_deadline(f);
+    return false;
 }
 
 void flight_sweep(struct upstream *up)
@@ -249,7 +302,7 @@ void flight_fail(struct flight *f, int64_t wait_ns)
     struct fetch_links *next;
 
     flight_hide(f);
-    dispatch_withdraw(f);
+    flight_withdraw(f);
     for (struct fetch_links *w = f->first; w != NULL; w = next) {
         next = w->next;
         if (w->at == WAITER_WAITING)
@@ -262,261 +315,17 @@ void flight_fail(struct flight *f, int64_t wait_ns)
 
 /* -- coming -- */
 
-/* low_budget: it is served stale, and nothing is asked. */
-static bool is_spared(struct site *site, struct fetch_links *w)
-{
-    struct charge charge;
-
-    if (!w->fetch->may_spare)
-        return false;
-    dispatch_charge(&charge, w->fetch);
-    if (!ledger_is_low(site->budget->ledger, &charge, &site->options->low_budget, budget_time()))
-        return false;
-    waiter_post(w, FETCH_SPARED);
-    return true;
-}
-
-/* RFC 5861 3: one refresh behind the stale answers, whether or not others could share what it brings. */
-static bool is_being_refreshed(const struct site *site, const struct fetch *fetch)
-{
-    if (!fetch->refresh_behind)
-        return false;
-    for (const struct flight *f = site->flights; f != NULL; f = f->next_of_site)
-        if (f->leader->refresh_behind && memcmp(f->leader->key.hash, fetch->key.hash, sizeof fetch->key.hash) == 0
-            && slice_eq(f->leader->key.full, fetch->key.full)
-            && memcmp(f->leader->stored_variant, fetch->stored_variant, sizeof fetch->stored_variant) == 0)
-            return true;
-    return false;
-}
-
-/* The wait of one who enters by himself. */
-static int64_t predict_alone(struct site *site, const struct fetch *f, struct wait_cause *cause)
-{
-    struct charge charge;
-
-    dispatch_charge(&charge, f);
-    return dispatch_predict(site, NULL, &charge, f->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE, &f->who, cause);
-}
-
-/* Takes a place in this flight, where it can. False: it needs one of its own. True also where it was refused. */
-static bool try_join(struct flight *f, struct fetch_links *w)
-{
-    struct wait_cause cause;
-    int64_t           wait;
-
-    if (f->at >= FLIGHT_STREAMING)
-        return share_late(f, w);
-    /* What it asks for beyond that must be said to whoever stands before the API (RFC 9111 5.2.1.4), too. */
-    if ((w->fetch->must_be_new && !f->leader->must_be_new)
-        || (w->fetch->bust_every_ns != 0 && f->leader->bust_every_ns == 0))
-        return false;
-    if (f->at == FLIGHT_SENDING) {
-        if (w->fetch->must_be_new && f->turn != NULL && f->turn->sent)
-            return false;
-        flight_link(f, w);
-        turn_joined(f->turn);
-        return true;
-    }
-    if (is_spared(f->site, w))
-        return true;
-    if (f->at == FLIGHT_NAMING) {     /* judged with it */
-        flight_link(f, w);
-        return true;
-    }
-    wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
-    if (wait > w->wait_left_ns && dispatch_stands_higher(w->fetch, f))
-        wait = predict_alone(f->site, w->fetch, &cause);     /* where he will put it: dispatch_joined() */
-    w->fetch->outcome.predicted_ns = wait;
-    if (wait > w->wait_left_ns) {
-        waiter_refuse(w, wait, &cause);
-        return true;
-    }
-    flight_link(f, w);
-    dispatch_joined(f, w->fetch);
-    dispatch_set_deadline(f);
-    return true;
-}
-
-static void fail_at_once(struct site *site, struct fetch_links *w, const char *token, const char *text, int64_t wait_ns)
-{
-    struct fetch *f = w->fetch;
-    char          said[320];
-
-    f->failed_as = ATTEMPT_REFUSED;
-    f->proxy_error = token;
-    f->wait_ns = wait_ns;
-    snprintf(said, sizeof said, "%s: %s", site->name, text);
-    fetch_set_error(f, slice_of(said));
-    waiter_post(w, FETCH_FAILED);
-}
-
-/* CURLOPT_REQUEST_TARGET is sent as it is: what would end the request line early must not get there. */
-static bool may_be_sent(struct slice target)
-{
-    if (target.len == 0 || target.ptr[0] != '/')
-        return false;
-    for (size_t i = 0; i < target.len; i++)
-        if ((unsigned char)target.ptr[i] <= ' ' || target.ptr[i] == 0x7f)
-            return false;
-    return true;
-}
-
-/* The queue is full: of whom so much waits that another should have the place, the newest gives way. */
-static bool make_room(struct site *site, const struct fetch *fetch)
-{
-    struct queue_entry *e = queue_crowding(site->budget->queue, fetch->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE,
-                                           &fetch->who);
-
-    if (e == NULL || CONTAINER_OF(e, struct flight, entry)->site != site)
-        return false;
-    dispatch_crowd_out(CONTAINER_OF(e, struct flight, entry));
-    return true;
-}
-
-static bool is_full(const struct site *site, int64_t wait)
-{
-    return site->waiting >= site->options->queue.max_length
-        && (wait > 0 || site->waiting > 0 || site->in_flight >= site_slots(site));
-}
-
-/* No place in the queue, or a wait that is longer than it may be: said before the wait is begun. */
-static bool is_refused(struct site *site, struct fetch_links *w)
-{
-    struct wait_cause cause;
-    int64_t           wait = predict_alone(site, w->fetch, &cause);
-
-    w->fetch->outcome.predicted_ns = wait;
-    if (wait <= w->wait_left_ns && !is_full(site, wait))
-        return false;
-    if (wait <= w->wait_left_ns && make_room(site, w->fetch))
-        return false;
-    if (wait <= w->wait_left_ns) {
-        w->fetch->queue_full = true;
-        cause = (struct wait_cause){ .limit = "queue" };
-        wait = wait > NS_PER_SEC ? wait : NS_PER_SEC;
-    }
-    waiter_refuse(w, wait, &cause);
-    return true;
-}
-
-/* By whose place it goes: see dispatch_put(). */
-static const struct fetch *first_of(const struct flight *f)
-{
-    const struct fetch *first = f->leader;
-
-    for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
-        if (first->batch != w->fetch->batch ? first->batch : w->fetch->keep_permille < first->keep_permille)
-            first = w->fetch;
-    return first;
-}
-
-void flight_line_up(struct flight *f)
-{
-    const struct fetch *first = first_of(f);
-    struct fetch_links *next;
-    struct wait_cause   cause;
-    int64_t             wait = predict_alone(f->site, first, &cause), now = clock_mono_ns();
-    bool                any = f->keep, full;
-
-    for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
-        any = any || wait <= waiter_wait_left(w, now);
-    full = any && is_full(f->site, wait) && !make_room(f->site, first);
-    for (struct fetch_links *w = f->first; w != NULL; w = next) {
-        next = w->next;
-        w->fetch->outcome.predicted_ns = wait;
-        if (wait > waiter_wait_left(w, now)) {
-            waiter_refuse(w, wait, &cause);
-        } else if (full) {
-            w->fetch->queue_full = true;
-            waiter_refuse(w, wait > NS_PER_SEC ? wait : NS_PER_SEC, &(struct wait_cause){ .limit = "queue" });
-        }
-    }
-    if (flight_goes_on(f) && !full) {
-        dispatch_put(f);
-        return;
-    }
-    f->keep = false;
-    flight_hide(f);
-    dispatch_withdraw(f);
-    flight_settle(f);
-}
-
-void flight_enter(struct site *site, struct fetch_links *w)
-{
-    struct upstream *up = site->up;
-    struct fetch    *fetch = w->fetch;
-    bool             shared = is_shareable(fetch) && !is_known_unshareable(up, site, fetch);
-    int64_t          now = clock_mono_ns();
-
-    if (!may_be_sent(fetch->request.target)) {
-        fail_at_once(site, w, "http_request_error", "the request target cannot be sent.", 0);
-        return;
-    }
-    if (shared) {
-        struct flight *f = up->buckets[hash_of(fetch, w->variant) % FLIGHT_BUCKETS], *next;
-
-        for (; f != NULL; f = next) {
-            next = f->next_in_bucket;
-            if (is_equal(f, site, w) && try_join(f, w))
-                return;
-        }
-    }
-    if (is_being_refreshed(site, fetch)) {
-        waiter_post(w, FETCH_LOOK_AGAIN);            /* nobody waits for it */
-        return;
-    }
-    /* What has ended since it was looked up is a hit: it is on its way to the store, and a look-up finds it. */
-    if (store_is_changing(up->store, fetch->key.hash) && dispatch_is_stored(up, fetch)) {
-        waiter_post(w, FETCH_LOOK_AGAIN);
-        return;
-    }
-    if (is_spared(site, w))
-        return;
-    if (site->breaker.open_until_ns > now) {
-        fail_at_once(site, w, "destination_unavailable",
-                     "it failed many times in a row and is asked again after a pause.",
-                     site->breaker.open_until_ns - now);
-        return;
-    }
-    if (naming_is_needed(site, w))
-        naming_begin(flight_new(site, w, shared));
-    else if (!is_refused(site, w))
-        dispatch_put(flight_new(site, w, shared));
-}
-
 /* -- going -- */
-
-/* on_abort = "finish": a GET whose answer may serve the client's retry goes on without it. */
-static bool finishes(const struct fetch *f)
-{
-    return f->refresh_behind
-        || (f->request.method == HTTP_GET && f->has_key && f->may_store && !f->upstream->drop_on_abort);
-}
 
 void flight_look_who_waits(struct flight *f)
 {
     if (flight_goes_on(f) || f->committing) {
-        dispatch_set_deadline(f);
+        flight_set_deadline(f);
         return;
     }
     flight_hide(f);
-    dispatch_withdraw(f);
+    flight_withdraw(f);
     if (f->turn != NULL)
         turn_abandon(f->turn);
     flight_settle(f);
-}
-
-void flight_leave(struct fetch_links *w)
-{
-    struct flight *f = w->flight;
-
-    if (finishes(w->fetch)) {
-        int64_t left = waiter_wait_left(w, clock_mono_ns());
-        int64_t until = left < LONG_WAIT_NS ? clock_mono_ns() + left : INT64_MAX;
-
-        f->keep_until_ns = f->keep && f->keep_until_ns > until ? f->keep_until_ns : until;
-        f->keep = true;
-    }
-    flight_unlink(w);
-    flight_look_who_waits(f);
 }

@@ -7,12 +7,11 @@
  * it is the queue's to say, and of other classes only those count whose own limits let them go before it.
  * Of what is not known nothing is foretold: it waits, and hears at the end of its max_wait, or as soon as it is known.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
-#include <stdlib.h>
 #include <xxhash.h>
 
-enum { LOOKS = 4, KIND_LEAST = 8, REVIEWED_MOST = 2000 };
+enum { LOOKS = 4, KIND_LEAST = 8 };
 
 /* -- pace -- */
 
@@ -42,12 +41,6 @@ static const struct pace *pace_of(const struct site *s, unsigned kind, int64_t n
     const struct pace *own = s->kinds[kind].pace;
 
     return own != NULL && own->count >= KIND_LEAST && pace_is_known(own, now) ? own : &s->pace;
-}
-
-void forecast_free(struct site *s)
-{
-    for (unsigned i = 0; i < KINDS; i++)
-        free(s->kinds[i].pace);
 }
 
 void forecast_waits(struct flight *f)
@@ -195,12 +188,12 @@ static int64_t predict_places(struct line *line, int64_t held_ns, int64_t budget
 
 /* -- all of it -- */
 
-int64_t dispatch_predict(struct site *site, const struct flight *f, const struct charge *charge,
+int64_t forecast_wait(struct site *site, const struct flight *f, const struct charge *charge,
                          enum queue_priority priority, const struct queue_who *who, struct wait_cause *cause)
 {
     struct budget      *b = site->budget;
     struct line         line = { .site = site, .charge = charge, .priority = priority, .who = who,
-                                 .class = dispatch_class(site, charge), .now = budget_time() };
+                                 .class = site_class(site, charge), .now = budget_time() };
     int64_t             hold = hold_predict_ns(&site->hold, line.now.mono_ns), pause = 0, wait, placed;
     const char         *tightest = NULL;
     struct ledger_cause told;
@@ -232,52 +225,11 @@ int64_t dispatch_predict(struct site *site, const struct flight *f, const struct
     return wait > pause ? wait : pause;
 }
 
-/* What was not known when they came is known now. */
-static void tell(struct flight *f)
-{
-    int64_t             now = clock_mono_ns(), wait;
-    struct wait_cause   cause;
-    struct fetch_links *next;
-
-    if (f->dead || f->at != FLIGHT_WAITING || f->attempt_count > 0 || f->waiting == 0)
-        return;
-    wait = dispatch_predict(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
-    for (struct fetch_links *w = f->first; w != NULL; w = next) {
-        next = w->next;
-        if (wait > waiter_wait_left(w, now))
-            waiter_refuse(w, wait, &cause);
-    }
-    dispatch_leave(f, now);
-}
-
-/* The oldest first: who is told to go makes those after it come sooner. */
-static void review(struct site *s)
-{
-    unsigned        most = s->waiting < REVIEWED_MOST ? s->waiting : REVIEWED_MOST, count = 0;
-    struct flight **found = mem_alloc((most > 0 ? most : 1) * sizeof *found);
-
-    for (struct flight *f = s->flights; f != NULL && count < most; f = f->next_of_site)
-        if (f->at == FLIGHT_WAITING)
-            found[count++] = f;
-    while (count > 0)
-        tell(found[--count]);
-    free(found);
-}
-
-void forecast_run(struct upstream *up)
-{
-    for (struct site *s = up->sites; s != NULL; s = s->next)
-        if (s->review) {
-            s->review = false;
-            review(s);
-        }
-}
-
 int64_t forecast_newcomer(struct site *s)
 {
     static const struct queue_who nobody;
     struct charge                 charge = { .method = HTTP_GET, .method_name = SLICE("GET"), .path = SLICE("/") };
     struct wait_cause             cause;
 
-    return dispatch_predict(s, NULL, &charge, QUEUE_INTERACTIVE, &nobody, &cause);
+    return forecast_wait(s, NULL, &charge, QUEUE_INTERACTIVE, &nobody, &cause);
 }

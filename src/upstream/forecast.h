@@ -27,13 +27,11 @@ struct wait_cause {                   /* whose doing a wait is */
     int64_t       heard_wall_ns;
 };
 /* Nanoseconds that a fetch joining (flight) or entering (NULL) would wait. */
-int64_t dispatch_predict(struct site *, const struct flight *, const struct charge *, enum queue_priority,
+int64_t forecast_wait(struct site *, const struct flight *, const struct charge *, enum queue_priority,
                          const struct queue_who *, struct wait_cause *);
 int64_t forecast_newcomer(struct site *);            /* one that nobody knows, with no credential, for "/" */
 void forecast_waits(struct flight *);                /* it waits from now on */
 void forecast_goes(struct flight *);                 /* not any more */
 void forecast_note(const struct turn *);         /* it gives its place back */
-void forecast_free(struct site *);
-void forecast_run(struct upstream *);                /* what became known is told to those whom it concerns */
 
 #endif

@@ -7,7 +7,7 @@
  * at each hit of an upstream that ever sent any; a table under one lock, in which a
  * place goes to whoever came last.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
 #include "budget/fade.h"
 

@@ -2,7 +2,7 @@
  * What an attempt tells of the API's limits and of its health: the head settles the
  * budget, and the beginning of a body is kept where it may tell of a limit that the head does not.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
 #include "base/counters.h"
 #include "base/log.h"
@@ -46,7 +46,7 @@ static void settle(struct turn *t, const struct http_response *head, bool went)
     if (ledger_take_cut(b->ledger, &cut))
         tell_cut(t->site, &cut);
     queue_reconsider(b->queue, NULL);
-    dispatch_kick(b);
+    budget_kick(b);
 }
 
 void hearing_nothing(struct turn *t, bool went)
@@ -115,7 +115,7 @@ static bool forget_at(struct site *s, struct upstream_forget *f)
     log_info("upstream_limits_forgotten", " upstream=%s limit=%s count=%d", s->name,
              log_quote(f->limit != NULL ? f->limit : ""), count);
     queue_reconsider(s->budget->queue, NULL);
-    dispatch_kick(s->budget);
+    budget_kick(s->budget);
     return true;
 }
 
@@ -180,5 +180,5 @@ void hearing_end(struct turn *t)
         return;
     ledger_block(b->ledger, &t->charge, block_ns, budget_time());
     queue_reconsider(b->queue, NULL);
-    dispatch_kick(b);
+    budget_kick(b);
 }

@@ -4,7 +4,7 @@
  *
  * A row's name in the state is its budget's name, a newline, and the row's key.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
 #include "base/files.h"
 #include "base/log.h"
@@ -101,7 +101,7 @@ static void receive_saved(struct mail *m)
     up->keep_failed = !r->change.ok;
     free(r);
     queue_reconsider(b->queue, NULL);
-    dispatch_kick(b);
+    budget_kick(b);
 }
 
 static void put_row(void *context, const struct ledger_row *row)

@@ -4,7 +4,7 @@
  * join it, and as soon as its turn is here all the same it goes without a name.  So a request never waits for its
  * client's name, and nobody is judged by a place that is not his.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
 #include <stdlib.h>
 
@@ -41,7 +41,7 @@ static int64_t turn_ns(struct site *s, const struct charge *charge)
 
 static bool has_none_before(struct site *s, const struct fetch *f, const struct charge *charge)
 {
-    const struct queue_class class = dispatch_class(s, charge);
+    const struct queue_class class = site_class(s, charge);
 
     return queue_length(s->budget->queue) == 0
         || queue_ahead(s->budget->queue, &class, priority_of(f), &f->who) == 0;
@@ -68,7 +68,7 @@ bool naming_is_needed(struct site *s, struct fetch_links *w)
         adopt(f);
         return false;
     }
-    dispatch_charge(&charge, f);
+    fetch_charge(&charge, f);
     return !is_hopeless(s, w, &charge) && (turn_ns(s, &charge) > 0 || !has_none_before(s, f, &charge));
 }
 
@@ -92,15 +92,6 @@ static void let_go(struct naming *n)
     n->flight = NULL;
 }
 
-static void stand_in_line(struct flight *f)
-{
-    adopt(f->leader);
-    if (f->at == FLIGHT_NAMING)
-        flight_line_up(f);
-    else
-        dispatch_renamed(f);
-}
-
 /* Where its name was not found in time it stands in line without, and moves when it is found. */
 static void receive_name(struct mail *m)
 {
@@ -110,18 +101,20 @@ static void receive_name(struct mail *m)
     if (f != NULL && !peer_find(f->leader->finder, f->leader->card, &n->wait)) {
         if (n->is_apart) {
             join_line(n);
-            flight_line_up(f);
+            n->named(f);
         }
         return;
     }
     n->up->namings--;
     let_go(n);
+    if (f != NULL) {
+        adopt(f->leader);
+        n->named(f);
+    }
     free(n);
-    if (f != NULL)
-        stand_in_line(f);
 }
 
-void naming_begin(struct flight *f)
+void naming_begin(struct flight *f, void (*named)(struct flight *))
 {
     struct naming *n = mem_alloc(sizeof *n);
 
@@ -129,21 +122,22 @@ void naming_begin(struct flight *f)
     n->wait.mailbox = f->up->mailbox;
     n->up = f->up;
     n->flight = f;
+    n->named = named;
     if (peer_find(f->leader->finder, f->leader->card, &n->wait)) {
         free(n);
         adopt(f->leader);
-        flight_line_up(f);
+        named(f);
         return;
     }
     f->at = FLIGHT_NAMING;
     f->naming = n;
     f->unsent_from_ns = clock_mono_ns();
-    dispatch_charge(&f->charge, f->leader);
+    fetch_charge(&f->charge, f->leader);
     f->entry.priority = priority_of(f->leader);
     n->is_apart = true;
     TAILQ_INSERT_TAIL(&f->site->namings, n, entry);
     f->up->namings++;
-    dispatch_kick(f->site->budget);
+    budget_kick(f->site->budget);
 }
 
 void naming_end(struct flight *f)
@@ -159,7 +153,7 @@ void naming_end(struct flight *f)
     }
 }
 
-static bool let_in(struct site *s, int64_t *wake_ns)
+static struct flight *let_in(struct site *s, int64_t *wake_ns)
 {
     struct naming *n;
     unsigned       looked_at = 0;
@@ -169,26 +163,26 @@ static bool let_in(struct site *s, int64_t *wake_ns)
         int64_t        turn = turn_ns(s, &f->charge);
 
         if (looked_at++ == LOOKED_AT || turn == INT64_MAX)
-            return false;
+            return NULL;
         if (!has_none_before(s, f->leader, &f->charge))
             continue;
         if (turn <= 0) {
             naming_end(f);
-            dispatch_put(f);
-            return true;
+            return f;
         }
         if (turn < *wake_ns)
             *wake_ns = turn;
     }
-    return false;
+    return NULL;
 }
 
-bool naming_let_in(struct budget *b, int64_t *wake_ns)
+struct flight *naming_let_in(struct budget *b, int64_t *wake_ns)
 {
-    struct site *s;
+    struct flight *f;
+    struct site   *s;
 
     LIST_FOREACH(s, &b->sites, of_budget)
-        if (let_in(s, wake_ns))
-            return true;
-    return false;
+        if ((f = let_in(s, wake_ns)) != NULL)
+            return f;
+    return NULL;
 }

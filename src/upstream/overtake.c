@@ -7,7 +7,7 @@
  * is stored, or it is marked here: whoever asked gets it, it is joined no more, and
  * not stored.  What is still queued is asked for later and is none of these.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
 #include <stdlib.h>
 
@@ -20,7 +20,7 @@ static void overtake(struct flight *f)
 {
     flight_hide(f);
     f->overtaken = true;
-    commit_withdraw(f);
+    flight_unstore(f);
     if (f->answer != NULL && f->answer->body != NULL && f->receiving + f->waiting <= 1)
         spool_set_pass(f->answer->body);
     if (!f->up->holds)                /* else the body's next piece finds that nobody waits */

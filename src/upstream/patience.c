@@ -7,7 +7,7 @@
  * before that hears so alone, and it goes on for the others; in mid-body only his own copy is
  * cut.  What goes on without anybody has the time-out of its rule.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
 #include "base/counters.h"
 

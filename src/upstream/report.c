@@ -2,7 +2,7 @@
  * What the thread is doing, for `weirctl status` and `weirctl limits`: the
  * buckets and who waits for them; of those of single credentials only the busiest.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>

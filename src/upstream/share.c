@@ -21,7 +21,7 @@
  * set_cookie = "store" asks for more, and what it says again of the request's credentials to the
  * one who sent them.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
 #include "http/media.h"
 #include "policy/freshness.h"
@@ -180,17 +180,6 @@ static void learn_variant(const struct answer *a, struct fetch_links *w)
     arena_free(&scratch);
 }
 
-static void enter_again(struct site *site, struct fetch_links *parted)
-{
-    while (parted != NULL) {
-        struct fetch_links *w = parted;
-
-        parted = w->next;
-        w->next = NULL;
-        flight_enter(site, w);
-    }
-}
-
 static bool has_account(const struct fetch *f, const struct fetch *leader)
 {
     return memcmp(&f->account, &leader->account, sizeof f->account) == 0;
@@ -222,7 +211,7 @@ static struct fetch_links *give_out(struct flight *f, const struct fetch *leader
             given++;
             continue;
         }
-        flight_unlink(w);
+        waiter_unlink(w);
         learn_variant(a, w);
         *end = w;
         end = &w->next;
@@ -230,7 +219,7 @@ static struct fetch_links *give_out(struct flight *f, const struct fetch *leader
     return parted;
 }
 
-void share_head(struct flight *f, struct turn *t, struct answer *a)
+struct fetch_links *share_head(struct flight *f, struct turn *t, struct answer *a)
 {
     struct judgement    j = judge(f, t->fetch, a);
     enum sharing        how;
@@ -260,7 +249,7 @@ void share_head(struct flight *f, struct turn *t, struct answer *a)
     parted = give_out(f, t->fetch, a, how, !j.shareable && a->head.status >= 400 && a->head.status < 500);
     if (!f->storing && f->receiving <= 1 && a->body != NULL)
         spool_set_pass(a->body);
-    enter_again(f->site, parted);
+    return parted;
 }
 
 /* -- 304 -- */
@@ -311,7 +300,7 @@ bool share_late(struct flight *f, struct fetch_links *w)
     if (policy_decide(fetch->policy, &fetch->request, &fetch->wish, &r, false, clock_wall_ns()).verdict != VERDICT_SERVE
         || !selects(f, a, fetch))
         return false;
-    flight_link(f, w);
+    waiter_link(f, w);
     hand_over(w, f->others != NULL ? f->others : a, FETCH_HEAD, true);
     turn_joined(f->turn);
     return true;

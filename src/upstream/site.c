@@ -6,7 +6,7 @@
  * all of theirs, equal ones once.  Budgets stay for the life of the thread:
  * an upstream that a reload takes away and another brings back has no more quota than before.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
 #include "base/log.h"
 
@@ -42,7 +42,7 @@ static struct budget *budget_find(const struct upstream *up, const char *name)
 
 static void fire_wake(struct timer *t)
 {
-    dispatch_kick(CONTAINER_OF(t, struct budget, wake));
+    budget_kick(CONTAINER_OF(t, struct budget, wake));
 }
 
 static struct budget *budget_new(struct upstream *up, const char *name)
@@ -122,7 +122,7 @@ static void budget_renew(struct budget *b, struct ref *config, const struct site
     ledger_free(old);
     free(old_limits);
     ref_release(old_config);
-    dispatch_kick(b);
+    budget_kick(b);
 }
 
 static struct budget *budget_of(struct upstream *up, const struct upstream_options *o)
@@ -201,10 +201,11 @@ static struct site *site_new(struct upstream *up, const char *name)
 static void site_free(struct site *s)
 {
     origin_close(s->origin);
-    stall_close(s);
+    timers_clear(&s->up->timers, &s->stall);
     LIST_TAKE(s, of_budget);
     table_remove(&s->up->site_names, &s->by_name);
-    forecast_free(s);
+    for (unsigned i = 0; i < KINDS; i++)
+        free(s->kinds[i].pace);
     ref_release(s->config);
     free(s->name);
     free(s);
@@ -236,7 +237,7 @@ static void put_back(struct upstream *up)
     for (struct site *s = up->sites; s != NULL; s = s->next)
         for (struct flight *f = s->flights; f != NULL; f = f->next_of_site)
             if (f->at == FLIGHT_WAITING && !f->dead) {
-                f->entry.class = dispatch_class(s, &f->charge);
+                f->entry.class = site_class(s, &f->charge);
                 queue_put_back(s->budget->queue, &f->entry);
             }
 }
@@ -260,7 +261,6 @@ static void drop_unused(struct upstream *up)
 void site_configure(struct upstream *up, struct ref *config, const struct upstream_options *const *upstreams,
                     unsigned count)
 {
-    flight_sweep(up);
     drop_unused(up);                  /* those that the configuration before this one had left out */
     take_out(up);
     for (struct site *s = up->sites; s != NULL; s = s->next)
@@ -365,4 +365,14 @@ void site_report_breaker(struct site *s, bool ok, int64_t now_ns)
         log_warning("upstream_breaker_open", " upstream=%s failures=%u", s->name, s->breaker.failures);
     if (was_open && s->breaker.open_until_ns == 0)
         log_info("upstream_breaker_closed", " upstream=%s", s->name);
+}
+
+/* Sites that share a budget wait apart: one that is held back, or full, holds up no other. */
+struct queue_class site_class(const struct site *s, const struct charge *c)
+{
+    struct queue_class class = ledger_class(s->budget->ledger, c);
+
+    class.costs ^= (uint64_t)(uintptr_t)s;
+    class.place = (uint64_t)(uintptr_t)s;
+    return class;
 }

@@ -6,7 +6,7 @@
  * again when the client goes on and its turn comes, as after any failure; another one is answered 408.
  * One that never pauses for so long, but sends a byte now and then, is ended as well: see DRIPPING_NS.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
 #define STALLED_NS (3 * NS_PER_SEC)
 #define DRIPPING_NS (10 * NS_PER_SEC)                /* in which fewer than PACE_BYTES came */
@@ -21,7 +21,7 @@ void stall_paused(struct turn *t)
     t->upload_paused = true;
     t->site->paused_uploads++;
     if (t->site->waiting > 0)
-        dispatch_kick(t->site->budget);             /* which comes to stall_watch() */
+        budget_kick(t->site->budget);             /* which comes to stall_watch() */
 }
 
 void stall_resumed(struct turn *t)
@@ -111,11 +111,6 @@ void stall_watch(struct site *s)
         timers_set(&s->up->timers, &s->stall, at);
     else
         timers_clear(&s->up->timers, &s->stall);
-}
-
-void stall_close(struct site *s)
-{
-    timers_clear(&s->up->timers, &s->stall);
 }
 
 bool stall_goes_on(const struct flight *f)

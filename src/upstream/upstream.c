@@ -5,7 +5,7 @@
  * has finished, and then everything that may be sent now, at once.  Nothing is sent from
  * within a callback of curl's, which must not be entered twice.
  */
-#include "upstream/inside.h"
+#include "upstream/internal.h"
 
 #include "base/check.h"
 #include "base/wait.h"
@@ -51,7 +51,7 @@ static void run_due(struct upstream *up, int64_t now)
     timers_run(&up->timers, now);
     origins_reap(up->origins);
     dispatch_run(up);
-    forecast_run(up);
+    dispatch_review(up);
 }
 
 static void run_round(struct upstream *up)
@@ -82,7 +82,7 @@ static void wind_up(struct upstream *up)
         for (struct flight *f = s->flights; f != NULL; f = next) {
             next = f->next_of_site;
             f->keep = false;
-            dispatch_withdraw(f);
+            flight_withdraw(f);
             if (f->waiting > 0)
                 failure_set(flight_failure(f), ATTEMPT_DROPPED, "proxy_internal_error", "Weir is shutting down.");
             if (f->turn != NULL) {
@@ -93,7 +93,7 @@ static void wind_up(struct upstream *up)
                 turn_abandon(f->turn);
             }
             while (f->first != NULL && f->first->at == WAITER_RECEIVING)
-                flight_unlink(f->first);
+                waiter_unlink(f->first);
             flight_fail(f, 0);
         }
     }
@@ -174,6 +174,7 @@ struct upstream *upstream_open(const struct upstream_start *start, struct fault 
     up->state = start->state;
     up->match = start->match;
     up->fake_clock = getenv("WEIR_CLOCK_FILE") != NULL;
+    up->events = &turn_events;
     up->random = (uint64_t)clock_wall_ns() | 1;
     up->stop.receive = receive_stop;
     up->heard = heard_open();
@@ -222,6 +223,7 @@ static void receive_configure(struct mail *m)
 {
     struct configure *c = CONTAINER_OF(m, struct configure, mail);
 
+    flight_sweep(c->up);
     site_configure(c->up, c->config, c->upstreams, c->count);
     ref_release(c->config);
     free(c);

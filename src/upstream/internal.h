@@ -12,19 +12,20 @@
  * A flight's life (enum flight_at): WAITING in the queue -> SENDING -> STREAMING once the head is given out ->
  * COMMITTING until the writer has it -> freed.  A retry goes from SENDING through PAUSING back to WAITING.
  *
- * Files: fetch.c (in and out of the thread), flight.c (table, joining, leaving), overtake.c (writes, purges),
- * dispatch.c (queue and budget), forecast.c (how long a wait will be), turn.c (one attempt), stall.c (uploads that
- * pause), attempt.c (what became of it, retries), hearing.c (what it tells of limits), share.c (who gets the head),
- * commit.c (to the store), site.c,
- * keep.c (the ledger's rows), upstream.c (thread).
+ * Files, each of which knows those before it and none after it: answer.c, fetch.c, waiter.c (who waits, and what he is
+ * told), keep.c (the ledger's rows), bust.c, heard.c, hearing.c (what an answer tells of limits), site.c, stall.c
+ * (uploads that pause), forecast.c (how long a wait will be), naming.c, turn.c (one attempt), flight.c (table, life),
+ * commit.c (to the store), share.c (who gets the head), overtake.c (writes, purges), patience.c, dispatch.c (queue and
+ * budget), enter.c (in and out of the thread), attempt.c (what became of one, retries), events.c (what origin/ tells),
+ * upstream.c (thread).
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
  * upstream_sent_again (debug), upstream_limit_cut (once for each), upstream_hold_lifted, upstream_limits_forgotten,
  * upstream_body_cut, upstream_disk_refused, upstream_set, ledger_not_kept.
  * Never a target's query, a credential or a body.
  */
-#ifndef WEIR_UPSTREAM_INSIDE_H
-#define WEIR_UPSTREAM_INSIDE_H
+#ifndef WEIR_UPSTREAM_INTERNAL_H
+#define WEIR_UPSTREAM_INTERNAL_H
 
 #include "base/list.h"
 #include "base/table.h"
@@ -46,6 +47,7 @@ struct flight;
 
 /* -- limits of our own -- */
 enum {
+    GRACE_MS              = 250,      /* a wait that was predicted to end just in time may end a little later */
     FLIGHT_BUCKETS        = 1024,     /* a power of two */
     BUST_BUCKETS          = 256,
     BUST_MARK             = 1,        /* no budget's name begins so */
@@ -116,6 +118,7 @@ struct fetch_links {
     void              (*receive)(struct mail *);      /* the engine's, of fetch->mail */
     enum fetch_event    event;                /* what fetch->event becomes when that mail arrives */
     struct upstream    *up;
+    struct site        *site;                 /* from its arrival on */
     struct fetch       *fetch;
     struct flight      *flight;
     struct fetch_links *next, *previous;      /* in the flight, in order of arrival */
@@ -242,6 +245,7 @@ struct upstream {
     struct timers        timers;
     struct arena         scratch;             /* reset by whoever used it */
     struct origins      *origins;
+    const struct origin_events *events;       /* of all turns: turn_events */
     struct site         *sites;
     struct budget       *budgets;
     struct table         site_names, budget_names;
@@ -277,35 +281,45 @@ struct answer *answer_new(void);
 void fetch_acquire(struct fetch *);
 void fetch_set_error(struct fetch *, struct slice text);
 void fetch_release(struct fetch *);
+void fetch_charge(struct charge *, const struct fetch *);
+
+/* waiter.c */
+void waiter_link(struct flight *, struct fetch_links *);
+void waiter_unlink(struct fetch_links *);
+int64_t waiter_wait_left(const struct fetch_links *, int64_t now_ns);
 /* Posts the final event; what it says stands in the fetch. Unlinks the waiter from its flight unless it receives. */
 void waiter_post(struct fetch_links *, enum fetch_event);
 void waiter_post_held(struct upstream *);
 void waiter_fail(struct fetch_links *, const struct failure *, int64_t wait_ns);
+void waiter_refuse(struct fetch_links *, int64_t wait_ns, const struct wait_cause *);
 void waiter_cut(struct fetch_links *);               /* no more of the body, which goes on for others */
 void waiter_post_interim(struct fetch_links *, unsigned status, const struct http_fields *);
 
 /* flight.c */
-void flight_enter(struct site *, struct fetch_links *);
-void flight_link(struct flight *, struct fetch_links *);
-void flight_unlink(struct fetch_links *);
-void flight_leave(struct fetch_links *);
+/* May this fetch share an upstream request with others, and will it, as far as is known? */
+bool flight_may_share(const struct site *, const struct fetch *);
+void flight_remember_unshareable(struct flight *);
+/* One that asks the same, after `last` (NULL: the first); NULL: that was all. */
+struct flight *flight_equal(const struct site *, const struct fetch_links *, const struct flight *last);
+struct flight *flight_new(struct site *, struct fetch_links *, bool shared);
 void flight_hide(struct flight *);                   /* nobody joins any more */
+bool flight_goes_on(const struct flight *);          /* somebody waits, or it finishes by itself */
+struct failure *flight_failure(struct flight *);     /* to be written */
+void flight_set_deadline(struct flight *);
+void flight_withdraw(struct flight *);               /* out of queue, pause and deadline */
+void flight_unstore(struct flight *);                /* it is not stored after all */
 /* Frees it at the end of the loop's round where nothing holds it. */
 void flight_settle(struct flight *);
-/* commit.c: for another one; NULL is fine for commit_free() only. */
-void commit_recycle(struct commit *);
-void commit_free(struct commit *);
-struct failure *flight_failure(struct flight *);     /* to be written */
+/* Nobody waits for it any more, and it does not finish by itself: ended, true. Else its deadline is set anew. */
+bool flight_end_unwaited(struct flight *, int64_t now_ns);
 void flight_fail(struct flight *, int64_t wait_ns);  /* everybody hears of flight->failure */
-void flight_sweep(struct upstream *);
-void flight_free_idle(struct upstream *);
-void flight_remember_unshareable(struct flight *);
-bool flight_goes_on(const struct flight *);          /* somebody waits, or it finishes by itself */
 /* Somebody has left, or it will not be stored: ended where it does not go on. Not from within curl's callbacks. */
 void flight_look_who_waits(struct flight *);
-/* A new one, whose client is known as well as it will be: into the queue, or its waiters hear that it would take too
- * long. */
-void flight_line_up(struct flight *);
+void flight_sweep(struct upstream *);
+void flight_free_idle(struct upstream *);
+
+/* enter.c: also fetch_submit() and fetch_leave() */
+void enter_again(struct site *, struct fetch_links *parted);          /* by `next`: they have left a flight */
 
 /* patience.c: of those who listen to an API that is silent since then, while the request is sent and nothing is paused
  */
@@ -325,24 +339,14 @@ bool dispatch_stands_higher(const struct fetch *, const struct flight *);
 void dispatch_renamed(struct flight *);
 /* A waiting one has another waiter: it may have to stand in another place for that. */
 void dispatch_joined(struct flight *, const struct fetch *by);
-void dispatch_withdraw(struct flight *);             /* out of queue, pause and deadline */
 /* Until it is tried again. Those who may not wait so long get what there is, at once: true where there are any. */
 bool dispatch_pause(struct flight *, int64_t after_ns);
-void dispatch_crowd_out(struct flight *);            /* for want of room: all who wait for it are refused */
 void dispatch_run(struct upstream *);                /* all dirty budgets */
-void dispatch_kick(struct budget *);
-void dispatch_set_deadline(struct flight *);
-/* Nobody waits for it any more, and it does not finish by itself: ended, true. Else its deadline is set anew. */
-bool dispatch_leave(struct flight *, int64_t now_ns);
-
-void dispatch_charge(struct charge *, const struct fetch *);
-struct queue_class dispatch_class(const struct site *, const struct charge *);
-int64_t waiter_wait_left(const struct fetch_links *, int64_t now_ns);
+void dispatch_review(struct upstream *);             /* what became known is told to those whom it concerns */
 /* PREREQ: may it go now? */
 bool dispatch_sends(struct turn *);
 /* Has the store got an answer to this since it was looked up? */
 bool dispatch_is_stored(struct upstream *, const struct fetch *);
-void waiter_refuse(struct fetch_links *, int64_t wait_ns, const struct wait_cause *);
 
 /* complete.c */
 /* A 206 to a request for what a stored part lacks: becomes the whole's head.  False where the two do not combine. */
@@ -354,18 +358,21 @@ bool complete_end(struct turn *);
 void turn_start(struct flight *, const struct receipt *, struct budget_now);
 /* The flight wants no more of it: ended, without a word to the flight. */
 void turn_abandon(struct turn *);
+void turn_retire(struct turn *);                     /* it has ended */
 void turn_joined(struct turn *);                     /* somebody listens to it from now on; NULL is fine */
 
 /* stall.c */
 /* Others wait for a place, and none is free: the upload that has paused longest may have to give up its own. */
 void stall_watch(struct site *);
-void stall_close(struct site *);
 /* It was sent for long enough, without its client: true while that one still sends nothing. */
 bool stall_goes_on(const struct flight *);
 /* So much of the body has gone. */
 void stall_sent(struct turn *, size_t bytes);
 void stall_paused(struct turn *);
 void stall_resumed(struct turn *);
+
+/* events.c */
+extern const struct origin_events turn_events;
 
 /* attempt.c: called from origin/'s callbacks.  False: t->stop says why it is to end. */
 bool attempt_head(struct turn *, struct transfer_head *);
@@ -385,8 +392,9 @@ void hearing_forget(struct upstream *, struct upstream_forget *);
 extern const char hearing_hold_name[];               /* under which a 5xx's pause is told and forgotten */
 
 /* share.c */
-/* The flight's final head: decides whether it is stored, and who gets it. */
-void share_head(struct flight *, struct turn *, struct answer *);
+/* The flight's final head: decides whether it is stored, and who gets it. Those who do not have left the flight, in
+ * their order, by `next`. */
+struct fetch_links *share_head(struct flight *, struct turn *, struct answer *);
 void share_not_modified(struct flight *, struct turn *, struct answer *);
 /* One that came later and may have what is coming; false: not this answer. */
 bool share_late(struct flight *, struct fetch_links *);
@@ -399,13 +407,13 @@ bool share_spare_with(struct flight *, struct fetch_links *);
 /* The answer with so many bytes of body is seen by look-ups, as soon as these are there. */
 void commit_announce(struct flight *, int64_t body_bytes);
 void commit_put(struct flight *);
-void commit_withdraw(struct flight *);               /* it is not stored after all */
 /* What the 200 to a HEAD says of the stored response (RFC 9111 4.3.5): it is freshened, or stale from now on. */
 void commit_head(struct flight *);
 void commit_freshen(struct flight *);
 
 /* site.c */
 struct site *site_of(struct upstream *, const struct fetch *);
+struct queue_class site_class(const struct site *, const struct charge *);
 void site_configure(struct upstream *, struct ref *config, const struct upstream_options *const *, unsigned count);
 void site_free_all(struct upstream *);
 /* Requests that may be under way at once. */
@@ -444,6 +452,17 @@ void report_fill(struct upstream *, struct upstream_report *);
 static inline struct budget_now budget_time(void)
 {
     return (struct budget_now){ .mono_ns = clock_mono_ns(), .wall_ns = clock_wall_ns() };
+}
+
+static inline int64_t add_times(int64_t a, int64_t b)
+{
+    return b > INT64_MAX - a ? INT64_MAX : a + b;
+}
+
+/* Its queue is asked before the loop sleeps. */
+static inline void budget_kick(struct budget *b)
+{
+    b->dirty = true;
 }
 
 #endif

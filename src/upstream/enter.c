@@ -1,0 +1,380 @@
+/*
+ * The door between workers and the upstream thread: a fetch comes, and joins an equal flight or has one of its own, or
+ * hears at once that it is refused; and it leaves.
+ *
+ * A fetch carries its own mails (in `links`): `submit` and `leave` go in, the
+ * fetch's `mail` and `gone` come out.  The result becomes visible to the
+ * engine on the worker's thread: `event` is set there, as the mail arrives.
+ */
+#include "upstream/internal.h"
+
+#include <stdio.h>
+
+#define LONG_WAIT_NS (INT64_C(1000) * 86400 * NS_PER_SEC)      /* "forever" and its like */
+
+/* -- may it come -- */
+
+/* low_budget: it is served stale, and nothing is asked. */
+static bool is_spared(struct site *site, struct fetch_links *w)
+{
+    struct charge charge;
+
+    if (!w->fetch->may_spare)
+        return false;
+    fetch_charge(&charge, w->fetch);
+    if (!ledger_is_low(site->budget->ledger, &charge, &site->options->low_budget, budget_time()))
+        return false;
+    waiter_post(w, FETCH_SPARED);
+    return true;
+}
+
+/* RFC 5861 3: one refresh behind the stale answers, whether or not others could share what it brings. */
+static bool is_being_refreshed(const struct site *site, const struct fetch *fetch)
+{
+    if (!fetch->refresh_behind)
+        return false;
+    for (const struct flight *f = site->flights; f != NULL; f = f->next_of_site)
+        if (f->leader->refresh_behind && memcmp(f->leader->key.hash, fetch->key.hash, sizeof fetch->key.hash) == 0
+            && slice_eq(f->leader->key.full, fetch->key.full)
+            && memcmp(f->leader->stored_variant, fetch->stored_variant, sizeof fetch->stored_variant) == 0)
+            return true;
+    return false;
+}
+
+/* The wait of one who enters by himself. */
+static int64_t predict_alone(struct site *site, const struct fetch *f, struct wait_cause *cause)
+{
+    struct charge charge;
+
+    fetch_charge(&charge, f);
+    return forecast_wait(site, NULL, &charge, f->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE, &f->who, cause);
+}
+
+/* -- to others -- */
+
+/* Takes a place in this flight, where it can. False: it needs one of its own. True also where it was refused. */
+static bool try_join(struct flight *f, struct fetch_links *w)
+{
+    struct wait_cause cause;
+    int64_t           wait;
+
+    if (f->at >= FLIGHT_STREAMING)
+        return share_late(f, w);
+    /* What it asks for beyond that must be said to whoever stands before the API (RFC 9111 5.2.1.4), too. */
+    if ((w->fetch->must_be_new && !f->leader->must_be_new)
+        || (w->fetch->bust_every_ns != 0 && f->leader->bust_every_ns == 0))
+        return false;
+    if (f->at == FLIGHT_SENDING) {
+        if (w->fetch->must_be_new && f->turn != NULL && f->turn->sent)
+            return false;
+        waiter_link(f, w);
+        turn_joined(f->turn);
+        return true;
+    }
+    if (is_spared(f->site, w))
+        return true;
+    if (f->at == FLIGHT_NAMING) {     /* judged with it */
+        waiter_link(f, w);
+        return true;
+    }
+    wait = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
+    if (wait > w->wait_left_ns && dispatch_stands_higher(w->fetch, f))
+        wait = predict_alone(f->site, w->fetch, &cause);     /* where he will put it: dispatch_joined() */
+    w->fetch->outcome.predicted_ns = wait;
+    if (wait > w->wait_left_ns) {
+        waiter_refuse(w, wait, &cause);
+        return true;
+    }
+    waiter_link(f, w);
+    dispatch_joined(f, w->fetch);
+    flight_set_deadline(f);
+    return true;
+}
+
+/* -- by itself -- */
+
+static void fail_at_once(struct site *site, struct fetch_links *w, const char *token, const char *text, int64_t wait_ns)
+{
+    struct fetch *f = w->fetch;
+    char          said[320];
+
+    f->failed_as = ATTEMPT_REFUSED;
+    f->proxy_error = token;
+    f->wait_ns = wait_ns;
+    snprintf(said, sizeof said, "%s: %s", site->name, text);
+    fetch_set_error(f, slice_of(said));
+    waiter_post(w, FETCH_FAILED);
+}
+
+/* CURLOPT_REQUEST_TARGET is sent as it is: what would end the request line early must not get there. */
+static bool may_be_sent(struct slice target)
+{
+    if (target.len == 0 || target.ptr[0] != '/')
+        return false;
+    for (size_t i = 0; i < target.len; i++)
+        if ((unsigned char)target.ptr[i] <= ' ' || target.ptr[i] == 0x7f)
+            return false;
+    return true;
+}
+
+static void crowd_out(struct flight *f)
+{
+    struct wait_cause   cause = { .limit = "queue" };
+    int64_t             wait = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
+    struct fetch_links *next;
+
+    cause = (struct wait_cause){ .limit = "queue" };
+    for (struct fetch_links *w = f->first; w != NULL; w = next) {
+        next = w->next;
+        w->fetch->queue_full = true;
+        waiter_refuse(w, wait > NS_PER_SEC ? wait : NS_PER_SEC, &cause);
+    }
+    flight_hide(f);
+    flight_withdraw(f);
+    flight_settle(f);
+}
+
+/* The queue is full: of whom so much waits that another should have the place, the newest gives way. */
+static bool make_room(struct site *site, const struct fetch *fetch)
+{
+    struct queue_entry *e = queue_crowding(site->budget->queue, fetch->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE,
+                                           &fetch->who);
+
+    if (e == NULL || CONTAINER_OF(e, struct flight, entry)->site != site)
+        return false;
+    crowd_out(CONTAINER_OF(e, struct flight, entry));
+    return true;
+}
+
+static bool is_full(const struct site *site, int64_t wait)
+{
+    return site->waiting >= site->options->queue.max_length
+        && (wait > 0 || site->waiting > 0 || site->in_flight >= site_slots(site));
+}
+
+/* No place in the queue, or a wait that is longer than it may be: said before the wait is begun. */
+static bool is_refused(struct site *site, struct fetch_links *w)
+{
+    struct wait_cause cause;
+    int64_t           wait = predict_alone(site, w->fetch, &cause);
+
+    w->fetch->outcome.predicted_ns = wait;
+    if (wait <= w->wait_left_ns && !is_full(site, wait))
+        return false;
+    if (wait <= w->wait_left_ns && make_room(site, w->fetch))
+        return false;
+    if (wait <= w->wait_left_ns) {
+        w->fetch->queue_full = true;
+        cause = (struct wait_cause){ .limit = "queue" };
+        wait = wait > NS_PER_SEC ? wait : NS_PER_SEC;
+    }
+    waiter_refuse(w, wait, &cause);
+    return true;
+}
+
+/* By whose place it goes: see dispatch_put(). */
+static const struct fetch *first_of(const struct flight *f)
+{
+    const struct fetch *first = f->leader;
+
+    for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
+        if (first->batch != w->fetch->batch ? first->batch : w->fetch->keep_permille < first->keep_permille)
+            first = w->fetch;
+    return first;
+}
+
+static void line_up(struct flight *f)
+{
+    const struct fetch *first = first_of(f);
+    struct fetch_links *next;
+    struct wait_cause   cause;
+    int64_t             wait = predict_alone(f->site, first, &cause), now = clock_mono_ns();
+    bool                any = f->keep, full;
+
+    for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
+        any = any || wait <= waiter_wait_left(w, now);
+    full = any && is_full(f->site, wait) && !make_room(f->site, first);
+    for (struct fetch_links *w = f->first; w != NULL; w = next) {
+        next = w->next;
+        w->fetch->outcome.predicted_ns = wait;
+        if (wait > waiter_wait_left(w, now)) {
+            waiter_refuse(w, wait, &cause);
+        } else if (full) {
+            w->fetch->queue_full = true;
+            waiter_refuse(w, wait > NS_PER_SEC ? wait : NS_PER_SEC, &(struct wait_cause){ .limit = "queue" });
+        }
+    }
+    if (flight_goes_on(f) && !full) {
+        dispatch_put(f);
+        return;
+    }
+    f->keep = false;
+    flight_hide(f);
+    flight_withdraw(f);
+    flight_settle(f);
+}
+
+/* It is known by now who asks, or will not be in time. */
+static void named(struct flight *f)
+{
+    if (f->at == FLIGHT_NAMING)
+        line_up(f);
+    else
+        dispatch_renamed(f);
+}
+
+static void enter(struct site *site, struct fetch_links *w)
+{
+    struct upstream *up = site->up;
+    struct fetch    *fetch = w->fetch;
+    bool             shared = flight_may_share(site, fetch);
+    int64_t          now = clock_mono_ns();
+
+    if (!may_be_sent(fetch->request.target)) {
+        fail_at_once(site, w, "http_request_error", "the request target cannot be sent.", 0);
+        return;
+    }
+    if (shared) {
+        for (struct flight *f = flight_equal(site, w, NULL); f != NULL; f = flight_equal(site, w, f))
+            if (try_join(f, w))
+                return;
+    }
+    if (is_being_refreshed(site, fetch)) {
+        waiter_post(w, FETCH_LOOK_AGAIN);            /* nobody waits for it */
+        return;
+    }
+    /* What has ended since it was looked up is a hit: it is on its way to the store, and a look-up finds it. */
+    if (store_is_changing(up->store, fetch->key.hash) && dispatch_is_stored(up, fetch)) {
+        waiter_post(w, FETCH_LOOK_AGAIN);
+        return;
+    }
+    if (is_spared(site, w))
+        return;
+    if (site->breaker.open_until_ns > now) {
+        fail_at_once(site, w, "destination_unavailable",
+                     "it failed many times in a row and is asked again after a pause.",
+                     site->breaker.open_until_ns - now);
+        return;
+    }
+    if (naming_is_needed(site, w))
+        naming_begin(flight_new(site, w, shared), named);
+    else if (!is_refused(site, w))
+        dispatch_put(flight_new(site, w, shared));
+}
+
+void enter_again(struct site *site, struct fetch_links *parted)
+{
+    while (parted != NULL) {
+        struct fetch_links *w = parted;
+
+        parted = w->next;
+        w->next = NULL;
+        enter(site, w);
+    }
+}
+
+/* -- the mails, on the upstream thread -- */
+
+static void receive_submit(struct mail *m)
+{
+    struct fetch_links *w = CONTAINER_OF(m, struct fetch_links, submit);
+    struct fetch       *f = w->fetch;
+
+    memcpy(w->variant, f->variant, sizeof w->variant);
+    w->wait_left_ns = f->max_wait_ns;
+    if (w->up->stopping) {
+        f->failed_as = ATTEMPT_REFUSED;
+        f->proxy_error = "proxy_internal_error";
+        fetch_set_error(f, SLICE("Weir is shutting down."));
+        waiter_post(w, FETCH_FAILED);
+        return;
+    }
+    w->site = site_of(w->up, f);
+    enter(w->site, w);
+}
+
+/* on_abort = "finish": a GET whose answer may serve the client's retry goes on without it. */
+static bool finishes(const struct fetch *f)
+{
+    return f->refresh_behind
+        || (f->request.method == HTTP_GET && f->has_key && f->may_store && !f->upstream->drop_on_abort);
+}
+
+static void leave(struct fetch_links *w)
+{
+    struct flight *f = w->flight;
+
+    if (finishes(w->fetch)) {
+        int64_t left = waiter_wait_left(w, clock_mono_ns());
+        int64_t until = left < LONG_WAIT_NS ? clock_mono_ns() + left : INT64_MAX;
+
+        f->keep_until_ns = f->keep && f->keep_until_ns > until ? f->keep_until_ns : until;
+        f->keep = true;
+    }
+    waiter_unlink(w);
+    flight_look_who_waits(f);
+}
+
+static void end(struct fetch *f)
+{
+    if (f->on_gone != NULL)
+        f->on_gone(f);
+    fetch_release(f);
+}
+
+static void receive_gone(struct mail *m)
+{
+    end(CONTAINER_OF(m, struct fetch_links, gone)->fetch);
+}
+
+static void receive_leave(struct mail *m)
+{
+    struct fetch_links *w = CONTAINER_OF(m, struct fetch_links, leave);
+    struct fetch       *f = w->fetch;
+
+    w->left = true;
+    if (w->flight != NULL)
+        leave(w);
+    w->gone.receive = receive_gone;
+    mailbox_post(f->mailbox, &w->gone);
+    fetch_release(f);
+}
+
+/* -- on the worker's thread -- */
+
+static void receive_final(struct mail *m)
+{
+    struct fetch *f = CONTAINER_OF(m, struct fetch, mail);
+
+    f->event = f->links->event;
+    f->links->told = true;
+    f->links->receive(m);
+}
+
+void fetch_submit(struct upstream *up, struct fetch *f)
+{
+    struct fetch_links *w = f->links;
+
+    w->up = up;
+    w->submitted = true;
+    w->receive = f->mail.receive;
+    f->mail.receive = receive_final;
+    w->submit.receive = receive_submit;
+    fetch_acquire(f);
+    mailbox_post(up->mailbox, &w->submit);
+}
+
+void fetch_leave(struct upstream *up, struct fetch *f)
+{
+    if (!f->links->submitted) {
+        fetch_release(f);
+        return;
+    }
+    if (f->links->told && f->links->last) {         /* the upstream thread's reference is ours as well, then */
+        fetch_release(f);
+        end(f);
+        return;
+    }
+    f->links->leave.receive = receive_leave;
+    mailbox_post(up->mailbox, &f->links->leave);
+}

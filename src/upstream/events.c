@@ -1,0 +1,198 @@
+/*
+ * What origin/ tells of a turn's transfer, handed to whom it concerns: the one table of its events.
+ */
+#include "upstream/internal.h"
+
+#include "base/counters.h"
+#include "base/log.h"
+
+/* -- sending -- */
+
+static enum stop on_sends(void *owner)
+{
+    struct turn *t = owner;
+
+    if (!dispatch_sends(t))
+        return STOP_OVER_BUDGET;
+    t->sent = true;
+    t->sent_ns = t->asked_ns = t->paced_ns = clock_mono_ns();
+    t->site->attempts++;
+    counter_add(COUNTER_UPSTREAM_ATTEMPTS, 1);
+    if (t->flight != NULL && t->flight->attempt_count > 0) {
+        t->site->retries++;
+        counter_add(COUNTER_UPSTREAM_RETRIES, 1);
+    } else if (t->fetch->refresh_behind) {
+        counter_add(COUNTER_REFRESHES, 1);
+    }
+    return STOP_NONE;
+}
+
+static void on_interim(void *owner, unsigned status, struct http_fields *fields, struct arena *arena)
+{
+    struct turn *t = owner;
+
+    if (status != 100 && t->flight != NULL)          /* 100 was for us */
+        attempt_interim(t, status, fields, arena);
+}
+
+/* Whoever waits for the word of it. */
+static void on_wants_body(void *owner)
+{
+    static const struct http_fields none;
+    struct turn   *t = owner;
+    struct flight *f = t->flight;
+
+    if (!t->fetch->expects || f == NULL || f->continued)
+        return;
+    f->unexpecting = f->continued = true;
+    for (struct fetch_links *w = f->first; w != NULL; w = w->next)
+        if (w->fetch->expects)
+            waiter_post_interim(w, 100, &none);
+}
+
+static enum body_source on_source(void *owner, void *buffer, size_t count, size_t *got)
+{
+    struct turn *t = owner;
+
+    t->asked_ns = clock_mono_ns();
+    switch (upload_read(t->upload, buffer, count, got)) {
+    case UPLOAD_BYTES:
+        stall_sent(t, *got);
+        return SOURCE_BYTES;
+    case UPLOAD_END:
+        return SOURCE_END;
+    case UPLOAD_WAIT:
+        stall_paused(t);
+        return SOURCE_WAIT;
+    case UPLOAD_BROKEN:
+        break;
+    }
+    return SOURCE_BROKEN;
+}
+
+/* -- what comes -- */
+
+static enum stop on_head(void *owner, struct transfer_head *head)
+{
+    struct turn *t = owner;
+
+    t->may_wait = head->may_wait;
+    t->chunked = head->chunked;
+    return attempt_head(t, head) ? STOP_NONE : t->stop;
+}
+
+static void await_readers(struct turn *t)
+{
+    t->mailed = true;
+    if (!t->drained_wanted) {
+        t->drained_wanted = true;
+        spool_set_drained_mail(t->answer->body, t->up->mailbox, &t->drained);
+    }
+}
+
+static bool on_takes(void *owner)
+{
+    struct turn *t = owner;
+
+    if (attempt_takes(t))
+        return true;
+    await_readers(t);
+    return false;
+}
+
+static enum stop on_body(void *owner, const char *bytes, size_t count)
+{
+    struct turn *t = owner;
+
+    return attempt_body(t, bytes, count) ? STOP_NONE : t->stop;
+}
+
+static void on_trailer(void *owner, struct slice name, struct slice value)
+{
+    attempt_trailer(owner, name, value);
+}
+
+/* -- nothing comes -- */
+
+static int64_t on_listens(void *owner, int64_t since_ns, bool *ends)
+{
+    return patience_until(owner, since_ns, ends);
+}
+
+static void on_silent(void *owner, int64_t since_ns, int64_t now_ns)
+{
+    struct turn *t = owner;
+
+    patience_end(t, since_ns, now_ns);
+    if (!t->ended)
+        transfer_watch(t->transfer);
+}
+
+/* -- the end -- */
+
+/* Nothing was sent, and the connection alone was to blame; or the API says that it has done nothing of it. */
+static bool goes_on(const struct turn *t, const struct transfer_end *end)
+{
+    if (t->flight == NULL)
+        return false;
+    switch (end->again) {
+    case AGAIN_DEAD_CONNECTION:
+        return true;
+    case AGAIN_MOVED:
+        return !t->up->stopping;
+    case AGAIN_NOT_DONE:
+        return t->flight->undone < UNDONE_AT_ONCE && !t->up->stopping
+            && (t->upload == NULL || upload_is_kept(t->upload));
+    case AGAIN_NO:
+        break;
+    }
+    return false;
+}
+
+/* The same turn, with what was reserved for it, goes on with another connection. No attempt was made. */
+static void go_on(struct turn *t, const struct transfer_end *end)
+{
+    static const char *const reasons[] = { [AGAIN_DEAD_CONNECTION] = "dead_connection",
+                                           [AGAIN_MOVED] = "may_have_moved", [AGAIN_NOT_DONE] = "not_done" };
+    struct flight *f = t->flight;
+    struct receipt receipt = t->receipt;
+    int64_t        reserved_ns = t->reserved_ns;
+
+    log_debug("upstream_sent_again", " upstream=%s reason=%s", f->site->name, reasons[end->again]);
+    f->dead_connections += end->again == AGAIN_DEAD_CONNECTION;
+    f->undone += end->sent;
+    f->turn = NULL;
+    t->flight = NULL;
+    turn_retire(t);
+    turn_start(f, &receipt, budget_time());
+    if (f->turn != NULL)
+        f->turn->reserved_ns = reserved_ns;
+}
+
+static void on_end(void *owner, struct transfer *transfer, const struct transfer_end *end)
+{
+    struct turn *t = owner;
+
+    t->transfer = transfer;
+    t->stop = end->stop;
+    if (goes_on(t, end)) {
+        go_on(t, end);
+        return;
+    }
+    attempt_ended(t, end);
+    turn_retire(t);
+}
+
+const struct origin_events turn_events = {
+    .sends = on_sends,
+    .interim = on_interim,
+    .wants_body = on_wants_body,
+    .source = on_source,
+    .head = on_head,
+    .takes = on_takes,
+    .body = on_body,
+    .trailer = on_trailer,
+    .listens = on_listens,
+    .silent = on_silent,
+    .end = on_end,
+};

@@ -1,0 +1,221 @@
+/*
+ * Who waits for a flight: his place in it, and what he is told.
+ *
+ * What is posted becomes visible to the engine on the worker's thread, as the mail arrives: see fetch.h.
+ */
+#include "upstream/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* -- his place -- */
+
+void waiter_link(struct flight *f, struct fetch_links *w)
+{
+    int64_t now = clock_mono_ns();
+
+    w->flight = f;
+    w->at = WAITER_WAITING;
+    w->wait_from_ns = now;
+    w->next = NULL;
+    w->previous = f->last;
+    *(f->last != NULL ? &f->last->next : &f->first) = w;
+    f->last = w;
+    f->waiting++;
+}
+
+void waiter_unlink(struct fetch_links *w)
+{
+    struct flight *f = w->flight;
+
+    *(w->previous != NULL ? &w->previous->next : &f->first) = w->next;
+    *(w->next != NULL ? &w->next->previous : &f->last) = w->previous;
+    if (w->at == WAITER_RECEIVING)
+        f->receiving--;
+    else
+        f->waiting--;
+    w->flight = NULL;
+    w->at = WAITER_NOWHERE;
+    w->next = w->previous = NULL;
+}
+
+int64_t waiter_wait_left(const struct fetch_links *w, int64_t now_ns)
+{
+    bool    unsent = w->flight == NULL || w->flight->at <= FLIGHT_NAMING;
+    int64_t left = w->wait_left_ns - (unsent && w->flight != NULL ? now_ns - w->wait_from_ns : 0);
+
+    return left > 0 ? left : 0;
+}
+
+/* -- what became of it -- */
+
+static void tell_attempts(struct outcome *o, const struct flight *fl)
+{
+    unsigned kept = fl->attempt_count < ATTEMPTS_KEPT ? fl->attempt_count : ATTEMPTS_KEPT;
+
+    free(o->attempts);
+    o->attempts = NULL;
+    o->attempt_count = fl->attempt_count;
+    if (kept == 0)
+        return;
+    o->attempts = mem_alloc_raw(kept * sizeof *o->attempts);
+    memcpy(o->attempts, fl->attempts, kept * sizeof *o->attempts);
+}
+
+/* What the attempts were like; a fetch that joined late waited no longer than it was there. */
+static void tell_times(struct fetch_links *w, const struct flight *fl)
+{
+    struct outcome *o = &w->fetch->outcome;
+    int64_t         now = clock_mono_ns(), there = now - w->fetch->arrived_mono_ns;
+    int64_t         end = fl->head_ns != 0 ? fl->head_ns : now;
+
+    tell_attempts(o, fl);
+    o->collapsed = w->fetch != fl->leader && fl->attempt_count > 0;
+    o->queued_ns = fl->first_sent_ns != 0 ? fl->waited_ns : there;
+    o->upstream_ns = fl->first_sent_ns != 0 && end > fl->first_sent_ns ? end - fl->first_sent_ns : 0;
+    if (there < 0)
+        there = 0;
+    if (o->queued_ns > there)
+        o->queued_ns = there;
+    if (o->upstream_ns > there)
+        o->upstream_ns = there;
+}
+
+static void tell_budget(struct fetch_links *w)
+{
+    struct fetch      *f = w->fetch;
+    struct charge      charge;
+    struct limit_state s;
+    const char        *name;
+    struct slice       text;
+
+    fetch_charge(&charge, f);
+    if (!ledger_lowest(w->site->budget->ledger, &charge, budget_time(), &s, &name))
+        return;
+    f->outcome.budget = (struct budget_word){ .allowed = s.allowed, .left = s.left, .window_ns = s.window_ns,
+                                              .resets_in_ns = s.resets_in_ns };
+    text = slice_sub(slice_of(name), 0, sizeof f->outcome.budget.limit - 1);
+    memcpy(f->outcome.budget.limit, text.ptr, text.len);
+    f->outcome.budget.limit[text.len] = '\0';
+}
+
+/* -- telling -- */
+
+/* Where nothing here knows it any more, the worker may free it as soon as it is told. */
+static void post_final(struct fetch_links *w)
+{
+    w->last = w->flight == NULL;
+    mailbox_post(w->fetch->mailbox, &w->fetch->mail);
+}
+
+void waiter_post(struct fetch_links *w, enum fetch_event event)
+{
+    if (!w->left && !w->up->stopping)
+        tell_budget(w);
+    if (w->flight != NULL) {
+        if (event != FETCH_LOOK_AGAIN)              /* nothing was sent for it */
+            tell_times(w, w->flight);
+        if (w->at != WAITER_RECEIVING)
+            waiter_unlink(w);
+    }
+    if (w->left)
+        return;                                     /* its `gone` is on the way already */
+    w->event = event;
+    if (!w->up->holds) {
+        post_final(w);
+        return;
+    }
+    *(w->up->held != NULL ? w->up->held_end : &w->up->held) = w;
+    w->up->held_end = &w->next_held;
+}
+
+void waiter_fail(struct fetch_links *w, const struct failure *failure, int64_t wait_ns)
+{
+    struct fetch *f = w->fetch;
+
+    f->failed_as = failure->outcome;
+    f->body_stalled = failure->stalled;
+    f->proxy_error = failure->token;
+    f->wait_ns = wait_ns;
+    fetch_set_error(f, slice_of(failure->text));
+    waiter_post(w, FETCH_FAILED);
+}
+
+/* "Retry-After of the API, heard 12:00:05": in this machine's time of day, as its logs are. */
+static void write_cause(char *out, size_t bytes, const struct wait_cause *cause)
+{
+    time_t    heard = (time_t)(cause->heard_wall_ns / NS_PER_SEC);
+    struct tm tm;
+    char      text[16] = "";
+
+    if (cause->heard_wall_ns > 0 && localtime_r(&heard, &tm) != NULL)
+        strftime(text, sizeof text, "%H:%M:%S", &tm);
+    snprintf(out, bytes, "%s of the API, heard %s", told_by_text(cause->by),
+             text[0] != '\0' ? text : "before this start");
+}
+
+void waiter_refuse(struct fetch_links *w, int64_t wait_ns, const struct wait_cause *cause)
+{
+    enum { LIMIT_BYTES = 64, BLOCKED_BYTES = 96 };
+
+    if (w->words == NULL)
+        w->words = mem_alloc(LIMIT_BYTES + BLOCKED_BYTES);
+    snprintf(w->words, LIMIT_BYTES, "%s", cause->limit);
+    w->fetch->limit = w->words;
+    if (cause->by != TOLD_BY_NOBODY) {
+        write_cause(w->words + LIMIT_BYTES, BLOCKED_BYTES, cause);
+        w->fetch->blocked_by = w->words + LIMIT_BYTES;
+    }
+    w->fetch->wait_ns = wait_ns;
+    if (w->fetch->upload != NULL && (w->flight == NULL || w->flight->waiting == 1))
+        upload_discard(w->fetch->upload);
+    waiter_post(w, FETCH_REFUSED);
+}
+
+static void receive_cut(struct mail *m)
+{
+    struct fetch *f = CONTAINER_OF(m, struct fetch_links, cut)->fetch;
+
+    if (f->on_cut != NULL)
+        f->on_cut(f);
+}
+
+void waiter_cut(struct fetch_links *w)
+{
+    waiter_unlink(w);
+    if (w->left)
+        return;
+    w->cut.receive = receive_cut;
+    mailbox_post(w->fetch->mailbox, &w->cut);
+}
+
+/* No mail is read between the two, so nobody has left. */
+void waiter_post_held(struct upstream *up)
+{
+    struct fetch_links *w = up->held;
+
+    up->held = NULL;
+    while (w != NULL) {
+        struct fetch_links *next = w->next_held;
+
+        w->next_held = NULL;
+        post_final(w);
+        w = next;
+    }
+}
+
+void waiter_post_interim(struct fetch_links *w, unsigned status, const struct http_fields *fields)
+{
+    struct fetch_interim *i;
+
+    if (w->left || w->fetch->on_interim == NULL)
+        return;
+    i = mem_alloc(sizeof *i);
+    i->fetch = w->fetch;
+    fetch_acquire(w->fetch);
+    i->status = status;
+    i->fields = http_fields_copy(fields, &i->arena);
+    i->mail.receive = w->fetch->on_interim;
+    mailbox_post(w->fetch->mailbox, &i->mail);
+}
