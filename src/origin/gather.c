@@ -43,6 +43,7 @@ enum gathered gather_body(struct transfer *t, const char *bytes, size_t count)
     if (t->stops)
         return GATHERED;              /* and nobody's */
     t->progress_ns = all->acted_ns;
+    all->came_bytes += count;
     if (all->gathers == NULL && !t->events->takes(t->owner))
         return GATHERED_NOT;
     if (count > ORIGIN_PIECE_BYTES)   /* not with a libcurl that is known */

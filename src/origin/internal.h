@@ -45,6 +45,7 @@ struct origins {
     char                *gathered;
     size_t               gathered_bytes;
     int64_t              acted_ns;    /* when curl was last let work: the time of what it brings */
+    size_t               came_bytes;  /* of bodies, since then */
     bool                 tls_tells;   /* how TLS connections end: see tls_end.c */
 };
 

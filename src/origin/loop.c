@@ -6,7 +6,12 @@
 #include "origin/internal.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
+
+enum { FEW_BYTES = 16 * 1024 };
 
 int loop_socket(CURL *easy, curl_socket_t fd, int what, void *origin, void *socketp)
 {
@@ -55,6 +60,7 @@ void loop_act(struct origin *o, curl_socket_t fd, int what)
 
     start->acts(start->context, true);
     o->all->acted_ns = clock_mono_ns();
+    o->all->came_bytes = 0;
     http2_acts_for(o);
     curl_multi_socket_action(o->multi, fd, what, &running);
     gather_end(o->all);
@@ -65,6 +71,18 @@ void loop_act(struct origin *o, curl_socket_t fd, int what)
     }
     transfer_reap(o);
     start->acts(start->context, false);
+}
+
+/*
+ * More is to come on it.  An API that sends not each piece at once (RFC 9293 3.7.4) keeps the next small one until
+ * this one is acknowledged, which the kernel may put off for 40 ms (3.8.6.3).  Where much comes at once it flows.
+ */
+static void acknowledge_part(const struct origins *all, int fd)
+{
+    const int one = 1;
+
+    if (all->watches[fd].origin != NULL && (all->watches[fd].events & EPOLLIN) != 0 && all->came_bytes < FEW_BYTES)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
 }
 
 void origins_serve(struct origins *all, const struct epoll_event *e)
@@ -90,6 +108,8 @@ void origins_serve(struct origins *all, const struct epoll_event *e)
     if ((e->events & (EPOLLERR | EPOLLHUP)) != 0)
         what |= CURL_CSELECT_ERR;
     loop_act(o, fd, what);
+    if ((e->events & EPOLLIN) != 0)
+        acknowledge_part(all, fd);
 }
 
 void origins_reap(struct origins *all)

@@ -284,3 +284,26 @@ def test_the_first_pieces_in_a_tunnel(proxy):
                 if is_acknowledged(here):
                     yield name
     all_of(["the client's", "the server's"], one_try)
+
+
+@pytest.mark.parametrize("pieces", [(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", b"a body"),
+                                    (b"HTTP/1.1 20", b"0 OK\r\nContent-Length: 3\r\n\r\n"),
+                                    (b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n", b"event1", b"event2")])
+def test_each_piece_of_an_answer_is_acknowledged(weir, origin, pieces):
+    """An API that sends a head and its body apart would else wait for it on every connection but a new one."""
+    d, heard = weir(ttl="never"), set()
+
+    def answer_in_pieces(request, connection):
+        forget(d, connection.sock)
+        for piece in pieces:
+            connection.send(piece)
+            if is_acknowledged(connection.sock):
+                heard.add(piece)
+        connection.send(b"end")
+
+    def one_try():
+        assert d.get("/api/x").complete
+        return heard
+
+    origin.handler = answer_in_pieces
+    all_of(pieces, one_try)
