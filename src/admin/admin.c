@@ -66,13 +66,13 @@ struct admin_call *admin_begin(struct admin *a, const struct config *config, con
     call->argument = arena_copy(&call->arena, body);
     call->query = arena_copy(&call->arena, query);
     if (found == NULL)
-        admin_answer_problem(call, 404, "No such endpoint", "weirctl(1) lists what can be asked.");
+        admin_answer_problem(call, PROBLEM_NO_ENDPOINT, "weirctl(1) lists what can be asked.");
     else if (!found->is_open && !rights.may_change)
-        admin_answer_problem(call, 403, "Not on this socket",
+        admin_answer_problem(call, PROBLEM_NOT_HERE,
                              "This socket is for reading alone: who may change something has the rights of the admin "
                              "socket (admin.mode and admin.group, or its systemd unit).");
     else if (found->method != request->method)
-        admin_answer_problem(call, 405, "Method not allowed",
+        admin_answer_problem(call, PROBLEM_ADMIN_METHOD,
                              found->method == HTTP_POST ? "This endpoint changes something: use POST."
                                                         : "This endpoint is read with GET.");
     else

@@ -24,7 +24,7 @@ static void answer(struct admin_call *call, bool rotate)
     struct fault                 why = { "" };
 
     if (!services->ca(services->context, rotate, &ca, &why)) {
-        admin_answer_problem(call, 500, "No CA", why.text);
+        admin_answer_problem(call, PROBLEM_NO_CA, why.text);
         return;
     }
     admin_answer_json(call, 200, json_pack(

@@ -14,24 +14,33 @@ static void free_call(struct admin_call *call)
     free(call->reload.text);
     arena_free(&call->report.arena);
     arena_free(&call->arena);
-    free(call->body);
+    free(call->json);
     free(call);
 }
 
-void admin_answer_json(struct admin_call *call, unsigned status, json_t *body)
+static void answer_made(struct admin_call *call, unsigned status, struct slice body)
 {
     call->status = status;
-    call->body = json_dumps(body, JSON_INDENT(2));
-    json_decref(body);
+    call->body = body;
     call->done = true;
     if (!call->beginning)
         call->wake(call->owner);
 }
 
-void admin_answer_problem(struct admin_call *call, unsigned status, const char *title, const char *detail)
+void admin_answer_json(struct admin_call *call, unsigned status, json_t *body)
 {
-    admin_answer_json(call, status, json_pack("{s:s, s:i, s:s}", "title", title, "status", (int)status,
-                                              "detail", detail));
+    call->json = json_dumps(body, JSON_INDENT(2));
+    json_decref(body);
+    answer_made(call, status, slice_of(call->json));
+}
+
+void admin_answer_problem(struct admin_call *call, enum problem_kind kind, const char *detail)
+{
+    const struct problem_text text = { .kind = kind, .form = PROBLEM_INDENTED, .detail = slice_of(detail) };
+    size_t                    room = problem_room(text.detail.len);
+    char                     *body = arena_alloc_raw(&call->arena, room);
+
+    answer_made(call, problem_status(kind), (struct slice){ body, problem_write(body, room, &text) });
 }
 
 void admin_ask_upstream(struct admin_call *call, void (*then)(struct mail *))
@@ -83,8 +92,8 @@ struct admin_answer admin_answer(const struct admin_call *call)
 {
     return (struct admin_answer){
         .status = call->status,
-        .content_type = call->status >= 400 ? "application/problem+json" : "application/json",
-        .body = slice_of(call->body != NULL ? call->body : "{}"),
+        .content_type = call->status >= 400 ? PROBLEM_MEDIA_TYPE : "application/json",
+        .body = call->body.ptr != NULL ? call->body : SLICE("{}"),
     };
 }
 

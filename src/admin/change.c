@@ -17,7 +17,7 @@ static void change_made(struct mail *m)
     if (!admin_resume(call))
         return;
     if (!call->change.ok) {
-        admin_answer_problem(call, 500, "The cache could not be changed",
+        admin_answer_problem(call, PROBLEM_CACHE_UNCHANGED,
                              "The disk or the database refused; the log says why.");
         return;
     }
@@ -38,7 +38,7 @@ static void compacted(struct mail *m)
     if (!admin_resume(call))
         return;
     if (!call->change.ok) {
-        admin_answer_problem(call, 500, "The cache could not be compacted",
+        admin_answer_problem(call, PROBLEM_CACHE_UNCOMPACTED,
                              "The file system makes no holes in files, or the database refused; the log says why.");
         return;
     }
@@ -67,12 +67,12 @@ void admin_purge(struct admin_call *call)
     struct slice text = purge_argument(call);
 
     if (text.len == 0) {
-        admin_answer_problem(call, 400, "Nothing to purge", "Send {\"url\": \"URL or GLOB\"}.");
+        admin_answer_problem(call, PROBLEM_NOTHING_TO_PURGE, "Send {\"url\": \"URL or GLOB\"}.");
         return;
     }
     call->purge = purge_make(call->config, text, &why);
     if (call->purge == NULL) {
-        admin_answer_problem(call, 400, "Not a URL or a glob", why.text);
+        admin_answer_problem(call, PROBLEM_NOT_A_PATTERN, why.text);
         return;
     }
     call->change.kind = STORE_DROP_MATCHING;
@@ -105,11 +105,11 @@ static void forgotten(struct mail *m)
     if (!admin_resume(call))
         return;
     if (f->result == FORGET_NO_UPSTREAM)
-        admin_answer_problem(call, 404, "No such upstream",
+        admin_answer_problem(call, PROBLEM_NO_UPSTREAM,
                              arena_printf(&call->arena, "The configuration has no upstream \"%s\"; weirctl status "
                                           "lists those it has.", f->upstream).ptr);
     else if (f->result == FORGET_NO_LIMIT)
-        admin_answer_problem(call, 404, "No such limit",
+        admin_answer_problem(call, PROBLEM_NO_LIMIT,
                              arena_printf(&call->arena, "There is no limit \"%s\" there; weirctl limits lists all, by "
                                           "the names that are wanted here.", f->limit != NULL ? f->limit : "").ptr);
     else
@@ -119,7 +119,7 @@ static void forgotten(struct mail *m)
 void admin_limits_forget(struct admin_call *call)
 {
     if (!read_forget(call)) {
-        admin_answer_problem(call, 400, "Not understood",
+        admin_answer_problem(call, PROBLEM_NOT_UNDERSTOOD,
                              "Send nothing, {\"upstream\": NAME} or {\"upstream\": NAME, \"limit\": NAME}.");
         return;
     }
@@ -136,7 +136,7 @@ static void reloaded(struct mail *m)
     if (call->reload.fresh != NULL)
         admin_answer_json(call, 200, json_pack("{s:b, s:s}", "reloaded", 1, "note", call->reload.text));
     else
-        admin_answer_problem(call, 422, "The old configuration stays", call->reload.text);
+        admin_answer_problem(call, PROBLEM_OLD_CONFIGURATION, call->reload.text);
 }
 
 void admin_reload(struct admin_call *call)
@@ -164,5 +164,5 @@ void admin_reopen(struct admin_call *call)
     call->reopened.receive = reopened;
     call->awaits_mail = services->reopen(services->context, call->admin->mailbox, &call->reopened);
     if (!call->awaits_mail)
-        admin_answer_problem(call, 503, "The log was not opened anew", "Weir is about to stop.");
+        admin_answer_problem(call, PROBLEM_LOG_NOT_REOPENED, "Weir is about to stop.");
 }

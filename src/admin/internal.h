@@ -6,6 +6,7 @@
 
 #include "admin/admin.h"
 
+#include "http/problem.h"
 
 #include <jansson.h>
 
@@ -27,7 +28,8 @@ struct admin_call {
     bool                    done, ended;
     bool                    awaits_mail;
     unsigned                status;
-    char                   *body;        /* malloc'd */
+    char                   *json;        /* malloc'd */
+    struct slice            body;        /* that, or in the arena */
     struct slice            argument;    /* the request's body; in the arena */
     struct purge           *purge;       /* of /purge */
     struct reload_order     reload;
@@ -41,7 +43,7 @@ struct admin_call {
 
 /* -- for endpoints -- */
 void admin_answer_json(struct admin_call *, unsigned status, json_t *body /* taken over */);
-void admin_answer_problem(struct admin_call *, unsigned status, const char *title, const char *detail);
+void admin_answer_problem(struct admin_call *, enum problem_kind, const char *detail);
 /* May the caller hear of the upstream of this name? */
 bool admin_may_see(const struct admin_call *, const char *upstream);
 /* Asks the upstream thread; `then` runs with call->report filled. */

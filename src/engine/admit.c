@@ -21,16 +21,16 @@ enum step step_guard(struct exchange *x)
 {
     struct refusal no = guard_framing(&x->in.request, x->in.head_bytes);
 
-    if (no.status == 0 && x->in.is_doubtful)
-        no = (struct refusal){ 400, "Malformed request",
+    if (no.kind == PROBLEM_NONE && x->in.is_doubtful)
+        no = (struct refusal){ PROBLEM_MALFORMED_REQUEST,
                                "Lines end with CRLF, are not folded, hold no NUL, and fields have names." };
-    if (no.status == 0 && x->in.request.method == HTTP_CONNECT)
-        no = (struct refusal){ 405, "CONNECT is not served here",
+    if (no.kind == PROBLEM_NONE && x->in.request.method == HTTP_CONNECT)
+        no = (struct refusal){ PROBLEM_CONNECT_UNSERVED,
                                "Point https_proxy at the forward proxy's address (proxy.listen)." };
-    if (no.status == 0 && asks_for_websocket(&x->in.request))
-        no = (struct refusal){ 501, "WebSocket is not carried",
+    if (no.kind == PROBLEM_NONE && asks_for_websocket(&x->in.request))
+        no = (struct refusal){ PROBLEM_WEBSOCKET,
                                "Weir carries requests and answers; connect to the API directly." };
-    return no.status != 0 ? reply_refusal(x, &no) : STEP_ROUTE;
+    return no.kind != PROBLEM_NONE ? reply_refusal(x, &no) : STEP_ROUTE;
 }
 
 static bool is_admitted(struct exchange *x)
@@ -45,13 +45,13 @@ enum step step_admit(struct exchange *x)
     const struct refusal no = guard_origin(x->up, &x->in.request, http_fields_get(&x->in.request.fields, HTTP_HOST),
                                            &x->cors_origin);
 
-    if (no.status != 0)
+    if (no.kind != PROBLEM_NONE)
         return reply_refusal(x, &no);
     if (x->up == NULL || x->route.way == ROUTE_OWN)
         return STEP_OWN;
     if (x->up->has_access && !is_admitted(x))
         return reply_problem(x, &(struct problem){
-            .status = 403, .title = "Not allowed to use this upstream", .retry_after_ns = -1, .close = true,
+            .kind = PROBLEM_NOT_ALLOWED, .retry_after_ns = -1, .close = true,
             .detail = engine_not_admitted(x->in.who(x->in.owner), &x->arena) });
     return cors_is_preflight(x) ? cors_preflight(x) : STEP_RULE;
 }

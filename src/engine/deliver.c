@@ -103,21 +103,19 @@ static bool is_timeout(const char *proxy_error)
 static enum step deliver_failed(struct exchange *x)
 {
     struct fetch *f = x->fetch;
-    unsigned      status = 502;
+    enum problem_kind kind = PROBLEM_UPSTREAM_FAILED;
     bool          pausing = f->wait_ns > 0;
 
     if (serve_cover(x, 0, "stale-if-error"))
         return STEP_FINISH;
     if (pausing)
-        status = 503;
+        kind = PROBLEM_UPSTREAM_DOWN;
     else if (f->body_stalled)
-        status = 408;
+        kind = PROBLEM_BODY_STALLED;
     else if (f->failed_as == ATTEMPT_TIMEOUT || is_timeout(f->proxy_error))
-        status = 504;
+        kind = PROBLEM_UPSTREAM_TIMED_OUT;
     return reply_problem(x, &(struct problem){
-        .status = status,
-        .title = status == 504 ? "Upstream timed out" : status == 503 ? "Upstream is down"
-               : status == 408 ? "Request body stalled" : "Upstream failed",
+        .kind = kind,
         .proxy_error = f->proxy_error != NULL ? f->proxy_error : "destination_unavailable",
         .reason = "upstream-failed", .retry_after_ns = pausing ? f->wait_ns : -1,
         .detail = slice_of(f->error != NULL ? f->error : "") });

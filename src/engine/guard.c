@@ -9,11 +9,11 @@
 #include "http/list.h"
 #include "http/url.h"
 
-static const struct refusal no_refusal = { 0, NULL, NULL };
+static const struct refusal no_refusal = { PROBLEM_NONE, NULL };
 
 static struct refusal bad_request(const char *detail)
 {
-    return (struct refusal){ 400, "Malformed request", detail };
+    return (struct refusal){ PROBLEM_MALFORMED_REQUEST, detail };
 }
 
 /* RFC 9112 6.1, 6.3: a message whose length two recipients could see differently is a smuggling attempt. */
@@ -60,7 +60,7 @@ struct refusal guard_framing(const struct http_request *r, size_t head_bytes)
     struct refusal no;
 
     if (head_bytes > GUARD_HEAD_BYTES)
-        return (struct refusal){ 431, "Request head too large",
+        return (struct refusal){ PROBLEM_HEAD_TOO_LARGE,
                                  "The request line and the fields together may have 32 KiB." };
     if (!http_is_token(r->method_name))
         return bad_request("The method holds a character that is not allowed there.");
@@ -73,7 +73,7 @@ struct refusal guard_framing(const struct http_request *r, size_t head_bytes)
             return bad_request("A field value holds a control character.");
     }
     no = check_host_field(r);
-    return no.status != 0 ? no : check_length(r);
+    return no.kind != PROBLEM_NONE ? no : check_length(r);
 }
 
 bool guard_is_own_host(const struct config *c, struct slice authority)
@@ -134,7 +134,7 @@ struct refusal guard_origin(const struct config_upstream *up, const struct http_
             *allowed = origin;
         return no_refusal;
     }
-    return (struct refusal){ 403, "Request of another site's page",
+    return (struct refusal){ PROBLEM_OTHER_SITE,
                              "A page of another site may use this upstream only where the upstream's "
                              "allow_origins lists its origin." };
 }

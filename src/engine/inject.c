@@ -53,7 +53,7 @@ static void receive_credential(struct mail *m)
 enum step inject_failed(struct exchange *x, const struct credential *c)
 {
     return reply_problem(x, &(struct problem){
-        .status = 502, .title = "No credential", .reason = "no-credential", .retry_after_ns = c->retry_ns,
+        .kind = PROBLEM_NO_CREDENTIAL, .reason = "no-credential", .retry_after_ns = c->retry_ns,
         .proxy_error = "proxy_configuration_error",
         .detail = arena_printf(&x->arena, "The command that prints the credential of upstream %s %s.",
                                x->up->route.name, c->why.text) });

@@ -288,8 +288,7 @@ enum step refused_reply(struct exchange *);            /* of FETCH_REFUSED: 429 
 
 /* reply.c */
 struct problem {
-    unsigned     status;
-    const char  *title;
+    enum problem_kind kind;
     struct slice detail;
     const char  *proxy_error;         /* RFC 9209 error type; NULL: none */
     const char  *reason;              /* Cache-Status detail token */

@@ -113,7 +113,7 @@ static enum step refuse_uncached(struct exchange *x, const char *reason, struct 
         return STEP_SERVE;
     }
     return reply_problem(x, &(struct problem){
-        .status = 504, .title = "Not in the cache", .retry_after_ns = -1, .reason = reason, .detail = detail });
+        .kind = PROBLEM_NOT_CACHED, .retry_after_ns = -1, .reason = reason, .detail = detail });
 }
 
 enum step step_decide(struct exchange *x)

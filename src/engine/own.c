@@ -14,7 +14,7 @@ static enum step endpoint(struct exchange *x)
     if (slice_eq(path, SLICE("/.weir/health")))
         return reply_text(x, 200, "text/plain", SLICE("ok\n"));
     return reply_problem(x, &(struct problem){
-        .status = 404, .title = "No such endpoint", .retry_after_ns = -1,
+        .kind = PROBLEM_NO_ENDPOINT, .retry_after_ns = -1,
         .detail = SLICE("Weir's own endpoint on this port is /.weir/health.") });
 }
 
@@ -24,13 +24,13 @@ static enum step nowhere(struct exchange *x, struct slice host)
 
     if (!route_is_own_host(x, host))
         return reply_refusal(x, &(struct refusal){
-            403, "Unknown host",
+            PROBLEM_UNKNOWN_HOST,
             "Host is neither a name of Weir's nor one of an upstream's hosts; allow_hosts can add names." });
     for (unsigned i = 0; i < x->config->upstream_count; i++)
         names = arena_printf(&x->arena, SLICE_FMT "%s/%s", SLICE_ARG(names), i > 0 ? ", " : "",
                              x->config->upstreams[i].route.name);
     return reply_problem(x, &(struct problem){
-        .status = 404, .title = "No such upstream", .retry_after_ns = -1,
+        .kind = PROBLEM_NO_UPSTREAM, .retry_after_ns = -1,
         .detail = arena_printf(&x->arena, "The path must begin with an upstream's name: " SLICE_FMT ".",
                                SLICE_ARG(names)) });
 }
@@ -39,7 +39,7 @@ static enum step nowhere(struct exchange *x, struct slice host)
 static enum step misdirected(struct exchange *x)
 {
     return reply_refusal(x, &(struct refusal){
-        421, "Misdirected request",
+        PROBLEM_MISDIRECTED,
         "Host must be one of the hosts of the upstream that this connection's CONNECT was for." });
 }
 

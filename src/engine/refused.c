@@ -85,11 +85,11 @@ static struct slice detail(struct exchange *x)
 enum step refused_reply(struct exchange *x)
 {
     const struct fetch *f = x->fetch;
-    const char         *title = f->queue_full ? "Queue full"
-                              : f->blocked_by != NULL ? "The API asked to wait" : "Over budget";
+    enum problem_kind   kind = f->queue_full ? PROBLEM_QUEUE_FULL
+                             : f->blocked_by != NULL ? PROBLEM_UPSTREAM_WAIT : PROBLEM_OVER_BUDGET;
 
     return reply_problem(x, &(struct problem){
-        .status = 429, .title = title, .reason = "over-budget", .retry_after_ns = is_never(f) ? -1 : f->wait_ns,
+        .kind = kind, .reason = "over-budget", .retry_after_ns = is_never(f) ? -1 : f->wait_ns,
         .blocked_by = f->queue_full ? NULL : f->blocked_by, .limit = f->limit != NULL ? f->limit : "queue",
         .detail = detail(x) });
 }

@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/decimal.h"
-#include "http/json.h"
 #include "http/structured.h"
 
 enum { PROBLEM_BYTES = 2048 };
@@ -33,35 +32,14 @@ void reply_append_member(struct exchange *x, struct http_fields *f, enum http_na
 
 static struct slice problem_body(struct exchange *x, const struct problem *p)
 {
-    struct json_out out = { arena_alloc_raw(&x->arena, PROBLEM_BYTES), PROBLEM_BYTES, 0, false };
+    const struct problem_text text = {
+        .kind = p->kind, .detail = slice_sub(p->detail, 0, PROBLEM_BYTES / 2),
+        .upstream = x->up != NULL ? x->up->route.name : NULL, .limit = p->limit, .blocked_by = p->blocked_by,
+        .has_retry_after = p->retry_after_ns >= 0, .retry_after_ms = p->retry_after_ns / NS_PER_MS,
+    };
+    char *body = arena_alloc_raw(&x->arena, PROBLEM_BYTES);
 
-    json_raw(&out, SLICE("{"));
-    json_key(&out, "type");
-    json_text(&out, SLICE("about:blank"));
-    json_key(&out, "title");
-    json_text(&out, slice_of(p->title));
-    json_key(&out, "status");
-    json_int(&out, p->status);
-    json_key(&out, "detail");
-    json_text(&out, slice_sub(p->detail, 0, PROBLEM_BYTES / 2));
-    if (x->up != NULL) {
-        json_key(&out, "upstream");
-        json_text(&out, slice_of(x->up->route.name));
-    }
-    if (p->limit != NULL) {
-        json_key(&out, "limit");
-        json_text(&out, slice_of(p->limit));
-    }
-    if (p->blocked_by != NULL) {
-        json_key(&out, "blocked_by");
-        json_text(&out, slice_of(p->blocked_by));
-    }
-    if (p->retry_after_ns >= 0) {
-        json_key(&out, "retry_after_ms");
-        json_int(&out, p->retry_after_ns / NS_PER_MS);
-    }
-    json_raw(&out, SLICE("}\n"));
-    return out.overflow ? SLICE("{}\n") : (struct slice){ out.buffer, out.used };
+    return (struct slice){ body, problem_write(body, PROBLEM_BYTES, &text) };
 }
 
 /* RFC 9209 2.3, for what has none of its own. */
@@ -76,23 +54,24 @@ static const char *proxy_error_of(const struct problem *p)
     if (p->proxy_error != NULL)
         return p->proxy_error;
     for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
-        if (tokens[i].status == p->status)
+        if (tokens[i].status == problem_status(p->kind))
             return tokens[i].token;
     return "proxy_internal_response";
 }
 
 enum step reply_problem(struct exchange *x, const struct problem *p)
 {
-    struct reply *r = &x->reply;
+    struct reply  *r = &x->reply;
+    const unsigned status = problem_status(p->kind);
 
     candidate_drop(x);
-    *r = (struct reply){ .status = p->status, .kind = REPLY_BYTES, .fd = -1, .close = p->close };
+    *r = (struct reply){ .status = status, .kind = REPLY_BYTES, .fd = -1, .close = p->close };
     x->finish = (struct finish){ .of_api = false };
     if (p->reason != NULL)
         x->log.detail = p->reason;
-    if (x->log.cache == NULL || p->status >= 400)
+    if (x->log.cache == NULL || status >= 400)
         x->log.cache = "error";
-    add(x, &r->fields, HTTP_CONTENT_TYPE, SLICE("application/problem+json"));
+    add(x, &r->fields, HTTP_CONTENT_TYPE, SLICE(PROBLEM_MEDIA_TYPE));
     add(x, &r->fields, HTTP_CACHE_CONTROL, SLICE("no-store"));
     if (p->retry_after_ns >= 0)
         add(x, &r->fields, HTTP_RETRY_AFTER,
@@ -110,8 +89,7 @@ enum step reply_problem(struct exchange *x, const struct problem *p)
 enum step reply_refusal(struct exchange *x, const struct refusal *no)
 {
     return reply_problem(x, &(struct problem){
-        .status = no->status, .title = no->title, .detail = slice_of(no->detail),
-        .retry_after_ns = -1, .close = true });
+        .kind = no->kind, .detail = slice_of(no->detail), .retry_after_ns = -1, .close = true });
 }
 
 enum step reply_text(struct exchange *x, unsigned status, const char *type, struct slice text)

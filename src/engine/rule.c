@@ -42,7 +42,7 @@ static enum step bad_field(struct exchange *x, const struct bad_wish *bad)
         if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f)
             *c = '?';
     return reply_problem(x, &(struct problem){
-        .status = 400, .title = "Malformed request", .retry_after_ns = -1,
+        .kind = PROBLEM_MALFORMED_REQUEST, .retry_after_ns = -1,
         .detail = arena_printf(&x->arena, SLICE_FMT ": \"%s\"%s: %s. Nothing was sent.", SLICE_ARG(bad->name), value,
                                bad->value.len > LONGEST ? "..." : "", bad->wanted) });
 }
@@ -54,14 +54,14 @@ enum step step_rule(struct exchange *x)
 
     if (!http_target_is_valid(x->route.target) || x->route.target.ptr[0] != '/')
         return reply_refusal(x, &(struct refusal){
-            400, "Malformed request", "The target holds a character that must be percent-encoded." });
+            PROBLEM_MALFORMED_REQUEST, "The target holds a character that must be percent-encoded." });
     x->rule = route_rule_find(x->route.upstream, r, x->route.path, &x->arena);
     x->policy = route_policy(x->route.upstream, x->rule);
     if (!policy_wish(r, &x->wish, &bad))
         return bad_field(x, &bad);
     if (x->up->mode == MODE_READ_ONLY && !http_method_is_safe(r->method))
         return reply_problem(x, &(struct problem){
-            .status = 403, .title = "Upstream is read-only", .retry_after_ns = -1, .reason = "read-only",
+            .kind = PROBLEM_READ_ONLY, .retry_after_ns = -1, .reason = "read-only",
             .detail = SLICE("This upstream is configured with mode = \"read_only\": safe methods only.") });
     /* What Connection names is between the client and Weir (RFC 9110 7.6.1): it never goes upstream, so nothing that
      * depends on what the API was asked may look at it either. */

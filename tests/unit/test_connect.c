@@ -65,9 +65,9 @@ static void test_head(void **state)
         struct connect_head h;
         struct refusal      no = connect_head_parse(text, &h, &a);
 
-        if (no.status != rows[i].status)
-            fail_msg("%s: %u", rows[i].name, no.status);
-        if (no.status == 0 && (!slice_eq(h.host, slice_of(rows[i].host)) || h.port != rows[i].port
+        if (problem_status(no.kind) != rows[i].status)
+            fail_msg("%s: %u", rows[i].name, problem_status(no.kind));
+        if (problem_status(no.kind) == 0 && (!slice_eq(h.host, slice_of(rows[i].host)) || h.port != rows[i].port
                                || !slice_eq(h.user, slice_of(rows[i].user))))
             fail_msg("%s: %.*s %u %.*s", rows[i].name, SLICE_ARG(h.host), h.port, SLICE_ARG(h.user));
         property_free(text);
@@ -82,7 +82,7 @@ static void test_nul(void **state)
     struct arena        a = { 0 };
 
     (void)state;
-    assert_int_equal(connect_head_parse(text, &h, &a).status, 400);
+    assert_int_equal(problem_status(connect_head_parse(text, &h, &a).kind), 400);
     arena_free(&a);
 }
 
@@ -96,12 +96,13 @@ static void test_large(void **state)
     (void)state;
     memset(text + n, 'x', sizeof text - (size_t)n);
     memcpy(text + sizeof text - 5, "\r\n\r\n", 4);
-    assert_int_equal(connect_head_parse((struct slice){ text, sizeof text - 1 }, &h, &a).status, 431);
-    assert_int_equal(connect_head_parse((struct slice){ text, sizeof text - 5 }, &h, &a).status, 431);   /* no end */
+    assert_int_equal(problem_status(connect_head_parse((struct slice){ text, sizeof text - 1 }, &h, &a).kind), 431);
+    /* no end */
+    assert_int_equal(problem_status(connect_head_parse((struct slice){ text, sizeof text - 5 }, &h, &a).kind), 431);
     n = snprintf(text, sizeof text, "CONNECT %0*d:443 HTTP/1.0\r\n\r\n", 256, 1);
-    assert_int_equal(connect_head_parse((struct slice){ text, (size_t)n }, &h, &a).status, 400);
+    assert_int_equal(problem_status(connect_head_parse((struct slice){ text, (size_t)n }, &h, &a).kind), 400);
     n = snprintf(text, sizeof text, "CONNECT %0*d:443 HTTP/1.0\r\n\r\n", 255, 1);
-    assert_int_equal(connect_head_parse((struct slice){ text, (size_t)n }, &h, &a).status, 0);
+    assert_int_equal(problem_status(connect_head_parse((struct slice){ text, (size_t)n }, &h, &a).kind), 0);
     arena_free(&a);
 }
 

@@ -86,7 +86,7 @@ static unsigned judge(struct slice bytes, struct refusal *no)
     case STARTLINE_BAD:
         break;
     }
-    return no->status;
+    return problem_status(no->kind);
 }
 
 static void test_judge(void **state)
@@ -94,14 +94,14 @@ static void test_judge(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct slice   bytes = expand(cases[i].bytes);
-        struct refusal no = { 0, "", "" };
+        struct refusal no = { PROBLEM_NONE, "" };
         unsigned       says = judge(bytes, &no);
 
         if (says != cases[i].says)
             fail_msg("%s: %u", cases[i].fact, says);
-        if (cases[i].part != NULL && strstr(no.title, cases[i].part) == NULL
+        if (cases[i].part != NULL && strstr(problem_types[no.kind].title, cases[i].part) == NULL
             && strstr(no.detail, cases[i].part) == NULL)
-            fail_msg("%s: %s %s", cases[i].fact, no.title, no.detail);
+            fail_msg("%s: %s %s", cases[i].fact, problem_types[no.kind].title, no.detail);
         free((void *)(uintptr_t)bytes.ptr);
     }
 }
@@ -119,15 +119,15 @@ static void test_a_nul_in_the_line(void **state)
 
 static void test_a_line_that_was_read(void **state)
 {
-    struct refusal no = { 0, "", "" };
+    struct refusal no = { PROBLEM_NONE, "" };
 
     (void)state;
     assert_true(startline_judge_again((struct slice){ "GET\0/x\0HTTP/2.0\0\0Host: x\r\n", 26 }, &no));
-    assert_int_equal(no.status, 505);
+    assert_int_equal(problem_status(no.kind), 505);
     assert_true(startline_judge_again((struct slice){ "GET\0/x\0\0", 8 }, &no));
-    assert_int_equal(no.status, 400);
+    assert_int_equal(problem_status(no.kind), 400);
     assert_true(startline_judge_again((struct slice){ "GET\0/x\0HTTP/3", 13 }, &no));
-    assert_int_equal(no.status, 505);
+    assert_int_equal(problem_status(no.kind), 505);
     assert_false(startline_judge_again((struct slice){ "GET\0/x\0HTTP/1.1\0\0Host: x\r\n", 26 }, &no));
 }
 
@@ -148,9 +148,9 @@ static void test_each_status_of_libmicrohttpds_has_words(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
-        assert_int_equal(startline_refusal(statuses[i]).status, statuses[i]);
-    assert_int_equal(startline_refusal(500).status, 502);
-    assert_int_equal(startline_refusal(0).status, 400);
+        assert_int_equal(problem_status(startline_refusal(statuses[i]).kind), statuses[i]);
+    assert_int_equal(problem_status(startline_refusal(500).kind), 502);
+    assert_int_equal(problem_status(startline_refusal(0).kind), 400);
 }
 
 int main(void)

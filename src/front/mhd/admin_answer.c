@@ -14,7 +14,7 @@ enum MHD_Result call_take_admin_body(struct call *call, const char *bytes, size_
     char  *whole;
 
     if (had + *count > ADMIN_BODY_BYTES) {
-        refuse_connection(call->connection, &(struct refusal){ 413, "Content too large",
+        refuse_connection(call->connection, &(struct refusal){ PROBLEM_CONTENT_TOO_LARGE,
                                                                "A call's content may have 1 MiB." });
         return MHD_NO;
     }
@@ -35,8 +35,8 @@ static bool admin_is_refused(const struct call *call)
 
     if (call->connection->is_unix)
         return false;
-    return guard_framing(r, call_head_bytes(call)).status != 0 || host.ptr == NULL
-        || !guard_is_own_host(call->worker->config, host) || guard_origin(NULL, r, host, NULL).status != 0;
+    return guard_framing(r, call_head_bytes(call)).kind != PROBLEM_NONE || host.ptr == NULL
+        || !guard_is_own_host(call->worker->config, host) || guard_origin(NULL, r, host, NULL).kind != PROBLEM_NONE;
 }
 
 static bool may_use(void *owner, const struct config_upstream *up)
@@ -60,8 +60,8 @@ enum MHD_Result call_answer_admin(struct call *call)
     enum MHD_Result      queued;
 
     if (call->admin == NULL && admin_is_refused(call))
-        return call_queue_problem(call, 403, "{\"title\":\"Refused\",\"status\":403,"
-                                             "\"detail\":\"Host and Origin must be Weir's own.\"}\n");
+        return call_queue_problem(call, &(struct refusal){ PROBLEM_ADMIN_REFUSED,
+                                                           "Host and Origin must be Weir's own." });
     if (call->admin == NULL)
         call->admin = admin_begin(call->worker->admin, call->worker->config, &call->request, call->admin_body,
                                   rights_of(call), call_wake, call);

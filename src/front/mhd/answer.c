@@ -55,14 +55,17 @@ enum MHD_Result call_queue(struct call *call, unsigned status, struct MHD_Respon
     return MHD_queue_response(call->mhd, status, response);
 }
 
-enum MHD_Result call_queue_problem(struct call *call, unsigned status, const char *text)
+enum MHD_Result call_queue_problem(struct call *call, const struct refusal *no)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text,
-                                                                    MHD_RESPMEM_PERSISTENT);
-    enum MHD_Result      queued;
+    const struct problem_text text = { .kind = no->kind, .form = PROBLEM_UNTYPED, .detail = slice_of(no->detail) };
+    size_t                    room = problem_room(text.detail.len);
+    char                     *body = arena_alloc_raw(&call->arena, room);
+    struct MHD_Response      *response = MHD_create_response_from_buffer(problem_write(body, room, &text), body,
+                                                                         MHD_RESPMEM_MUST_COPY);
+    enum MHD_Result           queued;
 
-    MHD_add_response_header(response, "Content-Type", "application/problem+json");
-    queued = call_queue(call, status, response);
+    MHD_add_response_header(response, "Content-Type", PROBLEM_MEDIA_TYPE);
+    queued = call_queue(call, problem_status(no->kind), response);
     MHD_destroy_response(response);
     return queued;
 }
@@ -142,12 +145,12 @@ enum MHD_Result call_queue_reply(struct call *call)
 
     if (reply->kind == REPLY_STREAM && reply->length < 0 && call->request.version_minor == 0
         && call->connection->is_unix)     /* its cut-short end could not be told from its end */
-        return call_queue_problem(call, 502, "{\"title\":\"Upstream answer has no length\",\"status\":502,"
-                                             "\"detail\":\"Ask with HTTP/1.1 on a unix socket.\"}\n");
+        return call_queue_problem(call, &(struct refusal){ PROBLEM_ANSWER_HAS_NO_LENGTH,
+                                                           "Ask with HTTP/1.1 on a unix socket." });
     response = response_make(reply, &options, &call->arena);
     if (response == NULL)
-        return call_queue_problem(call, 502, "{\"title\":\"Upstream answer head too large\",\"status\":502,"
-                                             "\"detail\":\"The answer's header fields exceed 24 KiB.\"}\n");
+        return call_queue_problem(call, &(struct refusal){ PROBLEM_ANSWER_HEAD_TOO_LARGE,
+                                                           "The answer's header fields exceed 24 KiB." });
     call->response = response;
     call->streaming = reply->kind == REPLY_STREAM;
     call->reply_bytes = reply->kind == REPLY_EMPTY ? 0 : reply->length;

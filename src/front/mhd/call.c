@@ -418,7 +418,7 @@ static enum MHD_Result admin_admit_head(struct call *call, size_t head_bytes)
 {
     const struct refusal no = call->has_body ? guard_framing(&call->request, head_bytes) : (struct refusal){ 0 };
 
-    if (no.status == 0)
+    if (no.kind == PROBLEM_NONE)
         return MHD_YES;
     refuse_connection(call->connection, &no);
     return MHD_NO;

@@ -81,7 +81,7 @@ size_t call_head_bytes(const struct call *);
 
 /* -- answer.c: MHD_NO closes the connection -- */
 enum MHD_Result call_queue(struct call *, unsigned status, struct MHD_Response *);
-enum MHD_Result call_queue_problem(struct call *, unsigned status, const char *json);
+enum MHD_Result call_queue_problem(struct call *, const struct refusal *);
 enum MHD_Result call_queue_kept(struct call *);
 enum MHD_Result call_queue_reply(struct call *);
 

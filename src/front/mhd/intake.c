@@ -22,20 +22,20 @@ static struct refusal chunk_refusal(enum chunked_verdict v)
 {
     switch (v) {
     case CHUNKED_HUGE:
-        return (struct refusal){ 413, "Content too large", "A chunk of 2^63 bytes or more will never come." };
+        return (struct refusal){ PROBLEM_CONTENT_TOO_LARGE, "A chunk of 2^63 bytes or more will never come." };
     case CHUNKED_LONG_LINE:
-        return (struct refusal){ 400, "Chunk line too long",
+        return (struct refusal){ PROBLEM_CHUNK_LINE_TOO_LONG,
                                  "A chunk's size and extensions together may have 4 KiB." };
     case CHUNKED_LONG_TRAILERS:
-        return (struct refusal){ 431, "Trailers too large", "The trailers of a request may have 16 KiB." };
+        return (struct refusal){ PROBLEM_TRAILERS_TOO_LARGE, "The trailers of a request may have 16 KiB." };
     case CHUNKED_BAD_SIZE:
-        return (struct refusal){ 400, "Malformed chunk", "A chunk begins with its size in hexadecimal digits." };
+        return (struct refusal){ PROBLEM_MALFORMED_CHUNK, "A chunk begins with its size in hexadecimal digits." };
     case CHUNKED_BAD_DATA:
-        return (struct refusal){ 400, "Malformed chunk", "A chunk is longer than the size that it began with." };
+        return (struct refusal){ PROBLEM_MALFORMED_CHUNK, "A chunk is longer than the size that it began with." };
     case CHUNKED_BAD_TRAILER:
-        return (struct refusal){ 400, "Malformed trailer", "A trailer is a name, a colon and a value on one line." };
+        return (struct refusal){ PROBLEM_MALFORMED_TRAILER, "A trailer is a name, a colon and a value on one line." };
     default:
-        return (struct refusal){ 400, "Malformed chunk",
+        return (struct refusal){ PROBLEM_MALFORMED_CHUNK,
                                  "A line ends with CRLF, and no other control character stands in it." };
     }
 }
@@ -65,7 +65,7 @@ static void end_request(struct intake *in, char *at, size_t count)
 
     in->stage = INTAKE_WHOLE;
     in->held = count;
-    in->doom.status = 0;
+    in->doom.kind = PROBLEM_NONE;
     if (count > 0)
         v = judge(at, at + count, &line, &in->doom);
     in->next = v == STARTLINE_FINE ? INTAKE_HEAD : INTAKE_LINE;
@@ -76,7 +76,7 @@ static void end_request(struct intake *in, char *at, size_t count)
 /* Status 0: it may go on. */
 static struct refusal take_body(struct intake *in, char *at, size_t count)
 {
-    static const struct refusal fine = { 0, NULL, NULL };
+    static const struct refusal fine = { PROBLEM_NONE, NULL };
     enum chunked_verdict        v;
     size_t                      taken;
 
@@ -98,7 +98,7 @@ static struct refusal take_body(struct intake *in, char *at, size_t count)
 /* The line, or the fields: MHD tells when they are whole. */
 static struct refusal take_head(struct intake *in, char *at, size_t count)
 {
-    struct refusal         no = { 0, NULL, NULL };
+    struct refusal         no = { PROBLEM_NONE, NULL };
     enum startline_verdict v;
     size_t                 before = in->held;
 
@@ -155,7 +155,7 @@ static bool is_amid(const struct intake *in, const char *at, size_t count)
 static bool take_any(struct connection *c, char *at, ssize_t count, size_t room)
 {
     struct intake *in = &c->intake;
-    struct refusal no = { 0, NULL, NULL };
+    struct refusal no = { PROBLEM_NONE, NULL };
 
     pool_read(&c->pool, at);
     if (count <= 0)
@@ -175,7 +175,7 @@ static bool take_any(struct connection *c, char *at, ssize_t count, size_t room)
     case INTAKE_PASS:
         break;
     }
-    if (no.status != 0)
+    if (no.kind != PROBLEM_NONE)
         refuse_connection(c, &no);
     else if ((size_t)count < room && is_amid(in, at, (size_t)count))
         socket_acknowledge(c->fd);
@@ -236,13 +236,13 @@ bool intake_head(struct connection *c, const char *head, size_t bytes, int64_t b
     in->stage = body_bytes < 0 ? INTAKE_CHUNKS : INTAKE_LENGTH;
     in->left = body_bytes;
     in->chunked = (struct chunked){ 0 };
-    in->doom.status = 0;
+    in->doom.kind = PROBLEM_NONE;
     no = take_body(in, end, (size_t)(to - end));
-    if (no.status != 0)
+    if (no.kind != PROBLEM_NONE)
         refuse_connection(c, &no);
     else if (in->stage != INTAKE_WHOLE)
         socket_acknowledge(c->fd);
-    return no.status == 0;
+    return no.kind == PROBLEM_NONE;
 }
 
 void intake_next(struct connection *c)
@@ -259,7 +259,7 @@ void intake_next(struct connection *c)
     if (in->held == 0)
         return;
     in->line = in->base;
-    if (in->doom.status != 0) {
+    if (in->doom.kind != PROBLEM_NONE) {
         c->is_doomed = true;
         c->worker->has_doomed = true;
     }
@@ -286,7 +286,7 @@ static bool has_time_left(struct connection *c, int64_t now)
 static void say_timeout(struct connection *c)
 {
     static const struct refusal too_slow = {
-        408, "Request timeout", "The rest of the request did not come in time (head_timeout, body_timeout)." };
+        PROBLEM_REQUEST_TIMEOUT, "The rest of the request did not come in time (head_timeout, body_timeout)." };
     const struct intake *in = &c->intake;
 
     if ((in->stage == INTAKE_LINE && in->line != NULL) || in->stage == INTAKE_HEAD || in->stage == INTAKE_LENGTH
@@ -326,17 +326,17 @@ void intake_log(struct worker *w, const char *text)
 {
     static const char refused[] = "Error processing request (HTTP response code is ";
     static const char unfit[] = "Closing connection (failed to create response header";
-    struct refusal    no = { 0, NULL, NULL };
+    struct refusal    no = { PROBLEM_NONE, NULL };
 
     if (strncmp(text, refused, sizeof refused - 1) == 0)
         no = startline_refusal((unsigned)strtoul(text + sizeof refused - 1, NULL, 10));
     else if (strncmp(text, unfit, sizeof unfit - 1) == 0)
         no = startline_refusal(502);
-    if (no.status == 0 || w->current == NULL)
+    if (no.kind == PROBLEM_NONE || w->current == NULL)
         return;
     if (w->current->begun == NULL && w->current->intake.stage == INTAKE_HEAD && w->current->intake.line != NULL)
         judge_again(&w->current->intake, &no);
-    if (no.status >= 500 && w->current->begun != NULL)
+    if (problem_status(no.kind) >= 500 && w->current->begun != NULL)
         w->current->begun->answering = false;            /* not a byte of it has gone out */
     refuse_connection(w->current, &no);
 }

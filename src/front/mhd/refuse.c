@@ -10,7 +10,6 @@
 #include "front/mhd/heads.h"
 #include "front/mhd/startline.h"
 #include "http/date.h"
-#include "http/json.h"
 #include "tls/record.h"
 
 #include <errno.h>
@@ -36,27 +35,19 @@ struct lingering {
 
 size_t refuse_text(char *out, size_t room, const struct refusal *no, const char *proxy_error, bool is_head)
 {
-    char            body[1024], date[HTTP_DATE_BYTES];
-    struct json_out json = { body, sizeof body, 0, false };
-    int             n;
+    const struct problem_type *type = &problem_types[no->kind];
+    const struct problem_text  text = { .kind = no->kind, .detail = slice_of(no->detail) };
+    char                       body[1024], date[HTTP_DATE_BYTES];
+    size_t                     bytes = problem_write(body, sizeof body, &text);
+    int                        n;
 
-    json_raw(&json, SLICE("{"));
-    json_key(&json, "type");
-    json_text(&json, SLICE("about:blank"));
-    json_key(&json, "title");
-    json_text(&json, slice_of(no->title));
-    json_key(&json, "status");
-    json_int(&json, no->status);
-    json_key(&json, "detail");
-    json_text(&json, slice_of(no->detail));
-    json_raw(&json, SLICE("}\n"));
     http_date_format(clock_wall_ns() / NS_PER_SEC, date);
     n = snprintf(out, room,
                  "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\n"
-                 "Content-Type: application/problem+json\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n"
+                 "Content-Type: " PROBLEM_MEDIA_TYPE "\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n"
                  "Proxy-Status: weir; error=%s\r\nVia: 1.1 weir\r\nCache-Status: weir\r\n\r\n" SLICE_FMT,
-                 no->status, no->title, date, json.used, proxy_error,
-                 SLICE_ARG(((struct slice){ body, is_head ? 0 : json.used })));
+                 type->status, type->title, date, bytes, proxy_error,
+                 SLICE_ARG(((struct slice){ body, is_head ? 0 : bytes })));
     return n > 0 && (size_t)n < room ? (size_t)n : 0;
 }
 
@@ -103,16 +94,16 @@ static void log_it(struct connection *c, const struct refusal *no)
         .client = c->proxy_user != NULL ? slice_of(c->proxy_user) : call_label_of(c),
         .method = method_of(c),
         .target = SLICE("-"),
-        .status = no->status,
+        .status = problem_status(no->kind),
         .cache = "error",
-        .detail = no->title,
+        .detail = problem_types[no->kind].title,
         .whole = true,
     };
 
     if (listener_is_admin(c->kind))
         return;
     if (x != NULL) {
-        exchange_refuse(x, no->status, no->title);
+        exchange_refuse(x, problem_status(no->kind), problem_types[no->kind].title);
         return;
     }
     counter_add(COUNTER_REQUESTS, 1);
@@ -131,7 +122,7 @@ void refuse_connection(struct connection *c, const struct refusal *no)
     c->refused = true;
     c->is_doomed = false;
     if (c->begun == NULL || !c->begun->answering) {
-        bytes = refuse_text(text, sizeof text, no, no->status == 502 ? "http_response_header_section_size"
+        bytes = refuse_text(text, sizeof text, no, problem_status(no->kind) == 502 ? "http_response_header_section_size"
                                                                 : "http_request_error", is_head(c));
         send_it(c, text, bytes);
         log_it(c, no);

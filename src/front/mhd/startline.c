@@ -10,19 +10,19 @@
 enum { METHOD_BYTES = 64, VERSION_BYTES = sizeof "HTTP/1.1" - 1, NAME_BYTES = sizeof "HTTP/" - 1 };
 
 static const struct refusal
-    is_tls = { 400, "TLS on a plain port",
+    is_tls = { PROBLEM_TLS_ON_PLAIN_PORT,
                "This port speaks plain HTTP: use http://, or send CONNECT to proxy.listen and TLS inside." },
-    is_no_request = { 400, "Malformed request", "This is no HTTP request: it begins with no method." },
-    has_nul = { 400, "Malformed request", "A NUL stands in the request line." },
-    is_no_method = { 501, "Unknown method", "No method has more than 64 characters." },
-    has_no_target = { 400, "Malformed request", "A request line reads \"METHOD TARGET HTTP/1.1\"." },
-    has_no_version = { 400, "Malformed request",
+    is_no_request = { PROBLEM_MALFORMED_REQUEST, "This is no HTTP request: it begins with no method." },
+    has_nul = { PROBLEM_MALFORMED_REQUEST, "A NUL stands in the request line." },
+    is_no_method = { PROBLEM_UNKNOWN_METHOD, "No method has more than 64 characters." },
+    has_no_target = { PROBLEM_MALFORMED_REQUEST, "A request line reads \"METHOD TARGET HTTP/1.1\"." },
+    has_no_version = { PROBLEM_MALFORMED_REQUEST,
                        "A request line ends with its version: HTTP/0.9, which has none, is not spoken here." },
-    is_http2 = { 505, "HTTP/2 is not spoken here",
+    is_http2 = { PROBLEM_HTTP2_UNSPOKEN,
                  "This is HTTP/2 with prior knowledge; this port speaks HTTP/1.1 and HTTP/1.0." },
-    is_other_version = { 505, "HTTP version not supported", "This port speaks HTTP/1.1 and HTTP/1.0." },
-    is_no_version = { 400, "Malformed request", "A request line ends with \"HTTP/1.1\" or \"HTTP/1.0\"." },
-    is_too_long = { 414, "Request line too long", "The request line and the fields together may have 32 KiB." };
+    is_other_version = { PROBLEM_VERSION_UNSUPPORTED, "This port speaks HTTP/1.1 and HTTP/1.0." },
+    is_no_version = { PROBLEM_MALFORMED_REQUEST, "A request line ends with \"HTTP/1.1\" or \"HTTP/1.0\"." },
+    is_too_long = { PROBLEM_REQUEST_LINE_TOO_LONG, "The request line and the fields together may have 32 KiB." };
 
 static enum startline_verdict bad(struct refusal *no, const struct refusal *what)
 {
@@ -134,11 +134,11 @@ struct refusal startline_refusal(unsigned status)
 {
     switch (status) {
     case 413:
-        return (struct refusal){ 413, "Content too large", "No content is as long as this request says." };
+        return (struct refusal){ PROBLEM_CONTENT_TOO_LARGE, "No content is as long as this request says." };
     case 414:
         return is_too_long;
     case 431:
-        return (struct refusal){ 431, "Request head too large",
+        return (struct refusal){ PROBLEM_HEAD_TOO_LARGE,
                                  "The request line and the fields together may have 32 KiB, some hundred fields, and "
                                  "some hundred cookies." };
     case 505:
@@ -147,7 +147,7 @@ struct refusal startline_refusal(unsigned status)
         break;
     }
     if (status >= 500)
-        return (struct refusal){ 502, "Answer does not fit",
+        return (struct refusal){ PROBLEM_ANSWER_UNFIT,
                                  "The head of the request and that of the answer are too large to be held together." };
-    return (struct refusal){ 400, "Malformed request", "A line of the head or of the content is none (RFC 9112)." };
+    return (struct refusal){ PROBLEM_MALFORMED_REQUEST, "A line of the head or of the content is none (RFC 9112)." };
 }

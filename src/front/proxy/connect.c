@@ -11,7 +11,7 @@ enum { HOST_BYTES = 255 };             /* RFC 1035 2.3.4 */
 
 static struct refusal malformed(const char *detail)
 {
-    return (struct refusal){ 400, "Malformed request", detail };
+    return (struct refusal){ PROBLEM_MALFORMED_REQUEST, detail };
 }
 
 /* The next line without its CRLF. */
@@ -59,7 +59,7 @@ struct refusal connect_head_parse(struct slice text, struct connect_head *out, s
         http_fields_add(&r.fields, a, slice_sub(line, 0, colon), slice_trim(slice_sub(line, colon + 1, line.len)));
     }
     no = guard_framing(&r, text.len);
-    if (no.status != 0)
+    if (no.kind != PROBLEM_NONE)
         return no;
     if (http_fields_find(&r.fields, HTTP_CONTENT_LENGTH, 0) >= 0
         || http_fields_find(&r.fields, HTTP_TRANSFER_ENCODING, 0) >= 0)

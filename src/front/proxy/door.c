@@ -90,7 +90,7 @@ void door_sweep(struct worker *w, int64_t now)
         if (k->deadline_ns > now)
             continue;
         if (k->used > 0 && k->connected == NULL)
-            door_say(w, k->arrival.fd, 408, "Request timeout", "The rest of the CONNECT did not come in time.",
+            door_say(w, k->arrival.fd, PROBLEM_REQUEST_TIMEOUT, "The rest of the CONNECT did not come in time.",
                      "http_request_error");
         turn_away(k);
     }
@@ -104,14 +104,14 @@ void door_close_all(struct worker *w)
 
 /* -- what is said -- */
 
-void door_say(struct worker *w, int fd, unsigned status, const char *title, const char *detail, const char *proxy_error)
+void door_say(struct worker *w, int fd, enum problem_kind kind, const char *detail, const char *proxy_error)
 {
-    const struct refusal no = { status, title, detail };
+    const struct refusal no = { kind, detail };
     char                 text[REFUSE_BYTES];
     size_t               bytes = refuse_text(text, sizeof text, &no, proxy_error, false);
 
     if (send(fd, text, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) < (ssize_t)bytes)
-        log_debug("refusal_unsent", "status=%u", status);
+        log_debug("refusal_unsent", "status=%u", problem_status(kind));
     shutdown(fd, SHUT_WR);
     linger_begin(w, fd);
 }
@@ -172,9 +172,9 @@ static void refuse(struct knock *k, const struct connect_head *h, const struct r
 
     counter_add(COUNTER_REQUESTS, 1);
     counter_add(COUNTER_CLIENT_ERRORS, 1);
-    door_say(k->worker, k->arrival.fd, no->status, no->title, no->detail, proxy_error);
+    door_say(k->worker, k->arrival.fd, no->kind, no->detail, proxy_error);
     door_log(k->worker, &(struct connect_line){
-        .peer = k->peer, .client = name, .target = h->target, .cache = "error", .status = no->status,
+        .peer = k->peer, .client = name, .target = h->target, .cache = "error", .status = problem_status(no->kind),
         .started_wall_ns = k->started_wall_ns, .started_mono_ns = k->started_mono_ns, .whole = true });
     turn_away(k);
 }
@@ -253,7 +253,7 @@ static void open_upstream(struct knock *k, const struct connect_head *h)
     struct worker *w = k->worker;
 
     if (h->port != PORT_HTTP && !has_leaf(w, h->host)) {
-        refuse(k, h, &(struct refusal){ 500, "No certificate",
+        refuse(k, h, &(struct refusal){ PROBLEM_NO_CERTIFICATE,
                                         "Weir cannot make a certificate for this host; its log says why." },
                "proxy_internal_error");
         return;
@@ -296,7 +296,7 @@ static void open_tunnel(struct knock *k, const struct connect_head *h, struct ro
     lead(&start, to);
     if (atomic_fetch_add_explicit(&w->shared->tunnels, 1, memory_order_relaxed) >= w->config->max_tunnels) {
         atomic_fetch_sub_explicit(&w->shared->tunnels, 1, memory_order_relaxed);
-        refuse(k, h, &(struct refusal){ 503, "Too many tunnels", "proxy.max_tunnels of them are open; try later." },
+        refuse(k, h, &(struct refusal){ PROBLEM_TOO_MANY_TUNNELS, "proxy.max_tunnels of them are open; try later." },
                "proxy_internal_response");
         return;
     }
@@ -316,7 +316,7 @@ static bool admits(struct knock *k, const struct connect_head *h, const struct c
     ask_who(k, &who);
     if (engine_admits(k->worker->engine, up, &who))
         return true;
-    refuse(k, h, &(struct refusal){ 403, "Not allowed to use this upstream", engine_not_admitted(&who, &a).ptr },
+    refuse(k, h, &(struct refusal){ PROBLEM_NOT_ALLOWED, engine_not_admitted(&who, &a).ptr },
            "http_request_denied");
     arena_free(&a);
     return false;
@@ -336,7 +336,7 @@ static void answer_connect(struct knock *k, const struct connect_head *h)
         open_tunnel(k, h, to);
     else
         refuse(k, h, &(struct refusal){
-            403, "Not an upstream's host",
+            PROBLEM_NOT_AN_UPSTREAM,
             "No upstream has this host and port. With proxy.tunnel = \"allow\" it would be carried through unread." },
             "http_request_denied");
 }
@@ -347,7 +347,7 @@ static void read_connect(struct knock *k)
     struct arena        a = { 0 };
     struct refusal      no = connect_head_parse((struct slice){ k->head, k->used }, &h, &a);
 
-    if (no.status != 0)
+    if (no.kind != PROBLEM_NONE)
         refuse(k, &h, &no, "http_request_error");
     else
         answer_connect(k, &h);

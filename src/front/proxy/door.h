@@ -32,8 +32,7 @@ struct connect_line {                 /* of the access log */
 void door_log(struct worker *, const struct connect_line *);
 /* Writes a problem (RFC 9457) as the answer to a CONNECT; the socket stays the caller's, to be closed. Clients show
  * no more of it than the status line, so the title is the reason there. */
-void door_say(struct worker *, int fd, unsigned status, const char *title, const char *detail,
-              const char *proxy_error);
+void door_say(struct worker *, int fd, enum problem_kind, const char *detail, const char *proxy_error);
 /* The same for what was granted. False where the client is gone. */
 bool door_grant(int fd);
 

@@ -118,10 +118,10 @@ void tunnel_free_ended(struct worker *w)
     }
 }
 
-static void refuse(struct tunnel *t, unsigned status, const char *title, const char *detail, const char *proxy_error)
+static void refuse(struct tunnel *t, enum problem_kind kind, const char *detail, const char *proxy_error)
 {
-    door_say(t->worker, t->client.fd, status, title, detail, proxy_error);
-    end(t, status, proxy_error, true);
+    door_say(t->worker, t->client.fd, kind, detail, proxy_error);
+    end(t, problem_status(kind), proxy_error, true);
 }
 
 void tunnel_sweep(struct worker *w, int64_t now)
@@ -133,7 +133,7 @@ void tunnel_sweep(struct worker *w, int64_t now)
         if (t->stage == CARRY)
             end(t, 200, t->ends_at_ns < t->deadline_ns ? "life" : "idle", false);
         else
-            refuse(t, 504, "No connection", "The host did not answer in time.",
+            refuse(t, PROBLEM_NO_CONNECTION_IN_TIME, "The host did not answer in time.",
                    t->stage == RESOLVE ? "dns_timeout" : "connection_timeout");
     }
     tunnel_free_ended(w);
@@ -302,11 +302,11 @@ static void try_next_address(struct tunnel *t)
         if (begin_connecting(t, ai) == 0)
             return;                                        /* on_server() goes on */
     if (t->prohibited && t->tried == 0)
-        refuse(t, 403, "Not a public address",
+        refuse(t, PROBLEM_PRIVATE_ADDRESS,
                "A tunnel leads to loopback, link-local and private addresses only where proxy.tunnel_private lists "
                "the host, address or network.", "destination_ip_prohibited");
     else
-        refuse(t, 502, "No connection", "The host could not be connected to.", "connection_refused");
+        refuse(t, PROBLEM_NO_CONNECTION, "The host could not be connected to.", "connection_refused");
 }
 
 static void on_server(struct watch *watch, uint32_t events)
@@ -324,7 +324,7 @@ static void on_server(struct watch *watch, uint32_t events)
         close_side(t, &t->server);
         try_next_address(t);
     } else if (leads_back(t)) {
-        refuse(t, 403, "Weir itself", "This tunnel would lead back to Weir.", "proxy_loop_detected");
+        refuse(t, PROBLEM_WEIR_ITSELF, "This tunnel would lead back to Weir.", "proxy_loop_detected");
     } else {
         start_carrying(t);
     }
@@ -353,7 +353,7 @@ static void on_resolved(struct watch *watch, uint32_t events)
     leave_resolution(t);
     if (t->found == NULL) {
         log_debug("name_unknown", "host=%s reason=%s", log_quote(t->host), log_quote(gai_strerror(error)));
-        refuse(t, 502, "No such host", "The host's name could not be resolved.", "dns_error");
+        refuse(t, PROBLEM_NO_HOST, "The host's name could not be resolved.", "dns_error");
         return;
     }
     t->trying = t->found;
@@ -401,5 +401,5 @@ void tunnel_open(struct worker *w, const struct tunnel_start *start)
         w->tunnels->previous = t;
     w->tunnels = t;
     if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, t->client.fd, &event) != 0 || start_resolving(t) != 0)
-        refuse(t, 503, "No resources", "Weir cannot look the host up now; its log says why.", "proxy_internal_error");
+        refuse(t, PROBLEM_NO_RESOURCES, "Weir cannot look the host up now; its log says why.", "proxy_internal_error");
 }

@@ -1,0 +1,47 @@
+/*
+ * What Weir itself says when it refuses or fails: the one table of problems, and the one writer of their JSON
+ * (RFC 9457).  Pure.
+ */
+#ifndef WEIR_HTTP_PROBLEM_H
+#define WEIR_HTTP_PROBLEM_H
+
+#include "base/slice.h"
+
+#define PROBLEM_MEDIA_TYPE "application/problem+json"
+
+enum problem_kind {
+    PROBLEM_NONE,
+#define PROBLEM(id, status, name, title) PROBLEM_##id,
+#include "http/problem.def"
+#undef PROBLEM
+    PROBLEM_COUNT
+};
+
+struct problem_type { unsigned status; const char *name, *title; };
+extern const struct problem_type problem_types[PROBLEM_COUNT];       /* that of PROBLEM_NONE: status 0 */
+
+static inline unsigned problem_status(enum problem_kind kind)
+{
+    return problem_types[kind].status;
+}
+
+enum problem_form {
+    PROBLEM_TYPED,                    /* with a type, on one line */
+    PROBLEM_UNTYPED,                  /* without, which means the same */
+    PROBLEM_INDENTED                  /* without, and indented, as the admin socket answers */
+};
+
+struct problem_text {
+    enum problem_kind kind;
+    enum problem_form form;
+    struct slice      detail;
+    const char       *upstream, *limit, *blocked_by;                 /* NULL: none */
+    bool              has_retry_after;
+    int64_t           retry_after_ms;
+};
+/* Its length, up to `room`. A detail that does not fit is cut short; 0: even without one it does not fit. */
+size_t problem_write(char *out, size_t room, const struct problem_text *);
+/* Enough for a detail of that length, whatever is in it, where nothing but the detail is said. */
+size_t problem_room(size_t detail_bytes);
+
+#endif
