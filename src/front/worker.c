@@ -18,6 +18,7 @@
 #include "front/net/places.h"
 #include "front/mhd/refuse.h"
 #include "front/mhd/shards.h"
+#include "front/mhd/slots.h"
 #include "front/proxy/tunnel.h"
 
 #include <arpa/inet.h>
@@ -426,10 +427,12 @@ static void *worker_main(void *context)
     struct worker *w = context;
     uint64_t       one = 1;
 
+    slots_open();
     intake_start(w);
     while (!is_finished(w))
         one_round(w);
     shards_stop(w);
+    slots_close();
     linger_close_all(w);
     intake_start(NULL);
     /* Mail that was on its way to exchanges and calls has to come before their memory goes. */

@@ -10,11 +10,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { STREAM_BLOCK_BYTES = 32 * 1024, FIELD_OVERHEAD = 4, HEAD_OVERHEAD = 256 };
+enum {
+    STREAM_BLOCK_BYTES = 32 * 1024, LONG_BLOCK_BYTES = 64 * 1024, LONG_BYTES = 512 * 1024,
+    FIELD_OVERHEAD = 4, HEAD_OVERHEAD = 256
+};
 
-/* MHD zeroes the block that a stream is read into. */
+/* MHD zeroes the block that a stream is read into, and sends it piece by piece. */
 static size_t block_bytes(int64_t length)
 {
+    if (length >= LONG_BYTES)
+        return LONG_BLOCK_BYTES;
     return length > 0 && length < STREAM_BLOCK_BYTES ? (size_t)length : STREAM_BLOCK_BYTES;
 }
 
