@@ -446,7 +446,7 @@ static void whole(struct flight *f, struct turn *t)
     if (f->storing)
         commit_put(f);
     f->storing = false;
-    f->at = FLIGHT_COMMITTING;
+    flight_become(f, FLIGHT_ENDING);
     end_flight(f, false);
 }
 
@@ -466,7 +466,7 @@ static void cut(struct flight *f, struct turn *t, enum stop stop)
     f->keep = false;
     flight_hide(f);
     release_receivers(f);
-    f->at = FLIGHT_COMMITTING;
+    flight_become(f, FLIGHT_ENDING);
     end_flight(f, false);
 }
 
@@ -501,7 +501,7 @@ static void failed(struct flight *f, struct turn *t, const struct failure *failu
         return;
     }
     f->keep = false;
-    f->at = FLIGHT_COMMITTING;
+    flight_become(f, FLIGHT_ENDING);
     flight_fail(f, 0);
 }
 

@@ -149,9 +149,9 @@ void dispatch_put(struct flight *f)
 {
     struct budget *b = f->site->budget;
 
-    if (f->at != FLIGHT_PAUSING && f->at != FLIGHT_NAMING)           /* back-off, name and queue are one wait */
+    if (f->state != FLIGHT_PAUSING && f->state != FLIGHT_NAMING)           /* back-off, name and queue are one wait */
         begin_wait(f);
-    f->at = FLIGHT_WAITING;
+    flight_become(f, FLIGHT_WAITING);
     f->deadline.fire = fire_deadline;
     fetch_charge(&f->charge, f->leader);
     f->entry.who = f->leader->who;
@@ -177,7 +177,7 @@ bool dispatch_pause(struct flight *f, int64_t after_ns)
     bool                ended = false;
 
     begin_wait(f);
-    f->at = FLIGHT_PAUSING;
+    flight_become(f, FLIGHT_PAUSING);
     f->again = true;
     f->pause.fire = fire_pause;
     f->deadline.fire = fire_deadline;
@@ -266,7 +266,7 @@ static void send_flight(struct budget *b, struct flight *f)
     naming_end(f);
     if (look_again(f)) {
         timers_clear(&f->up->timers, &f->deadline);
-        f->at = FLIGHT_COMMITTING;
+        flight_become(f, FLIGHT_ENDING);
         flight_settle(f);
         return;
     }
@@ -281,7 +281,7 @@ static void send_flight(struct budget *b, struct flight *f)
     end_wait(f, now.mono_ns);
     ledger_spend(b->ledger, &f->charge, now, &receipt);
     hold_send(&f->site->hold, now.mono_ns);
-    f->at = FLIGHT_SENDING;
+    flight_become(f, FLIGHT_SENDING);
     f->overtaken = f->overtaken && f->leader->stored_id != 0;         /* it is asked anew, but of what was dropped */
     turn_start(f, &receipt, now);
 }
@@ -385,7 +385,7 @@ static void tell(struct flight *f)
     struct wait_cause   cause;
     struct fetch_links *next;
 
-    if (f->dead || f->at != FLIGHT_WAITING || f->attempt_count > 0 || f->waiting == 0)
+    if (f->state != FLIGHT_WAITING || f->attempt_count > 0 || f->waiting == 0)
         return;
     wait = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
     for (struct fetch_links *w = f->first; w != NULL; w = next) {
@@ -403,7 +403,7 @@ static void review(struct site *s)
     struct flight **found = mem_alloc((most > 0 ? most : 1) * sizeof *found);
 
     for (struct flight *f = s->flights; f != NULL && count < most; f = f->next_of_site)
-        if (f->at == FLIGHT_WAITING)
+        if (f->state == FLIGHT_WAITING)
             found[count++] = f;
     while (count > 0)
         tell(found[--count]);

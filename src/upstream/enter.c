@@ -58,13 +58,13 @@ static bool try_join(struct flight *f, struct fetch_links *w)
     struct wait_cause cause;
     int64_t           wait;
 
-    if (f->at >= FLIGHT_STREAMING)
+    if (f->state >= FLIGHT_STREAMING)
         return share_late(f, w);
     /* What it asks for beyond that must be said to whoever stands before the API (RFC 9111 5.2.1.4), too. */
     if ((w->fetch->must_be_new && !f->leader->must_be_new)
         || (w->fetch->bust_every_ns != 0 && f->leader->bust_every_ns == 0))
         return false;
-    if (f->at == FLIGHT_SENDING) {
+    if (f->state == FLIGHT_SENDING) {
         if (w->fetch->must_be_new && f->turn != NULL && f->turn->sent)
             return false;
         waiter_link(f, w);
@@ -73,7 +73,7 @@ static bool try_join(struct flight *f, struct fetch_links *w)
     }
     if (is_spared(f->site, w))
         return true;
-    if (f->at == FLIGHT_NAMING) {     /* judged with it */
+    if (f->state == FLIGHT_NAMING) {     /* judged with it */
         waiter_link(f, w);
         return true;
     }
@@ -217,7 +217,7 @@ static void line_up(struct flight *f)
 /* It is known by now who asks, or will not be in time. */
 static void named(struct flight *f)
 {
-    if (f->at == FLIGHT_NAMING)
+    if (f->state == FLIGHT_NAMING)
         line_up(f);
     else
         dispatch_renamed(f);

@@ -214,7 +214,7 @@ void flight_set_deadline(struct flight *f)
 {
     int64_t next = INT64_MAX;
 
-    if (f->at != FLIGHT_WAITING && f->at != FLIGHT_PAUSING)
+    if (f->state != FLIGHT_WAITING && f->state != FLIGHT_PAUSING)
         return;
     for (const struct fetch_links *w = f->first; w != NULL; w = w->next) {
         int64_t until = add_times(w->wait_from_ns, w->wait_left_ns);
@@ -256,13 +256,13 @@ void flight_settle(struct flight *f)
 {
     struct site *site = f->site;
 
-    if (f->dead || f->turn != NULL || f->waiting > 0 || f->receiving > 0 || f->committing
-        || queue_waits(&f->entry) || timer_is_set(&f->pause) || (f->at == FLIGHT_NAMING && flight_goes_on(f)))
+    if (f->state == FLIGHT_OVER || f->turn != NULL || f->waiting > 0 || f->receiving > 0 || f->committing
+        || queue_waits(&f->entry) || timer_is_set(&f->pause) || (f->state == FLIGHT_NAMING && flight_goes_on(f)))
         return;
     flight_hide(f);
     flight_withdraw(f);              /* and its name is not looked for any more */
     flight_unstore(f);
-    f->dead = true;
+    flight_become(f, FLIGHT_OVER);
     *(f->previous_of_site != NULL ? &f->previous_of_site->next_of_site : &site->flights) = f->next_of_site;
     if (f->next_of_site != NULL)
         f->next_of_site->previous_of_site = f->previous_of_site;

@@ -199,7 +199,7 @@ int64_t forecast_wait(struct site *site, const struct flight *f, const struct ch
     struct ledger_cause told;
 
     *cause = (struct wait_cause){ .limit = "queue" };
-    if (f != NULL && f->at == FLIGHT_PAUSING)
+    if (f != NULL && f->state == FLIGHT_PAUSING)
         pause = f->pause.at_ns > line.now.mono_ns ? f->pause.at_ns - line.now.mono_ns : 0;
     if (f != NULL && queue_waits(&f->entry)) {
         line.flight = f;

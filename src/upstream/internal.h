@@ -9,10 +9,9 @@
  *   struct turn      one attempt at the API, by a transfer of origin/
  *   struct fetch_links   a fetch's place in all this ("waiter")
  *
- * A flight's life (enum flight_at): WAITING in the queue -> SENDING -> STREAMING once the head is given out ->
- * COMMITTING until the writer has it -> freed.  A retry goes from SENDING through PAUSING back to WAITING.
+ * A flight's life is a table: states.c.
  *
- * Files, each of which knows those before it and none after it: answer.c, fetch.c, waiter.c (who waits, and what he is
+ * Files, each of which knows those before it and none after it: states.c (of flights), answer.c, fetch.c, waiter.c (who waits, and what he is
  * told), keep.c (the ledger's rows), bust.c, heard.c, hearing.c (what an answer tells of limits), site.c, stall.c
  * (uploads that pause), forecast.c (how long a wait will be), naming.c, turn.c (one attempt), flight.c (table, life),
  * commit.c (to the store), share.c (who gets the head), overtake.c (writes, purges), patience.c, dispatch.c (queue and
@@ -37,6 +36,7 @@
 #include "origin/origin.h"
 #include "upstream/forecast.h"
 #include "upstream/naming.h"
+#include "upstream/states.h"
 #include "upstream/upstream.h"
 
 #include <pthread.h>
@@ -134,16 +134,13 @@ struct fetch_links {
 };
 
 /* -- one wish -- */
-enum flight_at { FLIGHT_WAITING, FLIGHT_PAUSING, FLIGHT_NAMING, FLIGHT_SENDING, FLIGHT_STREAMING, FLIGHT_COMMITTING };
-
 struct flight {
     struct upstream    *up;
     struct site        *site;
     struct flight      *next_of_site, *previous_of_site;
     struct flight      *next_in_bucket;
     bool                in_table;     /* others may join */
-    bool                dead;         /* to be freed; nothing may be done with it */
-    enum flight_at      at;
+    enum flight_state   state;        /* flight_become() */
     struct fetch       *leader;       /* whose request is sent: a reference */
     uint8_t             variant[VARIANT_HASH_BYTES];
     uint64_t            bucket_hash;

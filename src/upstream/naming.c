@@ -129,7 +129,7 @@ void naming_begin(struct flight *f, void (*named)(struct flight *))
         named(f);
         return;
     }
-    f->at = FLIGHT_NAMING;
+    flight_become(f, FLIGHT_NAMING);
     f->naming = n;
     f->unsent_from_ns = clock_mono_ns();
     fetch_charge(&f->charge, f->leader);

@@ -13,7 +13,7 @@
 
 static bool is_asked(const struct flight *f)
 {
-    return f->at == FLIGHT_SENDING || f->at == FLIGHT_STREAMING;
+    return f->state == FLIGHT_SENDING || f->state == FLIGHT_STREAMING;
 }
 
 static void overtake(struct flight *f)

@@ -59,7 +59,7 @@ static struct waits find_waits(struct upstream *up)
 
     for (struct site *s = up->sites; s != NULL; s = s->next)
         for (const struct flight *f = s->flights; f != NULL; f = f->next_of_site)
-            if ((f->at == FLIGHT_WAITING || f->at == FLIGHT_NAMING) && !f->dead)
+            if (f->state == FLIGHT_WAITING || f->state == FLIGHT_NAMING)
                 add_flight(&w, f);
     if (w.count > 0)
         qsort(w.items, w.count, sizeof *w.items, compare_waits);

@@ -227,7 +227,7 @@ struct fetch_links *share_head(struct flight *f, struct turn *t, struct answer *
 
     a->storable = j.storable;
     how = how_to_share(f, t->fetch, a, j.shareable);
-    f->at = FLIGHT_STREAMING;
+    flight_become(f, FLIGHT_STREAMING);
     f->head_ns = clock_mono_ns();
     f->answer = a;
     answer_acquire(a);
@@ -263,7 +263,7 @@ void share_not_modified(struct flight *f, struct turn *t, struct answer *a)
     a->head.status = fetch->stored_head.head.status;
     a->head.fields = policy_freshen(&fetch->stored_head.head.fields, &update, &a->arena);
     a->storable = judge(f, fetch, a).storable;
-    f->at = FLIGHT_STREAMING;
+    flight_become(f, FLIGHT_STREAMING);
     f->head_ns = clock_mono_ns();
     f->answer = a;
     answer_acquire(a);
@@ -327,7 +327,7 @@ bool share_spare(struct flight *f)
     if (a == NULL || (a->body != NULL && spool_ended(a->body) == SPOOL_CUT_SHORT))
         return false;
     flight_hide(f);
-    f->at = FLIGHT_COMMITTING;
+    flight_become(f, FLIGHT_ENDING);
     f->keep = false;
     plain = for_others(a, f->leader);
     for (struct fetch_links *w = f->first; w != NULL; w = next) {

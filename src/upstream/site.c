@@ -236,7 +236,7 @@ static void put_back(struct upstream *up)
 {
     for (struct site *s = up->sites; s != NULL; s = s->next)
         for (struct flight *f = s->flights; f != NULL; f = f->next_of_site)
-            if (f->at == FLIGHT_WAITING && !f->dead) {
+            if (f->state == FLIGHT_WAITING) {
                 f->entry.class = site_class(s, &f->charge);
                 queue_put_back(s->budget->queue, &f->entry);
             }

@@ -42,7 +42,7 @@ void waiter_unlink(struct fetch_links *w)
 
 int64_t waiter_wait_left(const struct fetch_links *w, int64_t now_ns)
 {
-    bool    unsent = w->flight == NULL || w->flight->at <= FLIGHT_NAMING;
+    bool    unsent = w->flight == NULL || w->flight->state < FLIGHT_SENDING;
     int64_t left = w->wait_left_ns - (unsent && w->flight != NULL ? now_ns - w->wait_from_ns : 0);
 
     return left > 0 ? left : 0;
