@@ -57,7 +57,7 @@ static int64_t wait_left(const struct flight *f)
 {
     int64_t now = clock_mono_ns(), most = 0;
 
-    for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
+    EACH_WAITER(w, f)
         if (w->at == WAITER_WAITING && waiter_wait_left(w, now) > most)
             most = waiter_wait_left(w, now);
     if (f->keep && most == 0)
@@ -215,11 +215,19 @@ static void note_write(const struct turn *t)
         overtake_by_write(t->site, f);
 }
 
+static void give_head(struct flight *f, struct turn *t)
+{
+    struct waiters parted = TAILQ_HEAD_INITIALIZER(parted);
+
+    share_head(f, t, t->answer, &parted);
+    enter_again(t->site, &parted);
+}
+
 static bool give(struct flight *f, struct turn *t)
 {
     t->given = true;
     note_write(t);
-    enter_again(t->site, share_head(f, t, t->answer));
+    give_head(f, t);
     if (flight_goes_on(f))
         return true;
     t->stop = STOP_ABANDONED;
@@ -277,7 +285,7 @@ void attempt_interim(struct turn *t, unsigned status, const struct http_fields *
     auth_scrub(t->fetch, &fields, arena);
     for_others = http_fields_copy(&fields, arena);
     masked = auth_mask(t->fetch, MASK_STARS, &for_others, arena);
-    for (struct fetch_links *w = t->flight->first; w != NULL; w = w->next)
+    EACH_WAITER(w, t->flight)
         waiter_post_interim(w, status, masked && w->fetch != t->fetch ? &for_others : &fields);
 }
 
@@ -397,10 +405,8 @@ void attempt_trailer(struct turn *t, struct slice name, struct slice value)
 /* Nobody receives any more: those who have the head have all of it. */
 static void release_receivers(struct flight *f)
 {
-    struct fetch_links *next;
 
-    for (struct fetch_links *w = f->first; w != NULL; w = next) {
-        next = w->next;
+    EACH_WAITER_SAFE(w, f) {
         if (w->at == WAITER_RECEIVING)
             waiter_unlink(w);
     }
@@ -515,7 +521,7 @@ static void checked(struct flight *f, struct turn *t, bool complete)
         record(f, t, ATTEMPT_OK, t->answer->head.status);
         t->held = false;
         t->given = true;
-        enter_again(t->site, share_head(f, t, t->answer));
+        give_head(f, t);
         whole(f, t);
         return;
     }

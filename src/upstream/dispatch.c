@@ -23,7 +23,7 @@ enum {
 /* The flight's wait under way is over: what it took is off everybody's allowance. */
 static void end_wait(struct flight *f, int64_t now)
 {
-    for (struct fetch_links *w = f->first; w != NULL; w = w->next)
+    EACH_WAITER(w, f)
         if (w->at == WAITER_WAITING)
             w->wait_left_ns = waiter_wait_left(w, now);
     timers_clear(&f->up->timers, &f->deadline);
@@ -34,7 +34,7 @@ static void begin_wait(struct flight *f)
     int64_t now = clock_mono_ns();
 
     f->unsent_from_ns = now;
-    for (struct fetch_links *w = f->first; w != NULL; w = w->next)
+    EACH_WAITER(w, f)
         w->wait_from_ns = now;
 }
 
@@ -62,7 +62,6 @@ static void fire_deadline(struct timer *t)
     int64_t             now = clock_mono_ns();
     struct wait_cause   cause;
     int64_t             wait = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
-    struct fetch_links *next;
 
     if (f->attempt_count == 0 && wait == 0 && f->site->in_flight < site_slots(f->site)) {
         budget_kick(f->site->budget);       /* its turn is here: it is this thread that is late */
@@ -72,13 +71,12 @@ static void fire_deadline(struct timer *t)
     if (f->attempt_count > 0) {
         bool somebody_may_wait = f->waiting == 0 && now < f->keep_until_ns;
 
-        for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
+        EACH_WAITER(w, f)
             somebody_may_wait = somebody_may_wait || waiter_wait_left(w, now) > 0;
         if (!somebody_may_wait && end_retries(f))
             return;
     }
-    for (struct fetch_links *w = f->first; w != NULL; w = next) {
-        next = w->next;
+    EACH_WAITER_SAFE(w, f) {
         if (waiter_wait_left(w, now) > 0)
             continue;
         if (f->attempt_count == 0)
@@ -157,7 +155,7 @@ void dispatch_put(struct flight *f)
     f->entry.who = f->leader->who;
     f->entry.arrived_ns = f->leader->arrived_mono_ns;
     f->entry.priority = f->leader->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE;
-    for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
+    EACH_WAITER(w, f)
         raise(f, w->fetch);
     f->entry.class = site_class(f->site, &f->charge);
     if (f->again)
@@ -173,7 +171,6 @@ void dispatch_put(struct flight *f)
 bool dispatch_pause(struct flight *f, int64_t after_ns)
 {
     int64_t             now = clock_mono_ns();
-    struct fetch_links *next;
     bool                ended = false;
 
     begin_wait(f);
@@ -182,8 +179,7 @@ bool dispatch_pause(struct flight *f, int64_t after_ns)
     f->pause.fire = fire_pause;
     f->deadline.fire = fire_deadline;
     timers_set(&f->up->timers, &f->pause, now + after_ns);
-    for (struct fetch_links *w = f->first; w != NULL; w = next) {
-        next = w->next;
+    EACH_WAITER_SAFE(w, f) {
         if (f->waiting > 1 && waiter_wait_left(w, now) < after_ns) {
             end_waiting(f, w);
             ended = true;
@@ -226,14 +222,12 @@ bool dispatch_is_stored(struct upstream *up, const struct fetch *f)
 /* True where nobody is left that the flight should be sent for. */
 static bool look_again(struct flight *f)
 {
-    struct fetch_links *next;
 
     if (f->attempt_count > 0)
         return false;
     if (f->waiting == 0)
         return f->leader->refresh_behind ? false : dispatch_is_stored(f->up, f->leader);
-    for (struct fetch_links *w = f->first; w != NULL; w = next) {
-        next = w->next;
+    EACH_WAITER_SAFE(w, f) {
         if (dispatch_is_stored(f->up, w->fetch))
             waiter_post(w, FETCH_LOOK_AGAIN);
     }
@@ -296,6 +290,13 @@ static bool has_slot(const struct budget *b)
     return false;
 }
 
+static void settle_kick(struct budget *b)
+{
+    if (b->is_dirty)
+        TAILQ_REMOVE(&b->up->dirty, b, dirty);
+    b->is_dirty = false;
+}
+
 static void run_budget(struct budget *b)
 {
     struct queue_entry *e;
@@ -306,7 +307,7 @@ static void run_budget(struct budget *b)
     do {
         if (let_in != NULL)
             dispatch_put(let_in);
-        b->dirty = false;
+        settle_kick(b);
         while (has_slot(b) && (e = queue_take(b->queue, clock_mono_ns(), may_go, b, &wake)) != NULL)
             send_flight(b, CONTAINER_OF(e, struct flight, entry));
     } while ((let_in = naming_let_in(b, &wake)) != NULL);
@@ -321,9 +322,15 @@ static void run_budget(struct budget *b)
 
 void dispatch_run(struct upstream *up)
 {
-    for (struct budget *b = up->budgets; b != NULL; b = b->next)
-        if (b->dirty)
-            run_budget(b);
+    struct budgets due = TAILQ_HEAD_INITIALIZER(due);
+    struct budget *b;
+
+    TAILQ_CONCAT(&due, &up->dirty, dirty);
+    while ((b = TAILQ_FIRST(&due)) != NULL) {
+        TAILQ_REMOVE(&due, b, dirty);
+        b->is_dirty = false;
+        run_budget(b);
+    }
 }
 
 /* -- on the wire -- */
@@ -383,13 +390,11 @@ static void tell(struct flight *f)
 {
     int64_t             now = clock_mono_ns(), wait;
     struct wait_cause   cause;
-    struct fetch_links *next;
 
     if (f->state != FLIGHT_WAITING || f->attempt_count > 0 || f->waiting == 0)
         return;
     wait = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
-    for (struct fetch_links *w = f->first; w != NULL; w = next) {
-        next = w->next;
+    EACH_WAITER_SAFE(w, f) {
         if (wait > waiter_wait_left(w, now))
             waiter_refuse(w, wait, &cause);
     }
@@ -402,8 +407,8 @@ static void review(struct site *s)
     unsigned        most = s->waiting < REVIEWED_MOST ? s->waiting : REVIEWED_MOST, count = 0;
     struct flight **found = mem_alloc((most > 0 ? most : 1) * sizeof *found);
 
-    for (struct flight *f = s->flights; f != NULL && count < most; f = f->next_of_site)
-        if (f->state == FLIGHT_WAITING)
+    EACH_FLIGHT(f, s)
+        if (count < most && f->state == FLIGHT_WAITING)
             found[count++] = f;
     while (count > 0)
         tell(found[--count]);
@@ -412,9 +417,10 @@ static void review(struct site *s)
 
 void dispatch_review(struct upstream *up)
 {
-    for (struct site *s = up->sites; s != NULL; s = s->next)
-        if (s->review) {
-            s->review = false;
-            review(s);
-        }
+    struct site *s;
+
+    while ((s = LIST_FIRST(&up->reviews)) != NULL) {
+        LIST_TAKE(s, review);
+        review(s);
+    }
 }

@@ -33,7 +33,7 @@ static bool is_being_refreshed(const struct site *site, const struct fetch *fetc
 {
     if (!fetch->refresh_behind)
         return false;
-    for (const struct flight *f = site->flights; f != NULL; f = f->next_of_site)
+    EACH_FLIGHT(f, site)
         if (f->leader->refresh_behind && memcmp(f->leader->key.hash, fetch->key.hash, sizeof fetch->key.hash) == 0
             && slice_eq(f->leader->key.full, fetch->key.full)
             && memcmp(f->leader->stored_variant, fetch->stored_variant, sizeof fetch->stored_variant) == 0)
@@ -121,11 +121,9 @@ static void crowd_out(struct flight *f)
 {
     struct wait_cause   cause = { .limit = "queue" };
     int64_t             wait = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
-    struct fetch_links *next;
 
     cause = (struct wait_cause){ .limit = "queue" };
-    for (struct fetch_links *w = f->first; w != NULL; w = next) {
-        next = w->next;
+    EACH_WAITER_SAFE(w, f) {
         w->fetch->queue_full = true;
         waiter_refuse(w, wait > NS_PER_SEC ? wait : NS_PER_SEC, &cause);
     }
@@ -177,7 +175,7 @@ static const struct fetch *first_of(const struct flight *f)
 {
     const struct fetch *first = f->leader;
 
-    for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
+    EACH_WAITER(w, f)
         if (first->batch != w->fetch->batch ? first->batch : w->fetch->keep_permille < first->keep_permille)
             first = w->fetch;
     return first;
@@ -186,16 +184,14 @@ static const struct fetch *first_of(const struct flight *f)
 static void line_up(struct flight *f)
 {
     const struct fetch *first = first_of(f);
-    struct fetch_links *next;
     struct wait_cause   cause;
     int64_t             wait = predict_alone(f->site, first, &cause), now = clock_mono_ns();
     bool                any = f->keep, full;
 
-    for (const struct fetch_links *w = f->first; w != NULL; w = w->next)
+    EACH_WAITER(w, f)
         any = any || wait <= waiter_wait_left(w, now);
     full = any && is_full(f->site, wait) && !make_room(f->site, first);
-    for (struct fetch_links *w = f->first; w != NULL; w = next) {
-        next = w->next;
+    EACH_WAITER_SAFE(w, f) {
         w->fetch->outcome.predicted_ns = wait;
         if (wait > waiter_wait_left(w, now)) {
             waiter_refuse(w, wait, &cause);
@@ -262,13 +258,12 @@ static void enter(struct site *site, struct fetch_links *w)
         dispatch_put(flight_new(site, w, shared));
 }
 
-void enter_again(struct site *site, struct fetch_links *parted)
+void enter_again(struct site *site, struct waiters *parted)
 {
-    while (parted != NULL) {
-        struct fetch_links *w = parted;
+    struct fetch_links *w;
 
-        parted = w->next;
-        w->next = NULL;
+    while ((w = TAILQ_FIRST(parted)) != NULL) {
+        TAILQ_REMOVE(parted, w, entry);
         enter(site, w);
     }
 }

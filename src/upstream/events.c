@@ -45,7 +45,7 @@ static void on_wants_body(void *owner)
     if (!t->fetch->expects || f == NULL || f->continued)
         return;
     f->unexpecting = f->continued = true;
-    for (struct fetch_links *w = f->first; w != NULL; w = w->next)
+    EACH_WAITER(w, f)
         if (w->fetch->expects)
             waiter_post_interim(w, 100, &none);
 }

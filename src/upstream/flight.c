@@ -59,12 +59,13 @@ static bool is_equal(const struct flight *f, const struct site *site, const stru
 
 struct flight *flight_equal(const struct site *site, const struct fetch_links *w, const struct flight *last)
 {
-    struct flight *f = last != NULL ? last->next_in_bucket
-                                    : site->up->buckets[hash_of(w->fetch, w->variant) % FLIGHT_BUCKETS];
+    uint64_t           hash = last != NULL ? last->by_wish.hash : hash_of(w->fetch, w->variant);
+    struct table_node *n = last != NULL ? last->by_wish.next : table_chain(&site->up->wishes, hash);
 
-    while (f != NULL && !is_equal(f, site, w))
-        f = f->next_in_bucket;
-    return f;
+    for (; n != NULL; n = n->next)
+        if (n->hash == hash && is_equal(CONTAINER_OF(n, struct flight, by_wish), site, w))
+            return CONTAINER_OF(n, struct flight, by_wish);
+    return NULL;
 }
 
 /* -- what is known to be unshareable: a slot for each hash, the newest counts -- */
@@ -118,11 +119,11 @@ static void free_commit(struct commit *c)
 
 static struct flight *take_idle(struct upstream *up)
 {
-    struct flight *f = up->idle_flights;
+    struct flight *f = LIST_FIRST(&up->idle);
 
     if (f == NULL)
         return mem_alloc(sizeof *f);
-    up->idle_flights = f->next_in_bucket;
+    LIST_REMOVE(f, entry_of);
     up->idle_flight_count--;
     *f = (struct flight){ .commit = f->commit };
     return f;
@@ -146,17 +147,16 @@ static void keep_idle(struct upstream *up, struct flight *f)
     }
     if (f->commit != NULL)
         recycle_commit(f->commit);
-    f->next_in_bucket = up->idle_flights;
-    up->idle_flights = f;
+    LIST_INSERT_HEAD(&up->idle, f, entry_of);
     up->idle_flight_count++;
 }
 
 void flight_free_idle(struct upstream *up)
 {
-    while (up->idle_flights != NULL) {
-        struct flight *f = up->idle_flights;
+    struct flight *f;
 
-        up->idle_flights = f->next_in_bucket;
+    while ((f = LIST_FIRST(&up->idle)) != NULL) {
+        LIST_REMOVE(f, entry_of);
         free_commit(f->commit);
         free(f);
     }
@@ -174,16 +174,12 @@ struct flight *flight_new(struct site *site, struct fetch_links *w, bool shared)
     fetch_acquire(f->leader);
     memcpy(f->variant, w->variant, sizeof f->variant);
     f->keep = f->leader->refresh_behind;
-    f->next_of_site = site->flights;
-    if (site->flights != NULL)
-        site->flights->previous_of_site = f;
-    site->flights = f;
+    TAILQ_INIT(&f->waiters);
+    LIST_INSERT_HEAD(&site->flights, f, entry_of);
     up->flight_count++;
     if (shared) {
-        f->bucket_hash = hash_of(f->leader, f->variant);
+        table_add(&up->wishes, &f->by_wish, hash_of(f->leader, f->variant));
         f->in_table = true;
-        f->next_in_bucket = up->buckets[f->bucket_hash % FLIGHT_BUCKETS];
-        up->buckets[f->bucket_hash % FLIGHT_BUCKETS] = f;
     }
     waiter_link(f, w);
     return f;
@@ -191,13 +187,9 @@ struct flight *flight_new(struct site *site, struct fetch_links *w, bool shared)
 
 void flight_hide(struct flight *f)
 {
-    struct flight **at = &f->up->buckets[f->bucket_hash % FLIGHT_BUCKETS];
-
     if (!f->in_table)
         return;
-    while (*at != f)
-        at = &(*at)->next_in_bucket;
-    *at = f->next_in_bucket;
+    table_remove(&f->up->wishes, &f->by_wish);
     f->in_table = false;
 }
 
@@ -216,7 +208,7 @@ void flight_set_deadline(struct flight *f)
 
     if (f->state != FLIGHT_WAITING && f->state != FLIGHT_PAUSING)
         return;
-    for (const struct fetch_links *w = f->first; w != NULL; w = w->next) {
+    EACH_WAITER(w, f) {
         int64_t until = add_times(w->wait_from_ns, w->wait_left_ns);
 
         if (until < next)
@@ -254,8 +246,6 @@ void flight_unstore(struct flight *f)
 
 void flight_settle(struct flight *f)
 {
-    struct site *site = f->site;
-
     if (f->state == FLIGHT_OVER || f->turn != NULL || f->waiting > 0 || f->receiving > 0 || f->committing
         || queue_waits(&f->entry) || timer_is_set(&f->pause) || (f->state == FLIGHT_NAMING && flight_goes_on(f)))
         return;
@@ -263,11 +253,8 @@ void flight_settle(struct flight *f)
     flight_withdraw(f);              /* and its name is not looked for any more */
     flight_unstore(f);
     flight_become(f, FLIGHT_OVER);
-    *(f->previous_of_site != NULL ? &f->previous_of_site->next_of_site : &site->flights) = f->next_of_site;
-    if (f->next_of_site != NULL)
-        f->next_of_site->previous_of_site = f->previous_of_site;
-    f->next_in_bucket = f->up->dead_flights;
-    f->up->dead_flights = f;
+    LIST_REMOVE(f, entry_of);
+    LIST_INSERT_HEAD(&f->up->dead, f, entry_of);
     f->up->flight_count--;
 }
 
@@ -285,10 +272,10 @@ bool flight_end_unwaited(struct flight *f, int64_t now_ns)
 
 void flight_sweep(struct upstream *up)
 {
-    while (up->dead_flights != NULL) {
-        struct flight *f = up->dead_flights;
+    struct flight *f;
 
-        up->dead_flights = f->next_in_bucket;
+    while ((f = LIST_FIRST(&up->dead)) != NULL) {
+        LIST_REMOVE(f, entry_of);
         answer_release(f->answer);
         answer_release(f->others);
         answer_release(f->spare);
@@ -299,12 +286,10 @@ void flight_sweep(struct upstream *up)
 
 void flight_fail(struct flight *f, int64_t wait_ns)
 {
-    struct fetch_links *next;
 
     flight_hide(f);
     flight_withdraw(f);
-    for (struct fetch_links *w = f->first; w != NULL; w = next) {
-        next = w->next;
+    EACH_WAITER_SAFE(w, f) {
         if (w->at == WAITER_WAITING)
             waiter_fail(w, flight_failure(f), wait_ns);
     }

@@ -88,7 +88,8 @@ void forecast_note(const struct turn *t)
     pace_note(kind->pace, took, now);
     s->paces = was_known ? s->paces + 1 : 0;
     if (pace_is_known(&s->pace, now) && (s->paces == 0 || s->paces == PACE_LEAST || s->paces == PACE_MANY))
-        s->review = s->waiting > 0;
+        if (s->waiting > 0 && !LIST_IS_IN(s, review))
+            LIST_INSERT_HEAD(&s->up->reviews, s, review);
 }
 
 /* -- places -- */

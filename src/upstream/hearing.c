@@ -123,7 +123,7 @@ void hearing_forget(struct upstream *up, struct upstream_forget *f)
 {
     bool found = false, found_limit = false;
 
-    for (struct site *s = up->sites; s != NULL; s = s->next) {
+    EACH_SITE(s, up) {
         if (!s->configured || (f->upstream != NULL && strcmp(f->upstream, s->name) != 0))
             continue;
         found = true;

@@ -11,12 +11,12 @@
  *
  * A flight's life is a table: states.c.
  *
- * Files, each of which knows those before it and none after it: states.c (of flights), answer.c, fetch.c, waiter.c (who waits, and what he is
- * told), keep.c (the ledger's rows), bust.c, heard.c, hearing.c (what an answer tells of limits), site.c, stall.c
- * (uploads that pause), forecast.c (how long a wait will be), naming.c, turn.c (one attempt), flight.c (table, life),
- * commit.c (to the store), share.c (who gets the head), overtake.c (writes, purges), patience.c, dispatch.c (queue and
- * budget), enter.c (in and out of the thread), attempt.c (what became of one, retries), events.c (what origin/ tells),
- * upstream.c (thread).
+ * Files, each of which knows those before it and none after it: states.c (of flights), answer.c, fetch.c, waiter.c (who
+ * waits, and what he is told), keep.c (the ledger's rows), bust.c, heard.c, hearing.c (what an answer tells of limits),
+ * site.c, stall.c (uploads that pause), forecast.c (how long a wait will be), naming.c, turn.c (one attempt), flight.c
+ * (table, life), commit.c (to the store), share.c (who gets the head), overtake.c (writes, purges), patience.c,
+ * dispatch.c (queue and budget), enter.c (in and out of the thread), attempt.c (what became of one, retries), events.c
+ * (what origin/ tells), upstream.c (thread).
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
  * upstream_sent_again (debug), upstream_limit_cut (once for each), upstream_hold_lifted, upstream_limits_forgotten,
@@ -48,7 +48,6 @@ struct flight;
 /* -- limits of our own -- */
 enum {
     GRACE_MS              = 250,      /* a wait that was predicted to end just in time may end a little later */
-    FLIGHT_BUCKETS        = 1024,     /* a power of two */
     BUST_BUCKETS          = 256,
     BUST_MARK             = 1,        /* no budget's name begins so */
     UNSHAREABLE_SLOTS     = 1024,
@@ -64,7 +63,7 @@ enum {
 
 /* -- the ledger and its queue -- */
 struct budget {
-    struct budget        *next;
+    SLIST_ENTRY(budget)   entry;      /* upstream->budgets */
     struct upstream      *up;
     char                 *name;       /* "upstream NAME" or "budget NAME": also the rows' name in the state */
     struct ref           *config;     /* what `limits` borrows from */
@@ -74,15 +73,18 @@ struct budget {
     struct queue         *queue;
     struct timer          wake;       /* the queue may be asked again */
     struct timer          save;       /* rows are due */
-    bool                  dirty;      /* to be dispatched before the loop sleeps */
+    TAILQ_ENTRY(budget)   dirty;      /* upstream->dirty */
+    bool                  is_dirty;   /* to be dispatched before the loop sleeps */
     struct table_node     by_name;    /* upstream->budget_names */
     LIST_HEAD(, site)     sites;      /* those that spend from it, also ones on their way out */
 };
 
+TAILQ_HEAD(budgets, budget);
+
 /* -- one upstream at work -- */
 
 struct site {
-    struct site                   *next;
+    LIST_ENTRY(site)               entry;     /* upstream->sites */
     struct upstream               *up;
     char                          *name;
     struct ref                    *config;    /* what `options` is part of */
@@ -95,14 +97,14 @@ struct site {
     struct breaker                 breaker;
     struct hold                    hold;      /* a 5xx asked for a pause */
     bool                           cut_was_logged;    /* what it says of its limits cannot be meant: said once */
-    struct flight                 *flights;   /* all of this site */
+    LIST_HEAD(, flight)            flights;   /* all of this site, the newest first */
     TAILQ_HEAD(, naming)           namings;   /* of flights that do not yet stand in line, in order of arrival */
     LIST_HEAD(, turn)              turns;     /* under way */
     unsigned                       in_flight, waiting;
     struct pace                    pace;      /* of all its requests */
     struct kind                    kinds[KINDS];
     unsigned                       paces;     /* noted since it was first known */
-    bool                           review;    /* those who wait are to be told anew how long */
+    LIST_ENTRY(site)               review;    /* upstream->reviews: those who wait are to be told anew how long */
     uint64_t                       requests, attempts, retries, failures, unsent;
     double                         retry_balance;
     int64_t                        retry_balance_ns;  /* when it was last renewed */
@@ -121,8 +123,8 @@ struct fetch_links {
     struct site        *site;                 /* from its arrival on */
     struct fetch       *fetch;
     struct flight      *flight;
-    struct fetch_links *next, *previous;      /* in the flight, in order of arrival */
-    struct fetch_links *next_held;            /* of those that curl's work keeps waiting: upstream->held */
+    TAILQ_ENTRY(fetch_links) entry;           /* in the flight, in order of arrival */
+    STAILQ_ENTRY(fetch_links) held;           /* upstream->held: those that curl's work keeps waiting */
     enum waiter_at      at;
     bool                submitted, left;
     bool                told;                 /* the worker's: fetch->mail has come */
@@ -133,19 +135,20 @@ struct fetch_links {
     char               *words;                /* hold fetch->limit and fetch->blocked_by; NULL: it was not refused */
 };
 
+TAILQ_HEAD(waiters, fetch_links);
+
 /* -- one wish -- */
 struct flight {
     struct upstream    *up;
     struct site        *site;
-    struct flight      *next_of_site, *previous_of_site;
-    struct flight      *next_in_bucket;
+    LIST_ENTRY(flight)  entry_of;     /* site->flights; once it is over upstream->dead or upstream->idle */
+    struct table_node   by_wish;      /* upstream->wishes */
     bool                in_table;     /* others may join */
     enum flight_state   state;        /* flight_become() */
     struct fetch       *leader;       /* whose request is sent: a reference */
     uint8_t             variant[VARIANT_HASH_BYTES];
-    uint64_t            bucket_hash;
-    struct fetch_links *first, *last;
-    unsigned            waiting, receiving;   /* of the waiters */
+    struct waiters      waiters;
+    unsigned            waiting, receiving;   /* of these */
     bool                keep;         /* goes on without anybody: on_abort = "finish", refresh_behind */
     int64_t             keep_until_ns;        /* as long as that one would have waited */
 
@@ -226,7 +229,12 @@ struct turn {
 };
 
 /* -- the thread -- */
-struct kept_row { struct kept_row *next; char *budget; uint8_t key[LEDGER_KEY_BYTES]; char *value; size_t bytes; };
+struct kept_row {
+    SLIST_ENTRY(kept_row) entry;
+    char                 *budget, *value;
+    uint8_t               key[LEDGER_KEY_BYTES];
+    size_t                bytes;      /* of the value */
+};
 
 struct unshareable { uint64_t hash; int64_t until_ns; };
 
@@ -243,12 +251,13 @@ struct upstream {
     struct arena         scratch;             /* reset by whoever used it */
     struct origins      *origins;
     const struct origin_events *events;       /* of all turns: turn_events */
-    struct site         *sites;
-    struct budget       *budgets;
+    LIST_HEAD(, site)    sites, reviews;
+    SLIST_HEAD(, budget) budgets;
+    struct budgets       dirty;
     struct table         site_names, budget_names;
-    struct flight       *buckets[FLIGHT_BUCKETS];
-    struct flight       *dead_flights;
-    struct flight       *idle_flights;        /* by next_in_bucket: memory for the next ones */
+    struct table         wishes;              /* flights that others may join */
+    LIST_HEAD(, flight)  dead;                /* to be freed at the end of the round */
+    LIST_HEAD(, flight)  idle;                /* memory for the next ones */
     unsigned             idle_flight_count;
     unsigned             flight_count;
     struct unshareable   unshareable[UNSHAREABLE_SLOTS];
@@ -256,7 +265,7 @@ struct upstream {
     unsigned             commits;             /* changes at the writer */
     unsigned             namings;             /* that have mail to come */
     unsigned             saves, bust_count;   /* rows at the writer; in `busts` */
-    struct kept_row     *rows;                /* as they were at the start, until their budget is made */
+    SLIST_HEAD(, kept_row) rows;              /* as they were at the start, until their budget is made */
     struct heard        *heard;               /* locks itself: heard.c */
     struct bust_row     *busts[BUST_BUCKETS];         /* by the URL's hash: bust.c */
     uint8_t              boot[LEDGER_BOOT_BYTES];
@@ -265,11 +274,25 @@ struct upstream {
     struct mail          stop;
     bool                 stopping;
     bool                 holds;               /* origin/ is at work: what waiters are told waits for its end */
-    struct fetch_links  *held, **held_end;    /* in their order; the end is set where there is one */
+    STAILQ_HEAD(, fetch_links) held;          /* in their order */
     int64_t              disk_refused_ns;     /* said in the log at this time */
 };
 
 static inline struct budget_now budget_time(void);
+
+#define EACH_WAITER(w, f) \
+    for (struct fetch_links *w = TAILQ_FIRST(&(f)->waiters); w != NULL; w = TAILQ_NEXT(w, entry))
+#define EACH_FLIGHT(f, site) \
+    for (struct flight *f = LIST_FIRST(&(site)->flights); f != NULL; f = LIST_NEXT(f, entry_of))
+#define EACH_SITE(s, up) for (struct site *s = LIST_FIRST(&(up)->sites); s != NULL; s = LIST_NEXT(s, entry))
+#define EACH_BUDGET(b, up) for (struct budget *b = SLIST_FIRST(&(up)->budgets); b != NULL; b = SLIST_NEXT(b, entry))
+/* The body may remove the one, and no other. */
+#define EACH_WAITER_SAFE(w, f) \
+    for (struct fetch_links *w = TAILQ_FIRST(&(f)->waiters), *w##_next; \
+         w != NULL && (w##_next = TAILQ_NEXT(w, entry), true); w = w##_next)
+#define EACH_FLIGHT_SAFE(f, site) \
+    for (struct flight *f = LIST_FIRST(&(site)->flights), *f##_next; \
+         f != NULL && (f##_next = LIST_NEXT(f, entry_of), true); f = f##_next)
 
 /* answer.c */
 struct answer *answer_new(void);
@@ -316,7 +339,7 @@ void flight_sweep(struct upstream *);
 void flight_free_idle(struct upstream *);
 
 /* enter.c: also fetch_submit() and fetch_leave() */
-void enter_again(struct site *, struct fetch_links *parted);          /* by `next`: they have left a flight */
+void enter_again(struct site *, struct waiters *parted);      /* they have left a flight; empty after */
 
 /* patience.c: of those who listen to an API that is silent since then, while the request is sent and nothing is paused
  */
@@ -389,9 +412,9 @@ void hearing_forget(struct upstream *, struct upstream_forget *);
 extern const char hearing_hold_name[];               /* under which a 5xx's pause is told and forgotten */
 
 /* share.c */
-/* The flight's final head: decides whether it is stored, and who gets it. Those who do not have left the flight, in
- * their order, by `next`. */
-struct fetch_links *share_head(struct flight *, struct turn *, struct answer *);
+/* The flight's final head: decides whether it is stored, and who gets it. Those who do not have left the flight, and
+ * stand in `parted`, in their order. */
+void share_head(struct flight *, struct turn *, struct answer *, struct waiters *parted);
 void share_not_modified(struct flight *, struct turn *, struct answer *);
 /* One that came later and may have what is coming; false: not this answer. */
 bool share_late(struct flight *, struct fetch_links *);
@@ -459,7 +482,10 @@ static inline int64_t add_times(int64_t a, int64_t b)
 /* Its queue is asked before the loop sleeps. */
 static inline void budget_kick(struct budget *b)
 {
-    b->dirty = true;
+    if (b->is_dirty)
+        return;
+    b->is_dirty = true;
+    TAILQ_INSERT_TAIL(&b->up->dirty, b, dirty);
 }
 
 #endif

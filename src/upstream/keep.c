@@ -36,8 +36,7 @@ static void load_row(void *context, struct slice name, struct slice value)
     memcpy(row->key, name.ptr + name.len - LEDGER_KEY_BYTES, LEDGER_KEY_BYTES);
     row->value = mem_copy(value);
     row->bytes = value.len;
-    row->next = up->rows;
-    up->rows = row;
+    SLIST_INSERT_HEAD(&up->rows, row, entry);
 }
 
 static void free_row(struct kept_row *row)
@@ -77,10 +76,10 @@ void keep_load(struct upstream *up)
 
 void keep_free(struct upstream *up)
 {
-    while (up->rows != NULL) {
-        struct kept_row *row = up->rows;
+    while (!SLIST_EMPTY(&up->rows)) {
+        struct kept_row *row = SLIST_FIRST(&up->rows);
 
-        up->rows = row->next;
+        SLIST_REMOVE_HEAD(&up->rows, entry);
         free_row(row);
     }
 }
@@ -158,7 +157,7 @@ static void fire_save(struct timer *t)
 
 void keep_start(struct budget *b)
 {
-    struct kept_row **at = &b->up->rows;
+    struct kept_row **at = &SLIST_FIRST(&b->up->rows);
 
     b->save.fire = fire_save;
     if (b->up->state == NULL)
@@ -167,10 +166,10 @@ void keep_start(struct budget *b)
         struct kept_row *row = *at;
 
         if (strncmp(row->budget, b->name, NAME_MAX_BYTES) != 0) {
-            at = &row->next;
+            at = &SLIST_NEXT(row, entry);
             continue;
         }
-        *at = row->next;
+        *at = SLIST_NEXT(row, entry);
         ledger_load(b->ledger, row->key, (struct slice){ row->value, row->bytes });
         free_row(row);
     }

@@ -37,10 +37,8 @@ static struct slice without_query(struct slice path)
 void overtake_by_write(struct site *site, const struct fetch *write)
 {
     struct slice   path = without_query(write->path);
-    struct flight *next;
 
-    for (struct flight *f = site->flights; f != NULL; f = next) {
-        next = f->next_of_site;
+    EACH_FLIGHT_SAFE(f, site) {
         if (is_asked(f) && f->leader->has_key && slice_eq(without_query(f->leader->path), path))
             overtake(f);
     }
@@ -70,11 +68,9 @@ static void receive_drop(struct mail *m)
 {
     struct dropping *d = CONTAINER_OF(m, struct dropping, mail);
     struct upstream *up = d->up;
-    struct flight   *next;
 
-    for (struct site *s = up->sites; s != NULL; s = s->next)
-        for (struct flight *f = s->flights; f != NULL; f = next) {
-            next = f->next_of_site;
+    EACH_SITE(s, up)
+        EACH_FLIGHT_SAFE(f, s) {
             if (is_asked(f) && f->leader->has_key && is_about(d->change, f->leader))
                 overtake(f);
         }

@@ -23,7 +23,7 @@ static int64_t patience_ns(const struct turn *t)
 
     if (f == NULL)
         return t->fetch->read_timeout_ns;
-    for (const struct fetch_links *w = f->first; w != NULL; w = w->next) {
+    EACH_WAITER(w, f) {
         if (!is_bounded(w->fetch->read_timeout_ns))
             return 0;
         if (w->fetch->read_timeout_ns > most)
@@ -53,9 +53,9 @@ int64_t patience_until(const struct turn *t, int64_t since_ns, bool *ends)
     *ends = true;
     if (whole_ns > 0 && whole_ns < INT64_MAX - since_ns)
         next = since_ns + whole_ns;
-    if (f == NULL || (f->first == f->last && !f->keep))
+    if (f == NULL || (f->waiting + f->receiving <= 1 && !f->keep))
         return next;                  /* one alone is the attempt's own measure */
-    for (const struct fetch_links *w = f->first; w != NULL; w = w->next) {
+    EACH_WAITER(w, f) {
         int64_t at = gives_up_at(w, since_ns, whole_ns);
 
         if (at < next) {
@@ -86,10 +86,8 @@ void patience_end(struct turn *t, int64_t since_ns, int64_t now_ns)
 {
     struct flight      *f = t->flight;
     int64_t             whole_ns = patience_ns(t);
-    struct fetch_links *next;
 
-    for (struct fetch_links *w = f->first; w != NULL; w = next) {
-        next = w->next;
+    EACH_WAITER_SAFE(w, f) {
         if (gives_up_at(w, since_ns, whole_ns) <= now_ns)
             give_up(t, w);
     }

@@ -39,9 +39,9 @@ static void add_flight(struct waits *w, const struct flight *f)
     unsigned    n = ledger_buckets(f->site->budget->ledger, &f->charge, budget_time(), buckets);
 
     for (unsigned i = 0; i < n; i++) {
-        for (const struct fetch_links *each = f->first; each != NULL; each = each->next)
+        EACH_WAITER(each, f)
             add_wait(w, buckets[i], each->fetch);
-        if (f->first == NULL)         /* its client left, it goes on */
+        if (TAILQ_EMPTY(&f->waiters))         /* its client left, it goes on */
             add_wait(w, buckets[i], f->leader);
     }
 }
@@ -57,8 +57,8 @@ static struct waits find_waits(struct upstream *up)
 {
     struct waits w = { 0 };
 
-    for (struct site *s = up->sites; s != NULL; s = s->next)
-        for (const struct flight *f = s->flights; f != NULL; f = f->next_of_site)
+    EACH_SITE(s, up)
+        EACH_FLIGHT(f, s)
             if (f->state == FLIGHT_WAITING || f->state == FLIGHT_NAMING)
                 add_flight(&w, f);
     if (w.count > 0)
@@ -304,12 +304,12 @@ void report_fill(struct upstream *up, struct upstream_report *r)
     struct waits waits = find_waits(up);
     unsigned     count = 0;
 
-    for (const struct site *s = up->sites; s != NULL; s = s->next)
+    EACH_SITE(s, up)
         count += s->configured || s->in_flight > 0;
     r->entries = arena_alloc(&r->arena, (count > 0 ? count : 1) * sizeof *r->entries);
     /* Sites are hung in at the front: the report goes in order of the configuration, from the back. */
     r->count = count;
-    for (struct site *s = up->sites; s != NULL; s = s->next)
+    EACH_SITE(s, up)
         if (s->configured || s->in_flight > 0)
             fill_entry(&r->entries[--count], s, &waits, r);
     r->flights = up->flight_count;

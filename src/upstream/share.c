@@ -191,17 +191,15 @@ static bool will_be_stored(const struct flight *f)
     return f->storing && (!f->live || f->answer->content_length >= 0);
 }
 
-/* Everyone who may have it gets it; returns those who may not, taken off the flight, in their order. */
-static struct fetch_links *give_out(struct flight *f, const struct fetch *leader, struct answer *a, enum sharing how,
-                                    bool of_account)
+/* Everyone who may have it gets it; those who may not are taken off the flight, in their order. */
+static void give_out(struct flight *f, const struct fetch *leader, struct answer *a, enum sharing how,
+                     bool of_account, struct waiters *parted)
 {
-    struct fetch_links  *parted = NULL, **end = &parted, *next;
-    unsigned             given = 0;
+    unsigned given = 0;
 
-    for (struct fetch_links *w = f->first; w != NULL; w = next) {
+    EACH_WAITER_SAFE(w, f) {
         bool gets = how == SHARE_ALL || w->fetch == leader || selects(f, a, w->fetch);
 
-        next = w->next;
         if (w->at != WAITER_WAITING)
             continue;
         if ((how == SHARE_ONE && given > 0) || (of_account && !has_account(w->fetch, leader)))
@@ -213,17 +211,14 @@ static struct fetch_links *give_out(struct flight *f, const struct fetch *leader
         }
         waiter_unlink(w);
         learn_variant(a, w);
-        *end = w;
-        end = &w->next;
+        TAILQ_INSERT_TAIL(parted, w, entry);
     }
-    return parted;
 }
 
-struct fetch_links *share_head(struct flight *f, struct turn *t, struct answer *a)
+void share_head(struct flight *f, struct turn *t, struct answer *a, struct waiters *parted)
 {
     struct judgement    j = judge(f, t->fetch, a);
     enum sharing        how;
-    struct fetch_links *parted;
 
     a->storable = j.storable;
     how = how_to_share(f, t->fetch, a, j.shareable);
@@ -246,10 +241,9 @@ struct fetch_links *share_head(struct flight *f, struct turn *t, struct answer *
     }
     if (f->leader->heading && a->head.status == 200 && f->leader->may_store && !f->overtaken)
         commit_head(f);
-    parted = give_out(f, t->fetch, a, how, !j.shareable && a->head.status >= 400 && a->head.status < 500);
+    give_out(f, t->fetch, a, how, !j.shareable && a->head.status >= 400 && a->head.status < 500, parted);
     if (!f->storing && f->receiving <= 1 && a->body != NULL)
         spool_set_pass(a->body);
-    return parted;
 }
 
 /* -- 304 -- */
@@ -258,7 +252,6 @@ void share_not_modified(struct flight *f, struct turn *t, struct answer *a)
 {
     const struct fetch     *fetch = t->fetch;
     struct http_fields      update = a->head.fields;
-    struct fetch_links     *next;
 
     a->head.status = fetch->stored_head.head.status;
     a->head.fields = policy_freshen(&fetch->stored_head.head.fields, &update, &a->arena);
@@ -271,8 +264,7 @@ void share_not_modified(struct flight *f, struct turn *t, struct answer *a)
     if (a->storable == STORABLE_YES && !f->overtaken)
         commit_freshen(f);
     f->others = for_others(a, fetch);
-    for (struct fetch_links *w = f->first; w != NULL; w = next) {
-        next = w->next;
+    EACH_WAITER_SAFE(w, f) {
         hand_over(w, whose(a, f->others, true, w->fetch == fetch), FETCH_NOT_MODIFIED, f->committing);
     }
 }
@@ -321,7 +313,6 @@ bool share_spare_with(struct flight *f, struct fetch_links *w)
 bool share_spare(struct flight *f)
 {
     struct answer      *a = f->spare, *plain;
-    struct fetch_links *next;
     unsigned            given = 0;
 
     if (a == NULL || (a->body != NULL && spool_ended(a->body) == SPOOL_CUT_SHORT))
@@ -330,8 +321,7 @@ bool share_spare(struct flight *f)
     flight_become(f, FLIGHT_ENDING);
     f->keep = false;
     plain = for_others(a, f->leader);
-    for (struct fetch_links *w = f->first; w != NULL; w = next) {
-        next = w->next;
+    EACH_WAITER_SAFE(w, f) {
         if (w->at == WAITER_WAITING)
             hand_over(w, whose(a, plain, given++ == 0, w->fetch == f->leader), FETCH_HEAD, false);
     }

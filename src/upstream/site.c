@@ -53,8 +53,7 @@ static struct budget *budget_new(struct upstream *up, const char *name)
     b->name = mem_copy(slice_of(name));
     b->queue = queue_new();
     b->wake.fire = fire_wake;
-    b->next = up->budgets;
-    up->budgets = b;
+    SLIST_INSERT_HEAD(&up->budgets, b, entry);
     table_add(&up->budget_names, &b->by_name, hash_of(name));
     return b;
 }
@@ -192,8 +191,7 @@ static struct site *site_new(struct upstream *up, const char *name)
     s->origin = origin_open(up->origins, s->name, &s->waiting);
     s->retry_balance = RETRY_FLOOR;
     s->retry_balance_ns = clock_mono_ns();
-    s->next = up->sites;
-    up->sites = s;
+    LIST_INSERT_HEAD(&up->sites, s, entry);
     table_add(&up->site_names, &s->by_name, hash_of(name));
     return s;
 }
@@ -203,6 +201,8 @@ static void site_free(struct site *s)
     origin_close(s->origin);
     timers_clear(&s->up->timers, &s->stall);
     LIST_TAKE(s, of_budget);
+    LIST_TAKE(s, review);
+    LIST_REMOVE(s, entry);
     table_remove(&s->up->site_names, &s->by_name);
     for (unsigned i = 0; i < KINDS; i++)
         free(s->kinds[i].pace);
@@ -227,15 +227,15 @@ struct site *site_of(struct upstream *up, const struct fetch *f)
 /* What waits is taken out of the queues while classes of charge change, and put back in the order it had. */
 static void take_out(struct upstream *up)
 {
-    for (struct site *s = up->sites; s != NULL; s = s->next)
-        for (struct flight *f = s->flights; f != NULL; f = f->next_of_site)
+    EACH_SITE(s, up)
+        EACH_FLIGHT(f, s)
             queue_remove(s->budget->queue, &f->entry);
 }
 
 static void put_back(struct upstream *up)
 {
-    for (struct site *s = up->sites; s != NULL; s = s->next)
-        for (struct flight *f = s->flights; f != NULL; f = f->next_of_site)
+    EACH_SITE(s, up)
+        EACH_FLIGHT(f, s)
             if (f->state == FLIGHT_WAITING) {
                 f->entry.class = site_class(s, &f->charge);
                 queue_put_back(s->budget->queue, &f->entry);
@@ -244,18 +244,11 @@ static void put_back(struct upstream *up)
 
 static void drop_unused(struct upstream *up)
 {
-    struct site **at = &up->sites;
+    struct site *s, *next;
 
-    while (*at != NULL) {
-        struct site *s = *at;
-
-        if (s->configured || s->flights != NULL || !LIST_EMPTY(&s->turns)) {
-            at = &s->next;
-            continue;
-        }
-        *at = s->next;
-        site_free(s);
-    }
+    LIST_FOREACH_SAFE(s, &up->sites, entry, next)
+        if (!s->configured && LIST_EMPTY(&s->flights) && LIST_EMPTY(&s->turns))
+            site_free(s);
 }
 
 void site_configure(struct upstream *up, struct ref *config, const struct upstream_options *const *upstreams,
@@ -263,7 +256,7 @@ void site_configure(struct upstream *up, struct ref *config, const struct upstre
 {
     drop_unused(up);                  /* those that the configuration before this one had left out */
     take_out(up);
-    for (struct site *s = up->sites; s != NULL; s = s->next)
+    EACH_SITE(s, up)
         s->configured = false;
     for (unsigned i = 0; i < count; i++) {
         struct site *s = site_find(up, upstreams[i]->name);
@@ -273,7 +266,7 @@ void site_configure(struct upstream *up, struct ref *config, const struct upstre
         site_set_options(s, config, upstreams[i]);
         s->configured = true;
     }
-    for (struct budget *b = up->budgets; b != NULL; b = b->next) {
+    EACH_BUDGET(b, up) {
         const struct site *s;
         bool               used = false;
 
@@ -288,16 +281,12 @@ void site_configure(struct upstream *up, struct ref *config, const struct upstre
 
 void site_free_all(struct upstream *up)
 {
-    while (up->sites != NULL) {
-        struct site *s = up->sites;
+    while (!LIST_EMPTY(&up->sites))
+        site_free(LIST_FIRST(&up->sites));
+    while (!SLIST_EMPTY(&up->budgets)) {
+        struct budget *b = SLIST_FIRST(&up->budgets);
 
-        up->sites = s->next;
-        site_free(s);
-    }
-    while (up->budgets != NULL) {
-        struct budget *b = up->budgets;
-
-        up->budgets = b->next;
+        SLIST_REMOVE_HEAD(&up->budgets, entry);
         budget_free(b);
     }
     table_free(&up->site_names);

@@ -75,7 +75,7 @@ void stall_sent(struct turn *t, size_t bytes)
 /* But for a place: its budget would let it. */
 static bool somebody_could_go(const struct site *s)
 {
-    for (struct flight *f = s->flights; f != NULL; f = f->next_of_site)
+    EACH_FLIGHT(f, s)
         if (queue_waits(&f->entry) && ledger_wait_ns(s->budget->ledger, &f->charge, budget_time(), NULL) == 0)
             return true;
     return false;

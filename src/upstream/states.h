@@ -5,7 +5,7 @@
 #ifndef WEIR_UPSTREAM_STATES_H
 #define WEIR_UPSTREAM_STATES_H
 
-enum flight_state {                   /* in this order: what comes before SENDING has not gone to the API, or not again */
+enum flight_state {                   /* what stands before SENDING is not at the API */
     FLIGHT_NEW,                       /* just made: nobody but its maker knows it */
     FLIGHT_NAMING,                    /* stands apart until it is known who asks: naming.c */
     FLIGHT_WAITING,                   /* in its budget's queue */

@@ -76,11 +76,8 @@ static void run_round(struct upstream *up)
 /* Everything ends; what the writer has of ours is waited for, since it is our memory. */
 static void wind_up(struct upstream *up)
 {
-    for (struct site *s = up->sites; s != NULL; s = s->next) {
-        struct flight *next;
-
-        for (struct flight *f = s->flights; f != NULL; f = next) {
-            next = f->next_of_site;
+    EACH_SITE(s, up) {
+        EACH_FLIGHT_SAFE(f, s) {
             f->keep = false;
             flight_withdraw(f);
             if (f->waiting > 0)
@@ -92,15 +89,15 @@ static void wind_up(struct upstream *up)
                     spool_finish(body_of->body, SPOOL_CUT_SHORT);
                 turn_abandon(f->turn);
             }
-            while (f->first != NULL && f->first->at == WAITER_RECEIVING)
-                waiter_unlink(f->first);
+            while (!TAILQ_EMPTY(&f->waiters) && TAILQ_FIRST(&f->waiters)->at == WAITER_RECEIVING)
+                waiter_unlink(TAILQ_FIRST(&f->waiters));
             flight_fail(f, 0);
         }
     }
-    for (struct site *s = up->sites; s != NULL; s = s->next)
+    EACH_SITE(s, up)
         while (!LIST_EMPTY(&s->turns))
             turn_abandon(LIST_FIRST(&s->turns));
-    for (struct budget *b = up->budgets; b != NULL; b = b->next)
+    EACH_BUDGET(b, up)
         keep_stop(b);
 }
 
@@ -142,6 +139,7 @@ static void upstream_free(struct upstream *up)
     heard_close(up->heard);
     origins_close(up->origins);
     timers_free(&up->timers);
+    table_free(&up->wishes);
     arena_free(&up->scratch);
     mailbox_close(up->mailbox);
     if (up->epoll_fd >= 0)
@@ -175,6 +173,8 @@ struct upstream *upstream_open(const struct upstream_start *start, struct fault 
     up->match = start->match;
     up->fake_clock = getenv("WEIR_CLOCK_FILE") != NULL;
     up->events = &turn_events;
+    STAILQ_INIT(&up->held);
+    TAILQ_INIT(&up->dirty);
     up->random = (uint64_t)clock_wall_ns() | 1;
     up->stop.receive = receive_stop;
     up->heard = heard_open();

@@ -18,10 +18,7 @@ void waiter_link(struct flight *f, struct fetch_links *w)
     w->flight = f;
     w->at = WAITER_WAITING;
     w->wait_from_ns = now;
-    w->next = NULL;
-    w->previous = f->last;
-    *(f->last != NULL ? &f->last->next : &f->first) = w;
-    f->last = w;
+    TAILQ_INSERT_TAIL(&f->waiters, w, entry);
     f->waiting++;
 }
 
@@ -29,15 +26,13 @@ void waiter_unlink(struct fetch_links *w)
 {
     struct flight *f = w->flight;
 
-    *(w->previous != NULL ? &w->previous->next : &f->first) = w->next;
-    *(w->next != NULL ? &w->next->previous : &f->last) = w->previous;
+    TAILQ_REMOVE(&f->waiters, w, entry);
     if (w->at == WAITER_RECEIVING)
         f->receiving--;
     else
         f->waiting--;
     w->flight = NULL;
     w->at = WAITER_NOWHERE;
-    w->next = w->previous = NULL;
 }
 
 int64_t waiter_wait_left(const struct fetch_links *w, int64_t now_ns)
@@ -126,8 +121,7 @@ void waiter_post(struct fetch_links *w, enum fetch_event event)
         post_final(w);
         return;
     }
-    *(w->up->held != NULL ? w->up->held_end : &w->up->held) = w;
-    w->up->held_end = &w->next_held;
+    STAILQ_INSERT_TAIL(&w->up->held, w, held);
 }
 
 void waiter_fail(struct fetch_links *w, const struct failure *failure, int64_t wait_ns)
@@ -193,16 +187,11 @@ void waiter_cut(struct fetch_links *w)
 /* No mail is read between the two, so nobody has left. */
 void waiter_post_held(struct upstream *up)
 {
-    struct fetch_links *w = up->held;
+    struct fetch_links *w, *next;
 
-    up->held = NULL;
-    while (w != NULL) {
-        struct fetch_links *next = w->next_held;
-
-        w->next_held = NULL;
+    STAILQ_FOREACH_SAFE(w, &up->held, held, next)
         post_final(w);
-        w = next;
-    }
+    STAILQ_INIT(&up->held);
 }
 
 void waiter_post_interim(struct fetch_links *w, unsigned status, const struct http_fields *fields)
