@@ -69,32 +69,53 @@ static bool is_letter(char c)
 }
 static bool is_name_byte(char c) { return is_letter(c) || is_digit(c) || c == '-' || c == '_'; }
 
+size_t source_past(struct slice t, size_t at)
+{
+    char   next = at + 1 < t.len ? t.ptr[at + 1] : '\0';
+    size_t i = at + 2;
+
+    if (t.ptr[at] == '#' || (t.ptr[at] == '/' && next == '/'))
+        return slice_find(t, '\n', at);
+    if (t.ptr[at] == '/' && next == '*') {
+        while (i < t.len && !(t.ptr[i] == '*' && i + 1 < t.len && t.ptr[i + 1] == '/'))
+            i++;
+        return i < t.len ? i + 2 : SIZE_MAX;
+    }
+    if (t.ptr[at] != '"')
+        return at;
+    for (i = at + 1; i < t.len && t.ptr[i] != '"'; i++)
+        i += t.ptr[i] == '\\';
+    return i < t.len ? i + 1 : SIZE_MAX;
+}
+
+/* Over the comment or text that begins here; false where it has no end, and with it the file. */
+static bool pass(struct scan *s, const char *what, const char *end)
+{
+    size_t past = source_past((struct slice){ s->src->text, s->src->bytes }, s->at);
+
+    if (past == SIZE_MAX) {
+        slip(s, s->line, "the %s that begins here has no end; close it with %s", what, end);
+        s->good = false;
+        s->at = s->src->bytes;
+        return false;
+    }
+    for (; s->at < past; s->at++)
+        s->line += s->src->text[s->at] == '\n';
+    return true;
+}
+
 /* Blanks, line ends and the three kinds of comments. */
 static void skip_blanks(struct scan *s)
 {
-    const char *t = s->src->text;
-
     for (;;) {
-        char c = t[s->at];
+        const char *t = s->src->text + s->at;
 
-        if (c == '\n')
-            s->line++;
-        if (c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f') {
-            s->at++;
-        } else if (c == '#' || (c == '/' && t[s->at + 1] == '/')) {
-            s->at += strcspn(t + s->at, "\n");
-        } else if (c == '/' && t[s->at + 1] == '*') {
-            unsigned    opened = s->line;
-            const char *end = strstr(t + s->at + 2, "*/");
-
-            if (end == NULL) {
-                slip(s, opened, "the comment that begins here has no end; close it with */");
-                s->good = false;
-                s->at = s->src->bytes;
+        if (*t == '#' || (*t == '/' && (t[1] == '/' || t[1] == '*'))) {
+            if (!pass(s, "comment", "*/"))
                 return;
-            }
-            for (; t + s->at < end + 2; s->at++)
-                s->line += t[s->at] == '\n';
+        } else if (*t != '\0' && strchr(" \t\n\r\f", *t) != NULL) {
+            s->line += *t == '\n';
+            s->at++;
         } else {
             return;
         }
@@ -104,25 +125,12 @@ static void skip_blanks(struct scan *s)
 /* From the quote to its partner. */
 static struct token take_text(struct scan *s)
 {
-    const char  *t = s->src->text;
-    struct token got = { TOKEN_TEXT, { t + s->at, 0 }, s->line };
-    size_t       i = s->at + 1;
+    struct token got = { TOKEN_TEXT, { s->src->text + s->at, 0 }, s->line };
 
-    for (; t[i] != '"'; i++) {
-        if (t[i] == '\0') {
-            slip(s, got.line,
-                 "the text that begins here has no end; close it with a quotation mark");
-            s->good = false;
-            s->at = s->src->bytes;
-            got.kind = TOKEN_END;
-            return got;
-        }
-        if (t[i] == '\\' && t[i + 1] != '\0')
-            i++;
-        s->line += t[i] == '\n';
-    }
-    got.text.len = i + 1 - s->at;
-    s->at = i + 1;
+    if (!pass(s, "text", "a quotation mark"))
+        got.kind = TOKEN_END;
+    else
+        got.text.len = (size_t)(s->src->text + s->at - got.text.ptr);
     return got;
 }
 

@@ -25,36 +25,6 @@ struct builder {                      /* malloc'd while it grows */
     unsigned         depth;
 };
 
-/* Where a line begins decides whether "@include" is one: in a comment or a text it is not. */
-enum inside { INSIDE_NOTHING, INSIDE_COMMENT, INSIDE_TEXT };
-
-static enum inside inside_after(enum inside in, struct slice line)
-{
-    for (size_t i = 0; i < line.len; i++) {
-        char c = line.ptr[i], next = i + 1 < line.len ? line.ptr[i + 1] : '\0';
-
-        if (in == INSIDE_COMMENT) {
-            if (c == '*' && next == '/') {
-                in = INSIDE_NOTHING;
-                i++;
-            }
-        } else if (in == INSIDE_TEXT) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in = INSIDE_NOTHING;
-        } else if (c == '#' || (c == '/' && next == '/')) {
-            break;
-        } else if (c == '/' && next == '*') {
-            in = INSIDE_COMMENT;
-            i++;
-        } else if (c == '"') {
-            in = INSIDE_TEXT;
-        }
-    }
-    return in;
-}
-
 static void add_line(struct builder *b, struct slice line, struct place place)
 {
     MEM_ROOM(b->text, b->room, b->used + line.len + 2);
@@ -165,9 +135,8 @@ static bool is_plain_text(struct builder *b, struct slice line, struct place pla
 
 static bool add_text(struct builder *b, const char *name, struct slice text)
 {
-    enum inside  in = INSIDE_NOTHING;
     struct place place = { name, 0, 0 };
-    size_t       at = 0;
+    size_t       at = 0, past = 0;                                /* past the comment or text that was last met */
     bool         good = true;
 
     if (slice_starts_with(text, SLICE("\xef\xbb\xbf")))          /* a byte order mark */
@@ -182,11 +151,12 @@ static bool add_text(struct builder *b, const char *name, struct slice text)
         place.rank = (*b->rank)++;
         if (!is_plain_text(b, line, place))
             return false;
-        if (in == INSIDE_NOTHING && include_of(line, &file)) {
+        if (past <= at && include_of(line, &file)) {
             good = add_include(b, file, place) && good;
         } else {
             add_line(b, line, place);
-            in = inside_after(in, line);
+            for (size_t i = past > at ? past : at; i < end; i = past > i ? past : i + 1)
+                past = source_past(text, i);
         }
         at = end + 1;
     }

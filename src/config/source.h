@@ -37,6 +37,8 @@ bool source_read(struct source *, const char *file, struct arena *, struct probl
 bool source_of_text(struct source *, const char *name, struct slice text, struct arena *,
                     struct problems *, unsigned *rank);
 
+/* Past the comment or text in quotes that begins at `at`, which is `at` where none does; SIZE_MAX: it has no end. */
+size_t source_past(struct slice, size_t at);
 /*
  * Every value of the text in order: a group, list or array before what is in
  * it.  Adds a problem for each slip it can name; false where libconfig would
