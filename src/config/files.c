@@ -19,13 +19,6 @@
 
 enum { PEM_BYTES = 1024 * 1024 };
 
-static const config_setting_t *member(const config_setting_t *group, const char *name)
-{
-    const config_setting_t *s = config_setting_get_member(group, name);
-
-    return s != NULL ? s : group;
-}
-
 /* False where it cannot be what is wanted, which has been said. */
 static bool review_file(struct reader *r, const config_setting_t *group, const char *setting, const char *path)
 {
@@ -106,13 +99,13 @@ static void review_command(struct reader *r, const config_setting_t *auth, const
 
 void review_files(struct reader *r, const struct set_upstream *u)
 {
-    const config_setting_t    *auth = member(u->from, "auth");
+    const config_setting_t    *auth = reader_member(u->from, "auth");
     const struct set_identity *who = u->identities.items;
 
-    review_tls(r, member(u->from, "tls"), &u->to.fetch.origin.tls);
-    review_ca(r, member(u->from, "via"), u->to.fetch.origin.via.ca_file);
+    review_tls(r, reader_member(u->from, "tls"), &u->to.fetch.origin.tls);
+    review_ca(r, reader_member(u->from, "via"), u->to.fetch.origin.via.ca_file);
     if (u->to.via_value_file != NULL)
-        review_value(r, member(u->from, "via"), "value_file", u->to.via_value_file);
+        review_value(r, reader_member(u->from, "via"), "value_file", u->to.via_value_file);
     if (u->to.auth_value_file != NULL)
         review_value(r, auth, "value_file", u->to.auth_value_file);
     if (u->to.auth_command != NULL)

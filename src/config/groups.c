@@ -46,7 +46,7 @@ void reader_defaults(struct reader *r, const struct section *section, void *base
             continue;
         }
         if (o->type == TYPE_GROUPS)
-            *(struct group_list *)field = (struct group_list){ NULL, 0 };
+            *(struct group_list *)field = (struct group_list){ .items = NULL };
         else
             memset(field, value_types[o->type].not_set, o->bytes);
         if (o->value != NULL)
@@ -165,7 +165,7 @@ void reader_group(struct reader *r, const struct section *section, const config_
                 reader_error(r, s, NULL, "wanted is %s", value_types[TYPE_GROUP].wanted);
         } else if (o->type == TYPE_GROUPS) {
             /* What is stated replaces the default. */
-            *(struct group_list *)field = (struct group_list){ NULL, 0 };
+            *(struct group_list *)field = (struct group_list){ .items = NULL };
             reader_groups(r, o, s, base, field);
         } else {
             value_types[o->type].parse(r, s, o, field);
@@ -198,16 +198,6 @@ static void read_element(struct reader *r, const struct section *section, const 
     }
 }
 
-/* A list that grows file by file is copied as often as it doubles. */
-static size_t room_for(unsigned count)
-{
-    size_t room = 1;
-
-    while (room < count)
-        room *= 2;
-    return room;
-}
-
 void reader_groups(struct reader *r, const struct option *o, const config_setting_t *list,
                    const void *parent, struct group_list *out)
 {
@@ -224,12 +214,11 @@ void reader_groups(struct reader *r, const struct option *o, const config_settin
         return;
     }
     more = (unsigned)config_setting_length(list);
-    items = out->items;
-    if (out->count == 0 || room_for(out->count) < out->count + more) {
-        items = arena_alloc(r->arena, room_for(out->count + more) * section->bytes);
-        if (out->count > 0)
-            memcpy(items, out->items, out->count * section->bytes);
+    if (out->room < out->count + more) {      /* one that grows file by file is copied as often as it doubles */
+        out->room = out->count > 0 ? (unsigned)mem_doubled(out->room, out->count + more) : more;
+        out->items = arena_widen(r->arena, out->items, out->count * section->bytes, out->room * section->bytes);
     }
+    items = out->items;
     template = arena_alloc(r->arena, section->bytes);
     reader_defaults(r, section, template);
     if (section->inherit != NULL)
@@ -242,11 +231,10 @@ void reader_groups(struct reader *r, const struct option *o, const config_settin
         *(const config_setting_t **)(void *)item = s;
         read_element(r, section, s, item);
     }
-    out->items = items;
     out->count += more;
 }
 
-void *rooms_own(struct arena *arena, const struct group_list *list, size_t item_bytes, size_t at, size_t bytes)
+void *groups_take(struct arena *arena, const struct group_list *list, size_t item_bytes, size_t at, size_t bytes)
 {
     char *made = arena_alloc(arena, (list->count + 1) * bytes);
 

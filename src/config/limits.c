@@ -9,11 +9,6 @@
 
 #include <stdlib.h>
 
-static bool same_text(const char *a, const char *b)
-{
-    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 static bool same_list(const char *const *a, const char *const *b)
 {
     if (a == NULL || b == NULL)
@@ -27,14 +22,14 @@ static bool same_list(const char *const *a, const char *const *b)
 /* Both count the same requests in the same way. */
 static bool same_scope(const struct set_limit *a, const struct set_limit *b)
 {
-    return a->to.per_credential == b->to.per_credential && same_text(a->to.match, b->to.match)
+    return a->to.per_credential == b->to.per_credential && slice_eq(slice_of(a->to.match), slice_of(b->to.match))
         && same_list(a->methods, b->methods) && same_list(a->cost, b->cost);
 }
 
 static bool same_rate(const struct limit_options *a, const struct limit_options *b)
 {
     return a->kind == b->kind && a->count == b->count && a->window_ns == b->window_ns && a->burst == b->burst
-        && a->start_minute == b->start_minute && same_text(a->zone, b->zone);
+        && a->start_minute == b->start_minute && slice_eq(slice_of(a->zone), slice_of(b->zone));
 }
 
 /* The most that the limit lets through in any time of this length; UINT64_MAX: the API may change it. */

@@ -172,13 +172,13 @@ static unsigned cpu_count(void)
 static void make_lists(struct snapshot *snap)
 {
     struct settings      *top = &snap->settings;
-    struct config_client *clients = ROOMS_OWN(&snap->arena, &top->clients, struct set_client);
+    struct config_client *clients = GROUPS_TAKE(&snap->arena, &top->clients, struct set_client);
 
     for (unsigned i = 0; i < top->clients.count; i++)
         clients[i].has_uid = client_user(clients[i].match, &clients[i].uid);
     top->config.clients = clients;
     top->config.client_count = top->clients.count;
-    top->config.listeners = ROOMS_OWN(&snap->arena, &top->listeners, struct set_listener);
+    top->config.listeners = GROUPS_TAKE(&snap->arena, &top->listeners, struct set_listener);
     top->config.listener_count = top->listeners.count;
 }
 

@@ -16,6 +16,13 @@ struct place reader_place(const config_setting_t *s)
                      : (struct place){ "the defaults", config_setting_source_line(s), 0 };
 }
 
+const config_setting_t *reader_member(const config_setting_t *group, const char *name)
+{
+    const config_setting_t *s = config_setting_get_member(group, name);
+
+    return s != NULL ? s : group;
+}
+
 /* "inat" of a group with a name in a list, else "[2]". */
 static const char *element_name(struct arena *arena, const config_setting_t *s)
 {
@@ -28,14 +35,15 @@ static const char *element_name(struct arena *arena, const config_setting_t *s)
     return arena_printf(arena, "[%d]", config_setting_index(s)).ptr;
 }
 
-const char *reader_path(struct reader *r, const config_setting_t *s, const char *member)
+/* "upstreams.inat.limits[2]" and, where it is not NULL, ".member". In the arena. */
+static const char *path_of(struct reader *r, const config_setting_t *s, const char *member)
 {
     struct arena *arena = r->problems->arena;
     const char   *own = "";
 
     if (!config_setting_is_root(s)) {
         const config_setting_t *parent = config_setting_parent(s);
-        const char             *before = reader_path(r, parent, NULL);
+        const char             *before = path_of(r, parent, NULL);
 
         if (config_setting_name(s) != NULL)
             own = arena_printf(arena, "%s%s%s", before, *before != '\0' ? "." : "",
@@ -52,13 +60,10 @@ const char *reader_path(struct reader *r, const config_setting_t *s, const char 
 static void complain(struct reader *r, bool warning, const config_setting_t *s, const char *member,
                      const char *format, va_list args)
 {
-    const config_setting_t *at = s;
-    const char             *path = reader_path(r, s, member);
-
     /* Where the group has the member, its line says more than the group's. */
-    if (member != NULL && config_setting_is_group(s) &&
-        config_setting_get_member(s, member) != NULL)
-        at = config_setting_get_member(s, member);
+    const config_setting_t *at = member != NULL && config_setting_is_group(s) ? reader_member(s, member) : s;
+    const char             *path = path_of(r, s, member);
+
     problem_add(r->problems, warning, reader_place(at), *path != '\0' ? path : NULL, format, args);
 }
 

@@ -15,8 +15,8 @@ struct reader {
 };
 
 struct place reader_place(const struct config_setting_t *);
-/* "upstreams.inat.limits[2]" and, where it is not NULL, ".member". In the arena. */
-const char *reader_path(struct reader *, const struct config_setting_t *, const char *member);
+/* The setting `name` of a group, or the group itself where it has none. */
+const struct config_setting_t *reader_member(const struct config_setting_t *group, const char *name);
 /* A problem with a setting, or with what its group should have and does not (`member`, may be
  * NULL). */
 void reader_error(struct reader *, const struct config_setting_t *, const char *member,
@@ -36,9 +36,9 @@ void reader_groups(struct reader *, const struct option *, const struct config_s
                    const void *parent, struct group_list *out);
 
 /* The structs that a room uses out of a list's items, one after the other. */
-#define ROOMS_OWN(arena, list, type) \
-    rooms_own((arena), (list), sizeof(type), offsetof(type, to), sizeof(((type *)NULL)->to))
-void *rooms_own(struct arena *, const struct group_list *, size_t item_bytes, size_t at, size_t bytes);
+#define GROUPS_TAKE(arena, list, type) \
+    groups_take((arena), (list), sizeof(type), offsetof(type, to), sizeof(((type *)NULL)->to))
+void *groups_take(struct arena *, const struct group_list *, size_t item_bytes, size_t at, size_t bytes);
 
 /* The settings' values: one per option type (values.c). */
 struct value_type {
@@ -52,8 +52,6 @@ struct value_type {
 };
 extern const struct value_type value_types[TYPE_COUNT];
 
-/* Texts in quotes, escaped as libconfig reads them. */
-void print_quoted(FILE *out, const char *text);
 /* "30s", "forever" and "2GiB" in a buffer of at least 32 bytes. */
 const char *format_duration(int64_t ns, char *buffer);
 const char *format_size(int64_t bytes, char *buffer);

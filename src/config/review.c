@@ -9,36 +9,12 @@
 
 #include "config/checks.h"
 #include "http/url.h"
+#include "policy/caller.h"
 #include "route/rules.h"
 
 #include <grp.h>
 #include <libconfig.h>
 #include <stdlib.h>
-#include <strings.h>
-
-static bool has_text(const char *const *list, const char *text)
-{
-    for (; list != NULL && *list != NULL; list++)
-        if (strcasecmp(*list, text) == 0)
-            return true;
-    return false;
-}
-
-static bool has_method(const char *const *list, const char *method)
-{
-    for (; list != NULL && *list != NULL; list++)
-        if (strcmp(*list, method) == 0)
-            return true;
-    return false;
-}
-
-/* The setting `name` of a group, or the group itself where it has none. */
-static const config_setting_t *member(const config_setting_t *group, const char *name)
-{
-    const config_setting_t *s = config_setting_get_member(group, name);
-
-    return s != NULL ? s : group;
-}
 
 /* -- listeners -- */
 
@@ -95,12 +71,12 @@ static void review_own(struct reader *r, const struct settings *top)
     for (unsigned i = 0; i < OWN_ADDRESSES; i++) {
         for (unsigned k = 0; k < top->listeners.count; k++)
             if (same_address(own[i].address, listeners[k].to.address))
-                reader_error(r, member(top->from, own[i].group), own[i].name,
+                reader_error(r, reader_member(top->from, own[i].group), own[i].name,
                              "is an address of listen too (\"%s\"); each needs one of its own",
                              listeners[k].to.address);
         for (unsigned k = 0; k < i; k++)
             if (same_address(own[i].address, own[k].address))
-                reader_error(r, member(top->from, own[i].group), own[i].name,
+                reader_error(r, reader_member(top->from, own[i].group), own[i].name,
                              "is the address of %s.%s too (\"%s\"); each needs one of its own", own[k].group,
                              own[k].name, own[k].address);
     }
@@ -128,13 +104,13 @@ static void review_listeners(struct reader *r, const struct settings *top)
     }
     if (top->from == NULL)
         return;
-    if (top->listeners.count == 0 && config_setting_is_aggregate(member(top->from, "listen")))
+    if (top->listeners.count == 0 && config_setting_is_aggregate(reader_member(top->from, "listen")))
         reader_error(r, top->from, "listen",
                      "nobody could reach Weir; name an address, such as \"127.0.0.1:8080\"");
-    review_address(r, top, member(top->from, "admin"), "listen", top->config.admin_listen);
-    review_address(r, top, member(top->from, "proxy"), "listen", top->config.proxy_listen);
+    review_address(r, top, reader_member(top->from, "admin"), "listen", top->config.admin_listen);
+    review_address(r, top, reader_member(top->from, "proxy"), "listen", top->config.proxy_listen);
     review_own(r, top);
-    review_group(r, member(top->from, "admin"), top->config.admin_socket.group);
+    review_group(r, reader_member(top->from, "admin"), top->config.admin_socket.group);
 }
 
 /* -- directories -- */
@@ -169,10 +145,10 @@ static void review_directories(struct reader *r, const struct settings *top)
     if (top->from == NULL || strncmp(cache, state, length) != 0)
         return;
     if (state[length + strspn(state + length, "/")] == '\0')
-        reader_error(r, member(top->from, "state"), "path",
+        reader_error(r, reader_member(top->from, "state"), "path",
                      "is the cache's directory too; a cache may be deleted, the state must not");
     else if (state[length] == '/')
-        reader_warning(r, member(top->from, "state"), "path",
+        reader_warning(r, reader_member(top->from, "state"), "path",
                        "lies in the cache's directory; a cache may be deleted, the state must not");
 }
 
@@ -213,8 +189,8 @@ static bool is_stored(const char *ttl)
 
 static void review_rule(struct reader *r, const struct set_rule *rule)
 {
-    bool reads = has_method(rule->methods, "GET") || has_method(rule->methods, "HEAD");
-    bool posts = has_method(rule->methods, "POST") || has_method(rule->methods, "QUERY");
+    bool reads = policy_list_has(rule->methods, SLICE("GET")) || policy_list_has(rule->methods, SLICE("HEAD"));
+    bool posts = policy_list_has(rule->methods, SLICE("POST")) || policy_list_has(rule->methods, SLICE("QUERY"));
 
     if (rule->methods != NULL && rule->methods[0] == NULL)
         reader_error(r, rule->from, "methods",
@@ -244,11 +220,12 @@ static void missing(struct reader *r, const config_setting_t *group, const char 
 
 static void review_pairs(struct reader *r, const struct set_upstream *u)
 {
-    const config_setting_t *auth = member(u->from, "auth");
+    const config_setting_t *auth = reader_member(u->from, "auth");
     bool                    has_auth = auth != u->from;
-    bool                    has_way = has_auth && (member(auth, "header") != auth || member(auth, "param") != auth);
+    bool                    has_way = has_auth
+        && (reader_member(auth, "header") != auth || reader_member(auth, "param") != auth);
     bool                    has_source = has_auth
-        && (member(auth, "value_file") != auth || member(auth, "command") != auth);
+        && (reader_member(auth, "value_file") != auth || reader_member(auth, "command") != auth);
 
     if (u->to.auth_header != NULL && u->to.auth_param != NULL)
         reader_error(r, auth, "param", "header and param exclude one another; keep one");
@@ -259,43 +236,36 @@ static void review_pairs(struct reader *r, const struct set_upstream *u)
     if (has_source && !has_way)
         missing(r, auth, "header", "header or param says how the credential is sent");
     if ((u->policy.to.bust_param != NULL) != (u->to.bust_every_ns >= 0))
-        missing(r, member(u->from, "bust_param"), u->policy.to.bust_param != NULL ? "every" : "name",
+        missing(r, reader_member(u->from, "bust_param"), u->policy.to.bust_param != NULL ? "every" : "name",
                 "bust_param is { name = \"v\"; every = \"122s\"; }");
     if ((u->low_budget_below != NULL) != (u->to.fetch.low_budget.stale_ns >= 0))
-        missing(r, member(u->from, "low_budget"), u->low_budget_below != NULL ? "stale" : "below",
+        missing(r, reader_member(u->from, "low_budget"), u->low_budget_below != NULL ? "stale" : "below",
                 "low_budget is { below = \"10%\"; stale = \"1h\"; }");
     if (u->to.fetch.origin.tls.key_file != NULL && u->to.fetch.origin.tls.cert_file == NULL)
-        missing(r, member(u->from, "tls"), "cert_file", "a key goes with its certificate");
+        missing(r, reader_member(u->from, "tls"), "cert_file", "a key goes with its certificate");
 }
 
 static void review_secrets(struct reader *r, const struct set_upstream *u)
 {
     for (const char *const *p = u->policy.to.ignore_params; p != NULL && *p != NULL; p++)
-        if (has_text(u->policy.to.credential_params, *p))
+        if (policy_list_has_nocase(u->policy.to.credential_params, slice_of(*p)))
             reader_warning(r, u->from, "ignore_params",
                            "\"%s\" carries a credential (credential_params); it makes "
                            "the partition already, take it out here",
                            *p);
     for (const char *const *h = u->policy.to.match_headers; h != NULL && *h != NULL; h++)
-        if (has_text(u->policy.to.credential_headers, *h))
+        if (policy_list_has_nocase(u->policy.to.credential_headers, slice_of(*h)))
             reader_warning(r, u->from, "match_headers",
                            "\"%s\" carries a credential (credential_headers); it makes "
                            "the partition already, take it out here",
                            *h);
     for (const char *const *f = u->set_headers; f != NULL && *f != NULL; f++) {
-        char   name[64];
-        size_t length = strcspn(*f, ":");
+        struct slice name = { *f, strcspn(*f, ":") };
 
-        if (length >= sizeof name)
-            continue;
-        memcpy(name, *f, length);
-        name[length] = '\0';
-        if (has_text(u->policy.to.credential_headers, name))
-            reader_warning(r, u->from, "set_headers",
-                           "%s is a credential in readable form; auth with a value_file "
-                           "keeps it out of the configuration",
-                           name);
-        if (u->user_agent != NULL && strcasecmp(name, "User-Agent") == 0)
+        if (policy_list_has_nocase(u->policy.to.credential_headers, name))
+            reader_warning(r, u->from, "set_headers", SLICE_FMT " is a credential in readable form; auth with a "
+                           "value_file keeps it out of the configuration", SLICE_ARG(name));
+        if (u->user_agent != NULL && slice_eq_nocase(name, SLICE("User-Agent")))
             reader_error(r, u->from, "user_agent", "set_headers sets User-Agent too; keep one");
     }
 }
@@ -316,12 +286,13 @@ static bool is_lasting(unsigned status)
 static void review_timeout(struct reader *r, const config_setting_t *group, const struct timeout_options *t)
 {
     if (t->read_ns > t->total_ns)
-        reader_warning(r, member(group, "timeout"), "read", "is longer than total, which ends the attempt first");
+        reader_warning(r, reader_member(group, "timeout"), "read",
+                       "is longer than total, which ends the attempt first");
 }
 
 static void review_retry(struct reader *r, const struct set_upstream *u)
 {
-    const config_setting_t      *retry = member(u->from, "retry");
+    const config_setting_t      *retry = reader_member(u->from, "retry");
     const struct retry_options  *again = &u->to.fetch.retry;
     const struct origin_options *origin = &u->to.fetch.origin;
 
@@ -362,7 +333,7 @@ static void review_upstream(struct reader *r, const struct settings *top,
         reader_warning(r, u->from, "max_object_size",
                        "is more than the whole cache may hold (max_size in cache)");
     if (!u->to.fetch.origin.tls.verify)
-        reader_warning(r, member(u->from, "tls"), "verify",
+        reader_warning(r, reader_member(u->from, "tls"), "verify",
                        "anyone on the way can read and change what is sent; "
                        "ca_file trusts a certificate of your own");
     if (u->access != NULL && u->access[0] == NULL)
@@ -376,7 +347,7 @@ static void review_upstream(struct reader *r, const struct settings *top,
                            to.kind == ACCESS_USER ? "user" : "group");
     }
     if (u->low_budget_below != NULL && u->limits.count == 0 && u->to.fetch.budget == NULL)
-        reader_warning(r, member(u->from, "low_budget"), "below",
+        reader_warning(r, reader_member(u->from, "low_budget"), "below",
                        "the upstream has no limits that could run short");
 }
 

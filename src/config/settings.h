@@ -82,7 +82,7 @@ struct section {
 struct group_list {                           /* of one TYPE_GROUPS row */
     /* structs of section->bytes, each begins with `from` */
     void    *items;
-    unsigned count;
+    unsigned count, room;
 };
 
 extern const struct section section_top;

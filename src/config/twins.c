@@ -152,17 +152,12 @@ static void tell_meetings(struct twins *t, const struct set_upstream *u)
 
 /* -- budgets -- */
 
-static bool same_text(const char *a, const char *b)
-{
-    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 /* One limit, stated for two upstreams of a budget. */
 static bool same_limit(const struct set_limit *a, const struct set_limit *b)
 {
-    return same_text(a->rate, b->rate) && same_text(a->to.name, b->to.name) && same_text(a->to.match, b->to.match)
-        && a->to.per_credential == b->to.per_credential && a->methods == NULL && b->methods == NULL && a->cost == NULL
-        && b->cost == NULL;
+    return slice_eq(slice_of(a->rate), slice_of(b->rate)) && slice_eq(slice_of(a->to.name), slice_of(b->to.name))
+        && slice_eq(slice_of(a->to.match), slice_of(b->to.match)) && a->to.per_credential == b->to.per_credential
+        && a->methods == NULL && b->methods == NULL && a->cost == NULL && b->cost == NULL;
 }
 
 static void add_limit(struct known *budget, const struct set_limit *l)

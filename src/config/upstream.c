@@ -396,6 +396,6 @@ void upstream_resolve(struct snapshot *snap, const struct set_upstream *u, struc
     resolve_fetch(snap, u, out);
     resolve_rule_timeouts(&snap->arena, u, out);
     resolve_access(&snap->arena, u, out);
-    out->identities = ROOMS_OWN(&snap->arena, &u->identities, struct set_identity);
+    out->identities = GROUPS_TAKE(&snap->arena, &u->identities, struct set_identity);
     out->identity_count = u->identities.count;
 }

@@ -350,7 +350,8 @@ static bool print_mode(FILE *out, const struct option *o, const void *field)
     return true;
 }
 
-void print_quoted(FILE *out, const char *text)
+/* Escaped as libconfig reads it. */
+static void print_quoted(FILE *out, const char *text)
 {
     putc('"', out);
     for (; *text != '\0'; text++) {
