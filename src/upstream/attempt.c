@@ -25,14 +25,14 @@ static void record(struct flight *f, const struct turn *t, enum attempt_outcome 
     int64_t waited = t->begun_ns - f->unsent_from_ns;
     int64_t from = t->sent_ns != 0 ? t->sent_ns : t->begun_ns;
 
-    if (f->attempt_count < ATTEMPTS_KEPT)
-        f->attempts[f->attempt_count] = (struct attempt){ outcome, status, waited, now - from };
-    if (f->attempt_count == 0)
+    if (f->past.attempt_count < ATTEMPTS_KEPT)
+        f->past.attempts[f->past.attempt_count] = (struct attempt){ outcome, status, waited, now - from };
+    if (f->past.attempt_count == 0)
         site_count_request(f->site, t->begun_ns);
     else
         site_spend_retry(f->site);
-    f->attempt_count++;
-    f->waited_ns += waited;
+    f->past.attempt_count++;
+    f->past.waited_ns += waited;
     if (!t->sent) {
         f->site->unsent++;
         counter_add(COUNTER_UPSTREAM_UNSENT, 1);
@@ -74,7 +74,7 @@ static struct retry_answer ask_retry(struct flight *f, enum attempt_outcome outc
     struct retry_question q = {
         .outcome = outcome,
         .status = status,
-        .attempts_made = f->attempt_count,
+        .attempts_made = f->past.attempt_count,
         .method = fetch->request.method,
         .idempotency_key = http_fields_find(&fetch->request.fields, HTTP_IDEMPOTENCY_KEY, 0) >= 0,
         .body_kept = fetch->upload == NULL || upload_is_kept(fetch->upload),
@@ -154,7 +154,7 @@ static bool put_by(struct flight *f, struct turn *t)
 static void ask_plainly(struct flight *f, struct turn *t)
 {
     part(f, t);
-    f->plain = true;
+    f->ask.plain = true;
     f->again = true;
     dispatch_put(f);
 }
@@ -163,11 +163,11 @@ static void ask_plainly(struct flight *f, struct turn *t)
  * False: it is the answer. */
 static bool ask_unexpecting(struct flight *f, struct turn *t)
 {
-    if (t->answer->head.status != 417 || !t->fetch->expects || f->unexpecting || !upload_is_kept(t->upload))
+    if (t->answer->head.status != 417 || !t->fetch->expects || f->ask.unexpecting || !upload_is_kept(t->upload))
         return false;
     record(f, t, ATTEMPT_OK, t->answer->head.status);
     part(f, t);
-    f->unexpecting = true;
+    f->ask.unexpecting = true;
     f->again = true;
     dispatch_put(f);
     t->stop = STOP_ENOUGH;            /* curl would send it again by itself */
@@ -264,11 +264,11 @@ bool attempt_head(struct turn *t, struct transfer_head *head)
     if (t->held)
         return true;
     record(f, t, ATTEMPT_OK, status);
-    if (status == 304 && t->fetch->validating && !f->plain) {
+    if (status == 304 && t->fetch->validating && !f->ask.plain) {
         not_modified(f, t);
         return true;
     }
-    if (t->fetch->completing && !f->plain && (status == 416 || (status == 206 && !complete_head(t)))) {
+    if (t->fetch->completing && !f->ask.plain && (status == 416 || (status == 206 && !complete_head(t)))) {
         ask_plainly(f, t);
         return true;
     }
@@ -499,7 +499,7 @@ static void failed(struct flight *f, struct turn *t, const struct failure *failu
     *flight_failure(f) = *failure;
     record(f, t, failure->outcome, t->answer != NULL ? t->answer->head.status : 0);
     log_debug("upstream_attempt_failed", " upstream=%s attempt=%u outcome=%s reason=%s", f->site->name,
-              f->attempt_count, attempt_outcome_token(failure->outcome), log_quote(failure->text));
+              f->past.attempt_count, attempt_outcome_token(failure->outcome), log_quote(failure->text));
     if (!failure->final)
         again = ask_retry(f, failure->outcome, 0, -1);
     if (again.again) {

@@ -41,7 +41,7 @@ static void begin_wait(struct flight *f)
 /* A retry's wait is over: the last real answer passes through, else what went wrong. */
 static bool end_retries(struct flight *f)
 {
-    if (f->attempt_count == 0)
+    if (f->past.attempt_count == 0)
         return false;
     flight_withdraw(f);
     if (!share_spare(f))
@@ -63,12 +63,12 @@ static void fire_deadline(struct timer *t)
     struct wait_cause   cause;
     int64_t             wait = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
 
-    if (f->attempt_count == 0 && wait == 0 && f->site->in_flight < site_slots(f->site)) {
+    if (f->past.attempt_count == 0 && wait == 0 && f->site->in_flight < site_slots(f->site)) {
         budget_kick(f->site->budget);       /* its turn is here: it is this thread that is late */
         timers_set(&f->up->timers, &f->deadline, now + GRACE_MS * NS_PER_MS);
         return;
     }
-    if (f->attempt_count > 0) {
+    if (f->past.attempt_count > 0) {
         bool somebody_may_wait = f->waiting == 0 && now < f->keep_until_ns;
 
         EACH_WAITER(w, f)
@@ -79,7 +79,7 @@ static void fire_deadline(struct timer *t)
     EACH_WAITER_SAFE(w, f) {
         if (waiter_wait_left(w, now) > 0)
             continue;
-        if (f->attempt_count == 0)
+        if (f->past.attempt_count == 0)
             waiter_refuse(w, wait > NS_PER_SEC ? wait : NS_PER_SEC, &cause);
         else
             end_waiting(f, w);
@@ -223,7 +223,7 @@ bool dispatch_is_stored(struct upstream *up, const struct fetch *f)
 static bool look_again(struct flight *f)
 {
 
-    if (f->attempt_count > 0)
+    if (f->past.attempt_count > 0)
         return false;
     if (f->waiting == 0)
         return f->leader->refresh_behind ? false : dispatch_is_stored(f->up, f->leader);
@@ -378,8 +378,8 @@ bool dispatch_sends(struct turn *t)
     if (now.mono_ns - t->reserved_ns >= LATE_MS * NS_PER_MS && t->receipt.count > 0
         && !stamp_anew(t, t->site->budget, now))
         return false;
-    if (f != NULL && f->first_sent_ns == 0)
-        f->first_sent_ns = now.mono_ns;
+    if (f != NULL && f->past.first_sent_ns == 0)
+        f->past.first_sent_ns = now.mono_ns;
     return true;
 }
 
@@ -391,7 +391,7 @@ static void tell(struct flight *f)
     int64_t             now = clock_mono_ns(), wait;
     struct wait_cause   cause;
 
-    if (f->state != FLIGHT_WAITING || f->attempt_count > 0 || f->waiting == 0)
+    if (f->state != FLIGHT_WAITING || f->past.attempt_count > 0 || f->waiting == 0)
         return;
     wait = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
     EACH_WAITER_SAFE(w, f) {

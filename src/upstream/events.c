@@ -18,7 +18,7 @@ static enum stop on_sends(void *owner)
     t->sent_ns = t->asked_ns = t->paced_ns = clock_mono_ns();
     t->site->attempts++;
     counter_add(COUNTER_UPSTREAM_ATTEMPTS, 1);
-    if (t->flight != NULL && t->flight->attempt_count > 0) {
+    if (t->flight != NULL && t->flight->past.attempt_count > 0) {
         t->site->retries++;
         counter_add(COUNTER_UPSTREAM_RETRIES, 1);
     } else if (t->fetch->refresh_behind) {
@@ -42,9 +42,9 @@ static void on_wants_body(void *owner)
     struct turn   *t = owner;
     struct flight *f = t->flight;
 
-    if (!t->fetch->expects || f == NULL || f->continued)
+    if (!t->fetch->expects || f == NULL || f->ask.continued)
         return;
-    f->unexpecting = f->continued = true;
+    f->ask.unexpecting = f->ask.continued = true;
     EACH_WAITER(w, f)
         if (w->fetch->expects)
             waiter_post_interim(w, 100, &none);
@@ -141,7 +141,7 @@ static bool goes_on(const struct turn *t, const struct transfer_end *end)
     case AGAIN_MOVED:
         return !t->up->stopping;
     case AGAIN_NOT_DONE:
-        return t->flight->undone < UNDONE_AT_ONCE && !t->up->stopping
+        return t->flight->ask.undone < UNDONE_AT_ONCE && !t->up->stopping
             && (t->upload == NULL || upload_is_kept(t->upload));
     case AGAIN_NO:
         break;
@@ -159,8 +159,8 @@ static void go_on(struct turn *t, const struct transfer_end *end)
     int64_t        reserved_ns = t->reserved_ns;
 
     log_debug("upstream_sent_again", " upstream=%s reason=%s", f->site->name, reasons[end->again]);
-    f->dead_connections += end->again == AGAIN_DEAD_CONNECTION;
-    f->undone += end->sent;
+    f->ask.dead_connections += end->again == AGAIN_DEAD_CONNECTION;
+    f->ask.undone += end->sent;
     f->turn = NULL;
     t->flight = NULL;
     turn_retire(t);

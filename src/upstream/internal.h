@@ -138,6 +138,21 @@ struct fetch_links {
 TAILQ_HEAD(waiters, fetch_links);
 
 /* -- one wish -- */
+struct asking {                       /* how it is sent, after what came of it before */
+    bool     plain;                   /* without Weir's own conditions: the 304 was about something else */
+    bool     continued;               /* the client has been told to send its body */
+    bool     unexpecting;             /* without Expect: the body is here, or the API answered 417 to that */
+    int64_t  stalled_at;              /* failure.stalled: not again before the client has sent more than so much */
+    unsigned dead_connections;        /* it would have gone out on */
+    unsigned undone;                  /* times that the API said so */
+};
+
+struct past {                         /* what its attempts were like */
+    struct attempt attempts[ATTEMPTS_KEPT];
+    unsigned       attempt_count;
+    int64_t        waited_ns, first_sent_ns, head_ns;
+};
+
 struct flight {
     struct upstream    *up;
     struct site        *site;
@@ -160,17 +175,10 @@ struct flight {
     struct timer        deadline;     /* the next waiter whose wait is over */
     int64_t             unsent_from_ns;       /* when the wait under way began */
     bool                again;        /* was sent before: queue_put_again() */
-    bool                plain;        /* without Weir's own conditions: the 304 was about something else */
-    int64_t             stalled_at;   /* failure.stalled: not sent again before the client has sent more than so much */
-    bool                continued;    /* the client has been told to send its body */
-    bool                unexpecting;  /* sent without Expect: the body is here, or the API answered 417 to that */
-    unsigned            dead_connections;     /* it would have gone out on */
-    unsigned            undone;       /* times that the API said so */
+    struct asking       ask;
 
     struct turn        *turn;         /* at the API */
-    struct attempt      attempts[ATTEMPTS_KEPT];
-    unsigned            attempt_count;
-    int64_t             waited_ns, first_sent_ns, head_ns;
+    struct past         past;
     struct failure     *failure;      /* the last one, flight_failure(); NULL: there was none */
     struct answer      *spare;        /* the last listed status, for when it is not tried again after all */
 

@@ -223,7 +223,7 @@ void share_head(struct flight *f, struct turn *t, struct answer *a, struct waite
     a->storable = j.storable;
     how = how_to_share(f, t->fetch, a, j.shareable);
     flight_become(f, FLIGHT_STREAMING);
-    f->head_ns = clock_mono_ns();
+    f->past.head_ns = clock_mono_ns();
     f->answer = a;
     answer_acquire(a);
     f->storing = a->storable == STORABLE_YES && !f->overtaken;
@@ -257,7 +257,7 @@ void share_not_modified(struct flight *f, struct turn *t, struct answer *a)
     a->head.fields = policy_freshen(&fetch->stored_head.head.fields, &update, &a->arena);
     a->storable = judge(f, fetch, a).storable;
     flight_become(f, FLIGHT_STREAMING);
-    f->head_ns = clock_mono_ns();
+    f->past.head_ns = clock_mono_ns();
     f->answer = a;
     answer_acquire(a);
     flight_hide(f);

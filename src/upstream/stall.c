@@ -97,7 +97,7 @@ static void fire_stall(struct timer *timer)
         timers_set(&s->up->timers, &s->stall, now + AGAIN_NS);
         return;
     }
-    t->flight->stalled_at = upload_written(t->upload);
+    t->flight->ask.stalled_at = upload_written(t->upload);
     transfer_stop(t->transfer, STOP_UPLOAD_STALLED);
 }
 
@@ -116,5 +116,5 @@ void stall_watch(struct site *s)
 bool stall_goes_on(const struct flight *f)
 {
     return f->failure != NULL && f->failure->stalled
-        && f->leader->upload != NULL && !upload_has_beyond(f->leader->upload, f->stalled_at);
+        && f->leader->upload != NULL && !upload_has_beyond(f->leader->upload, f->ask.stalled_at);
 }

@@ -56,12 +56,12 @@ static struct origin_request request_of(struct turn *t)
         .authority = fetch->authority,
         .auth_name = fetch->auth_header,
         .auth_value = fetch->auth_header.ptr != NULL ? fetch->auth_value : SLICE_NONE,
-        .plain = f->plain,
-        .no_range = f->plain && fetch->completing,
+        .plain = f->ask.plain,
+        .no_range = f->ask.plain && fetch->completing,
         .has_body = t->upload != NULL,
-        .expects = t->upload != NULL && fetch->expects && !f->unexpecting,
+        .expects = t->upload != NULL && fetch->expects && !f->ask.unexpecting,
         .body_bytes = t->upload != NULL ? upload_length(t->upload) : 0,
-        .fresh = f->dead_connections >= DEAD_CONNECTIONS,
+        .fresh = f->ask.dead_connections >= DEAD_CONNECTIONS,
     };
 }
 

@@ -47,15 +47,15 @@ int64_t waiter_wait_left(const struct fetch_links *w, int64_t now_ns)
 
 static void tell_attempts(struct outcome *o, const struct flight *fl)
 {
-    unsigned kept = fl->attempt_count < ATTEMPTS_KEPT ? fl->attempt_count : ATTEMPTS_KEPT;
+    unsigned kept = fl->past.attempt_count < ATTEMPTS_KEPT ? fl->past.attempt_count : ATTEMPTS_KEPT;
 
     free(o->attempts);
     o->attempts = NULL;
-    o->attempt_count = fl->attempt_count;
+    o->attempt_count = fl->past.attempt_count;
     if (kept == 0)
         return;
     o->attempts = mem_alloc_raw(kept * sizeof *o->attempts);
-    memcpy(o->attempts, fl->attempts, kept * sizeof *o->attempts);
+    memcpy(o->attempts, fl->past.attempts, kept * sizeof *o->attempts);
 }
 
 /* What the attempts were like; a fetch that joined late waited no longer than it was there. */
@@ -63,12 +63,12 @@ static void tell_times(struct fetch_links *w, const struct flight *fl)
 {
     struct outcome *o = &w->fetch->outcome;
     int64_t         now = clock_mono_ns(), there = now - w->fetch->arrived_mono_ns;
-    int64_t         end = fl->head_ns != 0 ? fl->head_ns : now;
+    int64_t         end = fl->past.head_ns != 0 ? fl->past.head_ns : now;
 
     tell_attempts(o, fl);
-    o->collapsed = w->fetch != fl->leader && fl->attempt_count > 0;
-    o->queued_ns = fl->first_sent_ns != 0 ? fl->waited_ns : there;
-    o->upstream_ns = fl->first_sent_ns != 0 && end > fl->first_sent_ns ? end - fl->first_sent_ns : 0;
+    o->collapsed = w->fetch != fl->leader && fl->past.attempt_count > 0;
+    o->queued_ns = fl->past.first_sent_ns != 0 ? fl->past.waited_ns : there;
+    o->upstream_ns = fl->past.first_sent_ns != 0 && end > fl->past.first_sent_ns ? end - fl->past.first_sent_ns : 0;
     if (there < 0)
         there = 0;
     if (o->queued_ns > there)
