@@ -94,11 +94,11 @@ static void copy_stored(struct exchange *x, struct fetch *f)
 {
     const struct candidate *c = &x->stored;
 
-    f->stored_head = c->response;
-    f->stored_head.head.fields = http_fields_copy(&c->response.head.fields, &f->arena);
-    f->stored_selection = arena_copy(&f->arena, c->selection);
-    f->stored_id = c->id;
-    memcpy(f->stored_variant, c->variant, sizeof f->stored_variant);
+    f->stored.head = c->response;
+    f->stored.head.head.fields = http_fields_copy(&c->response.head.fields, &f->arena);
+    f->stored.selection = arena_copy(&f->arena, c->selection);
+    f->stored.id = c->id;
+    memcpy(f->stored.variant, c->variant, sizeof f->stored.variant);
     memcpy(f->variant, c->variant, sizeof f->variant);
 }
 
@@ -116,7 +116,7 @@ static bool completes(struct exchange *x, struct fetch *f)
     if (!candidate_read(x, 0, body, (size_t)part->body_bytes)
         || !policy_completing_fields(part, &f->request.fields, &f->arena))
         return false;
-    f->part_body = (struct slice){ body, (size_t)part->body_bytes };
+    f->stored.part = (struct slice){ body, (size_t)part->body_bytes };
     return true;
 }
 
@@ -127,20 +127,20 @@ static void fill_conditions(struct exchange *x, struct fetch *f)
 
     if (x->has_key && x->stored.selected && x->decision.verdict != VERDICT_FETCH
         && policy_conditional_fields(&x->stored.response, fields, &f->arena)) {
-        f->validating = true;
+        f->stored.validating = true;
         copy_stored(x, f);
         f->may_store_part = x->stored.response.head.status == 206;
         return;
     }
     if (completes(x, f)) {
-        f->completing = true;
+        f->stored.completing = true;
         copy_stored(x, f);
         return;
     }
     if (x->in.request.method == HTTP_HEAD && x->has_key && x->stored.selected
         && x->stored.response.head.status == 200) {
         copy_stored(x, f);
-        f->heading = true;
+        f->stored.heading = true;
     }
     f->may_store_part = !x->stored.selected || x->stored.response.head.status == 206;
 }
@@ -175,8 +175,8 @@ struct fetch *asking_fill(struct exchange *x)
     };
     inject_fill(x, f);
     f->path = arena_copy(&f->arena, x->route.path);
-    f->account = identity_account(x);
-    f->has_credential = x->who.has_credential;
+    f->caller.account = identity_account(x);
+    f->caller.has_credential = x->who.has_credential;
     f->has_key = x->has_key && x->decision.verdict != VERDICT_BYPASS;
     if (f->has_key) {
         f->key = x->key;
@@ -184,11 +184,11 @@ struct fetch *asking_fill(struct exchange *x)
     }
     f->may_store = f->has_key && x->decision.may_store;
     f->must_be_new = x->decision.must_be_new;
-    f->has_kin = x->policy->shared || x->who.is_identity;
-    f->is_signed = x->who.signature.is_signed;          /* which covers the query: nothing is added to that */
-    if (x->up->bust_every_ns > 0 && f->has_key && !f->is_signed && is_refresh(x)) {
-        f->bust_every_ns = x->up->bust_every_ns;
-        f->bust_param = slice_of(x->policy->bust_param);
+    f->caller.has_kin = x->policy->shared || x->who.is_identity;
+    f->caller.is_signed = x->who.signature.is_signed;          /* which covers the query: nothing is added to that */
+    if (x->up->bust_every_ns > 0 && f->has_key && !f->caller.is_signed && is_refresh(x)) {
+        f->bust.every_ns = x->up->bust_every_ns;
+        f->bust.param = slice_of(x->policy->bust_param);
     }
     fill_conditions(x, f);
     f->may_spare = x->stored.selected && !x->not_spared
@@ -198,31 +198,31 @@ struct fetch *asking_fill(struct exchange *x)
         x->client = client_of(x->config, &x->in, &x->wish, &x->arena);
     f->batch = x->client.batch;
     f->keep_permille = x->client.keep_permille;
-    f->client = arena_copy(&f->arena, x->client.name);
-    f->is_named = x->client.is_named;
-    f->who = x->client.who;
-    f->card = x->in.card(x->in.owner);
-    ref_acquire(&f->card->ref);
-    f->finder = x->engine->services->finder;
-    if (!f->is_named && access_log_is_on(x->engine->access))
-        peer_find(f->finder, f->card, NULL);        /* for the line, which does not wait for it */
-    f->max_wait_ns = x->up->fetch.queue.max_wait_ns;
+    f->client.name = arena_copy(&f->arena, x->client.name);
+    f->client.is_named = x->client.is_named;
+    f->client.who = x->client.who;
+    f->client.card = x->in.card(x->in.owner);
+    ref_acquire(&f->client.card->ref);
+    f->client.finder = x->engine->services->finder;
+    if (!f->client.is_named && access_log_is_on(x->engine->access))
+        peer_find(f->client.finder, f->client.card, NULL);        /* for the line, which does not wait for it */
+    f->patience.max_wait_ns = x->up->fetch.queue.max_wait_ns;
     if (x->wish.max_wait_ns != POLICY_UNSET)
-        f->max_wait_ns = x->wish.max_wait_ns < WAIT_MOST ? x->wish.max_wait_ns : WAIT_MOST;
-    f->timeout = timeout_of(x);
-    f->read_timeout_ns = x->wish.timeout_ns != POLICY_UNSET ? x->wish.timeout_ns : f->timeout->read_ns;
-    f->arrived_mono_ns = x->body.upload != NULL ? clock_mono_ns() : x->log.started_mono_ns;
-    f->looked_up_wall_ns = x->seen.wall_ns;
-    f->found_none = !x->stored.selected;
-    f->new_key = f->found_none && !x->stored.other_variant;
+        f->patience.max_wait_ns = x->wish.max_wait_ns < WAIT_MOST ? x->wish.max_wait_ns : WAIT_MOST;
+    f->patience.timeout = timeout_of(x);
+    f->patience.read_ns = x->wish.timeout_ns != POLICY_UNSET ? x->wish.timeout_ns : f->patience.timeout->read_ns;
+    f->patience.arrived_mono_ns = x->body.upload != NULL ? clock_mono_ns() : x->log.started_mono_ns;
+    f->seen.wall_ns = x->seen.wall_ns;
+    f->seen.none = !x->stored.selected;
+    f->seen.new_key = f->seen.none && !x->stored.other_variant;
     f->wish = x->wish;
     f->wish.client = SLICE_NONE;
-    f->looked_again = x->seen.times > 1;
+    f->seen.again = x->seen.times > 1;
     f->mailbox = x->engine->mailbox;
     f->mail.receive = receive_event;
-    f->on_interim = receive_interim;
-    f->on_gone = receive_gone;
-    f->on_cut = receive_cut;
+    f->on.interim = receive_interim;
+    f->on.gone = receive_gone;
+    f->on.cut = receive_cut;
     f->engine = x->engine;
     return f;
 }

@@ -37,7 +37,7 @@ static enum step deliver_head(struct exchange *x)
     r->fields = http_fields_copy(&answer->head.fields, &x->arena);
     if (answer->masked)
         identity_unmask(x, &r->fields);
-    if (f->validating && answer->head.status == 200
+    if (f->stored.validating && answer->head.status == 200
         && policy_precondition(&x->in.request, &fresh) == PRECONDITION_NOT_MODIFIED) {
         r->status = 304;                            /* the client has this one already */
         r->fields = policy_304_fields(&r->fields, &x->arena);
@@ -104,21 +104,21 @@ static enum step deliver_failed(struct exchange *x)
 {
     struct fetch *f = x->fetch;
     enum problem_kind kind = PROBLEM_UPSTREAM_FAILED;
-    bool          pausing = f->wait_ns > 0;
+    bool          pausing = f->said.wait_ns > 0;
 
     if (serve_cover(x, 0, "stale-if-error"))
         return STEP_FINISH;
     if (pausing)
         kind = PROBLEM_UPSTREAM_DOWN;
-    else if (f->body_stalled)
+    else if (f->said.body_stalled)
         kind = PROBLEM_BODY_STALLED;
-    else if (f->failed_as == ATTEMPT_TIMEOUT || is_timeout(f->proxy_error))
+    else if (f->said.failed_as == ATTEMPT_TIMEOUT || is_timeout(f->said.proxy_error))
         kind = PROBLEM_UPSTREAM_TIMED_OUT;
     return reply_problem(x, &(struct problem){
         .kind = kind,
-        .proxy_error = f->proxy_error != NULL ? f->proxy_error : "destination_unavailable",
-        .reason = "upstream-failed", .retry_after_ns = pausing ? f->wait_ns : -1,
-        .detail = slice_of(f->error != NULL ? f->error : "") });
+        .proxy_error = f->said.proxy_error != NULL ? f->said.proxy_error : "destination_unavailable",
+        .reason = "upstream-failed", .retry_after_ns = pausing ? f->said.wait_ns : -1,
+        .detail = slice_of(f->said.error != NULL ? f->said.error : "") });
 }
 
 /* A request that is asked again with a renewed credential has the attempts of both. */

@@ -125,9 +125,9 @@ void inject_fill(struct exchange *x, struct fetch *f)
 
     if (!x->auth.adds || value.ptr == NULL)
         return;
-    f->auth_value = arena_copy(&f->arena, value);
-    f->auth_header = slice_of(x->up->auth_header);
-    f->auth_param = slice_of(x->up->auth_param);
+    f->auth.value = arena_copy(&f->arena, value);
+    f->auth.header = slice_of(x->up->auth_header);
+    f->auth.param = slice_of(x->up->auth_param);
 }
 
 void inject_close(struct exchange *x)

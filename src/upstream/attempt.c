@@ -61,7 +61,7 @@ static int64_t wait_left(const struct flight *f)
         if (w->at == WAITER_WAITING && waiter_wait_left(w, now) > most)
             most = waiter_wait_left(w, now);
     if (f->keep && most == 0)
-        most = f->keep_until_ns > now ? f->keep_until_ns - now : f->leader->max_wait_ns;
+        most = f->keep_until_ns > now ? f->keep_until_ns - now : f->leader->patience.max_wait_ns;
     return most;
 }
 
@@ -177,7 +177,7 @@ static bool ask_unexpecting(struct flight *f, struct turn *t)
 /* RFC 9111 4.3.4.  A 304 that speaks of another response than ours is no answer: asked again without conditions. */
 static void not_modified(struct flight *f, struct turn *t)
 {
-    if (policy_304_selects(&t->answer->head, &t->fetch->stored_head)) {
+    if (policy_304_selects(&t->answer->head, &t->fetch->stored.head)) {
         t->given = true;
         share_not_modified(f, t, t->answer);
         return;
@@ -264,11 +264,11 @@ bool attempt_head(struct turn *t, struct transfer_head *head)
     if (t->held)
         return true;
     record(f, t, ATTEMPT_OK, status);
-    if (status == 304 && t->fetch->validating && !f->ask.plain) {
+    if (status == 304 && t->fetch->stored.validating && !f->ask.plain) {
         not_modified(f, t);
         return true;
     }
-    if (t->fetch->completing && !f->ask.plain && (status == 416 || (status == 206 && !complete_head(t)))) {
+    if (t->fetch->stored.completing && !f->ask.plain && (status == 416 || (status == 206 && !complete_head(t)))) {
         ask_plainly(f, t);
         return true;
     }

@@ -32,7 +32,7 @@ static struct slice percent_encoded(struct slice s, struct arena *a)
 
 static struct slice parameter(const struct fetch *f, struct arena *a)
 {
-    struct slice name = percent_encoded(f->auth_param, a), value = percent_encoded(f->auth_value, a);
+    struct slice name = percent_encoded(f->auth.param, a), value = percent_encoded(f->auth.value, a);
 
     return arena_printf(a, SLICE_FMT "=" SLICE_FMT, SLICE_ARG(name), SLICE_ARG(value));
 }
@@ -43,7 +43,7 @@ struct slice auth_target(const struct fetch *f, struct arena *a)
     char         last = target.len > 0 ? target.ptr[target.len - 1] : '\0';
     const char  *between = "?";
 
-    if (f->auth_value.ptr == NULL || f->auth_param.ptr == NULL)
+    if (f->auth.value.ptr == NULL || f->auth.param.ptr == NULL)
         return target;
     if (slice_find(target, '?', 0) < target.len)
         between = last == '?' || last == '&' ? "" : "&";
@@ -99,16 +99,16 @@ static struct slice without_parameter(struct slice text, struct slice pair, stru
 void auth_scrub(const struct fetch *f, struct http_fields *fields, struct arena *a)
 {
     struct arena    scratch = { 0 };
-    bool            by_field = f->auth_header.ptr != NULL;
+    bool            by_field = f->auth.header.ptr != NULL;
     struct secrets *secret;
     struct slice    pair;
 
-    if (f->auth_value.ptr == NULL)
+    if (f->auth.value.ptr == NULL)
         return;
     pair = by_field ? SLICE_NONE : parameter(f, &scratch);
     for (unsigned i = 0; i < fields->count && !by_field; i++)
         fields->items[i].value = without_parameter(fields->items[i].value, pair, a);
-    secret = policy_secret(by_field ? 'h' : 'p', by_field ? f->auth_header : f->auth_param, f->auth_value, &scratch);
+    secret = policy_secret(by_field ? 'h' : 'p', by_field ? f->auth.header : f->auth.param, f->auth.value, &scratch);
     policy_mask(secret, MASK_STARS, fields, a);
     arena_free(&scratch);
 }
@@ -119,7 +119,7 @@ bool auth_mask(const struct fetch *f, enum mask how, struct http_fields *fields,
     struct arena           scratch = { 0 };
     bool                   any;
 
-    if (!f->has_credential)
+    if (!f->caller.has_credential)
         return false;
     any = policy_mask(policy_secrets(f->policy, &in, &scratch), how, fields, a);
     arena_free(&scratch);

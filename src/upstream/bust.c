@@ -174,7 +174,7 @@ static int64_t take_number(struct upstream *up, const struct fetch *f)
     r = row_of(up, hash, now_ns);
     if (r == NULL)
         return now_ns / NS_PER_MS;
-    r->every_ns = f->bust_every_ns;
+    r->every_ns = f->bust.every_ns;
     while (i < r->count && !is_over(r, i, now_ns))
         i++;
     if (i == VALUES_MOST)
@@ -192,16 +192,16 @@ struct slice bust_target(struct turn *t, struct slice target, struct arena *a)
     struct slice        path, query, parameter, made;
     const char         *between = "?";
 
-    if (f->bust_every_ns == 0 || !f->has_key)
+    if (f->bust.every_ns == 0 || !f->has_key)
         return target;
     http_target_split(target, &path, &query);
     made = path;
     while (http_query_next(&query, &parameter)) {
-        if (slice_eq(http_parameter_name(parameter, a), f->bust_param))
+        if (slice_eq(http_parameter_name(parameter, a), f->bust.param))
             continue;
         made = arena_printf(a, SLICE_FMT "%s" SLICE_FMT, SLICE_ARG(made), between, SLICE_ARG(parameter));
         between = "&";
     }
-    return arena_printf(a, SLICE_FMT "%s" SLICE_FMT "=%lld", SLICE_ARG(made), between, SLICE_ARG(f->bust_param),
+    return arena_printf(a, SLICE_FMT "%s" SLICE_FMT "=%lld", SLICE_ARG(made), between, SLICE_ARG(f->bust.param),
                         (long long)take_number(t->up, f));
 }

@@ -45,7 +45,7 @@ static void describe(struct flight *f, enum store_change_kind kind)
     c->max_share = fetch->upstream->max_share;
     c->requested_wall_ns = f->answer->requested_wall_ns;
     c->received_wall_ns = f->answer->received_wall_ns;
-    c->had_credential = fetch->has_credential;
+    c->had_credential = fetch->caller.has_credential;
     c->reply_to = f->up->mailbox;
     c->done.receive = receive_done;
 }
@@ -75,15 +75,15 @@ static enum store_change_kind judge_head(struct flight *f)
     const struct storable_input in = {
         .request = &request,
         .response = &fresh,
-        .has_credential = fetch->has_credential,
-        .content_length = fetch->stored_head.body_bytes,
+        .has_credential = fetch->caller.has_credential,
+        .content_length = fetch->stored.head.body_bytes,
         .now_wall_ns = f->answer->received_wall_ns,
     };
 
-    if (!policy_head_selects(&f->answer->head, &fetch->stored_head))
+    if (!policy_head_selects(&f->answer->head, &fetch->stored.head))
         return STORE_INVALIDATE;
     request.method = HTTP_GET;
-    fresh.fields = policy_freshen(&fetch->stored_head.head.fields, &f->answer->head.fields, &commit_of(f)->arena);
+    fresh.fields = policy_freshen(&fetch->stored.head.head.fields, &f->answer->head.fields, &commit_of(f)->arena);
     if (policy_storable(fetch->policy, &in) != STORABLE_YES)
         return STORE_INVALIDATE;
     keep_head(f, &fresh);
@@ -95,9 +95,9 @@ static void name_stored(struct flight *f)
 {
     struct store_change *c = &commit_of(f)->change;
 
-    c->id = f->leader->stored_id;
-    c->selection = f->leader->stored_selection;
-    memcpy(c->variant, f->leader->stored_variant, sizeof c->variant);
+    c->id = f->leader->stored.id;
+    c->selection = f->leader->stored.selection;
+    memcpy(c->variant, f->leader->stored.variant, sizeof c->variant);
 }
 
 void commit_head(struct flight *f)
@@ -117,8 +117,8 @@ void commit_announce(struct flight *f, int64_t body_bytes)
     keep_head(f, &f->answer->head);
     c->selection = f->selection;
     policy_variant_hash(f->selection, c->variant);
-    c->id = f->joined_part ? f->leader->stored_id : 0;
-    c->is_first = f->leader->new_key;
+    c->id = f->joined_part ? f->leader->stored.id : 0;
+    c->is_first = f->leader->seen.new_key;
     c->body = f->answer->body;
     c->body_bytes = body_bytes;
     if (c->body != NULL)

@@ -18,10 +18,10 @@ static bool join_parts(const struct fetch *f, const struct answer *a, struct joi
 {
     struct stored_response other = { .head = a->head, .body_bytes = a->content_length };
     struct byte_range      held;
-    struct slice           body = f->part_body;
+    struct slice           body = f->stored.part;
     int64_t                complete;
 
-    if (!policy_parts_combine(&f->stored_head, &other) || !policy_part_of(&f->stored_head, &held, &complete)
+    if (!policy_parts_combine(&f->stored.head, &other) || !policy_part_of(&f->stored.head, &held, &complete)
         || !policy_part_of(&other, &j->sent, &j->complete) || complete < 0)
         return false;
     j->front = j->back = SLICE("");
@@ -47,7 +47,7 @@ bool complete_head(struct turn *t)
     t->part_bytes = j.sent.last - j.sent.first + 1;
     t->part_tail = j.back;
     a->head.status = 200;
-    a->head.fields = policy_freshen(&t->fetch->stored_head.head.fields, &update, &a->arena);
+    a->head.fields = policy_freshen(&t->fetch->stored.head.head.fields, &update, &a->arena);
     http_fields_remove(&a->head.fields, HTTP_CONTENT_RANGE);
     a->content_length = j.complete;
     if (j.front.len > 0 && spool_write(a->body, j.front.ptr, j.front.len, &why) != 0)

@@ -138,7 +138,7 @@ void dispatch_renamed(struct flight *f)
     if (!queue_waits(&f->entry) || f->entry.again)
         return;
     queue_remove(q, &f->entry);
-    f->entry.who = f->leader->who;
+    f->entry.who = f->leader->client.who;
     queue_put(q, &f->entry);
     budget_kick(f->site->budget);
 }
@@ -152,8 +152,8 @@ void dispatch_put(struct flight *f)
     flight_become(f, FLIGHT_WAITING);
     f->deadline.fire = fire_deadline;
     fetch_charge(&f->charge, f->leader);
-    f->entry.who = f->leader->who;
-    f->entry.arrived_ns = f->leader->arrived_mono_ns;
+    f->entry.who = f->leader->client.who;
+    f->entry.arrived_ns = f->leader->patience.arrived_mono_ns;
     f->entry.priority = f->leader->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE;
     EACH_WAITER(w, f)
         raise(f, w->fetch);
@@ -198,7 +198,7 @@ static bool accept_newer(const struct store_record *r, void *context)
     struct look       *look = context;
     struct http_fields fields;
 
-    if ((r->received_wall_ns <= look->fetch->looked_up_wall_ns && !look->fetch->found_none) || r->invalidated)
+    if ((r->received_wall_ns <= look->fetch->seen.wall_ns && !look->fetch->seen.none) || r->invalidated)
         return false;
     fields = store_record_fields(r, &look->arena);
     return policy_selects(look->fetch->policy, r->selection, &look->fetch->request.fields,
@@ -211,7 +211,7 @@ bool dispatch_is_stored(struct upstream *up, const struct fetch *f)
     struct store_record record;
     bool                there;
 
-    if (!f->has_key || f->must_be_new || f->looked_again)
+    if (!f->has_key || f->must_be_new || f->seen.again)
         return false;
     there = store_lookup(up->reader, f->key.hash, f->key.full, accept_newer, &look, &record) == STORE_HIT;
     store_reader_end(up->reader);
@@ -276,7 +276,7 @@ static void send_flight(struct budget *b, struct flight *f)
     ledger_spend(b->ledger, &f->charge, now, &receipt);
     hold_send(&f->site->hold, now.mono_ns);
     flight_become(f, FLIGHT_SENDING);
-    f->overtaken = f->overtaken && f->leader->stored_id != 0;         /* it is asked anew, but of what was dropped */
+    f->overtaken = f->overtaken && f->leader->stored.id != 0;         /* it is asked anew, but of what was dropped */
     turn_start(f, &receipt, now);
 }
 

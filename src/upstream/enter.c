@@ -36,7 +36,7 @@ static bool is_being_refreshed(const struct site *site, const struct fetch *fetc
     EACH_FLIGHT(f, site)
         if (f->leader->refresh_behind && memcmp(f->leader->key.hash, fetch->key.hash, sizeof fetch->key.hash) == 0
             && slice_eq(f->leader->key.full, fetch->key.full)
-            && memcmp(f->leader->stored_variant, fetch->stored_variant, sizeof fetch->stored_variant) == 0)
+            && memcmp(f->leader->stored.variant, fetch->stored.variant, sizeof fetch->stored.variant) == 0)
             return true;
     return false;
 }
@@ -47,7 +47,7 @@ static int64_t predict_alone(struct site *site, const struct fetch *f, struct wa
     struct charge charge;
 
     fetch_charge(&charge, f);
-    return forecast_wait(site, NULL, &charge, f->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE, &f->who, cause);
+    return forecast_wait(site, NULL, &charge, f->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE, &f->client.who, cause);
 }
 
 /* -- to others -- */
@@ -62,7 +62,7 @@ static bool try_join(struct flight *f, struct fetch_links *w)
         return share_late(f, w);
     /* What it asks for beyond that must be said to whoever stands before the API (RFC 9111 5.2.1.4), too. */
     if ((w->fetch->must_be_new && !f->leader->must_be_new)
-        || (w->fetch->bust_every_ns != 0 && f->leader->bust_every_ns == 0))
+        || (w->fetch->bust.every_ns != 0 && f->leader->bust.every_ns == 0))
         return false;
     if (f->state == FLIGHT_SENDING) {
         if (w->fetch->must_be_new && f->turn != NULL && f->turn->sent)
@@ -98,9 +98,9 @@ static void fail_at_once(struct site *site, struct fetch_links *w, const char *t
     struct fetch *f = w->fetch;
     char          said[320];
 
-    f->failed_as = ATTEMPT_REFUSED;
-    f->proxy_error = token;
-    f->wait_ns = wait_ns;
+    f->said.failed_as = ATTEMPT_REFUSED;
+    f->said.proxy_error = token;
+    f->said.wait_ns = wait_ns;
     snprintf(said, sizeof said, "%s: %s", site->name, text);
     fetch_set_error(f, slice_of(said));
     waiter_post(w, FETCH_FAILED);
@@ -124,7 +124,7 @@ static void crowd_out(struct flight *f)
 
     cause = (struct wait_cause){ .limit = "queue" };
     EACH_WAITER_SAFE(w, f) {
-        w->fetch->queue_full = true;
+        w->fetch->said.queue_full = true;
         waiter_refuse(w, wait > NS_PER_SEC ? wait : NS_PER_SEC, &cause);
     }
     flight_hide(f);
@@ -136,7 +136,7 @@ static void crowd_out(struct flight *f)
 static bool make_room(struct site *site, const struct fetch *fetch)
 {
     struct queue_entry *e = queue_crowding(site->budget->queue, fetch->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE,
-                                           &fetch->who);
+                                           &fetch->client.who);
 
     if (e == NULL || CONTAINER_OF(e, struct flight, entry)->site != site)
         return false;
@@ -162,7 +162,7 @@ static bool is_refused(struct site *site, struct fetch_links *w)
     if (wait <= w->wait_left_ns && make_room(site, w->fetch))
         return false;
     if (wait <= w->wait_left_ns) {
-        w->fetch->queue_full = true;
+        w->fetch->said.queue_full = true;
         cause = (struct wait_cause){ .limit = "queue" };
         wait = wait > NS_PER_SEC ? wait : NS_PER_SEC;
     }
@@ -196,7 +196,7 @@ static void line_up(struct flight *f)
         if (wait > waiter_wait_left(w, now)) {
             waiter_refuse(w, wait, &cause);
         } else if (full) {
-            w->fetch->queue_full = true;
+            w->fetch->said.queue_full = true;
             waiter_refuse(w, wait > NS_PER_SEC ? wait : NS_PER_SEC, &(struct wait_cause){ .limit = "queue" });
         }
     }
@@ -276,10 +276,10 @@ static void receive_submit(struct mail *m)
     struct fetch       *f = w->fetch;
 
     memcpy(w->variant, f->variant, sizeof w->variant);
-    w->wait_left_ns = f->max_wait_ns;
+    w->wait_left_ns = f->patience.max_wait_ns;
     if (w->up->stopping) {
-        f->failed_as = ATTEMPT_REFUSED;
-        f->proxy_error = "proxy_internal_error";
+        f->said.failed_as = ATTEMPT_REFUSED;
+        f->said.proxy_error = "proxy_internal_error";
         fetch_set_error(f, SLICE("Weir is shutting down."));
         waiter_post(w, FETCH_FAILED);
         return;
@@ -312,8 +312,8 @@ static void leave(struct fetch_links *w)
 
 static void end(struct fetch *f)
 {
-    if (f->on_gone != NULL)
-        f->on_gone(f);
+    if (f->on.gone != NULL)
+        f->on.gone(f);
     fetch_release(f);
 }
 

@@ -18,10 +18,10 @@ static void destroy(struct ref *ref)
     answer_release(f->answer);
     upload_release(f->upload);
     ref_release(f->config);
-    free(f->error);
+    free(f->said.error);
     free(f->outcome.attempts);
     free(f->links->words);
-    peer_card_release(f->card);
+    peer_card_release(f->client.card);
     arena_free(&arena);
 }
 
@@ -72,8 +72,8 @@ void fetch_interim_free(struct fetch_interim *i)
 
 void fetch_set_error(struct fetch *f, struct slice text)
 {
-    free(f->error);
-    f->error = mem_copy(text);
+    free(f->said.error);
+    f->said.error = mem_copy(text);
 }
 
 void fetch_charge(struct charge *c, const struct fetch *f)
@@ -84,7 +84,7 @@ void fetch_charge(struct charge *c, const struct fetch *f)
         .method = f->request.method,
         .method_name = f->request.method_name,
         .path = f->path,
-        .credential = memcmp(&f->account, &none, sizeof none) != 0 ? f->account.bytes : NULL,
+        .credential = memcmp(&f->caller.account, &none, sizeof none) != 0 ? f->caller.account.bytes : NULL,
         .keep_permille = f->keep_permille,
     };
 }

@@ -84,7 +84,7 @@ void answer_release(struct answer *);                        /* NULL is fine */
 
 /* A 1xx head other than 101 (RFC 9110 15.2, 103 Early Hints), passed on as it comes; 100 to a fetch that expects it. */
 struct fetch_interim {
-    struct mail        mail;          /* .receive is the fetch's on_interim */
+    struct mail        mail;          /* .receive is the fetch's on.interim */
     struct fetch      *fetch;         /* a reference */
     unsigned           status;
     struct http_fields fields;        /* in `arena` */
@@ -92,28 +92,86 @@ struct fetch_interim {
 };
 void fetch_interim_free(struct fetch_interim *);             /* drops its reference too */
 
+/* A credential that Weir adds as it sends: never among the request's fields nor in its target, so that no key, no
+ * selection and no message can hold it.  `value` ptr NULL: none; else one of the two says where. */
+struct fetch_auth { struct slice header, param, value; };
+
+/* A refresh behind a CDN that keeps what it has for so long: which parameter makes it another URL; 0: none. */
+struct fetch_bust { int64_t every_ns; struct slice param; };
+
+struct fetch_caller {                 /* by whose right it is asked */
+    struct partition account;         /* whose budget it is: the credential's, all zero: none */
+    bool             has_credential;
+    bool             has_kin;         /* who brings another credential may have the same key */
+    bool             is_signed;       /* the request carries a signature of its own: policy/signature.h */
+};
+
+struct fetch_stored {                 /* the stored response that the request is also about */
+    bool                   validating;               /* its conditional fields are Weir's own, for this one */
+    bool                   completing;               /* its Range and If-Range are, for what `part` lacks */
+    bool                   heading;   /* a HEAD whose 200 speaks of this one, too (RFC 9111 4.3.5) */
+    struct stored_response head;      /* copied to the arena; head.status 0: none */
+    struct slice           part;      /* the bytes that there are */
+    struct slice           selection;
+    uint64_t               id;        /* store_record.id; 0: none */
+    uint8_t                variant[VARIANT_HASH_BYTES];
+};
+
+struct fetch_client {
+    struct slice        name;         /* for people; where the kernel gives it: as known then */
+    bool                is_named;     /* it gave itself that name, which is its program in `who` */
+    struct queue_who    who;          /* fairness is between these; the upstream thread's from the submission on */
+    struct peer_card   *card;         /* a reference: who that is, where `who` does not say it yet */
+    struct peer_finder *finder;       /* which may be asked for it */
+};
+
+struct fetch_patience {
+    int64_t                       max_wait_ns;       /* queue.max_wait or Weir-Max-Wait */
+    const struct timeout_options *timeout;           /* of the rule, or of the upstream; of `config` */
+    int64_t                       read_ns;           /* that one's, or Weir-Timeout */
+    int64_t                       arrived_mono_ns;
+};
+
+struct fetch_seen {                   /* by the look-up before it */
+    int64_t wall_ns;                  /* a record received later than this: FETCH_LOOK_AGAIN */
+    bool    none;                     /* whatever is stored now came since */
+    bool    new_key;                  /* nothing at all was stored under the key, of no variant */
+    bool    again;                    /* has had FETCH_LOOK_AGAIN once: fetch now */
+};
+
+struct fetch_callbacks {              /* on the worker; each may be NULL */
+    void (*interim)(struct mail *);   /* NULL: 1xx heads are not wanted */
+    void (*cut)(struct fetch *);      /* the body goes on, but no more for this one, whose time-out is over */
+    void (*gone)(struct fetch *);     /* see fetch_leave() */
+};
+
+struct fetch_said {                   /* why there is no answer */
+    enum attempt_outcome failed_as;   /* FETCH_FAILED */
+    /* FETCH_FAILED: for people, never a credential; Proxy-Status details */
+    char                *error;       /* NULL: nothing; the fetch's own */
+    bool                 body_stalled;               /* FETCH_FAILED: its client paused, others waited for a place */
+    const char          *proxy_error;                /* RFC 9209 error type token: "connection_refused" ... */
+    int64_t              wait_ns;     /* FETCH_REFUSED: exact, from now */
+    const char          *limit;       /* FETCH_REFUSED: name of the limit, or "queue" */
+    bool                 queue_full;  /* FETCH_REFUSED: queue.max_length others wait */
+    const char          *blocked_by;  /* FETCH_REFUSED: by which word of the API's; NULL: the limit's own */
+};
+
 struct fetch {
-    /* -- filled by the engine before fetch_submit(), constant behind it; text in `arena` -- */
+    /* -- filled by the engine before fetch_submit(), constant after; text in `arena` -- */
     struct arena                   arena;
     struct ref                    *config;        /* a reference: keeps `upstream` and `policy` alive */
     const struct upstream_options *upstream;
     const struct policy_options   *policy;        /* of the matching rule */
     struct slice                   authority;     /* which of the upstream's hosts is asked; text of `config` */
     struct http_request            request;       /* target and fields as they go upstream (end to end) */
-    /* A credential that Weir adds as it sends: never among `request`'s fields nor in its target, so that no key, no
-     * selection and no message can hold it.  `auth_value` ptr NULL: none; else one of the two says where. */
-    struct slice                   auth_header, auth_param, auth_value;
+    struct fetch_auth              auth;
     struct slice                   path;          /* what limits' `match` sees */
-    /* a refresh behind a CDN that keeps what it has for so long: which parameter makes it another URL; 0: none */
-    int64_t                        bust_every_ns;
-    struct slice                   bust_param;
+    struct fetch_bust              bust;
     struct upload                 *upload;        /* a reference; NULL: no body */
     bool                           expects;       /* its client sends the body when it hears 100 (RFC 9110 10.1.1):
-                                                   * on_interim gets one when the body is wanted */
-    struct partition               account;       /* whose budget it is: the credential's, all zero: none */
-    bool                           has_credential;
-    bool                           has_kin;       /* who brings another credential may have the same key */
-    bool                           is_signed;     /* the request carries a signature of its own: policy/signature.h */
+                                                   * on.interim gets one when the body is wanted */
+    struct fetch_caller            caller;
     bool                           has_key;       /* false: passed through, neither shared nor stored */
     struct cache_key               key;
     /* of the last known Vary: flights are told apart by it */
@@ -122,53 +180,24 @@ struct fetch {
     bool                           may_store_part;/* nothing better is stored than a 206 would be (RFC 9111 3.3) */
     bool                           must_be_new;   /* joins only a flight not yet sent */
     bool                           refresh_behind;/* nobody waits: stale-while-revalidate */
-    bool                           completing;    /* Range and If-Range in `request` are Weir's own, for what the part
-                                                   * `stored_head` lacks; its bytes: */
-    struct slice                   part_body;
-    bool                           heading;       /* a HEAD whose 200 speaks of the stored response, too (4.3.5) */
-    bool                           validating;    /* the conditional fields in `request` are Weir's own, for: */
-    struct stored_response         stored_head;   /* copied to the arena; head.status 0: none */
-    struct slice                   stored_selection;
-    uint64_t                       stored_id;     /* store_record.id; 0: none */
-    uint8_t                        stored_variant[VARIANT_HASH_BYTES];
+    struct fetch_stored            stored;
     bool                           may_spare;     /* a stale answer will do while the budget is short */
     bool                           batch;         /* priority class */
     unsigned                       keep_permille; /* of every limit, left for others: struct charge */
-    struct slice                   client;        /* its name, for people; where the kernel gives it: as known then */
-    bool                           is_named;      /* it gave itself that name, which is its program in `who` */
-    struct queue_who               who;           /* fairness is between these; the upstream thread's from then on */
-    struct peer_card              *card;          /* a reference: who that is, where `who` does not say it yet */
-    struct peer_finder            *finder;        /* which may be asked for it */
-    int64_t                        max_wait_ns;   /* queue.max_wait or Weir-Max-Wait */
-    const struct timeout_options  *timeout;       /* of the rule, or of the upstream; of `config` */
-    int64_t                        read_timeout_ns;      /* that one's, or Weir-Timeout */
-    int64_t                        arrived_mono_ns;
-    int64_t                        looked_up_wall_ns;   /* a record received later than this: FETCH_LOOK_AGAIN */
-    bool                           found_none;    /* by that look-up: whatever is stored now came since */
-    bool                           new_key;       /* nothing at all was stored under the key, of no variant */
+    struct fetch_client            client;
+    struct fetch_patience          patience;
+    struct fetch_seen              seen;
     struct request_wish            wish;          /* what the client says of freshness; its `client` is not set */
-    bool                           looked_again;  /* has had FETCH_LOOK_AGAIN once: fetch now */
     struct mailbox                *mailbox;       /* the worker's */
     struct mail                    mail;          /* .receive set by the engine; posted once, with the final event */
-    void                         (*on_interim)(struct mail *);   /* NULL: 1xx heads are not wanted */
-    /* On the worker: the body goes on, but no more for this one, whose time-out is over. May be NULL. */
-    void                         (*on_cut)(struct fetch *);
-    void                         (*on_gone)(struct fetch *);      /* see fetch_leave(); may be NULL */
+    struct fetch_callbacks         on;
     void                          *engine;        /* whose fetch it is; untouched by the upstream thread */
     void                          *owner;         /* the exchange; the worker's alone; NULL once it left */
 
     /* -- filled by the upstream thread before it posts `mail` -- */
     enum fetch_event               event;
     struct answer                 *answer;        /* the fetch's reference */
-    enum attempt_outcome           failed_as;     /* FETCH_FAILED */
-    /* FETCH_FAILED: for people, never a credential; Proxy-Status details */
-    char                          *error;         /* NULL: nothing; the fetch's own */
-    bool                           body_stalled;  /* FETCH_FAILED: its client paused while others waited for a place */
-    const char                    *proxy_error;   /* RFC 9209 error type token: "connection_refused" ... */
-    int64_t                        wait_ns;       /* FETCH_REFUSED: exact, from now */
-    const char                    *limit;         /* FETCH_REFUSED: name of the limit, or "queue" */
-    bool                           queue_full;    /* FETCH_REFUSED: queue.max_length others wait */
-    const char                    *blocked_by;    /* FETCH_REFUSED: by which word of the API's; NULL: the limit's own */
+    struct fetch_said              said;
     struct outcome                 outcome;
 
     struct fetch_links            *links;         /* the upstream thread's own */
@@ -184,11 +213,11 @@ void fetch_submit(struct upstream *, struct fetch *);
  * Worker: done with it, whether or not an answer came.  `mail` may still arrive:
  * the engine's receive sees owner NULL and does nothing.  The upstream thread takes
  * note, drops its reference, and posts one last mail (of its own, in the fetch)
- * to the worker's mailbox; on the worker's thread that mail calls on_gone(fetch)
+ * to the worker's mailbox; on the worker's thread that mail calls on.gone(fetch)
  * and then drops the worker's reference.  So the memory outlives every mail
  * that was posted before, and a worker can wait until all its fetches are gone.
  * Where the upstream thread was done with it when it posted `mail`, all of that happens at once.
- * Never called twice.  A fetch that was not submitted is freed at once (no on_gone).
+ * Never called twice.  A fetch that was not submitted is freed at once (no on.gone).
  */
 void fetch_leave(struct upstream *, struct fetch *);
 

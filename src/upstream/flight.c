@@ -20,10 +20,10 @@ static bool is_shareable(const struct fetch *f)
 
     if (!f->has_key || !f->may_store || f->policy->alone)
         return false;
-    for (size_t i = 0; i < sizeof own / sizeof *own && !f->validating && !f->completing; i++)
+    for (size_t i = 0; i < sizeof own / sizeof *own && !f->stored.validating && !f->stored.completing; i++)
         if (http_fields_find(&f->request.fields, own[i], 0) >= 0)
             return false;
-    return f->completing || http_fields_find(&f->request.fields, HTTP_RANGE, 0) < 0;
+    return f->stored.completing || http_fields_find(&f->request.fields, HTTP_RANGE, 0) < 0;
 }
 
 static uint64_t mix(uint64_t h, const void *bytes, size_t count)
@@ -37,7 +37,7 @@ static uint64_t mix(uint64_t h, const void *bytes, size_t count)
 
 static uint64_t validated_id(const struct fetch *f)
 {
-    return f->validating || f->completing ? f->stored_id : 0;
+    return f->stored.validating || f->stored.completing ? f->stored.id : 0;
 }
 
 static uint64_t hash_of(const struct fetch *f, const uint8_t variant[VARIANT_HASH_BYTES])

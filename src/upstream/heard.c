@@ -107,7 +107,7 @@ static struct fade_piece *keep_pieces(const struct fade_piece *pieces, unsigned 
 
 void heard_note(struct heard *h, const struct fetch *f, const struct http_response *head)
 {
-    struct place      *p = &h->places[hash_of(f->upstream->name, &f->account) % PLACES];
+    struct place      *p = &h->places[hash_of(f->upstream->name, &f->caller.account) % PLACES];
     struct arena       arena = { 0 };
     struct fade_piece *pieces, *kept;
     unsigned           count = fade_read(head, clock_wall_ns(), &arena, &pieces);
@@ -118,7 +118,7 @@ void heard_note(struct heard *h, const struct fetch *f, const struct http_respon
         return;
     pthread_mutex_lock(&h->lock);
     snprintf(p->upstream, sizeof p->upstream, "%s", f->upstream->name);
-    p->account = f->account;
+    p->account = f->caller.account;
     p->heard_ns = clock_mono_ns();
     free(p->pieces);
     p->pieces = kept;

@@ -15,11 +15,11 @@ static void adopt(struct fetch *f)
 {
     struct peer who;
 
-    peer_card_read(f->card, &who);
-    f->who.id[QUEUE_USER] = peer_user_id(&who);
-    if (!f->is_named)
-        f->who.id[QUEUE_PROGRAM] = peer_program_id(&who);
-    f->who.id[QUEUE_PROCESS] = peer_process_id(&who);
+    peer_card_read(f->client.card, &who);
+    f->client.who.id[QUEUE_USER] = peer_user_id(&who);
+    if (!f->client.is_named)
+        f->client.who.id[QUEUE_PROGRAM] = peer_program_id(&who);
+    f->client.who.id[QUEUE_PROCESS] = peer_process_id(&who);
 }
 
 static enum queue_priority priority_of(const struct fetch *f)
@@ -44,7 +44,7 @@ static bool has_none_before(struct site *s, const struct fetch *f, const struct 
     const struct queue_class class = site_class(s, charge);
 
     return queue_length(s->budget->queue) == 0
-        || queue_ahead(s->budget->queue, &class, priority_of(f), &f->who) == 0;
+        || queue_ahead(s->budget->queue, &class, priority_of(f), &f->client.who) == 0;
 }
 
 /* Whoever it is: it could not be served in time. */
@@ -62,9 +62,9 @@ bool naming_is_needed(struct site *s, struct fetch_links *w)
     struct fetch *f = w->fetch;
     struct charge charge;
 
-    if (f->card == NULL)
+    if (f->client.card == NULL)
         return false;
-    if (peer_card_is_told(f->card)) {
+    if (peer_card_is_told(f->client.card)) {
         adopt(f);
         return false;
     }
@@ -98,7 +98,7 @@ static void receive_name(struct mail *m)
     struct naming *n = CONTAINER_OF(CONTAINER_OF(m, struct peer_wait, mail), struct naming, wait);
     struct flight *f = n->flight;
 
-    if (f != NULL && !peer_find(f->leader->finder, f->leader->card, &n->wait)) {
+    if (f != NULL && !peer_find(f->leader->client.finder, f->leader->client.card, &n->wait)) {
         if (n->is_apart) {
             join_line(n);
             n->named(f);
@@ -123,7 +123,7 @@ void naming_begin(struct flight *f, void (*named)(struct flight *))
     n->up = f->up;
     n->flight = f;
     n->named = named;
-    if (peer_find(f->leader->finder, f->leader->card, &n->wait)) {
+    if (peer_find(f->leader->client.finder, f->leader->client.card, &n->wait)) {
         free(n);
         adopt(f->leader);
         named(f);
@@ -147,7 +147,7 @@ void naming_end(struct flight *f)
     if (n == NULL)
         return;
     let_go(n);
-    if (peer_find_leave(f->leader->finder, &n->wait)) {
+    if (peer_find_leave(f->leader->client.finder, &n->wait)) {
         f->up->namings--;
         free(n);
     }

@@ -22,16 +22,16 @@ static int64_t patience_ns(const struct turn *t)
     int64_t              most = 0;
 
     if (f == NULL)
-        return t->fetch->read_timeout_ns;
+        return t->fetch->patience.read_ns;
     EACH_WAITER(w, f) {
-        if (!is_bounded(w->fetch->read_timeout_ns))
+        if (!is_bounded(w->fetch->patience.read_ns))
             return 0;
-        if (w->fetch->read_timeout_ns > most)
-            most = w->fetch->read_timeout_ns;
+        if (w->fetch->patience.read_ns > most)
+            most = w->fetch->patience.read_ns;
     }
-    if (f->keep && t->fetch->timeout->read_ns > most)
-        most = t->fetch->timeout->read_ns;
-    return most > 0 ? most : t->fetch->read_timeout_ns;
+    if (f->keep && t->fetch->patience.timeout->read_ns > most)
+        most = t->fetch->patience.timeout->read_ns;
+    return most > 0 ? most : t->fetch->patience.read_ns;
 }
 
 /* When he gives up; INT64_MAX: not by himself. */
@@ -39,9 +39,9 @@ static int64_t gives_up_at(const struct fetch_links *w, int64_t since_ns, int64_
 {
     int64_t from = since_ns > w->wait_from_ns ? since_ns : w->wait_from_ns;
 
-    if (!is_bounded(w->fetch->read_timeout_ns))
+    if (!is_bounded(w->fetch->patience.read_ns))
         return INT64_MAX;
-    from += w->fetch->read_timeout_ns;
+    from += w->fetch->patience.read_ns;
     return whole_ns <= 0 || from < since_ns + whole_ns ? from : INT64_MAX;
 }
 
@@ -70,7 +70,7 @@ static void give_up(const struct turn *t, struct fetch_links *w)
 {
     const struct fetch *fetch = w->fetch;
     struct failure      failure;
-    bool                own = fetch->read_timeout_ns != fetch->timeout->read_ns;
+    bool                own = fetch->patience.read_ns != fetch->patience.timeout->read_ns;
 
     if (w->at == WAITER_RECEIVING) {
         counter_add(COUNTER_CUT_SHORT, 1);

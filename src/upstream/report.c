@@ -86,9 +86,9 @@ static void name_client(const struct fetch *f, char *out, size_t bytes)
 {
     struct peer who = { 0 };
 
-    if (!f->is_named && f->card != NULL)
-        peer_card_read(f->card, &who);
-    snprintf(out, bytes, SLICE_FMT, SLICE_ARG(f->client));
+    if (!f->client.is_named && f->client.card != NULL)
+        peer_card_read(f->client.card, &who);
+    snprintf(out, bytes, SLICE_FMT, SLICE_ARG(f->client.name));
     if (who.pid > 0 && bytes >= PEER_LABEL_BYTES)
         peer_label(&who, out);
 }

@@ -41,7 +41,7 @@ static struct judgement ask_policy(const struct fetch *f, const struct answer *a
     const struct storable_input in = {
         .request = &request,
         .response = &a->head,
-        .has_credential = f->has_credential,
+        .has_credential = f->caller.has_credential,
         .content_length = a->head.status == 206 ? a->content_length : -1,
         .may_store_part = f->may_store_part,
         .now_wall_ns = a->received_wall_ns,
@@ -61,7 +61,7 @@ static bool is_too_large(const struct fetch *f, int64_t bytes)
 /* The API refuses this one signature: another request that names the same identity may well be signed rightly. */
 static bool is_about_signature(const struct fetch *f, unsigned status)
 {
-    return f->is_signed && (status == 401 || status == 403);
+    return f->caller.is_signed && (status == 401 || status == 403);
 }
 
 static struct judgement judge(struct flight *f, const struct fetch *fetch, struct answer *a)
@@ -140,14 +140,14 @@ static struct answer *for_others(const struct answer *a, const struct fetch *ask
                           && http_fields_find(&a->head.fields, HTTP_SET_COOKIE, 0) >= 0;
     struct answer *b;
 
-    if (!cookies && !asked->has_kin)
+    if (!cookies && !asked->caller.has_kin)
         return NULL;
     b = answer_new();
     b->head.status = a->head.status;
     b->head.fields = http_fields_copy(&a->head.fields, &b->arena);
     if (cookies)
         http_fields_remove(&b->head.fields, HTTP_SET_COOKIE);
-    b->masked = asked->has_kin && auth_mask(asked, MASK_MARK, &b->head.fields, &b->arena);
+    b->masked = asked->caller.has_kin && auth_mask(asked, MASK_MARK, &b->head.fields, &b->arena);
     if (!cookies && !b->masked) {
         answer_release(b);
         return NULL;
@@ -182,7 +182,7 @@ static void learn_variant(const struct answer *a, struct fetch_links *w)
 
 static bool has_account(const struct fetch *f, const struct fetch *leader)
 {
-    return memcmp(&f->account, &leader->account, sizeof f->account) == 0;
+    return memcmp(&f->caller.account, &leader->caller.account, sizeof f->caller.account) == 0;
 }
 
 /* As far as the head tells: a stream of events is stored if it ever ends. */
@@ -239,7 +239,7 @@ void share_head(struct flight *f, struct turn *t, struct answer *a, struct waite
             f->selection = SLICE_NONE;
         flight_remember_unshareable(f);
     }
-    if (f->leader->heading && a->head.status == 200 && f->leader->may_store && !f->overtaken)
+    if (f->leader->stored.heading && a->head.status == 200 && f->leader->may_store && !f->overtaken)
         commit_head(f);
     give_out(f, t->fetch, a, how, !j.shareable && a->head.status >= 400 && a->head.status < 500, parted);
     if (!f->storing && f->receiving <= 1 && a->body != NULL)
@@ -253,8 +253,8 @@ void share_not_modified(struct flight *f, struct turn *t, struct answer *a)
     const struct fetch     *fetch = t->fetch;
     struct http_fields      update = a->head.fields;
 
-    a->head.status = fetch->stored_head.head.status;
-    a->head.fields = policy_freshen(&fetch->stored_head.head.fields, &update, &a->arena);
+    a->head.status = fetch->stored.head.head.status;
+    a->head.fields = policy_freshen(&fetch->stored.head.head.fields, &update, &a->arena);
     a->storable = judge(f, fetch, a).storable;
     flight_become(f, FLIGHT_STREAMING);
     f->past.head_ns = clock_mono_ns();
@@ -287,7 +287,7 @@ bool share_late(struct flight *f, struct fetch_links *w)
         .requested_wall_ns = a->requested_wall_ns,
         .received_wall_ns = a->received_wall_ns,
         .body_bytes = a->content_length,
-        .had_credential = f->leader->has_credential,
+        .had_credential = f->leader->caller.has_credential,
     };
     if (policy_decide(fetch->policy, &fetch->request, &fetch->wish, &r, false, clock_wall_ns()).verdict != VERDICT_SERVE
         || !selects(f, a, fetch))

@@ -50,14 +50,14 @@ static struct origin_request request_of(struct turn *t)
 
     return (struct origin_request){
         .options = &fetch->upstream->origin,
-        .timeout = fetch->timeout,
+        .timeout = fetch->patience.timeout,
         .request = &fetch->request,
         .target = bust_target(t, auth_target(fetch, a), a),
         .authority = fetch->authority,
-        .auth_name = fetch->auth_header,
-        .auth_value = fetch->auth_header.ptr != NULL ? fetch->auth_value : SLICE_NONE,
+        .auth_name = fetch->auth.header,
+        .auth_value = fetch->auth.header.ptr != NULL ? fetch->auth.value : SLICE_NONE,
         .plain = f->ask.plain,
-        .no_range = f->ask.plain && fetch->completing,
+        .no_range = f->ask.plain && fetch->stored.completing,
         .has_body = t->upload != NULL,
         .expects = t->upload != NULL && fetch->expects && !f->ask.unexpecting,
         .body_bytes = t->upload != NULL ? upload_length(t->upload) : 0,

@@ -62,7 +62,7 @@ static void tell_attempts(struct outcome *o, const struct flight *fl)
 static void tell_times(struct fetch_links *w, const struct flight *fl)
 {
     struct outcome *o = &w->fetch->outcome;
-    int64_t         now = clock_mono_ns(), there = now - w->fetch->arrived_mono_ns;
+    int64_t         now = clock_mono_ns(), there = now - w->fetch->patience.arrived_mono_ns;
     int64_t         end = fl->past.head_ns != 0 ? fl->past.head_ns : now;
 
     tell_attempts(o, fl);
@@ -128,10 +128,10 @@ void waiter_fail(struct fetch_links *w, const struct failure *failure, int64_t w
 {
     struct fetch *f = w->fetch;
 
-    f->failed_as = failure->outcome;
-    f->body_stalled = failure->stalled;
-    f->proxy_error = failure->token;
-    f->wait_ns = wait_ns;
+    f->said.failed_as = failure->outcome;
+    f->said.body_stalled = failure->stalled;
+    f->said.proxy_error = failure->token;
+    f->said.wait_ns = wait_ns;
     fetch_set_error(f, slice_of(failure->text));
     waiter_post(w, FETCH_FAILED);
 }
@@ -156,12 +156,12 @@ void waiter_refuse(struct fetch_links *w, int64_t wait_ns, const struct wait_cau
     if (w->words == NULL)
         w->words = mem_alloc(LIMIT_BYTES + BLOCKED_BYTES);
     snprintf(w->words, LIMIT_BYTES, "%s", cause->limit);
-    w->fetch->limit = w->words;
+    w->fetch->said.limit = w->words;
     if (cause->by != TOLD_BY_NOBODY) {
         write_cause(w->words + LIMIT_BYTES, BLOCKED_BYTES, cause);
-        w->fetch->blocked_by = w->words + LIMIT_BYTES;
+        w->fetch->said.blocked_by = w->words + LIMIT_BYTES;
     }
-    w->fetch->wait_ns = wait_ns;
+    w->fetch->said.wait_ns = wait_ns;
     if (w->fetch->upload != NULL && (w->flight == NULL || w->flight->waiting == 1))
         upload_discard(w->fetch->upload);
     waiter_post(w, FETCH_REFUSED);
@@ -171,8 +171,8 @@ static void receive_cut(struct mail *m)
 {
     struct fetch *f = CONTAINER_OF(m, struct fetch_links, cut)->fetch;
 
-    if (f->on_cut != NULL)
-        f->on_cut(f);
+    if (f->on.cut != NULL)
+        f->on.cut(f);
 }
 
 void waiter_cut(struct fetch_links *w)
@@ -198,13 +198,13 @@ void waiter_post_interim(struct fetch_links *w, unsigned status, const struct ht
 {
     struct fetch_interim *i;
 
-    if (w->left || w->fetch->on_interim == NULL)
+    if (w->left || w->fetch->on.interim == NULL)
         return;
     i = mem_alloc(sizeof *i);
     i->fetch = w->fetch;
     fetch_acquire(w->fetch);
     i->status = status;
     i->fields = http_fields_copy(fields, &i->arena);
-    i->mail.receive = w->fetch->on_interim;
+    i->mail.receive = w->fetch->on.interim;
     mailbox_post(w->fetch->mailbox, &i->mail);
 }

@@ -161,17 +161,17 @@ struct fetch *rig_fetch(struct rig *r, const char *method, const char *target, c
     f->key.full = arena_printf(&f->arena, "http://%s%s", r->authority, target);
     hash_text(f->key.full, f->key.hash);
     hash_text(f->path, f->key.path_tag);
-    f->client = SLICE("test");
-    f->max_wait_ns = r->options.queue.max_wait_ns;
+    f->client.name = SLICE("test");
+    f->patience.max_wait_ns = r->options.queue.max_wait_ns;
     f->authority = slice_of(r->authority);
-    f->timeout = &r->options.timeout;
-    f->read_timeout_ns = r->options.timeout.read_ns;
-    f->arrived_mono_ns = clock_mono_ns();
-    f->looked_up_wall_ns = clock_wall_ns();
+    f->patience.timeout = &r->options.timeout;
+    f->patience.read_ns = r->options.timeout.read_ns;
+    f->patience.arrived_mono_ns = clock_mono_ns();
+    f->seen.wall_ns = clock_wall_ns();
     f->mailbox = r->box;
     f->mail.receive = receive_final;
-    f->on_interim = receive_interim;
-    f->on_gone = receive_gone;
+    f->on.interim = receive_interim;
+    f->on.gone = receive_gone;
     f->engine = r;
     f->owner = mem_alloc(sizeof(bool));
     return f;
@@ -217,7 +217,7 @@ void rig_expect(struct rig *r, struct fetch *f, enum fetch_event event, unsigned
     rig_submit(r, f);
     rig_await(r, f);
     if (f->event != event)
-        fail_msg("%s instead of %s (%s)", event_names[f->event], event_names[event], f->error);
+        fail_msg("%s instead of %s (%s)", event_names[f->event], event_names[event], f->said.error);
     if (event == FETCH_HEAD)
         assert_int_equal(f->answer->head.status, status);
 }

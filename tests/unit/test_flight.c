@@ -121,7 +121,7 @@ static void answers_are_shared_as_they_allow(void **state)
         api_let_go(r.origin);
         for (unsigned k = 0; k < CROWD; k++) {
             if (rig_await(&r, f[k]) != FETCH_HEAD)
-                fail_msg("%s: fetch %u: event %d %s", row->name, k, f[k]->event, f[k]->error);
+                fail_msg("%s: fetch %u: event %d %s", row->name, k, f[k]->event, f[k]->said.error);
             if (f[k]->answer->body != NULL)
                 rig_expect_body(&r, f[k], "hello");
             if (f[k]->outcome.stored != row->stored)
@@ -251,7 +251,7 @@ static void nobody_falls_between_flight_and_record(void **state)
     for (unsigned i = 0; i < 400; i++) {
         struct fetch *f = rig_fetch(&r, "GET", "/x", "");
 
-        f->looked_up_wall_ns = 1;     /* the store had nothing, long ago */
+        f->seen.wall_ns = 1;     /* the store had nothing, long ago */
         rig_submit(&r, f);
         assert_true(rig_await(&r, f) == FETCH_HEAD || f->event == FETCH_LOOK_AGAIN);
         rig_leave(&r, f);
@@ -260,18 +260,18 @@ static void nobody_falls_between_flight_and_record(void **state)
     {
         struct fetch *f = rig_fetch(&r, "GET", "/x", "");
 
-        f->looked_up_wall_ns = 1;
+        f->seen.wall_ns = 1;
         rig_expect(&r, f, FETCH_LOOK_AGAIN, 0);
         rig_leave(&r, f);
         f = rig_fetch(&r, "GET", "/x", "");
-        f->looked_up_wall_ns = 1;
-        f->looked_up_wall_ns = INT64_MAX;     /* committed since, though it was received before */
-        f->found_none = true;
+        f->seen.wall_ns = 1;
+        f->seen.wall_ns = INT64_MAX;     /* committed since, though it was received before */
+        f->seen.none = true;
         rig_expect(&r, f, FETCH_LOOK_AGAIN, 0);
         rig_leave(&r, f);
         f = rig_fetch(&r, "GET", "/x", "");
-        f->looked_up_wall_ns = 1;
-        f->looked_again = true;       /* once is enough */
+        f->seen.wall_ns = 1;
+        f->seen.again = true;       /* once is enough */
         rig_expect(&r, f, FETCH_HEAD, 200);
         rig_leave(&r, f);
     }
@@ -313,13 +313,13 @@ static struct fetch *validating_fetch(struct rig *r, uint64_t id)
 {
     struct fetch *f = rig_fetch(r, "GET", "/x", "If-None-Match: \"v1\"\n");
 
-    f->validating = true;
-    f->stored_id = id;
-    f->stored_head.head.status = 200;
-    f->stored_head.received_wall_ns = f->stored_head.requested_wall_ns = clock_wall_ns() - 100 * NS_PER_SEC;
-    http_fields_add(&f->stored_head.head.fields, &f->arena, SLICE("ETag"), SLICE("\"v1\""));
-    http_fields_add(&f->stored_head.head.fields, &f->arena, SLICE("X-Old"), SLICE("kept"));
-    http_fields_add(&f->stored_head.head.fields, &f->arena, SLICE("Cache-Control"), SLICE("max-age=10"));
+    f->stored.validating = true;
+    f->stored.id = id;
+    f->stored.head.head.status = 200;
+    f->stored.head.received_wall_ns = f->stored.head.requested_wall_ns = clock_wall_ns() - 100 * NS_PER_SEC;
+    http_fields_add(&f->stored.head.head.fields, &f->arena, SLICE("ETag"), SLICE("\"v1\""));
+    http_fields_add(&f->stored.head.head.fields, &f->arena, SLICE("X-Old"), SLICE("kept"));
+    http_fields_add(&f->stored.head.head.fields, &f->arena, SLICE("Cache-Control"), SLICE("max-age=10"));
     return f;
 }
 
@@ -438,7 +438,7 @@ static void what_goes_on_without_its_client_is_stored(void **state)
     api_let_go(r.origin);
     until_quiet(&r);
     f = rig_fetch(&r, "GET", "/x", "");
-    f->looked_up_wall_ns = 1;
+    f->seen.wall_ns = 1;
     rig_expect(&r, f, FETCH_LOOK_AGAIN, 0);
     rig_leave(&r, f);
     assert_int_equal(api_requests(r.origin), 1);

@@ -69,8 +69,8 @@ static void share(struct rig *r, const struct row *row, api_script script, struc
     rig_start(r);
     for (unsigned i = 0; i < SHARERS; i++) {
         f[i] = rig_fetch(r, "GET", "/x", "");
-        f[i]->read_timeout_ns = row->timeout_ms[i] * NS_PER_MS;
-        f[i]->on_cut = note_cut;
+        f[i]->patience.read_ns = row->timeout_ms[i] * NS_PER_MS;
+        f[i]->on.cut = note_cut;
         rig_submit(r, f[i]);
     }
     api_await(r->origin, 1);
@@ -97,13 +97,13 @@ static void before_the_head(void **state)
 
         share(&r, row, wait_and_say, f);
         for (unsigned i = 0; i < SHARERS; i++)
-            if (row->gives_up[i] && (rig_await(&r, f[i]) != FETCH_FAILED || f[i]->failed_as != ATTEMPT_TIMEOUT))
+            if (row->gives_up[i] && (rig_await(&r, f[i]) != FETCH_FAILED || f[i]->said.failed_as != ATTEMPT_TIMEOUT))
                 fail_msg("%s: %u does not give up", row->name, i);
         api_let_go(r.origin);
         for (unsigned i = 0; i < SHARERS; i++)
             if (!row->gives_up[i]) {
                 if (rig_await(&r, f[i]) != FETCH_HEAD)
-                    fail_msg("%s: %u gives up: %s", row->name, i, f[i]->error);
+                    fail_msg("%s: %u gives up: %s", row->name, i, f[i]->said.error);
                 rig_expect_body(&r, f[i], "hello");
             }
         finish(&r, row, f);

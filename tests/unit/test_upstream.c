@@ -90,7 +90,7 @@ static void targets_that_cannot_be_sent_are_refused(void **state)
         struct fetch *f = rig_fetch(&r, "GET", bad[i], "");
 
         rig_expect(&r, f, FETCH_FAILED, 0);
-        assert_string_equal(f->proxy_error, "http_request_error");
+        assert_string_equal(f->said.proxy_error, "http_request_error");
         rig_leave(&r, f);
     }
     rig_settle(&r);
@@ -216,7 +216,7 @@ static void answers_come_as_they_are(void **state)
         f = rig_fetch(&r, a->method, "/x", a->status == 304 ? "If-None-Match: \"a\"\n" : "");
         rig_submit(&r, f);
         if (rig_await(&r, f) != FETCH_HEAD || f->answer->head.status != a->status)
-            fail_msg("%s: event %d, %s", a->name, f->event, f->error);
+            fail_msg("%s: event %d, %s", a->name, f->event, f->said.error);
         if ((f->answer->body != NULL) != (a->body != NULL) || f->answer->content_length != a->length)
             fail_msg("%s: body %p length %lld", a->name, (void *)f->answer->body, (long long)f->answer->content_length);
         if (a->body != NULL)
@@ -271,11 +271,11 @@ static void broken_heads_fail(void **state)
         rig_start(&r);
         f = rig_fetch(&r, "GET", "/x?key=secret", "");
         rig_submit(&r, f);
-        if (rig_await(&r, f) != FETCH_FAILED || f->failed_as != broken[i].outcome
-            || (broken[i].token != NULL && strcmp(f->proxy_error, broken[i].token) != 0))
-            fail_msg("%s: event %d outcome %d %s (%s)", broken[i].name, f->event, f->failed_as,
-                     f->proxy_error != NULL ? f->proxy_error : "", f->error);
-        assert_null(strstr(f->error, "secret"));
+        if (rig_await(&r, f) != FETCH_FAILED || f->said.failed_as != broken[i].outcome
+            || (broken[i].token != NULL && strcmp(f->said.proxy_error, broken[i].token) != 0))
+            fail_msg("%s: event %d outcome %d %s (%s)", broken[i].name, f->event, f->said.failed_as,
+                     f->said.proxy_error != NULL ? f->said.proxy_error : "", f->said.error);
+        assert_null(strstr(f->said.error, "secret"));
         assert_int_equal(f->outcome.attempt_count, 1);
         rig_leave(&r, f);
         rig_close(&r);
@@ -428,7 +428,7 @@ static void failures_are_tried_again(void **state)
         rig_submit(&r, f);
         if (rig_await(&r, f) != row->event
             || (row->event == FETCH_HEAD && f->answer->head.status != row->status))
-            fail_msg("%s: event %d %s", row->name, f->event, f->error);
+            fail_msg("%s: event %d %s", row->name, f->event, f->said.error);
         if (row->body != NULL && (rig_body(&r, f, body, sizeof body, &got) != SPOOL_READ_END
                                   || strcmp(body, row->body) != 0))
             fail_msg("%s: body \"%s\"", row->name, body);
@@ -509,8 +509,8 @@ static void a_refused_connection_costs_nothing(void **state)
     rig_start(&r);
     f = rig_fetch(&r, "POST", "/x", "");
     rig_expect(&r, f, FETCH_FAILED, 0);
-    assert_int_equal(f->failed_as, ATTEMPT_REFUSED);
-    assert_string_equal(f->proxy_error, "connection_refused");
+    assert_int_equal(f->said.failed_as, ATTEMPT_REFUSED);
+    assert_string_equal(f->said.proxy_error, "connection_refused");
     assert_int_equal(f->outcome.attempt_count, 3);
     rig_leave(&r, f);
     rig_settle(&r);
@@ -530,10 +530,10 @@ static void a_dead_upstream_is_not_asked(void **state)
 
         rig_expect(&r, f, FETCH_FAILED, 0);
         if (i < BREAKER_FAILURES) {
-            assert_string_equal(f->proxy_error, "connection_terminated");
+            assert_string_equal(f->said.proxy_error, "connection_terminated");
         } else {
-            assert_string_equal(f->proxy_error, "destination_unavailable");
-            assert_true(f->wait_ns > 0 && f->wait_ns <= NS_PER_SEC);
+            assert_string_equal(f->said.proxy_error, "destination_unavailable");
+            assert_true(f->said.wait_ns > 0 && f->said.wait_ns <= NS_PER_SEC);
         }
         rig_leave(&r, f);
     }
@@ -561,8 +561,8 @@ static void silence_ends_with_a_timeout(void **state)
     rig_start(&r);
     f = rig_fetch(&r, "GET", "/x", "");
     rig_expect(&r, f, FETCH_FAILED, 0);
-    assert_int_equal(f->failed_as, ATTEMPT_TIMEOUT);
-    assert_string_equal(f->proxy_error, "http_response_timeout");
+    assert_int_equal(f->said.failed_as, ATTEMPT_TIMEOUT);
+    assert_string_equal(f->said.proxy_error, "http_response_timeout");
     rig_leave(&r, f);
     rig_close(&r);
 }
@@ -586,7 +586,7 @@ static bool body_is_cut_after(int64_t read_timeout_ns)
         assert_int_equal(rig_body(&r, f, body, sizeof body, &got), SPOOL_READ_CUT);
         assert_string_equal(body, "half");
     } else {
-        assert_int_equal(f->failed_as, ATTEMPT_TIMEOUT);
+        assert_int_equal(f->said.failed_as, ATTEMPT_TIMEOUT);
     }
     rig_leave(&r, f);
     rig_close(&r);
@@ -615,7 +615,7 @@ static void an_attempt_has_an_end(void **state)
     rig_start(&r);
     f = rig_fetch(&r, "GET", "/x", "");
     rig_expect(&r, f, FETCH_FAILED, 0);
-    assert_int_equal(f->failed_as, ATTEMPT_TIMEOUT);
+    assert_int_equal(f->said.failed_as, ATTEMPT_TIMEOUT);
     rig_leave(&r, f);
     rig_close(&r);
 }
@@ -703,7 +703,7 @@ static void uploads_go_up_whole(void **state)
         feed_bytes(&feed, row->bytes);
         upload_finish(feed.upload, true);
         if (rig_await(&r, f) != FETCH_HEAD)
-            fail_msg("%s: %s", row->name, f->error);
+            fail_msg("%s: %s", row->name, f->said.error);
         text = api_text(r.origin, 0);
         body = strstr(text, "\r\n\r\n");
         if (count_bytes(body, 'u') != row->bytes)
@@ -761,7 +761,7 @@ static void a_broken_upload_never_looks_whole(void **state)
     feed_bytes(&feed, 1000);
     upload_finish(feed.upload, false);
     assert_int_equal(rig_await(&r, f), FETCH_FAILED);
-    assert_string_equal(f->proxy_error, "http_request_error");
+    assert_string_equal(f->said.proxy_error, "http_request_error");
     assert_int_equal(api_requests(r.origin), 0);
     rig_leave(&r, f);
     rig_settle(&r);
@@ -841,7 +841,7 @@ static void an_upload_nobody_takes_times_out(void **state)
             rig_until(&r, has_room_or_event, &patience);
     }
     assert_int_equal(f->event, FETCH_FAILED);
-    assert_string_equal(f->proxy_error, "connection_write_timeout");
+    assert_string_equal(f->said.proxy_error, "connection_write_timeout");
     api_let_go(r.origin);
     rig_leave(&r, f);
     rig_settle(&r);
@@ -889,11 +889,11 @@ static void bodies_that_do_not_parse_are_failures(void **state)
         f = rig_fetch(&r, "GET", "/x", "");
         rig_submit(&r, f);
         if (rig_await(&r, f) != json[i].event || api_requests(r.origin) != json[i].requests)
-            fail_msg("%s: event %d, %u requests, %s", json[i].name, f->event, api_requests(r.origin), f->error);
+            fail_msg("%s: event %d, %u requests, %s", json[i].name, f->event, api_requests(r.origin), f->said.error);
         if (json[i].body != NULL)
             rig_expect_body(&r, f, json[i].body);
         else
-            assert_int_equal(f->failed_as, ATTEMPT_INVALID);
+            assert_int_equal(f->said.failed_as, ATTEMPT_INVALID);
         rig_leave(&r, f);
         rig_close(&r);
     }
@@ -1034,9 +1034,9 @@ static void over_budget_is_refused_at_once(void **state)
     rig_expect(&r, first, FETCH_HEAD, 200);
     second = rig_fetch(&r, "GET", "/b", "");
     rig_expect(&r, second, FETCH_REFUSED, 0);
-    assert_string_equal(second->limit, "hourly");
-    if (second->wait_ns < 3590 * NS_PER_SEC || second->wait_ns > 3610 * NS_PER_SEC)
-        fail_msg("told to wait for %lld ns", (long long)second->wait_ns);
+    assert_string_equal(second->said.limit, "hourly");
+    if (second->said.wait_ns < 3590 * NS_PER_SEC || second->said.wait_ns > 3610 * NS_PER_SEC)
+        fail_msg("told to wait for %lld ns", (long long)second->said.wait_ns);
     assert_int_equal(api_requests(r.origin), 1);
     rig_leave(&r, first);
     rig_leave(&r, second);
@@ -1125,7 +1125,7 @@ static void a_full_queue_refuses(void **state)
             api_await(r.origin, 1);
     }
     assert_int_equal(rig_await(&r, f[2]), FETCH_REFUSED);
-    assert_string_equal(f[2]->limit, "queue");
+    assert_string_equal(f[2]->said.limit, "queue");
     api_let_go(r.origin);
     for (unsigned i = 0; i < 3; i++) {
         rig_await(&r, f[i]);
@@ -1147,9 +1147,9 @@ static void one_that_waits_too_long_is_refused(void **state)
     rig_submit(&r, first);
     api_await(r.origin, 1);
     second = rig_fetch(&r, "POST", "/x", "");
-    second->max_wait_ns = 10 * NS_PER_MS;
+    second->patience.max_wait_ns = 10 * NS_PER_MS;
     rig_expect(&r, second, FETCH_REFUSED, 0);
-    assert_string_equal(second->limit, "queue");
+    assert_string_equal(second->said.limit, "queue");
     api_let_go(r.origin);
     rig_await(&r, first);
     rig_leave(&r, first);
