@@ -57,7 +57,7 @@ static void receive_saved(struct mail *m)
 {
     struct bust_change *c = CONTAINER_OF(m, struct bust_change, change.done);
 
-    c->up->saves--;
+    c->up->pending.saves--;
     free(c);
 }
 
@@ -83,7 +83,7 @@ static void save(struct upstream *up, const struct bust_row *r, bool deleted)
     c->change.value = deleted ? SLICE_NONE : (struct slice){ c->bytes + name_bytes, value_bytes };
     c->change.reply_to = up->mailbox;
     c->change.done.receive = receive_saved;
-    up->saves++;
+    up->pending.saves++;
     state_submit(up->store, &c->change);
 }
 

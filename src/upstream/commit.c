@@ -25,7 +25,7 @@ static void receive_done(struct mail *m)
     struct commit *commit = CONTAINER_OF(CONTAINER_OF(m, struct store_change, done), struct commit, change);
     struct flight *f = commit->flight;
 
-    f->up->commits--;
+    f->up->pending.commits--;
     f->committing = false;
     spool_release(commit->change.body);
     commit->change.body = NULL;
@@ -53,7 +53,7 @@ static void describe(struct flight *f, enum store_change_kind kind)
 static void submit(struct flight *f)
 {
     f->committing = true;
-    f->up->commits++;
+    f->up->pending.commits++;
     store_submit(f->up->store, &f->commit->change);
 }
 

@@ -244,6 +244,19 @@ struct kept_row {
     size_t                bytes;      /* of the value */
 };
 
+struct kept {                         /* of the ledger, in the state */
+    SLIST_HEAD(, kept_row) rows;      /* as they were at the start, until their budget is made */
+    uint8_t                boot[LEDGER_BOOT_BYTES];
+    bool                   failed;    /* to be written: said in the log */
+};
+
+struct pending {                      /* what has to come back before the thread may end */
+    unsigned farewells;               /* of turns that have ended: their last mail */
+    unsigned commits;                 /* changes at the writer */
+    unsigned saves;                   /* rows at the writer */
+    unsigned namings;                 /* that have mail to come */
+};
+
 struct unshareable { uint64_t hash; int64_t until_ns; };
 
 struct upstream {
@@ -269,15 +282,11 @@ struct upstream {
     unsigned             idle_flight_count;
     unsigned             flight_count;
     struct unshareable   unshareable[UNSHAREABLE_SLOTS];
-    unsigned             farewells;           /* turns that have ended and whose last mail has not come */
-    unsigned             commits;             /* changes at the writer */
-    unsigned             namings;             /* that have mail to come */
-    unsigned             saves, bust_count;   /* rows at the writer; in `busts` */
-    SLIST_HEAD(, kept_row) rows;              /* as they were at the start, until their budget is made */
+    struct pending       pending;
+    struct kept          kept;
+    unsigned             bust_count;          /* in `busts` */
     struct heard        *heard;               /* locks itself: heard.c */
     struct bust_row     *busts[BUST_BUCKETS];         /* by the URL's hash: bust.c */
-    uint8_t              boot[LEDGER_BOOT_BYTES];
-    bool                 keep_failed;         /* said in the log */
     uint64_t             random;
     struct mail          stop;
     bool                 stopping;

@@ -36,7 +36,7 @@ static void load_row(void *context, struct slice name, struct slice value)
     memcpy(row->key, name.ptr + name.len - LEDGER_KEY_BYTES, LEDGER_KEY_BYTES);
     row->value = mem_copy(value);
     row->bytes = value.len;
-    SLIST_INSERT_HEAD(&up->rows, row, entry);
+    SLIST_INSERT_HEAD(&up->kept.rows, row, entry);
 }
 
 static void free_row(struct kept_row *row)
@@ -70,16 +70,16 @@ void keep_load(struct upstream *up)
 {
     if (up->state == NULL)
         return;
-    read_boot(up->boot);
+    read_boot(up->kept.boot);
     state_load(up->state, &keep_rows, up);
 }
 
 void keep_free(struct upstream *up)
 {
-    while (!SLIST_EMPTY(&up->rows)) {
-        struct kept_row *row = SLIST_FIRST(&up->rows);
+    while (!SLIST_EMPTY(&up->kept.rows)) {
+        struct kept_row *row = SLIST_FIRST(&up->kept.rows);
 
-        SLIST_REMOVE_HEAD(&up->rows, entry);
+        SLIST_REMOVE_HEAD(&up->kept.rows, entry);
         free_row(row);
     }
 }
@@ -92,12 +92,12 @@ static void receive_saved(struct mail *m)
     struct budget     *b = r->budget;
     struct upstream   *up = b->up;
 
-    up->saves--;
+    up->pending.saves--;
     ledger_saved(b->ledger, r->key, r->ticket, r->change.ok, budget_time());
-    if (!r->change.ok && !up->keep_failed)
+    if (!r->change.ok && !up->kept.failed)
         log_error("ledger_not_kept", " budget=%s reason=%s", log_quote(b->name),
                   log_quote("the state directory cannot be written: what is spent would be forgotten by a restart"));
-    up->keep_failed = !r->change.ok;
+    up->kept.failed = !r->change.ok;
     free(r);
     queue_reconsider(b->queue, NULL);
     budget_kick(b);
@@ -128,7 +128,7 @@ static void put_row(void *context, const struct ledger_row *row)
     r->change.value = row->value.ptr != NULL ? (struct slice){ r->bytes + name_bytes, row->value.len } : SLICE_NONE;
     r->change.reply_to = b->up->mailbox;
     r->change.done.receive = receive_saved;
-    b->up->saves++;
+    b->up->pending.saves++;
     state_submit(b->up->store, &r->change);
 }
 
@@ -157,7 +157,7 @@ static void fire_save(struct timer *t)
 
 void keep_start(struct budget *b)
 {
-    struct kept_row **at = &SLIST_FIRST(&b->up->rows);
+    struct kept_row **at = &SLIST_FIRST(&b->up->kept.rows);
 
     b->save.fire = fire_save;
     if (b->up->state == NULL)
@@ -175,7 +175,7 @@ void keep_start(struct budget *b)
     }
     if (state_rows_lost(b->up->state))
         ledger_rows_lost(b->ledger);
-    ledger_start(b->ledger, b->up->boot, budget_time());
+    ledger_start(b->ledger, b->up->kept.boot, budget_time());
     if (ledger_lost_ago_ns(b->ledger, budget_time()) >= 0)
         log_warning("ledger_rows_lost", "budget=%s note=%s", log_quote(b->name),
                     log_quote("what is not known to be left counts as spent until the limit's window has gone by"));

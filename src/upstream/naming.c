@@ -105,7 +105,7 @@ static void receive_name(struct mail *m)
         }
         return;
     }
-    n->up->namings--;
+    n->up->pending.namings--;
     let_go(n);
     if (f != NULL) {
         adopt(f->leader);
@@ -136,7 +136,7 @@ void naming_begin(struct flight *f, void (*named)(struct flight *))
     f->entry.priority = priority_of(f->leader);
     n->is_apart = true;
     TAILQ_INSERT_TAIL(&f->site->namings, n, entry);
-    f->up->namings++;
+    f->up->pending.namings++;
     budget_kick(f->site->budget);
 }
 
@@ -148,7 +148,7 @@ void naming_end(struct flight *f)
         return;
     let_go(n);
     if (peer_find_leave(f->leader->client.finder, &n->wait)) {
-        f->up->namings--;
+        f->up->pending.namings--;
         free(n);
     }
 }

@@ -37,7 +37,7 @@ static void receive_farewell(struct mail *m)
 {
     struct turn *t = CONTAINER_OF(m, struct turn, farewell);
 
-    t->up->farewells--;
+    t->up->pending.farewells--;
     free(t);
 }
 
@@ -131,7 +131,7 @@ void turn_retire(struct turn *t)
     queue_reconsider(s->budget->queue, NULL);       /* a place is free */
     budget_kick(s->budget);
     if (t->mailed) {
-        t->up->farewells++;
+        t->up->pending.farewells++;
         mailbox_post(t->up->mailbox, &t->farewell);
     } else {
         free(t);

@@ -101,6 +101,13 @@ static void wind_up(struct upstream *up)
         keep_stop(b);
 }
 
+static bool is_awaiting(const struct upstream *up)
+{
+    const struct pending *p = &up->pending;
+
+    return p->farewells > 0 || p->commits > 0 || p->saves > 0 || p->namings > 0 || up->flight_count > 0;
+}
+
 static void *run_thread(void *context)
 {
     struct upstream *up = context;
@@ -111,7 +118,7 @@ static void *run_thread(void *context)
     while (!up->stopping)
         run_round(up);
     wind_up(up);
-    while (up->commits > 0 || up->saves > 0 || up->namings > 0 || up->farewells > 0 || up->flight_count > 0) {
+    while (is_awaiting(up)) {
         store_hurry(up->store);
         run_round(up);
     }
