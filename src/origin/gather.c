@@ -31,7 +31,7 @@ void gather_end(struct origins *all)
         return;
     all->gathers = NULL;
     if (give(t, all->gathered, all->gathered_bytes) != STOP_NONE)
-        t->stops = t->origin->stops = t->origin->reap = true;    /* too late for a word to libcurl: see stop_those() */
+        transfer_stop_soon(t);        /* too late for a word to libcurl: see stop_those() */
 }
 
 enum gathered gather_body(struct transfer *t, const char *bytes, size_t count)

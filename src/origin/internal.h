@@ -34,7 +34,7 @@ struct watch {                        /* by descriptor */
 
 struct origins {
     struct origins_start start;
-    LIST_HEAD(, origin)  origins;
+    LIST_HEAD(, origin)  origins, reaps;
     struct watch        *watches;
     unsigned             watch_count;
     uint64_t             numbers;     /* of options, given out */
@@ -69,7 +69,7 @@ struct origin {
     bool                         http1;             /* it wants no HTTP/2 */
     unsigned                     large_next;        /* so many of its next bodies are expected to be large */
     bool                         name_doubtful;     /* no new connection since one could not be made */
-    bool                         reap;              /* curl may have finished something */
+    LIST_ENTRY(origin)           reap;              /* origins->reaps: curl may have finished something */
     bool                         stops;             /* a transfer is to be stopped: transfer->stops */
     bool                         early_ends;        /* streams ended before all of their requests was sent */
 };
@@ -227,6 +227,19 @@ bool http2_wants_http1(const struct transfer *);
 bool http2_may_be(const struct transfer *);          /* an answer that says so is one of HTTP/2 */
 bool http2_answered_early(const struct transfer *);
 bool http2_is_cut(const struct transfer *);          /* its end is not the end of an answer (RFC 9113 8.1) */
+
+/* Before the loop sleeps. */
+static inline void origin_reap_soon(struct origin *o)
+{
+    if (!LIST_IS_IN(o, reap))
+        LIST_INSERT_HEAD(&o->all->reaps, o, reap);
+}
+
+static inline void transfer_stop_soon(struct transfer *t)
+{
+    t->stops = t->origin->stops = true;
+    origin_reap_soon(t->origin);
+}
 
 /* An answer to this has no content (RFC 9110 6.4.1). */
 static inline bool transfer_has_no_body(const struct transfer *t)

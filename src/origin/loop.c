@@ -114,9 +114,8 @@ void origins_serve(struct origins *all, const struct epoll_event *e)
 
 void origins_reap(struct origins *all)
 {
-    struct origin *o;
+    struct origin *o, *next;
 
-    LIST_FOREACH(o, &all->origins, entry)
-        if (o->reap)
-            transfer_reap(o);
+    LIST_FOREACH_SAFE(o, &all->reaps, reap, next)
+        transfer_reap(o);
 }

@@ -79,6 +79,7 @@ void origin_close(struct origin *o)
     curl_share_cleanup(o->sessions);
     watch_forget_all(o);
     timers_clear(o->all->start.timers, &o->curl_timer);
+    LIST_TAKE(o, reap);
     free(o);
 }
 

@@ -66,7 +66,7 @@ void sending_resume(struct transfer *t)
     int mask = (t->receive_paused ? CURLPAUSE_RECV : 0) | (t->send_paused || t->held_back ? CURLPAUSE_SEND : 0);
 
     t->progress_ns = t->all->acted_ns = clock_mono_ns();
-    t->origin->reap = true;
+    origin_reap_soon(t->origin);
     transfer_watch(t);
     curl_easy_pause(t->easy, mask);   /* which brings what libcurl has kept meanwhile */
     gather_end(t->all);
@@ -92,7 +92,7 @@ bool sending_stops(struct transfer *t)
 {
     if (!t->stream.is)
         return false;
-    t->stops = t->origin->stops = t->origin->reap = true;
+    transfer_stop_soon(t);
     return true;
 }
 

@@ -211,7 +211,7 @@ static void end_transfer(struct transfer *t, CURLcode code, bool added)
     if (added)
         curl_multi_remove_handle(o->multi, t->easy);
     http2_reset_end();
-    o->reap = true;
+    origin_reap_soon(o);
     o->http1 = o->http1 || http2_wants_http1(t);
     t->code = code;
     end = end_of(t, code);
@@ -280,7 +280,7 @@ void transfer_reap(struct origin *o)
     int      left;
     CURLMsg *message;
 
-    o->reap = false;
+    LIST_TAKE(o, reap);
     while ((message = curl_multi_info_read(o->multi, &left)) != NULL) {
         struct transfer *t = NULL;
         CURLcode         code = message->data.result;
