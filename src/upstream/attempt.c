@@ -34,10 +34,10 @@ static void record(struct flight *f, const struct turn *t, enum attempt_outcome 
     f->past.attempt_count++;
     f->past.waited_ns += waited;
     if (!t->sent) {
-        f->site->unsent++;
+        f->site->counts.unsent++;
         counter_add(COUNTER_UPSTREAM_UNSENT, 1);
     } else if (outcome != ATTEMPT_OK) {
-        f->site->failures++;
+        f->site->counts.failures++;
         counter_add(COUNTER_UPSTREAM_FAILURES, 1);
     }
 }
@@ -163,7 +163,7 @@ static void ask_plainly(struct flight *f, struct turn *t)
  * False: it is the answer. */
 static bool ask_unexpecting(struct flight *f, struct turn *t)
 {
-    if (t->answer->head.status != 417 || !t->fetch->expects || f->ask.unexpecting || !upload_is_kept(t->upload))
+    if (t->answer->head.status != 417 || !t->fetch->expects || f->ask.unexpecting || !upload_is_kept(t->sending.upload))
         return false;
     record(f, t, ATTEMPT_OK, t->answer->head.status);
     part(f, t);
@@ -251,7 +251,7 @@ bool attempt_head(struct turn *t, struct transfer_head *head)
     hearing_head(t);
     if (f == NULL)
         return true;
-    if (t->upload != NULL && ask_unexpecting(f, t))
+    if (t->sending.upload != NULL && ask_unexpecting(f, t))
         return false;
     listed = retry_status_listed(&f->site->options->retry, status);
     answer_release(f->spare);

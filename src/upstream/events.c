@@ -15,11 +15,11 @@ static enum stop on_sends(void *owner)
     if (!dispatch_sends(t))
         return STOP_OVER_BUDGET;
     t->sent = true;
-    t->sent_ns = t->asked_ns = t->paced_ns = clock_mono_ns();
-    t->site->attempts++;
+    t->sent_ns = t->sending.asked_ns = t->sending.paced_ns = clock_mono_ns();
+    t->site->counts.attempts++;
     counter_add(COUNTER_UPSTREAM_ATTEMPTS, 1);
     if (t->flight != NULL && t->flight->past.attempt_count > 0) {
-        t->site->retries++;
+        t->site->counts.retries++;
         counter_add(COUNTER_UPSTREAM_RETRIES, 1);
     } else if (t->fetch->refresh_behind) {
         counter_add(COUNTER_REFRESHES, 1);
@@ -54,8 +54,8 @@ static enum body_source on_source(void *owner, void *buffer, size_t count, size_
 {
     struct turn *t = owner;
 
-    t->asked_ns = clock_mono_ns();
-    switch (upload_read(t->upload, buffer, count, got)) {
+    t->sending.asked_ns = clock_mono_ns();
+    switch (upload_read(t->sending.upload, buffer, count, got)) {
     case UPLOAD_BYTES:
         stall_sent(t, *got);
         return SOURCE_BYTES;
@@ -142,7 +142,7 @@ static bool goes_on(const struct turn *t, const struct transfer_end *end)
         return !t->up->stopping;
     case AGAIN_NOT_DONE:
         return t->flight->ask.undone < UNDONE_AT_ONCE && !t->up->stopping
-            && (t->upload == NULL || upload_is_kept(t->upload));
+            && (t->sending.upload == NULL || upload_is_kept(t->sending.upload));
     case AGAIN_NO:
         break;
     }

@@ -83,6 +83,8 @@ TAILQ_HEAD(budgets, budget);
 
 /* -- one upstream at work -- */
 
+struct site_counts { uint64_t requests, attempts, retries, failures, unsent; };
+
 struct site {
     LIST_ENTRY(site)               entry;     /* upstream->sites */
     struct upstream               *up;
@@ -105,7 +107,7 @@ struct site {
     struct kind                    kinds[KINDS];
     unsigned                       paces;     /* noted since it was first known */
     LIST_ENTRY(site)               review;    /* upstream->reviews: those who wait are to be told anew how long */
-    uint64_t                       requests, attempts, retries, failures, unsent;
+    struct site_counts             counts;
     double                         retry_balance;
     int64_t                        retry_balance_ns;  /* when it was last renewed */
     struct table_node              by_name;   /* upstream->site_names */
@@ -201,6 +203,14 @@ struct commit {
 };
 
 /* -- one attempt -- */
+struct sending {                      /* of its body: stall.c */
+    struct upload *upload;            /* the fetch's; NULL: there is none */
+    bool           paused;            /* its client has sent nothing more */
+    int64_t        asked_ns;          /* when more of it was asked for */
+    int64_t        bytes;             /* have gone */
+    int64_t        paced_bytes, paced_ns;            /* of these at that time */
+};
+
 struct turn {
     struct upstream    *up;
     LIST_ENTRY(turn)    entry;        /* of the site's */
@@ -227,11 +237,7 @@ struct turn {
     char               *telling;      /* the beginning of a body that may tell of a limit; malloc'd, NULL: may not */
     size_t              telling_bytes;
 
-    struct upload      *upload;       /* the fetch's */
-    bool                upload_paused;        /* its client has sent nothing more */
-    int64_t             asked_ns;     /* when more of it was asked for */
-    int64_t             uploaded_bytes;
-    int64_t             paced_bytes, paced_ns;       /* of these at that time: see stall.c */
+    struct sending      sending;
     struct mail         ready, drained, farewell;
     bool                drained_wanted, mailed, ended;
 };

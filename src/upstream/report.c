@@ -283,11 +283,11 @@ static void fill_entry(struct upstream_report_entry *e, struct site *s, const st
     e->in_flight = s->in_flight;
     e->waiting = s->waiting;
     e->connections = origin_known(s->origin).connections;
-    e->requests = s->requests;
-    e->attempts = s->attempts;
-    e->retries = s->retries;
-    e->failures = s->failures;
-    e->unsent = s->unsent;
+    e->requests = s->counts.requests;
+    e->attempts = s->counts.attempts;
+    e->retries = s->counts.retries;
+    e->failures = s->counts.failures;
+    e->unsent = s->counts.unsent;
     e->lost_ago_ns = ledger_lost_ago_ns(s->budget->ledger, budget_time());
     e->breaker_open = s->breaker.open_until_ns != 0;
     e->predicted_ns = forecast_newcomer(s);

@@ -328,7 +328,7 @@ static void renew_balance(struct site *s, int64_t now_ns)
 void site_count_request(struct site *s, int64_t now_ns)
 {
     renew_balance(s, now_ns);
-    s->requests++;
+    s->counts.requests++;
     if (s->retry_balance < 10.0 * RETRY_FLOOR)
         s->retry_balance += s->options->retry.share;
 }

@@ -16,9 +16,9 @@ enum { PACE_BYTES = 4096 };
 
 void stall_paused(struct turn *t)
 {
-    if (t->upload_paused)
+    if (t->sending.paused)
         return;
-    t->upload_paused = true;
+    t->sending.paused = true;
     t->site->paused_uploads++;
     if (t->site->waiting > 0)
         budget_kick(t->site->budget);             /* which comes to stall_watch() */
@@ -26,9 +26,9 @@ void stall_paused(struct turn *t)
 
 void stall_resumed(struct turn *t)
 {
-    if (!t->upload_paused)
+    if (!t->sending.paused)
         return;
-    t->upload_paused = false;
+    t->sending.paused = false;
     t->site->paused_uploads--;
 }
 
@@ -40,7 +40,7 @@ static bool is_full(const struct site *s)
 /* It is the client that is waited for.  One that the API has answered already ends with its answer. */
 static bool is_waiting(const struct turn *t)
 {
-    return t->upload_paused && t->flight != NULL && t->answer == NULL;
+    return t->sending.paused && t->flight != NULL && t->answer == NULL;
 }
 
 /* Which upload is to give up its place first, and when: one that pauses, else one that drips.  NULL: none. */
@@ -49,12 +49,12 @@ static struct turn *first_to_go(const struct site *s, int64_t *at_ns)
     struct turn *found = NULL, *t;
 
     LIST_FOREACH(t, &s->turns, entry) {
-        int64_t at = t->paced_ns + DRIPPING_NS;
+        int64_t at = t->sending.paced_ns + DRIPPING_NS;
 
         if (!is_waiting(t))
             continue;
-        if (t->asked_ns + STALLED_NS < at)
-            at = t->asked_ns + STALLED_NS;
+        if (t->sending.asked_ns + STALLED_NS < at)
+            at = t->sending.asked_ns + STALLED_NS;
         if (found == NULL || at < *at_ns) {
             found = t;
             *at_ns = at;
@@ -65,11 +65,11 @@ static struct turn *first_to_go(const struct site *s, int64_t *at_ns)
 
 void stall_sent(struct turn *t, size_t bytes)
 {
-    t->uploaded_bytes += (int64_t)bytes;
-    if (t->uploaded_bytes - t->paced_bytes < PACE_BYTES)
+    t->sending.bytes += (int64_t)bytes;
+    if (t->sending.bytes - t->sending.paced_bytes < PACE_BYTES)
         return;
-    t->paced_bytes = t->uploaded_bytes;
-    t->paced_ns = t->asked_ns;
+    t->sending.paced_bytes = t->sending.bytes;
+    t->sending.paced_ns = t->sending.asked_ns;
 }
 
 /* But for a place: its budget would let it. */
@@ -97,7 +97,7 @@ static void fire_stall(struct timer *timer)
         timers_set(&s->up->timers, &s->stall, now + AGAIN_NS);
         return;
     }
-    t->flight->ask.stalled_at = upload_written(t->upload);
+    t->flight->ask.stalled_at = upload_written(t->sending.upload);
     transfer_stop(t->transfer, STOP_UPLOAD_STALLED);
 }
 

@@ -18,7 +18,7 @@ static void receive_ready(struct mail *m)
 {
     struct turn *t = CONTAINER_OF(m, struct turn, ready);
 
-    if (t->ended || !t->upload_paused)
+    if (t->ended || !t->sending.paused)
         return;
     stall_resumed(t);
     transfer_resume_source(t->transfer);
@@ -58,9 +58,9 @@ static struct origin_request request_of(struct turn *t)
         .auth_value = fetch->auth.header.ptr != NULL ? fetch->auth.value : SLICE_NONE,
         .plain = f->ask.plain,
         .no_range = f->ask.plain && fetch->stored.completing,
-        .has_body = t->upload != NULL,
-        .expects = t->upload != NULL && fetch->expects && !f->ask.unexpecting,
-        .body_bytes = t->upload != NULL ? upload_length(t->upload) : 0,
+        .has_body = t->sending.upload != NULL,
+        .expects = t->sending.upload != NULL && fetch->expects && !f->ask.unexpecting,
+        .body_bytes = t->sending.upload != NULL ? upload_length(t->sending.upload) : 0,
         .fresh = f->ask.dead_connections >= DEAD_CONNECTIONS,
     };
 }
@@ -87,10 +87,10 @@ void turn_start(struct flight *f, const struct receipt *receipt, struct budget_n
     LIST_INSERT_HEAD(&t->site->turns, t, entry);
     t->site->in_flight++;
     if (t->fetch->upload != NULL && t->fetch->request.method != HTTP_HEAD) {
-        t->upload = t->fetch->upload;
+        t->sending.upload = t->fetch->upload;
         t->mailed = true;
-        upload_rewind(t->upload);
-        upload_set_reader(t->upload, up->mailbox, &t->ready);
+        upload_rewind(t->sending.upload);
+        upload_set_reader(t->sending.upload, up->mailbox, &t->ready);
     }
     request = request_of(t);
     made = transfer_start(f->site->origin, &request, up->events, t);
@@ -114,8 +114,8 @@ void turn_retire(struct turn *t)
     t->ended = true;
     t->transfer = NULL;
     stall_resumed(t);
-    if (t->upload != NULL)
-        upload_set_reader(t->upload, NULL, NULL);
+    if (t->sending.upload != NULL)
+        upload_set_reader(t->sending.upload, NULL, NULL);
     if (t->answer != NULL && t->answer->body != NULL && t->drained_wanted)
         spool_set_drained_mail(t->answer->body, NULL, NULL);
     forecast_note(t);
@@ -127,7 +127,7 @@ void turn_retire(struct turn *t)
     t->check = NULL;
     fetch_release(t->fetch);
     t->fetch = NULL;
-    t->upload = NULL;
+    t->sending.upload = NULL;
     queue_reconsider(s->budget->queue, NULL);       /* a place is free */
     budget_kick(s->budget);
     if (t->mailed) {
