@@ -22,11 +22,23 @@ from servers import LOAD, Origin
 RECORDS = int(os.environ.get("WEIR_BENCH_RECORDS", "1000000"))
 FILL = os.environ.get("WEIR_FILL", "tests/bench/fill")
 BODY_BYTES = 2500
-FEW = 10_000
+FEW, HOT = 10_000, 1000
 ROOM = 80 << 30
 SMALL = 256 << 20                                # of the cache that evicts
 STREAM = 500                                     # new keys a second
 SECONDS = 3
+
+# wrk's script as compare.SCRIPT, but of HOT keys that stand as far apart as they can.
+APART = """
+local path, step
+function init(args)
+    path, step = args[1], math.floor(tonumber(args[2]) / %d)
+    math.randomseed(tonumber(args[3]))
+end
+function request()
+    return wrk.format("GET", (path:gsub("#", string.format("%%d", math.random(0, %d) * step))))
+end
+""" % (HOT, HOT - 1)
 
 
 class Weir(peers.Weir):
@@ -76,15 +88,20 @@ def at_size(folder, origin, script):
     if not (large / "full").exists():
         fill(large, ROOM, 0, RECORDS)
         (large / "full").write_text("")
+    apart = pathlib.Path(script).with_name("apart.lua")
+    apart.write_text(APART)
     with Running(small, origin) as few:
-        few_us = hits(few.weir, script, FEW)
+        few_us, hot_few_us = hits(few.weir, script, FEW), hits(few.weir, script, HOT)
         start_few = few.start_ms
     with Running(large, origin) as many:
-        many_us = hits(many.weir, script, FEW)
+        many_us, hot_us = hits(many.weir, script, FEW), hits(many.weir, str(apart), RECORDS)
+        any_us = hits(many.weir, script, RECORDS)
         start_many = many.start_ms
     return {"records": RECORDS, "gib": round((large / "data.mdb").stat().st_size / 2**30, 1),
             "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
             "hit_us_of_10000": round(few_us, 1), "hit_us": round(many_us, 1), "ratio": round(many_us / few_us, 2),
+            "hot_1000_us": round(hot_us, 1), "hot_1000_ratio": round(hot_us / hot_few_us, 2),
+            "any_us": round(any_us, 1), "any_ratio": round(any_us / hot_few_us, 2),
             "start_ms_of_10000": round(start_few), "start_ms": round(start_many)}
 
 
