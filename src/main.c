@@ -59,6 +59,7 @@ struct daemon {
     int              signal_fd;
     int64_t          settled_at_ns;   /* monotonic: when this start has proved itself; INT64_MAX: it has */
     int64_t          started_wall_ns;
+    int64_t          told_ns;         /* monotonic: when systemd was last told that main goes round */
 };
 
 static struct config *load(const char *file, FILE *problems)
@@ -291,6 +292,17 @@ static int64_t watchdog_ns(void)
     return sd_watchdog_enabled(0, &us) > 0 && us > 0 ? (int64_t)us * NS_PER_US / 2 : WAIT_FOR_EVER;
 }
 
+/* A datagram that wakes systemd: not with every connection that is accepted. */
+static void tell_watchdog(struct daemon *d, int64_t tick_ns)
+{
+    const int64_t now_ns = clock_mono_ns();
+
+    if (tick_ns <= 0 || now_ns - d->told_ns < tick_ns / 2)
+        return;
+    d->told_ns = now_ns;
+    sd_notify(0, "WATCHDOG=1");
+}
+
 /* The start has survived its first minutes. */
 static void settle(struct daemon *d)
 {
@@ -352,10 +364,9 @@ static void run(struct daemon *d)
         struct signalfd_siginfo s;
 
         wait_poll(fds, 4, patience_ns(d, tick_ns));
-        heed_clock(d, clock_fd);
+        heed_clock(d, (fds[3].revents & POLLIN) != 0 ? clock_fd : -1);
         settle(d);
-        if (tick_ns > 0)
-            sd_notify(0, "WATCHDOG=1");
+        tell_watchdog(d, tick_ns);
         if ((fds[1].revents & POLLIN) != 0)
             front_accept(d->front);
         if ((fds[2].revents & POLLIN) != 0)

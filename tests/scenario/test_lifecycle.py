@@ -546,3 +546,22 @@ def test_readiness_is_told_to_a_service_manager(daemons, origin, monkeypatch, pl
         said = b""
         while b"STOPPING=1" not in said:
             said += manager.recv(4096)
+
+
+def test_the_watchdog_is_told_by_time_and_not_by_the_connection(daemons, origin, monkeypatch, place):
+    """WATCHDOG=1 is a datagram that wakes the service manager."""
+    plain, path = environment, str(place / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(seconds(10))
+        monkeypatch.setattr(harness.daemon, "environment", lambda p, **extra: {
+            **plain(p, **extra), "NOTIFY_SOCKET": path, "WATCHDOG_USEC": str(600 * 1000 * 1000)})
+        d = daemons(upstream(origin)).start()
+        said = [manager.recv(4096)]
+        for _ in range(5):            # no more than a socket's queue of datagrams holds
+            with d.connect() as client:
+                assert client.get("/api/x").status == 200
+        d.stop()
+        while b"STOPPING=1" not in said[-1]:
+            said.append(manager.recv(4096))
+    assert sum(b"WATCHDOG=1" in one for one in said) <= 1
