@@ -76,15 +76,16 @@ static int64_t mean_of(const struct turns *p)
     return sum;
 }
 
-/* Lengths in an order in which any few that follow each other are about as all of them. */
+/* Lengths in an order in which any few that follow each other are about as all of them: the bits of `i` from the
+ * other end. */
 static unsigned scattered(unsigned i)
 {
-    unsigned out = 0;
+    static const unsigned char three[] = { 0, 4, 2, 6, 1, 5, 3, 7 };
 
-    for (unsigned bit = 1; bit < TURNS_TIMES; bit <<= 1)
-        out = out << 1 | ((i & bit) != 0);
-    return out;
+    return (unsigned)three[i & 7] << 3 | three[i >> 3];
 }
+
+_Static_assert(TURNS_TIMES == 64, "two of three bits");
 
 static int compare(const void *a, const void *b)
 {
@@ -93,10 +94,10 @@ static int compare(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-static void sink(int64_t *heap, unsigned count)
+static void sink(int64_t *heap, unsigned at, unsigned count)
 {
-    int64_t  moved = heap[0];
-    unsigned at = 0, child;
+    int64_t  moved = heap[at];
+    unsigned child;
 
     while ((child = at * 2 + 1) < count) {
         if (child + 1 < count && heap[child + 1] < heap[child])
@@ -114,15 +115,22 @@ static uint64_t scaled(uint64_t n, unsigned from, unsigned to)
     return to % from == 0 ? n * (to / from) : (uint64_t)((double)n * to / from);
 }
 
-/* When each of `count` places is free; sorted, which is a heap. */
+/* When each of `count` places is free, as a heap.  Where each time that is known is a place's, which is the rule, it is
+ * made of them as they stand; what takes some of them has to see them in order, and what is in order is a heap. */
 static void free_times(struct turns *p, unsigned count, int64_t *heap)
 {
     unsigned busy = (unsigned)scaled(p->busy, p->count, count);
     unsigned idle = less(count, busy);
     unsigned over = less(busy, count);          /* so many have to end before a place is free */
 
-    qsort(p->left_ns, p->left_count, sizeof p->left_ns[0], compare);
     memset(heap, 0, idle * sizeof heap[0]);
+    if (over == 0 && p->left_count == busy) {
+        memcpy(heap + idle, p->left_ns, busy * sizeof heap[0]);
+        for (unsigned i = count / 2; i-- > 0;)
+            sink(heap, i, count);
+        return;
+    }
+    qsort(p->left_ns, p->left_count, sizeof p->left_ns[0], compare);
     for (unsigned i = idle; i < count; i++)
         heap[i] = p->left_count > 0 ? p->left_ns[(uint64_t)(i - idle + over) * p->left_count / busy] : 0;
 }
@@ -132,7 +140,7 @@ int64_t turns_wait_ns(struct turns *p, uint64_t ahead)
     unsigned count = p->count * p->each < TURNS_PLACES ? p->count * p->each : TURNS_PLACES;
     int64_t  heap[TURNS_PLACES];
     uint64_t steps, rounds = 0;
-    int64_t  mean = mean_of(p);
+    int64_t  mean;
 
     if (count == 0 || (p->busy < p->count && ahead < p->count - p->busy))
         return 0;
@@ -143,8 +151,11 @@ int64_t turns_wait_ns(struct turns *p, uint64_t ahead)
     steps = ahead - rounds * count;
     for (unsigned i = 0; i < steps; i++) {
         heap[0] += p->times_ns[scattered(i % TURNS_TIMES)];
-        sink(heap, count);
+        sink(heap, 0, count);
     }
+    if (rounds == 0)
+        return heap[0];
+    mean = mean_of(p);
     if (rounds > (uint64_t)(INT64_MAX / 4) / (uint64_t)(mean + 1))
         return INT64_MAX / 4;
     return heap[0] + (int64_t)rounds * mean;

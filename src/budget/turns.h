@@ -41,7 +41,7 @@ void turns_begin(struct turns *, unsigned count, unsigned busy);
 void turns_busy(struct turns *, const struct pace *, int64_t age_ns, int64_t after_ns, unsigned step);
 /* Requests `from` to `to` of `all` that wait are of this pace; of 0 that wait, for all that may come. */
 void turns_of_kind(struct turns *, const struct pace *, unsigned from, unsigned to, unsigned all);
-/* How long until one goes that has `ahead` others before it.  Sorts left_ns. */
+/* How long until one goes that has `ahead` others before it.  May sort left_ns. */
 int64_t turns_wait_ns(struct turns *, uint64_t ahead);
 
 /* The wait for the budget of one that has so many before it; INT64_MAX: never. */
