@@ -448,13 +448,6 @@ static void *worker_main(void *context)
     return NULL;
 }
 
-static int watch(struct worker *w, int fd, struct watch *what)
-{
-    struct epoll_event event = { .events = EPOLLIN, .data.ptr = what };
-
-    return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &event);
-}
-
 int worker_start(struct worker *w, const struct front_services *services, struct front_shared *shared,
                  struct config *config, unsigned index, int done_fd, struct fault *why)
 {
@@ -468,7 +461,8 @@ int worker_start(struct worker *w, const struct front_services *services, struct
     w->config = config;
     w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     w->mailbox = mailbox_open();
-    if (w->epoll_fd < 0 || w->mailbox == NULL || watch(w, mailbox_fd(w->mailbox), &w->mail_watch) != 0) {
+    if (w->epoll_fd < 0 || w->mailbox == NULL
+        || mailbox_watch(w->mailbox, w->epoll_fd, (epoll_data_t){ .ptr = &w->mail_watch }) != 0) {
         fault_set_errno(why, errno, "cannot start a worker");
         goto fail;
     }
