@@ -21,5 +21,28 @@ ROOMS = {
 }
 ROOMS = {room: {room, *others.split()} for room, others in ROOMS.items()}
 
+# Parts of a room, folders below it, and which other parts each may know.  What stands in the room's own folder knows
+# all of them; they know of it the room's inner header alone.
+PARTS = {
+    "front/net":   "",
+    "front/mhd":   "front/net",
+    "front/proxy": "front/net front/mhd",
+}
+PARTS = {part: {part, *others.split()} for part, others in PARTS.items()}
+
+
+def part_of(name):
+    """The folder of "room/part/file"; None in the room's own folder."""
+    return "/".join(name.split("/")[:2]) if name.count("/") == 2 else None
+
+
+def may_know_part(name, other):
+    """May the file `name` know the file `other` of the same room?  Both as "room/part/file" or "room/file"."""
+    part, to = part_of(name), part_of(other)
+    if part is None:
+        return True
+    return to in PARTS.get(part, ()) if to else other == name.split("/")[0] + "/internal.h"
+
+
 # A rule carries its policy's settings, plain values: see ARCHITECTURE.md.
 ALLOWED = {("route", "policy/options.h")}

@@ -3,8 +3,8 @@
  *
  * The main thread accepts and hands each socket to the worker with the
  * fewest connections; a worker has an epoll, an MHD daemon without a
- * listening socket or thread of its own, and an engine.  This room alone
- * knows <microhttpd.h>.
+ * listening socket or thread of its own, and an engine.  Its parts: net/ (listeners, peers), mhd/ (all that
+ * libmicrohttpd is, and the only <microhttpd.h>), proxy/ (CONNECT, tunnels).
  */
 #ifndef WEIR_FRONT_FRONT_H
 #define WEIR_FRONT_FRONT_H

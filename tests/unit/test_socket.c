@@ -1,7 +1,8 @@
 /*
  * Options that libmicrohttpd is told it cannot have, and an acknowledgement that is asked for.
  */
-#include "front/mhd/socket.h"
+#include "front/mhd/sockopt.h"
+#include "front/net/socket.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,12 +42,12 @@ static void test_options(void **state)
         int set;
 
         kept = rows[i].is_kept ? fd : -1;
-        socket_keep_options(is_kept);
+        sockopt_keep(is_kept);
         errno = 0;
         set = setsockopt(fd, rows[i].level, rows[i].option, &off, sizeof off);
         if ((set == 0) != rows[i].is_set || (set != 0 && errno != ENOPROTOOPT))
             fail_msg("%s: %d, errno %d", rows[i].name, set, errno);
-        socket_keep_options(NULL);
+        sockopt_keep(NULL);
         assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof off), 0);
         close(fd);
     }

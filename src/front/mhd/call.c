@@ -10,11 +10,9 @@
  */
 #include "front/mhd/call.h"
 
-#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/guard.h"
-#include "peer/card.h"
 #include "front/mhd/refuse.h"
 #include "front/mhd/shards.h"
 #include "front/mhd/startline.h"
@@ -23,7 +21,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-enum { UNUSED_CALLS = 256, SMALL_BYTES = 448, PARKED_AT_ONCE = 16 };
+enum { UNUSED_CALLS = 256, SMALL_BYTES = 448 };
 
 /* -- life -- */
 
@@ -98,124 +96,6 @@ void call_free_unused(struct worker *w)
 }
 
 /* -- waiting -- */
-
-static void list_suspended(struct call *call)
-{
-    struct worker *w = call->worker;
-
-    call->sweep = w->sweeps;
-    call->next_suspended = NULL;
-    call->previous_suspended = w->shortest;
-    *(w->shortest != NULL ? &w->shortest->next_suspended : &w->longest) = call;
-    w->shortest = call;
-}
-
-static void unlist_suspended(struct call *call)
-{
-    struct worker *w = call->worker;
-
-    if (call->previous_suspended == NULL && w->longest != call)
-        return;                       /* was looked at */
-    *(call->previous_suspended != NULL ? &call->previous_suspended->next_suspended : &w->longest) =
-        call->next_suspended;
-    *(call->next_suspended != NULL ? &call->next_suspended->previous_suspended : &w->shortest) =
-        call->previous_suspended;
-    call->next_suspended = call->previous_suspended = NULL;
-}
-
-void call_suspend(struct call *call)
-{
-    CHECK(!call->suspended);
-    call->suspended = true;
-    list_suspended(call);
-    MHD_suspend_connection(call->mhd);
-}
-
-void call_resume(struct call *call)
-{
-    if (!call->suspended)
-        return;
-    call->suspended = false;
-    unlist_suspended(call);
-    pool_unpark(&call->connection->pool);
-    MHD_resume_connection(call->mhd);
-    shard_touch(call->connection->shard);
-}
-
-/* A few in each round, so that ten thousand do not hold up the hits.  One that takes a body, or gives one, is soon
- * to go on. */
-bool call_park_some(struct worker *w)
-{
-    for (unsigned i = 0; i < PARKED_AT_ONCE; i++) {
-        struct call *call = w->longest;
-
-        if (call == NULL || w->sweeps - call->sweep < 2)
-            return false;
-        unlist_suspended(call);
-        if (call->stage == CALL_ANSWER && !call->answering && call->exchange != NULL && !call->has_body)
-            pool_park(&call->connection->pool);
-    }
-    return true;
-}
-
-void call_wake(void *owner)
-{
-    call_resume(owner);
-}
-
-static struct peer_card *card_of(struct connection *c)
-{
-    if (c->card == NULL)
-        c->card = peer_card_open(c->fd);
-    return c->card;
-}
-
-/* For the log: asked at the first request, since a client that has its answer may be gone. */
-void call_label(struct connection *c)
-{
-    if (c->is_labelled || !access_log_is_on(c->worker->access))
-        return;
-    c->is_labelled = true;
-    peer_card_ask_user(card_of(c));
-    peer_card_read(c->card, &c->who);
-    peer_label(&c->who, c->label);
-}
-
-static struct slice label_of(void *owner)
-{
-    const struct call *call = owner;
-    struct connection *c = call->connection;
-
-    if (!c->is_labelled_whole && c->card != NULL && peer_card_is_told(c->card)) {
-        c->is_labelled_whole = true;
-        peer_card_read(c->card, &c->who);
-        peer_label(&c->who, c->label);
-    }
-    return call_label_of(c);
-}
-
-struct peer_card *call_card(void *owner)
-{
-    const struct call *call = owner;
-
-    return card_of(call->connection);
-}
-
-const struct peer *call_known(void *owner)
-{
-    struct call       *call = owner;
-    struct connection *c = call->connection;
-
-    call->asked_who = true;
-    peer_card_read(card_of(c), &c->who);
-    return &c->who;
-}
-
-const struct peer *call_who(void *owner)
-{
-    peer_card_ask_user(call_card(owner));
-    return call_known(owner);
-}
 
 static void break_off(struct call *call)
 {
@@ -345,7 +225,7 @@ static void open_exchange(struct call *call, size_t head_bytes)
         .known = call_known,
         .who = call_who,
         .card = call_card,
-        .label = label_of,
+        .label = call_label_whole,
         .wake = call_wake,
         .interim = send_interim,
         .owner = call,
@@ -537,8 +417,8 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
         exchange_close(call->exchange, whole,
                        call->streaming ? call->sent_bytes : whole ? call->reply_bytes : 0);
     if (call->kept != NULL) {
-        repeat_end(call->kept->repeat, w->engine, &call->repetition, &(struct repeat_client){ c->peer, label_of(call) },
-                   whole, whole ? call->reply_bytes : 0);
+        repeat_end(call->kept->repeat, w->engine, &call->repetition,
+                   &(struct repeat_client){ c->peer, call_label_whole(call) }, whole, whole ? call->reply_bytes : 0);
         kept_release(call->kept);
     }
     if (call->admin != NULL)

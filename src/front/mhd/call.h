@@ -1,12 +1,14 @@
 /*
  * One request on its connection, as the files of this room share it: call.c has its life and libmicrohttpd's
- * callbacks, head.c what is read of its head, answer.c and admin_answer.c what is said.  Worker's thread.
+ * callbacks, waiting.c its sleep, who.c its client, head.c what is read of its head, answer.c and admin_answer.c what
+ * is said.  Worker's thread.
  */
 #ifndef WEIR_FRONT_MHD_CALL_H
 #define WEIR_FRONT_MHD_CALL_H
 
+#include "front/mhd/connection.h"
+#include "front/mhd/kept.h"
 #include "front/mhd/rawhead.h"
-#include "front/worker.h"
 
 enum { CALL_ANSWER_ROOM = 24 * 1024 };    /* of the pool, for the head of an answer */
 
@@ -51,12 +53,33 @@ struct call {
     struct call           *next, *previous;
 };
 
-/* -- call.c: until call_resume() MHD does not call for it -- */
+/* -- call.c: libmicrohttpd's callbacks, and what the worker does with all calls -- */
+void *call_on_target(void *worker, const char *uri, struct MHD_Connection *);
+enum MHD_Result call_on_request(void *worker, struct MHD_Connection *, const char *url, const char *method,
+                                const char *version, const char *upload_data, size_t *upload_data_size,
+                                void **context);
+void call_on_completed(void *worker, struct MHD_Connection *, void **context,
+                       enum MHD_RequestTerminationCode);
+/* MHD has closed the connection, and may have forgotten to say so of its request. */
+void call_on_closed(struct connection *);
+/* The client has closed its side. */
+void call_on_peer_closed(struct connection *);
+/* True while a request whose head is whole is being answered. */
+bool call_any(const struct worker *);
+/* Breaks off every call of the worker. */
+void call_break_all(struct worker *);
+void call_free_unused(struct worker *);
+
+/* -- waiting.c: until call_resume() MHD does not call for it -- */
 void call_suspend(struct call *);
 /* A call that is not suspended stays as it is. */
 void call_resume(struct call *);
 /* The same, for what only knows the owner. */
 void call_wake(void *call);
+/* Gives back memory that calls do not need while they wait; true where there is more of it to be given. */
+bool call_park_some(struct worker *);
+
+/* -- who.c -- */
 /* Looks up who is at the other end, as far as the log tells, once for a connection. */
 void call_label(struct connection *);
 /* ptr NULL: not known. */
@@ -65,6 +88,8 @@ static inline struct slice call_label_of(const struct connection *c)
     return c->label[0] != '\0' ? slice_of(c->label) : SLICE_NONE;
 }
 
+/* The newest, when more is known by now: struct exchange_input's `label`. */
+struct slice call_label_whole(void *call);
 /* See struct exchange_input. The answer depends on who it is from then on. */
 const struct peer *call_known(void *call);
 const struct peer *call_who(void *call);

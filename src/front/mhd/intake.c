@@ -6,7 +6,8 @@
 #include "front/mhd/call.h"
 #include "front/mhd/recv.h"
 #include "front/mhd/refuse.h"
-#include "front/mhd/socket.h"
+#include "front/mhd/sockopt.h"
+#include "front/net/socket.h"
 #include "front/mhd/startline.h"
 
 #include <errno.h>
@@ -208,7 +209,7 @@ void intake_start(struct worker *w)
 {
     here = w;
     recv_watch(w != NULL ? heard : NULL);
-    socket_keep_options(w != NULL ? is_connection : NULL);
+    sockopt_keep(w != NULL ? is_connection : NULL);
 }
 
 bool intake_heard_tls(void *connection, char *at, ssize_t count)

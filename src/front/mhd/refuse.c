@@ -128,7 +128,7 @@ void refuse_connection(struct connection *c, const struct refusal *no)
         log_it(c, no);
     }
     shutdown(c->fd, SHUT_WR);
-    intake_pass(c);
+    c->intake.stage = INTAKE_PASS;
     c->deadline_ns = clock_real_ns() + answered_ns;
 }
 

@@ -7,7 +7,7 @@
 #ifndef WEIR_FRONT_MHD_REFUSE_H
 #define WEIR_FRONT_MHD_REFUSE_H
 
-#include "front/worker.h"
+#include "front/mhd/connection.h"
 
 #include "engine/guard.h"
 

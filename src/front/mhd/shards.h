@@ -11,9 +11,12 @@
 #ifndef WEIR_FRONT_MHD_SHARDS_H
 #define WEIR_FRONT_MHD_SHARDS_H
 
-#include "front/worker.h"
+#include "front/internal.h"
+
+#include <microhttpd.h>
 
 enum { SHARD_CONNECTIONS = 256 };
+enum { SHARD_PLAIN, SHARD_TLS };      /* of struct worker's `shards` */
 
 struct shard {
     struct watch       watch;
@@ -25,17 +28,11 @@ struct shard {
     struct shard      *next, *next_due;
 };
 
-/* The first ones; -1 and *why where it cannot. */
-int  shards_start(struct worker *, struct fault *why);
-/* One with room; where no other can be started, the first. */
-struct shard *shard_with_room(struct worker *, bool is_tls);
 /* Something happened: it is to run in this round, or the next. */
 void shard_touch(struct shard *);
 void shards_touch_all(struct worker *);
 /* At most how long the worker may sleep. */
 void shards_limit_wait(struct worker *, int64_t *ns);
 void shards_run(struct worker *);
-/* Closes all connections. */
-void shards_stop(struct worker *);
 
 #endif

@@ -13,7 +13,10 @@
 #include "front/proxy/connect.h"
 #include "peer/card.h"
 #include "front/mhd/refuse.h"
-#include "front/mhd/socket.h"
+#include "front/net/socket.h"
+#include "front/mhd/certificate.h"
+#include "front/mhd/daemon.h"
+#include "front/proxy/say.h"
 #include "front/proxy/tunnel.h"
 #include "http/url.h"
 
@@ -80,7 +83,7 @@ static void turn_away(struct knock *k)
     int            fd = k->arrival.fd;
 
     let_go(k);
-    worker_drop(w, fd);
+    arrival_drop(w, fd);
 }
 
 void door_sweep(struct worker *w, int64_t now)
@@ -90,7 +93,7 @@ void door_sweep(struct worker *w, int64_t now)
         if (k->deadline_ns > now)
             continue;
         if (k->used > 0 && k->connected == NULL)
-            door_say(w, k->arrival.fd, PROBLEM_REQUEST_TIMEOUT, "The rest of the CONNECT did not come in time.",
+            say_refusal(w, k->arrival.fd, PROBLEM_REQUEST_TIMEOUT, "The rest of the CONNECT did not come in time.",
                      "http_request_error");
         turn_away(k);
     }
@@ -103,47 +106,6 @@ void door_close_all(struct worker *w)
 }
 
 /* -- what is said -- */
-
-void door_say(struct worker *w, int fd, enum problem_kind kind, const char *detail, const char *proxy_error)
-{
-    const struct refusal no = { kind, detail };
-    char                 text[REFUSE_BYTES];
-    size_t               bytes = refuse_text(text, sizeof text, &no, proxy_error, false);
-
-    if (send(fd, text, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) < (ssize_t)bytes)
-        log_debug("refusal_unsent", "status=%u", problem_status(kind));
-    shutdown(fd, SHUT_WR);
-    linger_begin(w, fd);
-}
-
-bool door_grant(int fd)
-{
-    static const char text[] = "HTTP/1.1 200 Connection established\r\n\r\n";
-
-    return send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof text - 1;
-}
-
-void door_log(struct worker *w, const struct connect_line *l)
-{
-    const struct access_record record = {
-        .started_wall_ns = l->started_wall_ns,
-        .took_ns = clock_mono_ns() - l->started_mono_ns,
-        .id = engine_take_id(w->engine),
-        .peer = l->peer,
-        .client = l->client,
-        .method = SLICE("CONNECT"),
-        .upstream = l->upstream,
-        .target = l->target,
-        .status = l->status,
-        .sent_bytes = l->sent_bytes,
-        .received_bytes = l->received_bytes,
-        .cache = l->cache,
-        .detail = l->detail,
-        .whole = l->whole,
-    };
-
-    access_log_write(w->access, &record);
-}
 
 /* The connection inside a CONNECT has it, too. */
 static void ask_who(struct knock *k, struct peer *who)
@@ -172,43 +134,14 @@ static void refuse(struct knock *k, const struct connect_head *h, const struct r
 
     counter_add(COUNTER_REQUESTS, 1);
     counter_add(COUNTER_CLIENT_ERRORS, 1);
-    door_say(k->worker, k->arrival.fd, no->kind, no->detail, proxy_error);
-    door_log(k->worker, &(struct connect_line){
+    say_refusal(k->worker, k->arrival.fd, no->kind, no->detail, proxy_error);
+    say_logged(k->worker, &(struct connect_line){
         .peer = k->peer, .client = name, .target = h->target, .cache = "error", .status = problem_status(no->kind),
         .started_wall_ns = k->started_wall_ns, .started_mono_ns = k->started_mono_ns, .whole = true });
     turn_away(k);
 }
 
 /* -- CONNECT -- */
-
-static struct leaf *leaf_for(struct worker *w, const char *name)
-{
-    struct fault why;
-    struct leaf *l = leaf_acquire(w->leaves, name, clock_wall_ns() / NS_PER_SEC, &why);
-
-    if (l == NULL)
-        log_error("no_certificate", "name=%s reason=%s", log_quote(name), log_quote(why.text));
-    return l;
-}
-
-struct leaf *door_choose_leaf(void *context, const char *name)
-{
-    struct connection           *c = context;
-    struct worker               *w = c->worker;
-    const struct route_upstream *u = NULL;
-    char                         host[LEAF_NAME_BYTES];
-    struct slice                 connected;
-    unsigned                     port;
-
-    if (http_authority_parse(slice_of(c->connected), &connected, &port))
-        u = route_find_connected(w->config->routes, connected, port).upstream;
-    if (u == NULL || (name != NULL && route_find_connected(w->config->routes, slice_of(name), port).upstream != u))
-        return NULL;
-    if (name != NULL)
-        return leaf_for(w, name);
-    snprintf(host, sizeof host, SLICE_FMT, SLICE_ARG(connected));
-    return leaf_for(w, host);
-}
 
 /* The certificate is made before anything is granted, so that the client hears why where it cannot be. */
 static bool has_leaf(struct worker *w, struct slice host)
@@ -219,7 +152,7 @@ static bool has_leaf(struct worker *w, struct slice host)
     if (host.len >= sizeof name)
         return false;
     snprintf(name, sizeof name, SLICE_FMT, SLICE_ARG(host));
-    l = leaf_for(w, name);
+    l = certificate_for(w, name);
     leaf_release(l);
     return l != NULL;
 }
@@ -243,7 +176,7 @@ static void look_inside(struct knock *k)
     next.proxy_user = k->proxy_user;
     k->arrival.card = NULL;
     unwatch(k);
-    worker_serve(w, &next);
+    daemon_serve(w, &next);
     forget(k);
 }
 
@@ -258,7 +191,7 @@ static void open_upstream(struct knock *k, const struct connect_head *h)
                "proxy_internal_error");
         return;
     }
-    if (!door_grant(k->arrival.fd)) {
+    if (!say_granted(k->arrival.fd)) {
         turn_away(k);
         return;
     }
@@ -381,7 +314,7 @@ static void pass_on(struct knock *k)
 
     k->arrival.card = NULL;
     let_go(k);
-    worker_serve(w, &whole);
+    daemon_serve(w, &whole);
 }
 
 static void look(struct watch *watch, uint32_t events)
@@ -429,7 +362,7 @@ void door_open(struct worker *w, const struct arrival *a)
     k->started_wall_ns = clock_wall_ns();
     k->started_mono_ns = clock_mono_ns();
     k->deadline_ns = clock_real_ns() + w->config->head_timeout_ns;
-    worker_name_peer(a->fd, (const struct sockaddr *)&a->address, a->address_bytes, k->peer, sizeof k->peer);
+    arrival_name_peer(a->fd, (const struct sockaddr *)&a->address, a->address_bytes, k->peer, sizeof k->peer);
     k->next = w->knocks;
     if (w->knocks != NULL)
         w->knocks->previous = k;

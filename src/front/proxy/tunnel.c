@@ -12,9 +12,10 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "base/own_address.h"
-#include "front/proxy/door.h"
+#include "front/proxy/say.h"
+#include "front/net/arrival.h"
 #include "front/net/resolve.h"
-#include "front/mhd/socket.h"
+#include "front/net/socket.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -82,14 +83,14 @@ static void end(struct tunnel *t, unsigned status, const char *detail, bool whol
 {
     struct worker *w = t->worker;
 
-    door_log(w, &(struct connect_line){
+    say_logged(w, &(struct connect_line){
         .peer = t->peer, .client = slice_of(t->client_name[0] != '\0' ? t->client_name : NULL),
         .target = slice_of(t->target), .upstream = t->upstream, .cache = status == 200 ? "tunnel" : "error",
         .detail = detail, .status = status, .started_wall_ns = t->started_wall_ns,
         .started_mono_ns = t->started_mono_ns, .sent_bytes = t->server.count, .received_bytes = t->client.count,
         .whole = whole });
     leave_resolution(t);
-    worker_leave(w, t->client.fd);
+    arrival_leave(w, t->client.fd);
     close_side(t, &t->client);
     close_side(t, &t->server);
     atomic_fetch_sub_explicit(&w->shared->tunnels, 1, memory_order_relaxed);
@@ -120,7 +121,7 @@ void tunnel_free_ended(struct worker *w)
 
 static void refuse(struct tunnel *t, enum problem_kind kind, const char *detail, const char *proxy_error)
 {
-    door_say(t->worker, t->client.fd, kind, detail, proxy_error);
+    say_refusal(t->worker, t->client.fd, kind, detail, proxy_error);
     end(t, problem_status(kind), proxy_error, true);
 }
 
@@ -228,7 +229,7 @@ static void start_carrying(struct tunnel *t)
 {
     int64_t now = clock_real_ns();
 
-    if (!door_grant(t->client.fd)) {
+    if (!say_granted(t->client.fd)) {
         end(t, 499, NULL, false);
         return;
     }

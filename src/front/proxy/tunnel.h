@@ -10,7 +10,7 @@
 #ifndef WEIR_FRONT_PROXY_TUNNEL_H
 #define WEIR_FRONT_PROXY_TUNNEL_H
 
-#include "front/worker.h"
+#include "front/internal.h"
 
 struct tunnel_start {                 /* copied */
     int          fd;                  /* the client's, taken over; stands in no epoll */

@@ -1,7 +1,7 @@
 /*
- * TCP_QUICKACK is no state that lasts: it sends what acknowledgement is due, and the kernel goes on as it likes.
+ * setsockopt() as the kernel has it, but for the two options of TCP that libmicrohttpd would set.
  */
-#include "front/mhd/socket.h"
+#include "front/mhd/sockopt.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -12,7 +12,7 @@
 
 static _Thread_local bool (*is_kept_here)(int fd);
 
-void socket_keep_options(bool (*is_kept)(int fd))
+void sockopt_keep(bool (*is_kept)(int fd))
 {
     is_kept_here = is_kept;
 }
@@ -24,11 +24,4 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t bytes)
         return -1;
     }
     return (int)syscall(SYS_setsockopt, fd, level, name, value, bytes);
-}
-
-void socket_acknowledge(int fd)
-{
-    const int one = 1;
-
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
 }

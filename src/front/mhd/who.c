@@ -1,0 +1,61 @@
+/*
+ * Who is at the other end of a call's connection: asked as far as somebody needs to know, and remembered with the
+ * connection (peer/card.h).
+ */
+#include "front/mhd/call.h"
+
+#include "peer/card.h"
+
+static struct peer_card *card_of(struct connection *c)
+{
+    if (c->card == NULL)
+        c->card = peer_card_open(c->fd);
+    return c->card;
+}
+
+/* For the log: asked at the first request, since a client that has its answer may be gone. */
+void call_label(struct connection *c)
+{
+    if (c->is_labelled || !access_log_is_on(c->worker->access))
+        return;
+    c->is_labelled = true;
+    peer_card_ask_user(card_of(c));
+    peer_card_read(c->card, &c->who);
+    peer_label(&c->who, c->label);
+}
+
+struct slice call_label_whole(void *owner)
+{
+    const struct call *call = owner;
+    struct connection *c = call->connection;
+
+    if (!c->is_labelled_whole && c->card != NULL && peer_card_is_told(c->card)) {
+        c->is_labelled_whole = true;
+        peer_card_read(c->card, &c->who);
+        peer_label(&c->who, c->label);
+    }
+    return call_label_of(c);
+}
+
+struct peer_card *call_card(void *owner)
+{
+    const struct call *call = owner;
+
+    return card_of(call->connection);
+}
+
+const struct peer *call_known(void *owner)
+{
+    struct call       *call = owner;
+    struct connection *c = call->connection;
+
+    call->asked_who = true;
+    peer_card_read(card_of(c), &c->who);
+    return &c->who;
+}
+
+const struct peer *call_who(void *owner)
+{
+    peer_card_ask_user(call_card(owner));
+    return call_known(owner);
+}

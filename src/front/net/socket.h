@@ -1,0 +1,14 @@
+/*
+ * What is said to the kernel about sockets that clients have connected to.
+ *
+ * Everything that can be inherited is, from the listener (front/net/listener.c).
+ */
+#ifndef WEIR_FRONT_NET_SOCKET_H
+#define WEIR_FRONT_NET_SOCKET_H
+
+/* More has to come from the peer before anything can be answered.  One that has not set TCP_NODELAY keeps the rest of
+ * what it has to say back until the beginning is acknowledged, which the kernel would put off for 40 ms in the hope of
+ * an answer to send along (RFC 9293 3.7.4, 3.8.6.3).  On a unix socket nothing happens. */
+void socket_acknowledge(int fd);
+
+#endif
