@@ -441,6 +441,12 @@ static void print_help(FILE *out)
           "weirctl(1) asks a running weir. weir(8) and weir.conf(5) tell the rest.\n", out);
 }
 
+static void print_version(void)
+{
+    printf("weir %s\nlibmicrohttpd %s, tricks %s\n", PACKAGE_VERSION, front_library(),
+           front_uses_tricks() ? "on" : "off");
+}
+
 enum mode { MODE_SERVE, MODE_CHECK, MODE_DUMP };
 
 static int act(enum mode mode, struct daemon *d)
@@ -487,7 +493,7 @@ int main(int argc, char **argv)
         case 'c':            d.config_file = optarg; break;
         case OPTION_CHECK:   mode = MODE_CHECK; break;
         case OPTION_DUMP:    mode = MODE_DUMP; break;
-        case OPTION_VERSION: printf("weir %s\n", PACKAGE_VERSION); return 0;
+        case OPTION_VERSION: print_version(); return 0;
         case 'h':            print_help(stdout); return 0;
         default:             print_help(stderr); return 2;
         }

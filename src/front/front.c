@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "front/mhd/heads.h"
+#include "front/mhd/tricks.h"
 #include "front/net/listener.h"
 #include "front/net/places.h"
 #include "front/worker.h"
@@ -175,11 +176,33 @@ static void free_front(struct front *f)
     free(f);
 }
 
+const char *front_library(void)
+{
+    return tricks_library();
+}
+
+bool front_uses_tricks(void)
+{
+    return tricks_are_for(tricks_library());
+}
+
+/* With a library that nobody has measured Weir works in the plain way; somebody should know. */
+static void start_tricks(void)
+{
+    const char *version = tricks_library();
+
+    if (!tricks_start(version))
+        log_info("mhd_tricks_off", "libmicrohttpd=%s reason=%s", version, log_quote(
+            strcmp(version, TRICKS_MEASURED_WITH) == 0 ? "built with --disable-mhd-tricks"
+                                                       : "measured with " TRICKS_MEASURED_WITH " alone"));
+}
+
 struct front *front_open(const struct front_services *services, struct config *config, struct fault *why)
 {
     struct front *f = mem_alloc(sizeof *f);
 
     f->services = *services;
+    start_tricks();
     heads_init();
     config_acquire(config);
     f->config = config;

@@ -21,6 +21,10 @@ struct front_services {               /* lent, outlive the front */
     struct authority      *authority; /* signs for the HTTPS proxy */
 };
 
+/* The version of libmicrohttpd, and whether more is known of it than its interface says (front/mhd/tricks.h). */
+const char *front_library(void);
+bool        front_uses_tricks(void);
+
 /* Opens every listener (systemd's sockets where there are any), starts the workers.  NULL: *why names the address. */
 struct front *front_open(const struct front_services *, struct config *config, struct fault *why);
 /* Descriptor that is readable when front_accept() has something to do: for main's own poll. */

@@ -19,13 +19,21 @@ typedef ssize_t (*library_receive)(gnutls_session_t, void *, size_t);
 /* Of one record (RFC 8446 5.1); and of records in a row, so that one fast client does not hold up the rest. */
 enum { RECORD_BYTES = 16384, RUN_BYTES = 256 * 1024 };
 
-static record_filter filter;          /* written before there are other threads */
+/* Written before there are other threads. */
+static record_filter filter;
+static bool          has_no_runs;
 
 void record_set_filter(record_filter f)
 {
     filter = f;
 }
 
+void record_use_runs(bool uses)
+{
+    has_no_runs = !uses;
+}
+
+#ifdef WEIR_MHD_TRICKS
 static ssize_t send_one(gnutls_session_t session, const void *bytes, size_t count)
 {
     static _Atomic library_send found;
@@ -47,6 +55,8 @@ static ssize_t send_run(gnutls_session_t session, const char *bytes, size_t coun
         if (n <= 0)
             return sent > 0 ? (ssize_t)sent : n;
         sent += (size_t)n;
+        if (has_no_runs)
+            break;
     }
     return (ssize_t)sent;
 }
@@ -131,6 +141,8 @@ ssize_t gnutls_record_recv(gnutls_session_t session, void *at, size_t room)
         return count;
     return h->heard(h->owner, at, count) ? count : GNUTLS_E_PULL_ERROR;
 }
+
+#endif
 
 void record_end(void *session)
 {

@@ -6,6 +6,7 @@
 #ifndef WEIR_TLS_RECORD_H
 #define WEIR_TLS_RECORD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -16,6 +17,8 @@ typedef ssize_t (*record_filter)(int fd, const void *bytes, size_t count, record
 
 /* Before there are other threads. */
 void record_set_filter(record_filter);
+/* As many records as the socket takes with one call, or one (front/mhd/tricks.h). */
+void record_use_runs(bool);
 
 /* Nothing more will be sent: a close_notify (RFC 8446 6.1), as far as it goes out at once. */
 void record_end(void *session);

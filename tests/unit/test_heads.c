@@ -3,6 +3,8 @@
  */
 #include "front/mhd/heads.h"
 
+#include "front/mhd/tricks.h"
+
 #include "base/slice.h"
 
 #include <stdarg.h>
@@ -189,5 +191,7 @@ int main(void)
         cmocka_unit_test(test_what_did_not_go_is_still_announced),
     };
 
+    if (!tricks_start(TRICKS_MEASURED_WITH))
+        return 77;                     /* built without: nothing to test */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -191,5 +191,9 @@ int main(void)
         cmocka_unit_test(test_a_head_that_never_went),
     };
 
+#ifndef WEIR_MHD_TRICKS
+    (void)tests;
+    return 77;                         /* the library's own */
+#endif
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "front/mhd/heads.h"
 #include "front/mhd/response.h"
+#include "front/mhd/tricks.h"
 
 #include <sys/socket.h>
 
@@ -82,7 +83,7 @@ static enum MHD_Result queue(struct call *call, unsigned status, struct MHD_Resp
 {
     enum MHD_Result queued;
 
-    if (kind != HEAD_AS_IT_IS)
+    if (kind != HEAD_AS_IT_IS && trick(TRICK_HEADS))
         announce(call->connection, kind);
     queued = call_queue(call, status, response);
     if (queued != MHD_YES)

@@ -12,6 +12,7 @@
 #include "front/mhd/heads.h"
 #include "front/mhd/refuse.h"
 #include "front/mhd/shards.h"
+#include "front/mhd/tricks.h"
 #include "peer/card.h"
 
 #include <errno.h>
@@ -130,8 +131,8 @@ struct connection *connection_open(struct worker *w, const struct arrival *a)
     c->connected = copy_or_null(a->connected);
     c->proxy_user = copy_or_null(a->proxy_user);
     c->card = a->card;
-    c->handshake = (struct handshake){ .choose = certificate_choose, .heard = intake_heard_tls, .owner = c,
-                                       .under_way = &w->handshakes };
+    c->handshake = (struct handshake){ .choose = certificate_choose, .owner = c, .under_way = &w->handshakes,
+                                       .heard = trick(TRICK_INTAKE) ? intake_heard_tls : NULL };
     c->intake.is_timed = true;
     c->idle_timeout_ns = w->mhd_idle_ns;
     c->deadline_ns = clock_real_ns() + w->config->head_timeout_ns;

@@ -5,6 +5,7 @@
 #include "front/mhd/heads.h"
 
 #include "base/arena.h"
+#include "front/mhd/tricks.h"
 #include "tls/record.h"
 
 #include <stdlib.h>
@@ -18,17 +19,12 @@ enum { PLACES = 1024 };
 /* The descriptor and one, so that all zero is an empty table. */
 static _Thread_local struct { int fd_and_one; enum head_kind kind; } announced[PLACES];
 
-static enum head_kind kind_of(int fd)
-{
-    const unsigned at = (unsigned)fd % PLACES;
-
-    return announced[at].fd_and_one == fd + 1 ? announced[at].kind : HEAD_AS_IT_IS;
-}
-
 void heads_announce(int fd, enum head_kind kind)
 {
     const unsigned at = (unsigned)fd % PLACES;
 
+    if (!trick(TRICK_HEADS))
+        return;
     announced[at].fd_and_one = fd + 1;
     announced[at].kind = kind;
 }
@@ -39,6 +35,14 @@ void heads_forget(int fd)
 
     if (announced[at].fd_and_one == fd + 1)
         announced[at].kind = HEAD_AS_IT_IS;
+}
+
+#ifdef WEIR_MHD_TRICKS
+static enum head_kind kind_of(int fd)
+{
+    const unsigned at = (unsigned)fd % PLACES;
+
+    return announced[at].fd_and_one == fd + 1 ? announced[at].kind : HEAD_AS_IT_IS;
 }
 
 /* The head's parts before and after the line, which MHD puts last.  False: this is no head that was announced. */
@@ -105,5 +109,12 @@ static ssize_t send_record(int fd, const void *bytes, size_t count, record_send 
 
 void heads_init(void)
 {
-    record_set_filter(send_record);
+    if (trick(TRICK_HEADS))
+        record_set_filter(send_record);
+    record_use_runs(trick(TRICK_RECORDS));
 }
+#else
+void heads_init(void)
+{
+}
+#endif

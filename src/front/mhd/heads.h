@@ -19,7 +19,7 @@ enum head_kind {
     HEAD_FOLLOWED                     /* a body comes at once: the kernel keeps the head back for it */
 };
 
-/* Before the workers start. */
+/* After tricks_start(), before the workers start. */
 void heads_init(void);
 /* Of the next head on this connection of the thread's, that of the response queued next. FOLLOWED is for a plain
  * connection; a TLS one has handshake_hold_head(). */

@@ -9,6 +9,7 @@
 #include "front/mhd/sockopt.h"
 #include "front/net/socket.h"
 #include "front/mhd/startline.h"
+#include "front/mhd/tricks.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -208,8 +209,8 @@ static ssize_t heard(int fd, char *at, ssize_t count, size_t room)
 void intake_start(struct worker *w)
 {
     here = w;
-    recv_watch(w != NULL ? heard : NULL);
-    sockopt_keep(w != NULL ? is_connection : NULL);
+    recv_watch(w != NULL && trick(TRICK_INTAKE) ? heard : NULL);
+    sockopt_keep(w != NULL && trick(TRICK_SOCKOPT) ? is_connection : NULL);
 }
 
 bool intake_heard_tls(void *connection, char *at, ssize_t count)
@@ -329,6 +330,8 @@ void intake_log(struct worker *w, const char *text)
     static const char unfit[] = "Closing connection (failed to create response header";
     struct refusal    no = { PROBLEM_NONE, NULL };
 
+    if (!trick(TRICK_INTAKE))
+        return;
     if (strncmp(text, refused, sizeof refused - 1) == 0)
         no = startline_refusal((unsigned)strtoul(text + sizeof refused - 1, NULL, 10));
     else if (strncmp(text, unfit, sizeof unfit - 1) == 0)

@@ -9,7 +9,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/decimal.h"
-#include "front/mhd/mhd.h"
+#include "front/mhd/tricks.h"
 
 #include <xxhash.h>
 
@@ -77,7 +77,7 @@ static bool find_numbers(struct kept *k)
     const char  *status = MHD_get_response_header(k->response, "Cache-Status");
     const size_t at = repeat_ttl_offset(k->repeat);
 
-    if (!mhd_is_known() || age == NULL || status == NULL || (at != SIZE_MAX && at > strlen(status)))
+    if (!trick(TRICK_KEPT) || age == NULL || status == NULL || (at != SIZE_MAX && at > strlen(status)))
         return false;
     k->age = number_at(age);
     if (at != SIZE_MAX)

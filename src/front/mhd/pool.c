@@ -13,7 +13,7 @@
 #include "front/mhd/pool.h"
 
 #include "base/clock.h"
-#include "front/mhd/mhd.h"
+#include "front/mhd/tricks.h"
 
 #include "base/arena.h"
 
@@ -39,7 +39,7 @@ static _Thread_local struct {
 
 void pool_enter(struct pool *p, const char *target)
 {
-    now.pool = p;
+    now.pool = trick(TRICK_MEMSET) ? p : NULL;
     now.has_ended = false;
     p->target = target;
     p->is_resting = false;
@@ -47,7 +47,7 @@ void pool_enter(struct pool *p, const char *target)
 
 void pool_end(struct pool *p, bool well, size_t received_bytes, int64_t now_ns, int64_t idle_ns)
 {
-    now.pool = well ? p : NULL;
+    now.pool = well && trick(TRICK_MEMSET) ? p : NULL;
     now.has_ended = true;
     p->is_resting = false;
     p->received_bytes = received_bytes < POOL_BYTES ? received_bytes : POOL_BYTES;
@@ -85,7 +85,7 @@ void pool_read(struct pool *p, const char *at)
     if (p->is_looked_for)
         return;
     p->is_looked_for = true;
-    if (p->memory == NULL && (uintptr_t)at % PAGE_BYTES == 0 && mhd_is_known())
+    if (p->memory == NULL && (uintptr_t)at % PAGE_BYTES == 0 && trick(TRICK_PARK))
         p->memory = (char *)(uintptr_t)at;
 }
 
@@ -168,7 +168,7 @@ void pool_close(struct pool *p)
         drop_parked(p);
 }
 
-#ifdef WEIR_OWN_MEMSET
+#if defined WEIR_OWN_MEMSET && defined WEIR_MHD_TRICKS
 void *__memset_chk(void *at, int byte, size_t count, size_t room);
 
 /* Where it saw that the room is enough, the compiler would make it memset() again. */
@@ -185,7 +185,7 @@ static bool is_reset(struct pool *p, char *at, size_t count)
     char *memory = at + count - POOL_BYTES;
 
     if (p->memory == NULL && count > POOL_BYTES / 2 && count <= POOL_BYTES && (uintptr_t)memory % PAGE_BYTES == 0
-        && p->target >= memory && p->target < at + count && mhd_is_known())
+        && p->target >= memory && p->target < at + count)
         p->memory = memory;
     return p->memory != NULL && p->memory == memory;
 }

@@ -7,7 +7,7 @@
  */
 #include "front/mhd/rawhead.h"
 
-#include "front/mhd/mhd.h"
+#include "front/mhd/tricks.h"
 
 #include <string.h>
 
@@ -43,13 +43,13 @@ void rawhead_field(struct rawhead *h, const char *name, size_t name_bytes, const
  * shows by the length. */
 bool rawhead_is_plain(const struct rawhead *h, const char *head, size_t head_bytes)
 {
-    return !mhd_is_known() || (h->plain && is_cleared(h->end, 2 * CRLF_BYTES)
+    return !trick(TRICK_RAWHEAD) || (h->plain && is_cleared(h->end, 2 * CRLF_BYTES)
                                    && h->end + 2 * CRLF_BYTES == head + head_bytes);
 }
 
 struct slice rawhead_rest(const struct rawhead *h, const char *head, size_t head_bytes, const char *version)
 {
-    if (!mhd_is_known() || !rawhead_is_plain(h, head, head_bytes))
+    if (!trick(TRICK_RAWHEAD) || !rawhead_is_plain(h, head, head_bytes))
         return SLICE_NONE;
     return (struct slice){ version, (size_t)(h->end - version) };
 }

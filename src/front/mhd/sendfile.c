@@ -4,6 +4,8 @@
  */
 #include "front/mhd/sendfile.h"
 
+#include "front/mhd/tricks.h"
+
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,10 +17,13 @@ static _Thread_local struct { int fd; int64_t end; } known[PLACES];
 
 void sendfile_until(int fd, int64_t end)
 {
+    if (!trick(TRICK_SENDFILE))
+        return;
     known[(unsigned)fd % PLACES].fd = fd;
     known[(unsigned)fd % PLACES].end = end;
 }
 
+#ifdef WEIR_MHD_TRICKS
 ssize_t sendfile64(int out, int in, off64_t *offset, size_t count)
 {
     const unsigned at = (unsigned)in % PLACES;
@@ -30,3 +35,4 @@ ssize_t sendfile64(int out, int in, off64_t *offset, size_t count)
         count = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
     return syscall(SYS_sendfile, out, in, offset, count);
 }
+#endif

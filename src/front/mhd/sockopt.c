@@ -17,6 +17,7 @@ void sockopt_keep(bool (*is_kept)(int fd))
     is_kept_here = is_kept;
 }
 
+#ifdef WEIR_MHD_TRICKS
 int setsockopt(int fd, int level, int name, const void *value, socklen_t bytes)
 {
     if (level == IPPROTO_TCP && (name == TCP_CORK || name == TCP_NODELAY) && is_kept_here != NULL && is_kept_here(fd)) {
@@ -25,3 +26,4 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t bytes)
     }
     return (int)syscall(SYS_setsockopt, fd, level, name, value, bytes);
 }
+#endif
