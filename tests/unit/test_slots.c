@@ -4,6 +4,7 @@
 #include "front/mhd/slots.h"
 
 #include "front/mhd/pool.h"
+#include "front/mhd/tricks.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -178,6 +179,6 @@ int main(void)
     (void)tests;
     return 77;                        /* MHD maps and unmaps by itself */
 #else
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return tricks_start(TRICKS_MEASURED_WITH) ? cmocka_run_group_tests(tests, NULL, NULL) : 77;
 #endif
 }

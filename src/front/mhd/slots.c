@@ -4,6 +4,7 @@
 #include "front/mhd/slots.h"
 
 #include "front/mhd/pool.h"
+#include "front/mhd/tricks.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,8 +31,10 @@ static void *map(size_t bytes, int flags)
 
 void slots_open(void)
 {
-    void *memory = map((size_t)SLOTS * POOL_BYTES, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+    void *memory = MAP_FAILED;
 
+    if (trick(TRICK_SLOTS))
+        memory = map((size_t)SLOTS * POOL_BYTES, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
     if (memory == MAP_FAILED)
         return;
     madvise(memory, (size_t)SLOTS * POOL_BYTES, MADV_NOHUGEPAGE);

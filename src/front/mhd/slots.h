@@ -12,7 +12,8 @@
 #ifndef WEIR_FRONT_MHD_SLOTS_H
 #define WEIR_FRONT_MHD_SLOTS_H
 
-#if defined WEIR_OWN_MEMSET && (defined __x86_64__ || defined __aarch64__)      /* else mmap() is not one system call */
+/* On others mmap() is not one system call. */
+#if defined WEIR_OWN_MEMSET && defined WEIR_MHD_TRICKS && (defined __x86_64__ || defined __aarch64__)
 #define SLOTS_ARE_OWN
 #endif
 

@@ -3,11 +3,12 @@
  *
  * MHD 0.9.75 does what its interface promises, and dearly in places; and it refuses requests in its own words.  What
  * Weir does about that knows more of it than the interface says, so it is done for the one version that it was
- * measured with, and any other is used in the plain way (said in the log at the start).  `configure --disable-mhd-tricks`
- * builds without all of them; then nothing of the C library is taken the place of here.
+ * measured with, and any other is used in the plain way (said in the log at the start).  `configure
+ * --disable-mhd-tricks` builds without all of them; then no function of the C library has another one in its place.
  *
  *   MEMSET   memory of a connection that it need not zero: pool.c, a memset() of the program's own
  *   PARK     pages of a pool that nobody needs, given back meanwhile: pool.c, which knows where a pool begins
+ *   SLOTS    where pools stand: slots.c, a mmap() and a munmap() of the program's own
  *   INTAKE   what it receives, seen first, and refused in Weir's words: recv.c, intake.c; its log: intake_log()
  *   HEADS    heads without a length, and heads that go with their body: heads.c, a send() of the program's own
  *   RECORDS  records of TLS in a row: tls/record.c, a gnutls_record_send() of the program's own
@@ -35,10 +36,11 @@ enum trick {
     TRICK_SENDFILE = 32,
     TRICK_SOCKOPT  = 64,
     TRICK_RAWHEAD  = 128,
-    TRICK_KEPT     = 256
+    TRICK_KEPT     = 256,
+    TRICK_SLOTS    = 512
 };
 
-/* Before the workers start, with what tricks_library() says: all of them, or with another version none.  False: none. */
+/* Before the workers start, with what tricks_library() says: all, or with another version none.  False: none. */
 bool        tricks_start(const char *version);
 /* Of the library that the program runs with. */
 const char *tricks_library(void);
