@@ -1,5 +1,5 @@
 /*
- * The admin socket's endpoints: a table of rows.
+ * The admin socket's endpoints: the table of their rows.
  */
 #include "admin/internal.h"
 
@@ -7,24 +7,14 @@
 
 #include <stdlib.h>
 
-static const struct endpoint {
-    const char      *path;
-    enum http_method method;
-    void           (*run)(struct admin_call *);
-    bool             is_open;         /* on the query socket as well */
-} endpoints[] = {
-    { "/status",        HTTP_GET,  admin_status,        true },
-    { "/limits",        HTTP_GET,  admin_limits,        true },
-    { "/limits/forget", HTTP_POST, admin_limits_forget, false },
-    { "/upstreams",     HTTP_GET,  admin_upstreams,     true },
-    { "/ca",            HTTP_GET,  admin_ca,            true },
-    { "/ca/rotate",     HTTP_POST, admin_ca_rotate,     false },
-    { "/flush",         HTTP_POST, admin_flush,         false },
-    { "/compact",       HTTP_POST, admin_compact,       false },
-    { "/purge",         HTTP_POST, admin_purge,         false },
-    { "/reload",        HTTP_POST, admin_reload,        false },
-    { "/reopen",        HTTP_POST, admin_reopen,        false },
-};
+/* One file each; its row says the rest. */
+#define ENDPOINTS(X) \
+    X(status) X(limits) X(forget) X(upstreams) X(ca) X(ca_rotate) X(flush) X(compact) X(purge) X(reload) X(reopen)
+
+#define DECLARE(name) extern const struct endpoint endpoint_##name;
+ENDPOINTS(DECLARE)
+#define POINT(name) &endpoint_##name,
+static const struct endpoint *const endpoints[] = { ENDPOINTS(POINT) };
 
 struct admin *admin_open(const struct admin_services *services, struct mailbox *worker)
 {
@@ -61,8 +51,8 @@ struct admin_call *admin_begin(struct admin *a, const struct config *config, con
     call->beginning = true;
     http_target_split(request->target, &path, &query);
     for (size_t i = 0; i < sizeof endpoints / sizeof *endpoints && found == NULL; i++)
-        if (slice_eq(path, slice_of(endpoints[i].path)))
-            found = &endpoints[i];
+        if (slice_eq(path, slice_of(endpoints[i]->path)))
+            found = endpoints[i];
     call->argument = arena_copy(&call->arena, body);
     call->query = arena_copy(&call->arena, query);
     if (found == NULL)

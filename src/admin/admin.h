@@ -2,7 +2,7 @@
  * What the admin socket answers: status, limits, ca, purge, flush, reload; and
  * the query socket, to anybody on this machine: what of it only reads.
  *
- * One row in admin.c's table per endpoint.  A call is asynchronous, since the
+ * One file per endpoint, with its row.  A call is asynchronous, since the
  * facts are the upstream thread's and the writer's: admin_begin() either
  * answers at once or asks them by mail and wakes the owner when they have
  * answered.  Worker's thread; bodies are JSON made with Jansson.
@@ -13,6 +13,7 @@
 #include "base/mailbox.h"
 #include "config/config.h"
 #include "config/keeper.h"
+#include "engine/engine.h"
 #include "http/message.h"
 #include "store/store.h"
 #include "upstream/upstream.h"
@@ -56,18 +57,18 @@ struct admin_rights {                 /* what the caller may see and do */
     bool (*may_use)(void *owner, const struct config_upstream *);
 };
 
-/* `wake(owner)` is called, never from within this call, when a call that was not done at once is done.
+/* `wake(owner)` is called, never from within this call, when a call that was not done at once is done, and
+ * when admin_read() has more for one that waits.
  * `config` is borrowed for the call's life; `request` and `body` for this call only. */
 struct admin_call *admin_begin(struct admin *, const struct config *config, const struct http_request *request,
                                struct slice body, struct admin_rights, void (*wake)(void *owner), void *owner);
 bool admin_is_done(const struct admin_call *);
 
-struct admin_answer {
-    unsigned     status;
-    const char  *content_type;        /* application/json, or application/problem+json */
-    struct slice body;                /* the call's */
-};
-struct admin_answer admin_answer(const struct admin_call *);
+/* When it is done. */
+const struct reply *admin_reply(const struct admin_call *);
+/* REPLY_STREAM: as exchange_read(); WAIT: `wake` will come. */
+enum spool_read admin_read(struct admin_call *, void *buffer, size_t count, size_t *got);
+bool admin_has_body_bytes(const struct admin_call *);
 /* Also before it is done: then its memory goes when the last mail has come. */
 void admin_end(struct admin_call *);
 

@@ -32,12 +32,15 @@ static void answer(struct admin_call *call, bool rotate)
         ca.subject, "made", time_json(ca.made_s), "expires", time_json(ca.expires_s), "proxy", services->proxy));
 }
 
-void admin_ca(struct admin_call *call)
+static void show(struct admin_call *call)
 {
     answer(call, false);
 }
 
-void admin_ca_rotate(struct admin_call *call)
+static void rotate(struct admin_call *call)
 {
     answer(call, true);
 }
+
+const struct endpoint endpoint_ca = { "/ca", HTTP_GET, show, true };
+const struct endpoint endpoint_ca_rotate = { "/ca/rotate", HTTP_POST, rotate, false };

@@ -18,6 +18,30 @@ struct admin {
 
 struct purge;
 
+struct endpoint {
+    const char      *path;
+    enum http_method method;
+    void           (*run)(struct admin_call *);
+    bool             is_open;         /* on the query socket as well */
+};
+
+/* An answer of which a part is made at a time, as the client takes what was made before. */
+struct admin_stream {
+    void (*more)(struct admin_call *);
+    char  *bytes;                     /* made and not yet taken: from `taken` to `used` */
+    size_t taken, used, capacity;
+    bool   has_ended;                 /* nothing more will be written */
+    bool   is_awaited;                /* the reader waits for bytes, or for the end */
+};
+
+struct listing_kind { void (*open)(struct admin_call *); bool of_limits; };
+struct listing {                      /* of upstreams or of their limits */
+    const struct listing_kind *kind;
+    unsigned                   entry, limit;      /* what comes next of the report */
+    bool                       has_rows;
+    json_t                    *more;              /* whose limits are not all told */
+};
+
 struct admin_call {
     struct admin           *admin;
     const struct config    *config;
@@ -27,9 +51,10 @@ struct admin_call {
     bool                    beginning;   /* still inside admin_begin(): no wake */
     bool                    done, ended;
     bool                    awaits_mail;
-    unsigned                status;
-    char                   *json;        /* malloc'd */
-    struct slice            body;        /* that, or in the arena */
+    struct reply            reply;
+    char                   *json;        /* malloc'd: the answer's bytes */
+    struct admin_stream     stream;      /* of an answer that is not made at once */
+    struct listing          listing;
     struct slice            argument;    /* the request's body; in the arena */
     struct purge           *purge;       /* of /purge */
     struct reload_order     reload;
@@ -41,9 +66,20 @@ struct admin_call {
     struct store_change     change;
 };
 
-/* -- for endpoints -- */
+/* -- answers: at once, -- */
 void admin_answer_json(struct admin_call *, unsigned status, json_t *body /* taken over */);
 void admin_answer_problem(struct admin_call *, enum problem_kind, const char *detail);
+/* or piece by piece. `more` is called when the client has taken what there was, and by admin_go_on(): it writes while
+ * there is room, and then ends the answer or waits for what will call admin_go_on(). What a client does not read is not
+ * made; when it leaves, the call ends and nobody calls `more` again. */
+void admin_start(struct admin_call *, unsigned status, const char *content_type, void (*more)(struct admin_call *));
+void admin_write(struct admin_call *, struct slice piece);
+bool admin_has_room(const struct admin_call *);
+void admin_finish(struct admin_call *);
+void admin_go_on(struct admin_call *);
+void admin_free_stream(struct admin_stream *);
+
+/* -- for endpoints -- */
 /* May the caller hear of the upstream of this name? */
 bool admin_may_see(const struct admin_call *, const char *upstream);
 /* Asks the upstream thread; `then` runs with call->report filled. */
@@ -53,17 +89,9 @@ void admin_submit_change(struct admin_call *, void (*then)(struct mail *));
 /* The first thing `then` does: false where nobody waits for the answer any more (the call is freed). */
 bool admin_resume(struct admin_call *);
 
-/* -- endpoints: one file each where they are more than a few lines -- */
-void admin_status(struct admin_call *);
-void admin_limits(struct admin_call *);
-void admin_limits_forget(struct admin_call *);
-void admin_upstreams(struct admin_call *);
-void admin_ca(struct admin_call *);
-void admin_ca_rotate(struct admin_call *);
-void admin_flush(struct admin_call *);
-void admin_compact(struct admin_call *);
-void admin_purge(struct admin_call *);
-void admin_reload(struct admin_call *);
-void admin_reopen(struct admin_call *);
+/* drop.c: submits a change that drops something, and answers how much. */
+void admin_drop(struct admin_call *, enum store_change_kind);
+/* report.c: answers with a list of upstreams, or of their limits. */
+void admin_list_upstreams(struct admin_call *, const struct listing_kind *);
 
 #endif

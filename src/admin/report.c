@@ -1,38 +1,18 @@
 /*
- * /status, /limits and /upstreams: what the daemon has counted and what the
- * upstream thread knows, as JSON.
+ * What the upstream thread knows, as rows of JSON: it is asked for a few upstreams at a time, when those before them
+ * have gone out, so that neither a thousand upstreams nor a client that reads slowly take memory.
  */
 #include "admin/internal.h"
 
 #include "base/clock.h"
-#include "base/counters.h"
-#include "http/url.h"
 
-#include <unistd.h>
+#include <stdlib.h>
+
+enum { UPSTREAMS_AT_ONCE = 32 };
 
 static double seconds(int64_t ns)
 {
     return (double)ns / NS_PER_SEC;
-}
-
-static json_t *counters_json(void)
-{
-    json_t *o = json_object();
-
-    for (int i = 0; i < COUNTER_COUNT; i++)
-        json_object_set_new(o, counter_table[i].name, json_integer((json_int_t)counter_sum((enum counter)i)));
-    return o;
-}
-
-static json_t *cache_json(struct store *store)
-{
-    struct store_status s;
-
-    store_hurry(store);               /* who asks again finds it counted */
-    s = store_status(store);
-    return json_pack("{s:I, s:I, s:I, s:I, s:b}", "records", (json_int_t)s.records, "body_files",
-                     (json_int_t)s.body_files, "bytes", (json_int_t)s.bytes, "max_bytes", (json_int_t)s.max_bytes,
-                     "broken", s.broken);
 }
 
 /* Who waits is the admin's to know. */
@@ -63,30 +43,21 @@ static json_t *limit_json(const struct upstream_report_entry *e, const struct up
     return o;
 }
 
-static void add_limits(json_t *list, const struct upstream_report_entry *e, bool names)
-{
-    for (unsigned i = 0; i < e->limit_count; i++)
-        json_array_append_new(list, limit_json(e, &e->limits[i], names));
-}
-
 /* What limit_json() leaves out. */
-static json_t *more_json(const struct admin_call *call)
+static void add_more(struct listing *l, const struct upstream_report_entry *e)
 {
-    const struct upstream_report *report = &call->report;
-    json_t                       *list = json_array();
-
-    for (unsigned i = 0; i < report->count; i++)
-        if (report->entries[i].more_limits > 0 && admin_may_see(call, report->entries[i].name))
-            json_array_append_new(list, json_pack("{s:s, s:i}", "upstream", report->entries[i].name, "buckets",
-                                                  (int)report->entries[i].more_limits));
-    return list;
+    if (l->more == NULL)
+        l->more = json_array();
+    if (e->more_limits > 0)
+        json_array_append_new(l->more, json_pack("{s:s, s:i}", "upstream", e->name, "buckets", (int)e->more_limits));
 }
 
 static json_t *entry_json(const struct upstream_report_entry *e, bool names)
 {
     json_t *limits = json_array();
 
-    add_limits(limits, e, names);
+    for (unsigned i = 0; i < e->limit_count; i++)
+        json_array_append_new(limits, limit_json(e, &e->limits[i], names));
     return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o}", "name", e->name, "in_flight",
                      (int)e->in_flight, "waiting", (int)e->waiting, "connections", (int)e->connections, "requests",
                      (json_int_t)e->requests, "attempts", (json_int_t)e->attempts, "retries",
@@ -96,81 +67,107 @@ static json_t *entry_json(const struct upstream_report_entry *e, bool names)
                      "limits", limits);
 }
 
-static json_t *entries_json(const struct admin_call *call)
+/* The row that comes next of those that the upstream thread has told. */
+static bool take_row(struct admin_call *call, json_t **row)
 {
-    const struct upstream_report *report = &call->report;
-    json_t                       *list = json_array();
+    struct listing *l = &call->listing;
+    const bool      names = call->rights.may_change;
 
-    for (unsigned i = 0; i < report->count; i++)
-        if (admin_may_see(call, report->entries[i].name))
-            json_array_append_new(list, entry_json(&report->entries[i], call->rights.may_change));
-    return list;
-}
+    for (; l->entry < call->report.count; l->entry++, l->limit = 0) {
+        const struct upstream_report_entry *e = &call->report.entries[l->entry];
 
-static void status_known(struct mail *m)
-{
-    struct admin_call           *call = CONTAINER_OF(m, struct admin_call, report.done);
-    const struct admin_services *services = call->admin->services;
-
-    if (!admin_resume(call))
-        return;
-    admin_answer_json(call, 200, json_pack(
-        "{s:s, s:i, s:f, s:s, s:i, s:o, s:o, s:i, s:o}",
-        "version", PACKAGE_VERSION, "pid", (int)getpid(),
-        "uptime_s", seconds(clock_wall_ns() - services->started_wall_ns),
-        "config", call->config->file != NULL ? call->config->file : "embedded default",
-        "workers", (int)call->config->workers,
-        "cache", cache_json(services->store), "counters", counters_json(),
-        "flights", (int)call->report.flights, "upstreams", entries_json(call)));
-}
-
-void admin_status(struct admin_call *call)
-{
-    admin_ask_upstream(call, status_known);
-}
-
-static void limits_known(struct mail *m)
-{
-    struct admin_call *call = CONTAINER_OF(m, struct admin_call, report.done);
-    json_t            *list;
-
-    if (!admin_resume(call))
-        return;
-    list = json_array();
-    for (unsigned i = 0; i < call->report.count; i++)
-        if (admin_may_see(call, call->report.entries[i].name))
-            add_limits(list, &call->report.entries[i], call->rights.may_change);
-    admin_answer_json(call, 200, json_pack("{s:o, s:o}", "limits", list, "more", more_json(call)));
-}
-
-static const char *decoded(struct slice text, struct arena *a)
-{
-    return arena_copy(a, http_percent_decode(text, a)).ptr;
-}
-
-/* ?name=NAME: one limit, or one credential as it is shown. */
-void admin_limits(struct admin_call *call)
-{
-    struct slice rest = call->query, parameter;
-
-    while (http_query_next(&rest, &parameter)) {
-        size_t at = slice_find(parameter, '=', 0);
-
-        if (slice_eq(slice_sub(parameter, 0, at), SLICE("name")) && at < parameter.len)
-            call->report.only = decoded(slice_sub(parameter, at + 1, parameter.len), &call->arena);
+        if (l->limit == 0 && !admin_may_see(call, e->name))
+            continue;
+        if (l->kind->of_limits && l->limit < e->limit_count) {
+            *row = limit_json(e, &e->limits[l->limit++], names);
+            return true;
+        }
+        if (l->kind->of_limits) {
+            add_more(l, e);
+            continue;
+        }
+        l->entry++;
+        *row = entry_json(e, names);
+        return true;
     }
-    admin_ask_upstream(call, limits_known);
+    return false;
 }
 
-static void upstreams_known(struct mail *m)
+/* As Jansson would have written the list whole. */
+static void write_row(struct admin_call *call, json_t *row)
+{
+    char        *text = row != NULL ? json_dumps(row, JSON_INDENT(2)) : NULL;
+    struct slice rest = slice_of(text);
+    const char  *before = call->listing.has_rows ? ",\n    " : "\n    ";
+
+    while (rest.len > 0) {
+        size_t end = slice_find(rest, '\n', 0);
+
+        admin_write(call, slice_of(before));
+        admin_write(call, slice_sub(rest, 0, end));
+        rest = slice_sub(rest, end + 1, rest.len);
+        before = "\n    ";
+        call->listing.has_rows = true;
+    }
+    free(text);
+    json_decref(row);
+}
+
+static void close_list(struct admin_call *call)
+{
+    struct listing *l = &call->listing;
+    json_t         *row;
+    size_t          i;
+
+    admin_write(call, l->has_rows ? SLICE("\n  ]") : SLICE("]"));
+    if (l->kind->of_limits) {
+        l->has_rows = false;
+        admin_write(call, SLICE(",\n  \"more\": ["));
+        json_array_foreach(l->more, i, row)
+            write_row(call, json_incref(row));
+        admin_write(call, l->has_rows ? SLICE("\n  ]") : SLICE("]"));
+    }
+    admin_write(call, SLICE("\n}"));
+    admin_finish(call);
+}
+
+static void page_known(struct mail *);
+
+static void write_more(struct admin_call *call)
+{
+    json_t *row;
+
+    while (admin_has_room(call)) {
+        if (take_row(call, &row)) {
+            write_row(call, row);
+        } else if (call->report.has_more) {
+            arena_reset(&call->report.arena);
+            call->listing.entry = 0;
+            admin_ask_upstream(call, page_known);
+            return;
+        } else {
+            close_list(call);
+            return;
+        }
+    }
+}
+
+static void page_known(struct mail *m)
 {
     struct admin_call *call = CONTAINER_OF(m, struct admin_call, report.done);
 
-    if (admin_resume(call))
-        admin_answer_json(call, 200, json_pack("{s:o}", "upstreams", entries_json(call)));
+    if (!admin_resume(call))
+        return;
+    if (!admin_is_done(call)) {
+        admin_start(call, 200, "application/json", write_more);
+        call->listing.kind->open(call);
+    }
+    admin_go_on(call);
 }
 
-void admin_upstreams(struct admin_call *call)
+void admin_list_upstreams(struct admin_call *call, const struct listing_kind *kind)
 {
-    admin_ask_upstream(call, upstreams_known);
+    call->listing.kind = kind;
+    call->report.most = UPSTREAMS_AT_ONCE;
+    admin_ask_upstream(call, page_known);
 }

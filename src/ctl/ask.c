@@ -128,7 +128,7 @@ static int send_request(int fd, const char *method, const char *path, json_t *bo
     char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
     char  head[512];
     int   n = snprintf(head, sizeof head,
-                       "%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                       "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                        "Content-Length: %zu\r\nConnection: close\r\n\r\n",
                        method, path, text != NULL ? strlen(text) : 0);
     int   rc = send_all(fd, head, (size_t)n);

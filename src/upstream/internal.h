@@ -89,6 +89,7 @@ struct site {
     LIST_ENTRY(site)               entry;     /* upstream->sites */
     struct upstream               *up;
     char                          *name;
+    uint64_t                       number;    /* rises with each that comes */
     struct ref                    *config;    /* what `options` is part of */
     const struct upstream_options *options;
     bool                           configured;        /* in the configuration in effect */
@@ -278,6 +279,7 @@ struct upstream {
     struct arena         scratch;             /* reset by whoever used it */
     struct origins      *origins;
     const struct origin_events *events;       /* of all turns: turn_events */
+    uint64_t             last_site;   /* the number of the newest */
     LIST_HEAD(, site)    sites, reviews;
     SLIST_HEAD(, budget) budgets;
     struct budgets       dirty;

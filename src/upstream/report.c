@@ -299,19 +299,35 @@ static void fill_entry(struct upstream_report_entry *e, struct site *s, const st
     e->more_limits = v.others;
 }
 
+static bool is_asked_for(const struct site *s, const struct upstream_report *r)
+{
+    return s->number > r->last && (s->configured || s->in_flight > 0);
+}
+
 void report_fill(struct upstream *up, struct upstream_report *r)
 {
     struct waits waits = find_waits(up);
-    unsigned     count = 0;
+    unsigned     count = 0, left_out;
+    uint64_t     last = r->last;
 
     EACH_SITE(s, up)
-        count += s->configured || s->in_flight > 0;
+        count += is_asked_for(s, r);
+    left_out = r->most > 0 && count > r->most ? count - r->most : 0;
+    r->count = count -= left_out;
+    r->has_more = left_out > 0;
     r->entries = arena_alloc(&r->arena, (count > 0 ? count : 1) * sizeof *r->entries);
     /* Sites are hung in at the front: the report goes in order of the configuration, from the back. */
-    r->count = count;
-    EACH_SITE(s, up)
-        if (s->configured || s->in_flight > 0)
-            fill_entry(&r->entries[--count], s, &waits, r);
+    EACH_SITE(s, up) {
+        if (!is_asked_for(s, r))
+            continue;
+        if (left_out > 0) {
+            left_out--;
+            continue;
+        }
+        last = s->number > last ? s->number : last;
+        fill_entry(&r->entries[--count], s, &waits, r);
+    }
+    r->last = last;
     r->flights = up->flight_count;
     free(waits.items);
 }

@@ -191,6 +191,7 @@ static struct site *site_new(struct upstream *up, const char *name)
     s->origin = origin_open(up->origins, s->name, &s->waiting);
     s->retry_balance = RETRY_FLOOR;
     s->retry_balance_ns = clock_mono_ns();
+    s->number = ++up->last_site;
     LIST_INSERT_HEAD(&up->sites, s, entry);
     table_add(&up->site_names, &s->by_name, hash_of(name));
     return s;

@@ -93,6 +93,9 @@ struct upstream_report {              /* the asker's; answered by mail */
     struct arena    arena;            /* holds the entries; the asker frees it */
     struct upstream_report_entry *entries;
     unsigned        count;
+    unsigned        most;             /* how many to tell at once; 0: all */
+    uint64_t        last;             /* the number of the last one told: the next report goes on after it */
+    bool            has_more;         /* than was told */
     unsigned        flights;          /* in the table, committing ones included */
     struct upstream_forget *forget;   /* NULL: nothing is to be forgotten */
     const char     *only;             /* limits of that name, and of credentials that are shown so; NULL: the busiest */

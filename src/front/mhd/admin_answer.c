@@ -55,10 +55,6 @@ static struct admin_rights rights_of(const struct call *call)
 
 enum MHD_Result call_answer_admin(struct call *call)
 {
-    struct admin_answer  answer;
-    struct MHD_Response *response;
-    enum MHD_Result      queued;
-
     if (call->admin == NULL && admin_is_refused(call))
         return call_queue_problem(call, &(struct refusal){ PROBLEM_ADMIN_REFUSED,
                                                            "Host and Origin must be Weir's own." });
@@ -69,12 +65,5 @@ enum MHD_Result call_answer_admin(struct call *call)
         call_suspend(call);
         return MHD_YES;
     }
-    answer = admin_answer(call->admin);
-    response = MHD_create_response_from_buffer(answer.body.len, (void *)(uintptr_t)answer.body.ptr,
-                                               MHD_RESPMEM_MUST_COPY);
-    MHD_add_response_header(response, "Content-Type", answer.content_type);
-    MHD_add_response_header(response, "Cache-Control", "no-store");
-    queued = call_queue(call, answer.status, response);
-    MHD_destroy_response(response);
-    return queued;
+    return call_queue_reply(call, admin_reply(call->admin));
 }

@@ -13,7 +13,7 @@
 /* The API's trailers follow the last chunk (RFC 9110 6.5). */
 static void add_trailers(struct call *call)
 {
-    const struct http_fields *f = exchange_trailers(call->exchange);
+    const struct http_fields *f = call->admin == NULL ? exchange_trailers(call->exchange) : NULL;
 
     for (unsigned i = 0; f != NULL && i < f->count; i++)
         MHD_add_response_footer(call->response, arena_copy(&call->arena, f->items[i].name).ptr,
@@ -28,7 +28,8 @@ static ssize_t read_body(void *context, uint64_t position, char *buffer, size_t 
     (void)position;
     if (call->gone)
         return MHD_CONTENT_READER_END_WITH_ERROR;
-    switch (exchange_read(call->exchange, buffer, count, &got)) {
+    switch (call->admin != NULL ? admin_read(call->admin, buffer, count, &got)
+                                : exchange_read(call->exchange, buffer, count, &got)) {
     case SPOOL_READ_BYTES:
         call->sent_bytes += (int64_t)got;
         return (ssize_t)got;
@@ -101,7 +102,7 @@ static bool is_followed(const struct call *call, const struct reply *reply)
     case REPLY_FILE:
         return reply->length > 0;
     case REPLY_STREAM:
-        return exchange_has_body_bytes(call->exchange);
+        return call->admin != NULL ? admin_has_body_bytes(call->admin) : exchange_has_body_bytes(call->exchange);
     case REPLY_EMPTY:
         break;
     }
@@ -129,9 +130,8 @@ static bool keep_reply(struct call *call, struct MHD_Response *response)
     return true;
 }
 
-enum MHD_Result call_queue_reply(struct call *call)
+enum MHD_Result call_queue_reply(struct call *call, const struct reply *reply)
 {
-    const struct reply     *reply = exchange_reply(call->exchange);
     struct response_options options = {
         .is_head = call->request.method == HTTP_HEAD,
         .close = call->worker->stopping,
@@ -144,7 +144,7 @@ enum MHD_Result call_queue_reply(struct call *call)
     enum MHD_Result         queued;
     bool                    bare = response_is_bare(reply, options.is_head);
 
-    if (reply->kind == REPLY_STREAM && reply->length < 0 && call->request.version_minor == 0
+    if (reply->kind == REPLY_STREAM && reply->length < 0 && call->request.version_minor == 0 && call->admin == NULL
         && call->connection->is_unix)     /* its cut-short end could not be told from its end */
         return call_queue_problem(call, &(struct refusal){ PROBLEM_ANSWER_HAS_NO_LENGTH,
                                                            "Ask with HTTP/1.1 on a unix socket." });
@@ -159,6 +159,7 @@ enum MHD_Result call_queue_reply(struct call *call)
                    bare ? HEAD_BARE : is_followed(call, reply) ? HEAD_FOLLOWED : HEAD_AS_IT_IS);
     if ((bare && reply->status != 304) || !keep_reply(call, response))
         MHD_destroy_response(response);
-    exchange_reply_taken(call->exchange);
+    if (call->exchange != NULL)
+        exchange_reply_taken(call->exchange);
     return queued;
 }

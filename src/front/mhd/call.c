@@ -237,7 +237,7 @@ static void open_exchange(struct call *call, size_t head_bytes)
 static enum MHD_Result continue_exchange(struct call *call, enum exchange_state state)
 {
     if (state == EXCHANGE_READY)
-        return call_queue_reply(call);
+        return call_queue_reply(call, exchange_reply(call->exchange));
     call_suspend(call);
     return MHD_YES;
 }
@@ -259,7 +259,7 @@ static enum MHD_Result await_want(struct call *call, enum exchange_state state)
     if (state == EXCHANGE_READY) {
         intake_pass(call->connection);
         call->connection->lingers = true;
-        return call_queue_reply(call);
+        return call_queue_reply(call, exchange_reply(call->exchange));
     }
     if (exchange_wants_body(call->exchange)) {
         call->stage = CALL_BODY;

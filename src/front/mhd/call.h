@@ -108,7 +108,7 @@ size_t call_head_bytes(const struct call *);
 enum MHD_Result call_queue(struct call *, unsigned status, struct MHD_Response *);
 enum MHD_Result call_queue_problem(struct call *, const struct refusal *);
 enum MHD_Result call_queue_kept(struct call *);
-enum MHD_Result call_queue_reply(struct call *);
+enum MHD_Result call_queue_reply(struct call *, const struct reply *);
 
 /* -- admin_answer.c: the same of a call on the admin socket -- */
 enum MHD_Result call_take_admin_body(struct call *, const char *bytes, size_t *count);
