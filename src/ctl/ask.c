@@ -182,6 +182,16 @@ bool ctl_print_json(const struct ctl *c, const json_t *answer)
     return true;
 }
 
+int ctl_print_dropped(const struct ctl *c, json_t *answer)
+{
+    if (answer == NULL)
+        return 1;
+    if (!ctl_print_json(c, answer))
+        printf("dropped %lld responses\n", (long long)json_integer_value(json_object_get(answer, "dropped")));
+    json_decref(answer);
+    return 0;
+}
+
 static char *turn(size_t *bytes)
 {
     static char     buffers[4][32];

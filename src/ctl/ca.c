@@ -26,7 +26,7 @@ static const char *text_of(const json_t *answer, const char *name)
     return text != NULL ? text : "?";
 }
 
-int ctl_ca(const struct ctl *c)
+static int run(const struct ctl *c)
 {
     bool    rotate = c->argument_count > 0;
     json_t *answer;
@@ -48,3 +48,7 @@ int ctl_ca(const struct ctl *c)
     json_decref(answer);
     return 0;
 }
+
+const struct command command_ca = {
+    "ca", "[rotate]", "the certificate of weir's own CA; make a new one", 0, 1, run, 0
+};

@@ -20,7 +20,7 @@ static void beside(char *out, size_t bytes)
         strcpy(slash, "/weir");
 }
 
-int ctl_check(const struct ctl *c)
+static int run(const struct ctl *c)
 {
     char path[PATH_MAX];
 
@@ -31,3 +31,7 @@ int ctl_check(const struct ctl *c)
     fprintf(stderr, "weirctl: cannot run weir --check: %s\n", strerror(errno));
     return 1;
 }
+
+const struct command command_check = {
+    "check", "FILE", "say what is wrong with a configuration file", 1, 1, run, 0
+};

@@ -4,41 +4,23 @@
 #include "ctl/ctl.h"
 
 #include <getopt.h>
-#include <limits.h>
 #include <string.h>
 
-enum {
-    NAMES_CLIENT = 1,                 /* takes --as */
-    TAKES_COMMAND = 2                 /* what follows is another program's, options and all */
-};
+/* One file each; its row says the rest. As --help lists them. */
+#define COMMANDS(X) \
+    X(status) X(limits) X(purge) X(flush) X(compact) X(reload) X(reopen) X(check) X(ca) X(env) X(run)
 
-static const struct command {
-    const char *name, *arguments, *help;
-    int         least, most;          /* how many arguments */
-    int       (*run)(const struct ctl *);
-    unsigned    traits;
-} commands[] = {
-    { "status", "",         "what the daemon is, has stored and has done",            0, 0, ctl_status, 0 },
-    { "limits", "[NAME | forget [UPSTREAM [LIMIT]]]",
-      "every limit: allowed, left, when it is whole again; drop what was learned", 0, 3, ctl_limits, 0 },
-    { "purge",  "URL|GLOB", "drop a URL, or all that a glob matches, from the cache", 1, 1, ctl_purge, 0 },
-    { "flush",  "",         "drop everything from the cache",                         0, 0, ctl_flush, 0 },
-    { "compact", "",        "give disk space that the cache no longer needs back",   0, 0, ctl_compact, 0 },
-    { "reload", "",         "read the configuration again",                           0, 0, ctl_reload, 0 },
-    { "reopen", "",         "open the access log's file anew, after it was renamed",  0, 0, ctl_reopen, 0 },
-    { "check",  "FILE",     "say what is wrong with a configuration file",            1, 1, ctl_check, 0 },
-    { "ca",     "[rotate]", "the certificate of weir's own CA; make a new one",       0, 1, ctl_ca, 0 },
-    { "env",    "",         "export lines that point a shell at weir",               0, 0, ctl_env, NAMES_CLIENT },
-    { "run",    "COMMAND",  "run a command that is pointed at weir",                  1, INT_MAX, ctl_run,
-      NAMES_CLIENT | TAKES_COMMAND },
-};
-enum { COMMANDS = sizeof commands / sizeof *commands };
+#define DECLARE(name) extern const struct command command_##name;
+COMMANDS(DECLARE)
+#define POINT(name) &command_##name,
+static const struct command *const commands[] = { COMMANDS(POINT) };
+enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
 static void print_help(FILE *out)
 {
     fputs("Usage: weirctl [--socket PATH] [--json] COMMAND [ARGUMENT]\n\nAsks or tells a running weir.\n\n", out);
-    for (int i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-7s %-10s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
+    for (int i = 0; i < COMMAND_COUNT; i++)
+        fprintf(out, "  %-7s %-10s %s\n", commands[i]->name, commands[i]->arguments, commands[i]->help);
     fputs("\n      --socket PATH  the daemon's admin socket; without it the user's own, then /run/weir/admin.sock\n"
           "      --json         print the daemon's answer as JSON\n"
           "      --as NAME      env, run: the client's name, for fairness and in weir's log\n"
@@ -48,9 +30,9 @@ static void print_help(FILE *out)
 
 static const struct command *find_command(const char *name)
 {
-    for (int i = 0; i < COMMANDS; i++)
-        if (strcmp(commands[i].name, name) == 0)
-            return &commands[i];
+    for (int i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
     return NULL;
 }
 

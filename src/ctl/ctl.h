@@ -1,5 +1,5 @@
 /*
- * weirctl's parts: one file per command, one row each in ctl.c's table.
+ * weirctl's parts: one file per command, with its row.
  */
 #ifndef WEIR_CTL_CTL_H
 #define WEIR_CTL_CTL_H
@@ -16,19 +16,17 @@ struct ctl {
     int         argument_count;
 };
 
-/* Each returns the exit status: 0 done, 1 refused or failed, 2 wrong use. */
-int ctl_status(const struct ctl *);
-int ctl_limits(const struct ctl *);
-int ctl_purge(const struct ctl *);
-int ctl_flush(const struct ctl *);
-int ctl_compact(const struct ctl *);
-int ctl_reload(const struct ctl *);
-int ctl_reopen(const struct ctl *);
-int ctl_check(const struct ctl *);
-int ctl_ca(const struct ctl *);
-int ctl_env(const struct ctl *);
-/* Returns only where it could not run the command: 125 to 127. */
-int ctl_run(const struct ctl *);
+enum {
+    NAMES_CLIENT = 1,                 /* takes --as */
+    TAKES_COMMAND = 2                 /* what follows is another program's, options and all */
+};
+
+struct command {
+    const char *name, *arguments, *help;
+    int         least, most;          /* how many arguments */
+    int       (*run)(const struct ctl *);       /* the exit status: 0 done, 1 refused or failed, 2 wrong use */
+    unsigned    traits;
+};
 
 /*
  * Asks the daemon: method, path and body (NULL: none) to the admin socket; what only reads to the query
@@ -39,6 +37,8 @@ int ctl_run(const struct ctl *);
 json_t *ctl_ask(const struct ctl *, const char *method, const char *path, json_t *body /* taken over */);
 /* With --json: prints it as it is and returns true. */
 bool ctl_print_json(const struct ctl *, const json_t *answer);
+/* How much a purge or a flush dropped. Takes the answer over; the exit status. */
+int ctl_print_dropped(const struct ctl *, json_t *answer);
 /* "12.3 MiB", "1h 5m": for people; in a buffer of this thread's, four take turns. */
 const char *ctl_size(double bytes);
 const char *ctl_duration(double seconds);

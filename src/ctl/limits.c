@@ -78,7 +78,7 @@ static char *path_of(const char *name)
     return path;
 }
 
-int ctl_limits(const struct ctl *c)
+static int run(const struct ctl *c)
 {
     json_t *answer, *limit;
     char   *path;
@@ -108,3 +108,8 @@ int ctl_limits(const struct ctl *c)
     json_decref(answer);
     return 0;
 }
+
+const struct command command_limits = {
+    "limits", "[NAME | forget [UPSTREAM [LIMIT]]]",
+    "every limit: allowed, left, when it is whole again; drop what was learned", 0, 3, run, 0
+};

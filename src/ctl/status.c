@@ -41,7 +41,7 @@ static const char *wait_text(const json_t *upstream, char *out, size_t bytes)
     return wait > 0 ? out : "";
 }
 
-int ctl_status(const struct ctl *c)
+static int run(const struct ctl *c)
 {
     json_t *answer = ctl_ask(c, "GET", "/status", NULL), *upstream;
     size_t  i;
@@ -69,3 +69,7 @@ int ctl_status(const struct ctl *c)
     json_decref(answer);
     return 0;
 }
+
+const struct command command_status = {
+    "status", "", "what the daemon is, has stored and has done", 0, 0, run, 0
+};
