@@ -30,42 +30,6 @@ void ledger_set_told_most(struct ledger *l, int64_t most_ns)
 
 /* -- the plan -- */
 
-static uint64_t method_cost(const struct limit_options *o, const struct charge *c)
-{
-    for (unsigned i = 0; i < o->cost_count; i++) {
-        const struct limit_cost *cost = &o->costs[i];
-
-        if (cost->status_first != 0)
-            continue;
-        if (cost->method == NULL || strcmp(cost->method, "*") == 0 ||
-            slice_eq(slice_of(cost->method), c->method_name))
-            return cost->cost;
-    }
-    return 1;
-}
-
-/* What the answer turns out to cost. */
-static uint64_t final_cost(const struct limit_options *o, const struct charge *c, unsigned status)
-{
-    for (unsigned i = 0; i < o->cost_count; i++) {
-        const struct limit_cost *cost = &o->costs[i];
-
-        if (cost->status_first != 0 && status >= cost->status_first && status <= cost->status_last &&
-            (cost->method == NULL || strcmp(cost->method, "*") == 0 ||
-             slice_eq(slice_of(cost->method), c->method_name)))
-            return cost->cost;
-    }
-    return method_cost(o, c);
-}
-
-/* The most it may turn out to cost, so that no answer finds the budget spent. */
-static uint64_t sending_cost(const struct limit_scope *scope, const struct charge *c)
-{
-    uint64_t cost = method_cost(scope->options, c);
-
-    return cost > scope->status_cost_most ? cost : scope->status_cost_most;
-}
-
 static void add_line(struct plan *p, struct slot *s, uint64_t cost, unsigned index)
 {
     p->line[p->count++] = (struct plan_line){ s, cost, index };
@@ -86,7 +50,7 @@ void ledger_plan(struct ledger *l, const struct charge *c, struct budget_now own
         if (!ledger_scope_matches(l, scope, c))
             continue;
         p->matched |= 1u << i;
-        cost = sending_cost(scope, c);
+        cost = ledger_sending_cost(scope, c);
         if (scope->slot != NULL)
             add_line(p, scope->slot, cost, i);
         else if (beside == NULL)
@@ -101,55 +65,24 @@ void ledger_plan(struct ledger *l, const struct charge *c, struct budget_now own
         add_line(p, p->account->named[named[i]], 1, LEDGER_MAX_LIMITS + named[i]);
 }
 
-static bool has_told(const struct account *a, unsigned index)
-{
-    return a != NULL && a->line[index].slot != NULL && a->line[index].slot->scope == SLOT_TOLD;
-}
-
-struct queue_class ledger_class(struct ledger *l, const struct charge *c)
-{
-    const struct account *a = ledger_account_find(l, c->credential);
-    struct queue_class    class = { 0 };
-    unsigned              named[SEEN_NAMES], n;
-
-    for (unsigned i = 0; i < l->count; i++) {
-        const struct limit_scope *scope = &l->scopes[i];
-        uint64_t                  cost;
-
-        if (!ledger_scope_matches(l, scope, c))
-            continue;
-        cost = sending_cost(scope, c);
-        if (cost > class.cost)
-            class.cost = cost < UINT32_MAX ? (uint32_t)cost : UINT32_MAX;
-        class.costs = XXH3_64bits_withSeed(&cost, sizeof cost, class.costs + i);
-        if (scope->slot != NULL)
-            class.shared |= 1u << i;
-        if (scope->slot == NULL || has_told(a, i))
-            class.owned |= 1u << i;
-    }
-    /* Others that may take the last of a budget do not wait behind those that leave it. */
-    if (c->keep_permille != 0)
-        class.costs = XXH3_64bits_withSeed(&c->keep_permille, sizeof c->keep_permille, class.costs);
-    n = a != NULL && a->named_count > 0 ? ledger_named_of(a, c->path, named) : 0;
-    for (unsigned i = 0; i < n; i++)
-        class.costs ^= a->named[named[i]]->identity;
-    if (class.owned != 0 || n > 0)
-        class.owner = c->credential == NULL ? 1 :
-                      XXH3_64bits(a != NULL ? a->credential : c->credential, LEDGER_CREDENTIAL_BYTES) | 1;
-    return class;
-}
-
-static uint64_t class_hash(struct ledger *l, const struct charge *c)
-{
-    struct queue_class class = ledger_class(l, c);
-    uint64_t           parts[] = { class.shared, class.owned, class.costs, class.owner };
-
-    return XXH3_64bits(parts, sizeof parts);
-}
-
 /* -- waiting -- */
 
-struct asking { const struct charge *charge; struct budget_now own; uint64_t class; };
+struct asking { const struct charge *charge; struct budget_now own; uint64_t class, group; };
+
+/* As whom it saves up, in a bucket of its own and in one of all: who costs the same there does not overtake it. */
+static void find_class(struct ledger *l, struct asking *ask)
+{
+    struct queue_class class = ledger_class(l, ask->charge);
+    uint64_t           parts[] = { class.shared, class.owned, class.costs, class.owner };
+
+    ask->class = XXH3_64bits(parts, sizeof parts);
+    ask->group = class.group;
+}
+
+static uint64_t claimant(const struct slot *s, const struct asking *ask)
+{
+    return s->scope == SLOT_SHARED ? ask->group : ask->class;
+}
 
 /* What a line costs of a class's part of its bucket; no more than all of it. */
 static uint64_t share_cost(const struct limit *share, uint64_t cost)
@@ -176,7 +109,7 @@ static int64_t claimed_wait_ns(const struct slot *s, uint64_t need, const struct
     uint64_t most = limit_most(s->limit), beside = need + s->claim_cost;
     int64_t  without_ns = limit_wait_ns(s->limit, need, ask->own), with_ns, ends_in_ns;
 
-    if (s->claim_until_ns <= ask->own.mono_ns || s->claim_class == ask->class)
+    if (s->claim_until_ns <= ask->own.mono_ns || s->claim_class == claimant(s, ask))
         return without_ns;
     with_ns = limit_wait_ns(s->limit, most != 0 && beside > most ? most : beside, ask->own);
     ends_in_ns = s->claim_until_ns - ask->own.mono_ns;
@@ -207,7 +140,7 @@ static struct asking asking(struct ledger *l, const struct charge *c, struct bud
     struct asking ask = { .charge = c, .own = steady_now(&l->clock, clock) };
 
     if (l->claims_until_ns > ask.own.mono_ns)
-        ask.class = class_hash(l, c);
+        find_class(l, &ask);
     return ask;
 }
 
@@ -237,19 +170,6 @@ static void tell_name(const struct plan_line *line, const char **name)
         *name = line != NULL ? line->slot->name : NULL;
 }
 
-int64_t ledger_wait_ns(struct ledger *l, const struct charge *c, struct budget_now now, const char **tightest)
-{
-    struct asking           ask = asking(l, c, now);
-    struct plan             plan;
-    const struct plan_line *longest;
-    int64_t                 wait_ns;
-
-    ledger_plan(l, c, ask.own, &plan);
-    wait_ns = plan_wait_ns(l, &plan, &ask, &longest);
-    tell_name(longest, tightest);
-    return wait_ns;
-}
-
 /* Whoever has had his part saves up for nothing: what he would hold back is others'. */
 static bool has_had_its_share(const struct plan *p, const struct asking *ask)
 {
@@ -259,25 +179,63 @@ static bool has_had_its_share(const struct plan *p, const struct asking *ask)
     return false;
 }
 
-int64_t ledger_claim_ns(struct ledger *l, const struct charge *c, struct budget_now now, const char **tightest)
+static void claim(struct ledger *l, const struct plan_line *line, const struct asking *ask, int64_t wait_ns)
 {
-    struct asking           ask = asking(l, c, now);
+    struct slot *s = line->slot;
+
+    if (s->claim_until_ns > ask->own.mono_ns && s->claim_class != claimant(s, ask))
+        return;
+    s->claim_class = claimant(s, ask);
+    s->claim_cost = line->cost;
+    s->claim_until_ns = time_add(ask->own.mono_ns, wait_ns + CLAIM_SLACK_NS);
+    if (s->claim_until_ns > l->claims_until_ns)
+        l->claims_until_ns = s->claim_until_ns;
+}
+
+/* *longest stands in *plan. */
+static int64_t ask_plan_ns(struct ledger *l, const struct charge *c, struct budget_now now, bool claims,
+                           struct plan *plan, const struct plan_line **longest)
+{
+    struct asking ask = asking(l, c, now);
+    int64_t       wait_ns;
+
+    if (claims)
+        find_class(l, &ask);
+    ledger_plan(l, c, ask.own, plan);
+    wait_ns = plan_wait_ns(l, plan, &ask, longest);
+    if (claims && *longest != NULL && wait_ns < INT64_MAX - CLAIM_SLACK_NS && !has_had_its_share(plan, &ask))
+        claim(l, *longest, &ask, wait_ns);
+    return wait_ns;
+}
+
+int64_t ledger_wait_ns(struct ledger *l, const struct charge *c, struct budget_now now, const char **tightest)
+{
     struct plan             plan;
     const struct plan_line *longest;
-    int64_t                 wait_ns;
+    int64_t                 wait_ns = ask_plan_ns(l, c, now, false, &plan, &longest);
 
-    ask.class = class_hash(l, c);
-    ledger_plan(l, c, ask.own, &plan);
-    wait_ns = plan_wait_ns(l, &plan, &ask, &longest);
     tell_name(longest, tightest);
-    if (longest != NULL && wait_ns < INT64_MAX - CLAIM_SLACK_NS && !has_had_its_share(&plan, &ask) &&
-        (longest->slot->claim_until_ns <= ask.own.mono_ns || longest->slot->claim_class == ask.class)) {
-        longest->slot->claim_class = ask.class;
-        longest->slot->claim_cost = longest->cost;
-        longest->slot->claim_until_ns = time_add(ask.own.mono_ns, wait_ns + CLAIM_SLACK_NS);
-        if (longest->slot->claim_until_ns > l->claims_until_ns)
-            l->claims_until_ns = longest->slot->claim_until_ns;
-    }
+    return wait_ns;
+}
+
+int64_t ledger_claim_ns(struct ledger *l, const struct charge *c, struct budget_now now, const char **tightest)
+{
+    struct plan             plan;
+    const struct plan_line *longest;
+    int64_t                 wait_ns = ask_plan_ns(l, c, now, true, &plan, &longest);
+
+    tell_name(longest, tightest);
+    return wait_ns;
+}
+
+int64_t ledger_ask_ns(struct ledger *l, const struct charge *c, struct budget_now now, bool claims,
+                      enum queue_held *held)
+{
+    struct plan             plan;
+    const struct plan_line *longest;
+    int64_t                 wait_ns = ask_plan_ns(l, c, now, claims, &plan, &longest);
+
+    *held = longest == NULL || longest->slot->scope == SLOT_SHARED ? QUEUE_HELD_BY_SHARED : QUEUE_HELD_BY_OWN;
     return wait_ns;
 }
 
@@ -380,7 +338,7 @@ void ledger_spend(struct ledger *l, const struct charge *c, struct budget_now no
         if (share != NULL)
             limit_spend(share, share_cost(share, line->cost), ask.own);
         lease_spent(l, s, line->cost, ask.own);
-        if (s->claim_class == ask.class)
+        if (s->claim_class == claimant(s, &ask))
             s->claim_until_ns = 0;
         if (s->scope == SLOT_TOLD)    /* its limit's own line stands in the receipt */
             continue;
@@ -438,7 +396,7 @@ static void close_receipt(struct ledger *l, const struct charge *c, struct recei
         if (index < 0)
             continue;
         if (c != NULL)
-            cost = index < LEDGER_MAX_LIMITS ? final_cost(l->scopes[index].options, c, status) : sent;
+            cost = index < LEDGER_MAX_LIMITS ? ledger_final_cost(l->scopes[index].options, c, status) : sent;
         if (cost < sent)
             give_back(l, a, (unsigned)index, sent - cost, r, own);
         note_open(l, a, (unsigned)index, -(int64_t)sent);

@@ -83,6 +83,9 @@ int64_t ledger_wait_ns(struct ledger *, const struct charge *, struct budget_now
 /* The same, and where it must wait, the tightest limit saves up for it: cheaper requests of other
  * classes do not take what it waits for.  For queue_take()'s `overtaken`. */
 int64_t ledger_claim_ns(struct ledger *, const struct charge *, struct budget_now now, const char **tightest);
+/* One of the two, for a queue of many credentials: also whether those that spend from the same limits of the whole
+ * upstream at the same cost (queue_class.group) wait as long, or what is the credential's own holds it longer. */
+int64_t ledger_ask_ns(struct ledger *, const struct charge *, struct budget_now now, bool claims, enum queue_held *);
 /* Spends from all; the caller has seen ledger_wait_ns() == 0 at this `now`. */
 void ledger_spend(struct ledger *, const struct charge *, struct budget_now now, struct receipt *);
 /* Gives all of it back (nothing was sent). Empties the receipt. */
@@ -110,6 +113,8 @@ struct ledger_cause ledger_cause(struct ledger *, const struct charge *, uint64_
 
 /* The class that the queue keeps apart from others. */
 struct queue_class ledger_class(struct ledger *, const struct charge *);
+/* For queue_reconsider(), where something of this credential's came back or was learned. */
+struct queue_class ledger_owned_class(const struct ledger *, const uint8_t *credential);
 /* The limit of this charge that has the smallest share left: for RateLimit fields.  False where no limit holds. */
 bool ledger_lowest(struct ledger *, const struct charge *, struct budget_now now, struct limit_state *,
                    const char **name);
@@ -154,6 +159,8 @@ void ledger_save(struct ledger *, struct budget_now now, ledger_put put, void *c
  */
 void ledger_saved(struct ledger *, const uint8_t key[LEDGER_KEY_BYTES], uint64_t ticket, bool ok,
                   struct budget_now now);
+/* For queue_reconsider(): what may go for it. */
+struct queue_class ledger_row_class(const uint8_t key[LEDGER_KEY_BYTES]);
 /* Puts out everything as it is, and that the end was clean. Nothing may be spent behind it. */
 void ledger_stop(struct ledger *, struct budget_now now, ledger_put put, void *context);
 

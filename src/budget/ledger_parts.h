@@ -1,5 +1,5 @@
 /*
- * The ledger's own structures, shared by its files only: ledger.c (spending),
+ * The ledger's own structures, shared by its files only: ledger.c (spending), ledger_class.c (costs and classes),
  * ledger_slots.c (buckets), ledger_learn.c (what the API says), ledger_keep.c (leases and
  * rows), ledger_rows.c (lists of rows), ledger_load.c (rows of an earlier run), accounts.c (the table of
  * credentials).
@@ -158,6 +158,12 @@ struct plan {
 /* ledger.c */
 void ledger_plan(struct ledger *, const struct charge *, struct budget_now own, struct plan *);
 bool ledger_scope_matches(const struct ledger *, const struct limit_scope *, const struct charge *);
+
+/* ledger_class.c */
+/* What the answer turns out to cost. */
+uint64_t ledger_final_cost(const struct limit_options *, const struct charge *, unsigned status);
+/* The most it may turn out to cost, so that no answer finds the budget spent. */
+uint64_t ledger_sending_cost(const struct limit_scope *, const struct charge *);
 
 /* ledger_slots.c */
 /* Its own, or the one that it shares where there is no room; made where it has to be. */

@@ -1,10 +1,8 @@
 /*
- * Bands, and which of them is asked next.
+ * Bands, what comes and goes, and whose turn it is.
  *
  * A band's place among those that may be asked is where its first entry stands among all
- * parties (queue_stand.c), so that the turns are the users' and not the bands'.  Those put aside stand
- * in a heap by when to ask again.  What heaps remember of a band is never higher than what
- * holds, so it is enough to look anew at the one that comes to the top.
+ * parties (queue_stand.c), so that the turns are the users' and not the bands'.
  */
 #include "budget/queue_parts.h"
 
@@ -16,28 +14,6 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-/* -- heaps -- */
-
-static struct queue_band *band_at(const struct heap_node *n)
-{
-    return CONTAINER_OF(n, struct queue_band, place);
-}
-
-static bool is_before(const struct heap_node *a, const struct heap_node *b)
-{
-    return queue_key_before(&band_at(a)->key, &band_at(b)->key);
-}
-
-static bool is_due_before(const struct heap_node *a, const struct heap_node *b)
-{
-    return band_at(a)->due_ns < band_at(b)->due_ns;
-}
-
-static struct heap *heap_of(struct queue *q, const struct queue_band *b)
-{
-    return b->aside ? &q->aside : &q->ready[b->priority];
-}
-
 /* -- bands -- */
 
 static uint64_t class_hash(const struct queue_class *c, enum queue_priority priority)
@@ -47,16 +23,6 @@ static uint64_t class_hash(const struct queue_class *c, enum queue_priority prio
     return XXH3_64bits(parts, sizeof parts);
 }
 
-static bool same_class(const struct queue_class *a, const struct queue_class *b)
-{
-    return a->shared == b->shared && a->owned == b->owned && a->costs == b->costs && a->owner == b->owner;
-}
-
-bool queue_competes(const struct queue_class *a, const struct queue_class *b)
-{
-    return (a->shared & b->shared) != 0 || (a->owner == b->owner && (a->owned & b->owned) != 0) || same_class(a, b);
-}
-
 struct queue_band *queue_band_find(const struct queue *q, const struct queue_class *c, enum queue_priority priority)
 {
     const uint64_t hash = class_hash(c, priority);
@@ -64,7 +30,7 @@ struct queue_band *queue_band_find(const struct queue *q, const struct queue_cla
     TABLE_EACH(n, &q->bands, hash) {
         struct queue_band *b = CONTAINER_OF(n, struct queue_band, link);
 
-        if (b->priority == priority && same_class(&b->class, c))
+        if (b->priority == priority && queue_same_class(&b->class, c))
             return b;
     }
     return NULL;
@@ -75,13 +41,14 @@ unsigned queue_band_size(const struct queue_band *b)
     return queue_tree_size(b->again) + (b->top != NULL ? b->top->entries : 0);
 }
 
-/* In no heap yet. */
+/* It stands nowhere yet. */
 static struct queue_band *add_band(struct queue *q, const struct queue_class *c, enum queue_priority priority)
 {
     struct queue_band *b = mem_alloc(sizeof *b);
 
     b->class = *c;
     b->priority = priority;
+    b->group = group_enter(q, b);
     table_add(&q->bands, &b->link, class_hash(c, priority));
     b->after = q->first;
     if (q->first != NULL)
@@ -92,60 +59,15 @@ static struct queue_band *add_band(struct queue *q, const struct queue_class *c,
 
 static void free_band(struct queue *q, struct queue_band *b)
 {
+    if (b->aside)
+        band_leaves_aside(q, b);
+    band_stands_nowhere(q, b);
+    group_left(q, b->group);
     table_remove(&q->bands, &b->link);
     *(b->before != NULL ? &b->before->after : &q->first) = b->after;
     if (b->after != NULL)
         b->after->before = b->before;
     free(b);
-}
-
-/* Those that are tried again go first. */
-static struct queue_entry *look(struct queue_band *b)
-{
-    struct queue_entry *e = queue_tree_first(b->again);
-
-    if (e == NULL)
-        return stand_first(b->top, &b->key);
-    b->key = (struct queue_key){ .arrived_ns = e->arrived_ns, .sequence = e->sequence };
-    return e;
-}
-
-static void look_anew(struct queue *q, struct queue_band *b)
-{
-    look(b);
-    if (!b->aside)
-        heap_put(&q->ready[b->priority], &b->place);
-}
-
-static void set_aside(struct queue *q, struct queue_band *b, int64_t due_ns)
-{
-    heap_remove(heap_of(q, b), &b->place);
-    b->aside = true;
-    b->due_ns = due_ns;
-    b->batch_went = q->batch_went;
-    heap_put(&q->aside, &b->place);
-}
-
-/* Did the last that went stand after the first of this band? A party's own rank is higher since it went. */
-static bool is_overtaken(const struct queue *q, const struct queue_band *b)
-{
-    const struct queue_key *went = &q->went[b->priority], *key = &b->key;
-    unsigned                count = went->count < key->count ? went->count : key->count;
-
-    for (unsigned i = 0; i < count; i++)
-        if (went->step[i].party != key->step[i].party)
-            return rank_before(key->step[i].rank, went->step[i].rank);
-    return key->count == 0 || (went->count > 0 && key->sequence < went->sequence);
-}
-
-static void set_ready(struct queue *q, struct queue_band *b)
-{
-    heap_remove(heap_of(q, b), &b->place);
-    look(b);
-    b->aside = false;
-    if (is_overtaken(q, b) || (b->priority == QUEUE_INTERACTIVE && q->batch_went != b->batch_went))
-        b->overtaken = true;
-    heap_put(&q->ready[b->priority], &b->place);
 }
 
 /* -- life -- */
@@ -155,11 +77,9 @@ struct queue *queue_new(void)
     struct queue *q = mem_alloc(sizeof *q);
 
     q->random = UINT64_C(0x9e3779b97f4a7c15);
-    q->aside.before = is_due_before;
-    for (int i = 0; i < QUEUE_PRIORITIES; i++) {
-        q->ready[i].before = is_before;
+    for (int i = 0; i < QUEUE_PRIORITIES; i++)
         q->roots[i] = party_root();
-    }
+    groups_begin(q);
     return q;
 }
 
@@ -169,14 +89,13 @@ void queue_free(struct queue *q)
         return;
     while (q->first != NULL)
         free_band(q, q->first);
+    groups_free(q);
     stands_free(&q->stands);
     parties_free(&q->parties);
     for (int i = 0; i < QUEUE_PRIORITIES; i++) {
-        heap_free(&q->ready[i]);
         free(q->roots[i]->pool);
         free(q->roots[i]);
     }
-    heap_free(&q->aside);
     table_free(&q->bands);
     free(q);
 }
@@ -184,6 +103,11 @@ void queue_free(struct queue *q)
 unsigned queue_length(const struct queue *q)
 {
     return q->waiting[QUEUE_INTERACTIVE] + q->waiting[QUEUE_BATCH];
+}
+
+struct queue_effort queue_effort(const struct queue *q)
+{
+    return q->effort;
 }
 
 unsigned queue_length_of(const struct queue *q, enum queue_priority priority)
@@ -215,10 +139,9 @@ static void stand_in_line(struct queue *q, struct queue_band *b, struct queue_en
 static void insert(struct queue *q, struct queue_entry *e, bool back)
 {
     struct queue_band *b = queue_band_find(q, &e->class, e->priority);
-    bool               is_new = b == NULL;
 
     CHECK(e->band == NULL);
-    if (is_new)
+    if (b == NULL)
         b = add_band(q, &e->class, e->priority);
     e->band = b;
     e->sequence = back ? e->sequence : ++q->sequence;
@@ -229,12 +152,8 @@ static void insert(struct queue *q, struct queue_entry *e, bool back)
     else
         stand_in_line(q, b, e, back);
     q->waiting[e->priority]++;
-    if (!is_new) {
-        look_anew(q, b);
-        return;
-    }
-    look(b);
-    heap_put(&q->ready[e->priority], &b->place);
+    if (!b->aside)
+        band_stands(q, b);
 }
 
 void queue_put(struct queue *q, struct queue_entry *e)
@@ -270,12 +189,27 @@ void queue_remove(struct queue *q, struct queue_entry *e)
         stand_take(&q->stands, e);
         party_left(&q->parties, p);
     }
-    if (queue_band_size(b) > 0) {
-        look_anew(q, b);
-        return;
-    }
-    heap_remove(heap_of(q, b), &b->place);
-    free_band(q, b);
+    if (queue_band_size(b) == 0)
+        free_band(q, b);
+    else if (!b->aside)
+        band_stands(q, b);
+}
+
+/* They are newcomers no more: what they wait in stands elsewhere from now on. */
+static void move_known(struct queue *q, struct party *const known[], unsigned count, const struct queue_band *but)
+{
+    for (unsigned i = 0; i < count; i++)
+        for (struct stand *s = known[i]->stands; s != NULL; s = s->next_of_party)
+            band_stands_nowhere(q, s->band);
+    for (unsigned i = 0; i < count; i++)
+        for (struct stand *s = known[i]->stands, *next; s != NULL; s = next) {
+            next = s->next_of_party;
+            stand_known(&q->stands, s);
+        }
+    for (unsigned i = 0; i < count; i++)
+        for (struct stand *s = known[i]->stands; s != NULL; s = s->next_of_party)
+            if (s->band != but && !s->band->aside)
+                band_stands(q, s->band);
 }
 
 /* Its party goes to the end of the line, in every band. */
@@ -291,15 +225,9 @@ static void take_turn(struct queue *q, struct queue_band *b, struct queue_entry 
             party_pays(&q->parties, p);
         return;
     }
-    q->went[b->priority] = b->key;
+    q->went[b->priority] = b->standing.key;
     count = party_went(&q->parties, e->stand->party, now_ns, known);
-    for (unsigned i = 0; i < count; i++)
-        for (struct stand *s = known[i]->stands, *next; s != NULL; s = next) {
-            next = s->next_of_party;
-            stand_known(&q->stands, s);
-            if (s->band != b)
-                look_anew(q, s->band);
-        }
+    move_known(q, known, count, b);
     for (struct stand *s = e->stand; s->above != NULL; s = s->above)
         stand_moved(s);
 }
@@ -325,26 +253,25 @@ static void go(struct queue *q, struct queue_entry *e, int64_t now_ns)
 static struct queue_entry *ask_ready(struct queue *q, enum queue_priority priority, int64_t now_ns,
                                      queue_may_go may_go, void *context)
 {
-    struct heap *h = &q->ready[priority];
+    struct queue_band *b;
 
-    while (h->count > 0) {
-        struct queue_band  *b = band_at(heap_first(h));
-        struct queue_key    before = b->key;
-        struct queue_entry *e = look(b);
-        int64_t             wait_ns;
+    while ((b = groups_first(q, priority)) != NULL) {
+        struct queue_entry *e = band_look(q, b);
+        int64_t             wait_ns, due_ns;
 
-        if (queue_key_before(&before, &b->key)) {    /* its party had a turn elsewhere */
-            heap_put(h, &b->place);
-            continue;
-        }
+        e->held = QUEUE_HELD_BY_ANY;
+        q->effort.asks++;
         wait_ns = may_go(context, e, b->overtaken);
         if (wait_ns <= 0)
             return e;
-        if (same_class(&e->class, &b->class)) {
-            set_aside(q, b, now_ns > INT64_MAX - wait_ns ? INT64_MAX : now_ns + wait_ns);
-        } else {
+        due_ns = now_ns > INT64_MAX - wait_ns ? INT64_MAX : now_ns + wait_ns;
+        if (!queue_same_class(&e->class, &b->class)) {
             queue_remove(q, e);
             queue_put_back(q, e);
+        } else if (e->held == QUEUE_HELD_BY_SHARED) {
+            group_hold(q, b->group, due_ns);
+        } else {
+            band_set_aside(q, b, e->held, due_ns);
         }
     }
     return NULL;
@@ -356,8 +283,7 @@ struct queue_entry *queue_take(struct queue *q, int64_t now_mono_ns, queue_may_g
     enum queue_priority first = QUEUE_INTERACTIVE;
     struct queue_entry *e;
 
-    while (q->aside.count > 0 && band_at(heap_first(&q->aside))->due_ns <= now_mono_ns)
-        set_ready(q, band_at(heap_first(&q->aside)));
+    groups_wake(q, now_mono_ns);
     if (q->since_batch >= QUEUE_BATCH_EVERY - 1)
         first = QUEUE_BATCH;
     e = ask_ready(q, first, now_mono_ns, may_go, context);
@@ -368,25 +294,9 @@ struct queue_entry *queue_take(struct queue *q, int64_t now_mono_ns, queue_may_g
         return e;
     }
     if (wake_ns != NULL) {
-        int64_t due_ns = q->aside.count > 0 ? band_at(heap_first(&q->aside))->due_ns : INT64_MAX;
+        int64_t due_ns = groups_due_ns(q);
 
         *wake_ns = due_ns < INT64_MAX ? due_ns - now_mono_ns : INT64_MAX;
     }
     return NULL;
-}
-
-void queue_reconsider(struct queue *q, const struct queue_class *class)
-{
-    bool any = false;
-
-    for (size_t i = 0; i < q->aside.count; i++) {
-        struct queue_band *b = band_at(q->aside.nodes[i]);
-
-        if (class == NULL || queue_competes(class, &b->class)) {
-            b->due_ns = INT64_MIN;
-            any = true;
-        }
-    }
-    if (any)
-        heap_renew(&q->aside);
 }

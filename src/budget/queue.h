@@ -26,13 +26,15 @@
  * credential; see ledger_class()) and priority.  Turns are counted over all bands of a priority, so that more
  * credentials are not more turns.
  * A band whose first entry may not go is put aside until the time its limits
- * told, so an exhausted search holds up nobody else.  Interactive goes before
- * batch, but of QUEUE_BATCH_EVERY that go one is batch where one waits.
+ * told, so an exhausted search holds up nobody else.  Bands that share limits at the same cost are
+ * a group: where it is those limits that hold the first of them, the group waits, and one is asked when it is time.
+ * Interactive goes before batch, but of QUEUE_BATCH_EVERY that go one is batch where one waits.
  *
  * Pure: nodes are the caller's, time is an argument.  A call costs O(log n) of
- * what waits, and now and then a look at each band in which the user waits that had a turn;
- * queue_reconsider() looks at every band put aside, and a
- * prediction at up to some thousand others.  Owned by one thread: the upstream's.
+ * what waits, and now and then a look at each band in which the user waits that had a turn; where many bands
+ * have entries of several processes each, a look at those in which the one that had a turn was first.
+ * queue_reconsider() looks at every group and the bands of one credential (with NULL at every band
+ * put aside), and a prediction at up to some thousand others.  Owned by one thread: the upstream's.
  *
  * How it is used (one queue for each ledger):
  *     e->class = ledger_class(l, &charge);   e->priority, e->who, e->arrived_ns ...
@@ -62,6 +64,14 @@ struct queue_class {                  /* filled by ledger_class(); all zero: no 
     uint64_t owner;                   /* the credential, where `owned` is not 0 */
     uint32_t cost;                    /* the largest cost: weighs it in a prediction */
     uint64_t place;                   /* the caller's: equal where they take each other's places at the API */
+    uint64_t group;                   /* equal where all that is `shared` costs the same and holds alike */
+};
+
+/* What makes an entry wait that may not go: how many others need not be asked. */
+enum queue_held {
+    QUEUE_HELD_BY_ANY,                /* not said: its band waits */
+    QUEUE_HELD_BY_OWN,                /* limits of its owner: its band waits, whatever is given back to others */
+    QUEUE_HELD_BY_SHARED              /* what all of its group share, at the same cost: the group waits */
 };
 
 /* Who asks, as hashes: of what is not known on a level all are one there. */
@@ -78,6 +88,7 @@ struct queue_entry {                  /* embed it in what waits */
     struct queue_who    who;          /* fairness is between these */
     int64_t             arrived_ns;   /* monotonic */
     /* The queue's own: */
+    enum queue_held     held;         /* queue_may_go says so where it must wait */
     struct queue_band  *band;         /* NULL: does not wait; must be NULL before the first queue_put() */
     struct stand       *stand;        /* its connection's there; NULL: it waits to go again */
     struct queue_entry *parent, *left, *right;
@@ -113,8 +124,8 @@ typedef int64_t (*queue_may_go)(void *context, struct queue_entry *, bool overta
  * nanoseconds until one may (INT64_MAX: nobody waits). */
 struct queue_entry *queue_take(struct queue *, int64_t now_mono_ns, queue_may_go may_go, void *context,
                                int64_t *wake_ns);
-/* Budget of this class was given back, or a lease came: the bands that spend from the same limits are
- * asked again by the next queue_take().  NULL: all bands. */
+/* Budget of this class was given back, or a lease or a place came: the groups that wait and the bands that spend from
+ * the same limits are asked again by the next queue_take().  NULL: all bands. */
 void queue_reconsider(struct queue *, const struct queue_class *);
 
 /* How many (of the class's own cost) go before a newcomer if nobody else comes: for
@@ -138,6 +149,10 @@ bool queue_is_mixed(const struct queue *, const struct queue_class *, enum queue
  * interactive; else, on the first level where it is not one of the largest part of what waits, the newest
  * of that part, if that has at least two more. */
 struct queue_entry *queue_crowding(const struct queue *, enum queue_priority, const struct queue_who *);
+
+/* How often queue_may_go was called, and bands were looked at anew to find out who is first: for tests of the cost. */
+struct queue_effort { uint64_t asks, looks; };
+struct queue_effort queue_effort(const struct queue *);
 
 unsigned queue_length(const struct queue *);
 unsigned queue_length_of(const struct queue *, enum queue_priority);

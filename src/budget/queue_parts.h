@@ -1,13 +1,14 @@
 /*
  * The queue's own structures, shared by its files only: queue.c (bands, in and
- * out), queue_party.c (who ever waited, and when each is next), queue_stand.c (who waits
- * in which band), queue_ahead.c (predictions), queue_crowd.c (who makes room), queue_tree.c (entries of one
- * connection).
+ * out), queue_group.c (which of them may be asked, and which is first), queue_party.c (who ever waited, and
+ * when each is next), queue_stand.c (who waits in which band), queue_ahead.c (predictions), queue_crowd.c (who
+ * makes room), queue_tree.c (entries of one connection).
  */
 #ifndef WEIR_BUDGET_QUEUE_PARTS_H
 #define WEIR_BUDGET_QUEUE_PARTS_H
 
 #include "base/heap.h"
+#include "base/list.h"
 #include "base/ref.h"
 #include "base/table.h"
 #include "budget/queue.h"
@@ -113,19 +114,81 @@ struct queue_key {
     uint64_t    sequence;
 };
 
+/* -- groups, and the shelves on which their bands stand -- */
+
+struct standing {                     /* of a band or a shelf, on a shelf */
+    struct heap_node  place;
+    struct shelf     *on;             /* NULL: on none */
+    struct shelf     *of;             /* NULL: a band's */
+    struct queue_key  key;            /* of its first entry, or an earlier and lower one */
+};
+
+struct shelf {                        /* one party's in a group: for what is all of that party */
+    struct table_node   link;         /* by group and party; but for a group's own */
+    struct queue_group *group;
+    const struct party *party;        /* NULL: a group's own, of the root */
+    unsigned            depth;        /* so many steps of keys are the same for all on it */
+    struct heap         below;
+    struct standing     standing;
+};
+
+struct queue_group {
+    struct table_node   link;
+    LIST_ENTRY(queue_group) entry;
+    uint64_t            group, place;
+    uint32_t            shared;
+    enum queue_priority priority;
+    unsigned            bands;
+    struct shelf        root;         /* bands that may be asked */
+    struct heap         aside;        /* others, by when to ask again */
+    unsigned            aside_by_any; /* of them */
+    bool                held;         /* nobody of it may be asked until then: */
+    int64_t             held_until_ns;
+    uint64_t            batch_went;   /* when it was held */
+    bool                returned;     /* it was held, and its first has not been asked since */
+    int64_t             due_ns;       /* the next of all this; where it is in the heap */
+    struct heap_node    due;
+};
+LIST_HEAD(queue_groups, queue_group);
+
 struct queue_band {
     struct table_node   link;         /* by class and priority */
+    struct table_node   owned;        /* by owner, where it is aside and has one */
     struct queue_class  class;
     enum queue_priority priority;
+    struct queue_group *group;
     struct stand       *top;          /* the root's */
     struct queue_entry *again;        /* those that had their turn before: a tree */
     bool                aside, overtaken;
+    enum queue_held     held;         /* where it is aside */
     int64_t             due_ns;       /* where it is aside: when to ask again */
     uint64_t            batch_went;   /* when it was put aside */
-    struct heap_node    place;        /* in its heap */
-    struct queue_key    key;          /* of its first entry, or an earlier and lower one */
+    struct heap_node    place;        /* among those aside */
+    struct standing     standing;     /* where it is not */
     struct queue_band  *before, *after;
 };
+
+/* Of its class; where none is there, a new one. */
+struct queue_group *group_enter(struct queue *, const struct queue_band *);
+/* A band of it is gone. */
+void group_left(struct queue *, struct queue_group *);
+/* Looks at what is first in the band, and puts it where that says. */
+void band_stands(struct queue *, struct queue_band *);
+void band_stands_nowhere(struct queue *, struct queue_band *);
+/* Who is first in it: those that are tried again, then parties; and where that one stands. */
+struct queue_entry *band_look(struct queue *, struct queue_band *);
+void band_set_aside(struct queue *, struct queue_band *, enum queue_held, int64_t due_ns);
+/* It is no longer aside, and stands nowhere yet. */
+void band_leaves_aside(struct queue *, struct queue_band *);
+void group_hold(struct queue *, struct queue_group *, int64_t until_ns);
+/* All that is due by now may be asked again. */
+void groups_wake(struct queue *, int64_t now_ns);
+/* INT64_MAX: nothing is. */
+int64_t groups_due_ns(const struct queue *);
+/* The band whose turn it is of those that may be asked, looked at; NULL: there is none. */
+struct queue_band *groups_first(struct queue *, enum queue_priority);
+void groups_begin(struct queue *);
+void groups_free(struct queue *);
 
 struct stand *stand_find(const struct stands *, const struct queue_band *, const struct party *);
 /* Of the connection; with all those above it, where they are not there yet. */
@@ -139,13 +202,19 @@ void stand_moved(struct stand *);
 void stand_known(struct stands *, struct stand *);
 /* The first entry of the band's parties, and in *key where it stands; NULL where none waits but again. */
 struct queue_entry *stand_first(struct stand *top, struct queue_key *key);
-bool queue_key_before(const struct queue_key *, const struct queue_key *);
+/* Of keys that are the same for so many steps. */
+bool queue_key_before(const struct queue_key *, const struct queue_key *, unsigned same);
 void stands_free(struct stands *);               /* those in use, too */
 
 /* -- the queue -- */
 
 struct queue {
-    struct heap         ready[QUEUE_PRIORITIES], aside;
+    struct heap         ready[QUEUE_PRIORITIES]; /* groups of which a band may be asked, by their first */
+    struct heap         due;          /* groups of which one may not, by when it may */
+    struct queue_groups groups;
+    struct table        group_table, shelves, owned;
+    unsigned            empty_groups;
+    struct queue_effort effort;
     struct queue_key    went[QUEUE_PRIORITIES];  /* where the last stood that went */
     unsigned            waiting[QUEUE_PRIORITIES];
     uint64_t            batch_went;
@@ -159,6 +228,10 @@ struct queue {
 };
 
 struct queue_band *queue_band_find(const struct queue *, const struct queue_class *, enum queue_priority);
+static inline bool queue_same_class(const struct queue_class *a, const struct queue_class *b)
+{
+    return a->shared == b->shared && a->owned == b->owned && a->costs == b->costs && a->owner == b->owner;
+}
 /* Do both spend from one bucket? */
 bool queue_competes(const struct queue_class *, const struct queue_class *);
 unsigned queue_band_size(const struct queue_band *);

@@ -210,11 +210,11 @@ struct queue_entry *stand_first(struct stand *top, struct queue_key *key)
 }
 
 /* Stamps are given out once, so ranks are equal only where the party is the same: what is below it decides. */
-bool queue_key_before(const struct queue_key *a, const struct queue_key *b)
+bool queue_key_before(const struct queue_key *a, const struct queue_key *b, unsigned same)
 {
     unsigned count = a->count < b->count ? a->count : b->count;
 
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = same; i < count; i++)
         if (a->step[i].rank.tag != b->step[i].rank.tag || a->step[i].rank.stamp != b->step[i].rank.stamp)
             return rank_before(a->step[i].rank, b->step[i].rank);
     if (a->count != b->count)         /* one goes again: before those that wait for their turn */

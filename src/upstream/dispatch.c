@@ -240,14 +240,17 @@ static int64_t may_go(void *context, struct queue_entry *e, bool overtaken)
 {
     struct budget *b = context;
     struct flight *f = CONTAINER_OF(e, struct flight, entry);
-    int64_t        hold = hold_wait_ns(&f->site->hold, clock_mono_ns());
+    int64_t        hold = hold_wait_ns(&f->site->hold, clock_mono_ns()), wait;
 
+    e->held = QUEUE_HELD_BY_SHARED;
     if (hold > 0)
         return hold;
     if (f->site->in_flight >= site_slots(f->site))
-        return INT64_MAX;             /* until one ends: transfer.c has all bands asked again then */
-    return overtaken ? ledger_claim_ns(b->ledger, &f->charge, budget_time(), NULL)
-                     : ledger_wait_ns(b->ledger, &f->charge, budget_time(), NULL);
+        return INT64_MAX;             /* until one ends: turn.c has its group asked again then */
+    wait = ledger_ask_ns(b->ledger, &f->charge, budget_time(), overtaken, &e->held);
+    if (wait > 0 && e->held == QUEUE_HELD_BY_OWN)
+        e->class = site_class(f->site, &f->charge);  /* what the API says to one credential holds up no other */
+    return wait;
 }
 
 static void send_flight(struct budget *b, struct flight *f)

@@ -35,8 +35,9 @@ static void tell_cut(struct site *s, const struct ledger_cut *cut)
 /* `went`: the API has it, and may have counted it. */
 static void settle(struct turn *t, const struct http_response *head, bool went)
 {
-    struct budget    *b = t->site->budget;
-    struct ledger_cut cut;
+    struct budget     *b = t->site->budget;
+    struct ledger_cut  cut;
+    struct queue_class class;
 
     if (!went)
         ledger_return(b->ledger, &t->receipt);
@@ -45,8 +46,11 @@ static void settle(struct turn *t, const struct http_response *head, bool went)
     t->receipt.count = 0;
     if (ledger_take_cut(b->ledger, &cut))
         tell_cut(t->site, &cut);
-    queue_reconsider(b->queue, NULL);
     budget_kick(b);
+    if (queue_length(b->queue) == 0)
+        return;
+    class = ledger_owned_class(b->ledger, t->charge.credential);
+    queue_reconsider(b->queue, &class);
 }
 
 void hearing_nothing(struct turn *t, bool went)
@@ -165,10 +169,11 @@ static int64_t read_coded(struct inflater *coding, struct slice bytes)
 
 void hearing_end(struct turn *t)
 {
-    struct budget   *b = t->site->budget;
-    struct slice     text = { t->telling, t->telling_bytes };
-    struct inflater *coding;
-    int64_t          block_ns;
+    struct budget     *b = t->site->budget;
+    struct slice       text = { t->telling, t->telling_bytes };
+    struct inflater   *coding;
+    struct queue_class class;
+    int64_t            block_ns;
 
     if (t->telling == NULL)
         return;
@@ -179,6 +184,7 @@ void hearing_end(struct turn *t)
     if (block_ns <= 0)
         return;
     ledger_block(b->ledger, &t->charge, block_ns, budget_time());
-    queue_reconsider(b->queue, NULL);
+    class = ledger_owned_class(b->ledger, t->charge.credential);
+    queue_reconsider(b->queue, &class);
     budget_kick(b);
 }

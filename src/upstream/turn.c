@@ -109,7 +109,8 @@ void turn_joined(struct turn *t)
 
 void turn_retire(struct turn *t)
 {
-    struct site *s = t->site;
+    static const struct queue_class place;
+    struct site                    *s = t->site;
 
     t->ended = true;
     t->transfer = NULL;
@@ -128,7 +129,7 @@ void turn_retire(struct turn *t)
     fetch_release(t->fetch);
     t->fetch = NULL;
     t->sending.upload = NULL;
-    queue_reconsider(s->budget->queue, NULL);       /* a place is free */
+    queue_reconsider(s->budget->queue, &place);     /* one is free */
     budget_kick(s->budget);
     if (t->mailed) {
         t->up->pending.farewells++;

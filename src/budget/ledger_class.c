@@ -1,0 +1,110 @@
+/*
+ * What a charge costs, and which others it is like: the classes that the queue keeps apart.
+ */
+#include "budget/ledger_parts.h"
+
+#include <xxhash.h>
+
+/* -- costs -- */
+
+static uint64_t method_cost(const struct limit_options *o, const struct charge *c)
+{
+    for (unsigned i = 0; i < o->cost_count; i++) {
+        const struct limit_cost *cost = &o->costs[i];
+
+        if (cost->status_first != 0)
+            continue;
+        if (cost->method == NULL || strcmp(cost->method, "*") == 0 ||
+            slice_eq(slice_of(cost->method), c->method_name))
+            return cost->cost;
+    }
+    return 1;
+}
+
+uint64_t ledger_final_cost(const struct limit_options *o, const struct charge *c, unsigned status)
+{
+    for (unsigned i = 0; i < o->cost_count; i++) {
+        const struct limit_cost *cost = &o->costs[i];
+
+        if (cost->status_first != 0 && status >= cost->status_first && status <= cost->status_last &&
+            (cost->method == NULL || strcmp(cost->method, "*") == 0 ||
+             slice_eq(slice_of(cost->method), c->method_name)))
+            return cost->cost;
+    }
+    return method_cost(o, c);
+}
+
+uint64_t ledger_sending_cost(const struct limit_scope *scope, const struct charge *c)
+{
+    uint64_t cost = method_cost(scope->options, c);
+
+    return cost > scope->status_cost_most ? cost : scope->status_cost_most;
+}
+
+/* -- classes -- */
+
+static bool has_told(const struct account *a, unsigned index)
+{
+    return a != NULL && a->line[index].slot != NULL && a->line[index].slot->scope == SLOT_TOLD;
+}
+
+static uint64_t owner_of(const struct account *a, const uint8_t *credential)
+{
+    return credential == NULL ? 1 : XXH3_64bits(a != NULL ? a->credential : credential, LEDGER_CREDENTIAL_BYTES) | 1;
+}
+
+struct queue_class ledger_owned_class(const struct ledger *l, const uint8_t *credential)
+{
+    return (struct queue_class){ .owner = owner_of(ledger_account_find(l, credential), credential) };
+}
+
+struct queue_class ledger_row_class(const uint8_t key[LEDGER_KEY_BYTES])
+{
+    static const uint8_t none[LEDGER_CREDENTIAL_BYTES];
+    const uint8_t       *credential = key + LEDGER_KEY_BYTES - LEDGER_CREDENTIAL_BYTES;
+    bool                 has_none = memcmp(credential, none, sizeof none) == 0;
+
+    return (struct queue_class){ .owner = owner_of(NULL, has_none ? NULL : credential) };
+}
+
+static uint64_t mix(uint64_t h, uint64_t with)
+{
+    h = (h ^ with) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 32;
+}
+
+struct queue_class ledger_class(struct ledger *l, const struct charge *c)
+{
+    const struct account *a = ledger_account_find(l, c->credential);
+    struct queue_class    class = { 0 };
+    unsigned              named[SEEN_NAMES], n;
+
+    for (unsigned i = 0; i < l->count; i++) {
+        const struct limit_scope *scope = &l->scopes[i];
+        uint64_t                  cost;
+
+        if (!ledger_scope_matches(l, scope, c))
+            continue;
+        cost = ledger_sending_cost(scope, c);
+        if (cost > class.cost)
+            class.cost = cost < UINT32_MAX ? (uint32_t)cost : UINT32_MAX;
+        class.costs = XXH3_64bits_withSeed(&cost, sizeof cost, class.costs + i);
+        if (scope->slot != NULL) {
+            class.shared |= 1u << i;
+            class.group = mix(class.group + i, cost);
+        }
+        if (scope->slot == NULL || has_told(a, i))
+            class.owned |= 1u << i;
+    }
+    /* Others that may take the last of a budget do not wait behind those that leave it. */
+    if (c->keep_permille != 0) {
+        class.costs = XXH3_64bits_withSeed(&c->keep_permille, sizeof c->keep_permille, class.costs);
+        class.group = mix(class.group, c->keep_permille);
+    }
+    n = a != NULL && a->named_count > 0 ? ledger_named_of(a, c->path, named) : 0;
+    for (unsigned i = 0; i < n; i++)
+        class.costs ^= a->named[named[i]]->identity;
+    if (class.owned != 0 || n > 0)
+        class.owner = owner_of(a, c->credential);
+    return class;
+}
