@@ -25,7 +25,7 @@ enum { RUN_SECONDS = 30, LOOK_MS = 20 };
 
 struct entry {
     struct credentials     *owner;
-    struct entry           *next;     /* constant once it is listed */
+    LIST_ENTRY(entry)       entry;    /* constant once it is listed */
     char                   *upstream, *command;
 
     /* -- under the owner's lock -- */
@@ -37,12 +37,12 @@ struct entry {
     pid_t                   child;    /* 0: none that may be killed */
     pthread_t               thread;
     bool                    has_thread;              /* to be joined */
-    struct credential_wait *waiting;
+    LIST_HEAD(, credential_wait) waiting;
 };
 
 struct credentials {
     pthread_mutex_t lock;
-    struct entry   *entries;          /* under `lock` */
+    LIST_HEAD(, entry) entries;       /* under `lock` */
     bool            closing;          /* under `lock` */
 };
 
@@ -166,6 +166,7 @@ static void *run(void *context)
     char                text[SECRET_BYTES + 16];
     struct fault        why = { "" };
     struct slice        value;
+    struct credential_wait *w, *next;
 
     pthread_setname_np(pthread_self(), "command");
     value = run_command(e, text, sizeof text, &why);
@@ -178,11 +179,10 @@ static void *run(void *context)
     e->why = why;
     if (value.ptr != NULL)
         e->value = mem_copy(value);
-    for (struct credential_wait *w = e->waiting, *next; w != NULL; w = next) {
-        next = w->next;
+    LIST_FOREACH_SAFE(w, &e->waiting, entry, next) {
+        LIST_TAKE(w, entry);
         mailbox_post(w->mailbox, &w->mail);
     }
-    e->waiting = NULL;
     pthread_mutex_unlock(&c->lock);
     explicit_bzero(text, sizeof text);
     return NULL;
@@ -200,18 +200,16 @@ static void drop_value(struct entry *e)
 
 static struct entry *find(struct credentials *c, const char *upstream, const char *command)
 {
-    struct entry *e = c->entries;
+    struct entry *e;
 
-    while (e != NULL && (strcmp(e->upstream, upstream) != 0 || strcmp(e->command, command) != 0))
-        e = e->next;
-    if (e != NULL)
-        return e;
+    LIST_FOREACH(e, &c->entries, entry)
+        if (strcmp(e->upstream, upstream) == 0 && strcmp(e->command, command) == 0)
+            return e;
     e = mem_alloc(sizeof *e);
     e->owner = c;
     e->upstream = mem_copy(slice_of(upstream));
     e->command = mem_copy(slice_of(command));
-    e->next = c->entries;
-    c->entries = e;
+    LIST_INSERT_HEAD(&c->entries, e, entry);
     return e;
 }
 
@@ -251,10 +249,8 @@ static enum credential_state ask(struct entry *e, uint64_t refused, struct crede
         out->retry_ns = rest > 0 ? rest : CREDENTIAL_REST_NS;
         return CREDENTIAL_FAILED;
     }
-    if (wait != NULL) {
-        wait->next = e->waiting;
-        e->waiting = wait;
-    }
+    if (wait != NULL)
+        LIST_INSERT_HEAD(&e->waiting, wait, entry);
     return CREDENTIAL_RUNNING;
 }
 
@@ -273,12 +269,7 @@ enum credential_state credentials_get(struct credentials *c, const char *upstrea
 void credentials_leave(struct credentials *c, struct credential_wait *wait)
 {
     pthread_mutex_lock(&c->lock);
-    for (struct entry *e = c->entries; e != NULL; e = e->next)
-        for (struct credential_wait **link = &e->waiting; *link != NULL; link = &(*link)->next)
-            if (*link == wait) {
-                *link = wait->next;
-                break;
-            }
+    LIST_TAKE(wait, entry);
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -294,8 +285,10 @@ struct credentials *credentials_open(void)
 
 void credentials_forget(struct credentials *c)
 {
+    struct entry *e;
+
     pthread_mutex_lock(&c->lock);
-    for (struct entry *e = c->entries; e != NULL; e = e->next) {
+    LIST_FOREACH(e, &c->entries, entry) {
         drop_value(e);
         e->failed = false;
     }
@@ -304,18 +297,17 @@ void credentials_forget(struct credentials *c)
 
 void credentials_close(struct credentials *c)
 {
-    struct entry *next;
+    struct entry *e, *next;
 
     if (c == NULL)
         return;
     pthread_mutex_lock(&c->lock);
     c->closing = true;
-    for (struct entry *e = c->entries; e != NULL; e = e->next)
+    LIST_FOREACH(e, &c->entries, entry)
         if (e->child > 0)
             kill(-e->child, SIGKILL);
     pthread_mutex_unlock(&c->lock);
-    for (struct entry *e = c->entries; e != NULL; e = next) {
-        next = e->next;
+    LIST_FOREACH_SAFE(e, &c->entries, entry, next) {
         if (e->has_thread)
             pthread_join(e->thread, NULL);
         drop_value(e);

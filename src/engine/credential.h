@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/fault.h"
+#include "base/list.h"
 #include "base/mailbox.h"
 
 struct credentials;
@@ -21,9 +22,9 @@ void credentials_close(struct credentials *);
 void credentials_forget(struct credentials *);
 
 struct credential_wait {              /* in what waits; its memory outlives the mail */
-    struct mail             mail;     /* .receive is the owner's; posted once, when the run has ended */
-    struct mailbox         *mailbox;
-    struct credential_wait *next;     /* under the lock */
+    struct mail     mail;             /* .receive is the owner's; posted once, when the run has ended */
+    struct mailbox *mailbox;
+    LIST_ENTRY(credential_wait) entry;        /* under the lock; all zero: in no list */
 };
 
 enum credential_state {

@@ -30,10 +30,10 @@ void engine_close(struct engine *e)
     if (e == NULL)
         return;
     CHECK(engine_is_idle(e));
-    while (e->unused != NULL) {
-        struct exchange *x = e->unused;
+    while (!SLIST_EMPTY(&e->unused)) {
+        struct exchange *x = SLIST_FIRST(&e->unused);
 
-        e->unused = x->next_unused;
+        SLIST_REMOVE_HEAD(&e->unused, entry);
         arena_free(&x->arena);
         free(x);
     }

@@ -47,8 +47,7 @@ static void recycle(struct exchange *x)
         free(x);
         return;
     }
-    x->next_unused = e->unused;
-    e->unused = x;
+    SLIST_INSERT_HEAD(&e->unused, x, entry);
     e->unused_count++;
 }
 
@@ -67,11 +66,11 @@ void exchange_count(struct exchange *x, enum counter outcome)
 
 struct exchange *exchange_open(struct engine *e, const struct exchange_input *in)
 {
-    struct exchange *x = e->unused;
+    struct exchange *x = SLIST_FIRST(&e->unused);
     struct arena     arena = { 0 };
 
     if (x != NULL) {
-        e->unused = x->next_unused;
+        SLIST_REMOVE_HEAD(&e->unused, entry);
         e->unused_count--;
         arena = x->arena;
     } else {

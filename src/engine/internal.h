@@ -6,6 +6,7 @@
 #define WEIR_ENGINE_INTERNAL_H
 
 #include "base/counters.h"
+#include "base/list.h"
 #include "engine/admission.h"
 #include "engine/client.h"
 #include "engine/credential.h"
@@ -52,7 +53,7 @@ struct engine {
     struct access_log            *access;
     struct store_reader          *reader;
     struct groups                *groups;
-    struct exchange              *unused;         /* kept for the next request */
+    SLIST_HEAD(, exchange)        unused;         /* kept for the next request */
     unsigned                      unused_count;
     unsigned                      open_count;     /* exchanges, fenced ones included */
     unsigned                      fetch_count;    /* fetches whose last mail has not come */
@@ -144,9 +145,9 @@ struct stream {
 
 struct invalidation;
 struct drops {
-    struct invalidation *first;       /* on their way through the writer */
-    bool                 begun;
-    uint64_t             records;
+    LIST_HEAD(, invalidation) on_way; /* through the writer */
+    bool                      begun;
+    uint64_t                  records;
 };
 
 /* What step_finish() completes the reply by. */
@@ -207,7 +208,7 @@ struct exchange {
     struct story                 log;
 
     struct mail                  fence;
-    struct exchange             *next_unused;
+    SLIST_ENTRY(exchange)        entry;           /* of those that are unused */
 };
 
 /* exchange.c: each request is counted once, for what became of it. */

@@ -15,11 +15,11 @@
 #include <stdlib.h>
 
 struct invalidation {                 /* one change on its way through the writer */
-    struct store_change change;
-    struct engine      *engine;
-    struct exchange    *owner;        /* NULL once it was closed */
-    struct purge       *purge;
-    struct invalidation *next;        /* of the owner's */
+    struct store_change      change;
+    struct engine           *engine;
+    struct exchange         *owner;   /* NULL once it was closed */
+    struct purge            *purge;
+    LIST_ENTRY(invalidation) entry;   /* of the owner's */
 };
 
 static void receive_done(struct mail *m)
@@ -30,13 +30,9 @@ static void receive_done(struct mail *m)
     i->engine->change_count--;
     counter_add(COUNTER_PURGED, i->change.changed);
     if (x != NULL) {
-        struct invalidation **link = &x->drops.first;
-
-        while (*link != i)
-            link = &(*link)->next;
-        *link = i->next;
+        LIST_REMOVE(i, entry);
         x->drops.records += i->change.changed;
-        if (x->drops.first == NULL)
+        if (LIST_EMPTY(&x->drops.on_way))
             x->in.wake(x->in.owner);
     }
     purge_free(i->purge);
@@ -52,8 +48,7 @@ static struct invalidation *new_invalidation(struct exchange *x, enum store_chan
     i->change.kind = kind;
     i->change.reply_to = x->engine->mailbox;
     i->change.done.receive = receive_done;
-    i->next = x->drops.first;
-    x->drops.first = i;
+    LIST_INSERT_HEAD(&x->drops.on_way, i, entry);
     x->engine->change_count++;
     return i;
 }
@@ -185,7 +180,7 @@ bool invalidate_after_write(struct exchange *x, const struct http_response *resp
         for (; pattern != NULL && *pattern != NULL; pattern++)
             drop_matching(x, *pattern);
     }
-    return x->drops.first == NULL;
+    return LIST_EMPTY(&x->drops.on_way);
 }
 
 enum step step_purge(struct exchange *x)
@@ -194,7 +189,7 @@ enum step step_purge(struct exchange *x)
         x->drops.begun = true;
         drop_target(x, x->route.target, false, false);
     }
-    if (x->drops.first != NULL)
+    if (!LIST_EMPTY(&x->drops.on_way))
         return STEP_SUSPEND;
     x->log.cache = "purge";
     return reply_text(x, 200, "application/json",
@@ -203,7 +198,9 @@ enum step step_purge(struct exchange *x)
 
 void invalidate_forget(struct exchange *x)
 {
-    for (struct invalidation *i = x->drops.first; i != NULL; i = i->next)
+    struct invalidation *i;
+
+    LIST_FOREACH(i, &x->drops.on_way, entry)
         i->owner = NULL;
-    x->drops.first = NULL;
+    LIST_INIT(&x->drops.on_way);
 }
