@@ -86,6 +86,7 @@ static void look_for(void *context, const struct section *section, const struct 
 
 /* What other programs call it.  Of several the first that the section knows. */
 static const struct { const char *theirs, *ours; } synonyms[] = {
+    // clang-format off
     { "path", "match" },           { "pattern", "match" },        { "prefix", "match" },
     { "regex", "match" },          { "location", "match" },       { "uri", "match" },
     { "uri", "url" },              { "url", "match" },            { "method", "methods" },
@@ -101,6 +102,7 @@ static const struct { const char *theirs, *ours; } synonyms[] = {
     { "attempts", "retry" },       { "token", "auth" },           { "api_key", "auth" },
     { "authorization", "auth" },   { "users", "access" },         { "allow", "access" },
     { "size", "max_size" },        { "concurrency", "max_in_flight" },
+    // clang-format on
 };
 
 static const char *synonym(const struct section *section, const char *name)

@@ -127,7 +127,8 @@ static struct route_rule rule_of(struct snapshot *snap, const struct set_rule *r
 {
     unsigned                  count = count_texts(r->status);
     struct policy_status_ttl *status = arena_alloc(&snap->arena, (count + 1) * sizeof status[0]);
-    struct route_rule         rule = {
+
+    struct route_rule rule = {
         .pattern = snapshot_pattern(snap, r->match),
         .methods = methods_known(r->methods),
         .other_methods = methods_other(&snap->arena, r->methods),

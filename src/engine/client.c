@@ -111,7 +111,8 @@ struct client client_of(const struct config *config, const struct exchange_input
 {
     const struct peer *who = in->known(in->owner);
     struct slice       name = own_name(in, wish, a);
-    struct client      c = {
+
+    struct client c = {
         .name = name.ptr != NULL ? name : name_of_peer(in, who, a),
         .is_named = name.ptr != NULL,
         .batch = wish->batch,

@@ -18,6 +18,7 @@
 #include "route/route.h"
 
 /* The way of a request, in order; a step returns the next one, the runner alone moves. */
+// clang-format off
 #define ENGINE_STEPS(X) \
     X(GUARD,   guard)   /* framing, and what is never carried */                  \
     X(ROUTE,   route)   /* which upstream */                                      \
@@ -32,6 +33,7 @@
     X(FETCH,   fetch)   /* ask the upstream thread */                             \
     X(AWAIT,   await)   /* suspended until it has answered */                     \
     X(FINISH,  finish)  /* the reply's fields are completed */
+// clang-format on
 
 enum step {
 #define X(id, name) STEP_##id,

@@ -119,7 +119,8 @@ static void drop_target(struct exchange *x, struct slice target, bool any_query,
 {
     const struct http_request get = { .method = HTTP_GET, .method_name = SLICE("GET"),
                                       .fields = x->in.request.fields };
-    struct key_input          in = {
+
+    struct key_input in = {
         .scheme = x->route.upstream->scheme,
         .authority = x->route.authority,
         .target = target,

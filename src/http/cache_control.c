@@ -28,6 +28,7 @@ static const struct directive {
 } directives[] = {
 #define NAME(text)   { text, sizeof(text) - 1 }
 #define IN(member)   offsetof(struct cache_control, member)
+    // clang-format off
     { NAME("max-age"),          BOTH,     SECONDS,     0, 0, IN(max_age_s) },
     { NAME("s-maxage"),         RESPONSE, SECONDS,     0, 0, IN(s_maxage_s) },
     { NAME("max-stale"),        REQUEST,  SECONDS,     CC_MAX_STALE_ANY, 0, IN(max_stale_s) },
@@ -48,6 +49,7 @@ static const struct directive {
     { NAME("immutable"),        RESPONSE, PERMISSION,  CC_IMMUTABLE, 0, 0 },
     { NAME("no-transform"),     BOTH,     RESTRICTION, CC_NO_TRANSFORM, 0, 0 },
     { NAME("only-if-cached"),   REQUEST,  RESTRICTION, CC_ONLY_IF_CACHED, 0, 0 },
+    // clang-format on
 #undef NAME
 #undef IN
 };

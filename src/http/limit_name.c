@@ -9,6 +9,7 @@ static const struct {
     enum limit_family family;
     enum limit_part   alone;          /* what the name without more is */
 } families[] = {
+    // clang-format off
     { SLICE("Retry-After"),                   LIMIT_FAMILY_RETRY_AFTER,  LIMIT_PART_WAIT },
     { SLICE("X-Retry-After"),                 LIMIT_FAMILY_RETRY_AFTER,  LIMIT_PART_WAIT },
     { SLICE("X-MS-Retry-After"),              LIMIT_FAMILY_RETRY_AFTER,  LIMIT_PART_WAIT },      /* Azure */
@@ -23,12 +24,14 @@ static const struct {
     { SLICE("X-Shopify-Shop-Api-Call-Limit"), LIMIT_FAMILY_SHOPIFY,      LIMIT_PART_RATIO },
     { SLICE("X-App-Limit"),                   LIMIT_FAMILY_X,            LIMIT_PART_LIMIT },
     { SLICE("X-User-Limit"),                  LIMIT_FAMILY_X,            LIMIT_PART_LIMIT },
+    // clang-format on
 };
 
 enum kind { WORD_PART, WORD_REQUESTS, WORD_WINDOW, WORD_MS, WORD_AFTER, WORD_NOISE };
 enum { MINUTE = 60, HOUR = 3600, DAY = 86400, MONTH = 30 * DAY, YEAR = 365 * DAY };
 
 static const struct { struct slice text; enum kind kind; int64_t is; } words[] = {
+    // clang-format off
     { SLICE("limit"), WORD_PART, LIMIT_PART_LIMIT },         { SLICE("max"), WORD_PART, LIMIT_PART_LIMIT },
     { SLICE("remaining"), WORD_PART, LIMIT_PART_REMAINING }, { SLICE("available"), WORD_PART, LIMIT_PART_REMAINING },
     { SLICE("left"), WORD_PART, LIMIT_PART_REMAINING },      { SLICE("used"), WORD_PART, LIMIT_PART_USED },
@@ -54,6 +57,7 @@ static const struct { struct slice text; enum kind kind; int64_t is; } words[] =
     { SLICE("time"), WORD_NOISE, 0 },                        { SLICE("at"), WORD_NOISE, 0 },
     { SLICE("timestamp"), WORD_NOISE, 0 },                   { SLICE("epoch"), WORD_NOISE, 0 },
     { SLICE("seconds"), WORD_NOISE, 0 },                     { SLICE("per"), WORD_NOISE, 0 },
+    // clang-format on
 };
 
 static bool is_break(char c)

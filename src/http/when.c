@@ -311,6 +311,7 @@ bool http_when_date(struct slice text, int64_t now_s, int64_t *out_ns)
 static bool take_unit(struct slice *s, double *seconds)
 {
     static const struct { struct slice text; double seconds; } units[] = {
+        // clang-format off
         { SLICE("ns"), 1e-9 },     { SLICE("us"), 1e-6 },         { SLICE("\xc2\xb5s"), 1e-6 },
         { SLICE("\xce\xbcs"), 1e-6 }, { SLICE("ms"), 1e-3 },      { SLICE("msec"), 1e-3 },
         { SLICE("milliseconds"), 1e-3 }, { SLICE("s"), 1 },       { SLICE("sec"), 1 },
@@ -319,6 +320,7 @@ static bool take_unit(struct slice *s, double *seconds)
         { SLICE("minute"), 60 },   { SLICE("minutes"), 60 },      { SLICE("h"), 3600 },
         { SLICE("hour"), 3600 },   { SLICE("hours"), 3600 },      { SLICE("d"), 86400 },
         { SLICE("day"), 86400 },   { SLICE("days"), 86400 },
+        // clang-format on
     };
     size_t n = 0;
 

@@ -233,9 +233,9 @@ bool policy_selects(const struct policy_options *o, struct slice selection, cons
         size_t       colon = slice_find(line, ':', 0);
         struct slice name = slice_sub(line, 0, colon);
         struct slice value = selecting_value(o, request, name, a);
-        bool         same = colon == line.len
-                          ? value.ptr == NULL
-                          : value.ptr != NULL && slice_eq(value, slice_sub(line, colon + 2, line.len));
+        bool         absent = value.ptr == NULL;
+        bool         same = absent ? colon == line.len
+                                   : colon < line.len && slice_eq(value, slice_sub(line, colon + 2, line.len));
 
         if (!same && !(slice_eq(name, SLICE("accept-encoding")) && coding_selects(request, stored_content_encoding)))
             return false;

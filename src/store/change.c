@@ -82,7 +82,8 @@ static bool stands(struct apply *a, const struct record_key *key, uint64_t id)
 static enum db_result put(struct apply *a, struct work *work)
 {
     struct store_change *c = work->change;
-    struct record_parts  p = {
+
+    struct record_parts p = {
         .key = record_key(c->hash, c->variant),
         .id = c->number,
         .requested_wall_ns = c->requested_wall_ns,
@@ -156,7 +157,8 @@ static enum db_result rewrite(struct apply *a, const struct record_key *key, con
                               const struct store_change *fresh, uint64_t *id)
 {
     const struct store_record *v = &old->view;
-    struct record_parts        p = {
+
+    struct record_parts p = {
         .key = *key,
         .id = fresh != NULL ? fresh->number : store_new_id(a->store),
         .requested_wall_ns = fresh != NULL ? fresh->requested_wall_ns : v->requested_wall_ns,

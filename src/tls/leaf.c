@@ -63,10 +63,12 @@ static int set_names(gnutls_x509_crt_t crt, const char *name)
     unsigned char address[16];
     unsigned      bytes = parse_address(name, address);
     size_t        length = strlen(name);
-    int           rc = bytes > 0
-        ? gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_IPADDRESS, address, bytes, GNUTLS_FSAN_SET)
-        : gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, name, (unsigned)length, GNUTLS_FSAN_SET);
+    int           rc;
 
+    if (bytes > 0)
+        rc = gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_IPADDRESS, address, bytes, GNUTLS_FSAN_SET);
+    else
+        rc = gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, name, (unsigned)length, GNUTLS_FSAN_SET);
     if (rc < 0)
         return rc;
     /* Nobody compares it any more, but an empty subject confuses some. */

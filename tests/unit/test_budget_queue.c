@@ -298,6 +298,7 @@ static void test_a_dear_request_gets_its_turn(void **state)
     struct limit_options limit = {
         .name = "x", .kind = LIMIT_BUCKET, .count = 10, .window_ns = S, .burst = 10, .costs = costs, .cost_count = 2
     };
+
     struct site   site = { .ledger = ledger_new(&limit, 1),
                            .get = { .method = HTTP_GET, .method_name = SLICE("GET"), .path = SLICE("/") },
                            .post = { .method = HTTP_POST, .method_name = SLICE("POST"), .path = SLICE("/") } };

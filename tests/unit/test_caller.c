@@ -35,12 +35,14 @@ static const struct key_secret secret = { { 1 } };
     "Signature=" day
 #define DIGEST(user, nc) \
     "Digest username=\"" user "\", realm=\"r\", nonce=\"n\", uri=\"/a,b\", nc=" nc ", response=\"" nc "\""
+// clang-format off
 #define INPUT(id, when) \
     "Signature-Input: s=(\"@method\");created=" when ";keyid=\"" id "\"\nSignature: s=:" when "=:\n"
 #define QUERY(key, nonce) "oauth_consumer_key=" key "&oauth_token=t&oauth_nonce=" nonce "&oauth_signature=" nonce
 #define AMZ(id, when) \
     "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=" id "%2F" when "%2Fs3&X-Amz-Date=" when \
     "&X-Amz-Signature=" when
+// clang-format on
 
 /* ---- cookies ---- */
 

@@ -215,6 +215,7 @@ static void test_rules_inherit_what_they_do_not_say(void **state)
                                       "\"1d\"; heuristic = 0.1; validate = \"json\";"
                                       "set_cookie = \"store\"; ignore_params = ( \"utm\" ); "
                                       "bust_param = { name = \"v\"; every = \"122s\"; };" API_END);
+
     const struct config_upstream *u = &c->upstreams[0];
     const struct route_rule      *a = &u->route.rules[0], *b = &u->route.rules[1];
 

@@ -287,6 +287,7 @@ static void test_stale_while_revalidate(void **state)
     static const struct policy_options fixed = { .ttl = { TTL_FIXED, 60 * NS_PER_SEC },
                                                  .stale_if_error_ns = POLICY_UNSET,
                                                  .stale_while_revalidate_ns = POLICY_UNSET };
+
     static const struct row by_origin[] = {
         { "within", "Cache-Control: max-age=60, stale-while-revalidate=10\n", 70, "", BEHIND,
           FWD_NONE, "stale-while-revalidate", 0, NULL },
@@ -347,6 +348,7 @@ static void test_rules(void **state)
                                                       .stale_if_error_ns = POLICY_UNSET,
                                                       .stale_while_revalidate_ns = POLICY_UNSET };
     static const struct policy_options    forever = { .ttl = { TTL_FOREVER, 0 } };
+
     static const struct row fixed_rows[] = {
         { "fixed_over_max_age", "Cache-Control: max-age=1\n", 59, "", SERVE, FWD_NONE, "", 0,
           NULL },

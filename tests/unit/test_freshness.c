@@ -344,6 +344,7 @@ static void test_override(void **state)
     static const struct policy_options origin = { .ttl = { TTL_ORIGIN, 0 } },
                                        fixed = { .ttl = { TTL_FIXED, MINUTE_NS } };
     static const struct policy_options never = { .ttl = { TTL_NEVER, 0 } };
+
     static const struct lifetime_row rows[] = {
         { "override_origin", "Cache-Control: max-age=5\n", 200, 0, 30, LIFETIME_RULE, 0 },
         { "override_fixed", "", 200, 0, 30, LIFETIME_RULE, 0 },

@@ -447,6 +447,7 @@ static void test_no_secret_in_the_key(void **state)
                                                     .match_headers = matched,
                                                     .credential_params = credential_params };
     static const struct policy_options *const all[] = { &plain, &shared, &matching };
+
     static const struct request r = { "GET",
                                       "/p?a=1&api_key=hunter2&token=hunter2",
                                       "Authorization: Bearer hunter2\nCookie: s=hunter2\n",

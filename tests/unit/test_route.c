@@ -308,7 +308,8 @@ static void test_rules(void **state)
 {
     enum { GET_AND_HEAD = 1u << HTTP_GET | 1u << HTTP_HEAD };
     static const char *const     others[] = { "REPORT", NULL };
-    struct route_rule            rules[] = {
+
+    struct route_rule rules[] = {
         { .pattern = pattern_compile(SLICE("/v1/taxa/**"), NULL), .methods = GET_AND_HEAD },
         { .pattern = pattern_compile(SLICE("/graphql"), NULL), .methods = 1u << HTTP_POST },
         { .pattern = pattern_compile(SLICE("/dav/**"), NULL), .other_methods = others },

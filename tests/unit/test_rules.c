@@ -145,7 +145,8 @@ static void test_first_match(void **state)
 static void test_methods_pass_rules_over(void **state)
 {
     static const char *const others[] = { "REPORT", NULL };
-    struct route_rule        rules[] = {
+
+    struct route_rule rules[] = {
         { .pattern = pattern_compile(SLICE("/a/**"), NULL), .methods = 1u << HTTP_POST },
         { .pattern = pattern_compile(SLICE("/a/**"), NULL), .methods = 1u << HTTP_POST | 1u << HTTP_GET },
         { .pattern = pattern_compile(SLICE("/a/**"), NULL), .other_methods = others },
@@ -226,7 +227,8 @@ static struct slice make_target(struct property *p)
 static void make_rule(struct property *p, struct route_rule *out)
 {
     static const char *const others[] = { "REPORT", NULL };
-    static const unsigned    sets[] = { GET_AND_HEAD, GET_AND_HEAD, GET_AND_HEAD, 1u << HTTP_GET, 1u << HTTP_POST, 0,
+
+    static const unsigned sets[] = { GET_AND_HEAD, GET_AND_HEAD, GET_AND_HEAD, 1u << HTTP_GET, 1u << HTTP_POST, 0,
                                         GET_AND_HEAD | 1u << HTTP_POST };
 
     *out = (struct route_rule){ .pattern = make_pattern(p), .methods = sets[property_below(p, 7)],

@@ -82,6 +82,7 @@ static void check(const struct row *rows, size_t count, const struct policy_opti
 static void test_origin(void **state)
 {
     static const struct policy_options o = { .ttl = { TTL_ORIGIN, 0 } };
+
     static const struct row rows[] = {
         /* 3, conditions in their order */
         { "explicit", 0, "", NULL, 200, "Cache-Control: max-age=60\n", YES },
@@ -187,6 +188,7 @@ static void test_origin(void **state)
 static void test_parts(void **state)
 {
     static const struct policy_options o = { .ttl = { TTL_ORIGIN, 0 } };
+
     static const struct row rows[] = {
         { "part_not_wanted", 0, "Range: bytes=0-4\n", NULL, 206,
           "Cache-Control: max-age=60\nContent-Range: bytes 0-4/10\n", STORABLE_PARTIAL },
@@ -226,6 +228,7 @@ static void test_rules(void **state)
     static const struct policy_options never = { .ttl = { TTL_NEVER, 0 } },
                                        revalidate = { .ttl = { TTL_REVALIDATE, 0 } };
     static const struct policy_options otherwise = { .ttl = { TTL_ORIGIN_ELSE, NS_PER_SEC } };
+
     static const struct row fixed_rows[] = {
         { "fixed_over_no_store", 0, "", NULL, 200, "Cache-Control: no-store\n", YES },
         { "fixed_over_private", SHARED, "", NULL, 200, "Cache-Control: private\n", YES },
@@ -296,6 +299,7 @@ static void test_set_cookie(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct policy_options o = { .ttl = { rows[i].ttl, NS_PER_SEC },
                                     .set_cookie = rows[i].set_cookie };
+
         struct row row = { rows[i].name,
                            0,
                            "",
@@ -318,6 +322,7 @@ static void test_set_cookie(void **state)
 static void test_ignored_cookies(void **state)
 {
     static const char *const ignored[] = { "AWSALB*", "lb", NULL };
+
     static const struct row rows[] = {
         { "ignored", 0, "", NULL, 200,
           "Cache-Control: max-age=60\nSet-Cookie: AWSALB=1; Path=/\nSet-Cookie: lb = 2\n", YES },
