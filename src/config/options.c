@@ -5,7 +5,7 @@
  * A row leads to the field that a room uses, or to one of settings.h from which that is made (upstream.c, load.c).  Its
  * `value` is the default as a file would state it.  Help texts are whole sentences for the manual.  After a change here
  * run tests/unit/test_config_files with WEIR_UPDATE_MANUAL=1, which writes the manual's tables anew, and show the
- * setting in etc/weir.conf.
+ * setting in etc/weir.conf.  long: one table of rows.
  */
 #include "config/checks.h"
 #include "config/reader.h"

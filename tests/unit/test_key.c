@@ -14,21 +14,19 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-static const char *const credential_headers[] = { "Authorization", "Cookie", "X-Api-Key",
-                                                  "Private-Token", NULL };
-static const char *const credential_params[] = { "api_key", "apikey", "access_token",
-                                                 "token",   "key",    NULL };
+static const char *const credential_headers[] = { "Authorization", "Cookie", "X-Api-Key", "Private-Token", NULL };
+static const char *const credential_params[] = { "api_key", "apikey", "access_token", "token", "key", NULL };
 static const char *const ignored[] = { "utm_source", "_", NULL };
 static const char *const matched[] = { "Accept", "Accept-Encoding", "Authorization", NULL };
 
 static const struct policy_options plain = { .credential_headers = credential_headers,
                                              .credential_params = credential_params };
-static const struct key_secret secret = { { 1, 2, 3 } };
+static const struct key_secret     secret = { { 1, 2, 3 } };
 
 /* One request as a test writes it. */
 struct request {
-    const char *method, *target, *lines, *body;   /* body NULL: none */
-    const char *identity, *identity_field;        /* NULL: none */
+    const char *method, *target, *lines, *body; /* body NULL: none */
+    const char *identity, *identity_field;      /* NULL: none */
 };
 
 /* All that comes of it; free_made(). */
@@ -46,7 +44,8 @@ static void make(struct made *m, const struct policy_options *o, const struct re
     *m = (struct made){ .head = head_of(r->lines != NULL ? r->lines : "") };
     m->target = property_exact(slice_of(r->target));
     m->request = (struct http_request){ .method = http_method_parse(slice_of(r->method)),
-                                        .method_name = slice_of(r->method), .target = m->target,
+                                        .method_name = slice_of(r->method),
+                                        .target = m->target,
                                         .fields = m->head.fields };
     m->in = (struct key_input){ .scheme = SLICE("https"),
                                 .authority = SLICE("api.example"),
@@ -73,9 +72,9 @@ static void test_text(void **state)
                                                     .credential_params = credential_params,
                                                     .bust_param = "v" };
     static const struct {
-        const char *name;
+        const char                  *name;
         const struct policy_options *o;
-        const char *method, *target, *full;
+        const char                  *method, *target, *full;
     } rows[] = {
         { "get", &plain, "GET", "/v1/taxa?q=x", "- GET https://api.example/v1/taxa?q=x" },
         { "head_is_get", &plain, "HEAD", "/v1", "- GET https://api.example/v1" },
@@ -84,21 +83,15 @@ static void test_text(void **state)
           "- GET https://api.example/%232PP//a/../%2f?x&&x=2;y+z&" },
         { "empty_query_is_kept", &plain, "GET", "/p?", "- GET https://api.example/p?" },
         { "order_is_kept", &plain, "GET", "/p?b=1&a=2", "- GET https://api.example/p?b=1&a=2" },
-        { "ignored_first", &ignoring, "GET", "/p?utm_source=x&a=1",
-          "- GET https://api.example/p?a=1" },
-        { "ignored_middle", &ignoring, "GET", "/p?a=1&_=7&b=2",
-          "- GET https://api.example/p?a=1&b=2" },
-        { "ignored_last", &ignoring, "GET", "/p?a=1&utm_source",
-          "- GET https://api.example/p?a=1" },
+        { "ignored_first", &ignoring, "GET", "/p?utm_source=x&a=1", "- GET https://api.example/p?a=1" },
+        { "ignored_middle", &ignoring, "GET", "/p?a=1&_=7&b=2", "- GET https://api.example/p?a=1&b=2" },
+        { "ignored_last", &ignoring, "GET", "/p?a=1&utm_source", "- GET https://api.example/p?a=1" },
         { "ignored_alone", &ignoring, "GET", "/p?_=1", "- GET https://api.example/p" },
         { "ignored_twice", &ignoring, "GET", "/p?_=1&a&_=2", "- GET https://api.example/p?a" },
         { "ignored_encoded", &ignoring, "GET", "/p?%5f=1&a", "- GET https://api.example/p?a" },
-        { "ignored_is_the_whole_name", &ignoring, "GET", "/p?__=1&a_=2",
-          "- GET https://api.example/p?__=1&a_=2" },
-        { "empty_members_stay_beside_ignored", &ignoring, "GET", "/p?&_=1&&b",
-          "- GET https://api.example/p?&&b" },
-        { "bust_param_is_ignored", &ignoring, "GET", "/p?v=3&a=1",
-          "- GET https://api.example/p?a=1" },
+        { "ignored_is_the_whole_name", &ignoring, "GET", "/p?__=1&a_=2", "- GET https://api.example/p?__=1&a_=2" },
+        { "empty_members_stay_beside_ignored", &ignoring, "GET", "/p?&_=1&&b", "- GET https://api.example/p?&&b" },
+        { "bust_param_is_ignored", &ignoring, "GET", "/p?v=3&a=1", "- GET https://api.example/p?a=1" },
     };
 
     (void)state;
@@ -115,8 +108,7 @@ static void test_text(void **state)
 
 /* ---- which requests are the same ---- */
 
-static bool same_key(const struct policy_options *o, const struct request *a,
-                     const struct request *b)
+static bool same_key(const struct policy_options *o, const struct request *a, const struct request *b)
 {
     struct made x, y;
     bool        same;
@@ -139,13 +131,12 @@ static void test_same(void **state)
                                                   .shared = true };
     static const struct policy_options matching = { .credential_headers = credential_headers,
                                                     .match_headers = matched };
-    static const struct policy_options body = { .credential_headers = credential_headers,
-                                                .key_body = true };
+    static const struct policy_options body = { .credential_headers = credential_headers, .key_body = true };
     static const struct {
-        const char *name;
+        const char                  *name;
         const struct policy_options *o;
-        bool same;
-        struct request a, b;
+        bool                         same;
+        struct request               a, b;
     } rows[] = {
         { "one_credential",
           &plain,
@@ -343,16 +334,8 @@ static void test_same(void **state)
           false,
           { "POST", "/", "Content-Encoding: gzip\n", "x", 0, 0 },
           { "POST", "/", NULL, "x", 0, 0 } },
-        { "empty_body_is_none",
-          &body,
-          true,
-          { "POST", "/", NULL, "", 0, 0 },
-          { "POST", "/", NULL, NULL, 0, 0 } },
-        { "method_counts",
-          &body,
-          false,
-          { "POST", "/", NULL, "x", 0, 0 },
-          { "GET", "/", NULL, "x", 0, 0 } },
+        { "empty_body_is_none", &body, true, { "POST", "/", NULL, "", 0, 0 }, { "POST", "/", NULL, NULL, 0, 0 } },
+        { "method_counts", &body, false, { "POST", "/", NULL, "x", 0, 0 }, { "GET", "/", NULL, "x", 0, 0 } },
     };
 
     (void)state;
@@ -372,13 +355,12 @@ static bool is_zero(const struct partition *p)
 
 static void test_credentials(void **state)
 {
-    static const struct policy_options shared = { .credential_headers = credential_headers,
-                                                  .shared = true };
+    static const struct policy_options shared = { .credential_headers = credential_headers, .shared = true };
     static const struct {
-        const char *name;
+        const char                  *name;
         const struct policy_options *o;
-        bool has, zero;
-        struct request r;
+        bool                         has, zero;
+        struct request               r;
     } rows[] = {
         { "none", &plain, false, true, { "GET", "/?q=key", "Accept: x\n", 0, 0, 0 } },
         { "header", &plain, true, false, { "GET", "/", "x-api-key: s\n", 0, 0, 0 } },
@@ -388,11 +370,7 @@ static void test_credentials(void **state)
         { "parameter_name_has_case", &plain, false, true, { "GET", "/?Key=s", NULL, 0, 0, 0 } },
         { "parameter_in_the_path", &plain, false, true, { "GET", "/key=s", NULL, 0, 0, 0 } },
         { "injected", &plain, true, false, { "GET", "/", NULL, 0, "github", NULL } },
-        { "shared_has_one_but_no_partition",
-          &shared,
-          true,
-          true,
-          { "GET", "/", "Authorization: s\n", 0, 0, 0 } },
+        { "shared_has_one_but_no_partition", &shared, true, true, { "GET", "/", "Authorization: s\n", 0, 0, 0 } },
     };
 
     (void)state;
@@ -409,9 +387,14 @@ static void test_credentials(void **state)
 
 static void test_accounts(void **state)
 {
-    static const struct policy_options shared = { .credential_headers = credential_headers, .shared = true,
+    static const struct policy_options shared = { .credential_headers = credential_headers,
+                                                  .shared = true,
                                                   .credential_params = credential_params };
-    static const struct { const char *name; bool same; struct request a, b; } rows[] = {
+    static const struct {
+        const char    *name;
+        bool           same;
+        struct request a, b;
+    } rows[] = {
         { "one", true, { "GET", "/a", "Cookie: s\n", 0, 0, 0 }, { "GET", "/b", "Cookie: s\n", 0, 0, 0 } },
         { "two", false, { "GET", "/", "Cookie: s\n", 0, 0, 0 }, { "GET", "/", "Cookie: t\n", 0, 0, 0 } },
         { "one_and_none", false, { "GET", "/", "Cookie: s\n", 0, 0, 0 }, { "GET", "/", 0, 0, 0, 0 } },
@@ -420,7 +403,7 @@ static void test_accounts(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct made a, b;
+        struct made      a, b;
         struct partition x, y, own;
 
         make(&a, &shared, &rows[i].a);
@@ -439,21 +422,19 @@ static void test_accounts(void **state)
  * hash. */
 static void test_no_secret_in_the_key(void **state)
 {
-    static const struct policy_options shared = { .credential_headers = credential_headers,
-                                                  .match_headers = matched,
-                                                  .credential_params = credential_params,
-                                                  .shared = true };
-    static const struct policy_options matching = { .credential_headers = credential_headers,
-                                                    .match_headers = matched,
-                                                    .credential_params = credential_params };
+    static const struct policy_options        shared = { .credential_headers = credential_headers,
+                                                         .match_headers = matched,
+                                                         .credential_params = credential_params,
+                                                         .shared = true };
+    static const struct policy_options        matching = { .credential_headers = credential_headers,
+                                                           .match_headers = matched,
+                                                           .credential_params = credential_params };
     static const struct policy_options *const all[] = { &plain, &shared, &matching };
 
-    static const struct request r = { "GET",
-                                      "/p?a=1&api_key=hunter2&token=hunter2",
-                                      "Authorization: Bearer hunter2\nCookie: s=hunter2\n",
-                                      NULL,
-                                      NULL,
-                                      NULL };
+    static const struct request r = {
+        "GET", "/p?a=1&api_key=hunter2&token=hunter2", "Authorization: Bearer hunter2\nCookie: s=hunter2\n", NULL, NULL,
+        NULL
+    };
     static const struct key_secret other = { { 9 } };
 
     (void)state;
@@ -475,18 +456,15 @@ static void test_no_secret_in_the_key(void **state)
 
 static void test_path_tag(void **state)
 {
-    static const struct { const char *name; bool same; struct request a, b;
+    static const struct {
+        const char    *name;
+        bool           same;
+        struct request a, b;
     } rows[] = {
         { "any_query", true, { "GET", "/p?a=1", NULL, 0, 0, 0 }, { "GET", "/p", NULL, 0, 0, 0 } },
-        { "any_method",
-          true,
-          { "POST", "/p?a=1", NULL, 0, 0, 0 },
-          { "GET", "/p?b", NULL, 0, 0, 0 } },
+        { "any_method", true, { "POST", "/p?a=1", NULL, 0, 0, 0 }, { "GET", "/p?b", NULL, 0, 0, 0 } },
         { "other_path", false, { "GET", "/p", NULL, 0, 0, 0 }, { "GET", "/p/", NULL, 0, 0, 0 } },
-        { "other_partition",
-          false,
-          { "GET", "/p", "Cookie: a\n", 0, 0, 0 },
-          { "GET", "/p", "Cookie: b\n", 0, 0, 0 } },
+        { "other_partition", false, { "GET", "/p", "Cookie: a\n", 0, 0, 0 }, { "GET", "/p", "Cookie: b\n", 0, 0, 0 } },
     };
 
     (void)state;
@@ -506,13 +484,17 @@ static void test_path_tag(void **state)
 
 static void test_url_and_redacting(void **state)
 {
-    static const struct { const char *full, *url; } urls[] = {
+    static const struct {
+        const char *full, *url;
+    } urls[] = {
         { "- GET https://h/p?q=1", "https://h/p?q=1" },
         { "00ff GET https://h/p\nAccept: a b\n#1234", "https://h/p" },
         { "- POST https://h/\n#1234", "https://h/" },
         { "", "" },
     };
-    static const struct { const char *target, *redacted; } targets[] = {
+    static const struct {
+        const char *target, *redacted;
+    } targets[] = {
         { "/p?a=1&api_key=s3cret&b", "/p?a=1&api_key=***&b" },
         { "/p?token=x&token=y", "/p?token=***&token=***" },
         { "/p?token", "/p?token=***" },
@@ -539,33 +521,31 @@ static void test_url_and_redacting(void **state)
 
 static void test_mutations(void **state)
 {
-    static const struct { const char *name, *body; bool writes;
+    static const struct {
+        const char *name, *body;
+        bool        writes;
     } rows[] = {
         { "query", "{\"query\":\"query Q { a }\"}", false },
         { "anonymous_query", "{\"query\":\"{ mutation }\"}", false },
         { "mutation", "{\"query\":\"mutation M { a }\"}", true },
         { "anonymous_mutation", "{\"query\":\"mutation{a}\"}", true },
         { "subscription", "{\"query\":\"subscription { a }\"}", true },
-        { "mutation_with_variables", "{\"query\":\"mutation M($a: T = {b: 1}) @d(x: [1]) { a }\"}",
-          true },
+        { "mutation_with_variables", "{\"query\":\"mutation M($a: T = {b: 1}) @d(x: [1]) { a }\"}", true },
         { "mutation_behind_comment", "{\"query\":\"# query\\n mutation { a }\"}", true },
         { "mutation_in_a_comment", "{\"query\":\"# mutation { a }\\n query { a }\"}", false },
-        { "mutation_behind_fragment", "{\"query\":\"fragment f on T { a } mutation { b }\"}",
-          true },
-        { "mutation_beside_query",
-          "{\"query\":\"query A { a } mutation B { b }\",\"operationName\":\"A\"}", true },
+        { "mutation_behind_fragment", "{\"query\":\"fragment f on T { a } mutation { b }\"}", true },
+        { "mutation_beside_query", "{\"query\":\"query A { a } mutation B { b }\",\"operationName\":\"A\"}", true },
         { "mutation_as_a_field", "{\"query\":\"query A { mutation { a } }\"}", false },
         { "mutation_in_a_string", "{\"query\":\"query A { a(b: \\\"} mutation {\\\") }\"}", false },
-        { "mutation_in_a_block_string",
-          "{\"query\":\"query A { a(b: \\\"\\\"\\\"} \\\" mutation {\\\"\\\"\\\") }\"}", false },
+        { "mutation_in_a_block_string", "{\"query\":\"query A { a(b: \\\"\\\"\\\"} \\\" mutation {\\\"\\\"\\\") }\"}",
+          false },
         { "mutation_behind_commas", "{\"query\":\",, \\ufeff mutation { a }\"}", true },
         { "batch", "[{\"query\":\"{ a }\"},{\"query\":\"mutation { a }\"}]", true },
         { "batch_of_queries", "[{\"query\":\"{ a }\"},{\"query\":\"{ b }\"}]", false },
         { "document_alone", "mutation { a }", true },
         { "document_alone_query", "query { a }", false },
         { "stored_document", "{\"extensions\":{\"persistedQuery\":{\"version\":1}}}", true },
-        { "stored_document_with_its_text",
-          "{\"query\":\"{ a }\",\"extensions\":{\"persistedQuery\":{}}}", false },
+        { "stored_document_with_its_text", "{\"query\":\"{ a }\",\"extensions\":{\"persistedQuery\":{}}}", false },
         { "search_for_a_word", "{\"query\":\"mutation of genes\"}", false },
         { "search_of_another_kind", "{\"query\":{\"match\":\"mutation\"}}", false },
         { "no_graphql", "{\"a\":1}", false },
