@@ -37,7 +37,7 @@ static const struct block not_public_v6[] = {
     { { 0xff }, 8 },                  /* multicast */
 };
 
-/* IPv6 that carries IPv4: where, and behind which bits. */
+/* IPv6 that carries IPv4: where, and after which bits. */
 static const struct { struct block block; unsigned at; } carriers[] = {
     { { { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff }, 96 }, 12 },     /* mapped */
     { { { 0x00, 0x64, 0xff, 0x9b }, 96 }, 12 },                       /* translated (RFC 6052) */

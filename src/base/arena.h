@@ -25,16 +25,16 @@ void *arena_alloc(struct arena *a, size_t bytes);
 void arena_begin_small(struct arena *a, size_t bytes);
 /* The same, not zeroed. */
 void *arena_alloc_raw(struct arena *a, size_t bytes);
-/* A copy, NUL-terminated behind its length. */
+/* A copy, NUL-terminated after its length. */
 struct slice arena_copy(struct arena *a, struct slice s);
-/* One behind the other, NUL-terminated: what needs no printf() costs a tenth so. */
+/* One after the other, NUL-terminated: what needs no printf() costs a tenth so. */
 struct slice arena_join(struct arena *a, const struct slice *parts, size_t count);
 #define ARENA_JOIN(a, ...) \
     arena_join((a), (const struct slice[]){ __VA_ARGS__ }, \
                sizeof((const struct slice[]){ __VA_ARGS__ }) / sizeof(struct slice))
 struct slice arena_printf(struct arena *a, const char *format, ...)
     __attribute__((format(printf, 2, 3), nonnull(2)));
-/* Room for one element more behind `count` in an array of the arena that doubles. */
+/* Room for one element more after `count` in an array of the arena that doubles. */
 #define ARENA_ROOM(a, array, capacity, count) \
     do { \
         if ((count) == (capacity)) { \

@@ -8,7 +8,7 @@ enum { WORD_BYTES = sizeof(uint64_t) };
 #define EVERY_BYTE(b) (UINT64_C(0x0101010101010101) * (b))
 
 /* Eight bytes with their ASCII capitals made small.  The sums carry into the top bit of each
- * byte from 'A' on and from behind 'Z' on; it stays within the byte, for the top bits are off. */
+ * byte from 'A' on and from after 'Z' on; it stays within the byte, for the top bits are off. */
 static uint64_t lower_word(uint64_t word)
 {
     uint64_t seven_bits = word & EVERY_BYTE(0x7f);
@@ -27,7 +27,7 @@ static uint64_t load_word(const char *p)
     return word;
 }
 
-/* Fewer than eight bytes: two halves that may overlap, or one by one behind each other. */
+/* Fewer than eight bytes: two halves that may overlap, or one by one. */
 static uint64_t load_short(const char *p, size_t length)
 {
     uint64_t word = 0;

@@ -41,7 +41,7 @@ bool slice_ends_with(struct slice s, struct slice suffix);
 struct slice slice_sub(struct slice s, size_t from, size_t to);
 /* Without leading and trailing SP and HTAB (RFC 9110 5.6.3, OWS). */
 struct slice slice_trim(struct slice s);
-/* Offset of the first `c` at or behind `from`; s.len where there is none. */
+/* Offset of the first `c` at or after `from`; s.len where there is none. */
 size_t slice_find(struct slice s, char c, size_t from);
 /* "*" in the pattern stands for any characters, also none.  No case takes longer than text times pattern. */
 bool slice_matches(struct slice pattern, struct slice text);

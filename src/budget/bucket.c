@@ -67,7 +67,7 @@ static int64_t bucket_wait_ns(const struct limit *l, uint64_t cost, struct budge
     return wait_for_ns(l, cost, now);
 }
 
-/* A request found the bucket `debt` short of full.  Kept: for any time since, the least debt found behind it. */
+/* A request found the bucket `debt` short of full.  Kept: for any time since, the least debt found after it. */
 static void note_debt(struct bucket *b, int64_t at_ns, int64_t debt)
 {
     while (b->lows > 0 && b->low[b->lows - 1].debt_ns >= debt)
@@ -99,7 +99,7 @@ static void bucket_spend(struct limit *l, uint64_t cost, struct budget_now now)
     }
 }
 
-/* Without this request everything behind it would have found less debt; where that would be
+/* Without this request everything after it would have found less debt; where that would be
  * less than none, the bucket was full meanwhile, and the time it then stood full cannot be given back. */
 static void bucket_give_back(struct limit *l, uint64_t cost, struct budget_now spent)
 {

@@ -18,7 +18,7 @@
  * Kept over kill -9 (optional): every bucket has a row in a durable table.  A
  * row holds the bucket's state and a lease: a number of units that may be
  * spent beyond it.  What is spent must be covered by a row that is known to be durable,
- * and a start behind a crash counts every lease as spent, so that a crash
+ * and a start after a crash counts every lease as spent, so that a crash
  * loses a lease and never doubles a quota.  Leases are renewed ahead, so
  * requests do not wait for the disk; they grow under load and shrink when it is quiet.
  *     start:  ledger_load() for every row kept under this ledger's name,
@@ -161,7 +161,7 @@ void ledger_saved(struct ledger *, const uint8_t key[LEDGER_KEY_BYTES], uint64_t
                   struct budget_now now);
 /* For queue_reconsider(): what may go for it. */
 struct queue_class ledger_row_class(const uint8_t key[LEDGER_KEY_BYTES]);
-/* Puts out everything as it is, and that the end was clean. Nothing may be spent behind it. */
+/* Puts out everything as it is, and that the end was clean. Nothing may be spent after it. */
 void ledger_stop(struct ledger *, struct budget_now now, ledger_put put, void *context);
 
 #endif

@@ -96,7 +96,7 @@ struct queue_class ledger_class(struct ledger *l, const struct charge *c)
         if (scope->slot == NULL || has_told(a, i))
             class.owned |= 1u << i;
     }
-    /* Others that may take the last of a budget do not wait behind those that leave it. */
+    /* Others that may take the last of a budget do not wait for those that leave it. */
     if (c->keep_permille != 0) {
         class.costs = XXH3_64bits_withSeed(&c->keep_permille, sizeof c->keep_permille, class.costs);
         class.group = mix(class.group, c->keep_permille);

@@ -1,9 +1,9 @@
 /*
  * Keeping the ledger over a crash: leases and rows.
  *
- * A bucket whose memory is short is not leased: behind a crash it simply counts
+ * A bucket whose memory is short is not leased: after a crash it simply counts
  * as spent.  Every other one may spend what its durable row's lease covers; a
- * bucket without a row has a small lease all the same, since behind a crash
+ * bucket without a row has a small lease all the same, since after a crash
  * every bucket without a row begins with that much spent.  A row under way may
  * or may not be durable already, so while it is, spending has to fit
  * both leases.  The row at key zero says whether the last run ended with
@@ -150,7 +150,7 @@ void lease_spent(struct ledger *l, struct slot *s, uint64_t cost, struct budget_
     lease_list_quiet(l, s, own.mono_ns);
 }
 
-/* Spent behind the newest row, and not spent after all: the lease is what it was. What a row counts
+/* Spent after the newest row, and not spent after all: the lease is what it was. What a row counts
  * as spent stays so, since it may stand there with another time. */
 void lease_returned(struct ledger *l, struct slot *s, uint64_t cost, struct budget_now spent)
 {

@@ -131,7 +131,7 @@ struct ledger {
 };
 
 struct row_head {                     /* then: name, prefixes, image */
-    uint64_t sum;                     /* of all behind it */
+    uint64_t sum;                     /* of all after it */
     uint16_t magic, version;
     uint8_t  scope;
     uint8_t  has_credential, is_clean, name_bytes;
@@ -202,12 +202,12 @@ void lease_returned(struct ledger *, struct slot *, uint64_t cost, struct budget
 void lease_changed(struct ledger *, struct slot *);           /* what the API said of it */
 void lease_stopped(struct ledger *, struct slot *);           /* the API said stop: its row is due at once */
 void lease_new_slot(struct ledger *, struct slot *, struct budget_now own);
-/* Behind a crash: what a bucket without a row may have spent before it counts as spent. */
+/* After a crash: what a bucket without a row may have spent before it counts as spent. */
 void lease_without_row(struct ledger *, struct slot *, struct budget_now own);
 void lease_drop_slot(struct ledger *, struct slot *);         /* it is whole, its row may go */
 bool lease_is_idle(const struct slot *);                      /* nothing of it is under way */
 bool lease_is_told(const struct slot *);                      /* it holds only what the API said */
-/* Behind a crash: as if its lease, or all that is not leased, were spent. */
+/* After a crash: as if its lease, or all that is not leased, were spent. */
 void lease_as_if_spent(const struct ledger *, struct slot *, uint64_t lease, struct budget_now at);
 void lease_make_dirty(struct ledger *, struct slot *);
 extern const uint8_t lease_state_key[LEDGER_KEY_BYTES];

@@ -474,7 +474,7 @@ enum { IMAGE_VERSION = 1 };
 struct image_cap { int64_t for_ns; uint64_t left; };         /* from the time of saving */
 struct image_head {
     uint32_t         version, kind;
-    uint64_t         sum;             /* of everything behind it */
+    uint64_t         sum;             /* of everything after it */
     int64_t          window_ns;
     int64_t          blocked_for_ns;
     uint64_t         told;            /* and, from bit TOLD_BY_SHIFT on, by which word */

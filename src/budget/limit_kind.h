@@ -57,7 +57,7 @@ struct limit {
     unsigned         start_minute;
     struct zone     *zone;            /* a reference; LIMIT_FIXED */
     union { struct sliding sliding; struct bucket bucket; struct fixed fixed; } is;
-    struct limit_cap cap[LIMIT_CAPS]; /* those that are assumed stand behind the others */
+    struct limit_cap cap[LIMIT_CAPS]; /* those that are assumed stand after the others */
     int64_t          blocked_until_ns;
     struct told      blocked_by;
     uint64_t         told;            /* how many the API says it allows; 0: it has not */

@@ -2,7 +2,7 @@
  * "60/min": no window of that length ever sees more.
  *
  * A ring of groups, each with the time of its newest request; a group is free
- * again a whole window behind that.  With up to LIMIT_SLOTS requests a window
+ * again a whole window after that.  With up to LIMIT_SLOTS requests a window
  * every time has a group of its own, so it is exact.  Above, a group takes in
  * what comes within a five-hundredth of the window of its first: requests are
  * forgotten late, never early, and at most 0.5 % is wasted, the guard

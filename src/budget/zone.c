@@ -1,6 +1,6 @@
 /*
  * Reading TZif files (RFC 8536): the transitions of the 64-bit block, and the
- * rule in the footer (a POSIX TZ string) for all time behind the last of them.
+ * rule in the footer (a POSIX TZ string) for all time after the last of them.
  */
 #include "budget/zone.h"
 
@@ -35,7 +35,7 @@ struct rule {
 struct zone {
     unsigned    references;
     int64_t    *at_s;                 /* transitions, ascending */
-    int32_t    *offset_s;             /* behind each of them */
+    int32_t    *offset_s;             /* after each of them */
     size_t      count;
     int32_t     first_offset_s;
     struct rule rule;

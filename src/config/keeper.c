@@ -3,7 +3,7 @@
  *
  * To end a read that blocks (a file that is a pipe, a file system that is
  * away) its thread gets a signal whose handler does nothing, again and again: the call
- * then fails, and with it the order.  What does not end even so is left behind.
+ * then fails, and with it the order.  What does not end even so is left over.
  */
 #include "config/keeper.h"
 

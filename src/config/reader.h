@@ -31,7 +31,7 @@ void reader_defaults(struct reader *, const struct section *, void *base);
 /* Reads the group over what stands at `base`. */
 void reader_group(struct reader *, const struct section *, const struct config_setting_t *group,
                   void *base);
-/* Reads a list of groups behind those that are there already. */
+/* Reads a list of groups after those that are there already. */
 void reader_groups(struct reader *, const struct option *, const struct config_setting_t *list,
                    const void *parent, struct group_list *out);
 

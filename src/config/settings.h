@@ -46,12 +46,12 @@ enum reload_class {
 struct section;
 
 struct word {
-    const char *text;                         /* NULL: behind the last one */
+    const char *text;                         /* NULL: after the last one */
     int         value;
 };
 
 struct option {
-    const char           *name;               /* NULL: behind the last row */
+    const char           *name;               /* NULL: after the last row */
     enum option_type      type;
     /* the default, as a file would state it; NULL: not set */
     const char           *value;

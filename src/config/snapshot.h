@@ -1,5 +1,5 @@
 /*
- * What stands behind a struct config: the settings it was made from and the
+ * What a struct config is made from: the settings it was made from and the
  * memory that all of it lives in.  Made by load.c, read by dump.c.
  */
 #ifndef WEIR_CONFIG_SNAPSHOT_H

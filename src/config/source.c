@@ -30,7 +30,7 @@ static void add_line(struct builder *b, struct slice line, struct place place)
     MEM_ROOM(b->text, b->room, b->used + line.len + 2);
     memcpy(b->text + b->used, line.ptr, line.len);
     b->used += line.len;
-    b->text[b->used++] = '\n';        /* libconfig wants one behind a last comment */
+    b->text[b->used++] = '\n';        /* libconfig wants one after a last comment */
     MEM_ROOM(b->lines, b->line_room, b->line_count + 1);
     b->lines[b->line_count++] = place;
 }

@@ -4,7 +4,7 @@
  *
  * libconfig 1.5 resolves @include against the working directory, says only
  * "syntax error" of a trailing comma, wraps numbers that are too large and
- * gives a text the line of the token behind it.  So includes are put in here,
+ * gives a text the line of the token after it.  So includes are put in here,
  * the text is scanned before libconfig sees it, and every value carries the
  * place and the literal that the scan found.
  */

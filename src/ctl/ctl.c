@@ -38,7 +38,7 @@ static const struct command *find_command(const char *name)
 
 enum { OPTION_SOCKET = 256, OPTION_JSON, OPTION_VERSION, OPTION_AS };
 
-/* Reads options up to the first word that is none or, where `anywhere`, all of them: the words move behind.
+/* Reads options up to the first word that is none or, where `anywhere`, all of them: the words move to the end.
  * -1: go on; else the exit status. */
 static int read_options(struct ctl *c, int argc, char **argv, bool anywhere)
 {

@@ -12,7 +12,7 @@ struct ctl {
     const char *socket;               /* of the admin or query socket; NULL: looked for */
     bool        json;
     const char *as;                   /* run, env: the client's name; NULL: none */
-    char      **arguments;            /* behind the command */
+    char      **arguments;            /* after the command */
     int         argument_count;
 };
 

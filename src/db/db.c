@@ -1,5 +1,5 @@
 /*
- * LMDB behind db.h.
+ * LMDB beneath db.h.
  *
  * The size check: a commit may name pages as the database's last ones that it never
  * wrote (they were freed again within it), so a healthy file could look
@@ -36,7 +36,7 @@ struct db {
 };
 
 struct db_txn {
-    MDB_txn   *txn;                   /* NULL behind a failed renewal */
+    MDB_txn   *txn;                   /* NULL after a failed renewal */
     struct db *db;
     bool       write;
 };
@@ -533,7 +533,7 @@ static uint64_t blocks_of(mdb_filehandle_t fd)
 }
 
 /*
- * Which pages: a transaction's freed pages are those that it, and all behind it, do not use.  Nobody may use them any
+ * Which pages: a transaction's freed pages are those that it, and all after it, do not use.  Nobody may use them any
  * more: no reader is older than it, and neither of the two meta pages that a crash could leave, the last commit's and
  * that before it, once they are synced.
  */

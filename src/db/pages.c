@@ -204,7 +204,7 @@ static int compare_words(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
-/* Nodes stand behind each other up to the page's end. */
+/* Nodes stand one after the other up to the page's end. */
 static bool nodes_fill(const struct walk *w, const char *page, const struct page_head *head, unsigned count)
 {
     uint32_t    *places = mem_alloc_raw(count * sizeof *places);

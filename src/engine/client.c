@@ -49,7 +49,7 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Where *at stands behind `word`, or in it because the pattern's text ends there. */
+/* Where *at stands after `word`, or in it because the pattern's text ends there. */
 static bool skip_word(struct slice text, size_t *at, const char *word)
 {
     for (; *word != '\0' && *at < text.len; word++, ++*at)

@@ -1,6 +1,6 @@
 /*
  * The life of an exchange: opening, running its steps, its request body, its
- * streamed answer, and closing it without leaving mail behind.
+ * streamed answer, and closing it without leaving mail over.
  *
  * An exchange is woken by mail of other threads (the fetch's answer, room in
  * the upload, more of the spool).  Closing detaches it from all of them and

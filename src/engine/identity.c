@@ -21,15 +21,15 @@ static bool is_same(struct slice a, struct slice b)
     return a.len == b.len && sodium_memcmp(a.ptr, b.ptr, a.len) == 0;
 }
 
-/* The value as a whole, or behind the name of its scheme: "Bearer TOKEN" (RFC 9110 11.4). */
+/* The value as a whole, or after the name of its scheme: "Bearer TOKEN" (RFC 9110 11.4). */
 static bool has_token(const struct config_identity *who, struct slice value)
 {
     size_t       space = slice_find(value, ' ', 0);
-    struct slice behind = slice_trim(slice_sub(value, space, value.len));
+    struct slice after = slice_trim(slice_sub(value, space, value.len));
     bool         any = false;
 
     for (unsigned i = 0; i < who->token_count; i++)
-        any = is_same(who->tokens[i], value) || (space < value.len && is_same(who->tokens[i], behind)) || any;
+        any = is_same(who->tokens[i], value) || (space < value.len && is_same(who->tokens[i], after)) || any;
     return any;
 }
 

@@ -305,7 +305,7 @@ enum step reply_refusal(struct exchange *x, const struct refusal *r);
 enum step reply_text(struct exchange *x, unsigned status, const char *type, struct slice text);
 /* spent.c: RateLimit of Weir's own ledger, and Server-Timing with every attempt. */
 void reply_add_spent(struct exchange *x, struct http_fields *fields);
-/* Weir's member behind those that came with the answer: the list's order is the way it took. */
+/* Weir's member after those that came with the answer: the list's order is the way it took. */
 void reply_append_member(struct exchange *x, struct http_fields *fields, enum http_name id, struct slice member);
 
 #endif

@@ -116,11 +116,11 @@ struct slice jar_inward(struct slice cookie, struct arena *a)
         return cookie;
     text = at = arena_alloc_raw(a, 2 * cookie.len + 2);
     while (http_cookie_next(&rest, &pair)) {
-        struct slice behind = slice_sub(pair, mark.len, pair.len);
-        bool         ours = slice_starts_with(pair, mark) && is_renamed(http_cookie_name(behind));
+        struct slice after = slice_sub(pair, mark.len, pair.len);
+        bool         ours = slice_starts_with(pair, mark) && is_renamed(http_cookie_name(after));
 
         any = any || ours;
-        at = put_part(at, text, ours ? behind : pair);
+        at = put_part(at, text, ours ? after : pair);
     }
     return any ? (struct slice){ text, (size_t)(at - text) } : cookie;
 }

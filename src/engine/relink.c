@@ -1,8 +1,8 @@
 /*
- * Two machines in a row.  The coding: inflate before, deflate behind, or
+ * Two machines in a row.  The coding: inflate before, deflate after, or
  * neither.  The text: a scanner that knows of JSON only where its strings
  * begin and end; at the beginning of each it holds bytes back until they are a
- * pair's `from` with something behind it that ends an authority or a path
+ * pair's `from` with something after it that ends an authority or a path
  * segment, or cannot become one.  "\/" counts as "/" (RFC 8259 7).
  */
 #include "engine/relink.h"
@@ -77,7 +77,7 @@ static bool ends_a_beginning(char c)
     return c == '/' || c == '?' || c == '#' || c == '{' || c == '"';
 }
 
-/* The pair that is matched whole and has `c` behind it; NULL: none. */
+/* The pair that is matched whole and has `c` after it; NULL: none. */
 static const struct link_pair *matched_pair(const struct relink *r, char c)
 {
     for (unsigned i = 0; i < r->pair_count && ends_a_beginning(c); i++)
@@ -142,7 +142,7 @@ static size_t skip(const struct relink *r, const char *text, size_t from, size_t
     return i;
 }
 
-/* The byte behind such a run. */
+/* The byte after such a run. */
 static void turn(struct relink *r, char c, struct bytes *out)
 {
     put(out, &c, 1);
@@ -172,7 +172,7 @@ static void scan(struct relink *r, const char *text, size_t count, struct bytes 
             break;
         case SCAN_BEGIN:
             if (text[i] == '\\') {
-                /* Only what stands behind it tells. */
+                /* Only what stands after it tells. */
                 r->state = SCAN_BEGIN_ESCAPED;
                 i++;
                 break;

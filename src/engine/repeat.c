@@ -54,7 +54,7 @@ static struct slice put(char **end, struct slice s)
     return (struct slice){ at, s.len };
 }
 
-/* There may be thousands: the texts stand behind each other, and in no arena, which would take a page. */
+/* There may be thousands: the texts stand one after the other, and in no arena, which would take a page. */
 static void describe(struct repeat *r, const struct exchange *x)
 {
     struct access_record *line = &r->line;

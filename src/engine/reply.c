@@ -16,7 +16,7 @@ static void add(struct exchange *x, struct http_fields *f, enum http_name id, st
     http_fields_add_id(f, &x->arena, id, value);
 }
 
-/* Weir's member behind those that came with the answer: the list's order is the way it took (RFC 9211 2). */
+/* Weir's member after those that came with the answer: the list's order is the way it took (RFC 9211 2). */
 void reply_append_member(struct exchange *x, struct http_fields *f, enum http_name id, struct slice member)
 {
     struct slice before = SLICE_NONE;

@@ -10,7 +10,7 @@
 
 /* The next part of a Cookie or Set-Cookie value ("a=1"; "Path=/"); empty ones are passed over.  False at the end. */
 bool http_cookie_next(struct slice *rest, struct slice *part);
-/* Before the first '=', and behind it.  Without one a cookie has no name (5.6.3), and an attribute has no value: the
+/* Before the first '=', and after it.  Without one a cookie has no name (5.6.3), and an attribute has no value: the
  * caller says which of the two it is. */
 struct slice http_cookie_name(struct slice pair);
 struct slice http_cookie_value(struct slice pair);

@@ -61,7 +61,7 @@ void http_fields_add_id(struct http_fields *f, struct arena *a, enum http_name i
 /* Room for so many and no more, where there is none yet. */
 void http_fields_reserve(struct http_fields *f, struct arena *a, unsigned count);
 void http_fields_add_field(struct http_fields *f, struct arena *a, const struct http_field *field);
-/* The first of that name at or behind index `from`, -1 where there is none.  `id` is never
+/* The first of that name at or after index `from`, -1 where there is none.  `id` is never
  * HTTP_NAME_OTHER, here and below. */
 int  http_fields_find(const struct http_fields *f, enum http_name id, unsigned from);
 int  http_fields_find_name(const struct http_fields *f, struct slice name, unsigned from);

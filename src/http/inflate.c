@@ -1,5 +1,5 @@
 /*
- * zlib behind two questions: which frame it is, and whether another member
+ * zlib after two questions: which frame it is, and whether another member
  * follows.
  */
 #include "http/inflate.h"

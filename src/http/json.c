@@ -17,7 +17,7 @@ void json_raw(struct json_out *o, struct slice text)
     o->used += text.len;
 }
 
-/* RFC 3629 4, row by row: how the well-formed sequences begin.  The bytes behind the second
+/* RFC 3629 4, row by row: how the well-formed sequences begin.  The bytes after the second
  * are always 80 to bf. */
 static const struct { unsigned char first_low, first_high, second_low, second_high, length; }
 sequences[] = {

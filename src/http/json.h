@@ -18,7 +18,7 @@ struct json_out {
 void json_raw(struct json_out *o, struct slice text);
 /* "\"...\"".  Not json_string(): that name is Jansson's, and one program has both. */
 void json_text(struct json_out *o, struct slice text);
-/* ,"name":  (no comma behind '{' or '[' or at the start) */
+/* ,"name":  (no comma after '{' or '[' or at the start) */
 void json_key(struct json_out *o, const char *name);
 void json_int(struct json_out *o, int64_t n);
 

@@ -3,7 +3,7 @@
  * one field: quoted strings are honoured, empty members passed over.  Pure.
  *
  * A quote that is never closed is an ordinary byte: it must not hide the
- * members behind it (a no-store, say).
+ * members after it (a no-store, say).
  */
 #ifndef WEIR_HTTP_LIST_H
 #define WEIR_HTTP_LIST_H

@@ -1,7 +1,7 @@
 /*
  * Reading times of all forms.
  *
- * Numbers first, since every other form has something behind its first number: a unit, a hyphen, a name.  The
+ * Numbers first, since every other form has something after its first number: a unit, a hyphen, a name.  The
  * readers of single elements take them off the front of a slice.
  */
 #include "http/when.h"
@@ -230,7 +230,7 @@ static int64_t place_year(int two_digits, int64_t now_s)
 
 struct loose { int64_t year; int month, day, east_s; struct clock_time time; bool has_year, has_time; };
 
-/* A weekday, a month, or the zone with whatever is behind it. */
+/* A weekday, a month, or the zone with whatever is after it. */
 static bool take_word(struct slice *s, struct loose *d)
 {
     struct slice word;

@@ -1,6 +1,6 @@
 /*
  * Heads as curl's header callback brings them: a status line, fields, a blank
- * line; 1xx heads before the final one, trailers (RFC 9112 7.1.2, RFC 9113 8.1) behind it.
+ * line; 1xx heads before the final one, trailers (RFC 9112 7.1.2, RFC 9113 8.1) after it.
  */
 #include "origin/internal.h"
 
@@ -135,7 +135,7 @@ static bool end_head(struct transfer *t)
     struct http_framing framing;
 
     if (!h->open)
-        return true;                  /* the blank line behind trailers */
+        return true;                  /* the blank line after trailers */
     h->open = false;
     if (h->out.status < 200)
         return end_interim(t);

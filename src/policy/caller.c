@@ -59,7 +59,7 @@ bool policy_cookie_is_ignored(const struct policy_options *o, struct slice name)
 }
 
 /* Neither a comma nor white space stands in the value of a cookie (RFC 6265 4.1.1), but some servers, and RFC 2965
- * before, read another cookie behind it: it may be the one that says who. */
+ * before, read another cookie after it: it may be the one that says who. */
 static bool is_one_ignored(const struct policy_options *o, struct slice pair)
 {
     struct slice value = http_cookie_value(pair);

@@ -10,7 +10,7 @@
 enum verdict {
     /* fresh (or stale as the client allows): no request goes out */
     VERDICT_SERVE,
-    VERDICT_SERVE_AND_REFRESH,        /* stale-while-revalidate: serve, one refresh behind it */
+    VERDICT_SERVE_AND_REFRESH,        /* stale-while-revalidate: serve, one refresh after it */
     /* ask with the stored validators; a fetch where it has none */
     VERDICT_REVALIDATE,
     VERDICT_FETCH,                    /* nothing usable is stored */

@@ -55,7 +55,7 @@ bool etag_list_has(struct slice list, struct etag wanted)
         if (tag.opaque.ptr != NULL && (list.len == 0 || list.ptr[0] == ',') &&
             etag_equal_weakly(tag, wanted))
             return true;
-        /* On behind the next comma, be it after a tag or in the midst of something malformed. */
+        /* On after the next comma, be it after a tag or in the midst of something malformed. */
         list = slice_sub(list, slice_find(list, ',', 0) + 1, list.len);
     }
     return false;

@@ -50,7 +50,7 @@ bool policy_content_range_parse(struct slice value, struct byte_range *range, in
     any_length = !take_byte(&s, '*');
     if ((any_length && !take_number(&s, &length)) || s.len > 0 || (!any_range && !any_length))
         return false;
-    /* The byte behind the last one is counted with, too. */
+    /* The byte after the last one is counted with, too. */
     if (any_range && (r.last < r.first || r.last == INT64_MAX || (any_length && r.last >= length)))
         return false;
     *range = r;

@@ -10,7 +10,7 @@ struct reading {
     size_t         at;
     unsigned       depth;             /* of groups */
     bool           gave_up;
-    bool           at_start;          /* the run began behind a first '^' */
+    bool           at_start;          /* the run began after a first '^' */
     struct literal run, best;
 };
 

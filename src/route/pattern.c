@@ -52,7 +52,7 @@ static bool parameter_begins(struct slice text, size_t at)
     return end > at && end < text.len && text.ptr[end] == '=';
 }
 
-/* The next `wanted` outside of braces and not escaped, at or behind `from`; text.len where there is
+/* The next `wanted` outside of braces and not escaped, at or after `from`; text.len where there is
  * none. */
 static size_t find_outside(struct slice text, char wanted, size_t from)
 {

@@ -19,7 +19,7 @@
 //   \x       the character x itself
 //   ~expr    a PCRE2 expression, unanchored, on bytes
 //
-// The query.  Without a query part, what stands behind the target's "?" is
+// The query.  Without a query part, what stands after the target's "?" is
 // passed over.  A query part begins
 //   - at "\?" outside of braces (a raw path never holds a "?"), or
 //   - at a "?" outside of braces that a parameter's name and "=" follow:
@@ -62,7 +62,7 @@ const struct glob *pattern_parameter(const struct pattern *, unsigned);
 struct slice pattern_parameter_text(const struct pattern *, unsigned);
 /* An expression that is compared with the query too. */
 bool pattern_sees_query(const struct pattern *);
-/* Only the query part; `query` behind the "?". */
+/* Only the query part; `query` after the "?". */
 bool pattern_matches_query(const struct pattern *, struct slice query);
 
 #endif

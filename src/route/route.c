@@ -177,7 +177,7 @@ struct route_place route_find_place(const struct route_table *t, struct slice ho
 
 /* ---- the way of a request ---- */
 
-/* `rest` behind `base`, byte for byte; "/" is put where there would be no path at all. */
+/* `rest` after `base`, byte for byte; "/" is put where there would be no path at all. */
 static struct slice join(struct slice base, struct slice rest, struct arena *a)
 {
     bool   needs_slash = base.len == 0 && (rest.len == 0 || rest.ptr[0] == '?');
@@ -204,7 +204,7 @@ bool route_below_base(const struct route_upstream *u, struct slice path, struct 
         && (rest->len == 0 || rest->ptr[0] == '/' || rest->ptr[0] == '?');
 }
 
-/* What rules see: the target behind the upstream's base path, as it is where it does not stand
+/* What rules see: the target after the upstream's base path, as it is where it does not stand
  * below that. */
 static struct slice below_base(struct slice target, const struct route_upstream *u,
                                struct arena *a)

@@ -98,7 +98,7 @@ bool route_leads_to(struct slice authority, const struct http_url *url);
 const struct route_host *route_named_by(const struct route_upstream *u, const struct http_url *url);
 /* The first entry that goes where the URL leads; NULL: none does. */
 const struct route_host *route_leading_to(const struct route_upstream *u, const struct http_url *url);
-/* `path` (with its query) behind the upstream's base path: true, and *rest is "" or begins with
+/* `path` (with its query) after the upstream's base path: true, and *rest is "" or begins with
  * '/' or '?'. */
 bool route_below_base(const struct route_upstream *u, struct slice path, struct slice *rest);
 

@@ -101,8 +101,8 @@ static struct tally tally_make(const struct route_rule *rules, unsigned count)
     return t;
 }
 
-/* The first that is not less than `text`, or (`behind`) the first that is greater. */
-static unsigned tally_bound(const struct tally *t, struct slice text, bool behind)
+/* The first that is not less than `text`, or (`after`) the first that is greater. */
+static unsigned tally_bound(const struct tally *t, struct slice text, bool after)
 {
     unsigned low = 0, high = t->count;
 
@@ -110,7 +110,7 @@ static unsigned tally_bound(const struct tally *t, struct slice text, bool behin
         unsigned middle = low + (high - low) / 2;
         int      order = compare(t->texts[middle], text);
 
-        if (order < 0 || (behind && order == 0))
+        if (order < 0 || (after && order == 0))
             low = middle + 1;
         else
             high = middle;

@@ -226,7 +226,7 @@ static int by_key(const void *a, const void *b)
     return x->edge < y->edge ? -1 : x->edge > y->edge;           /* the key, until they are in order */
 }
 
-/* The children of `growth` in the order of their keys, behind what is pending; how many. */
+/* The children of `growth` in the order of their keys, after what is pending; how many. */
 static unsigned gather(const struct tree *t, uint32_t growth, struct pending *out)
 {
     unsigned count = 0;

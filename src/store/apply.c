@@ -26,7 +26,7 @@ static bool is_near_max(const struct writer *w, uint64_t coming)
     return blocks + w->counts.totals.body_bytes + coming > room_beside(s, 1);
 }
 
-/* What the last transaction freed is out of use behind one more. */
+/* What the last transaction freed is out of use after one more. */
 static enum db_result commit_once_more(struct writer *w)
 {
     struct apply   a;

@@ -44,7 +44,7 @@ struct sweep {                        /* all zero: done */
 
 void sweep_begin(struct sweep *, int bodies_fd, uint64_t below);
 /* The numbers found by looking at a few entries more: candidates, to be removed where no record has them.
- * Ends the sweep (running = false) behind the last directory. */
+ * Ends the sweep (running = false) after the last directory. */
 unsigned sweep_step(struct sweep *, uint64_t *numbers, unsigned at_most);
 void sweep_end(struct sweep *);
 

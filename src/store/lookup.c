@@ -39,7 +39,7 @@ void store_reader_close(struct store_reader *r)
     if (r->store != NULL)
         home_leave(r->store, r);
     if (r->store != NULL)
-        mailbox_post(r->store->mailbox, &r->gone);   /* behind whatever of it stands there */
+        mailbox_post(r->store->mailbox, &r->gone);   /* after whatever of it stands there */
     else
         free(r);
 }

@@ -73,7 +73,7 @@ static enum db_result open_tables(struct store *s, struct db_txn *txn, unsigned 
 }
 
 /* Ids and file numbers go on where they stopped, or from the clock where that is further; those of a new database
- * behind the body files that an old one left. */
+ * after the body files that an old one left. */
 static void begin_sequence(struct store *s, struct db_txn *txn, struct store_opening *o)
 {
     uint64_t clock = (uint64_t)(clock_wall_ns() / NS_PER_SEC) << SEQUENCE_SHIFT;

@@ -167,7 +167,7 @@ static ssize_t copy_published(const struct spool *s, int64_t offset, char *out, 
         n = read_file(s->file_fd, offset, out, (size_t)(spilled - offset) < count ? (size_t)(spilled - offset) : count);
     else
         n = read_file(s->spill_fd, offset, out, count);
-    /* A hole reads as zeros: looked at behind the read, since it may have been made meanwhile. */
+    /* A hole reads as zeros: looked at after the read, since it may have been made meanwhile. */
     if (n <= 0 || offset < atomic_load_explicit(&s->punched, memory_order_acquire))
         return -1;
     return n;
@@ -325,7 +325,7 @@ static int begin_spill(struct spool *s, int64_t offset)
     return 0;
 }
 
-/* Puts the bytes behind what is published; -1 where nothing took them. */
+/* Puts the bytes after what is published; -1 where nothing took them. */
 static int put_bytes(struct spool *s, int64_t at, const char *bytes, size_t count)
 {
     size_t done = 0;
@@ -515,7 +515,7 @@ void spool_reader_close(struct spool_reader *r)
     if (s == NULL)
         return;
     pthread_mutex_lock(&s->lock);
-    unread_bytes(s);                                /* the last one to go leaves its place behind */
+    unread_bytes(s);                                /* the last one to go leaves its place standing */
     LIST_REMOVE(r, entry);
     post_drained(s);
     pthread_mutex_unlock(&s->lock);

@@ -9,9 +9,9 @@
  * caught up arms a wake-up: spool_read() says WAIT and the writer then posts
  * the reader's mail exactly once when there is more, or the end.
  *
- * A spool that nobody will store (SPOOL_PASS) uses its memory again behind the slowest reader, and tells the writer
+ * A spool that nobody will store (SPOOL_PASS) uses its memory again after the slowest reader, and tells the writer
  * when it is too far ahead (spool_is_ahead).  A writer that cannot wait goes on into a file, whose disk space is given
- * back behind the slowest reader.
+ * back after the slowest reader.
  *
  * A disk that refuses costs the cache a record, not the client its answer:
  * what follows goes to anonymous memory (memfd) and the spool becomes a
@@ -52,7 +52,7 @@ struct spool_reader {                 /* embedded in what reads; one thread (the
 };
 
 /* `directory_fd`: where an unnamed file is made when memory does not do; borrowed, must stay open.
- * -1: memory only (a memfd behind the first SPOOL_MEMORY_BYTES), unbounded.  Never NULL. */
+ * -1: memory only (a memfd after the first SPOOL_MEMORY_BYTES), unbounded.  Never NULL. */
 struct spool *spool_new(int directory_fd);
 void spool_acquire(struct spool *);
 void spool_release(struct spool *);                  /* NULL is fine; the last one frees it */
@@ -63,7 +63,7 @@ void spool_release(struct spool *);                  /* NULL is fine; the last o
 int  spool_write(struct spool *, const void *bytes, size_t count, struct fault *why);
 /* Ends it and wakes all readers. The first end counts. */
 void spool_finish(struct spool *, enum spool_end end);
-/* From now on nothing behind the slowest reader needs to be kept. Not to be undone. */
+/* From now on nothing after the slowest reader needs to be kept. Not to be undone. */
 void spool_set_pass(struct spool *);
 /* True while a SPOOL_PASS has no room in memory for SPOOL_WRITE_BYTES that its slowest reader would leave there; in a
  * file, while it is over SPOOL_AHEAD_BYTES ahead of that one (or has unread bytes and no readers). */

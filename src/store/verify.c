@@ -106,7 +106,7 @@ static void *run(void *argument)
         v->last = one.number;
         v->has_last = true;
     }
-    store_reader_close(v->reader);                   /* one that stays behind would cost look-ups: anew.c */
+    store_reader_close(v->reader);                   /* one that stays would cost look-ups: anew.c */
     return NULL;
 }
 

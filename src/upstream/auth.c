@@ -60,7 +60,7 @@ static size_t find(struct slice s, struct slice wanted, size_t from)
     return at != NULL ? (size_t)(at - s.ptr) : s.len;
 }
 
-/* What stands behind it is no more of its value. */
+/* What stands after it is no more of its value. */
 static bool ends_there(struct slice text, size_t end)
 {
     return end == text.len || (!is_unreserved((unsigned char)text.ptr[end]) && text.ptr[end] != '%');

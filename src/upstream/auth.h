@@ -8,7 +8,7 @@
 #include "policy/mask.h"
 #include "upstream/fetch.h"
 
-/* The target with the parameter behind it, in the arena; the fetch's own where none is added. */
+/* The target with the parameter after it, in the arena; the fetch's own where none is added. */
 struct slice auth_target(const struct fetch *, struct arena *);
 /* An API that says the credential again in a field does not say it to a client, nor to the cache. */
 void auth_scrub(const struct fetch *, struct http_fields *, struct arena *);

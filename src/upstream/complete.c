@@ -11,7 +11,7 @@
 #include "policy/range.h"
 #include "policy/validate.h"
 
-/* What the API sends and where the stored bytes go: in front of it or behind. */
+/* What the API sends and where the stored bytes go: in front of it or after. */
 struct join { struct byte_range sent; struct slice front, back; int64_t complete; };
 
 static bool join_parts(const struct fetch *f, const struct answer *a, struct join *j)

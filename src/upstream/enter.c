@@ -28,7 +28,7 @@ static bool is_spared(struct site *site, struct fetch_links *w)
     return true;
 }
 
-/* RFC 5861 3: one refresh behind the stale answers, whether or not others could share what it brings. */
+/* RFC 5861 3: one refresh after the stale answers, whether or not others could share what it brings. */
 static bool is_being_refreshed(const struct site *site, const struct fetch *fetch)
 {
     if (!fetch->refresh_behind)

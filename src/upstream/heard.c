@@ -22,7 +22,7 @@ struct place {
     struct partition account;
     int64_t          heard_ns;        /* monotonic */
     unsigned         count;           /* of pieces; 0: empty */
-    struct fade_piece *pieces;        /* and behind them the texts that they speak of: one block */
+    struct fade_piece *pieces;        /* and after them the texts that they speak of: one block */
 };
 
 struct heard {

@@ -10,8 +10,8 @@ enum state {
     START,                            /* a value must come; before it may stand a byte order mark (RFC 8259 8.1) */
     MARK,
     VALUE,                            /* a value must come */
-    FIRST_VALUE,                      /* behind '[': a value or ']' */
-    FIRST_KEY,                        /* behind '{': a name or '}' */
+    FIRST_VALUE,                      /* after '[': a value or ']' */
+    FIRST_KEY,                        /* after '{': a name or '}' */
     KEY, COLON,
     AFTER,                            /* a value has ended */
     STRING, ESCAPE, HEX, UTF8, LITERAL,

@@ -46,7 +46,7 @@ static void free_row(struct kept_row *row)
     free(row);
 }
 
-/* The boot's id as 16 bytes; all zero where the kernel does not tell: then every start counts as behind a reboot. */
+/* The boot's id as 16 bytes; all zero where the kernel does not tell: then every start counts as after a reboot. */
 static void read_boot(uint8_t boot[LEDGER_BOOT_BYTES])
 {
     char text[64];

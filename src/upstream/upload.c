@@ -95,7 +95,7 @@ static void wake_reader(struct upload *u)           /* under the lock */
 
 /* -- worker -- */
 
-/* Room for `count` more bytes behind `end`, or for as many as may be held; returns how many. */
+/* Room for `count` more bytes after `end`, or for as many as may be held; returns how many. */
 static size_t make_room(struct upload *u, size_t count)
 {
     size_t  held = (size_t)(u->end - u->start);

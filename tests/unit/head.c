@@ -1,5 +1,5 @@
 /*
- * The reader behind head.h.  It trusts its text: tests write it.
+ * The reader of head.h.  It trusts its text: tests write it.
  */
 #include "head.h"
 

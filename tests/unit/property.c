@@ -1,5 +1,5 @@
 /*
- * The generator behind property.h: xorshift64*.
+ * The generator of property.h: xorshift64*.
  */
 #include "property.h"
 
@@ -28,7 +28,7 @@ struct slice property_exact(struct slice s)
         abort();
     if (s.len > 0)
         memcpy(copy, s.ptr, s.len);
-    /* An empty slice stands behind its byte, where nothing may be read at all. */
+    /* An empty slice stands after its byte, where nothing may be read at all. */
     return (struct slice){ s.len > 0 ? copy : copy + 1, s.len };
 }
 

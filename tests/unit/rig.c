@@ -320,7 +320,7 @@ void rig_settle(struct rig *r)
     struct upstream_report report;
 
     rig_until(r, none_open, r);
-    rig_report(r, &report);           /* its answer comes behind everything that was asked before */
+    rig_report(r, &report);           /* its answer comes after everything that was asked before */
     arena_free(&report.arena);
 }
 

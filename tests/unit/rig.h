@@ -35,7 +35,7 @@ void rig_keep(struct rig *);
 void rig_start(struct rig *);
 /* Ends the upstream thread alone; all fetches have been left. rig_start() begins another. */
 void rig_stop(struct rig *);
-/* Leaves nothing behind; all fetches have been left. */
+/* Leaves nothing over; all fetches have been left. */
 void rig_close(struct rig *);
 /* The count-a-window sliding limit `limits[at]`. */
 void rig_limit(struct rig *, unsigned at, const char *name, uint64_t count, int64_t window_ns);

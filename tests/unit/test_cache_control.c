@@ -267,7 +267,7 @@ static bool in_range(int64_t n)
 }
 
 /* Whatever comes: numbers stay in their range, lists within the field, and a no-store that
- * stands behind everything on a line of its own is seen. */
+ * stands after everything on a line of its own is seen. */
 static void test_any_field_is_survived(void **state)
 {
     static const char *const fragments[] = { "max-age", "=", "60", ",", " ", "\"", "\\", ";",

@@ -10,7 +10,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-/* '@' stands for many letters, '#' for many zeros; what stands behind '|' follows the body. */
+/* '@' stands for many letters, '#' for many zeros; what stands after '|' follows the body. */
 static const struct {
     const char          *fact, *bytes;
     enum chunked_verdict verdict;
@@ -63,7 +63,7 @@ static const struct {
     { "a_trailer_without_end", "0\r\nA: @@@@@", CHUNKED_LONG_TRAILERS },
 };
 
-/* In the heap: nothing behind the last byte may be read. */
+/* In the heap: nothing after the last byte may be read. */
 static char *expand(const char *text, size_t *body, size_t *all)
 {
     char  *out = malloc(64 * 1024);

@@ -145,7 +145,7 @@ static void move_here(char *text)
     conf_write(conf_path("example.key"), "-----BEGIN PRIVATE KEY-----\n");
 }
 
-/* A "#" and one blank begin a remark; behind any other "#" stands a setting, or more of one. */
+/* A "#" and one blank begin a remark; after any other "#" stands a setting, or more of one. */
 static void test_shipped_file_is_right_uncommented_too(void **state)
 {
     char          *text = conf_read(conf_source("etc/weir.conf")), *said;

@@ -246,7 +246,7 @@ static void nobody_falls_between_flight_and_record(void **state)
     (void)state;
     rig_open(&r, say, FRESH);
     rig_start(&r);
-    /* One behind the other without a pause: some join the flight that is being committed, the rest are told to look
+    /* One after the other without a pause: some join the flight that is being committed, the rest are told to look
      * again. */
     for (unsigned i = 0; i < 400; i++) {
         struct fetch *f = rig_fetch(&r, "GET", "/x", "");

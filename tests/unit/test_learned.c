@@ -365,7 +365,7 @@ static void test_reset_alone(void **state)
     }
 }
 
-/* Tokens and points are of a unit of their own, and stand behind what is said of requests. */
+/* Tokens and points are of a unit of their own, and stand after what is said of requests. */
 static void test_units(void **state)
 {
     static const struct { const char *name, *unit; } cases[] = {

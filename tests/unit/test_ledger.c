@@ -260,7 +260,7 @@ static void test_share_kept(void **state)
     assert_int_equal(drain(l, &batch, 0), 80);
     assert_int_equal(drain(l, &interactive, 0), 20);
     assert_int_equal(drain(l, &batch, 61 * S), 80);
-    /* Those that may take the last do not stand behind those that may not. */
+    /* Those that may take the last do not stand after those that may not. */
     assert_true(ledger_class(l, &batch).costs != ledger_class(l, &interactive).costs);
     assert_int_equal(ledger_class(l, &batch).shared, ledger_class(l, &interactive).shared);
     ledger_free(l);

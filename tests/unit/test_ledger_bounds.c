@@ -45,7 +45,7 @@ static struct row *place_of(struct disk *d, const uint8_t *key)
     return &d->rows[at];
 }
 
-/* What stood behind it may have come by its place. */
+/* What stood after it may have come by its place. */
 static void remove_row(struct disk *d, struct row *r)
 {
     size_t at = (size_t)(r - d->rows);

@@ -535,7 +535,7 @@ static void test_rows_of_what_is_no_more_are_deleted(void **state)
     wipe(d);
 }
 
-/* A row under way, put out by the ledger before a reload, counts for the one behind it. */
+/* A row under way, put out by the ledger before a reload, counts for the one after it. */
 static void test_rows_under_way_over_a_reload(void **state)
 {
     struct limit_options limits[] = { sliding("day", 100, 86400 * S) };

@@ -265,7 +265,7 @@ static void test_what_is_no_connection(void **state)
 
 enum { DESCRIPTORS = 1500, CONNECTIONS = 300, PROCESSES = 60 };
 
-/* A child with `count` connections to `port` behind `before` other descriptors, which it keeps until `go` ends. */
+/* A child with `count` connections to `port` after `before` other descriptors, which it keeps until `go` ends. */
 static pid_t start_client(uint16_t port, const int go[2], int before, int count)
 {
     struct sockaddr_storage sa;
@@ -312,7 +312,7 @@ static void may_open(rlim_t count)
     }
 }
 
-/* All at once, behind more descriptors than anybody would look at for one of them, among many processes. */
+/* All at once, after more descriptors than anybody would look at for one of them, among many processes. */
 static void test_a_crowd_costs_a_few_walks(void **state)
 {
     static struct peer_card *cards[CONNECTIONS];

@@ -1,5 +1,5 @@
 /*
- * libmicrohttpd's pool of a connection: what is left of it behind a request.  MHD is played by calls of memset().
+ * libmicrohttpd's pool of a connection: what is left of it after a request.  MHD is played by calls of memset().
  */
 #include "front/mhd/pool.h"
 

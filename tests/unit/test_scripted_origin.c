@@ -1,5 +1,5 @@
 /*
- * The upstream thread without libcurl and without a socket: a script stands behind origin/origin.h in the place of
+ * The upstream thread without libcurl and without a socket: a script stands beneath origin/origin.h in the place of
  * origin/, none of which is linked.
  */
 #include "rig.h"

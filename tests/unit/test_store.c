@@ -331,7 +331,7 @@ static void test_a_tag_with_many_records(void **state)
     arena_free(&a);
 }
 
-/* What a pending change says holds in the order of submission: a flush leaves what was put behind it. */
+/* What a pending change says holds in the order of submission: a flush leaves what was put after it. */
 static void test_order_is_kept(void **state)
 {
     struct fixture     *f = *state;

@@ -138,7 +138,7 @@ static void test_overwritten_pages_are_a_miss_and_dropped(void **state)
         fixture_open(f);
         if (is_hit(f, 1))
             fail_msg("%s: garbage was a hit", rows[i].name);
-        c.kind = STORE_DROP;                                  /* the writer is behind the report now */
+        c.kind = STORE_DROP;                                  /* the writer is past the report now */
         assert_true(do_change(f->store, &c));
         assert_int_equal(store_status(f->store).records, 0);
         c.kind = STORE_PUT;

@@ -386,7 +386,7 @@ static void test_what_the_writer_refuses_is_seen_no_longer(void **state)
     arena_free(&a);
 }
 
-/* -- a purge behind it -- */
+/* -- a purge after it -- */
 
 static void test_a_drop_behind_it_drops_it(void **state)
 {

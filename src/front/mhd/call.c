@@ -109,7 +109,7 @@ static void *tls_session(const struct call *call)
 }
 
 /* MHD cannot say it, but while the call waits the connection is ours to write to (RFC 9110 15.2). It goes out
- * whole or not at all: a piece of it would spoil the answer behind it. */
+ * whole or not at all: a piece of it would spoil the answer after it. */
 static void send_interim(void *owner, unsigned status, const struct http_fields *f)
 {
     struct call *call = owner;
@@ -180,7 +180,7 @@ static struct connection *connection_of(struct MHD_Connection *mhd)
 }
 
 /* MHD would parse the query into the connection's pool, and refuse a long one: the target is copied,
- * and what MHD goes on with ends behind its '?'. */
+ * and what MHD goes on with ends after its '?'. */
 void *call_on_target(void *context, const char *uri, struct MHD_Connection *mhd)
 {
     struct connection *c = connection_of(mhd);

@@ -59,7 +59,7 @@ static enum startline_verdict judge(const char *from, const char *end, const cha
     return startline_judge((struct slice){ from, (size_t)(end - from) }, no);
 }
 
-/* The request is whole; `count` bytes behind it have come already. */
+/* The request is whole; `count` bytes after it have come already. */
 static void end_request(struct intake *in, char *at, size_t count)
 {
     enum startline_verdict v = STARTLINE_MORE;

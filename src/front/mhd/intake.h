@@ -7,7 +7,7 @@
  * cannot be is answered here (front/mhd/refuse.h), and MHD is told that the connection broke.  What it still refuses
  * it says in its log, and that is answered instead of it.
  *
- * MHD reads in place: each request begins at the beginning of the connection's buffer, and what stands behind it
+ * MHD reads in place: each request begins at the beginning of the connection's buffer, and what stands after it
  * follows at once.  Where that turns out otherwise (another version), the connection is left to MHD.  Worker's thread.
  */
 #ifndef WEIR_FRONT_MHD_INTAKE_H
@@ -57,7 +57,7 @@ void intake_pass(struct connection *);
 /* The connection's deadline has come. False: it has another one, for a request that has only begun. Else what
  * stands there in part is answered (408). */
 bool intake_is_late(struct connection *, int64_t now_ns);
-/* Outside of MHD: answers what stands behind a request that has been answered, where it cannot be one. */
+/* Outside of MHD: answers what stands after a request that has been answered, where it cannot be one. */
 void intake_refuse_doomed(struct worker *);
 /* What MHD logs: its own refusals are answered. */
 void intake_log(struct worker *, const char *text);

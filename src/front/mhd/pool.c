@@ -1,12 +1,12 @@
 /*
- * A pool is found by its reset: what MHD zeroes right behind the end of a request is the pool's rest up to its end,
+ * A pool is found by its reset: what MHD zeroes right after the end of a request is the pool's rest up to its end,
  * more than half of it, and the request that has ended stands inside.
  *
- * The pool lives for as long as MHD calls back for its connection.  Between requests that is certain only behind a
+ * The pool lives for as long as MHD calls back for its connection.  Between requests that is certain only after a
  * reset, which MHD does where it goes on to a next request and not where it closes; and only before the
  * connection's time-out, since a connection that MHD has closed for that stays known for a while, without a pool.
  * That is when pages go back, and all that MHD has then of a next request is the beginning of a line at
- * the pool's: behind the first line it also keeps fields at the pool's end.  A line that is longer than a page
+ * the pool's: after the first line it also keeps fields at the pool's end.  A line that is longer than a page
  * shows in the last bytes of that page, which were cleared; one with so many NUL bytes that it does not is no
  * request line.
  */
@@ -23,7 +23,7 @@
 
 enum { MARK_BYTES = 64, PAGE_BYTES = 4096, LEAST_BYTES = 1024, BLOCK_BYTES = 32, BLOCKS = POOL_BYTES / BLOCK_BYTES };
 
-/* Which blocks are not all zero, and those one behind the other. */
+/* Which blocks are not all zero, and those one after the other. */
 struct parked {
     size_t   count;
     uint64_t is_there[BLOCKS / 64];

@@ -2,12 +2,12 @@
  * libmicrohttpd's memory of a connection.
  *
  * MHD keeps one pool for each connection: heads are read into it, and the head of a response is written there.  It
- * zeroes all of it behind every request and parts of it in between, which nothing depends on ("technically not
+ * zeroes all of it after every request and parts of it in between, which nothing depends on ("technically not
  * needed" says MHD 0.9.75; a pool of up to 32 KiB is never zeroed at first): with some hundred connections
  * that alone is half of what a hit costs, and an idle connection holds all of POOL_BYTES.
  * MHD calls the C library's memset() through the dynamic linker, where the program's own comes
  * first: it leaves out what lies in the pool that MHD works on, but for what the client has sent, which may hold a
- * credential and is cleared.  Some seconds behind its last request all but
+ * credential and is cleared.  Some seconds after its last request all but
  * the first page of a pool goes back to the kernel.  Linked in another way, with another MHD, or in a sanitizer's
  * build, MHD zeroes its pools, and all works as it did.
  *

@@ -29,7 +29,7 @@ void rawhead_field(struct rawhead *, const char *name, size_t name_bytes, const 
 /* True where the head was plain, or cannot be checked with this version of MHD. `head` is where the method stands,
  * `head_bytes` how long MHD says that the head was. */
 bool rawhead_is_plain(const struct rawhead *, const char *head, size_t head_bytes);
-/* The head of a plain one behind its target, as it stands in the buffer; ptr NULL where that is not known. */
+/* The head of a plain one after its target, as it stands in the buffer; ptr NULL where that is not known. */
 struct slice rawhead_rest(const struct rawhead *, const char *head, size_t head_bytes, const char *version);
 
 #endif

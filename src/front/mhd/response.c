@@ -126,7 +126,7 @@ struct MHD_Response *response_make(const struct reply *r, const struct response_
     response = make_body(r, o);
     if (response == NULL)
         return NULL;
-    if (o->close || r->close)           /* before Date: behind it MHD would send a second Date */
+    if (o->close || r->close)           /* before Date: after it MHD would send a second Date */
         MHD_add_response_header(response, "Connection", "close");
     for (unsigned i = 0; i < r->fields.count; i++)
         MHD_add_response_header(response, arena_copy(a, r->fields.items[i].name).ptr,

@@ -4,7 +4,7 @@
  * MHD 0.9.75 hands the kernel 128 KiB of a file at a time, so that one fast client does not hold up the rest, and no
  * option says otherwise.  Each piece is a round of the worker and a wake-up of the reader; twice as much is as fair.
  * MHD calls the C library's sendfile64() through the dynamic linker, where the
- * program's own comes first: it is the one below, and it goes on behind the piece as
+ * program's own comes first: it is the one below, and it goes on after the piece as
  * far as the response does.  Linked in another way, MHD would find the C library's, and all
  * works as it did.  Worker's thread.
  */

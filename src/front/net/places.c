@@ -21,7 +21,7 @@ struct row {
 
 struct places {
     struct row       rows[CLIENTS];
-    unsigned         row_count;       /* main thread only: those behind were never used */
+    unsigned         row_count;       /* main thread only: those after were never used */
     size_t           fd_count;
     _Atomic uint16_t of_fd[];         /* row + 1; 0: it counts for nobody */
 };

@@ -2,7 +2,7 @@
  * Knocks: connections whose first head is on its way, or whose CONNECT is granted and who have not said yet
  * whether they will speak TLS.
  *
- * The bytes are looked at before they are taken (MSG_PEEK), so that nothing behind the
+ * The bytes are looked at before they are taken (MSG_PEEK), so that nothing after the
  * head of a CONNECT is lost to what follows it.
  */
 #include "front/proxy/door.h"
@@ -289,7 +289,7 @@ static void read_connect(struct knock *k)
 
 /* -- the first bytes -- */
 
-/* Takes from the socket what was looked at, but nothing behind the head's end. True: the head is whole. */
+/* Takes from the socket what was looked at, but nothing after the head's end. True: the head is whole. */
 static bool take(struct knock *k, size_t seen)
 {
     size_t  from = k->used > 3 ? k->used - 3 : 0;

@@ -27,7 +27,7 @@ struct tunnel_start {                 /* copied */
 void tunnel_open(struct worker *, const struct tunnel_start *);
 void tunnel_sweep(struct worker *, int64_t now);
 void tunnel_close_all(struct worker *);
-/* Memory of those that have ended: behind a round of events, some of which may speak of them. */
+/* Memory of those that have ended: after a round of events, some of which may speak of them. */
 void tunnel_free_ended(struct worker *);
 
 #endif
