@@ -147,7 +147,7 @@ static void reload_on_signal(struct daemon *d)
 
 /* -- the access log's file was renamed: whatever state the configuration's file is in -- */
 
-struct reopening {
+struct main_reopening {
     struct mail     mail;
     struct daemon  *daemon;
     struct mailbox *reply_to;
@@ -156,7 +156,7 @@ struct reopening {
 
 static void receive_reopening(struct mail *m)
 {
-    struct reopening *r = CONTAINER_OF(m, struct reopening, mail);
+    struct main_reopening *r = CONTAINER_OF(m, struct main_reopening, mail);
 
     front_reopen_logs(r->daemon->front, r->reply_to, r->done);
     free(r);
@@ -166,10 +166,10 @@ static void receive_reopening(struct mail *m)
 static bool reopen_logs(void *context, struct mailbox *reply_to, struct mail *done)
 {
     struct daemon    *d = context;
-    struct reopening *r = mem_alloc(sizeof *r);
+    struct main_reopening *r = mem_alloc(sizeof *r);
     bool              closing;
 
-    *r = (struct reopening){ { .receive = receive_reopening }, d, reply_to, done };
+    *r = (struct main_reopening){ { .receive = receive_reopening }, d, reply_to, done };
     pthread_mutex_lock(&d->lock);
     closing = d->closing;
     if (!closing)

@@ -67,10 +67,10 @@ void ledger_plan(struct ledger *l, const struct charge *c, struct budget_now own
 
 /* -- waiting -- */
 
-struct asking { const struct charge *charge; struct budget_now own; uint64_t class, group; };
+struct ledger_asking { const struct charge *charge; struct budget_now own; uint64_t class, group; };
 
 /* As whom it saves up, in a bucket of its own and in one of all: who costs the same there does not overtake it. */
-static void find_class(struct ledger *l, struct asking *ask)
+static void find_class(struct ledger *l, struct ledger_asking *ask)
 {
     struct queue_class class = ledger_class(l, ask->charge);
     uint64_t           parts[] = { class.shared, class.owned, class.costs, class.owner };
@@ -79,7 +79,7 @@ static void find_class(struct ledger *l, struct asking *ask)
     ask->group = class.group;
 }
 
-static uint64_t claimant(const struct slot *s, const struct asking *ask)
+static uint64_t claimant(const struct slot *s, const struct ledger_asking *ask)
 {
     return s->scope == SLOT_SHARED ? ask->group : ask->class;
 }
@@ -92,7 +92,7 @@ static uint64_t share_cost(const struct limit *share, uint64_t cost)
 
 /* Who leaves a share to others may use the rest of it, whatever those do: so he is held to his part, and not made to
  * wait until theirs stands unused, which under load it never does. */
-static int64_t share_wait_ns(const struct plan_line *line, const struct asking *ask, uint64_t ahead)
+static int64_t share_wait_ns(const struct plan_line *line, const struct ledger_asking *ask, uint64_t ahead)
 {
     struct limit *share = ledger_share(line->slot, ask->charge->keep_permille);
     uint64_t      cost;
@@ -104,7 +104,7 @@ static int64_t share_wait_ns(const struct plan_line *line, const struct asking *
 }
 
 /* Where another class saves up, it goes first, or its claim ends. */
-static int64_t claimed_wait_ns(const struct slot *s, uint64_t need, const struct asking *ask)
+static int64_t claimed_wait_ns(const struct slot *s, uint64_t need, const struct ledger_asking *ask)
 {
     uint64_t most = limit_most(s->limit), beside = need + s->claim_cost;
     int64_t  without_ns = limit_wait_ns(s->limit, need, ask->own), with_ns, ends_in_ns;
@@ -118,7 +118,7 @@ static int64_t claimed_wait_ns(const struct slot *s, uint64_t need, const struct
     return with_ns > without_ns ? with_ns : without_ns;
 }
 
-static int64_t line_wait_ns(struct ledger *l, const struct plan_line *line, const struct asking *ask)
+static int64_t line_wait_ns(struct ledger *l, const struct plan_line *line, const struct ledger_asking *ask)
 {
     uint64_t most = limit_most(line->slot->limit);
     int64_t  wait_ns, share_ns;
@@ -135,9 +135,9 @@ static int64_t line_wait_ns(struct ledger *l, const struct plan_line *line, cons
     return wait_ns > COMMIT_WAIT_NS ? wait_ns : COMMIT_WAIT_NS;
 }
 
-static struct asking asking(struct ledger *l, const struct charge *c, struct budget_now clock)
+static struct ledger_asking asking(struct ledger *l, const struct charge *c, struct budget_now clock)
 {
-    struct asking ask = { .charge = c, .own = steady_now(&l->clock, clock) };
+    struct ledger_asking ask = { .charge = c, .own = steady_now(&l->clock, clock) };
 
     if (l->claims_until_ns > ask.own.mono_ns)
         find_class(l, &ask);
@@ -145,7 +145,7 @@ static struct asking asking(struct ledger *l, const struct charge *c, struct bud
 }
 
 /* The longest wait of the plan, and its line (NULL: none waits). */
-static int64_t plan_wait_ns(struct ledger *l, const struct plan *p, const struct asking *ask,
+static int64_t plan_wait_ns(struct ledger *l, const struct plan *p, const struct ledger_asking *ask,
                             const struct plan_line **longest)
 {
     int64_t wait_ns = 0;
@@ -171,7 +171,7 @@ static void tell_name(const struct plan_line *line, const char **name)
 }
 
 /* Whoever has had his part saves up for nothing: what he would hold back is others'. */
-static bool has_had_its_share(const struct plan *p, const struct asking *ask)
+static bool has_had_its_share(const struct plan *p, const struct ledger_asking *ask)
 {
     for (unsigned i = 0; i < p->count; i++)
         if (share_wait_ns(&p->line[i], ask, 0) > 0)
@@ -179,7 +179,7 @@ static bool has_had_its_share(const struct plan *p, const struct asking *ask)
     return false;
 }
 
-static void claim(struct ledger *l, const struct plan_line *line, const struct asking *ask, int64_t wait_ns)
+static void claim(struct ledger *l, const struct plan_line *line, const struct ledger_asking *ask, int64_t wait_ns)
 {
     struct slot *s = line->slot;
 
@@ -196,7 +196,7 @@ static void claim(struct ledger *l, const struct plan_line *line, const struct a
 static int64_t ask_plan_ns(struct ledger *l, const struct charge *c, struct budget_now now, bool claims,
                            struct plan *plan, const struct plan_line **longest)
 {
-    struct asking ask = asking(l, c, now);
+    struct ledger_asking ask = asking(l, c, now);
     int64_t       wait_ns;
 
     if (claims)
@@ -244,7 +244,7 @@ static int64_t longer(int64_t a_ns, int64_t b_ns)
     return a_ns > b_ns ? a_ns : b_ns;
 }
 
-static int64_t predict_line_ns(const struct plan_line *line, const struct asking *ask, uint64_t ahead)
+static int64_t predict_line_ns(const struct plan_line *line, const struct ledger_asking *ask, uint64_t ahead)
 {
     uint64_t most = limit_most(line->slot->limit), units;
 
@@ -261,7 +261,7 @@ static int64_t predict_line_ns(const struct plan_line *line, const struct asking
 int64_t ledger_predict_ns(struct ledger *l, const struct charge *c, uint64_t ahead, struct budget_now now,
                           const char **tightest)
 {
-    struct asking           ask = asking(l, c, now);
+    struct ledger_asking           ask = asking(l, c, now);
     struct plan             plan;
     const struct plan_line *longest = NULL;
     int64_t                 wait_ns = 0;
@@ -281,7 +281,7 @@ int64_t ledger_predict_ns(struct ledger *l, const struct charge *c, uint64_t ahe
 
 struct ledger_cause ledger_cause(struct ledger *l, const struct charge *c, uint64_t ahead, struct budget_now now)
 {
-    struct asking       ask = asking(l, c, now);
+    struct ledger_asking       ask = asking(l, c, now);
     struct ledger_cause cause = { 0 };
     struct plan         plan;
     int64_t             longest_ns = 0, longest_own_ns = 0;
@@ -319,7 +319,7 @@ static void note_open(struct ledger *l, struct account *a, unsigned index, int64
 
 void ledger_spend(struct ledger *l, const struct charge *c, struct budget_now now, struct receipt *r)
 {
-    struct asking ask = asking(l, c, now);
+    struct ledger_asking ask = asking(l, c, now);
     struct plan   plan;
 
     ledger_plan(l, c, ask.own, &plan);

@@ -371,7 +371,7 @@ static int64_t cut_reset(const struct choice *c, const struct slot *s)
 }
 
 /* A class's part of a learned window begins and ends as the window does; what is left is the window's. */
-static void tell_share(struct share *share, const struct limit_word *w, struct budget_now own)
+static void tell_share(struct ledger_share *share, const struct limit_word *w, struct budget_now own)
 {
     struct limit_word part = *w;
 
@@ -392,7 +392,7 @@ static void learn_one(const struct choice *c, struct slot *s, uint64_t open)
     if (w.remaining >= 0)
         w.remaining = (uint64_t)w.remaining > open ? w.remaining - (int64_t)open : 0;
     limit_learn(s->limit, &w, c->own);
-    for (struct share *share = s->shares; share != NULL; share = share->next)
+    for (struct ledger_share *share = s->shares; share != NULL; share = share->next)
         tell_share(share, &w, c->own);
     if (w.remaining == 0 && w.reset_in_ns > 0)
         lease_stopped(c->ledger, s);
@@ -519,7 +519,7 @@ static void forget_slot(struct forgetting *f, struct slot *s, const char *name)
     if (f->name != NULL && (name == NULL || strcasecmp(name, f->name) != 0))
         return;
     f->found = true;
-    for (struct share *share = s != NULL ? s->shares : NULL; share != NULL; share = share->next)
+    for (struct ledger_share *share = s != NULL ? s->shares : NULL; share != NULL; share = share->next)
         limit_forget(share->limit, f->own);
     if (s == NULL || !limit_forget(s->limit, f->own))
         return;

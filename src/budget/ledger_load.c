@@ -39,7 +39,7 @@ int64_t ledger_lost_ago_ns(const struct ledger *l, struct budget_now now)
 }
 
 /* False where it is damaged. */
-static bool view_row(const struct kept_row *row, struct row_view *v)
+static bool view_row(const struct saved_row *row, struct row_view *v)
 {
     struct slice rest = { row->value, row->bytes };
     size_t       prefix_bytes;
@@ -60,7 +60,7 @@ static bool view_row(const struct kept_row *row, struct row_view *v)
     return true;
 }
 
-static bool is_state(const struct kept_row *row)
+static bool is_state(const struct saved_row *row)
 {
     return memcmp(row->key, lease_state_key, LEDGER_KEY_BYTES) == 0;
 }
@@ -147,7 +147,7 @@ static struct slot *make_named(struct ledger *l, struct account *a, const struct
 }
 
 /* The bucket that a row is of, made where it has to be; NULL: no limit of this ledger is like that. */
-static struct slot *make_slot(struct ledger *l, const struct kept_row *row, const struct row_view *v,
+static struct slot *make_slot(struct ledger *l, const struct saved_row *row, const struct row_view *v,
                               struct budget_now own)
 {
     const uint8_t  *credential = v->head.has_credential ? row->key + sizeof(uint64_t) : NULL;
@@ -171,7 +171,7 @@ static struct slot *make_slot(struct ledger *l, const struct kept_row *row, cons
     return NULL;
 }
 
-static void start_row(struct ledger *l, const struct kept_row *row, struct budget_now own)
+static void start_row(struct ledger *l, const struct saved_row *row, struct budget_now own)
 {
     struct row_view v;
     struct slot    *s = NULL;
@@ -242,7 +242,7 @@ static void adopt_keeping(struct ledger *l, const struct ledger *old)
     }
 }
 
-static void adopt_share(struct slot *to, const struct share *from, struct budget_now own)
+static void adopt_share(struct slot *to, const struct ledger_share *from, struct budget_now own)
 {
     struct limit *share = ledger_share(to, from->keep_permille);
     size_t        bytes = limit_image_bytes(from->limit);
@@ -264,7 +264,7 @@ static void adopt_slot(struct ledger *l, struct slot *to, const struct slot *fro
         limit_copy_told(to->limit, from->limit);
     limit_cut_told(to->limit, l->told_most_ns, own);
     free(image);
-    for (const struct share *share = from->shares; share != NULL; share = share->next)
+    for (const struct ledger_share *share = from->shares; share != NULL; share = share->next)
         adopt_share(to, share, own);
     lease_adopt_slot(l, to, from);
 }

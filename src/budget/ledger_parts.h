@@ -19,8 +19,8 @@ enum slot_scope {
     SLOT_NAMED                        /* what it told of a resource that no limit covers */
 };
 
-struct share {                        /* what those may use that leave so much of a bucket to others */
-    struct share *next;
+struct ledger_share {                        /* what those may use that leave so much of a bucket to others */
+    struct ledger_share *next;
     unsigned      keep_permille;
     struct limit *limit;
 };
@@ -34,7 +34,7 @@ struct slot {                         /* one bucket */
     /* What waits for this one and saves up: ledger_claim_ns(). */
     uint64_t claim_cost, claim_class;
     int64_t  claim_until_ns;
-    struct share *shares;             /* not kept over a restart: the bucket itself is */
+    struct ledger_share *shares;             /* not kept over a restart: the bucket itself is */
     /* Keeping; see ledger_keep.c. */
     bool     is_leased;               /* spending has to be covered by a row */
     bool     has_row, is_dirty;
@@ -97,8 +97,8 @@ struct limit_scope {                  /* a configured limit */
     struct limit               *model;           /* what new SLOT_OWNED are like */
 };
 
-struct kept_row { uint8_t key[LEDGER_KEY_BYTES]; uint64_t ticket; void *value; size_t bytes; };
-struct kept_rows { struct kept_row *items; size_t count, capacity; };
+struct saved_row { uint8_t key[LEDGER_KEY_BYTES]; uint64_t ticket; void *value; size_t bytes; };
+struct kept_rows { struct saved_row *items; size_t count, capacity; };
 
 struct keeping {                      /* ledger_keep.c */
     bool              is_on;          /* ledger_start() was called */

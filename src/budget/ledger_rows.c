@@ -9,14 +9,14 @@
 
 void lease_rows_add(struct kept_rows *rows, const uint8_t key[LEDGER_KEY_BYTES], struct slice value)
 {
-    struct kept_row *row;
+    struct saved_row *row;
 
     if (rows->count == rows->capacity) {
         rows->capacity = rows->capacity > 0 ? rows->capacity * 2 : 16;
         rows->items = mem_resize(rows->items, rows->capacity * sizeof *rows->items);
     }
     row = &rows->items[rows->count++];
-    *row = (struct kept_row){ .bytes = value.len };
+    *row = (struct saved_row){ .bytes = value.len };
     memcpy(row->key, key, LEDGER_KEY_BYTES);
     if (value.ptr != NULL)
         row->value = mem_copy(value);

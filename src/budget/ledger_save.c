@@ -135,7 +135,7 @@ static void put_state(struct ledger *l, bool is_clean, struct budget_now own, st
 static void put_gone(struct ledger *l, struct putting *out)
 {
     for (size_t i = 0; i < l->keep.gone.count; i++) {
-        struct kept_row *row = &l->keep.gone.items[i];
+        struct saved_row *row = &l->keep.gone.items[i];
 
         if (row->ticket != 0)
             continue;
@@ -215,7 +215,7 @@ void ledger_save(struct ledger *l, struct budget_now now, ledger_put put, void *
 static void saved_gone(struct ledger *l, const uint8_t key[LEDGER_KEY_BYTES], uint64_t ticket, bool ok)
 {
     for (size_t i = 0; i < l->keep.gone.count; i++) {
-        struct kept_row *row = &l->keep.gone.items[i];
+        struct saved_row *row = &l->keep.gone.items[i];
 
         if (row->ticket != ticket || memcmp(row->key, key, LEDGER_KEY_BYTES) != 0)
             continue;

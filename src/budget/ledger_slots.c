@@ -98,7 +98,7 @@ struct ledger *ledger_new(const struct limit_options *limits, unsigned count)
 
 struct limit *ledger_share(struct slot *s, unsigned keep_permille)
 {
-    struct share *share = s->shares;
+    struct ledger_share *share = s->shares;
 
     if (keep_permille == 0 || limit_most(s->limit) == 0)
         return NULL;
@@ -106,7 +106,7 @@ struct limit *ledger_share(struct slot *s, unsigned keep_permille)
         share = share->next;
     if (share == NULL) {
         share = mem_alloc(sizeof *share);
-        *share = (struct share){ s->shares, keep_permille,
+        *share = (struct ledger_share){ s->shares, keep_permille,
                                  limit_new_part(s->limit, keep_permille < 1000 ? 1000 - keep_permille : 0) };
         s->shares = share;
     }
@@ -118,7 +118,7 @@ void ledger_slot_free(struct ledger *l, struct slot *s)
     if (s == NULL)
         return;
     while (s->shares != NULL) {
-        struct share *share = s->shares;
+        struct ledger_share *share = s->shares;
 
         s->shares = share->next;
         limit_free(share->limit);

@@ -105,11 +105,11 @@ static inline struct stand *stand_below(const struct stand *s, size_t at) { retu
 
 struct stands { struct table table; struct stand *idle; unsigned idle_count; };
 
-struct step { const struct party *party; struct rank rank; };
+struct queue_step { const struct party *party; struct rank rank; };
 /* Where a band's first entry stands. */
 struct queue_key {
     unsigned    count;
-    struct step step[2 * QUEUE_LEVELS];          /* from the users down, pools among them */
+    struct queue_step step[2 * QUEUE_LEVELS];          /* from the users down, pools among them */
     int64_t     arrived_ns;
     uint64_t    sequence;
 };

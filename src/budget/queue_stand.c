@@ -201,7 +201,7 @@ struct queue_entry *stand_first(struct stand *top, struct queue_key *key)
         return NULL;
     while (s->below.count > 0) {
         s = first_below(s);
-        key->step[key->count++] = (struct step){ s->party, s->rank };
+        key->step[key->count++] = (struct queue_step){ s->party, s->rank };
     }
     e = queue_tree_first(s->root);
     key->arrived_ns = e->arrived_ns;

@@ -192,27 +192,27 @@ static int64_t read_be(const unsigned char *p, unsigned bytes)
     return (int64_t)v;
 }
 
-struct block { int64_t isut, isstd, leap, time, type, chars; };
+struct zone_block { int64_t isut, isstd, leap, time, type, chars; };
 
-static bool read_header(const unsigned char *p, size_t left, struct block *b)
+static bool read_header(const unsigned char *p, size_t left, struct zone_block *b)
 {
     if (left < HEADER_BYTES || memcmp(p, "TZif", 4) != 0)
         return false;
-    *b = (struct block){ read_be(p + 20, 4), read_be(p + 24, 4), read_be(p + 28, 4),
+    *b = (struct zone_block){ read_be(p + 20, 4), read_be(p + 24, 4), read_be(p + 28, 4),
                          read_be(p + 32, 4), read_be(p + 36, 4), read_be(p + 40, 4) };
     return b->isut >= 0 && b->isstd >= 0 && b->leap >= 0 && b->time >= 0 && b->type > 0 && b->chars >= 0 &&
            b->isut <= 256 && b->isstd <= 256 && b->leap <= 10000 && b->time <= 10000 && b->type <= 256 &&
            b->chars <= 10000;
 }
 
-static size_t block_bytes(const struct block *b, size_t time_bytes)
+static size_t block_bytes(const struct zone_block *b, size_t time_bytes)
 {
     return (size_t)b->time * (time_bytes + 1) + (size_t)b->type * TYPE_BYTES + (size_t)b->chars +
            (size_t)b->leap * (time_bytes + 4) + (size_t)b->isstd + (size_t)b->isut;
 }
 
 /* Times, their types, and the types' offsets. */
-static bool read_block(struct zone *z, const unsigned char *p, const struct block *b, unsigned time_bytes)
+static bool read_block(struct zone *z, const unsigned char *p, const struct zone_block *b, unsigned time_bytes)
 {
     const unsigned char *kinds = p + (size_t)b->time * time_bytes, *types = kinds + b->time;
 
@@ -233,7 +233,7 @@ static bool read_block(struct zone *z, const unsigned char *p, const struct bloc
 
 static bool read_zone(struct zone *z, const unsigned char *p, size_t bytes)
 {
-    struct block b;
+    struct zone_block b;
     size_t       skip;
     char         footer[128];
     const char  *end;

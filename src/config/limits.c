@@ -59,7 +59,7 @@ static bool is_never_reached(const struct limit_options *l, const struct limit_o
 static void review_pair(struct reader *r, const struct set_limit *first, const struct limit_options *a,
                         const struct set_limit *second, const struct limit_options *b)
 {
-    struct place at = reader_place(first->from), here = reader_place(second->from);
+    struct source_place at = reader_place(first->from), here = reader_place(second->from);
 
     if (!same_scope(first, second))
         return;

@@ -8,14 +8,14 @@
 #include <stdlib.h>
 #include <strings.h>
 
-struct problem {
-    struct place place;
+struct config_problem {
+    struct source_place place;
     unsigned     number;              /* keeps the order of one place */
     bool         warning;
     const char  *text;                /* setting and message */
 };
 
-void problem_add(struct problems *all, bool warning, struct place place, const char *setting,
+void problem_add(struct problems *all, bool warning, struct source_place place, const char *setting,
                  const char *format, va_list args)
 {
     unsigned number = all->errors + all->warnings;
@@ -27,7 +27,7 @@ void problem_add(struct problems *all, bool warning, struct place place, const c
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             *c = '?';
     ARENA_ROOM(all->arena, all->all, all->room, number);
-    all->all[number] = (struct problem){
+    all->all[number] = (struct config_problem){
         place, number, warning,
         arena_printf(all->arena, "%s%s%s", setting != NULL ? setting : "", setting != NULL ? ": " : "", text).ptr
     };
@@ -37,7 +37,7 @@ void problem_add(struct problems *all, bool warning, struct place place, const c
         all->errors++;
 }
 
-void problem_error(struct problems *all, struct place place, const char *setting,
+void problem_error(struct problems *all, struct source_place place, const char *setting,
                    const char *format, ...)
 {
     va_list args;
@@ -49,7 +49,7 @@ void problem_error(struct problems *all, struct place place, const char *setting
 
 static int by_place(const void *a, const void *b)
 {
-    const struct problem *x = a, *y = b;
+    const struct config_problem *x = a, *y = b;
 
     if (x->place.rank != y->place.rank)
         return x->place.rank < y->place.rank ? -1 : 1;
@@ -62,7 +62,7 @@ void problems_print(struct problems *all, FILE *out)
 
     if (count > 1)
         qsort(all->all, count, sizeof all->all[0], by_place);
-    for (const struct problem *p = all->all; count > 0; p++, count--) {
+    for (const struct config_problem *p = all->all; count > 0; p++, count--) {
         fputs(p->place.file, out);
         if (p->place.line > 0)
             fprintf(out, ":%u", p->place.line);

@@ -8,12 +8,12 @@
 
 #include <libconfig.h>
 
-struct place reader_place(const config_setting_t *s)
+struct source_place reader_place(const config_setting_t *s)
 {
     const struct node *n = config_setting_get_hook(s);
 
     return n != NULL ? n->place
-                     : (struct place){ "the defaults", config_setting_source_line(s), 0 };
+                     : (struct source_place){ "the defaults", config_setting_source_line(s), 0 };
 }
 
 const config_setting_t *reader_member(const config_setting_t *group, const char *name)

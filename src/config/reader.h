@@ -14,7 +14,7 @@ struct reader {
     struct problems *problems;
 };
 
-struct place reader_place(const struct config_setting_t *);
+struct source_place reader_place(const struct config_setting_t *);
 /* The setting `name` of a group, or the group itself where it has none. */
 const struct config_setting_t *reader_member(const struct config_setting_t *group, const char *name);
 /* A problem with a setting, or with what its group should have and does not (`member`, may be

@@ -37,13 +37,13 @@ struct scan {
     bool             good;            /* libconfig would read on */
 };
 
-struct seen {                         /* the names of one group */
-    struct seen *before;
+struct scan_seen {                         /* the names of one group */
+    struct scan_seen *before;
     struct slice name;
     unsigned     line;
 };
 
-static struct place place_of(const struct scan *s, unsigned line)
+static struct source_place place_of(const struct scan *s, unsigned line)
 {
     return s->src->lines[line < s->src->line_count ? line : s->src->line_count - 1];
 }
@@ -304,25 +304,25 @@ static bool unexpected(struct scan *s, char open, unsigned opened, const char *w
     return stop(s);
 }
 
-static struct seen *see(struct scan *s, struct seen *all, struct token name)
+static struct scan_seen *see(struct scan *s, struct scan_seen *all, struct token name)
 {
-    struct seen *now = arena_alloc(s->arena, sizeof *now);
+    struct scan_seen *now = arena_alloc(s->arena, sizeof *now);
 
-    for (struct seen *one = all; one != NULL; one = one->before) {
+    for (struct scan_seen *one = all; one != NULL; one = one->before) {
         if (!slice_eq(one->name, name.text))
             continue;
         slip(s, name.line, "set twice; keep this or that of line %u", place_of(s, one->line).line);
         s->good = false;
         break;
     }
-    *now = (struct seen){ all, name.text, name.line };
+    *now = (struct scan_seen){ all, name.text, name.line };
     return now;
 }
 
 /* NAME = VALUE [;] ... up to the partner of `open`. */
 static bool settings(struct scan *s, char open, unsigned opened)
 {
-    struct seen *all = NULL;
+    struct scan_seen *all = NULL;
 
     while (!closes(s, open)) {
         struct token name = s->token;

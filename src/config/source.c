@@ -17,7 +17,7 @@ enum { INCLUDE_DEPTH = 10, FILE_BYTES_MAX = 8 << 20 };
 struct builder {                      /* malloc'd while it grows */
     char            *text;
     size_t           used, room;
-    struct place    *lines;
+    struct source_place    *lines;
     unsigned         line_count, line_room;
     struct arena    *arena;
     struct problems *problems;
@@ -25,7 +25,7 @@ struct builder {                      /* malloc'd while it grows */
     unsigned         depth;
 };
 
-static void add_line(struct builder *b, struct slice line, struct place place)
+static void add_line(struct builder *b, struct slice line, struct source_place place)
 {
     MEM_ROOM(b->text, b->room, b->used + line.len + 2);
     memcpy(b->text + b->used, line.ptr, line.len);
@@ -72,9 +72,9 @@ static bool include_of(struct slice line, struct slice *file)
     return rest.len == 0 || rest.ptr[0] == '#' || slice_starts_with(rest, SLICE("//"));
 }
 
-static bool add_file(struct builder *b, const char *file, const struct place *included_at);
+static bool add_file(struct builder *b, const char *file, const struct source_place *included_at);
 
-static bool add_include(struct builder *b, struct slice name, struct place at)
+static bool add_include(struct builder *b, struct slice name, struct source_place at)
 {
     const char *slash = strrchr(at.file, '/');
     const char *file;
@@ -118,7 +118,7 @@ static size_t first_strange(struct slice line)
     return i;
 }
 
-static bool is_plain_text(struct builder *b, struct slice line, struct place place)
+static bool is_plain_text(struct builder *b, struct slice line, struct source_place place)
 {
     size_t at = first_strange(line);
 
@@ -135,7 +135,7 @@ static bool is_plain_text(struct builder *b, struct slice line, struct place pla
 
 static bool add_text(struct builder *b, const char *name, struct slice text)
 {
-    struct place place = { name, 0, 0 };
+    struct source_place place = { name, 0, 0 };
     size_t       at = 0, past = 0;                                /* past the comment or text that was last met */
     bool         good = true;
 
@@ -163,14 +163,14 @@ static bool add_text(struct builder *b, const char *name, struct slice text)
     return good;
 }
 
-static bool add_file(struct builder *b, const char *file, const struct place *included_at)
+static bool add_file(struct builder *b, const char *file, const struct source_place *included_at)
 {
     struct slice text = slurp(file, b->arena);
     bool         good;
 
     if (text.ptr == NULL) {
         int          why = errno;
-        struct place whole = { file, 0, *b->rank };
+        struct source_place whole = { file, 0, *b->rank };
 
         if (included_at != NULL)
             problem_error(b->problems, *included_at, NULL,
@@ -190,7 +190,7 @@ static bool add_file(struct builder *b, const char *file, const struct place *in
 static void finish(struct builder *b, struct source *out, const char *name)
 {
     if (b->line_count == 0)
-        add_line(b, SLICE(""), (struct place){ name, 1, (*b->rank)++ });
+        add_line(b, SLICE(""), (struct source_place){ name, 1, (*b->rank)++ });
     out->text = arena_alloc(b->arena, b->used + 1);
     memcpy(out->text, b->text, b->used);
     out->bytes = b->used;

@@ -16,12 +16,12 @@
 struct source {
     char         *text;               /* NUL-terminated, ends with a newline; in the arena */
     size_t        bytes;
-    struct place *lines;              /* of each line of `text`; in the arena */
+    struct source_place *lines;              /* of each line of `text`; in the arena */
     unsigned      line_count;
 };
 
 struct node {                         /* one value, in the order of the text */
-    struct place place;
+    struct source_place place;
     struct slice literal;             /* as written, of a number; else empty */
 };
 

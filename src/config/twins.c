@@ -19,7 +19,7 @@ enum {
     MEETINGS_MOST = 64                /* and of one upstream's hosts so many others */
 };
 
-struct known {                        /* a name, a host or a budget */
+struct twins_known {                        /* a name, a host or a budget */
     struct table_node       node;
     struct slice            text;
     unsigned                port;
@@ -59,13 +59,13 @@ static uint64_t hash_of(struct slice text, unsigned port)
     return h ^ h >> 32;
 }
 
-static struct known *know(struct twins *t, struct table *in, struct slice text, unsigned port, bool case_counts)
+static struct twins_known *know(struct twins *t, struct table *in, struct slice text, unsigned port, bool case_counts)
 {
     uint64_t      hash = hash_of(text, port);
-    struct known *k;
+    struct twins_known *k;
 
     TABLE_EACH(n, in, hash) {
-        k = CONTAINER_OF(n, struct known, node);
+        k = CONTAINER_OF(n, struct twins_known, node);
         if (k->port == port && (case_counts ? slice_eq(k->text, text) : slice_eq_nocase(k->text, text)))
             return k;
     }
@@ -86,7 +86,7 @@ static struct meeting *meet(struct twins *t, unsigned with)
     return &t->meetings[t->meeting_count++];
 }
 
-static void use(struct known *k, unsigned by)
+static void use(struct twins_known *k, unsigned by)
 {
     if (k->user_count < OTHERS_MOST && (k->user_count == 0 || k->users[k->user_count - 1] != by))
         k->users[k->user_count++] = by;
@@ -94,7 +94,7 @@ static void use(struct known *k, unsigned by)
 
 static void look_at_name(struct twins *t, unsigned i)
 {
-    struct known *k;
+    struct twins_known *k;
 
     if (t->all[i].to.route.name == NULL)
         return;
@@ -108,7 +108,7 @@ static void look_at_hosts(struct twins *t, unsigned i)
 {
     for (const char *const *h = t->all[i].hosts; h != NULL && *h != NULL; h++) {
         struct host_entry e;
-        struct known     *k;
+        struct twins_known     *k;
 
         if (!host_entry_parse(*h, &e))
             continue;
@@ -137,7 +137,7 @@ static void tell_meetings(struct twins *t, const struct set_upstream *u)
     for (unsigned i = 0; i < t->meeting_count; i++) {
         const struct meeting      *m = &t->meetings[i];
         const struct set_upstream *first = &t->all[m->with];
-        struct place               at = reader_place(first->from);
+        struct source_place               at = reader_place(first->from);
 
         if (m->by_name)
             reader_error(t->r, u->from, "name", "two upstreams are called \"%s\"; the other one stands at %s:%u",
@@ -160,7 +160,7 @@ static bool same_limit(const struct set_limit *a, const struct set_limit *b)
         && a->methods == NULL && b->methods == NULL && a->cost == NULL && b->cost == NULL;
 }
 
-static void add_limit(struct known *budget, const struct set_limit *l)
+static void add_limit(struct twins_known *budget, const struct set_limit *l)
 {
     for (unsigned n = 0; n < budget->limit_count; n++)
         if (same_limit(budget->limits[n], l))
@@ -174,7 +174,7 @@ static void add_limit(struct known *budget, const struct set_limit *l)
 static void look_at_budget(struct twins *t, const struct set_upstream *u)
 {
     const struct set_limit *l = u->limits.items;
-    struct known           *budget;
+    struct twins_known           *budget;
 
     if (u->to.fetch.budget == NULL)
         return;

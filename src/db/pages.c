@@ -25,18 +25,18 @@ enum {
 struct page_head { uint64_t number; uint16_t pad, flags, lower, upper; };       /* an overflow page: `lower` and
                                                                                  * `upper` are how many */
 struct node_head { uint16_t low, high, flags, key_bytes; };
-struct tree { uint32_t pad; uint16_t flags, depth; uint64_t branches, leaves, overflows, entries, root; };
+struct pages_tree { uint32_t pad; uint16_t flags, depth; uint64_t branches, leaves, overflows, entries, root; };
 struct meta {
     uint32_t    magic, version;
     uint64_t    address, map_bytes;
-    struct tree trees[2];             /* of the free pages (its pad: bytes of a page), of the tables */
+    struct pages_tree trees[2];             /* of the free pages (its pad: bytes of a page), of the tables */
     uint64_t    last_page, transaction;
 };
 
 _Static_assert(sizeof(struct page_head) == HEAD_BYTES && sizeof(struct node_head) == NODE_BYTES, "as LMDB has them");
-_Static_assert(sizeof(struct tree) == 48 && sizeof(struct meta) == 136, "as LMDB has them");
+_Static_assert(sizeof(struct pages_tree) == 48 && sizeof(struct meta) == 136, "as LMDB has them");
 
-struct walk {
+struct pages_walk {
     int            fd;
     uint32_t       page_bytes;
     uint64_t       pages;             /* in use: numbers below it */
@@ -44,7 +44,7 @@ struct walk {
     uint8_t       *seen;              /* a bit for each page */
     bool           is_strict;         /* false: salvaging, which steps over what is wrong */
     struct fault  *why;
-    struct tree    found;             /* counted in the tree that is walked */
+    struct pages_tree    found;             /* counted in the tree that is walked */
     bool           is_free_list;
     const char    *wanted;            /* salvaging: the table */
     bool           is_wanted;
@@ -54,7 +54,7 @@ struct walk {
 
 struct range { struct slice from, to; };             /* keys: ptr NULL: no bound */
 
-struct node {
+struct pages_node {
     struct node_head head;
     struct slice     key;
     const char      *data;            /* of a leaf */
@@ -82,12 +82,12 @@ static bool read_at(int fd, uint64_t offset, void *out, size_t bytes)
     return true;
 }
 
-static bool read_page(const struct walk *w, uint64_t number, void *out, size_t bytes)
+static bool read_page(const struct pages_walk *w, uint64_t number, void *out, size_t bytes)
 {
     return number < w->pages && read_at(w->fd, number * w->page_bytes, out, bytes);
 }
 
-static bool bad(struct walk *w, uint64_t page, const char *what)
+static bool bad(struct pages_walk *w, uint64_t page, const char *what)
 {
     if (w->is_strict)
         fault_set(w->why, "page %llu: %s", (unsigned long long)page, what);
@@ -95,7 +95,7 @@ static bool bad(struct walk *w, uint64_t page, const char *what)
 }
 
 /* False where somebody has it already. */
-static bool take(struct walk *w, uint64_t number, uint64_t count)
+static bool take(struct pages_walk *w, uint64_t number, uint64_t count)
 {
     if (number < 2 || number >= w->pages || count > w->pages - number)
         return bad(w, number, "it does not exist");
@@ -159,14 +159,14 @@ static bool read_meta(int fd, bool both, struct meta *out, struct fault *why)
 
 /* -- nodes -- */
 
-static uint64_t pages_of_value(const struct walk *w, uint64_t bytes)
+static uint64_t pages_of_value(const struct pages_walk *w, uint64_t bytes)
 {
     return (HEAD_BYTES - 1 + bytes) / w->page_bytes + 1;
 }
 
 /* The bounds of all that it says are looked at here. */
-static bool read_node(const struct walk *w, const char *page, const struct page_head *head, unsigned index,
-                      struct node *out)
+static bool read_node(const struct pages_walk *w, const char *page, const struct page_head *head, unsigned index,
+                      struct pages_node *out)
 {
     uint16_t offset;
     size_t   room;
@@ -188,7 +188,7 @@ static bool read_node(const struct walk *w, const char *page, const struct page_
     return (out->head.flags & BIG_DATA) != 0 ? room >= sizeof(uint64_t) : out->bytes <= room;
 }
 
-static size_t node_size(const struct page_head *head, const struct node *n)
+static size_t node_size(const struct page_head *head, const struct pages_node *n)
 {
     size_t bytes = NODE_BYTES + n->key.len;
 
@@ -205,11 +205,11 @@ static int compare_words(const void *a, const void *b)
 }
 
 /* Nodes stand one after the other up to the page's end. */
-static bool nodes_fill(const struct walk *w, const char *page, const struct page_head *head, unsigned count)
+static bool nodes_fill(const struct pages_walk *w, const char *page, const struct page_head *head, unsigned count)
 {
     uint32_t    *places = mem_alloc_raw(count * sizeof *places);
     uint32_t     at = head->upper;
-    struct node  n;
+    struct pages_node  n;
     bool         right = true;
 
     for (unsigned i = 0; right && i < count; i++) {
@@ -229,7 +229,7 @@ static bool nodes_fill(const struct walk *w, const char *page, const struct page
 }
 
 /* As LMDB compares them. */
-static int compare_keys(const struct walk *w, struct slice a, struct slice b)
+static int compare_keys(const struct pages_walk *w, struct slice a, struct slice b)
 {
     size_t common = a.len < b.len ? a.len : b.len;
     int    order;
@@ -245,7 +245,7 @@ static int compare_keys(const struct walk *w, struct slice a, struct slice b)
     return order != 0 ? order : a.len < b.len ? -1 : a.len > b.len;
 }
 
-static bool is_within(const struct walk *w, struct slice key, const struct range *r)
+static bool is_within(const struct pages_walk *w, struct slice key, const struct range *r)
 {
     return (r->from.ptr == NULL || compare_keys(w, key, r->from) >= 0)
         && (r->to.ptr == NULL || compare_keys(w, key, r->to) < 0);
@@ -254,7 +254,7 @@ static bool is_within(const struct walk *w, struct slice key, const struct range
 /* -- values -- */
 
 /* A large value's pages; salvaging: its bytes too, malloc'd. */
-static bool read_large(struct walk *w, const struct node *n, bool wants_bytes, char **out)
+static bool read_large(struct pages_walk *w, const struct pages_node *n, bool wants_bytes, char **out)
 {
     struct page_head head;
     uint64_t         first;
@@ -280,7 +280,7 @@ static bool read_large(struct walk *w, const struct node *n, bool wants_bytes, c
 }
 
 /* Which pages a transaction freed: a count and their numbers, from high to low. */
-static bool check_freed(struct walk *w, uint64_t page, struct slice key, const char *data, uint64_t bytes)
+static bool check_freed(struct pages_walk *w, uint64_t page, struct slice key, const char *data, uint64_t bytes)
 {
     uint64_t by, count, number, last = NO_PAGE;
 
@@ -300,12 +300,12 @@ static bool check_freed(struct walk *w, uint64_t page, struct slice key, const c
     return true;
 }
 
-static bool walk_tree(struct walk *w, const struct tree *t);         /* of rows */
+static bool walk_tree(struct pages_walk *w, const struct pages_tree *t);         /* of rows */
 
-static bool walk_table(struct walk *w, uint64_t page, const struct node *n)
+static bool walk_table(struct pages_walk *w, uint64_t page, const struct pages_node *n)
 {
-    const struct tree outer = w->found;
-    struct tree       inner;
+    const struct pages_tree outer = w->found;
+    struct pages_tree       inner;
     bool              right;
 
     if (n->head.flags != SUB_DATA || n->bytes != sizeof inner)
@@ -322,7 +322,7 @@ static bool walk_table(struct walk *w, uint64_t page, const struct node *n)
 
 enum level { OF_TABLES, OF_ROWS };
 
-static bool walk_value(struct walk *w, enum level level, uint64_t page, const struct node *n)
+static bool walk_value(struct pages_walk *w, enum level level, uint64_t page, const struct pages_node *n)
 {
     const bool wants = w->is_free_list || w->is_wanted;
     char      *large = NULL;
@@ -343,14 +343,14 @@ static bool walk_value(struct walk *w, enum level level, uint64_t page, const st
 
 /* -- pages -- */
 
-static bool walk_page(struct walk *w, enum level level, uint64_t number, unsigned depth_left, struct range range);
+static bool walk_page(struct pages_walk *w, enum level level, uint64_t number, unsigned depth_left, struct range range);
 
 /* Salvaging goes on with the next where one is bad. */
-static bool walk_nodes(struct walk *w, enum level level, uint64_t number, const char *page,
+static bool walk_nodes(struct pages_walk *w, enum level level, uint64_t number, const char *page,
                        const struct page_head *head, unsigned count, unsigned depth_left, const struct range *range)
 {
     const bool  is_leaf = (head->flags & LEAF) != 0;
-    struct node n, next;
+    struct pages_node n, next;
 
     for (unsigned i = 0; i < count; i++) {
         const bool   has_next = i + 1 < count && read_node(w, page, head, i + 1, &next);
@@ -375,7 +375,7 @@ static bool walk_nodes(struct walk *w, enum level level, uint64_t number, const 
     return true;
 }
 
-static bool walk_page(struct walk *w, enum level level, uint64_t number, unsigned depth_left, struct range range)
+static bool walk_page(struct pages_walk *w, enum level level, uint64_t number, unsigned depth_left, struct range range)
 {
     const unsigned   kind = depth_left == 1 ? LEAF : BRANCH;
     struct page_head head;
@@ -407,9 +407,9 @@ static bool walk_page(struct walk *w, enum level level, uint64_t number, unsigne
     return right;
 }
 
-static bool walk_tree_of(struct walk *w, enum level level, const struct tree *t)
+static bool walk_tree_of(struct pages_walk *w, enum level level, const struct pages_tree *t)
 {
-    w->found = (struct tree){ 0 };
+    w->found = (struct pages_tree){ 0 };
     if (t->root == NO_PAGE)
         return t->entries == 0 || bad(w, 0, "a tree has no root");
     if (t->depth == 0 || t->depth > DEEPEST)
@@ -422,16 +422,16 @@ static bool walk_tree_of(struct walk *w, enum level level, const struct tree *t)
     return true;
 }
 
-static bool walk_tree(struct walk *w, const struct tree *t)
+static bool walk_tree(struct pages_walk *w, const struct pages_tree *t)
 {
     return walk_tree_of(w, OF_ROWS, t);
 }
 
 /* -- questions -- */
 
-static struct walk walk_begin(int fd, const struct meta *m)
+static struct pages_walk walk_begin(int fd, const struct meta *m)
 {
-    return (struct walk){ .fd = fd, .page_bytes = m->trees[0].pad, .pages = m->last_page + 1,
+    return (struct pages_walk){ .fd = fd, .page_bytes = m->trees[0].pad, .pages = m->last_page + 1,
                           .transaction = m->transaction, .seen = mem_alloc((size_t)(m->last_page / 8 + 1)) };
 }
 
@@ -439,7 +439,7 @@ bool pages_are_sound(int fd, struct fault *why)
 {
     struct stat st;
     struct meta m;
-    struct walk w;
+    struct pages_walk w;
     bool        right;
 
     if (fstat(fd, &st) == 0 && st.st_size == 0)
@@ -469,7 +469,7 @@ void pages_salvage(int fd, const char *table, pages_row *each, void *context)
 {
     struct fault unused;
     struct meta  m;
-    struct walk  w;
+    struct pages_walk  w;
 
     if (!read_meta(fd, false, &m, &unused))
         return;

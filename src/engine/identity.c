@@ -14,7 +14,7 @@
 
 #include <sodium.h>
 
-struct search { const struct config_upstream *up; struct key_input *in; struct arena *arena; };
+struct identity_search { const struct config_upstream *up; struct key_input *in; struct arena *arena; };
 
 static bool is_same(struct slice a, struct slice b)
 {
@@ -35,7 +35,7 @@ static bool has_token(const struct config_identity *who, struct slice value)
 
 static bool look(void *context, char kind, struct slice name, struct slice value)
 {
-    struct search *s = context;
+    struct identity_search *s = context;
 
     (void)kind;
     for (unsigned i = 0; i < s->up->identity_count; i++)
@@ -51,7 +51,7 @@ static bool look(void *context, char kind, struct slice name, struct slice value
 
 void identity_name(struct exchange *x, struct key_input *in)
 {
-    struct search s = { x->up, in, &x->arena };
+    struct identity_search s = { x->up, in, &x->arena };
 
     if (x->up->identity_count == 0 || in->credential_name.ptr != NULL)
         return;

@@ -15,13 +15,13 @@
 
 static const int64_t DELTA_SECONDS_MAX = INT64_C(2147483648);    /* RFC 9111 1.2.2 */
 
-enum side { REQUEST = 1, RESPONSE = 2, BOTH = 3 };
-enum kind { RESTRICTION, PERMISSION, SECONDS, FIELD_LIST };
+enum cache_control_side { REQUEST = 1, RESPONSE = 2, BOTH = 3 };
+enum cache_control_kind { RESTRICTION, PERMISSION, SECONDS, FIELD_LIST };
 
 static const struct directive {
     struct slice name;
     unsigned     sides;
-    enum kind    kind;
+    enum cache_control_kind    kind;
     unsigned     flag;               /* SECONDS: what no argument means, 0 for junk */
     unsigned     list_flag;          /* FIELD_LIST: set with a list instead of flag */
     size_t       offset;             /* SECONDS: of the number; FIELD_LIST: of the slice */
@@ -63,7 +63,7 @@ static const struct cache_control nothing_said = {
     .stale_if_error_s = CC_ABSENT,
 };
 
-static const struct directive *find_directive(struct slice name, enum side side)
+static const struct directive *find_directive(struct slice name, enum cache_control_side side)
 {
     for (size_t i = 0; i < sizeof directives / sizeof directives[0]; i++)
         if ((directives[i].sides & side) != 0 && slice_eq_nocase(directives[i].name, name))
@@ -109,7 +109,7 @@ static bool parse_delta_seconds(struct slice s, int64_t *out)
 
 /* Of several the first counts (4.2.1), also where it is junk or max-stale without a value. */
 static void take_seconds(struct cache_control *cc, const struct directive *d, struct slice argument,
-                         enum side side)
+                         enum cache_control_side side)
 {
     int64_t *number = number_of(d, cc);
 
@@ -150,7 +150,7 @@ static void take_field_list(struct cache_control *cc, const struct directive *d,
 }
 
 static void take_directive(struct cache_control *cc, const struct directive *d,
-                           struct slice argument, enum side side)
+                           struct slice argument, enum cache_control_side side)
 {
     switch (d->kind) {
     case SECONDS:
@@ -169,7 +169,7 @@ static void take_directive(struct cache_control *cc, const struct directive *d,
     }
 }
 
-static struct cache_control parse_lines(const struct http_fields *fields, enum side side)
+static struct cache_control parse_lines(const struct http_fields *fields, enum cache_control_side side)
 {
     struct cache_control cc = nothing_said;
     struct http_list     list = http_list_of_field(fields, HTTP_CACHE_CONTROL);

@@ -3,7 +3,7 @@
  */
 #include "http/chunked.h"
 
-enum place { SIZE, SIZE_MORE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILER, TRAILER_LF };
+enum chunked_place { SIZE, SIZE_MORE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILER, TRAILER_LF };
 
 static int hex(unsigned char c)
 {

@@ -27,10 +27,10 @@ static const struct {
     // clang-format on
 };
 
-enum kind { WORD_PART, WORD_REQUESTS, WORD_WINDOW, WORD_MS, WORD_AFTER, WORD_NOISE };
+enum limit_name_kind { WORD_PART, WORD_REQUESTS, WORD_WINDOW, WORD_MS, WORD_AFTER, WORD_NOISE };
 enum { MINUTE = 60, HOUR = 3600, DAY = 86400, MONTH = 30 * DAY, YEAR = 365 * DAY };
 
-static const struct { struct slice text; enum kind kind; int64_t is; } words[] = {
+static const struct { struct slice text; enum limit_name_kind kind; int64_t is; } words[] = {
     // clang-format off
     { SLICE("limit"), WORD_PART, LIMIT_PART_LIMIT },         { SLICE("max"), WORD_PART, LIMIT_PART_LIMIT },
     { SLICE("remaining"), WORD_PART, LIMIT_PART_REMAINING }, { SLICE("available"), WORD_PART, LIMIT_PART_REMAINING },

@@ -23,8 +23,8 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-struct connection {
-    struct connection *next;
+struct origin_connection {
+    struct origin_connection *next;
     curl_socket_t      fd;
     bool               named;         /* the addresses are known */
     uint16_t           local_port, peer_port;
@@ -43,7 +43,7 @@ struct connection {
 
 void connection_opened(struct origin *o, curl_socket_t fd)
 {
-    struct connection *c = mem_alloc(sizeof *c);
+    struct origin_connection *c = mem_alloc(sizeof *c);
 
     c->fd = fd;
     c->next = o->sockets;
@@ -53,7 +53,7 @@ void connection_opened(struct origin *o, curl_socket_t fd)
 
 void connection_closed(struct origin *o, curl_socket_t fd)
 {
-    struct connection **at = &o->sockets, *c;
+    struct origin_connection **at = &o->sockets, *c;
     struct transfer    *t;
 
     o->known.connections--;
@@ -76,7 +76,7 @@ void connection_forget_all(struct origin *o)
         connection_closed(o, o->sockets->fd);
 }
 
-static void name_connection(struct connection *c)
+static void name_connection(struct origin_connection *c)
 {
     union { struct sockaddr_storage any; struct sockaddr_in four; struct sockaddr_in6 six; } here, peer;
     socklen_t here_bytes = sizeof here, peer_bytes = sizeof peer;
@@ -99,12 +99,12 @@ static void name_connection(struct connection *c)
 }
 
 /* curl does not say which socket a transfer has got; it does say the ends of it (behind some proxies: not the far). */
-static struct connection *find(struct origin *o, const char *peer_ip, int local_port, int peer_port)
+static struct origin_connection *find(struct origin *o, const char *peer_ip, int local_port, int peer_port)
 {
-    struct connection *near = NULL;
+    struct origin_connection *near = NULL;
     unsigned           count = 0;
 
-    for (struct connection *c = o->sockets; c != NULL; c = c->next) {
+    for (struct origin_connection *c = o->sockets; c != NULL; c = c->next) {
         if (!c->named)
             name_connection(c);
         if (!c->named || c->local_port != local_port)
@@ -117,9 +117,9 @@ static struct connection *find(struct origin *o, const char *peer_ip, int local_
     return count == 1 ? near : NULL;
 }
 
-static struct connection *find_socket(struct origin *o, curl_socket_t fd)
+static struct origin_connection *find_socket(struct origin *o, curl_socket_t fd)
 {
-    struct connection *c = o->sockets;
+    struct origin_connection *c = o->sockets;
 
     while (c != NULL && c->fd != fd)
         c = c->next;
@@ -129,7 +129,7 @@ static struct connection *find_socket(struct origin *o, curl_socket_t fd)
 /* -- dead or alive -- */
 
 /* Something of the last record that curl did not want may stand in the TLS library, where no poll sees it. */
-static bool tls_holds_bytes(const struct connection *c)
+static bool tls_holds_bytes(const struct origin_connection *c)
 {
     static int (*has_pending)(const void *);
     static bool looked;
@@ -143,7 +143,7 @@ static bool tls_holds_bytes(const struct connection *c)
     return has_pending != NULL && has_pending(c->tls) != 0;
 }
 
-static short events_of(const struct connection *c)
+static short events_of(const struct origin_connection *c)
 {
     struct pollfd p = { .fd = c->fd, .events = POLLIN | POLLRDHUP };
 
@@ -152,7 +152,7 @@ static short events_of(const struct connection *c)
 
 /* Of one that has carried a request.  Over HTTP/2 frames may come at any time: libcurl has read those of an idle
  * connection before it gives it to a request, and heeds a GOAWAY; the end of the stream alone escapes it. */
-static bool is_dead(const struct connection *c, int64_t now_ns)
+static bool is_dead(const struct origin_connection *c, int64_t now_ns)
 {
     short events = events_of(c);
 
@@ -165,7 +165,7 @@ static bool is_dead(const struct connection *c, int64_t now_ns)
 
 /* One that is new has nothing to say before it is asked, either, as far as that can be seen: TLS, of the API's or of a
  * proxy's, sends tickets. */
-static bool spoke_first(const struct connection *c, bool may_be_tls)
+static bool spoke_first(const struct origin_connection *c, bool may_be_tls)
 {
     short events = events_of(c);
 
@@ -173,7 +173,7 @@ static bool spoke_first(const struct connection *c, bool may_be_tls)
 }
 
 /* Whatever waits on it is thrown away, and curl finds it dead. */
-static void kill_connection(struct origin *o, struct connection *c)
+static void kill_connection(struct origin *o, struct origin_connection *c)
 {
     struct sockaddr none = { .sa_family = AF_UNSPEC };
 
@@ -185,14 +185,14 @@ static void kill_connection(struct origin *o, struct connection *c)
 /* Those that died together with one that was found dead. */
 static void sweep(struct origin *o, int64_t now_ns)
 {
-    for (struct connection *c = o->sockets; c != NULL; c = c->next)
+    for (struct origin_connection *c = o->sockets; c != NULL; c = c->next)
         if (c->used && c->users == 0 && !c->killed && is_dead(c, now_ns))
             kill_connection(o, c);
 }
 
 void connection_stirs(struct origin *o, curl_socket_t fd)
 {
-    struct connection *c = find_socket(o, fd);
+    struct origin_connection *c = find_socket(o, fd);
 
     if (c != NULL && c->used && c->users == 0 && !c->killed && is_dead(c, clock_mono_ns()))
         kill_connection(o, c);
@@ -200,7 +200,7 @@ void connection_stirs(struct origin *o, curl_socket_t fd)
 
 /* -- a request goes out on it -- */
 
-static int64_t acknowledged_bytes(const struct connection *c)
+static int64_t acknowledged_bytes(const struct origin_connection *c)
 {
     struct tcp_info info = { 0 };
     socklen_t       bytes = sizeof info;
@@ -213,7 +213,7 @@ static int64_t acknowledged_bytes(const struct connection *c)
 
 bool connection_look(struct transfer *t, const char *peer_ip, int local_port, int peer_port)
 {
-    struct connection *c = find(t->origin, peer_ip, local_port, peer_port);
+    struct origin_connection *c = find(t->origin, peer_ip, local_port, peer_port);
     bool may_be_tls = t->ask.options->via.url != NULL || slice_eq(t->ask.options->scheme, SLICE("https"));
 
     if (c == NULL || t->connection != NULL)
@@ -254,7 +254,7 @@ bool connection_is_early(const struct transfer *t)
 /* -- what an answer says of it -- */
 
 /* "timeout=5, max=100": so long the API keeps it. From a second before that (or half of it) on nothing is sent. */
-static void heed_keep_alive(struct connection *c, const struct http_fields *fields)
+static void heed_keep_alive(struct origin_connection *c, const struct http_fields *fields)
 {
     struct http_list list = http_list_of_field(fields, HTTP_KEEP_ALIVE);
     struct slice     member, name, value;
@@ -280,7 +280,7 @@ void connection_speaks_http2(struct transfer *t)
 
 void connection_heard(struct transfer *t)
 {
-    struct connection *c = t->connection;
+    struct origin_connection *c = t->connection;
 
     if (c == NULL)
         return;
@@ -292,7 +292,7 @@ void connection_heard(struct transfer *t)
 
 void connection_left(struct transfer *t)
 {
-    struct connection *c = t->connection;
+    struct origin_connection *c = t->connection;
 
     if (c == NULL)
         return;
@@ -304,7 +304,7 @@ void connection_left(struct transfer *t)
 
 void connection_notify(struct origin *o, const void *tls)
 {
-    for (struct connection *c = o->sockets; c != NULL; c = c->next)
+    for (struct origin_connection *c = o->sockets; c != NULL; c = c->next)
         if (c->tls == tls)
             c->closed = true;
 }

@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-struct watch *watch_of(struct origins *all, curl_socket_t fd)
+struct socket_watch *watch_of(struct origins *all, curl_socket_t fd)
 {
     unsigned before = all->watch_count;
 
@@ -21,16 +21,16 @@ struct watch *watch_of(struct origins *all, curl_socket_t fd)
  * descriptor is then another's. */
 void watch_opened(struct origin *o, curl_socket_t fd)
 {
-    struct watch *w = watch_of(o->all, fd);
+    struct socket_watch *w = watch_of(o->all, fd);
 
     if (w->connection_of != NULL)
         connection_closed(w->connection_of, fd);
-    *w = (struct watch){ .connection_of = o };
+    *w = (struct socket_watch){ .connection_of = o };
 }
 
 void watch_closed(struct origins *all, curl_socket_t fd)
 {
-    *watch_of(all, fd) = (struct watch){ 0 };
+    *watch_of(all, fd) = (struct socket_watch){ 0 };
 }
 
 /* By the system call: the thread sanitizer takes the library's for a use of a descriptor that may be another thread's
@@ -49,5 +49,5 @@ void watch_forget_all(struct origin *o)
 
     for (unsigned fd = 0; fd < all->watch_count; fd++)
         if (all->watches[fd].origin == o || all->watches[fd].connection_of == o)
-            all->watches[fd] = (struct watch){ 0 };
+            all->watches[fd] = (struct socket_watch){ 0 };
 }

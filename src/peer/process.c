@@ -119,11 +119,11 @@ void *process_descriptors(const struct process *p)
 
 /* -- all of them -- */
 
-struct listed { pid_t pid; unsigned age; /* how many pids were given out since, or about that */ };
+struct process_listed { pid_t pid; unsigned age; /* how many pids were given out since, or about that */ };
 
 static int compare_ages(const void *a, const void *b)
 {
-    const struct listed *x = a, *y = b;
+    const struct process_listed *x = a, *y = b;
 
     return (x->age > y->age) - (x->age < y->age);
 }
@@ -146,7 +146,7 @@ static bool is_of(int proc, const char *name, uid_t uid)
     return fstatat(proc, name, &st, 0) == 0 && st.st_uid == uid;
 }
 
-static size_t list(DIR *proc, uid_t uid, struct listed **out)
+static size_t list(DIR *proc, uid_t uid, struct process_listed **out)
 {
     unsigned             last = read_number("/proc/loadavg"), turn = read_number("/proc/sys/kernel/pid_max");
     const struct dirent *entry;
@@ -161,7 +161,7 @@ static size_t list(DIR *proc, uid_t uid, struct listed **out)
             capacity = capacity > 0 ? capacity * 2 : 256;
             *out = mem_resize(*out, capacity * sizeof **out);
         }
-        (*out)[count++] = (struct listed){ (pid_t)pid, pid <= last ? last - pid : last + turn - pid };
+        (*out)[count++] = (struct process_listed){ (pid_t)pid, pid <= last ? last - pid : last + turn - pid };
     }
     return count;
 }
@@ -169,7 +169,7 @@ static size_t list(DIR *proc, uid_t uid, struct listed **out)
 pid_t *process_list(uid_t uid, size_t *count)
 {
     DIR           *proc = opendir("/proc");
-    struct listed *found = NULL;
+    struct process_listed *found = NULL;
     pid_t         *pids = NULL;
 
     *count = proc != NULL ? list(proc, uid, &found) : 0;

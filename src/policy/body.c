@@ -89,7 +89,7 @@ struct lexer {
     size_t       at;
 };
 
-enum token { TOKEN_END, TOKEN_NAME, TOKEN_STRING, TOKEN_OPEN, TOKEN_CLOSE, TOKEN_OTHER };
+enum body_token { TOKEN_END, TOKEN_NAME, TOKEN_STRING, TOKEN_OPEN, TOKEN_CLOSE, TOKEN_OTHER };
 
 static bool is_name_byte(char c)
 {
@@ -130,7 +130,7 @@ static void skip_string(struct lexer *l)
     l->at += 3;
 }
 
-static enum token next_token(struct lexer *l, struct slice *text)
+static enum body_token next_token(struct lexer *l, struct slice *text)
 {
     size_t from;
 
@@ -156,12 +156,12 @@ static enum token next_token(struct lexer *l, struct slice *text)
 
 /* Of the definition that the lexer stands before: does it end in a selection ("{...}"), so that its
  * first word was a keyword and not some sentence of a search? */
-static bool skip_definition(struct lexer *l, enum token first)
+static bool skip_definition(struct lexer *l, enum body_token first)
 {
     struct slice ignored;
     unsigned     depth = first == TOKEN_OPEN ? 1 : 0;
     bool         in_selection = first == TOKEN_OPEN && l->text.ptr[l->at - 1] == '{';
-    enum token   token;
+    enum body_token   token;
 
     while (depth > 0 || !in_selection) {
         token = next_token(l, &ignored);
@@ -179,7 +179,7 @@ static bool document_may_write(struct slice document)
 {
     struct lexer l = { document, 0 };
     struct slice word = SLICE_NONE;
-    enum token   token;
+    enum body_token   token;
 
     while ((token = next_token(&l, &word)) != TOKEN_END) {
         bool writes = token == TOKEN_NAME && (slice_eq(word, SLICE("mutation")) ||

@@ -153,7 +153,7 @@ static int64_t ns_of(int64_t seconds)     /* at most 2^31: it fits */
     return seconds * NS_PER_SEC;
 }
 
-struct state {
+struct decide_state {
     const struct policy_options  *options;
     const struct request_wish    *wish;
     const struct stored_response *stored;
@@ -162,10 +162,10 @@ struct state {
     int64_t                       age_ns, ttl_ns;
 };
 
-static struct state look(const struct policy_options *o, const struct request_wish *wish,
+static struct decide_state look(const struct policy_options *o, const struct request_wish *wish,
                          const struct stored_response *stored, int64_t now_wall_ns)
 {
-    struct state s = { .options = o, .wish = wish, .stored = stored };
+    struct decide_state s = { .options = o, .wish = wish, .stored = stored };
 
     s.cc = cache_control_of_response(&stored->head.fields);
     s.lifetime = policy_lifetime(o, stored, &s.cc, wish->ttl_override_ns);
@@ -175,7 +175,7 @@ static struct state look(const struct policy_options *o, const struct request_wi
 }
 
 /* Must the origin have consented before this response answers this request? */
-static bool needs_consent(const struct state *s)
+static bool needs_consent(const struct decide_state *s)
 {
     return (s->wish->cc.flags & (CC_NO_CACHE | CC_NO_STORE)) != 0 || s->wish->pragma_no_cache ||
            s->wish->refresh_soft || s->wish->refresh_hard || s->stored->invalidated;
@@ -183,13 +183,13 @@ static bool needs_consent(const struct state *s)
 
 /* A duration of the rule or of Weir-TTL takes the place of all that the origin says of staleness,
  * too. */
-static bool origin_counts(const struct state *s)
+static bool origin_counts(const struct decide_state *s)
 {
     return s->lifetime.source != LIFETIME_RULE || s->options->ttl.kind == TTL_REVALIDATE;
 }
 
 /* The setting where there is one, else the origin's word (RFC 5861 3, 4). */
-static int64_t stale_window(const struct state *s, int64_t setting_ns, int64_t origin_s)
+static int64_t stale_window(const struct decide_state *s, int64_t setting_ns, int64_t origin_s)
 {
     if (setting_ns != POLICY_UNSET)
         return setting_ns;
@@ -197,7 +197,7 @@ static int64_t stale_window(const struct state *s, int64_t setting_ns, int64_t o
 }
 
 /* 0: never. */
-static int64_t stale_if_error_ns(const struct state *s)
+static int64_t stale_if_error_ns(const struct decide_state *s)
 {
     int64_t window, asked;
 
@@ -208,7 +208,7 @@ static int64_t stale_if_error_ns(const struct state *s)
     return asked != CC_ABSENT && ns_of(asked) > window ? ns_of(asked) : window;
 }
 
-static bool is_fresh(const struct state *s)
+static bool is_fresh(const struct decide_state *s)
 {
     return s->ttl_ns > 0;
 }
@@ -222,7 +222,7 @@ static int64_t max_stale_ns(const struct request_wish *w)
 }
 
 /* 5.2.1.1: older than the request's max-age, to which max-stale adds. */
-static bool is_too_old(const struct state *s)
+static bool is_too_old(const struct decide_state *s)
 {
     int64_t limit_ns = ns_of(s->wish->cc.max_age_s), slack_ns = max_stale_ns(s->wish);
 
@@ -232,7 +232,7 @@ static bool is_too_old(const struct state *s)
 }
 
 /* 5.2.1.3 */
-static bool is_not_fresh_enough(const struct state *s)
+static bool is_not_fresh_enough(const struct decide_state *s)
 {
     return s->wish->cc.min_fresh_s != CC_ABSENT && s->ttl_ns < ns_of(s->wish->cc.min_fresh_s);
 }
@@ -244,7 +244,7 @@ static bool within(int64_t window_ns, int64_t ttl_ns)
 }
 
 /* 4.2.4: the client says so, and the origin does not forbid it. */
-static bool is_allowed_stale(const struct state *s)
+static bool is_allowed_stale(const struct decide_state *s)
 {
     int64_t slack_ns = max_stale_ns(s->wish);
 
@@ -253,7 +253,7 @@ static bool is_allowed_stale(const struct state *s)
 
 /* RFC 5861 3.  A request that speaks of ages wants nothing stale (5.2.1.1), unless max-stale says
  * so. */
-static bool is_covered_by_refresh(const struct state *s)
+static bool is_covered_by_refresh(const struct decide_state *s)
 {
     int64_t window =
         stale_window(s, s->options->stale_while_revalidate_ns, s->cc.stale_while_revalidate_s);
@@ -313,7 +313,7 @@ static bool decide_without_cache(const struct policy_options *o, const struct ht
 }
 
 /* True where what is stored cannot be used without the origin's consent. */
-static bool decide_consent(const struct http_request *r, const struct state *s, struct decision *d)
+static bool decide_consent(const struct http_request *r, const struct decide_state *s, struct decision *d)
 {
     if (!policy_holds_range(r, s->stored))
         set(d, VERDICT_FETCH, FWD_PARTIAL, DETAIL_PART);
@@ -334,7 +334,7 @@ static bool decide_consent(const struct http_request *r, const struct state *s, 
     return true;
 }
 
-static void decide_fresh(const struct state *s, struct decision *d)
+static void decide_fresh(const struct decide_state *s, struct decision *d)
 {
     if (is_not_fresh_enough(s))
         set(d, VERDICT_REVALIDATE, FWD_REQUEST, DETAIL_REQUEST_FRESH);
@@ -347,7 +347,7 @@ static void decide_fresh(const struct state *s, struct decision *d)
         set(d, VERDICT_REVALIDATE, FWD_REQUEST, DETAIL_REQUEST_MAX_AGE);
 }
 
-static void decide_stale(const struct state *s, struct decision *d)
+static void decide_stale(const struct decide_state *s, struct decision *d)
 {
     if (is_allowed_stale(s) && !is_too_old(s))
         set(d, VERDICT_SERVE, FWD_NONE, DETAIL_MAX_STALE);
@@ -364,7 +364,7 @@ static bool wants_new(const struct request_wish *w)
            w->cc.max_age_s == 0;
 }
 
-static void decide_stored(const struct http_request *r, const struct state *s, struct decision *d)
+static void decide_stored(const struct http_request *r, const struct decide_state *s, struct decision *d)
 {
     d->age_ns = s->age_ns;
     d->ttl_ns = s->ttl_ns;
@@ -395,7 +395,7 @@ struct decision policy_decide(const struct policy_options *o, const struct http_
 
     if (!decide_without_cache(o, request, wish, &d)) {
         if (stored != NULL) {
-            struct state s = look(o, wish, stored, now_wall_ns);
+            struct decide_state s = look(o, wish, stored, now_wall_ns);
 
             decide_stored(request, &s, &d);
         } else {
@@ -412,7 +412,7 @@ struct decision policy_decide(const struct policy_options *o, const struct http_
 bool policy_stale_if_error(const struct policy_options *o, const struct request_wish *wish,
                            const struct stored_response *stored, int64_t now_wall_ns)
 {
-    struct state s = look(o, wish, stored, now_wall_ns);
+    struct decide_state s = look(o, wish, stored, now_wall_ns);
     int64_t      window;
 
     if (needs_consent(&s) || s.lifetime.explicit_stale)
@@ -427,7 +427,7 @@ bool policy_stale_if_error(const struct policy_options *o, const struct request_
 bool policy_stale_to_spare(const struct policy_options *o, const struct request_wish *wish,
                            const struct stored_response *stored, int64_t window_ns, int64_t now_wall_ns)
 {
-    struct state s = look(o, wish, stored, now_wall_ns);
+    struct decide_state s = look(o, wish, stored, now_wall_ns);
 
     return window_ns > 0 && !needs_consent(&s) && !s.lifetime.explicit_stale && !s.lifetime.always_validate &&
            wish->cc.max_age_s == CC_ABSENT && wish->cc.min_fresh_s == CC_ABSENT && within(window_ns, s.ttl_ns);

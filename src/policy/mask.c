@@ -227,7 +227,7 @@ static void put_char(struct text *t, char c)
 
 /* ---- finding ---- */
 
-struct found {
+struct mask_found {
     const struct secret *secret;
     char                 form;
     size_t               end;
@@ -258,7 +258,7 @@ static bool is_lower(char c)
 }
 
 /* Any of its bytes may be percent-encoded (RFC 3986 2.1), and a space be '+' as in forms. */
-static bool matches_encoded(struct slice text, size_t at, struct slice secret, struct found *f, size_t *work)
+static bool matches_encoded(struct slice text, size_t at, struct slice secret, struct mask_found *f, size_t *work)
 {
     f->form = '0';
     f->encoded_count = 0;
@@ -284,7 +284,7 @@ static bool matches_encoded(struct slice text, size_t at, struct slice secret, s
     return true;
 }
 
-static bool matches_base64(struct slice text, size_t at, const struct secret *s, struct found *f)
+static bool matches_base64(struct slice text, size_t at, const struct secret *s, struct mask_found *f)
 {
     for (int i = 0; i < BASE64_FORMS; i++) {
         struct slice form = s->base64[i];
@@ -300,9 +300,9 @@ static bool matches_base64(struct slice text, size_t at, const struct secret *s,
 }
 
 /* The longest that is there: a secret may begin with another one. */
-static bool find_at(struct secrets *s, struct slice text, size_t at, struct found *f)
+static bool find_at(struct secrets *s, struct slice text, size_t at, struct mask_found *f)
 {
-    struct found one;
+    struct mask_found one;
 
     f->end = at;
     s->work += s->count / GLANCES;
@@ -320,7 +320,7 @@ static bool find_at(struct secrets *s, struct slice text, size_t at, struct foun
     return f->end > at;
 }
 
-static void put_mark(struct text *out, const struct found *f)
+static void put_mark(struct text *out, const struct mask_found *f)
 {
     const char head[] = { '\0', f->secret->kind, f->secret->part, f->form };
 
@@ -335,7 +335,7 @@ static void put_mark(struct text *out, const struct found *f)
 static struct slice masked(struct secrets *s, enum mask how, struct slice text, struct arena *a)
 {
     struct text  out = { .arena = a };
-    struct found f;
+    struct mask_found f;
     size_t       done = 0;
 
     for (size_t i = 0; i < text.len; i++) {

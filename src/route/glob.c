@@ -13,7 +13,7 @@ enum { SET_WORDS = GLOB_MAX_OPS / 64, MAX_DEPTH = 16 };
 
 /* ---- reading ---- */
 
-struct reader {
+struct glob_reader {
     struct slice  text;
     size_t        at;
     size_t        offset;
@@ -25,14 +25,14 @@ struct reader {
     struct op     ops[GLOB_MAX_OPS];
 };
 
-static void refuse(struct reader *r, size_t at, const char *what)
+static void refuse(struct glob_reader *r, size_t at, const char *what)
 {
     if (!r->failed)
         fault_set(r->why, "character %zu: %s", r->offset + at + 1, what);
     r->failed = true;
 }
 
-static unsigned emit(struct reader *r, enum opcode code, char byte)
+static unsigned emit(struct glob_reader *r, enum opcode code, char byte)
 {
     if (r->count == GLOB_MAX_OPS) {
         refuse(r, r->at, "the pattern is too long");
@@ -43,7 +43,7 @@ static unsigned emit(struct reader *r, enum opcode code, char byte)
 }
 
 /* Zero or more of the byte class `code`. */
-static void emit_loop(struct reader *r, enum opcode code)
+static void emit_loop(struct glob_reader *r, enum opcode code)
 {
     unsigned split = emit(r, OP_SPLIT, 0);
     unsigned jump;
@@ -55,13 +55,13 @@ static void emit_loop(struct reader *r, enum opcode code)
     r->ops[split].b = (uint16_t)r->count;
 }
 
-static bool at_end_of_sequence(const struct reader *r, size_t at)
+static bool at_end_of_sequence(const struct glob_reader *r, size_t at)
 {
     return at == r->text.len ||
            (r->depth > 0 && (r->text.ptr[at] == ',' || r->text.ptr[at] == '}'));
 }
 
-static void emit_any(struct reader *r)
+static void emit_any(struct glob_reader *r)
 {
     if (r->at == r->text.len)         /* nothing can follow */
         emit(r, OP_REST, 0);
@@ -71,7 +71,7 @@ static void emit_any(struct reader *r)
 
 /* A slash and two stars: alone at the end they stand for nothing or for "/" and all below;
  * between slashes for any number of segments. */
-static void read_slash_any(struct reader *r)
+static void read_slash_any(struct glob_reader *r)
 {
     unsigned split;
 
@@ -97,7 +97,7 @@ static void read_slash_any(struct reader *r)
     r->ops[split].b = (uint16_t)r->count;
 }
 
-static void read_star(struct reader *r)
+static void read_star(struct glob_reader *r)
 {
     size_t from = r->at;
 
@@ -109,9 +109,9 @@ static void read_star(struct reader *r)
         emit_loop(r, OP_SEGMENT_BYTE);
 }
 
-static void read_sequence(struct reader *r);
+static void read_sequence(struct glob_reader *r);
 
-static void read_braces(struct reader *r)
+static void read_braces(struct glob_reader *r)
 {
     size_t   from = r->at;
     /* the jumps to the end, chained by .a until it is known */
@@ -157,12 +157,12 @@ static void read_braces(struct reader *r)
     }
 }
 
-static bool looking_at(const struct reader *r, struct slice what)
+static bool looking_at(const struct glob_reader *r, struct slice what)
 {
     return slice_starts_with(slice_sub(r->text, r->at, r->text.len), what);
 }
 
-static void read_sequence(struct reader *r)
+static void read_sequence(struct glob_reader *r)
 {
     while (!r->failed && !at_end_of_sequence(r, r->at)) {
         char c = r->text.ptr[r->at];
@@ -189,7 +189,7 @@ static void read_sequence(struct reader *r)
     }
 }
 
-static struct glob *glob_of_reader(const struct reader *r)
+static struct glob *glob_of_reader(const struct glob_reader *r)
 {
     struct glob *g = mem_alloc(sizeof *g + r->count * sizeof r->ops[0]);
 
@@ -205,7 +205,7 @@ static struct glob *glob_of_reader(const struct reader *r)
 
 struct glob *glob_compile(struct slice text, bool segments, size_t offset, struct fault *why)
 {
-    struct reader *r = mem_alloc(sizeof *r);
+    struct glob_reader *r = mem_alloc(sizeof *r);
     struct glob   *g = NULL;
 
     r->text = text;

@@ -5,7 +5,7 @@
  */
 #include "route/literal.h"
 
-struct reading {
+struct literal_reading {
     struct slice   text;
     size_t         at;
     unsigned       depth;             /* of groups */
@@ -14,7 +14,7 @@ struct reading {
     struct literal run, best;
 };
 
-static void end_run(struct reading *r)
+static void end_run(struct literal_reading *r)
 {
     if (r->run.length > r->best.length)
         r->best = r->run;
@@ -22,7 +22,7 @@ static void end_run(struct reading *r)
     r->at_start = false;
 }
 
-static void add_byte(struct reading *r, char c)
+static void add_byte(struct literal_reading *r, char c)
 {
     if (r->depth > 0)
         return;
@@ -37,7 +37,7 @@ static void add_byte(struct reading *r, char c)
 }
 
 /* "?", "*" or "{": the byte before it may be there or not, or again. */
-static void quantify(struct reading *r, bool at_least_once)
+static void quantify(struct literal_reading *r, bool at_least_once)
 {
     if (!at_least_once && r->run.length > 0)
         r->run.length--;
@@ -45,7 +45,7 @@ static void quantify(struct reading *r, bool at_least_once)
 }
 
 /* "{2,3}"; any other brace is a byte that could be followed by anything. */
-static void read_count(struct reading *r)
+static void read_count(struct literal_reading *r)
 {
     quantify(r, false);
     for (r->at++; r->at < r->text.len && r->text.ptr[r->at] != '}'; r->at++)
@@ -54,7 +54,7 @@ static void read_count(struct reading *r)
     r->at++;
 }
 
-static void read_escape(struct reading *r)
+static void read_escape(struct literal_reading *r)
 {
     char c = r->at + 1 < r->text.len ? r->text.ptr[r->at + 1] : 'E';
 
@@ -69,7 +69,7 @@ static void read_escape(struct reading *r)
     }
 }
 
-static void read_class(struct reading *r)
+static void read_class(struct literal_reading *r)
 {
     end_run(r);
     r->at++;
@@ -86,7 +86,7 @@ static void read_class(struct reading *r)
     r->at++;
 }
 
-static void read_group(struct reading *r)
+static void read_group(struct literal_reading *r)
 {
     struct slice rest = slice_sub(r->text, r->at, r->text.len);
 
@@ -100,7 +100,7 @@ static void read_group(struct reading *r)
         r->at++;
 }
 
-static void read_one(struct reading *r)
+static void read_one(struct literal_reading *r)
 {
     char c = r->text.ptr[r->at];
 
@@ -148,7 +148,7 @@ static void read_one(struct reading *r)
 
 struct literal literal_of(struct slice expression)
 {
-    struct reading r = { .text = expression };
+    struct literal_reading r = { .text = expression };
 
     while (r.at < r.text.len && !r.gave_up)
         read_one(&r);

@@ -15,7 +15,7 @@ struct name_entry {
     const struct route_upstream *upstream;
 };
 
-struct host_entry {
+struct route_host_entry {
     const struct route_host     *host;
     const struct route_upstream *upstream;
     unsigned                     place;    /* in the configuration */
@@ -23,7 +23,7 @@ struct host_entry {
 
 struct route_table {
     struct name_entry *names;         /* sorted by name */
-    struct host_entry *hosts;         /* sorted by host, then by port, then by place in the configuration */
+    struct route_host_entry *hosts;         /* sorted by host, then by port, then by place in the configuration */
     unsigned           name_count, host_count;
 };
 
@@ -59,7 +59,7 @@ static int order_names(const void *a, const void *b)
     return compare(x->name, y->name);
 }
 
-static int compare_place(const struct host_entry *e, struct slice host, unsigned port)
+static int compare_place(const struct route_host_entry *e, struct slice host, unsigned port)
 {
     int order = compare_nocase(e->host->host, host);
 
@@ -68,7 +68,7 @@ static int compare_place(const struct host_entry *e, struct slice host, unsigned
 
 static int order_hosts(const void *a, const void *b)
 {
-    const struct host_entry *x = a, *y = b;
+    const struct route_host_entry *x = a, *y = b;
     int                      order = compare_place(x, y->host->host, y->host->port);
 
     return order != 0 ? order : (x->place > y->place) - (x->place < y->place);
@@ -88,7 +88,7 @@ struct route_table *route_table_build(const struct route_upstream *upstreams, un
 
         t->names[t->name_count++] = (struct name_entry){ slice_of(u->name), u };
         for (unsigned k = 0; k < u->host_count; k++) {
-            t->hosts[t->host_count] = (struct host_entry){ &u->hosts[k], u, t->host_count };
+            t->hosts[t->host_count] = (struct route_host_entry){ &u->hosts[k], u, t->host_count };
             t->host_count++;
         }
     }
@@ -140,7 +140,7 @@ static bool port_matches(unsigned listed, unsigned port, unsigned default_port)
 }
 
 /* The first that lists the host with that port (0: without one); NULL: none. */
-static const struct host_entry *find_listed(const struct route_table *t, struct slice host, unsigned port)
+static const struct route_host_entry *find_listed(const struct route_table *t, struct slice host, unsigned port)
 {
     unsigned low = 0, high = t->host_count;
 
@@ -160,12 +160,12 @@ struct route_place route_find_place(const struct route_table *t, struct slice ho
 {
     /* all that port_matches() takes */
     const unsigned           listed[] = { port, 0, PORT_HTTP, PORT_HTTPS };
-    const struct host_entry *first = NULL;
+    const struct route_host_entry *first = NULL;
 
     if (host.len > 1 && host.ptr[host.len - 1] == '.')
         host.len--;                   /* the DNS root, left out by all but a few */
     for (size_t i = 0; i < sizeof listed / sizeof listed[0]; i++) {
-        const struct host_entry *e = NULL;
+        const struct route_host_entry *e = NULL;
 
         if (port_matches(listed[i], port, default_port))
             e = find_listed(t, host, listed[i]);

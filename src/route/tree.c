@@ -17,14 +17,14 @@ enum key {                            /* of an edge; below: that byte */
     KEY_DESCENT                       /* the same, but what follows begins after a '/' (and so does it) */
 };
 
-enum told { TOLD_AT_ONCE, TOLD_TO_ASK, TOLD_AT_END };
+enum tree_told { TOLD_AT_ONCE, TOLD_TO_ASK, TOLD_AT_END };
 
-struct entry {                        /* of a node: what has matched there */
+struct tree_entry {                        /* of a node: what has matched there */
     unsigned id;
     unsigned told;
 };
 
-struct node {
+struct tree_node {
     uint32_t least;                   /* id below it */
     uint32_t edges;                   /* the first one: bytes in order, then classes */
     uint32_t stop;                    /* what is told here; 0: nothing */
@@ -33,7 +33,7 @@ struct node {
     uint8_t  loop;                    /* KEY_..._LOOP - 256 over which it was reached; 0: another */
 };
 
-struct stop { uint32_t first, at_once, at_end; };   /* entries: so many told on arrival, then so many at the end */
+struct tree_stop { uint32_t first, at_once, at_end; };   /* entries: so many told on arrival, then so many at the end */
 
 struct growth {                       /* a node that is not laid out yet */
     uint32_t child, sibling;          /* 0: none */
@@ -42,15 +42,15 @@ struct growth {                       /* a node that is not laid out yet */
     uint16_t key;
 };
 
-struct grown_entry { struct entry entry; uint32_t before; };
+struct grown_entry { struct tree_entry entry; uint32_t before; };
 
 struct tree {
-    struct node   *nodes;
+    struct tree_node   *nodes;
     uint16_t      *edge_keys;
     uint32_t      *edge_nodes;
     uint32_t      *loop_numbers;      /* of each node with a loop: its bit; NULL: no loop */
-    struct stop   *stops;
-    struct entry  *entries;
+    struct tree_stop   *stops;
+    struct tree_entry  *entries;
     unsigned       node_count, edge_count, stop_count, entry_count, loop_count;
     /* until tree_finish() */
     struct growth      *growths;
@@ -94,7 +94,7 @@ static uint32_t child_of(struct tree *t, uint32_t node, unsigned key, unsigned i
     return child;
 }
 
-static void tell(struct tree *t, uint32_t node, unsigned id, enum told told)
+static void tell(struct tree *t, uint32_t node, unsigned id, enum tree_told told)
 {
     uint32_t last = t->growths[node].entries;
 
@@ -188,7 +188,7 @@ void tree_add(struct tree *t, const struct glob *g, unsigned id)
 
 static int by_id(const void *a, const void *b)
 {
-    const struct entry *x = a, *y = b;
+    const struct tree_entry *x = a, *y = b;
     bool                x_ends = x->told == TOLD_AT_END, y_ends = y->told == TOLD_AT_END;
 
     if (x_ends != y_ends)
@@ -198,12 +198,12 @@ static int by_id(const void *a, const void *b)
 
 static uint32_t lay_out_entries(struct tree *t, uint32_t chain)
 {
-    struct stop stop = { .first = t->entry_count };
+    struct tree_stop stop = { .first = t->entry_count };
 
     if (chain == 0)
         return 0;
     for (; chain != 0; chain = t->grown_entries[chain].before) {
-        const struct entry *e = &t->grown_entries[chain].entry;
+        const struct tree_entry *e = &t->grown_entries[chain].entry;
 
         t->entries[t->entry_count++] = *e;
         if (e->told == TOLD_AT_END)
@@ -217,35 +217,35 @@ static uint32_t lay_out_entries(struct tree *t, uint32_t chain)
     return t->stop_count++;
 }
 
-struct pending { uint32_t growth, edge; };          /* laid out next, for that edge */
+struct tree_pending { uint32_t growth, edge; };          /* laid out next, for that edge */
 
 static int by_key(const void *a, const void *b)
 {
-    const struct pending *x = a, *y = b;
+    const struct tree_pending *x = a, *y = b;
 
     return x->edge < y->edge ? -1 : x->edge > y->edge;           /* the key, until they are in order */
 }
 
 /* The children of `growth` in the order of their keys, after what is pending; how many. */
-static unsigned gather(const struct tree *t, uint32_t growth, struct pending *out)
+static unsigned gather(const struct tree *t, uint32_t growth, struct tree_pending *out)
 {
     unsigned count = 0;
 
     for (uint32_t c = t->growths[growth].child; c != 0; c = t->growths[c].sibling)
-        out[count++] = (struct pending){ c, t->growths[c].key };
+        out[count++] = (struct tree_pending){ c, t->growths[c].key };
     if (count > 1)
         qsort(out, count, sizeof out[0], by_key);
     return count;
 }
 
-static void lay_out_node(struct tree *t, struct pending *stack, unsigned *depth)
+static void lay_out_node(struct tree *t, struct tree_pending *stack, unsigned *depth)
 {
-    const struct pending at = stack[--*depth];
+    const struct tree_pending at = stack[--*depth];
     const struct growth *g = &t->growths[at.growth];
-    struct node         *n = &t->nodes[t->node_count];
+    struct tree_node         *n = &t->nodes[t->node_count];
     unsigned             count = gather(t, at.growth, stack + *depth);
 
-    *n = (struct node){ .least = g->least, .edges = t->edge_count, .stop = lay_out_entries(t, g->entries) };
+    *n = (struct tree_node){ .least = g->least, .edges = t->edge_count, .stop = lay_out_entries(t, g->entries) };
     if (g->key >= KEY_SEGMENT_LOOP) {
         n->loop = (uint8_t)(g->key - 256);
         t->loop_numbers[t->node_count] = t->loop_count++;
@@ -254,7 +254,7 @@ static void lay_out_node(struct tree *t, struct pending *stack, unsigned *depth)
         t->edge_nodes[at.edge] = t->node_count;
     t->node_count++;
     for (unsigned i = 0; i < count; i++) {
-        struct pending *p = &stack[*depth + i];
+        struct tree_pending *p = &stack[*depth + i];
 
         t->edge_keys[t->edge_count] = (uint16_t)p->edge;
         if (p->edge < 256)
@@ -265,7 +265,7 @@ static void lay_out_node(struct tree *t, struct pending *stack, unsigned *depth)
     }
     /* The first child is laid out next, so that a run of bytes is a run in memory. */
     for (unsigned i = 0; i < count / 2; i++) {
-        struct pending swap = stack[*depth + i];
+        struct tree_pending swap = stack[*depth + i];
 
         stack[*depth + i] = stack[*depth + count - 1 - i];
         stack[*depth + count - 1 - i] = swap;
@@ -275,7 +275,7 @@ static void lay_out_node(struct tree *t, struct pending *stack, unsigned *depth)
 
 void tree_finish(struct tree *t)
 {
-    struct pending *stack = mem_alloc((t->growth_count + 1) * sizeof stack[0]);
+    struct tree_pending *stack = mem_alloc((t->growth_count + 1) * sizeof stack[0]);
     unsigned        depth = 1;
 
     t->nodes = mem_alloc(t->growth_count * sizeof t->nodes[0]);
@@ -352,7 +352,7 @@ static void put(struct walk *w, uint32_t node)
 
 static void tell_all(struct walk *w, uint32_t first, unsigned count)
 {
-    for (const struct entry *e = &w->t->entries[first]; count > 0 && e->id < w->out->below; e++, count--)
+    for (const struct tree_entry *e = &w->t->entries[first]; count > 0 && e->id < w->out->below; e++, count--)
         w->out->told(w->out, e->id, e->told != TOLD_TO_ASK);
 }
 
@@ -360,7 +360,7 @@ static void tell_all(struct walk *w, uint32_t first, unsigned count)
  * byte. */
 static bool enter(struct walk *w, uint32_t at)
 {
-    const struct node *n = &w->t->nodes[at];
+    const struct tree_node *n = &w->t->nodes[at];
 
     if (n->least >= w->out->below)
         return false;
@@ -380,7 +380,7 @@ static bool enter(struct walk *w, uint32_t at)
 static void arrive(struct walk *w, uint32_t at);
 
 /* What is reached over nothing. */
-static void arrive_at_loops(struct walk *w, const struct node *n)
+static void arrive_at_loops(struct walk *w, const struct tree_node *n)
 {
     for (unsigned i = 0; i < n->class_count; i++) {
         uint32_t edge = n->edges + n->byte_count + i;
@@ -392,7 +392,7 @@ static void arrive_at_loops(struct walk *w, const struct node *n)
 
 static void arrive(struct walk *w, uint32_t at)
 {
-    const struct node *n = &w->t->nodes[at];
+    const struct tree_node *n = &w->t->nodes[at];
 
     if (!enter(w, at))
         return;
@@ -403,14 +403,14 @@ static void arrive(struct walk *w, uint32_t at)
 
 static void stay(struct walk *w, uint32_t at, uint8_t byte)
 {
-    const struct node *n = &w->t->nodes[at];
+    const struct tree_node *n = &w->t->nodes[at];
 
     if (enter(w, at) && (n->loop != KEY_DESCENT - 256 || byte == '/'))
         arrive_at_loops(w, n);
 }
 
 /* The edge over that byte; UINT32_MAX: there is none. */
-static uint32_t edge_over(const struct tree *t, const struct node *n, uint8_t byte)
+static uint32_t edge_over(const struct tree *t, const struct tree_node *n, uint8_t byte)
 {
     const uint16_t *keys = &t->edge_keys[n->edges];
     unsigned        low = 0, high = n->byte_count;
@@ -432,7 +432,7 @@ static uint32_t edge_over(const struct tree *t, const struct node *n, uint8_t by
 /* `before`: the byte before this one. */
 static void leave(struct walk *w, uint32_t at, uint8_t before, uint8_t byte)
 {
-    const struct node *n = &w->t->nodes[at];
+    const struct tree_node *n = &w->t->nodes[at];
     uint32_t           edge;
 
     if (n->loop != 0 && (n->loop != KEY_SEGMENT_LOOP - 256 || byte != '/'))
@@ -489,8 +489,8 @@ void tree_walk(const struct tree *t, struct slice subject, struct tree_walk *out
         turn(&w);
     }
     for (unsigned k = 0; k < w.now.count; k++) {
-        const struct node *n = &t->nodes[w.now.items[k]];
-        const struct stop *stop = &t->stops[n->stop];
+        const struct tree_node *n = &t->nodes[w.now.items[k]];
+        const struct tree_stop *stop = &t->stops[n->stop];
 
         if (n->stop != 0 && (n->loop != KEY_DESCENT - 256 || before == '/'))
             tell_all(&w, stop->first + stop->at_once, stop->at_end);

@@ -18,7 +18,7 @@ enum {
     HUGE_PAGE = 2 * 1024 * 1024,
 };
 
-struct place {
+struct hot_place {
     uint64_t name;                    /* from the hash */
     uint64_t snapshot;
     uint64_t at;                      /* in the ring; 0: empty */
@@ -26,7 +26,7 @@ struct place {
 };
 
 struct memory {                       /* in one piece, so that it fills huge pages */
-    struct place places[PLACES];
+    struct hot_place places[PLACES];
     uint32_t     seen[SEEN];          /* of what came once */
     char         ring[HOT_BYTES];
 };
@@ -100,7 +100,7 @@ bool hot_is_large(const struct hot *h)
     return h->is_large;
 }
 
-static struct place *places_of(const struct hot *h, uint64_t name)
+static struct hot_place *places_of(const struct hot *h, uint64_t name)
 {
     return &h->memory->places[name % (PLACES / WAYS) * WAYS];
 }
@@ -110,12 +110,12 @@ static char *copy_at(const struct hot *h, uint64_t at)
     return h->memory->ring + at % HOT_BYTES;
 }
 
-static bool is_whole(const struct hot *h, const struct place *p)
+static bool is_whole(const struct hot *h, const struct hot_place *p)
 {
     return p->at != 0 && h->end - p->at <= HOT_BYTES;
 }
 
-static bool is_of(const struct hot *h, const struct place *p, const void *hash)
+static bool is_of(const struct hot *h, const struct hot_place *p, const void *hash)
 {
     return p->name == name_of(hash) && is_whole(h, p) && memcmp(copy_at(h, p->at), hash, STORE_HASH_BYTES) == 0;
 }
@@ -123,7 +123,7 @@ static bool is_of(const struct hot *h, const struct place *p, const void *hash)
 bool hot_find(const struct hot *h, const uint8_t hash[STORE_HASH_BYTES], uint64_t snapshot, struct slice *key,
               struct slice *value)
 {
-    const struct place *p = places_of(h, name_of(hash));
+    const struct hot_place *p = places_of(h, name_of(hash));
 
     for (unsigned i = 0; i < WAYS; i++, p++) {
         if (p->snapshot != snapshot || !is_of(h, p, hash))
@@ -136,7 +136,7 @@ bool hot_find(const struct hot *h, const uint8_t hash[STORE_HASH_BYTES], uint64_
 }
 
 /* The same version of the same record: no byte of it is another. */
-static bool is_copy_of(const struct hot *h, const struct place *p, struct slice key, struct slice value)
+static bool is_copy_of(const struct hot *h, const struct hot_place *p, struct slice key, struct slice value)
 {
     const char *copy = copy_at(h, p->at);
 
@@ -176,7 +176,7 @@ static uint64_t write_copy(struct hot *h, struct slice key, struct slice value)
 void hot_offer(struct hot *h, uint64_t snapshot, struct slice key, struct slice value)
 {
     const uint64_t name = name_of(key.ptr);
-    struct place  *p = places_of(h, name), *to = NULL;
+    struct hot_place  *p = places_of(h, name), *to = NULL;
 
     if (key.len != RECORD_KEY_BYTES || value.len > HOT_VALUE_BYTES)
         return;
@@ -194,6 +194,6 @@ void hot_offer(struct hot *h, uint64_t snapshot, struct slice key, struct slice 
     }
     if (!came_before(h, name) || !may_enter(h))
         return;
-    *to = (struct place){ .name = name, .snapshot = snapshot, .value_bytes = value.len };
+    *to = (struct hot_place){ .name = name, .snapshot = snapshot, .value_bytes = value.len };
     to->at = write_copy(h, key, value);
 }

@@ -29,7 +29,7 @@ static void end_job(struct writer *w, bool ok)
 
 /* -- by pattern -- */
 
-struct found { struct record_key keys[DROPPED_AT_ONCE]; unsigned count; bool at_end; };
+struct jobs_found { struct record_key keys[DROPPED_AT_ONCE]; unsigned count; bool at_end; };
 
 static bool is_wanted(const struct store_change *c, struct slice key, struct slice value)
 {
@@ -47,7 +47,7 @@ static void step_behind(struct record_key *key)
         ;
 }
 
-static enum db_result scan(struct store *s, struct job *job, struct found *found)
+static enum db_result scan(struct store *s, struct job *job, struct jobs_found *found)
 {
     const unsigned    at_once = room_at_once(s, DROPPED_AT_ONCE);
     struct slice      key = record_key_slice(&job->next_key), value;
@@ -55,7 +55,7 @@ static enum db_result scan(struct store *s, struct job *job, struct found *found
     struct db_cursor *cursor = NULL;
     enum db_result    r = db_begin(s->db, false, &txn);
 
-    *found = (struct found){ 0 };
+    *found = (struct jobs_found){ 0 };
     if (r == DB_OK)
         r = db_cursor_open(txn, s->tables.records, &cursor);
     if (r == DB_OK)
@@ -73,7 +73,7 @@ static enum db_result scan(struct store *s, struct job *job, struct found *found
     return r == DB_NOT_FOUND ? DB_OK : r;
 }
 
-static enum db_result remove_found(struct writer *w, struct job *job, const struct found *found)
+static enum db_result remove_found(struct writer *w, struct job *job, const struct jobs_found *found)
 {
     struct apply   a;
     enum db_result r = apply_begin(w, &a);
@@ -95,7 +95,7 @@ static enum db_result remove_found(struct writer *w, struct job *job, const stru
 static enum db_result step_matching(struct writer *w, struct job *job, bool *done)
 {
     const struct record_key from = job->next_key;
-    struct found            found;
+    struct jobs_found            found;
     enum db_result          r = scan(w->store, job, &found);
 
     if (r == DB_OK && found.count > 0)

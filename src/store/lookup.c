@@ -125,10 +125,10 @@ void store_clock_set_back(struct store *s, int64_t ns)
     atomic_fetch_add_explicit(&s->generation, 1, memory_order_release);
 }
 
-struct asked { struct slice full_key; store_accept accept; void *context; struct store_record *out; };
+struct sought { struct slice full_key; store_accept accept; void *context; struct store_record *out; };
 
 /* One record more that might do. */
-static inline enum store_result offer(const struct asked *q, enum store_result result, const struct store_record *r)
+static inline enum store_result offer(const struct sought *q, enum store_result result, const struct store_record *r)
 {
     if (result == STORE_MISS)
         result = STORE_OTHER_VARIANT;
@@ -140,12 +140,12 @@ static inline enum store_result offer(const struct asked *q, enum store_result r
     return STORE_HIT;
 }
 
-struct seen { struct slice key, value; unsigned count; };    /* the last of what stands under a hash, right or not */
+struct passed { struct slice key, value; unsigned count; };    /* the last of what stands under a hash, right or not */
 
 /* `o` NULL: by the database alone. */
 static inline __attribute__((always_inline)) enum store_result
-scan(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], const struct asked *q, const struct overlay *o,
-     struct seen *seen)
+scan(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], const struct sought *q, const struct overlay *o,
+     struct passed *seen)
 {
     uint8_t           from[RECORD_KEY_BYTES] = { 0 };
     struct slice      key = { (const char *)from, sizeof from }, value;
@@ -196,10 +196,10 @@ static __attribute__((noinline)) enum store_result
 scan_with_changes(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key,
                   store_accept accept, void *context, struct store_record *out)
 {
-    const struct asked  q = { full_key, accept, context, out };
+    const struct sought  q = { full_key, accept, context, out };
     struct overlay     *o;
     struct store_record record;
-    struct seen         seen = { .count = 0 };
+    struct passed         seen = { .count = 0 };
     enum store_result   result;
 
     go_over(r);
@@ -222,7 +222,7 @@ static inline bool is_settled(const struct store *s, const uint8_t hash[STORE_HA
     return attention == 0 || (attention < STORE_READER_BEHIND && !store_is_changing(s, hash));
 }
 
-static void offer_copy(struct store_reader *r, uint64_t snapshot, const struct seen *seen)
+static void offer_copy(struct store_reader *r, uint64_t snapshot, const struct passed *seen)
 {
     if (r->hot == NULL) {
         if (r->has_no_hot)
@@ -239,11 +239,11 @@ static void offer_copy(struct store_reader *r, uint64_t snapshot, const struct s
 
 /* By the copies, and by the database where they do not know. */
 static enum store_result scan_settled(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES],
-                                      const struct asked *q)
+                                      const struct sought *q)
 {
     /* After what is announced was looked at, and before the database is: never newer than what is found. */
     const uint64_t    snapshot = atomic_load_explicit(&r->store->snapshot, memory_order_acquire);
-    struct seen       seen = { .count = 0 };
+    struct passed       seen = { .count = 0 };
     struct record     record;
     enum store_result result;
 
@@ -266,7 +266,7 @@ static enum store_result scan_settled(struct store_reader *r, const uint8_t hash
 enum store_result store_lookup(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key,
                                store_accept accept, void *context, struct store_record *out)
 {
-    const struct asked q = { full_key, accept, context, out };
+    const struct sought q = { full_key, accept, context, out };
     enum store_result  result;
 
     if (r->store == NULL)

@@ -28,7 +28,7 @@ enum {
     ROOM_STEPS      = 10000,
 };
 
-struct candidate {
+struct reclaim_candidate {
     struct record_key key;
     double            worth;
 };
@@ -72,7 +72,7 @@ static bool is_of(struct slice key, struct slice value, uint64_t upstream)
 
 /* A run of records at a random place, round the end where need be; of one upstream, where that is not 0: then there
  * may be none in it. */
-static enum db_result take_sample(struct apply *a, uint64_t upstream, struct candidate *sample, unsigned *count)
+static enum db_result take_sample(struct apply *a, uint64_t upstream, struct reclaim_candidate *sample, unsigned *count)
 {
     struct writer    *w = a->writer;
     const uint32_t    now = evict_ticks(clock_wall_ns());
@@ -113,12 +113,12 @@ static enum db_result take_sample(struct apply *a, uint64_t upstream, struct can
 }
 
 /* Moves the least worthy to the front. */
-static void worst_first(struct candidate *sample, unsigned count, unsigned wanted)
+static void worst_first(struct reclaim_candidate *sample, unsigned count, unsigned wanted)
 {
     for (unsigned i = 0; i < wanted; i++)
         for (unsigned k = i + 1; k < count; k++)
             if (sample[k].worth < sample[i].worth) {
-                struct candidate c = sample[i];
+                struct reclaim_candidate c = sample[i];
 
                 sample[i] = sample[k];
                 sample[k] = c;
@@ -130,7 +130,7 @@ enum db_result reclaim_some(struct apply *a, uint64_t bytes, unsigned records)
     const uint64_t enough = a->freed_bytes + bytes;
 
     while (a->freed_bytes < enough && records > 0) {
-        struct candidate sample[SAMPLE];
+        struct reclaim_candidate sample[SAMPLE];
         unsigned         count, wanted;
         enum db_result   r = take_sample(a, 0, sample, &count);
 
@@ -157,7 +157,7 @@ enum db_result reclaim_share(struct apply *a, struct slice upstream, uint64_t mo
     if (!*fits || share == NULL)
         return DB_OK;
     for (unsigned tries = SHARE_TRIES; tries > 0 && share->bytes + bytes > most; tries--) {
-        struct candidate sample[SAMPLE];
+        struct reclaim_candidate sample[SAMPLE];
         unsigned         count;
         enum db_result   r = take_sample(a, share->upstream, sample, &count);
 

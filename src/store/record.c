@@ -13,7 +13,7 @@
 
 enum { FLAG_INVALIDATED = 1, FLAG_HAD_CREDENTIAL = 2, FLAG_PROOF = 4, FLAG_MASKED = 8 };
 
-struct head {
+struct record_head {
     uint64_t sum;                     /* of all that follows, up to the body */
     uint64_t body_sum;                /* of an inline body; FLAG_PROOF: of the file */
     uint64_t id;
@@ -30,7 +30,7 @@ struct head {
 struct fields_head { uint32_t stamp, count; };
 struct field_head { uint16_t id, name_bytes; uint32_t value_bytes; };
 
-_Static_assert(sizeof(struct head) == 88, "no padding: all of it is checksummed");
+_Static_assert(sizeof(struct record_head) == 88, "no padding: all of it is checksummed");
 
 /* -- keys -- */
 
@@ -195,7 +195,7 @@ size_t record_size(const struct record_parts *p)
     if (fields == 0 || fields > UINT32_MAX || p->full_key.len > UINT32_MAX / 2 || p->selection.len > UINT32_MAX / 2 ||
         p->upstream.len > UINT8_MAX)
         return 0;
-    size = sizeof(struct head) + p->full_key.len + p->selection.len + p->upstream.len + fields;
+    size = sizeof(struct record_head) + p->full_key.len + p->selection.len + p->upstream.len + fields;
     if (p->body_file == 0)
         return size + (size_t)p->body_bytes;
     return p->proof.mark != 0 ? size + sizeof p->proof.mark : size;
@@ -204,7 +204,7 @@ size_t record_size(const struct record_parts *p)
 char *record_begin(const struct record_parts *p, void *room)
 {
     size_t      fields = p->fields != NULL ? fields_size(p->fields) : p->encoded_fields.len;
-    struct head head = {
+    struct record_head head = {
         .id = p->id,
         .requested_wall_ns = p->requested_wall_ns,
         .received_wall_ns = p->received_wall_ns,
@@ -236,7 +236,7 @@ char *record_begin(const struct record_parts *p, void *room)
 
 void record_seal(const struct record_key *key, void *room, size_t size)
 {
-    struct head head;
+    struct record_head head;
     char       *value = room;
     size_t      body;
 
@@ -250,7 +250,7 @@ void record_seal(const struct record_key *key, void *room, size_t size)
 }
 
 /* Bytes of all that stands before the body. */
-static uint64_t bytes_before_body(const struct head *head)
+static uint64_t bytes_before_body(const struct record_head *head)
 {
     return sizeof *head + (uint64_t)head->full_key_bytes + head->selection_bytes + head->upstream_bytes
          + head->fields_bytes + ((head->flags & FLAG_PROOF) != 0 && head->body_file != 0 ? sizeof(uint64_t) : 0);
@@ -259,7 +259,7 @@ static uint64_t bytes_before_body(const struct head *head)
 void record_read(struct slice key, struct slice value, struct record *out)
 {
     struct store_record *v = &out->view;
-    struct head          head;
+    struct record_head          head;
     const char          *at = value.ptr + sizeof head;
 
     memcpy(&head, value.ptr, sizeof head);
@@ -292,7 +292,7 @@ void record_read(struct slice key, struct slice value, struct record *out)
 
 bool record_decode(struct slice key, struct slice value, struct record *out)
 {
-    struct head head;
+    struct record_head head;
     uint64_t    before_body, body;
 
     if (key.len != RECORD_KEY_BYTES || value.len < sizeof head)

@@ -142,7 +142,7 @@ void writer_init_reader(struct store_reader *r)
 
 /* -- groups -- */
 
-struct group {
+struct writer_group {
     struct work works[GROUPING_CHANGES];
     unsigned    count;
     uint64_t    bytes, file_bytes;    /* of the records, and of the bodies that are files */
@@ -322,7 +322,7 @@ static void start_alone(struct writer *w, struct store_change *c)
 }
 
 /* Takes what waits, as far as a group may go. */
-static void gather(struct writer *w, struct group *g)
+static void gather(struct writer *w, struct writer_group *g)
 {
     const uint64_t most = store_group_bytes(w->store), txn = room_txn_bytes(w->store);
     uint64_t       bodies = 0;
@@ -351,7 +351,7 @@ static void gather(struct writer *w, struct group *g)
 
 static void run_group(struct writer *w)
 {
-    struct group *g = mem_alloc(sizeof *g);
+    struct writer_group *g = mem_alloc(sizeof *g);
     const int64_t begun_ns = clock_mono_ns();
 
     anew_look(w);

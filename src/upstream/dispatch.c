@@ -191,11 +191,11 @@ bool dispatch_pause(struct flight *f, int64_t after_ns)
 
 /* -- before budget is spent: the store may have it by now -- */
 
-struct look { const struct fetch *fetch; struct arena arena; };
+struct dispatch_look { const struct fetch *fetch; struct arena arena; };
 
 static bool accept_newer(const struct store_record *r, void *context)
 {
-    struct look       *look = context;
+    struct dispatch_look       *look = context;
     struct http_fields fields;
 
     if ((r->received_wall_ns <= look->fetch->seen.wall_ns && !look->fetch->seen.none) || r->invalidated)
@@ -207,7 +207,7 @@ static bool accept_newer(const struct store_record *r, void *context)
 
 bool dispatch_is_stored(struct upstream *up, const struct fetch *f)
 {
-    struct look         look = { .fetch = f };
+    struct dispatch_look         look = { .fetch = f };
     struct store_record record;
     bool                there;
 

@@ -17,7 +17,7 @@
 
 enum { PLACES = 1024, TEXT_BYTES = 2048 };
 
-struct place {
+struct heard_place {
     char             upstream[64];
     struct partition account;
     int64_t          heard_ns;        /* monotonic */
@@ -29,7 +29,7 @@ struct heard {
     pthread_mutex_t  lock;
     _Atomic uint64_t upstreams;       /* bits of the names of those that ever said something */
     _Atomic uint64_t generation;      /* counts changes */
-    struct place     places[PLACES];  /* under the lock */
+    struct heard_place     places[PLACES];  /* under the lock */
 };
 
 static uint64_t hash_of(const char *upstream, const struct partition *account)
@@ -67,7 +67,7 @@ void heard_close(struct heard *h)
     free(h);
 }
 
-static bool is_of(const struct place *p, const char *upstream, const struct partition *account)
+static bool is_of(const struct heard_place *p, const char *upstream, const struct partition *account)
 {
     return p->count > 0 && strcmp(p->upstream, upstream) == 0
         && memcmp(&p->account, account, sizeof *account) == 0;
@@ -107,7 +107,7 @@ static struct fade_piece *keep_pieces(const struct fade_piece *pieces, unsigned 
 
 void heard_note(struct heard *h, const struct fetch *f, const struct http_response *head)
 {
-    struct place      *p = &h->places[hash_of(f->upstream->name, &f->caller.account) % PLACES];
+    struct heard_place      *p = &h->places[hash_of(f->upstream->name, &f->caller.account) % PLACES];
     struct arena       arena = { 0 };
     struct fade_piece *pieces, *kept;
     unsigned           count = fade_read(head, clock_wall_ns(), &arena, &pieces);
@@ -154,7 +154,7 @@ int64_t upstream_heard(struct upstream *up, const char *upstream, const struct p
                        struct http_fields *f)
 {
     struct heard *h = up->heard;
-    struct place *p = &h->places[hash_of(upstream, account) % PLACES];
+    struct heard_place *p = &h->places[hash_of(upstream, account) % PLACES];
     int64_t       stays_ns = INT64_MAX;
 
     pthread_mutex_lock(&h->lock);

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum state {
+enum json_check_state {
     START,                            /* a value must come; before it may stand a byte order mark (RFC 8259 8.1) */
     MARK,
     VALUE,                            /* a value must come */
@@ -41,7 +41,7 @@ static bool in_object(const struct json_check *j)
     return (j->objects[top / 8] >> (top % 8) & 1) != 0;
 }
 
-static enum state push(struct json_check *j, bool object)
+static enum json_check_state push(struct json_check *j, bool object)
 {
     if (j->depth == JSON_CHECK_DEPTH)
         return BAD;
@@ -53,19 +53,19 @@ static enum state push(struct json_check *j, bool object)
     return object ? FIRST_KEY : FIRST_VALUE;
 }
 
-static enum state begin_string(struct json_check *j, bool key)
+static enum json_check_state begin_string(struct json_check *j, bool key)
 {
     j->in_key = key;
     return STRING;
 }
 
-static enum state begin_literal(struct json_check *j, const char *rest)
+static enum json_check_state begin_literal(struct json_check *j, const char *rest)
 {
     j->literal = rest;
     return LITERAL;
 }
 
-static enum state begin_value(struct json_check *j, unsigned char c)
+static enum json_check_state begin_value(struct json_check *j, unsigned char c)
 {
     switch (c) {
     case '{': return push(j, true);
@@ -80,7 +80,7 @@ static enum state begin_value(struct json_check *j, unsigned char c)
     }
 }
 
-static enum state close_container(struct json_check *j, bool object)
+static enum json_check_state close_container(struct json_check *j, bool object)
 {
     if (j->depth == 0 || in_object(j) != object)
         return BAD;
@@ -88,7 +88,7 @@ static enum state close_container(struct json_check *j, bool object)
     return AFTER;
 }
 
-static enum state after_value(struct json_check *j, unsigned char c)
+static enum json_check_state after_value(struct json_check *j, unsigned char c)
 {
     if (is_space(c))
         return AFTER;
@@ -100,7 +100,7 @@ static enum state after_value(struct json_check *j, unsigned char c)
 }
 
 /* The first byte of a sequence says how many follow and what the second may be (RFC 3629 4). */
-static enum state begin_utf8(struct json_check *j, unsigned char c)
+static enum json_check_state begin_utf8(struct json_check *j, unsigned char c)
 {
     j->rest_first = 0x80;
     j->rest_last = 0xbf;
@@ -123,7 +123,7 @@ static enum state begin_utf8(struct json_check *j, unsigned char c)
     return UTF8;
 }
 
-static enum state in_string(struct json_check *j, unsigned char c)
+static enum json_check_state in_string(struct json_check *j, unsigned char c)
 {
     if (c == '"')
         return j->in_key ? COLON : AFTER;
@@ -134,7 +134,7 @@ static enum state in_string(struct json_check *j, unsigned char c)
     return c < 0x80 ? STRING : begin_utf8(j, c);
 }
 
-static enum state in_escape(struct json_check *j, unsigned char c)
+static enum json_check_state in_escape(struct json_check *j, unsigned char c)
 {
     if (c == 'u') {
         j->digits_left = 4;
@@ -143,7 +143,7 @@ static enum state in_escape(struct json_check *j, unsigned char c)
     return strchr("\"\\/bfnrt", c) != NULL && c != '\0' ? STRING : BAD;
 }
 
-static enum state in_utf8(struct json_check *j, unsigned char c)
+static enum json_check_state in_utf8(struct json_check *j, unsigned char c)
 {
     if (c < j->rest_first || c > j->rest_last)
         return BAD;
@@ -152,7 +152,7 @@ static enum state in_utf8(struct json_check *j, unsigned char c)
     return --j->rest_left == 0 ? STRING : UTF8;
 }
 
-static enum state in_number(struct json_check *j, enum state at, unsigned char c)
+static enum json_check_state in_number(struct json_check *j, enum json_check_state at, unsigned char c)
 {
     switch (at) {
     case MINUS:
@@ -179,7 +179,7 @@ static enum state in_number(struct json_check *j, enum state at, unsigned char c
     return after_value(j, c);
 }
 
-static enum state begin_text(struct json_check *j, unsigned char c)
+static enum json_check_state begin_text(struct json_check *j, unsigned char c)
 {
     static const char rest_of_mark[] = "\xbb\xbf";
 
@@ -189,9 +189,9 @@ static enum state begin_text(struct json_check *j, unsigned char c)
     return MARK;
 }
 
-static enum state step(struct json_check *j, unsigned char c)
+static enum json_check_state step(struct json_check *j, unsigned char c)
 {
-    enum state at = (enum state)j->state;
+    enum json_check_state at = (enum json_check_state)j->state;
 
     switch (at) {
     case START:
@@ -246,7 +246,7 @@ bool json_check_feed(struct json_check *j, const char *bytes, size_t count)
 
 bool json_check_end(const struct json_check *j)
 {
-    enum state at = (enum state)j->state;
+    enum json_check_state at = (enum json_check_state)j->state;
 
     return j->depth == 0
         && (at == AFTER || at == ZERO || at == INTEGER || at == FRACTION || at == EXPONENT_DIGITS);

@@ -10,7 +10,7 @@
 struct wait { const void *bucket; const struct fetch *fetch; };       /* a request that would be charged to it */
 struct waits { struct wait *items; size_t count, capacity; };
 
-struct candidate { double busy; const void *bucket; struct upstream_limit_report report; };
+struct report_candidate { double busy; const void *bucket; struct upstream_limit_report report; };
 
 struct visit {
     struct arena                 *arena;
@@ -18,7 +18,7 @@ struct visit {
     const char                   *only;          /* NULL: all */
     struct upstream_limit_report *limits;
     unsigned                      count, capacity;
-    struct candidate             *busiest;       /* of credentials; BUSIEST_TOLD places, in no order */
+    struct report_candidate             *busiest;       /* of credentials; BUSIEST_TOLD places, in no order */
     unsigned                      busiest_count, others;
 };
 
@@ -168,9 +168,9 @@ static double how_busy(const struct visit *v, const void *bucket, const struct l
     return used + (state->blocked_for_ns > 0 ? 2.0 : 0.0) + 4.0 * (double)count_waits(v->waits, bucket);
 }
 
-static struct candidate *least_busy(struct visit *v)
+static struct report_candidate *least_busy(struct visit *v)
 {
-    struct candidate *least = &v->busiest[0];
+    struct report_candidate *least = &v->busiest[0];
 
     for (unsigned i = 1; i < v->busiest_count; i++)
         if (v->busiest[i].busy < least->busy)
@@ -179,9 +179,9 @@ static struct candidate *least_busy(struct visit *v)
 }
 
 /* A place among the busiest; NULL: there are enough that are busier. */
-static struct candidate *place_for(struct visit *v, double busy)
+static struct report_candidate *place_for(struct visit *v, double busy)
 {
-    struct candidate *least;
+    struct report_candidate *least;
 
     if (v->busiest == NULL)
         v->busiest = arena_alloc(v->arena, BUSIEST_TOLD * sizeof *v->busiest);
@@ -213,7 +213,7 @@ static void add_limit(void *context, const void *bucket, const struct limit_opti
                       const struct limit_state *state)
 {
     struct visit                 *v = context;
-    struct candidate             *c;
+    struct report_candidate             *c;
     struct upstream_limit_report *r;
     struct upstream_limit_report  shown;
     double                        busy;
@@ -240,7 +240,7 @@ static void add_limit(void *context, const void *bucket, const struct limit_opti
 
 static int compare_candidates(const void *a, const void *b)
 {
-    const struct candidate *x = a, *y = b;
+    const struct report_candidate *x = a, *y = b;
 
     return (x->busy < y->busy) - (x->busy > y->busy);
 }

@@ -250,11 +250,11 @@ void upstream_configure(struct upstream *up, struct ref *config, const struct up
     mailbox_post(up->mailbox, &c->mail);
 }
 
-struct question { struct mail mail; struct upstream *up; struct upstream_report *report; };
+struct upstream_question { struct mail mail; struct upstream *up; struct upstream_report *report; };
 
 static void receive_question(struct mail *m)
 {
-    struct question        *q = CONTAINER_OF(m, struct question, mail);
+    struct upstream_question        *q = CONTAINER_OF(m, struct upstream_question, mail);
     struct upstream_report *r = q->report;
 
     if (r->forget != NULL)
@@ -266,7 +266,7 @@ static void receive_question(struct mail *m)
 
 void upstream_ask(struct upstream *up, struct upstream_report *r)
 {
-    struct question *q = mem_alloc(sizeof *q);
+    struct upstream_question *q = mem_alloc(sizeof *q);
 
     q->mail.receive = receive_question;
     q->up = up;
