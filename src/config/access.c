@@ -36,7 +36,7 @@ struct config_access access_of(const char *text)
 {
     uint32_t uid;
 
-    if (client_user(text, &uid))
+    if (checks_user(text, &uid))
         return (struct config_access){ .kind = ACCESS_USER, .id = uid };
     if (strncmp(text, "group:", 6) == 0)
         return (struct config_access){ .kind = ACCESS_GROUP, .id = group_id(text + 6) };

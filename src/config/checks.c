@@ -235,7 +235,7 @@ bool check_access(const char *text, struct fault *why)
         text);
 }
 
-bool client_user(const char *match, uint32_t *uid)
+bool checks_user(const char *match, uint32_t *uid)
 {
     const char          *name = match + strlen("user:");
     const struct passwd *found;
@@ -358,7 +358,7 @@ bool check_cost(const char *text, struct fault *why)
         text);
 }
 
-struct limit_cost cost_of(const char *text, struct arena *arena)
+struct limit_cost checks_cost(const char *text, struct arena *arena)
 {
     struct limit_cost cost = { 0 };
     struct slice      method = SLICE_NONE;
@@ -459,7 +459,7 @@ bool check_ttl(const char *text, struct fault *why)
     return WRONG(why, "\"%s\" is no ttl; %s", text, ttl_wanted);
 }
 
-struct policy_ttl ttl_of(const char *text)
+struct policy_ttl checks_ttl(const char *text)
 {
     struct policy_ttl ttl;
 
@@ -487,7 +487,7 @@ bool check_status_ttl(const char *text, struct fault *why)
                  text);
 }
 
-struct policy_status_ttl status_ttl_of(const char *text)
+struct policy_status_ttl checks_status_ttl(const char *text)
 {
     struct policy_status_ttl got = { 0 };
 

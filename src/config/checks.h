@@ -53,9 +53,9 @@ struct host_entry {                   /* one of `hosts`, in pieces of the text; 
 };
 bool host_entry_parse(const char *text, struct host_entry *out);
 
-struct policy_ttl        ttl_of(const char *text);
-struct via_options       via_of(const char *text, struct arena *);
-struct policy_status_ttl status_ttl_of(const char *text);
-struct limit_cost        cost_of(const char *text, struct arena *);
+struct policy_ttl        checks_ttl(const char *text);
+struct via_options       ways_via(const char *text, struct arena *);
+struct policy_status_ttl checks_status_ttl(const char *text);
+struct limit_cost        checks_cost(const char *text, struct arena *);
 
 #endif

@@ -100,7 +100,7 @@ static void review_costs(struct reader *r, const struct set_limit *set, const st
     struct arena a = { 0 };
 
     for (const char *const *c = set->cost; c != NULL && *c != NULL; c++)
-        if (cost_of(*c, &a).cost > most)
+        if (checks_cost(*c, &a).cost > most)
             reader_warning(r, set->from, "cost", "\"%s\" can never be paid: \"%s\" allows %llu at one time", *c,
                            set->rate, (unsigned long long)most);
     arena_free(&a);

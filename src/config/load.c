@@ -175,7 +175,7 @@ static void make_lists(struct snapshot *snap)
     struct config_client *clients = GROUPS_TAKE(&snap->arena, &top->clients, struct set_client);
 
     for (unsigned i = 0; i < top->clients.count; i++)
-        clients[i].has_uid = client_user(clients[i].match, &clients[i].uid);
+        clients[i].has_uid = checks_user(clients[i].match, &clients[i].uid);
     top->config.clients = clients;
     top->config.client_count = top->clients.count;
     top->config.listeners = GROUPS_TAKE(&snap->arena, &top->listeners, struct set_listener);

@@ -146,7 +146,7 @@ static void review_via(struct reader *r, const struct settings *top, const struc
             reader_error(r, via, "url", "is missing; such as \"http://proxy.example.org:3128\"");
         return;
     }
-    to = via_of(u->via_url, &a);
+    to = ways_via(u->via_url, &a);
     own = http_authority_parse(to.authority, &host, &port) ? own_listener(top, host, port) : NULL;
     if (own != NULL)
         reader_error(r, u->from, "via", "is Weir's own %s; name the proxy on the way to the API", own);

@@ -53,9 +53,9 @@ struct value_type {
 extern const struct value_type value_types[TYPE_COUNT];
 
 /* "30s", "forever" and "2GiB" in a buffer of at least 32 bytes. */
-const char *format_duration(int64_t ns, char *buffer);
-const char *format_size(int64_t bytes, char *buffer);
+const char *units_duration(int64_t ns, char *buffer);
+const char *units_size(int64_t bytes, char *buffer);
 /* "2GiB" and its kin; false for anything else. */
-bool parse_size_text(const char *text, int64_t *bytes);
+bool units_parse_size(const char *text, int64_t *bytes);
 
 #endif

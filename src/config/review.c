@@ -164,8 +164,8 @@ static void review_hidden(struct reader *r, const struct set_rule *set, unsigned
         struct fault why;
 
         rules[i].pattern = set[i].match != NULL ? pattern_compile(slice_of(set[i].match), &why) : NULL;
-        rules[i].methods = methods_known(set[i].methods);
-        rules[i].other_methods = methods_other(&a, set[i].methods);
+        rules[i].methods = config_methods_known(set[i].methods);
+        rules[i].other_methods = config_methods_other(&a, set[i].methods);
     }
     rules_hidden(rules, count, by);
     for (unsigned i = 0; i < count; i++) {
@@ -359,7 +359,7 @@ static void review_clients(struct reader *r, const struct settings *top)
     uint32_t                 uid;
 
     for (unsigned i = 0; i < top->clients.count; i++)
-        if (all[i].to.match != NULL && client_user(all[i].to.match, &uid) && uid == UINT32_MAX)
+        if (all[i].to.match != NULL && checks_user(all[i].to.match, &uid) && uid == UINT32_MAX)
             reader_warning(r, all[i].from, "match", "\"%s\": there is no such user on this machine", all[i].to.match);
 }
 

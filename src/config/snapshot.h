@@ -38,12 +38,12 @@ struct pattern *snapshot_pattern(struct snapshot *, const char *text);
 /* One entry of `access`; the text has passed check_access() (access.c). */
 struct config_access access_of(const char *text);
 /* "user:NAME" or "user:1000": true, and the uid, (uint32_t)-1 where there is none (checks.c). */
-bool client_user(const char *match, uint32_t *uid);
+bool checks_user(const char *match, uint32_t *uid);
 
 /* Bits of enum http_method, and the names that are none of them: NULL where there are none, else in the arena and ended
  * with NULL (upstream.c). */
-unsigned methods_known(const char *const *names);
-const char *const *methods_other(struct arena *, const char *const *names);
+unsigned config_methods_known(const char *const *names);
+const char *const *config_methods_other(struct arena *, const char *const *names);
 
 /* What follows from other settings where it is not set: `hosts` is the authority of `url`, and as many connections
  * are made and kept as max_in_flight lets be used (upstream.c). */

@@ -28,19 +28,19 @@ static const char *in_units(int64_t n, const struct unit *units, size_t count, c
     return buffer;
 }
 
-const char *format_duration(int64_t ns, char *buffer)
+const char *units_duration(int64_t ns, char *buffer)
 {
     if (ns == INT64_MAX)
         return "forever";
     return in_units(ns, durations, sizeof durations / sizeof durations[0], buffer);
 }
 
-const char *format_size(int64_t bytes, char *buffer)
+const char *units_size(int64_t bytes, char *buffer)
 {
     return in_units(bytes, sizes, sizeof sizes / sizeof sizes[0], buffer);
 }
 
-bool parse_size_text(const char *text, int64_t *bytes)
+bool units_parse_size(const char *text, int64_t *bytes)
 {
     size_t  digits = strspn(text, "0123456789");
     int64_t n;

@@ -57,7 +57,7 @@ struct pattern *snapshot_pattern(struct snapshot *snap, const char *text)
 
 /* -- methods -- */
 
-unsigned methods_known(const char *const *names)
+unsigned config_methods_known(const char *const *names)
 {
     unsigned bits = 0;
 
@@ -70,7 +70,7 @@ unsigned methods_known(const char *const *names)
     return bits;
 }
 
-const char *const *methods_other(struct arena *arena, const char *const *names)
+const char *const *config_methods_other(struct arena *arena, const char *const *names)
 {
     const char **others = arena_alloc(arena, (count_texts(names) + 1) * sizeof others[0]);
     unsigned     n = 0;
@@ -107,7 +107,7 @@ static struct policy_options policy_of(const struct set_policy *p, const char *l
     struct policy_options o = p->to;
 
     o.label = label;
-    o.ttl = ttl_of(p->ttl);
+    o.ttl = checks_ttl(p->ttl);
     o.credential_headers = own->credential_headers;
     o.credential_params = own->credential_params;
     policy_cookie_firsts(o.ignore_cookies, o.cookie_firsts);
@@ -130,14 +130,14 @@ static struct route_rule rule_of(struct snapshot *snap, const struct set_rule *r
 
     struct route_rule rule = {
         .pattern = snapshot_pattern(snap, r->match),
-        .methods = methods_known(r->methods),
-        .other_methods = methods_other(&snap->arena, r->methods),
+        .methods = config_methods_known(r->methods),
+        .other_methods = config_methods_other(&snap->arena, r->methods),
         .policy = policy_of(&r->policy, r->match, own),
         .invalidates = some(r->invalidates),
     };
 
     for (unsigned i = 0; i < count; i++)
-        status[i] = status_ttl_of(r->status[i]);
+        status[i] = checks_status_ttl(r->status[i]);
     rule.policy.status = status;
     rule.policy.status_count = count;
     rule.policy.alone = !r->share;
@@ -290,11 +290,11 @@ static struct limit_options limit_of(struct snapshot *snap, const struct set_lim
         limit.zone = zone;
     }
     for (unsigned i = 0; i < count; i++)
-        costs[i] = cost_of(set->cost[i], &snap->arena);
+        costs[i] = checks_cost(set->cost[i], &snap->arena);
     limit.costs = costs;
     limit.cost_count = count;
     limit.pattern = limit.match != NULL ? snapshot_pattern(snap, limit.match) : NULL;
-    limit.methods = methods_known(set->methods);
+    limit.methods = config_methods_known(set->methods);
     return limit;
 }
 
@@ -352,7 +352,7 @@ static void resolve_fetch(struct snapshot *snap, const struct set_upstream *u, s
     out->name = up->route.name;
     out->origin.scheme = up->route.scheme;
     if (u->via_url != NULL) {
-        *via = via_of(u->via_url, &snap->arena);
+        *via = ways_via(u->via_url, &snap->arena);
         via->ca_file = ca_file;
     }
     while (out->retry.statuses[out->retry.status_count] != 0)
@@ -390,7 +390,7 @@ void upstream_resolve(struct snapshot *snap, const struct set_upstream *u, struc
     *out = u->to;
     out->allow_origins = some(out->allow_origins);
     out->has_access = u->access != NULL;
-    out->auth_methods = methods_known(u->auth_methods);
+    out->auth_methods = config_methods_known(u->auth_methods);
     resolve_place(snap, u, &out->route);
     out->route.policy = own_policy(&snap->arena, u);
     resolve_rules(snap, u, &out->route);

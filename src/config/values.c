@@ -219,8 +219,8 @@ static bool parse_duration(struct reader *r, const config_setting_t *s, const st
     }
     if (ns < o->min || ns > o->max) {
         reader_error(r, s, NULL, "\"%s\" is too %s; \"%s\" to \"%s\" is allowed", text,
-                     ns < o->min ? "short" : "long", format_duration(o->min, low),
-                     format_duration(o->max, high));
+                     ns < o->min ? "short" : "long", units_duration(o->min, low),
+                     units_duration(o->max, high));
         return false;
     }
     *(int64_t *)field = ns;
@@ -234,7 +234,7 @@ static bool print_duration(FILE *out, const struct option *o, const void *field)
 
     (void)o;
     if (ns >= 0)
-        fprintf(out, "\"%s\"", format_duration(ns, text));
+        fprintf(out, "\"%s\"", units_duration(ns, text));
     return ns >= 0;
 }
 
@@ -248,7 +248,7 @@ static bool parse_size(struct reader *r, const config_setting_t *s, const struct
     if (config_setting_type(s) != CONFIG_TYPE_STRING)
         return wrong_type(r, s, o);
     text = config_setting_get_string(s);
-    if (!parse_size_text(text, &bytes)) {
+    if (!units_parse_size(text, &bytes)) {
         reader_error(
             r, s, NULL,
             "\"%s\" is no size; a whole number and B, KiB, MiB, GiB or TiB is wanted, such as "
@@ -258,8 +258,8 @@ static bool parse_size(struct reader *r, const config_setting_t *s, const struct
     }
     if (bytes < o->min || bytes > o->max) {
         reader_error(r, s, NULL, "\"%s\" is too %s; \"%s\" to \"%s\" is allowed", text,
-                     bytes < o->min ? "small" : "large", format_size(o->min, low),
-                     format_size(o->max, high));
+                     bytes < o->min ? "small" : "large", units_size(o->min, low),
+                     units_size(o->max, high));
         return false;
     }
     *(int64_t *)field = bytes;
@@ -273,7 +273,7 @@ static bool print_size(FILE *out, const struct option *o, const void *field)
 
     (void)o;
     if (bytes >= 0)
-        fprintf(out, "\"%s\"", format_size(bytes, text));
+        fprintf(out, "\"%s\"", units_size(bytes, text));
     return bytes >= 0;
 }
 

@@ -71,7 +71,7 @@ bool check_via(const char *text, struct fault *why)
     return true;
 }
 
-struct via_options via_of(const char *text, struct arena *arena)
+struct via_options ways_via(const char *text, struct arena *arena)
 {
     struct via_options via = { .is_http = slice_starts_with(slice_of(text), SLICE("http")) };
     struct slice       all = slice_of(text);

@@ -40,7 +40,7 @@ static void sweep(struct worker *w, int64_t now)
     shards_touch_all(w);
     connection_sweep_all(w, now);
     door_sweep(w, now);
-    linger_sweep(w, now);
+    refuse_sweep(w, now);
     tunnel_sweep(w, now);
     if (w->keeps) {
         w->keeps = kept_sweep(w->kept, w->engine, clock_wall_ns());
@@ -121,7 +121,7 @@ void *loop_run(void *context)
         one_round(w);
     daemon_stop_all(w);
     slots_close();
-    linger_close_all(w);
+    refuse_close_all(w);
     intake_start(NULL);
     /* Mail that was on its way to exchanges and calls has to come before their memory goes. */
     while (!engine_is_idle(w->engine) || !admin_is_idle(w->admin)) {

@@ -137,7 +137,7 @@ static void receive_stop(struct mail *m)
     CONTAINER_OF(m, struct upstream, stop)->stopping = true;
 }
 
-static void upstream_free(struct upstream *up)
+static void free_thread(struct upstream *up)
 {
     if (up == NULL)
         return;
@@ -201,7 +201,7 @@ struct upstream *upstream_open(const struct upstream_start *start, struct fault 
         goto fail;
     return up;
 fail:
-    upstream_free(up);
+    free_thread(up);
     return NULL;
 }
 
@@ -211,7 +211,7 @@ void upstream_close(struct upstream *up)
         return;
     mailbox_post(up->mailbox, &up->stop);
     pthread_join(up->thread, NULL);
-    upstream_free(up);
+    free_thread(up);
 }
 
 /* -- asking and telling -- */

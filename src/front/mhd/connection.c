@@ -104,7 +104,7 @@ void connection_begins_or_ends(void *context, struct MHD_Connection *mhd, void *
     remember(w, c->fd, NULL);
     w->current = NULL;
     if (c->refused || c->lingers)
-        linger_begin(w, c->fd);
+        refuse_linger(w, c->fd);
     unwatch_peer(w, c);
     unlink_connection(c);
     c->shard->connections--;

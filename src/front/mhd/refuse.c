@@ -167,7 +167,7 @@ static void on_more(struct watch *watch, uint32_t events)
     }
 }
 
-void linger_begin(struct worker *w, int fd)
+void refuse_linger(struct worker *w, int fd)
 {
     struct lingering  *l;
     struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP };
@@ -187,7 +187,7 @@ void linger_begin(struct worker *w, int fd)
         forget(l);
 }
 
-void linger_sweep(struct worker *w, int64_t now)
+void refuse_sweep(struct worker *w, int64_t now)
 {
     for (struct lingering *l = w->lingering, *next; l != NULL; l = next) {
         next = l->next;
@@ -196,7 +196,7 @@ void linger_sweep(struct worker *w, int64_t now)
     }
 }
 
-void linger_close_all(struct worker *w)
+void refuse_close_all(struct worker *w)
 {
     while (w->lingering != NULL)
         forget(w->lingering);

@@ -21,8 +21,8 @@ void refuse_connection(struct connection *, const struct refusal *);
 
 /* Reads what is still to come on a socket of which `fd` is a descriptor, and stays the caller's: only its end is
  * put off.  For a socket that nothing will be sent on any more. */
-void linger_begin(struct worker *, int fd);
-void linger_sweep(struct worker *, int64_t now);
-void linger_close_all(struct worker *);
+void refuse_linger(struct worker *, int fd);
+void refuse_sweep(struct worker *, int64_t now);
+void refuse_close_all(struct worker *);
 
 #endif

@@ -16,7 +16,7 @@ void say_refusal(struct worker *w, int fd, enum problem_kind kind, const char *d
     if (send(fd, text, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) < (ssize_t)bytes)
         log_debug("refusal_unsent", "status=%u", problem_status(kind));
     shutdown(fd, SHUT_WR);
-    linger_begin(w, fd);
+    refuse_linger(w, fd);
 }
 
 bool say_granted(int fd)
