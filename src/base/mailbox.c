@@ -3,9 +3,8 @@
  * eventfd that is written by the first who wants the reader woken.
  *
  * The reader empties the eventfd before it takes the list.  Whoever wants it woken
- * after that writes the eventfd again, so no mail is left lying; at worst the reader wakes once for
- * nothing.  A reader with an epoll hears of each writing as an edge, whatever stands in the eventfd: it
- * empties nothing, which saves a system call for each time that it wakes.
+ * behind that writes the eventfd again, so no mail is left lying; at worst the reader wakes once for
+ * nothing.
  */
 #include "base/mailbox.h"
 
@@ -25,7 +24,6 @@ struct mailbox {
     struct mail   **end;             /* lock; where the next mail is hung */
     bool            rung;            /* lock; the eventfd was written since the list was taken */
     int             fd;              /* never changes */
-    bool            by_edge;         /* never changes once there is mail */
 };
 
 struct mailbox *mailbox_open(void)
@@ -81,21 +79,13 @@ int mailbox_fd(const struct mailbox *box)
     return box->fd;
 }
 
-int mailbox_watch(struct mailbox *box, int epoll_fd, union epoll_data as)
-{
-    struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data = as };
-
-    box->by_edge = true;
-    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, box->fd, &event);
-}
-
 unsigned mailbox_deliver(struct mailbox *box)
 {
     eventfd_t    ignored;
     struct mail *mail;
     unsigned     delivered = 0;
 
-    while (!box->by_edge && eventfd_read(box->fd, &ignored) != 0 && errno == EINTR)
+    while (eventfd_read(box->fd, &ignored) != 0 && errno == EINTR)
         ;
     pthread_mutex_lock(&box->lock);
     mail = box->first;

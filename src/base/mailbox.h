@@ -4,13 +4,11 @@
  * A message is a `struct mail` embedded in what it is about; posting never
  * allocates and never fails.  Mail of one sender arrives in the order it was
  * posted, and what the sender wrote before posting is visible to the reader.
- * The reader's loop watches mailbox_fd(), or has its epoll watch with mailbox_watch(), and calls mailbox_deliver(),
- * which runs each mail's `receive` on the reader's thread.
+ * The reader's loop watches mailbox_fd() and calls mailbox_deliver(), which
+ * runs each mail's `receive` on the reader's thread.
  */
 #ifndef WEIR_BASE_MAILBOX_H
 #define WEIR_BASE_MAILBOX_H
-
-#include <sys/epoll.h>
 
 struct mail {
     struct mail *next;                       /* the mailbox's while posted */
@@ -29,9 +27,6 @@ void mailbox_post(struct mailbox *, struct mail *);
 void mailbox_post_quietly(struct mailbox *, struct mail *);
 /* Readable (an eventfd) while there is mail that is to wake the reader. */
 int  mailbox_fd(const struct mailbox *);
-/* Instead, before the first post: an event of the reader's epoll for each time that it is to wake.  Nobody has to read
- * the descriptor then.  -1: errno says why. */
-int  mailbox_watch(struct mailbox *, int epoll_fd, union epoll_data as);
 /* Reader only.  Returns how many were delivered. */
 unsigned mailbox_deliver(struct mailbox *);
 

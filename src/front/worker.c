@@ -164,7 +164,8 @@ int worker_start(struct worker *w, const struct front_services *services, struct
     w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     w->mailbox = mailbox_open();
     if (w->epoll_fd < 0 || w->mailbox == NULL
-        || mailbox_watch(w->mailbox, w->epoll_fd, (epoll_data_t){ .ptr = &w->mail_watch }) != 0) {
+        || epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, mailbox_fd(w->mailbox),
+                     &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &w->mail_watch }) != 0) {
         fault_set_errno(why, errno, "cannot start a worker");
         goto fail;
     }

@@ -172,7 +172,8 @@ const struct state_owner *const upstream_rows[] = { &keep_rows, &bust_rows, NULL
 
 struct upstream *upstream_open(const struct upstream_start *start, struct fault *why)
 {
-    struct upstream *up = mem_alloc(sizeof *up);
+    struct upstream   *up = mem_alloc(sizeof *up);
+    struct epoll_event e = { .events = EPOLLIN };
 
     up->store = start->store;
     up->state = start->state;
@@ -190,7 +191,8 @@ struct upstream *upstream_open(const struct upstream_start *start, struct fault 
         fault_set_errno(why, errno, "cannot open descriptors for the upstream thread");
         goto fail;
     }
-    if (mailbox_watch(up->mailbox, up->epoll_fd, (epoll_data_t){ .fd = mailbox_fd(up->mailbox) }) != 0) {
+    e.data.fd = mailbox_fd(up->mailbox);
+    if (epoll_ctl(up->epoll_fd, EPOLL_CTL_ADD, e.data.fd, &e) != 0) {
         fault_set_errno(why, errno, "cannot watch the upstream thread's mailbox");
         goto fail;
     }

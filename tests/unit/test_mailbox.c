@@ -13,8 +13,6 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 enum { SENDERS = 4, MAILS = 2000 };
@@ -129,77 +127,6 @@ static void test_quiet_mail_wakes_nobody_and_comes_in_its_turn(void **state)
     mailbox_close(box);
 }
 
-static unsigned events_of(int epoll_fd)
-{
-    struct epoll_event event;
-    int                n = epoll_wait(epoll_fd, &event, 1, 0);
-
-    if (n == 1)
-        assert_int_equal(event.data.u32, 7);
-    return n == 1 ? event.events : 0;
-}
-
-/* The reader hears of each ringing once, and reads nothing: what was rung stands in the descriptor. */
-static void test_an_epoll_hears_of_each_ringing_and_the_descriptor_stays_unread(void **state)
-{
-    struct mailbox *box = mailbox_open();
-    int             epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    eventfd_t       rung = 0;
-
-    (void)state;
-    next_number[0] = 0;
-    in_order = true;
-    assert_int_equal(mailbox_watch(box, epoll_fd, (epoll_data_t){ .u32 = 7 }), 0);
-    assert_int_equal(events_of(epoll_fd), 0);
-    for (int i = 0; i < 6; i += 2) {
-        mailbox_post(box, &make_note(0, i)->mail);
-        assert_int_equal(events_of(epoll_fd), EPOLLIN);
-        assert_int_equal(events_of(epoll_fd), 0);
-        mailbox_post(box, &make_note(0, i + 1)->mail);      /* rung already */
-        assert_int_equal(events_of(epoll_fd), 0);
-        assert_int_equal(mailbox_deliver(box), 2);
-    }
-    mailbox_post_quietly(box, &make_note(0, 6)->mail);
-    assert_int_equal(events_of(epoll_fd), 0);
-    assert_int_equal(mailbox_deliver(box), 1);
-    assert_true(in_order);
-    assert_int_equal(eventfd_read(mailbox_fd(box), &rung), 0);
-    assert_int_equal(rung, 3);
-    close(epoll_fd);
-    mailbox_close(box);
-}
-
-/* A ringing between the look and the delivery of what came before is not lost. */
-static void test_all_mail_wakes_an_epoll_too(void **state)
-{
-    struct mailbox    *box = mailbox_open();
-    int                epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    struct sending     sendings[SENDERS];
-    pthread_t          threads[SENDERS];
-    struct epoll_event event;
-    unsigned           arrived = 0;
-
-    (void)state;
-    in_order = true;
-    assert_int_equal(mailbox_watch(box, epoll_fd, (epoll_data_t){ .u32 = 7 }), 0);
-    for (int i = 0; i < SENDERS; i++) {
-        next_number[i] = 0;
-        sendings[i] = (struct sending){ box, i };
-        assert_int_equal(pthread_create(&threads[i], NULL, send_notes, &sendings[i]), 0);
-    }
-    while (arrived < SENDERS * MAILS) {
-        if (epoll_wait(epoll_fd, &event, 1, 30000) != 1)
-            fail_msg("mail lies in the box and nobody is woken");
-        arrived += mailbox_deliver(box);
-    }
-    for (int i = 0; i < SENDERS; i++)
-        pthread_join(threads[i], NULL);
-    assert_int_equal(arrived, SENDERS * MAILS);
-    assert_true(in_order);
-    close(epoll_fd);
-    mailbox_close(box);
-}
-
 struct again {
     struct mail     mail;
     struct mailbox *box;
@@ -256,8 +183,6 @@ int main(void)
         cmocka_unit_test(test_all_mail_arrives_in_the_order_of_its_sender),
         cmocka_unit_test(test_descriptor_is_readable_while_there_is_mail),
         cmocka_unit_test(test_quiet_mail_wakes_nobody_and_comes_in_its_turn),
-        cmocka_unit_test(test_an_epoll_hears_of_each_ringing_and_the_descriptor_stays_unread),
-        cmocka_unit_test(test_all_mail_wakes_an_epoll_too),
         cmocka_unit_test(test_mail_posted_by_a_receiver_waits_for_the_next_delivery),
         cmocka_unit_test(test_last_release_destroys_once),
     };
