@@ -3,7 +3,7 @@
  * eventfd that is written by the first who wants the reader woken.
  *
  * The reader empties the eventfd before it takes the list.  Whoever wants it woken
- * behind that writes the eventfd again, so no mail is left lying; at worst the reader wakes once for
+ * after that writes the eventfd again, so no mail is left lying; at worst the reader wakes once for
  * nothing.
  */
 #include "base/mailbox.h"
