@@ -4,7 +4,7 @@
  *   LIST    head of one pointer, removal anywhere       TAILQ   the same with an end, in order of insertion
  *   SLIST   one pointer an element: stacks, spare parts  STAILQ  first in, first out
  *
- * An element that may stand in no list has an entry that is all zero: LIST_IS_IN(), set back by LIST_TAKE().
+ * An element that may be in no list has an entry that is all zero: LIST_IS_IN(), set back by LIST_TAKE(); TAILQ_ too.
  */
 #ifndef WEIR_BASE_LIST_H
 #define WEIR_BASE_LIST_H
@@ -28,6 +28,14 @@
         if (LIST_IS_IN(each, field)) { \
             LIST_REMOVE(each, field); \
             (each)->field.le_prev = NULL; \
+        } \
+    } while (0)
+#define TAILQ_IS_IN(each, field) ((each)->field.tqe_prev != NULL)
+#define TAILQ_TAKE(head, each, field) \
+    do { \
+        if (TAILQ_IS_IN(each, field)) { \
+            TAILQ_REMOVE(head, each, field); \
+            (each)->field.tqe_prev = NULL; \
         } \
     } while (0)
 

@@ -5,6 +5,7 @@
 #ifndef WEIR_FRONT_INTERNAL_H
 #define WEIR_FRONT_INTERNAL_H
 
+#include "base/list.h"
 #include "front/front.h"
 
 #include <pthread.h>
@@ -36,8 +37,8 @@ struct worker {
     struct front_shared         *shared;
     struct mailbox              *mailbox;
     struct watch                 mail_watch;
-    struct shard                *shards[2];       /* plain; those that speak TLS: NULL without a proxy listener */
-    struct shard                *due_shards;
+    STAILQ_HEAD(, shard)         shards[2];       /* plain; those that speak TLS: none without a proxy listener */
+    SLIST_HEAD(due_shards, shard) due_shards;
     int                          epoll_fd;
     int                          done_fd;         /* eventfd of the front: written when the thread ends */
     _Atomic unsigned             connections;     /* main adds, the worker takes away: for balance only */
@@ -51,23 +52,23 @@ struct worker {
     struct access_log           *access;
     struct leaf_cache           *leaves;
     unsigned                     handshakes;      /* under way */
-    struct knock                *knocks;          /* at the proxy's door: what they want is not known yet */
-    struct tunnel               *tunnels, *ended_tunnels;
-    struct connection           *open;            /* all connections */
+    LIST_HEAD(, knock)           knocks;          /* at the proxy's door: what they want is not known yet */
+    LIST_HEAD(, tunnel)          tunnels, ended_tunnels;
+    LIST_HEAD(, connection)      open;            /* all connections */
     struct connection           *adding;          /* while MHD_add_connection() runs */
     struct connection          **by_fd;           /* MHD's, by descriptor */
     size_t                       by_fd_count;
     struct connection           *current;         /* that MHD works on, as far as is known; NULL: none */
     bool                         has_doomed;      /* some connection may be */
-    struct lingering            *lingering;
+    LIST_HEAD(, lingering)       lingering;
     unsigned                     lingering_count;
     struct kept_table           *kept;            /* replies that are ready */
     bool                         keeps;           /* there were some at the last sweep, or one came since */
-    struct call                 *calls;           /* requests being answered */
-    struct call                 *longest, *shortest;          /* suspended ones whose pools were not looked at */
+    LIST_HEAD(, call)            calls;           /* requests being answered */
+    TAILQ_HEAD(, call)           suspended;       /* of them, those whose pools were not looked at; the longest first */
     unsigned                     sweeps;
     bool                         parks;           /* there are more */
-    struct call                 *unused_calls;
+    LIST_HEAD(, call)            unused_calls;
     unsigned                     call_count, unused_call_count;
     bool                         stopping;
     int64_t                      stop_at_ns;      /* real monotonic: then the rest is broken off */

@@ -53,7 +53,8 @@ static int64_t wait_ns(struct worker *w, int64_t now)
 {
     int64_t ns = INT64_MAX, due;
 
-    if (w->open != NULL || w->knocks != NULL || w->tunnels != NULL || w->keeps || w->lingering != NULL)
+    if (!LIST_EMPTY(&w->open) || !LIST_EMPTY(&w->knocks) || !LIST_EMPTY(&w->tunnels) || w->keeps
+        || !LIST_EMPTY(&w->lingering))
         ns = w->sweep_at_ns - now;
     if (w->parks)
         ns = NS_PER_MS;
@@ -94,7 +95,7 @@ static void one_round(struct worker *w)
     if (access_log_due_ns(w->access) <= clock_mono_ns())
         access_log_flush(w->access);
     sweep(w, clock_real_ns());
-    w->parks = w->longest != NULL && call_park_some(w);
+    w->parks = !TAILQ_EMPTY(&w->suspended) && call_park_some(w);
 }
 
 static bool is_finished(struct worker *w)

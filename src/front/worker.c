@@ -156,6 +156,9 @@ int worker_start(struct worker *w, const struct front_services *services, struct
     char name[16];                    /* the kernel's bound */
 
     *w = (struct worker){ .services = services, .shared = shared, .epoll_fd = -1, .done_fd = done_fd };
+    STAILQ_INIT(&w->shards[0]);
+    STAILQ_INIT(&w->shards[1]);
+    TAILQ_INIT(&w->suspended);
     w->stop.receive = receive_stop;
     w->hurry.receive = receive_hurry;
     w->mail_watch.ready = on_mail;

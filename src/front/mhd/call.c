@@ -27,32 +27,23 @@ enum { UNUSED_CALLS = 256, SMALL_BYTES = 448 };
 
 static void link_call(struct worker *w, struct call *call)
 {
-    call->next = w->calls;
-    call->previous = NULL;
-    if (w->calls != NULL)
-        w->calls->previous = call;
-    w->calls = call;
+    LIST_INSERT_HEAD(&w->calls, call, entry);
     w->call_count++;
 }
 
 static void unlink_call(struct worker *w, struct call *call)
 {
     w->call_count--;
-    if (call->next != NULL)
-        call->next->previous = call->previous;
-    if (call->previous != NULL)
-        call->previous->next = call->next;
-    else
-        w->calls = call->next;
+    LIST_REMOVE(call, entry);
 }
 
 static struct call *new_call(struct worker *w)
 {
-    struct call *call = w->unused_calls;
+    struct call *call = LIST_FIRST(&w->unused_calls);
     struct arena arena = { 0 };
 
     if (call != NULL) {
-        w->unused_calls = call->next;
+        LIST_REMOVE(call, entry);
         w->unused_call_count--;
         arena = call->arena;
     } else {
@@ -78,17 +69,16 @@ static void free_call(struct call *call)
         free(call);
         return;
     }
-    call->next = w->unused_calls;
-    w->unused_calls = call;
+    LIST_INSERT_HEAD(&w->unused_calls, call, entry);
     w->unused_call_count++;
 }
 
 void call_free_unused(struct worker *w)
 {
-    while (w->unused_calls != NULL) {
-        struct call *call = w->unused_calls;
+    struct call *call;
 
-        w->unused_calls = call->next;
+    while ((call = LIST_FIRST(&w->unused_calls)) != NULL) {
+        LIST_REMOVE(call, entry);
         arena_free(&call->arena);
         free(call);
     }
@@ -154,7 +144,9 @@ void call_on_peer_closed(struct connection *c)
 
 bool call_any(const struct worker *w)
 {
-    for (const struct call *call = w->calls; call != NULL; call = call->next)
+    const struct call *call;
+
+    LIST_FOREACH(call, &w->calls, entry)
         if (call->stage != CALL_HEAD)
             return true;
     return false;
@@ -162,7 +154,9 @@ bool call_any(const struct worker *w)
 
 void call_break_all(struct worker *w)
 {
-    for (struct call *call = w->calls; call != NULL; call = call->next) {
+    struct call *call;
+
+    LIST_FOREACH(call, &w->calls, entry) {
         if (!call->gone)
             w->broken_off++;
         call->gone = true;

@@ -43,14 +43,14 @@ struct call {
     struct slice           admin_body;
     bool                   suspended;
     unsigned               sweep;             /* when that was */
-    struct call           *next_suspended, *previous_suspended;       /* older and newer */
+    TAILQ_ENTRY(call)      suspension;      /* of the worker's suspended ones */
     bool                   gone;      /* broken off: the next callback closes the connection */
     int64_t                sent_bytes;
     int64_t                reply_bytes;
     bool                   streaming;
     bool                   answering; /* MHD has the response */
     struct MHD_Response   *response;  /* MHD's, alive while it is being sent */
-    struct call           *next, *previous;
+    LIST_ENTRY(call)       entry;     /* of the worker's calls, or of those unused */
 };
 
 /* -- call.c: libmicrohttpd's callbacks, and what the worker does with all calls -- */

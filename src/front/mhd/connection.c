@@ -19,16 +19,6 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 
-static void unlink_connection(struct connection *c)
-{
-    if (c->next != NULL)
-        c->next->previous = c->previous;
-    if (c->previous != NULL)
-        c->previous->next = c->next;
-    else
-        c->worker->open = c->next;
-}
-
 void connection_free(struct connection *c)
 {
     handshake_end(&c->handshake);
@@ -83,10 +73,7 @@ void connection_begins_or_ends(void *context, struct MHD_Connection *mhd, void *
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         c = w->adding;
         c->mhd = mhd;
-        c->next = w->open;
-        if (w->open != NULL)
-            w->open->previous = c;
-        w->open = c;
+        LIST_INSERT_HEAD(&w->open, c, entry);
         w->adding = NULL;
         c->shard->connections++;
         *socket_context = c;
@@ -106,7 +93,7 @@ void connection_begins_or_ends(void *context, struct MHD_Connection *mhd, void *
     if (c->refused || c->lingers)
         refuse_linger(w, c->fd);
     unwatch_peer(w, c);
-    unlink_connection(c);
+    LIST_REMOVE(c, entry);
     c->shard->connections--;
     arrival_leave(w, c->fd);
     connection_free(c);
@@ -147,7 +134,9 @@ struct connection *connection_open(struct worker *w, const struct arrival *a)
  */
 void connection_sweep_all(struct worker *w, int64_t now)
 {
-    for (struct connection *c = w->open; c != NULL; c = c->next) {
+    struct connection *c;
+
+    LIST_FOREACH(c, &w->open, entry) {
         pool_sweep(&c->pool, now);
         if ((c->deadline_ns <= now && intake_is_late(c, now)) || (c->peer_closed && c->call == NULL)) {
             c->peer_closed = false;

@@ -43,7 +43,7 @@ struct connection {                   /* one client's socket; MHD's socket conte
     char                  label[PEER_LABEL_BYTES];        /* the same as text; "": not known */
     int64_t               idle_timeout_ns;        /* that MHD was told */
     int64_t               deadline_ns;    /* real monotonic; INT64_MAX while a request is being answered */
-    struct connection    *next, *previous;
+    LIST_ENTRY(connection) entry;         /* of the worker's */
 };
 
 /* Not known to libmicrohttpd yet. */

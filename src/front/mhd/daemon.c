@@ -78,12 +78,12 @@ static bool watch_daemon(struct shard *s)
 
 static struct shard *start_shard(struct worker *w, bool is_tls)
 {
-    struct shard  *s = mem_alloc(sizeof *s);
-    struct shard **last = &w->shards[is_tls ? SHARD_TLS : SHARD_PLAIN];
+    struct shard *s = mem_alloc(sizeof *s);
+    int           kind = is_tls ? SHARD_TLS : SHARD_PLAIN;
 
     s->worker = w;
     s->is_tls = is_tls;
-    s->is_first = *last == NULL;
+    s->is_first = STAILQ_EMPTY(&w->shards[kind]);
     s->watch.ready = s->is_first ? NULL : on_event;
     s->daemon = start_daemon(w, is_tls);
     if (s->daemon == NULL || !watch_daemon(s)) {
@@ -92,9 +92,7 @@ static struct shard *start_shard(struct worker *w, bool is_tls)
         free(s);
         return NULL;
     }
-    while (*last != NULL)
-        last = &(*last)->next;
-    *last = s;
+    STAILQ_INSERT_TAIL(&w->shards[kind], s, entry);
     return s;
 }
 
@@ -111,26 +109,27 @@ int daemon_start(struct worker *w, struct fault *why)
 /* The earlier ones first, so that few connections are in few. */
 static struct shard *shard_with_room(struct worker *w, bool is_tls)
 {
-    struct shard *first = w->shards[is_tls ? SHARD_TLS : SHARD_PLAIN], *s = first;
+    int           kind = is_tls ? SHARD_TLS : SHARD_PLAIN;
+    struct shard *s;
 
-    while (s != NULL && s->connections >= SHARD_CONNECTIONS)
-        s = s->next;
-    if (s == NULL)
-        s = start_shard(w, is_tls);
-    return s != NULL ? s : first;
+    STAILQ_FOREACH(s, &w->shards[kind], entry)
+        if (s->connections < SHARD_CONNECTIONS)
+            return s;
+    s = start_shard(w, is_tls);
+    return s != NULL ? s : STAILQ_FIRST(&w->shards[kind]);
 }
 
 void daemon_stop_all(struct worker *w)
 {
-    for (int kind = SHARD_TLS; kind >= SHARD_PLAIN; kind--)
-        while (w->shards[kind] != NULL) {
-            struct shard *s = w->shards[kind];
+    struct shard *s;
 
-            w->shards[kind] = s->next;
+    for (int kind = SHARD_TLS; kind >= SHARD_PLAIN; kind--)
+        while ((s = STAILQ_FIRST(&w->shards[kind])) != NULL) {
+            STAILQ_REMOVE_HEAD(&w->shards[kind], entry);
             MHD_stop_daemon(s->daemon);
             free(s);
         }
-    w->due_shards = NULL;
+    SLIST_INIT(&w->due_shards);
 }
 
 void daemon_serve(struct worker *w, const struct arrival *a)

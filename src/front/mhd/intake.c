@@ -307,10 +307,12 @@ bool intake_is_late(struct connection *c, int64_t now)
 
 void intake_refuse_doomed(struct worker *w)
 {
+    struct connection *c;
+
     if (!w->has_doomed)
         return;
     w->has_doomed = false;
-    for (struct connection *c = w->open; c != NULL; c = c->next)
+    LIST_FOREACH(c, &w->open, entry)
         if (c->is_doomed)
             refuse_connection(c, &c->intake.doom);
 }

@@ -28,7 +28,7 @@ struct lingering {
     struct worker    *worker;
     int               fd;
     int64_t           deadline_ns;
-    struct lingering *next, *previous;
+    LIST_ENTRY(lingering) entry;
 };
 
 /* -- the answer -- */
@@ -140,12 +140,7 @@ static void forget(struct lingering *l)
 
     epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, l->fd, NULL);
     close(l->fd);
-    if (l->next != NULL)
-        l->next->previous = l->previous;
-    if (l->previous != NULL)
-        l->previous->next = l->next;
-    else
-        w->lingering = l->next;
+    LIST_REMOVE(l, entry);
     w->lingering_count--;
     free(l);
 }
@@ -177,10 +172,8 @@ void refuse_linger(struct worker *w, int fd)
         return;
     l = mem_alloc(sizeof *l);
     *l = (struct lingering){ .watch = { on_more }, .worker = w, .fd = own,
-                             .deadline_ns = clock_real_ns() + linger_ns, .next = w->lingering };
-    if (w->lingering != NULL)
-        w->lingering->previous = l;
-    w->lingering = l;
+                             .deadline_ns = clock_real_ns() + linger_ns };
+    LIST_INSERT_HEAD(&w->lingering, l, entry);
     w->lingering_count++;
     event.data.ptr = &l->watch;
     if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, own, &event) != 0)
@@ -189,15 +182,15 @@ void refuse_linger(struct worker *w, int fd)
 
 void refuse_sweep(struct worker *w, int64_t now)
 {
-    for (struct lingering *l = w->lingering, *next; l != NULL; l = next) {
-        next = l->next;
+    struct lingering *l, *next;
+
+    LIST_FOREACH_SAFE(l, &w->lingering, entry, next)
         if (l->deadline_ns <= now)
             forget(l);
-    }
 }
 
 void refuse_close_all(struct worker *w)
 {
-    while (w->lingering != NULL)
-        forget(w->lingering);
+    while (!LIST_EMPTY(&w->lingering))
+        forget(LIST_FIRST(&w->lingering));
 }

@@ -12,14 +12,15 @@ void shard_touch(struct shard *s)
     if (s->is_first || s->is_due)
         return;
     s->is_due = true;
-    s->next_due = s->worker->due_shards;
-    s->worker->due_shards = s;
+    SLIST_INSERT_HEAD(&s->worker->due_shards, s, due);
 }
 
 void shards_touch_all(struct worker *w)
 {
+    struct shard *s;
+
     for (int kind = SHARD_PLAIN; kind <= SHARD_TLS; kind++)
-        for (struct shard *s = w->shards[kind]; s != NULL; s = s->next)
+        STAILQ_FOREACH(s, &w->shards[kind], entry)
             shard_touch(s);
 }
 
@@ -40,13 +41,15 @@ static int64_t least_wait_ns(const struct shard *s)
 
 void shards_limit_wait(struct worker *w, int64_t *ns)
 {
+    const struct shard *s;
+
     for (int kind = SHARD_PLAIN; kind <= SHARD_TLS; kind++) {
-        int64_t wait = w->shards[kind] != NULL ? least_wait_ns(w->shards[kind]) : INT64_MAX;
+        int64_t wait = !STAILQ_EMPTY(&w->shards[kind]) ? least_wait_ns(STAILQ_FIRST(&w->shards[kind])) : INT64_MAX;
 
         if (wait < *ns)
             *ns = wait;
     }
-    for (const struct shard *s = w->due_shards; s != NULL; s = s->next_due) {
+    SLIST_FOREACH(s, &w->due_shards, due) {
         int64_t wait = s->is_tls && w->handshakes > 0 ? NS_PER_MS : 0;
 
         if (wait < *ns)
@@ -65,14 +68,15 @@ static void run_due(struct shard *s)
 
 void shards_run(struct worker *w)
 {
-    struct shard *due = w->due_shards, *next;
+    struct due_shards due = w->due_shards;
+    struct shard     *s;
 
-    w->due_shards = NULL;
-    MHD_run(w->shards[SHARD_PLAIN]->daemon);
-    if (w->shards[SHARD_TLS] != NULL)
-        MHD_run(w->shards[SHARD_TLS]->daemon);
-    for (; due != NULL; due = next) {
-        next = due->next_due;
-        run_due(due);
+    SLIST_INIT(&w->due_shards);
+    MHD_run(STAILQ_FIRST(&w->shards[SHARD_PLAIN])->daemon);
+    if (!STAILQ_EMPTY(&w->shards[SHARD_TLS]))
+        MHD_run(STAILQ_FIRST(&w->shards[SHARD_TLS])->daemon);
+    while ((s = SLIST_FIRST(&due)) != NULL) {
+        SLIST_REMOVE_HEAD(&due, due);
+        run_due(s);
     }
 }

@@ -25,7 +25,8 @@ struct shard {
     bool               is_tls, is_first;
     bool               is_due;            /* stands in worker->due_shards */
     unsigned           connections;
-    struct shard      *next, *next_due;
+    STAILQ_ENTRY(shard) entry;            /* of the worker's of its kind */
+    SLIST_ENTRY(shard) due;
 };
 
 /* Something happened: it is to run in this round, or the next. */

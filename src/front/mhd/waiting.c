@@ -9,35 +9,12 @@
 
 enum { PARKED_AT_ONCE = 16 };
 
-static void list_suspended(struct call *call)
-{
-    struct worker *w = call->worker;
-
-    call->sweep = w->sweeps;
-    call->next_suspended = NULL;
-    call->previous_suspended = w->shortest;
-    *(w->shortest != NULL ? &w->shortest->next_suspended : &w->longest) = call;
-    w->shortest = call;
-}
-
-static void unlist_suspended(struct call *call)
-{
-    struct worker *w = call->worker;
-
-    if (call->previous_suspended == NULL && w->longest != call)
-        return;                       /* was looked at */
-    *(call->previous_suspended != NULL ? &call->previous_suspended->next_suspended : &w->longest) =
-        call->next_suspended;
-    *(call->next_suspended != NULL ? &call->next_suspended->previous_suspended : &w->shortest) =
-        call->previous_suspended;
-    call->next_suspended = call->previous_suspended = NULL;
-}
-
 void call_suspend(struct call *call)
 {
     CHECK(!call->suspended);
     call->suspended = true;
-    list_suspended(call);
+    call->sweep = call->worker->sweeps;
+    TAILQ_INSERT_TAIL(&call->worker->suspended, call, suspension);
     MHD_suspend_connection(call->mhd);
 }
 
@@ -46,7 +23,7 @@ void call_resume(struct call *call)
     if (!call->suspended)
         return;
     call->suspended = false;
-    unlist_suspended(call);
+    TAILQ_TAKE(&call->worker->suspended, call, suspension);
     pool_unpark(&call->connection->pool);
     MHD_resume_connection(call->mhd);
     shard_touch(call->connection->shard);
@@ -57,11 +34,11 @@ void call_resume(struct call *call)
 bool call_park_some(struct worker *w)
 {
     for (unsigned i = 0; i < PARKED_AT_ONCE; i++) {
-        struct call *call = w->longest;
+        struct call *call = TAILQ_FIRST(&w->suspended);
 
         if (call == NULL || w->sweeps - call->sweep < 2)
             return false;
-        unlist_suspended(call);
+        TAILQ_TAKE(&w->suspended, call, suspension);
         if (call->stage == CALL_ANSWER && !call->answering && call->exchange != NULL && !call->has_body)
             pool_park(&call->connection->pool);
     }

@@ -40,20 +40,10 @@ struct knock {
     char          *connected, *proxy_user;        /* of a CONNECT that was granted; NULL before */
     int64_t        started_wall_ns, started_mono_ns, deadline_ns;
     char           peer[80], label[PEER_LABEL_BYTES];
-    struct knock  *next, *previous;
+    LIST_ENTRY(knock) entry;          /* of the worker's */
 };
 
 /* -- life -- */
-
-static void unlink_knock(struct knock *k)
-{
-    if (k->next != NULL)
-        k->next->previous = k->previous;
-    if (k->previous != NULL)
-        k->previous->next = k->next;
-    else
-        k->worker->knocks = k->next;
-}
 
 static void unwatch(struct knock *k)
 {
@@ -62,7 +52,7 @@ static void unwatch(struct knock *k)
 
 static void forget(struct knock *k)
 {
-    unlink_knock(k);
+    LIST_REMOVE(k, entry);
     free(k->head);
     free(k->connected);
     free(k->proxy_user);
@@ -88,8 +78,9 @@ static void turn_away(struct knock *k)
 
 void door_sweep(struct worker *w, int64_t now)
 {
-    for (struct knock *k = w->knocks, *next; k != NULL; k = next) {
-        next = k->next;
+    struct knock *k, *next;
+
+    LIST_FOREACH_SAFE(k, &w->knocks, entry, next) {
         if (k->deadline_ns > now)
             continue;
         if (k->used > 0 && k->connected == NULL)
@@ -101,8 +92,8 @@ void door_sweep(struct worker *w, int64_t now)
 
 void door_close_all(struct worker *w)
 {
-    while (w->knocks != NULL)
-        turn_away(w->knocks);
+    while (!LIST_EMPTY(&w->knocks))
+        turn_away(LIST_FIRST(&w->knocks));
 }
 
 /* -- what is said -- */
@@ -363,10 +354,7 @@ void door_open(struct worker *w, const struct arrival *a)
     k->started_mono_ns = clock_mono_ns();
     k->deadline_ns = clock_real_ns() + w->config->head_timeout_ns;
     arrival_name_peer(a->fd, (const struct sockaddr *)&a->address, a->address_bytes, k->peer, sizeof k->peer);
-    k->next = w->knocks;
-    if (w->knocks != NULL)
-        w->knocks->previous = k;
-    w->knocks = k;
+    LIST_INSERT_HEAD(&w->knocks, k, entry);
     if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, a->fd, &event) != 0) {
         log_warning("watch_failed", "peer=%s reason=%s", k->peer, log_quote(strerror(errno)));
         turn_away(k);

@@ -56,7 +56,7 @@ struct tunnel {
     int64_t            started_wall_ns, started_mono_ns;
     unsigned           port;
     char               peer[80], target[300], host[256], client_name[136], upstream[64];
-    struct tunnel     *next, *previous;
+    LIST_ENTRY(tunnel) entry;                     /* of the worker's, or of those that have ended */
 };
 
 /* -- life -- */
@@ -95,22 +95,16 @@ static void end(struct tunnel *t, unsigned status, const char *detail, bool whol
     close_side(t, &t->server);
     atomic_fetch_sub_explicit(&w->shared->tunnels, 1, memory_order_relaxed);
     t->stage = ENDED;
-    if (t->next != NULL)
-        t->next->previous = t->previous;
-    if (t->previous != NULL)
-        t->previous->next = t->next;
-    else
-        w->tunnels = t->next;
-    t->next = w->ended_tunnels;
-    w->ended_tunnels = t;
+    LIST_REMOVE(t, entry);
+    LIST_INSERT_HEAD(&w->ended_tunnels, t, entry);
 }
 
 void tunnel_free_ended(struct worker *w)
 {
-    while (w->ended_tunnels != NULL) {
-        struct tunnel *t = w->ended_tunnels;
+    struct tunnel *t;
 
-        w->ended_tunnels = t->next;
+    while ((t = LIST_FIRST(&w->ended_tunnels)) != NULL) {
+        LIST_REMOVE(t, entry);
         if (t->found != NULL)
             freeaddrinfo(t->found);
         free(t->client.bytes);
@@ -127,8 +121,9 @@ static void refuse(struct tunnel *t, enum problem_kind kind, const char *detail,
 
 void tunnel_sweep(struct worker *w, int64_t now)
 {
-    for (struct tunnel *t = w->tunnels, *next; t != NULL; t = next) {
-        next = t->next;
+    struct tunnel *t, *next;
+
+    LIST_FOREACH_SAFE(t, &w->tunnels, entry, next) {
         if (t->deadline_ns > now && t->ends_at_ns > now)
             continue;
         if (t->stage == CARRY)
@@ -142,8 +137,10 @@ void tunnel_sweep(struct worker *w, int64_t now)
 
 void tunnel_close_all(struct worker *w)
 {
-    while (w->tunnels != NULL)
-        end(w->tunnels, w->tunnels->stage == CARRY ? 200 : 499, "stopping", false);
+    struct tunnel *t;
+
+    while ((t = LIST_FIRST(&w->tunnels)) != NULL)
+        end(t, t->stage == CARRY ? 200 : 499, "stopping", false);
     tunnel_free_ended(w);
 }
 
@@ -397,10 +394,7 @@ void tunnel_open(struct worker *w, const struct tunnel_start *start)
     snprintf(t->host, sizeof t->host, SLICE_FMT, SLICE_ARG(without_brackets(start->host)));
     snprintf(t->client_name, sizeof t->client_name, SLICE_FMT, SLICE_ARG(start->client));
     snprintf(t->upstream, sizeof t->upstream, "%s", start->upstream != NULL ? start->upstream : "");
-    t->next = w->tunnels;
-    if (w->tunnels != NULL)
-        w->tunnels->previous = t;
-    w->tunnels = t;
+    LIST_INSERT_HEAD(&w->tunnels, t, entry);
     if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, t->client.fd, &event) != 0 || start_resolving(t) != 0)
         refuse(t, PROBLEM_NO_RESOURCES, "Weir cannot look the host up now; its log says why.", "proxy_internal_error");
 }
