@@ -261,7 +261,7 @@ static int64_t predict_line_ns(const struct plan_line *line, const struct ledger
 int64_t ledger_predict_ns(struct ledger *l, const struct charge *c, uint64_t ahead, struct budget_now now,
                           const char **tightest)
 {
-    struct ledger_asking           ask = asking(l, c, now);
+    struct ledger_asking    ask = asking(l, c, now);
     struct plan             plan;
     const struct plan_line *longest = NULL;
     int64_t                 wait_ns = 0;
@@ -281,7 +281,7 @@ int64_t ledger_predict_ns(struct ledger *l, const struct charge *c, uint64_t ahe
 
 struct ledger_cause ledger_cause(struct ledger *l, const struct charge *c, uint64_t ahead, struct budget_now now)
 {
-    struct ledger_asking       ask = asking(l, c, now);
+    struct ledger_asking ask = asking(l, c, now);
     struct ledger_cause cause = { 0 };
     struct plan         plan;
     int64_t             longest_ns = 0, longest_own_ns = 0;

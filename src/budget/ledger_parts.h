@@ -19,7 +19,7 @@ enum slot_scope {
     SLOT_NAMED                        /* what it told of a resource that no limit covers */
 };
 
-struct ledger_share {                        /* what those may use that leave so much of a bucket to others */
+struct ledger_share {                 /* what those may use that leave so much of a bucket to others */
     struct ledger_share *next;
     unsigned      keep_permille;
     struct limit *limit;
@@ -34,7 +34,7 @@ struct slot {                         /* one bucket */
     /* What waits for this one and saves up: ledger_claim_ns(). */
     uint64_t claim_cost, claim_class;
     int64_t  claim_until_ns;
-    struct ledger_share *shares;             /* not kept over a restart: the bucket itself is */
+    struct ledger_share *shares;      /* not kept over a restart: the bucket itself is */
     /* Keeping; see ledger_keep.c. */
     bool     is_leased;               /* spending has to be covered by a row */
     bool     has_row, is_dirty;

@@ -109,7 +109,7 @@ struct queue_step { const struct party *party; struct rank rank; };
 /* Where a band's first entry stands. */
 struct queue_key {
     unsigned    count;
-    struct queue_step step[2 * QUEUE_LEVELS];          /* from the users down, pools among them */
+    struct queue_step step[2 * QUEUE_LEVELS];    /* from the users down, pools among them */
     int64_t     arrived_ns;
     uint64_t    sequence;
 };

@@ -37,7 +37,7 @@ struct scan {
     bool             good;            /* libconfig would read on */
 };
 
-struct scan_seen {                         /* the names of one group */
+struct scan_seen {                    /* the names of one group */
     struct scan_seen *before;
     struct slice name;
     unsigned     line;

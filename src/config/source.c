@@ -17,7 +17,7 @@ enum { INCLUDE_DEPTH = 10, FILE_BYTES_MAX = 8 << 20 };
 struct builder {                      /* malloc'd while it grows */
     char            *text;
     size_t           used, room;
-    struct source_place    *lines;
+    struct source_place *lines;
     unsigned         line_count, line_room;
     struct arena    *arena;
     struct problems *problems;

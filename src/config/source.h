@@ -16,7 +16,7 @@
 struct source {
     char         *text;               /* NUL-terminated, ends with a newline; in the arena */
     size_t        bytes;
-    struct source_place *lines;              /* of each line of `text`; in the arena */
+    struct source_place *lines;       /* of each line of `text`; in the arena */
     unsigned      line_count;
 };
 

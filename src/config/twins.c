@@ -19,7 +19,7 @@ enum {
     MEETINGS_MOST = 64                /* and of one upstream's hosts so many others */
 };
 
-struct twins_known {                        /* a name, a host or a budget */
+struct twins_known {                  /* a name, a host or a budget */
     struct table_node       node;
     struct slice            text;
     unsigned                port;
@@ -108,7 +108,7 @@ static void look_at_hosts(struct twins *t, unsigned i)
 {
     for (const char *const *h = t->all[i].hosts; h != NULL && *h != NULL; h++) {
         struct host_entry e;
-        struct twins_known     *k;
+        struct twins_known *k;
 
         if (!host_entry_parse(*h, &e))
             continue;
@@ -137,7 +137,7 @@ static void tell_meetings(struct twins *t, const struct set_upstream *u)
     for (unsigned i = 0; i < t->meeting_count; i++) {
         const struct meeting      *m = &t->meetings[i];
         const struct set_upstream *first = &t->all[m->with];
-        struct source_place               at = reader_place(first->from);
+        struct source_place        at = reader_place(first->from);
 
         if (m->by_name)
             reader_error(t->r, u->from, "name", "two upstreams are called \"%s\"; the other one stands at %s:%u",
@@ -174,7 +174,7 @@ static void add_limit(struct twins_known *budget, const struct set_limit *l)
 static void look_at_budget(struct twins *t, const struct set_upstream *u)
 {
     const struct set_limit *l = u->limits.items;
-    struct twins_known           *budget;
+    struct twins_known     *budget;
 
     if (u->to.fetch.budget == NULL)
         return;

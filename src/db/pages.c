@@ -29,7 +29,7 @@ struct pages_tree { uint32_t pad; uint16_t flags, depth; uint64_t branches, leav
 struct meta {
     uint32_t    magic, version;
     uint64_t    address, map_bytes;
-    struct pages_tree trees[2];             /* of the free pages (its pad: bytes of a page), of the tables */
+    struct pages_tree trees[2];       /* of the free pages (its pad: bytes of a page), of the tables */
     uint64_t    last_page, transaction;
 };
 
@@ -44,7 +44,7 @@ struct pages_walk {
     uint8_t       *seen;              /* a bit for each page */
     bool           is_strict;         /* false: salvaging, which steps over what is wrong */
     struct fault  *why;
-    struct pages_tree    found;             /* counted in the tree that is walked */
+    struct pages_tree found;          /* counted in the tree that is walked */
     bool           is_free_list;
     const char    *wanted;            /* salvaging: the table */
     bool           is_wanted;
@@ -209,7 +209,7 @@ static bool nodes_fill(const struct pages_walk *w, const char *page, const struc
 {
     uint32_t    *places = mem_alloc_raw(count * sizeof *places);
     uint32_t     at = head->upper;
-    struct pages_node  n;
+    struct pages_node n;
     bool         right = true;
 
     for (unsigned i = 0; right && i < count; i++) {
@@ -300,12 +300,12 @@ static bool check_freed(struct pages_walk *w, uint64_t page, struct slice key, c
     return true;
 }
 
-static bool walk_tree(struct pages_walk *w, const struct pages_tree *t);         /* of rows */
+static bool walk_tree(struct pages_walk *w, const struct pages_tree *t); /* of rows */
 
 static bool walk_table(struct pages_walk *w, uint64_t page, const struct pages_node *n)
 {
     const struct pages_tree outer = w->found;
-    struct pages_tree       inner;
+    struct pages_tree inner;
     bool              right;
 
     if (n->head.flags != SUB_DATA || n->bytes != sizeof inner)
@@ -469,7 +469,7 @@ void pages_salvage(int fd, const char *table, pages_row *each, void *context)
 {
     struct fault unused;
     struct meta  m;
-    struct pages_walk  w;
+    struct pages_walk w;
 
     if (!read_meta(fd, false, &m, &unused))
         return;

@@ -21,7 +21,7 @@ enum cache_control_kind { RESTRICTION, PERMISSION, SECONDS, FIELD_LIST };
 static const struct directive {
     struct slice name;
     unsigned     sides;
-    enum cache_control_kind    kind;
+    enum cache_control_kind kind;
     unsigned     flag;               /* SECONDS: what no argument means, 0 for junk */
     unsigned     list_flag;          /* FIELD_LIST: set with a list instead of flag */
     size_t       offset;             /* SECONDS: of the number; FIELD_LIST: of the slice */

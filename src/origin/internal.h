@@ -26,7 +26,7 @@ enum {
 
 struct origin_connection;
 
-struct socket_watch {                        /* by descriptor */
+struct socket_watch {                 /* by descriptor */
     struct origin *origin;            /* NULL: curl does not want to hear of it */
     uint32_t       events;            /* that epoll watches for; 0: not, or not known */
     struct origin *connection_of;     /* opened and closed by the callbacks in callbacks.c; NULL: is none */
@@ -35,7 +35,7 @@ struct socket_watch {                        /* by descriptor */
 struct origins {
     struct origins_start start;
     LIST_HEAD(, origin)  origins, reaps;
-    struct socket_watch        *watches;
+    struct socket_watch *watches;
     unsigned             watch_count;
     uint64_t             numbers;     /* of options, given out */
     struct transfer     *idle;
@@ -63,7 +63,7 @@ struct origin {
     LIST_HEAD(, transfer)        transfers;         /* under way */
     unsigned                     in_flight;
     unsigned                     handed_back, closing;   /* of them, and their connections will stay, or not */
-    struct origin_connection           *sockets;           /* curl's, open */
+    struct origin_connection    *sockets;           /* curl's, open */
     unsigned                     dead;              /* of them: curl will find that out */
     unsigned                     streams_told;
     bool                         http1;             /* it wants no HTTP/2 */
@@ -84,7 +84,7 @@ struct head {                         /* being read */
     bool     final;                   /* the final head has been read: what follows are trailers */
 };
 
-struct http2_stream {                       /* of HTTP/2, as http2.c sees it */
+struct http2_stream {                 /* of HTTP/2, as http2.c sees it */
     bool     is;                      /* one */
     bool     sent;                    /* its head at least */
     bool     ended;                   /* by the API's last frame */
@@ -125,9 +125,9 @@ struct transfer {
 
     const void                 *tls;                /* the library's handle of the connection; NULL: plain, not known */
     bool                        tls_closed;         /* the API closed it in order (close_notify) */
-    struct origin_connection          *connection;         /* that it was sent on; NULL: not yet, or closed */
+    struct origin_connection   *connection;         /* that it was sent on; NULL: not yet, or closed */
     int64_t                     acknowledged;       /* of what was sent on it before this request; 0: not known */
-    struct http2_stream               stream;
+    struct http2_stream         stream;
     bool                        hands_back, closes; /* its connection stays or not; both false: not known yet */
 
     int64_t                     uploaded_bytes;

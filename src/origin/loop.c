@@ -17,7 +17,7 @@ int loop_socket(CURL *easy, curl_socket_t fd, int what, void *origin, void *sock
 {
     struct origin     *o = origin;
     struct origins    *all = o->all;
-    struct socket_watch      *w = watch_of(all, fd);
+    struct socket_watch *w = watch_of(all, fd);
     struct epoll_event e = { .data.fd = fd };
 
     (void)easy, (void)socketp;

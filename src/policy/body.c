@@ -161,7 +161,7 @@ static bool skip_definition(struct lexer *l, enum body_token first)
     struct slice ignored;
     unsigned     depth = first == TOKEN_OPEN ? 1 : 0;
     bool         in_selection = first == TOKEN_OPEN && l->text.ptr[l->at - 1] == '{';
-    enum body_token   token;
+    enum body_token token;
 
     while (depth > 0 || !in_selection) {
         token = next_token(l, &ignored);
@@ -179,7 +179,7 @@ static bool document_may_write(struct slice document)
 {
     struct lexer l = { document, 0 };
     struct slice word = SLICE_NONE;
-    enum body_token   token;
+    enum body_token token;
 
     while ((token = next_token(&l, &word)) != TOKEN_END) {
         bool writes = token == TOKEN_NAME && (slice_eq(word, SLICE("mutation")) ||

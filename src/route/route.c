@@ -23,7 +23,7 @@ struct route_host_entry {
 
 struct route_table {
     struct name_entry *names;         /* sorted by name */
-    struct route_host_entry *hosts;         /* sorted by host, then by port, then by place in the configuration */
+    struct route_host_entry *hosts;   /* sorted by host, then by port, then by place in the configuration */
     unsigned           name_count, host_count;
 };
 

@@ -19,7 +19,7 @@ enum key {                            /* of an edge; below: that byte */
 
 enum tree_told { TOLD_AT_ONCE, TOLD_TO_ASK, TOLD_AT_END };
 
-struct tree_entry {                        /* of a node: what has matched there */
+struct tree_entry {                   /* of a node: what has matched there */
     unsigned id;
     unsigned told;
 };
@@ -33,7 +33,7 @@ struct tree_node {
     uint8_t  loop;                    /* KEY_..._LOOP - 256 over which it was reached; 0: another */
 };
 
-struct tree_stop { uint32_t first, at_once, at_end; };   /* entries: so many told on arrival, then so many at the end */
+struct tree_stop { uint32_t first, at_once, at_end; }; /* entries: so many told on arrival, then so many at the end */
 
 struct growth {                       /* a node that is not laid out yet */
     uint32_t child, sibling;          /* 0: none */
@@ -45,12 +45,12 @@ struct growth {                       /* a node that is not laid out yet */
 struct grown_entry { struct tree_entry entry; uint32_t before; };
 
 struct tree {
-    struct tree_node   *nodes;
+    struct tree_node *nodes;
     uint16_t      *edge_keys;
     uint32_t      *edge_nodes;
     uint32_t      *loop_numbers;      /* of each node with a loop: its bit; NULL: no loop */
-    struct tree_stop   *stops;
-    struct tree_entry  *entries;
+    struct tree_stop *stops;
+    struct tree_entry *entries;
     unsigned       node_count, edge_count, stop_count, entry_count, loop_count;
     /* until tree_finish() */
     struct growth      *growths;
@@ -217,7 +217,7 @@ static uint32_t lay_out_entries(struct tree *t, uint32_t chain)
     return t->stop_count++;
 }
 
-struct tree_pending { uint32_t growth, edge; };          /* laid out next, for that edge */
+struct tree_pending { uint32_t growth, edge; };     /* laid out next, for that edge */
 
 static int by_key(const void *a, const void *b)
 {
@@ -242,7 +242,7 @@ static void lay_out_node(struct tree *t, struct tree_pending *stack, unsigned *d
 {
     const struct tree_pending at = stack[--*depth];
     const struct growth *g = &t->growths[at.growth];
-    struct tree_node         *n = &t->nodes[t->node_count];
+    struct tree_node    *n = &t->nodes[t->node_count];
     unsigned             count = gather(t, at.growth, stack + *depth);
 
     *n = (struct tree_node){ .least = g->least, .edges = t->edge_count, .stop = lay_out_entries(t, g->entries) };

@@ -176,7 +176,7 @@ static uint64_t write_copy(struct hot *h, struct slice key, struct slice value)
 void hot_offer(struct hot *h, uint64_t snapshot, struct slice key, struct slice value)
 {
     const uint64_t name = name_of(key.ptr);
-    struct hot_place  *p = places_of(h, name), *to = NULL;
+    struct hot_place *p = places_of(h, name), *to = NULL;
 
     if (key.len != RECORD_KEY_BYTES || value.len > HOT_VALUE_BYTES)
         return;

@@ -95,7 +95,7 @@ static enum db_result remove_found(struct writer *w, struct job *job, const stru
 static enum db_result step_matching(struct writer *w, struct job *job, bool *done)
 {
     const struct record_key from = job->next_key;
-    struct jobs_found            found;
+    struct jobs_found       found;
     enum db_result          r = scan(w->store, job, &found);
 
     if (r == DB_OK && found.count > 0)

@@ -140,7 +140,7 @@ static inline enum store_result offer(const struct sought *q, enum store_result 
     return STORE_HIT;
 }
 
-struct passed { struct slice key, value; unsigned count; };    /* the last of what stands under a hash, right or not */
+struct passed { struct slice key, value; unsigned count; };  /* the last of what stands under a hash, right or not */
 
 /* `o` NULL: by the database alone. */
 static inline __attribute__((always_inline)) enum store_result
@@ -196,10 +196,10 @@ static __attribute__((noinline)) enum store_result
 scan_with_changes(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key,
                   store_accept accept, void *context, struct store_record *out)
 {
-    const struct sought  q = { full_key, accept, context, out };
+    const struct sought q = { full_key, accept, context, out };
     struct overlay     *o;
     struct store_record record;
-    struct passed         seen = { .count = 0 };
+    struct passed       seen = { .count = 0 };
     enum store_result   result;
 
     go_over(r);
@@ -243,7 +243,7 @@ static enum store_result scan_settled(struct store_reader *r, const uint8_t hash
 {
     /* After what is announced was looked at, and before the database is: never newer than what is found. */
     const uint64_t    snapshot = atomic_load_explicit(&r->store->snapshot, memory_order_acquire);
-    struct passed       seen = { .count = 0 };
+    struct passed     seen = { .count = 0 };
     struct record     record;
     enum store_result result;
 

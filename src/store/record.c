@@ -259,7 +259,7 @@ static uint64_t bytes_before_body(const struct record_head *head)
 void record_read(struct slice key, struct slice value, struct record *out)
 {
     struct store_record *v = &out->view;
-    struct record_head          head;
+    struct record_head   head;
     const char          *at = value.ptr + sizeof head;
 
     memcpy(&head, value.ptr, sizeof head);

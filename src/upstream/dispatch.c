@@ -195,7 +195,7 @@ struct dispatch_look { const struct fetch *fetch; struct arena arena; };
 
 static bool accept_newer(const struct store_record *r, void *context)
 {
-    struct dispatch_look       *look = context;
+    struct dispatch_look *look = context;
     struct http_fields fields;
 
     if ((r->received_wall_ns <= look->fetch->seen.wall_ns && !look->fetch->seen.none) || r->invalidated)
@@ -207,7 +207,7 @@ static bool accept_newer(const struct store_record *r, void *context)
 
 bool dispatch_is_stored(struct upstream *up, const struct fetch *f)
 {
-    struct dispatch_look         look = { .fetch = f };
+    struct dispatch_look look = { .fetch = f };
     struct store_record record;
     bool                there;
 

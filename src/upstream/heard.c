@@ -29,7 +29,7 @@ struct heard {
     pthread_mutex_t  lock;
     _Atomic uint64_t upstreams;       /* bits of the names of those that ever said something */
     _Atomic uint64_t generation;      /* counts changes */
-    struct heard_place     places[PLACES];  /* under the lock */
+    struct heard_place places[PLACES]; /* under the lock */
 };
 
 static uint64_t hash_of(const char *upstream, const struct partition *account)
@@ -107,7 +107,7 @@ static struct fade_piece *keep_pieces(const struct fade_piece *pieces, unsigned 
 
 void heard_note(struct heard *h, const struct fetch *f, const struct http_response *head)
 {
-    struct heard_place      *p = &h->places[hash_of(f->upstream->name, &f->caller.account) % PLACES];
+    struct heard_place *p = &h->places[hash_of(f->upstream->name, &f->caller.account) % PLACES];
     struct arena       arena = { 0 };
     struct fade_piece *pieces, *kept;
     unsigned           count = fade_read(head, clock_wall_ns(), &arena, &pieces);

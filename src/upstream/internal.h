@@ -251,7 +251,7 @@ struct kept_row {
     size_t                bytes;      /* of the value */
 };
 
-struct kept_ledger {                         /* of the ledger, in the state */
+struct kept_ledger {                  /* of the ledger, in the state */
     SLIST_HEAD(, kept_row) rows;      /* as they were at the start, until their budget is made */
     uint8_t                boot[LEDGER_BOOT_BYTES];
     bool                   failed;    /* to be written: said in the log */
@@ -291,7 +291,7 @@ struct upstream {
     unsigned             flight_count;
     struct unshareable   unshareable[UNSHAREABLE_SLOTS];
     struct pending       pending;
-    struct kept_ledger          kept;
+    struct kept_ledger   kept;
     unsigned             bust_count;          /* in `busts` */
     struct heard        *heard;               /* locks itself: heard.c */
     struct bust_row     *busts[BUST_BUCKETS];         /* by the URL's hash: bust.c */

@@ -18,7 +18,7 @@ struct visit {
     const char                   *only;          /* NULL: all */
     struct upstream_limit_report *limits;
     unsigned                      count, capacity;
-    struct report_candidate             *busiest;       /* of credentials; BUSIEST_TOLD places, in no order */
+    struct report_candidate      *busiest;       /* of credentials; BUSIEST_TOLD places, in no order */
     unsigned                      busiest_count, others;
 };
 
@@ -213,7 +213,7 @@ static void add_limit(void *context, const void *bucket, const struct limit_opti
                       const struct limit_state *state)
 {
     struct visit                 *v = context;
-    struct report_candidate             *c;
+    struct report_candidate      *c;
     struct upstream_limit_report *r;
     struct upstream_limit_report  shown;
     double                        busy;

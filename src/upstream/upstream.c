@@ -256,7 +256,7 @@ struct upstream_question { struct mail mail; struct upstream *up; struct upstrea
 
 static void receive_question(struct mail *m)
 {
-    struct upstream_question        *q = CONTAINER_OF(m, struct upstream_question, mail);
+    struct upstream_question *q = CONTAINER_OF(m, struct upstream_question, mail);
     struct upstream_report *r = q->report;
 
     if (r->forget != NULL)

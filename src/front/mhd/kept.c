@@ -33,7 +33,7 @@ struct kept_seen { uint32_t tag, at_ms; };
 
 struct kept_table {
     struct kept *places[PLACES];
-    struct kept_seen  seen[SEEN];
+    struct kept_seen seen[SEEN];
     unsigned     count, files;
     size_t       bytes;
     unsigned     hand;                /* where room is looked for */
@@ -170,7 +170,7 @@ struct kept *kept_find(struct kept_table *t, const struct kept_head *h, struct e
 /* Has it come so lately that its reply is worth keeping?  Notes that it came. */
 static bool comes_often(struct kept_table *t, const struct kept_head *h, int64_t now_ns)
 {
-    struct kept_seen   *s = &t->seen[(h->hash >> 32) % SEEN];
+    struct kept_seen *s = &t->seen[(h->hash >> 32) % SEEN];
     const uint32_t tag = (uint32_t)h->hash, now_ms = (uint32_t)(now_ns / NS_PER_MS);
     const bool     lately = s->tag == tag && now_ms - s->at_ms <= KEPT_WITHIN / NS_PER_MS;
 
