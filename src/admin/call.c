@@ -48,6 +48,15 @@ bool admin_resume(struct admin_call *call)
     return false;
 }
 
+bool admin_has_changed(struct admin_call *call, enum problem_kind kind, const char *detail)
+{
+    if (!admin_resume(call))
+        return false;
+    if (!call->change.ok)
+        admin_answer_problem(call, kind, detail);
+    return call->change.ok;
+}
+
 bool admin_may_see(const struct admin_call *call, const char *upstream)
 {
     const struct config *c = call->config;

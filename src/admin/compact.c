@@ -7,14 +7,9 @@ static void compacted(struct mail *m)
 {
     struct admin_call *call = CONTAINER_OF(m, struct admin_call, change.done);
 
-    if (!admin_resume(call))
-        return;
-    if (!call->change.ok) {
-        admin_answer_problem(call, PROBLEM_CACHE_UNCOMPACTED,
-                             "The file system makes no holes in files, or the database refused; the log says why.");
-        return;
-    }
-    admin_answer_json(call, 200, json_pack("{s:I}", "returned_bytes", (json_int_t)call->change.changed));
+    if (admin_has_changed(call, PROBLEM_CACHE_UNCOMPACTED,
+                          "The file system makes no holes in files, or the database refused; the log says why."))
+        admin_answer_json(call, 200, json_pack("{s:I}", "returned_bytes", (json_int_t)call->change.changed));
 }
 
 static void run(struct admin_call *call)

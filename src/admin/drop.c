@@ -12,13 +12,8 @@ static void dropped(struct mail *m)
 
     purge_free(call->purge);
     call->purge = NULL;
-    if (!admin_resume(call))
+    if (!admin_has_changed(call, PROBLEM_CACHE_UNCHANGED, "The disk or the database refused; the log says why."))
         return;
-    if (!call->change.ok) {
-        admin_answer_problem(call, PROBLEM_CACHE_UNCHANGED,
-                             "The disk or the database refused; the log says why.");
-        return;
-    }
     counter_add(COUNTER_PURGED, call->change.changed);
     admin_answer_json(call, 200, json_pack("{s:I}", "dropped", (json_int_t)call->change.changed));
 }

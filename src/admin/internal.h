@@ -88,6 +88,8 @@ void admin_ask_upstream(struct admin_call *, void (*then)(struct mail *));
 void admin_submit_change(struct admin_call *, void (*then)(struct mail *));
 /* The first thing `then` does: false where nobody waits for the answer any more (the call is freed). */
 bool admin_resume(struct admin_call *);
+/* The same after a change of the cache: false also where it failed, which is answered. */
+bool admin_has_changed(struct admin_call *, enum problem_kind, const char *detail);
 
 /* drop.c: submits a change that drops something, and answers how much. */
 void admin_drop(struct admin_call *, enum store_change_kind);
