@@ -29,4 +29,21 @@ int64_t clock_real_ns(void);
  * A machine that slept has set it ahead. One thread. */
 int64_t clock_wall_step_ns(void);
 
+/* Times come from clocks and files: sums that do not overflow. */
+static inline int64_t time_add(int64_t a, int64_t b)
+{
+    int64_t sum;
+
+    if (__builtin_add_overflow(a, b, &sum))
+        return b > 0 ? INT64_MAX : INT64_MIN;
+    return sum;
+}
+
+static inline int64_t time_times(int64_t a, uint64_t n)
+{
+    int64_t product;
+
+    return __builtin_mul_overflow(a, n, &product) ? INT64_MAX : product;
+}
+
 #endif

@@ -5,6 +5,7 @@
 #ifndef WEIR_BUDGET_LIMIT_KIND_H
 #define WEIR_BUDGET_LIMIT_KIND_H
 
+#include "base/clock.h"
 #include "budget/limit.h"
 #include "budget/zone.h"
 
@@ -92,22 +93,5 @@ extern const struct limit_kind_ops limit_sliding_ops, limit_bucket_ops, limit_fi
 /* LIMIT_LEARNED: the API told of its window. */
 void limit_learned_told(struct limit *, const struct limit_word *, struct budget_now now);
 void limit_learned_forget(struct limit *);
-
-/* Times come from clocks and files: sums that do not overflow. */
-static inline int64_t time_add(int64_t a, int64_t b)
-{
-    int64_t sum;
-
-    if (__builtin_add_overflow(a, b, &sum))
-        return b > 0 ? INT64_MAX : INT64_MIN;
-    return sum;
-}
-
-static inline int64_t time_times(int64_t a, uint64_t n)
-{
-    int64_t product;
-
-    return __builtin_mul_overflow(a, n, &product) ? INT64_MAX : product;
-}
 
 #endif

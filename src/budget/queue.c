@@ -9,6 +9,7 @@
 #include "budget/queue_tree.h"
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/check.h"
 
 #include <stdlib.h>
@@ -264,7 +265,7 @@ static struct queue_entry *ask_ready(struct queue *q, enum queue_priority priori
         wait_ns = may_go(context, e, b->overtaken);
         if (wait_ns <= 0)
             return e;
-        due_ns = now_ns > INT64_MAX - wait_ns ? INT64_MAX : now_ns + wait_ns;
+        due_ns = time_add(now_ns, wait_ns);
         if (!queue_same_class(&e->class, &b->class)) {
             queue_remove(q, e);
             queue_put_back(q, e);

@@ -315,7 +315,7 @@ static void run_budget(struct budget *b)
             send_flight(b, CONTAINER_OF(e, struct flight, entry));
     } while ((let_in = naming_let_in(b, &wake)) != NULL);
     if (wake != INT64_MAX)
-        timers_set(&b->up->timers, &b->wake, add_times(clock_mono_ns(), wake));
+        timers_set(&b->up->timers, &b->wake, time_add(clock_mono_ns(), wake));
     else
         timers_clear(&b->up->timers, &b->wake);
     LIST_FOREACH(s, &b->sites, of_budget)

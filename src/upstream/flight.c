@@ -209,7 +209,7 @@ void flight_set_deadline(struct flight *f)
     if (f->state != FLIGHT_WAITING && f->state != FLIGHT_PAUSING)
         return;
     EACH_WAITER(w, f) {
-        int64_t until = add_times(w->wait_from_ns, w->wait_left_ns);
+        int64_t until = time_add(w->wait_from_ns, w->wait_left_ns);
 
         if (until < next)
             next = until;
@@ -219,7 +219,7 @@ void flight_set_deadline(struct flight *f)
     if (next == INT64_MAX)
         timers_clear(&f->up->timers, &f->deadline);
     else
-        timers_set(&f->up->timers, &f->deadline, add_times(next, GRACE_MS * NS_PER_MS));
+        timers_set(&f->up->timers, &f->deadline, time_add(next, GRACE_MS * NS_PER_MS));
 }
 
 void flight_withdraw(struct flight *f)

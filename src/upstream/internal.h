@@ -499,11 +499,6 @@ static inline struct budget_now budget_time(void)
     return (struct budget_now){ .mono_ns = clock_mono_ns(), .wall_ns = clock_wall_ns() };
 }
 
-static inline int64_t add_times(int64_t a, int64_t b)
-{
-    return b > INT64_MAX - a ? INT64_MAX : a + b;
-}
-
 /* Its queue is asked before the loop sleeps. */
 static inline void budget_kick(struct budget *b)
 {
