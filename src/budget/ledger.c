@@ -135,11 +135,11 @@ static int64_t line_wait_ns(struct ledger *l, const struct plan_line *line, cons
     return wait_ns > COMMIT_WAIT_NS ? wait_ns : COMMIT_WAIT_NS;
 }
 
-static struct ledger_asking asking(struct ledger *l, const struct charge *c, struct budget_now clock)
+static struct ledger_asking asking(struct ledger *l, const struct charge *c, struct budget_now clock, bool claims)
 {
     struct ledger_asking ask = { .charge = c, .own = steady_now(&l->clock, clock) };
 
-    if (l->claims_until_ns > ask.own.mono_ns)
+    if (claims || l->claims_until_ns > ask.own.mono_ns)
         find_class(l, &ask);
     return ask;
 }
@@ -196,11 +196,9 @@ static void claim(struct ledger *l, const struct plan_line *line, const struct l
 static int64_t ask_plan_ns(struct ledger *l, const struct charge *c, struct budget_now now, bool claims,
                            struct plan *plan, const struct plan_line **longest)
 {
-    struct ledger_asking ask = asking(l, c, now);
-    int64_t       wait_ns;
+    struct ledger_asking ask = asking(l, c, now, claims);
+    int64_t              wait_ns;
 
-    if (claims)
-        find_class(l, &ask);
     ledger_plan(l, c, ask.own, plan);
     wait_ns = plan_wait_ns(l, plan, &ask, longest);
     if (claims && *longest != NULL && wait_ns < INT64_MAX - CLAIM_SLACK_NS && !has_had_its_share(plan, &ask))
@@ -208,24 +206,25 @@ static int64_t ask_plan_ns(struct ledger *l, const struct charge *c, struct budg
     return wait_ns;
 }
 
-int64_t ledger_wait_ns(struct ledger *l, const struct charge *c, struct budget_now now, const char **tightest)
+static int64_t ask_by_name_ns(struct ledger *l, const struct charge *c, struct budget_now now, bool claims,
+                              const char **tightest)
 {
     struct plan             plan;
     const struct plan_line *longest;
-    int64_t                 wait_ns = ask_plan_ns(l, c, now, false, &plan, &longest);
+    int64_t                 wait_ns = ask_plan_ns(l, c, now, claims, &plan, &longest);
 
     tell_name(longest, tightest);
     return wait_ns;
 }
 
+int64_t ledger_wait_ns(struct ledger *l, const struct charge *c, struct budget_now now, const char **tightest)
+{
+    return ask_by_name_ns(l, c, now, false, tightest);
+}
+
 int64_t ledger_claim_ns(struct ledger *l, const struct charge *c, struct budget_now now, const char **tightest)
 {
-    struct plan             plan;
-    const struct plan_line *longest;
-    int64_t                 wait_ns = ask_plan_ns(l, c, now, true, &plan, &longest);
-
-    tell_name(longest, tightest);
-    return wait_ns;
+    return ask_by_name_ns(l, c, now, true, tightest);
 }
 
 int64_t ledger_ask_ns(struct ledger *l, const struct charge *c, struct budget_now now, bool claims,
@@ -261,7 +260,7 @@ static int64_t predict_line_ns(const struct plan_line *line, const struct ledger
 int64_t ledger_predict_ns(struct ledger *l, const struct charge *c, uint64_t ahead, struct budget_now now,
                           const char **tightest)
 {
-    struct ledger_asking    ask = asking(l, c, now);
+    struct ledger_asking    ask = asking(l, c, now, false);
     struct plan             plan;
     const struct plan_line *longest = NULL;
     int64_t                 wait_ns = 0;
@@ -281,7 +280,7 @@ int64_t ledger_predict_ns(struct ledger *l, const struct charge *c, uint64_t ahe
 
 struct ledger_cause ledger_cause(struct ledger *l, const struct charge *c, uint64_t ahead, struct budget_now now)
 {
-    struct ledger_asking ask = asking(l, c, now);
+    struct ledger_asking ask = asking(l, c, now, false);
     struct ledger_cause cause = { 0 };
     struct plan         plan;
     int64_t             longest_ns = 0, longest_own_ns = 0;
@@ -319,7 +318,7 @@ static void note_open(struct ledger *l, struct account *a, unsigned index, int64
 
 void ledger_spend(struct ledger *l, const struct charge *c, struct budget_now now, struct receipt *r)
 {
-    struct ledger_asking ask = asking(l, c, now);
+    struct ledger_asking ask = asking(l, c, now, false);
     struct plan   plan;
 
     ledger_plan(l, c, ask.own, &plan);

@@ -7,17 +7,16 @@
 
 /* -- costs -- */
 
+static bool is_for(const struct limit_cost *cost, const struct charge *c)
+{
+    return cost->method == NULL || strcmp(cost->method, "*") == 0 || slice_eq(slice_of(cost->method), c->method_name);
+}
+
 static uint64_t method_cost(const struct limit_options *o, const struct charge *c)
 {
-    for (unsigned i = 0; i < o->cost_count; i++) {
-        const struct limit_cost *cost = &o->costs[i];
-
-        if (cost->status_first != 0)
-            continue;
-        if (cost->method == NULL || strcmp(cost->method, "*") == 0 ||
-            slice_eq(slice_of(cost->method), c->method_name))
-            return cost->cost;
-    }
+    for (unsigned i = 0; i < o->cost_count; i++)
+        if (o->costs[i].status_first == 0 && is_for(&o->costs[i], c))
+            return o->costs[i].cost;
     return 1;
 }
 
@@ -26,9 +25,7 @@ uint64_t ledger_final_cost(const struct limit_options *o, const struct charge *c
     for (unsigned i = 0; i < o->cost_count; i++) {
         const struct limit_cost *cost = &o->costs[i];
 
-        if (cost->status_first != 0 && status >= cost->status_first && status <= cost->status_last &&
-            (cost->method == NULL || strcmp(cost->method, "*") == 0 ||
-             slice_eq(slice_of(cost->method), c->method_name)))
+        if (cost->status_first != 0 && status >= cost->status_first && status <= cost->status_last && is_for(cost, c))
             return cost->cost;
     }
     return method_cost(o, c);
@@ -67,12 +64,6 @@ struct queue_class ledger_row_class(const uint8_t key[LEDGER_KEY_BYTES])
     return (struct queue_class){ .owner = owner_of(NULL, has_none ? NULL : credential) };
 }
 
-static uint64_t mix(uint64_t h, uint64_t with)
-{
-    h = (h ^ with) * UINT64_C(0x9e3779b97f4a7c15);
-    return h ^ h >> 32;
-}
-
 struct queue_class ledger_class(struct ledger *l, const struct charge *c)
 {
     const struct account *a = ledger_account_find(l, c->credential);
@@ -91,7 +82,7 @@ struct queue_class ledger_class(struct ledger *l, const struct charge *c)
         class.costs = XXH3_64bits_withSeed(&cost, sizeof cost, class.costs + i);
         if (scope->slot != NULL) {
             class.shared |= 1u << i;
-            class.group = mix(class.group + i, cost);
+            class.group = XXH3_64bits_withSeed(&cost, sizeof cost, class.group + i);
         }
         if (scope->slot == NULL || has_told(a, i))
             class.owned |= 1u << i;
@@ -99,7 +90,7 @@ struct queue_class ledger_class(struct ledger *l, const struct charge *c)
     /* Others that may take the last of a budget do not wait for those that leave it. */
     if (c->keep_permille != 0) {
         class.costs = XXH3_64bits_withSeed(&c->keep_permille, sizeof c->keep_permille, class.costs);
-        class.group = mix(class.group, c->keep_permille);
+        class.group = XXH3_64bits_withSeed(&c->keep_permille, sizeof c->keep_permille, class.group);
     }
     n = a != NULL && a->named_count > 0 ? ledger_named_of(a, c->path, named) : 0;
     for (unsigned i = 0; i < n; i++)
