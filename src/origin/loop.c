@@ -5,11 +5,10 @@
  */
 #include "origin/internal.h"
 
+#include "base/socket.h"
+
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 enum { FEW_BYTES = 16 * 1024 };
 
@@ -73,16 +72,11 @@ void loop_act(struct origin *o, curl_socket_t fd, int what)
     start->acts(start->context, false);
 }
 
-/*
- * More is to come on it.  An API that sends not each piece at once (RFC 9293 3.7.4) keeps the next small one until
- * this one is acknowledged, which the kernel may put off for 40 ms (3.8.6.3).  Where much comes at once it flows.
- */
+/* More is to come on it, and an API may keep it back until then.  Where much comes at once it flows. */
 static void acknowledge_part(const struct origins *all, int fd)
 {
-    const int one = 1;
-
     if (all->watches[fd].origin != NULL && (all->watches[fd].events & EPOLLIN) != 0 && all->came_bytes < FEW_BYTES)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+        socket_acknowledge(fd);
 }
 
 void origins_serve(struct origins *all, const struct epoll_event *e)

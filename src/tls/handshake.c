@@ -6,13 +6,11 @@
  */
 #include "tls/handshake.h"
 
+#include "base/socket.h"
 #include "tls/present.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 static void is_done(struct handshake *h)
 {
@@ -28,10 +26,8 @@ static void is_done(struct handshake *h)
  */
 static void acknowledge(gnutls_session_t session)
 {
-    const int one = 1;
-
     if (gnutls_protocol_get_version(session) >= GNUTLS_TLS1_3)
-        (void)setsockopt(gnutls_transport_get_int(session), IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+        socket_acknowledge(gnutls_transport_get_int(session));
 }
 
 /* The client's Finished is the last that is waited for. */

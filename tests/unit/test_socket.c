@@ -3,7 +3,7 @@
  */
 #include "front/mhd/sockopt.h"
 #include "front/mhd/tricks.h"
-#include "front/net/socket.h"
+#include "base/socket.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -7,7 +7,7 @@
 #include "front/mhd/recv.h"
 #include "front/mhd/refuse.h"
 #include "front/mhd/sockopt.h"
-#include "front/net/socket.h"
+#include "base/socket.h"
 #include "front/mhd/startline.h"
 #include "front/mhd/tricks.h"
 

@@ -13,7 +13,7 @@
 #include "front/proxy/connect.h"
 #include "peer/card.h"
 #include "front/mhd/refuse.h"
-#include "front/net/socket.h"
+#include "base/socket.h"
 #include "front/mhd/certificate.h"
 #include "front/mhd/daemon.h"
 #include "front/proxy/say.h"

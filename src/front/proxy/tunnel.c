@@ -15,7 +15,7 @@
 #include "front/proxy/say.h"
 #include "front/net/arrival.h"
 #include "front/net/resolve.h"
-#include "front/net/socket.h"
+#include "base/socket.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,7 +1,7 @@
 /*
  * TCP_QUICKACK is no state that lasts: it sends what acknowledgement is due, and the kernel goes on as it likes.
  */
-#include "front/net/socket.h"
+#include "base/socket.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
