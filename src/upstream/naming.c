@@ -123,13 +123,13 @@ void naming_begin(struct flight *f, void (*named)(struct flight *))
     n->up = f->up;
     n->flight = f;
     n->named = named;
+    flight_become(f, FLIGHT_NAMING);  /* named() tells by it that the flight stands in no line yet */
     if (peer_find(f->leader->client.finder, f->leader->client.card, &n->wait)) {
         free(n);
         adopt(f->leader);
         named(f);
         return;
     }
-    flight_become(f, FLIGHT_NAMING);
     f->naming = n;
     f->unsent_from_ns = clock_mono_ns();
     fetch_charge(&f->charge, f->leader);

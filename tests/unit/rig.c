@@ -82,7 +82,7 @@ void rig_keep(struct rig *r)
 
 void rig_start(struct rig *r)
 {
-    const struct upstream_start    start = { .store = r->store, .state = r->state };
+    const struct upstream_start    start = { .store = r->store, .state = r->state, .match = r->match };
     const struct upstream_options *all[] = { &r->options };
     struct fault                   why;
 

@@ -24,6 +24,7 @@ struct rig {
     struct upstream_options  options;
     struct policy_options    policy;
     struct limit_options     limits[RIG_LIMITS];
+    upstream_match           match;   /* of the limits' `pattern`; NULL: they have none */
     unsigned                 open_fetches, interims;
     unsigned                 last_interim;
 };
