@@ -36,30 +36,30 @@
 
 /* A database that kills does so at the start or with the first reads and writes: db.h. */
 static const int64_t proof_ns = 120 * NS_PER_SEC;
-static const int64_t grace_ns = 25 * NS_PER_SEC;      /* for what is in flight, under systemd's own 90 s */
+static const int64_t grace_ns = 25 * NS_PER_SEC; /* for what is in flight, under systemd's own 90 s */
 
 struct daemon {
-    const char      *config_file;     /* NULL: the embedded default */
-    struct config   *config;          /* main thread; others hold what they were given */
-    struct config   *started_with;    /* constant: what only a restart can change is compared with it */
-    pthread_mutex_t  lock;            /* of the next one, and of posting while it is false */
-    bool             closing;
-    struct state    *state;
-    struct authority *authority;
-    struct store    *store;
-    struct upstream *upstream;
+    const char         *config_file;  /* NULL: the embedded default */
+    struct config      *config;       /* main thread; others hold what they were given */
+    struct config      *started_with; /* constant: what only a restart can change is compared with it */
+    pthread_mutex_t     lock;         /* of the next one, and of posting while it is false */
+    bool                closing;
+    struct state       *state;
+    struct authority   *authority;
+    struct store       *store;
+    struct upstream    *upstream;
     struct credentials *credentials;
     struct peer_finder *finder;
-    struct front    *front;
-    struct mailbox  *mailbox;         /* main's: new configurations come here */
-    struct keeper   *keeper;          /* reads them */
+    struct front       *front;
+    struct mailbox     *mailbox;      /* main's: new configurations come here */
+    struct keeper      *keeper;       /* reads them */
     struct reload_order on_signal;    /* that SIGHUP gives */
-    bool             reloading;       /* on_signal is under way */
-    bool             reload_again;    /* SIGHUP came meanwhile: the files may have changed since they were read */
-    int              signal_fd;
-    int64_t          settled_at_ns;   /* monotonic: when this start has proved itself; INT64_MAX: it has */
-    int64_t          started_wall_ns;
-    int64_t          told_ns;         /* monotonic: when systemd was last told that main goes round */
+    bool                reloading;    /* on_signal is under way */
+    bool                reload_again; /* SIGHUP came meanwhile: the files may have changed since they were read */
+    int                 signal_fd;
+    int64_t             settled_at_ns; /* monotonic: when this start has proved itself; INT64_MAX: it has */
+    int64_t             started_wall_ns;
+    int64_t             told_ns; /* monotonic: when systemd was last told that main goes round */
 };
 
 static struct config *load(const char *file, FILE *problems)
@@ -165,9 +165,9 @@ static void receive_reopening(struct mail *m)
 /* Any thread; false: Weir is about to stop. */
 static bool reopen_logs(void *context, struct mailbox *reply_to, struct mail *done)
 {
-    struct daemon    *d = context;
+    struct daemon         *d = context;
     struct main_reopening *r = mem_alloc(sizeof *r);
-    bool              closing;
+    bool                   closing;
 
     *r = (struct main_reopening){ { .receive = receive_reopening }, d, reply_to, done };
     pthread_mutex_lock(&d->lock);
@@ -189,8 +189,8 @@ static bool show_ca(void *context, bool rotate, struct admin_ca *out, struct fau
     int64_t                now_s = clock_wall_ns() / NS_PER_SEC;
     struct authority_facts facts;
 
-    if ((rotate && authority_rotate(d->authority, now_s, why) != 0)
-        || authority_describe(d->authority, now_s, &facts, why) != 0)
+    if ((rotate && authority_rotate(d->authority, now_s, why) != 0) ||
+        authority_describe(d->authority, now_s, &facts, why) != 0)
         return false;
     snprintf(out->certificate, sizeof out->certificate, "%s", facts.certificate);
     snprintf(out->fingerprint, sizeof out->fingerprint, "%s", facts.fingerprint);
@@ -207,7 +207,7 @@ static int block_signals(void)
     sigset_t set;
 
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN);         /* a file that reached a limit is a full disk, no reason to die */
+    signal(SIGXFSZ, SIG_IGN); /* a file that reached a limit is a full disk, no reason to die */
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
@@ -250,8 +250,8 @@ static int open_rooms(struct daemon *d, struct fault *why)
         return -1;
     if (note.text[0] != '\0')
         log_warning("cache_set_aside", "note=%s", log_quote(note.text));
-    d->upstream = upstream_open(&(struct upstream_start){ .store = d->store, .state = d->state,
-                                                          .match = match_pattern }, why);
+    d->upstream =
+        upstream_open(&(struct upstream_start){ .store = d->store, .state = d->state, .match = match_pattern }, why);
     if (d->upstream == NULL)
         return -1;
     upstream_configure(d->upstream, &d->config->ref, d->config->fetch_options, d->config->upstream_count);
@@ -262,10 +262,13 @@ static int open_rooms(struct daemon *d, struct fault *why)
     services.engine.credentials = d->credentials;
     services.engine.finder = d->finder;
     memcpy(services.engine.secret.bytes, state_key(d->state), sizeof services.engine.secret.bytes);
-    services.admin = (struct admin_services){ .store = d->store, .upstream = d->upstream, .reload = reload,
+    services.admin = (struct admin_services){ .store = d->store,
+                                              .upstream = d->upstream,
+                                              .reload = reload,
                                               .reopen = reopen_logs,
                                               .ca = show_ca,
-                                              .context = d, .started_wall_ns = d->started_wall_ns };
+                                              .context = d,
+                                              .started_wall_ns = d->started_wall_ns };
     services.authority = d->authority;
     d->front = front_open(&services, d->config, why);
     return d->front != NULL ? 0 : -1;
@@ -418,7 +421,7 @@ static int serve(struct daemon *d)
     pthread_mutex_unlock(&d->lock);
     keeper_stop(d->keeper);
     if (d->front != NULL)
-        mailbox_deliver(d->mailbox);                /* workers wait for what becomes of it */
+        mailbox_deliver(d->mailbox); /* workers wait for what becomes of it */
     close_rooms(d);
     mailbox_close(d->mailbox);
     close(d->signal_fd);
@@ -438,7 +441,8 @@ static void print_help(FILE *out)
           "      --version      print the version, and exit\n"
           "  -h, --help         print this, and exit\n"
           "\n"
-          "weirctl(1) asks a running weir. weir(8) and weir.conf(5) tell the rest.\n", out);
+          "weirctl(1) asks a running weir. weir(8) and weir.conf(5) tell the rest.\n",
+          out);
 }
 
 static void print_version(void)
@@ -454,7 +458,7 @@ static int act(enum mode mode, struct daemon *d)
     int status = 0;
 
     if (mode == MODE_SERVE)
-        d->signal_fd = block_signals();              /* first of all: none of them is to kill a start */
+        d->signal_fd = block_signals(); /* first of all: none of them is to kill a start */
     d->config = load(d->config_file, stderr);
     if (d->config == NULL)
         return 1;
@@ -476,11 +480,11 @@ int main(int argc, char **argv)
 {
     enum { OPTION_CHECK = 256, OPTION_DUMP, OPTION_VERSION };
     static const struct option options[] = {
-        { "config",      required_argument, NULL, 'c' },
-        { "check",       no_argument,       NULL, OPTION_CHECK },
-        { "dump-config", no_argument,       NULL, OPTION_DUMP },
-        { "version",     no_argument,       NULL, OPTION_VERSION },
-        { "help",        no_argument,       NULL, 'h' },
+        { "config", required_argument, NULL, 'c' },
+        { "check", no_argument, NULL, OPTION_CHECK },
+        { "dump-config", no_argument, NULL, OPTION_DUMP },
+        { "version", no_argument, NULL, OPTION_VERSION },
+        { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
     struct daemon d = { .lock = PTHREAD_MUTEX_INITIALIZER, .signal_fd = -1 };
@@ -490,12 +494,24 @@ int main(int argc, char **argv)
 
     while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
         switch (option) {
-        case 'c':            d.config_file = optarg; break;
-        case OPTION_CHECK:   mode = MODE_CHECK; break;
-        case OPTION_DUMP:    mode = MODE_DUMP; break;
-        case OPTION_VERSION: print_version(); return 0;
-        case 'h':            print_help(stdout); return 0;
-        default:             print_help(stderr); return 2;
+        case 'c':
+            d.config_file = optarg;
+            break;
+        case OPTION_CHECK:
+            mode = MODE_CHECK;
+            break;
+        case OPTION_DUMP:
+            mode = MODE_DUMP;
+            break;
+        case OPTION_VERSION:
+            print_version();
+            return 0;
+        case 'h':
+            print_help(stdout);
+            return 0;
+        default:
+            print_help(stderr);
+            return 2;
         }
     }
     if (optind < argc) {

@@ -18,41 +18,41 @@
 #include "store/store.h"
 #include "upstream/upstream.h"
 
-struct admin_ca {                     /* the local CA, as far as anybody may know it */
-    char    certificate[2048];        /* PEM */
-    char    fingerprint[96];          /* SHA-256, "AB:CD:..." */
+struct admin_ca {              /* the local CA, as far as anybody may know it */
+    char    certificate[2048]; /* PEM */
+    char    fingerprint[96];   /* SHA-256, "AB:CD:..." */
     char    subject[160];
-    int64_t made_s, expires_s;        /* since 1970 */
+    int64_t made_s, expires_s; /* since 1970 */
 };
 
-struct admin_services {               /* lent; outlive every call */
+struct admin_services { /* lent; outlive every call */
     struct store    *store;
     struct upstream *upstream;
     /* Has the configuration read again and swapped. `done` is posted to `reply_to`, which the caller sets, when
      * requests that come from then on meet the new one, or when the old one stays (keeper.h). */
-    void           (*reload)(void *context, struct reload_order *);
+    void (*reload)(void *context, struct reload_order *);
     /* Opens the access log's file anew; `done` is posted when all workers have. False: Weir is about to stop. */
-    bool           (*reopen)(void *context, struct mailbox *reply_to, struct mail *done);
+    bool (*reopen)(void *context, struct mailbox *reply_to, struct mail *done);
     /* Makes the CA where there is none or `rotate` asks for another. Worker's thread; may block for the writing of
      * one file. */
-    bool           (*ca)(void *context, bool rotate, struct admin_ca *, struct fault *why);
-    const char      *proxy;           /* address of the forward proxy; NULL: it is off */
-    void            *context;
-    int64_t          started_wall_ns;
+    bool (*ca)(void *context, bool rotate, struct admin_ca *, struct fault *why);
+    const char *proxy; /* address of the forward proxy; NULL: it is off */
+    void       *context;
+    int64_t     started_wall_ns;
 };
 
-struct admin;                         /* a worker's desk: its calls */
+struct admin; /* a worker's desk: its calls */
 
 /* Never NULL. */
 struct admin *admin_open(const struct admin_services *, struct mailbox *worker);
-void admin_close(struct admin *);                    /* NULL is fine; it is idle */
+void          admin_close(struct admin *); /* NULL is fine; it is idle */
 /* True where no call is open and no mail for one is on its way. */
 bool admin_is_idle(const struct admin *);
 
 struct admin_call;
 
-struct admin_rights {                 /* what the caller may see and do */
-    bool   may_change;                /* false: on the query socket */
+struct admin_rights { /* what the caller may see and do */
+    bool may_change;  /* false: on the query socket */
     /* May the owner use the upstream, and so hear of it?  NULL: of all. Worker's thread, while the call lives. */
     bool (*may_use)(void *owner, const struct config_upstream *);
 };
@@ -62,13 +62,13 @@ struct admin_rights {                 /* what the caller may see and do */
  * `config` is borrowed for the call's life; `request` and `body` for this call only. */
 struct admin_call *admin_begin(struct admin *, const struct config *config, const struct http_request *request,
                                struct slice body, struct admin_rights, void (*wake)(void *owner), void *owner);
-bool admin_is_done(const struct admin_call *);
+bool               admin_is_done(const struct admin_call *);
 
 /* When it is done. */
 const struct reply *admin_reply(const struct admin_call *);
 /* REPLY_STREAM: as exchange_read(); WAIT: `wake` will come. */
 enum spool_read admin_read(struct admin_call *, void *buffer, size_t count, size_t *got);
-bool admin_has_body_bytes(const struct admin_call *);
+bool            admin_has_body_bytes(const struct admin_call *);
 /* Also before it is done: then its memory goes when the last mail has come. */
 void admin_end(struct admin_call *);
 

@@ -56,8 +56,7 @@ static bool has_bytes(const struct admin_stream *s)
     return s->taken < s->used;
 }
 
-void admin_start(struct admin_call *call, unsigned status, const char *content_type,
-                 void (*more)(struct admin_call *))
+void admin_start(struct admin_call *call, unsigned status, const char *content_type, void (*more)(struct admin_call *))
 {
     begin_reply(call, status, content_type);
     call->stream.more = more;

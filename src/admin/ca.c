@@ -27,9 +27,10 @@ static void answer(struct admin_call *call, bool rotate)
         admin_answer_problem(call, PROBLEM_NO_CA, why.text);
         return;
     }
-    admin_answer_json(call, 200, json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:s?}", "certificate", ca.certificate, "sha256", ca.fingerprint, "subject",
-        ca.subject, "made", time_json(ca.made_s), "expires", time_json(ca.expires_s), "proxy", services->proxy));
+    admin_answer_json(call, 200,
+                      json_pack("{s:s, s:s, s:s, s:o, s:o, s:s?}", "certificate", ca.certificate, "sha256",
+                                ca.fingerprint, "subject", ca.subject, "made", time_json(ca.made_s), "expires",
+                                time_json(ca.expires_s), "proxy", services->proxy));
 }
 
 static void show(struct admin_call *call)

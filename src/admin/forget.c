@@ -8,8 +8,8 @@ static bool read_forget(struct admin_call *call)
 {
     json_t *root = json_loadb(call->argument.ptr, call->argument.len, 0, NULL);
     json_t *upstream = json_object_get(root, "upstream"), *limit = json_object_get(root, "limit");
-    bool    ok = call->argument.len == 0 || (json_is_object(root) && (upstream == NULL || json_is_string(upstream))
-                                             && (limit == NULL || (json_is_string(limit) && upstream != NULL)));
+    bool    ok = call->argument.len == 0 || (json_is_object(root) && (upstream == NULL || json_is_string(upstream)) &&
+                                          (limit == NULL || (json_is_string(limit) && upstream != NULL)));
 
     if (ok && upstream != NULL)
         call->forget.upstream = arena_copy(&call->arena, slice_of(json_string_value(upstream))).ptr;
@@ -28,12 +28,18 @@ static void forgotten(struct mail *m)
         return;
     if (f->result == FORGET_NO_UPSTREAM)
         admin_answer_problem(call, PROBLEM_NO_UPSTREAM,
-                             arena_printf(&call->arena, "The configuration has no upstream \"%s\"; weirctl status "
-                                          "lists those it has.", f->upstream).ptr);
+                             arena_printf(&call->arena,
+                                          "The configuration has no upstream \"%s\"; weirctl status "
+                                          "lists those it has.",
+                                          f->upstream)
+                                 .ptr);
     else if (f->result == FORGET_NO_LIMIT)
         admin_answer_problem(call, PROBLEM_NO_LIMIT,
-                             arena_printf(&call->arena, "There is no limit \"%s\" there; weirctl limits lists all, by "
-                                          "the names that are wanted here.", f->limit != NULL ? f->limit : "").ptr);
+                             arena_printf(&call->arena,
+                                          "There is no limit \"%s\" there; weirctl limits lists all, by "
+                                          "the names that are wanted here.",
+                                          f->limit != NULL ? f->limit : "")
+                                 .ptr);
     else
         admin_answer_json(call, 200, json_pack("{s:i}", "forgotten", (int)f->forgotten));
 }

@@ -13,7 +13,7 @@
 struct admin {
     const struct admin_services *services;
     struct mailbox              *mailbox;
-    unsigned                     open_count;      /* calls whose memory is not yet free */
+    unsigned                     open_count; /* calls whose memory is not yet free */
 };
 
 struct purge;
@@ -21,49 +21,52 @@ struct purge;
 struct endpoint {
     const char      *path;
     enum http_method method;
-    void           (*run)(struct admin_call *);
-    bool             is_open;         /* on the query socket as well */
+    void (*run)(struct admin_call *);
+    bool is_open; /* on the query socket as well */
 };
 
 /* An answer of which a part is made at a time, as the client takes what was made before. */
 struct admin_stream {
     void (*more)(struct admin_call *);
-    char  *bytes;                     /* made and not yet taken: from `taken` to `used` */
+    char  *bytes; /* made and not yet taken: from `taken` to `used` */
     size_t taken, used, capacity;
-    bool   has_ended;                 /* nothing more will be written */
-    bool   is_awaited;                /* the reader waits for bytes, or for the end */
+    bool   has_ended;  /* nothing more will be written */
+    bool   is_awaited; /* the reader waits for bytes, or for the end */
 };
 
-struct listing_kind { void (*open)(struct admin_call *); bool of_limits; };
-struct listing {                      /* of upstreams or of their limits */
+struct listing_kind {
+    void (*open)(struct admin_call *);
+    bool of_limits;
+};
+struct listing { /* of upstreams or of their limits */
     const struct listing_kind *kind;
-    unsigned                   entry, limit;      /* what comes next of the report */
+    unsigned                   entry, limit; /* what comes next of the report */
     bool                       has_rows;
-    json_t                    *more;              /* whose limits are not all told */
+    json_t                    *more; /* whose limits are not all told */
 };
 
 struct admin_call {
-    struct admin           *admin;
-    const struct config    *config;
-    struct admin_rights     rights;
-    void                  (*wake)(void *owner);
-    void                   *owner;
-    bool                    beginning;   /* still inside admin_begin(): no wake */
-    bool                    done, ended;
-    bool                    awaits_mail;
-    struct reply            reply;
-    char                   *json;        /* malloc'd: the answer's bytes */
-    struct admin_stream     stream;      /* of an answer that is not made at once */
-    struct listing          listing;
-    struct slice            argument;    /* the request's body; in the arena */
-    struct purge           *purge;       /* of /purge */
-    struct reload_order     reload;
-    struct mail             reopened;
-    struct arena            arena;
-    struct slice            query;    /* of the target; in the arena */
-    struct upstream_report  report;
-    struct upstream_forget  forget;      /* of /limits/forget */
-    struct store_change     change;
+    struct admin        *admin;
+    const struct config *config;
+    struct admin_rights  rights;
+    void (*wake)(void *owner);
+    void                  *owner;
+    bool                   beginning; /* still inside admin_begin(): no wake */
+    bool                   done, ended;
+    bool                   awaits_mail;
+    struct reply           reply;
+    char                  *json;   /* malloc'd: the answer's bytes */
+    struct admin_stream    stream; /* of an answer that is not made at once */
+    struct listing         listing;
+    struct slice           argument; /* the request's body; in the arena */
+    struct purge          *purge;    /* of /purge */
+    struct reload_order    reload;
+    struct mail            reopened;
+    struct arena           arena;
+    struct slice           query; /* of the target; in the arena */
+    struct upstream_report report;
+    struct upstream_forget forget; /* of /limits/forget */
+    struct store_change    change;
 };
 
 /* -- answers: at once, -- */

@@ -19,7 +19,7 @@ static const char *decoded(struct slice text, struct arena *a)
 static void run(struct admin_call *call)
 {
     static const struct listing_kind kind = { .open = open_list, .of_limits = true };
-    struct slice rest = call->query, parameter;
+    struct slice                     rest = call->query, parameter;
 
     while (http_query_next(&rest, &parameter)) {
         size_t at = slice_find(parameter, '=', 0);

@@ -7,8 +7,8 @@
 
 static struct slice purge_argument(struct admin_call *call)
 {
-    json_t     *root = json_loadb(call->argument.ptr, call->argument.len, 0, NULL);
-    const char *text = json_string_value(json_object_get(root, "url"));
+    json_t      *root = json_loadb(call->argument.ptr, call->argument.len, 0, NULL);
+    const char  *text = json_string_value(json_object_get(root, "url"));
     struct slice url = arena_copy(&call->arena, slice_of(text != NULL ? text : ""));
 
     json_decref(root);

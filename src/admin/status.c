@@ -22,7 +22,7 @@ static json_t *cache_json(struct store *store)
 {
     struct store_status s;
 
-    store_hurry(store);               /* who asks again finds it counted */
+    store_hurry(store); /* who asks again finds it counted */
     s = store_status(store);
     return json_pack("{s:I, s:I, s:I, s:I, s:b}", "records", (json_int_t)s.records, "body_files",
                      (json_int_t)s.body_files, "bytes", (json_int_t)s.bytes, "max_bytes", (json_int_t)s.max_bytes,
@@ -32,13 +32,12 @@ static json_t *cache_json(struct store *store)
 static void open_list(struct admin_call *call)
 {
     const struct admin_services *services = call->admin->services;
-    json_t                      *facts = json_pack(
-        "{s:s, s:i, s:f, s:s, s:i, s:o, s:o, s:i}",
-        "version", PACKAGE_VERSION, "pid", (int)getpid(),
-        "uptime_s", (double)(clock_wall_ns() - services->started_wall_ns) / NS_PER_SEC,
-        "config", call->config->file != NULL ? call->config->file : "embedded default",
-        "workers", (int)call->config->workers,
-        "cache", cache_json(services->store), "counters", counters_json(), "flights", (int)call->report.flights);
+    json_t      *facts = json_pack("{s:s, s:i, s:f, s:s, s:i, s:o, s:o, s:i}", "version", PACKAGE_VERSION, "pid",
+                                   (int)getpid(), "uptime_s",
+                                   (double)(clock_wall_ns() - services->started_wall_ns) / NS_PER_SEC, "config",
+                              call->config->file != NULL ? call->config->file : "embedded default", "workers",
+                                   (int)call->config->workers, "cache", cache_json(services->store), "counters",
+                                   counters_json(), "flights", (int)call->report.flights);
     char        *text = json_dumps(facts, JSON_INDENT(2));
     struct slice all = slice_of(text);
 

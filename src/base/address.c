@@ -8,48 +8,51 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
-struct block {                        /* an address has these first bits */
+struct block { /* an address has these first bits */
     unsigned char bytes[16];
     unsigned      bits;
 };
 
 static const struct block not_public_v4[] = {
-    { { 0 }, 8 },                     /* "this network": 0.0.0.0 reaches the machine itself */
-    { { 10 }, 8 },                    /* private (RFC 1918) */
-    { { 100, 64 }, 10 },              /* shared (RFC 6598) */
-    { { 127 }, 8 },                   /* loopback */
-    { { 169, 254 }, 16 },             /* link-local; the metadata services of clouds */
-    { { 172, 16 }, 12 },              /* private */
-    { { 192, 0, 0 }, 24 },            /* protocol assignments */
-    { { 192, 168 }, 16 },             /* private */
-    { { 198, 18 }, 15 },              /* benchmarks */
-    { { 224 }, 3 },                   /* multicast, reserved, broadcast */
+    { { 0 }, 8 },          /* "this network": 0.0.0.0 reaches the machine itself */
+    { { 10 }, 8 },         /* private (RFC 1918) */
+    { { 100, 64 }, 10 },   /* shared (RFC 6598) */
+    { { 127 }, 8 },        /* loopback */
+    { { 169, 254 }, 16 },  /* link-local; the metadata services of clouds */
+    { { 172, 16 }, 12 },   /* private */
+    { { 192, 0, 0 }, 24 }, /* protocol assignments */
+    { { 192, 168 }, 16 },  /* private */
+    { { 198, 18 }, 15 },   /* benchmarks */
+    { { 224 }, 3 },        /* multicast, reserved, broadcast */
 };
 
 static const struct block not_public_v6[] = {
-    { { 0 }, 96 },                    /* unspecified, loopback, "compatible" */
-    { { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 }, 48 },   /* local translation (RFC 8215) */
-    { { 0x01, 0x00 }, 64 },           /* discard */
-    { { 0x20, 0x01, 0x00, 0x00 }, 32 },               /* Teredo: carries an address that is not checked */
-    { { 0xfc }, 7 },                  /* unique local */
-    { { 0xfe, 0x80 }, 10 },           /* link-local */
-    { { 0xfe, 0xc0 }, 10 },           /* site-local */
-    { { 0xff }, 8 },                  /* multicast */
+    { { 0 }, 96 },                                  /* unspecified, loopback, "compatible" */
+    { { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 }, 48 }, /* local translation (RFC 8215) */
+    { { 0x01, 0x00 }, 64 },                         /* discard */
+    { { 0x20, 0x01, 0x00, 0x00 }, 32 },             /* Teredo: carries an address that is not checked */
+    { { 0xfc }, 7 },                                /* unique local */
+    { { 0xfe, 0x80 }, 10 },                         /* link-local */
+    { { 0xfe, 0xc0 }, 10 },                         /* site-local */
+    { { 0xff }, 8 },                                /* multicast */
 };
 
 /* IPv6 that carries IPv4: where, and after which bits. */
-static const struct { struct block block; unsigned at; } carriers[] = {
-    { { { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff }, 96 }, 12 },     /* mapped */
-    { { { 0x00, 0x64, 0xff, 0x9b }, 96 }, 12 },                       /* translated (RFC 6052) */
-    { { { 0x20, 0x02 }, 16 }, 2 },                                    /* 6to4 */
+static const struct {
+    struct block block;
+    unsigned     at;
+} carriers[] = {
+    { { { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff }, 96 }, 12 }, /* mapped */
+    { { { 0x00, 0x64, 0xff, 0x9b }, 96 }, 12 },                   /* translated (RFC 6052) */
+    { { { 0x20, 0x02 }, 16 }, 2 },                                /* 6to4 */
 };
 
 static bool is_in(const unsigned char *address, const struct block *b)
 {
     unsigned whole = b->bits / 8, rest = b->bits % 8;
 
-    return memcmp(address, b->bytes, whole) == 0
-        && (rest == 0 || ((address[whole] ^ b->bytes[whole]) >> (8 - rest)) == 0);
+    return memcmp(address, b->bytes, whole) == 0 &&
+           (rest == 0 || ((address[whole] ^ b->bytes[whole]) >> (8 - rest)) == 0);
 }
 
 static bool is_public_v4(const unsigned char *address)
@@ -89,9 +92,12 @@ bool address_is_public(const struct sockaddr *sa)
     unsigned char address[16];
 
     switch (bytes_of(sa, address)) {
-    case 4:  return is_public_v4(address);
-    case 16: return is_public_v6(address);
-    default: return false;
+    case 4:
+        return is_public_v4(address);
+    case 16:
+        return is_public_v6(address);
+    default:
+        return false;
     }
 }
 
@@ -103,8 +109,8 @@ static bool is_in_network(const unsigned char *address, unsigned bytes, struct s
     size_t       slash = slice_find(text, '/', 0);
     int64_t      bits = bytes * 8;
 
-    if (slash >= sizeof host || (slash < text.len && !slice_to_int64(slice_sub(text, slash + 1, text.len), &bits))
-        || bits > bytes * 8)
+    if (slash >= sizeof host || (slash < text.len && !slice_to_int64(slice_sub(text, slash + 1, text.len), &bits)) ||
+        bits > bytes * 8)
         return false;
     memcpy(host, text.ptr, slash);
     host[slash] = '\0';

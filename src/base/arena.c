@@ -14,17 +14,17 @@
 #include <stdlib.h>
 
 struct arena_chunk {
-    struct arena_chunk  *next;
-    size_t               size;       /* of bytes[] */
+    struct arena_chunk *next;
+    size_t              size; /* of bytes[] */
     alignas(max_align_t) char bytes[];
 };
 
 enum {
-    FIRST_CHUNK_BYTES   = 4096 - (int)sizeof(struct arena_chunk),
-    SMALL_CHUNK_BYTES   = 1024 - (int)sizeof(struct arena_chunk),     /* the second one after a small first */
+    FIRST_CHUNK_BYTES = 4096 - (int)sizeof(struct arena_chunk),
+    SMALL_CHUNK_BYTES = 1024 - (int)sizeof(struct arena_chunk), /* the second one after a small first */
     LARGEST_CHUNK_BYTES = 64 * 1024,
-    ALIGNMENT           = alignof(max_align_t),
-    SMALL_BYTES         = 1024,
+    ALIGNMENT = alignof(max_align_t),
+    SMALL_BYTES = 1024,
 };
 
 static _Noreturn void out_of_memory(size_t bytes)
@@ -156,7 +156,7 @@ struct slice arena_printf(struct arena *a, const char *format, ...)
     va_copy(again, args);
     length = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    if (length < 0)                  /* over INT_MAX bytes */
+    if (length < 0) /* over INT_MAX bytes */
         out_of_memory(SIZE_MAX);
     p = arena_alloc_raw(a, (size_t)length + 1);
     vsnprintf(p, (size_t)length + 1, format, again);
@@ -203,7 +203,7 @@ void *mem_calloc(size_t count, size_t size)
     if (bytes > SMALL_BYTES || (size != 0 && bytes / size != count))
         return calloc(count, size);
     p = malloc(bytes > 0 ? bytes : 1);
-    __asm__("" : "+r"(p));            /* else the compiler makes a calloc() of this one and the memset() */
+    __asm__("" : "+r"(p)); /* else the compiler makes a calloc() of this one and the memset() */
     return p != NULL ? memset(p, 0, bytes) : NULL;
 }
 

@@ -13,10 +13,10 @@
 
 struct arena_chunk;
 
-struct arena {                       /* all zero is a valid, empty arena */
+struct arena { /* all zero is a valid, empty arena */
     struct arena_chunk *first;
     struct arena_chunk *current;
-    size_t              used;        /* bytes of `current` handed out */
+    size_t              used; /* bytes of `current` handed out */
 };
 
 /* `bytes` of zeroed memory, aligned for any type.  Never NULL. */
@@ -32,13 +32,12 @@ struct slice arena_join(struct arena *a, const struct slice *parts, size_t count
 #define ARENA_JOIN(a, ...) \
     arena_join((a), (const struct slice[]){ __VA_ARGS__ }, \
                sizeof((const struct slice[]){ __VA_ARGS__ }) / sizeof(struct slice))
-struct slice arena_printf(struct arena *a, const char *format, ...)
-    __attribute__((format(printf, 2, 3), nonnull(2)));
+struct slice arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3), nonnull(2)));
 /* Room for one element more after `count` in an array of the arena that doubles. */
 #define ARENA_ROOM(a, array, capacity, count) \
     do { \
         if ((count) == (capacity)) { \
-            (capacity) = (capacity) > 0 ? (capacity) * 2 : 16; \
+            (capacity) = (capacity) > 0 ? (capacity)*2 : 16; \
             (array) = arena_widen((a), (array), (count) * sizeof *(array), (capacity) * sizeof *(array)); \
         } \
     } while (0)
@@ -50,9 +49,9 @@ void arena_recycle(struct arena *a);
 void arena_free(struct arena *a);
 
 /* malloc and friends that abort when there is no memory; free() what they return. */
-void *mem_alloc(size_t bytes);                       /* zeroed */
-void *mem_alloc_raw(size_t bytes);                   /* not zeroed */
-void *mem_calloc(size_t count, size_t size);         /* as calloc(), also where there is no memory: NULL */
+void *mem_alloc(size_t bytes);               /* zeroed */
+void *mem_alloc_raw(size_t bytes);           /* not zeroed */
+void *mem_calloc(size_t count, size_t size); /* as calloc(), also where there is no memory: NULL */
 void *mem_resize(void *old, size_t bytes);
 /* Room for so many elements in an array that doubles: `capacity` is how many there is room for. */
 #define MEM_ROOM(array, capacity, wanted) \
@@ -68,6 +67,6 @@ static inline size_t mem_doubled(size_t capacity, size_t wanted)
         capacity *= 2;
     return capacity;
 }
-char *mem_copy(struct slice s);                      /* NUL-terminated */
+char *mem_copy(struct slice s); /* NUL-terminated */
 
 #endif

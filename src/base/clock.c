@@ -21,7 +21,7 @@
 #define SMALLEST_STEP_NS (200 * NS_PER_MS)
 
 static _Atomic int64_t  no_offset;
-static _Atomic int64_t *mono_offset_ns = &no_offset, *wall_offset_ns = &no_offset;   /* set before any thread starts */
+static _Atomic int64_t *mono_offset_ns = &no_offset, *wall_offset_ns = &no_offset; /* set before any thread starts */
 
 /* One number for both clocks, or a second one for the wall clock. */
 static _Atomic int64_t *map_offsets(const char *path, bool *are_two)
@@ -34,7 +34,7 @@ static _Atomic int64_t *map_offsets(const char *path, bool *are_two)
         return NULL;
     if (fstat(fd, &st) != 0)
         goto out;
-    if (st.st_size < (off_t)sizeof(int64_t)) {     /* reading past the end is a SIGBUS */
+    if (st.st_size < (off_t)sizeof(int64_t)) { /* reading past the end is a SIGBUS */
         errno = EINVAL;
         goto out;
     }
@@ -66,8 +66,7 @@ static int64_t read_clock(clockid_t which, const _Atomic int64_t *offset_ns)
     struct timespec t;
 
     clock_gettime(which, &t);
-    return (int64_t)t.tv_sec * NS_PER_SEC + t.tv_nsec +
-           atomic_load_explicit(offset_ns, memory_order_relaxed);
+    return (int64_t)t.tv_sec * NS_PER_SEC + t.tv_nsec + atomic_load_explicit(offset_ns, memory_order_relaxed);
 }
 
 int64_t clock_wall_ns(void)

@@ -14,7 +14,7 @@ enum { CACHE_LINE_BYTES = 64 };
 
 struct counter_set {
     alignas(CACHE_LINE_BYTES) _Atomic uint64_t values[COUNTER_COUNT];
-    struct counter_set *next;        /* never changes once the set is on the list */
+    struct counter_set *next; /* never changes once the set is on the list */
 };
 
 const struct counter_info counter_table[COUNTER_COUNT] = {
@@ -31,13 +31,13 @@ static struct counter_set *register_set(void)
     struct counter_set *set = aligned_alloc(CACHE_LINE_BYTES, sizeof *set);
 
     if (set == NULL)
-        abort();                      /* not CHECK(), whose log counts the lines that it loses */
+        abort(); /* not CHECK(), whose log counts the lines that it loses */
     for (int i = 0; i < COUNTER_COUNT; i++)
         atomic_init(&set->values[i], 0);
     set->next = atomic_load_explicit(&all_sets, memory_order_relaxed);
     /* Release: who sees the set sees it filled. */
-    while (!atomic_compare_exchange_weak_explicit(&all_sets, &set->next, set,
-                                                  memory_order_release, memory_order_relaxed))
+    while (
+        !atomic_compare_exchange_weak_explicit(&all_sets, &set->next, set, memory_order_release, memory_order_relaxed))
         ;
     return set;
 }
@@ -49,8 +49,7 @@ void counter_add(enum counter c, uint64_t n)
     if (own_set == NULL)
         own_set = register_set();
     value = &own_set->values[c];
-    atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + n,
-                          memory_order_relaxed);
+    atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
 uint64_t counter_sum(enum counter c)

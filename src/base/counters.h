@@ -17,7 +17,10 @@ enum counter {
     COUNTER_COUNT
 };
 
-struct counter_info { const char *name; const char *help; };
+struct counter_info {
+    const char *name;
+    const char *help;
+};
 extern const struct counter_info counter_table[COUNTER_COUNT];
 
 /* Adds to the calling thread's set (made at first use, kept when the thread ends). */

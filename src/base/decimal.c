@@ -9,8 +9,8 @@
 
 #include <stdio.h>
 
-#define TENTH_NS INT64_C(100000)                     /* of a millisecond */
-#define EXACT_NS (INT64_C(1) << 50)                  /* 13 days */
+#define TENTH_NS INT64_C(100000)    /* of a millisecond */
+#define EXACT_NS (INT64_C(1) << 50) /* 13 days */
 
 static char *put_digits(char *end, uint64_t n)
 {

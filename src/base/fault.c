@@ -39,8 +39,7 @@ int fault_set_errno(struct fault *why, int err, const char *format, ...)
         made.text[0] = '\0';
     va_end(args);
     used = strlen(made.text);
-    snprintf(made.text + used, sizeof made.text - used, ": %s",
-             strerror_r(err, reason, sizeof reason));
+    snprintf(made.text + used, sizeof made.text - used, ": %s", strerror_r(err, reason, sizeof reason));
     memcpy(why->text, made.text, strlen(made.text) + 1);
     return -1;
 }

@@ -8,14 +8,12 @@
 #define WEIR_BASE_FAULT_H
 
 struct fault {
-    char text[1024];                 /* always NUL-terminated; empty: no fault */
+    char text[1024]; /* always NUL-terminated; empty: no fault */
 };
 
 /* Both return -1, so that `return fault_set(why, ...)` reads well.  `why` may be NULL. */
-int fault_set(struct fault *why, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+int fault_set(struct fault *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Appends ": strerror(err)". */
-int fault_set_errno(struct fault *why, int err, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+int fault_set_errno(struct fault *why, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -26,18 +26,21 @@
 
 enum { LINE_BYTES = 4096, QUOTE_BUFFERS = 8, QUOTE_BYTES = 512 };
 
-static const struct { const char *name; char syslog_digit; } levels[] = {
-    [LOG_LEVEL_ERROR]   = { "error",   '3' },
+static const struct {
+    const char *name;
+    char        syslog_digit;
+} levels[] = {
+    [LOG_LEVEL_ERROR] = { "error", '3' },
     [LOG_LEVEL_WARNING] = { "warning", '4' },
-    [LOG_LEVEL_INFO]    = { "info",    '6' },
-    [LOG_LEVEL_DEBUG]   = { "debug",   '7' },
+    [LOG_LEVEL_INFO] = { "info", '6' },
+    [LOG_LEVEL_DEBUG] = { "debug", '7' },
 };
 
-static _Atomic int    threshold = LOG_LEVEL_INFO;
-static pthread_once_t journal_once = PTHREAD_ONCE_INIT;
-static bool           to_journal;    /* written once, under journal_once */
-static _Atomic uint64_t lost_lines;  /* that nobody has been told of */
-static _Atomic bool   is_torn;       /* the last line broke off in the middle */
+static _Atomic int      threshold = LOG_LEVEL_INFO;
+static pthread_once_t   journal_once = PTHREAD_ONCE_INIT;
+static bool             to_journal; /* written once, under journal_once */
+static _Atomic uint64_t lost_lines; /* that nobody has been told of */
+static _Atomic bool     is_torn;    /* the last line broke off in the middle */
 
 /* JOURNAL_STREAM is "device:inode" of the stream systemd gave us (systemd.exec(5)); a
  * standard error that was sent elsewhere since then gets no prefixes. */
@@ -75,10 +78,9 @@ static size_t put_head(char *line, size_t size, enum log_level level, const char
     int       used;
 
     gmtime_r(&seconds, &t);
-    used = snprintf(line, size, "%.*s%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s %s",
-                    to_journal ? 3 : 0, (char[]){ '<', levels[level].syslog_digit, '>' },
-                    t.tm_year + 1900, t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec,
-                    (int)(now_ns % NS_PER_SEC / NS_PER_MS), levels[level].name, event);
+    used = snprintf(line, size, "%.*s%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s %s", to_journal ? 3 : 0,
+                    (char[]){ '<', levels[level].syslog_digit, '>' }, t.tm_year + 1900, t.tm_mon + 1, t.tm_mday,
+                    t.tm_hour, t.tm_min, t.tm_sec, (int)(now_ns % NS_PER_SEC / NS_PER_MS), levels[level].name, event);
     return used < 0 ? 0 : (size_t)used < size ? (size_t)used : size - 1;
 }
 
@@ -148,10 +150,10 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
         return;
     pthread_once(&journal_once, look_for_journal);
     used = begin = put_head(line, sizeof line / 2, level, event);
-    if (format[0] != '\0' && format[0] != ' ')    /* the pairs may bring their own space */
+    if (format[0] != '\0' && format[0] != ' ') /* the pairs may bring their own space */
         line[used++] = ' ';
     room = sizeof line - sizeof cut - used;
-    errno = saved_errno;                          /* for %m */
+    errno = saved_errno; /* for %m */
     va_start(args, format);
     length = vsnprintf(line + used, room, format, args);
     va_end(args);

@@ -15,8 +15,7 @@ int  log_level_parse(const char *name);
 void log_set_level(enum log_level level);
 /* `event` is lower_case_with_underscores; the rest is printf of " key=value" pairs.
  * A value with a space, quote or control byte: use %s with log_quote(). */
-void log_event(enum log_level level, const char *event, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void log_event(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* `text` quoted and escaped in a per-thread buffer (8 of them take turns, 512 bytes each). */
 const char *log_quote(const char *text);
 

@@ -20,10 +20,10 @@
 
 struct mailbox {
     pthread_mutex_t lock;
-    struct mail    *first;           /* lock */
-    struct mail   **end;             /* lock; where the next mail is hung */
-    bool            rung;            /* lock; the eventfd was written since the list was taken */
-    int             fd;              /* never changes */
+    struct mail    *first; /* lock */
+    struct mail   **end;   /* lock; where the next mail is hung */
+    bool            rung;  /* lock; the eventfd was written since the list was taken */
+    int             fd;    /* never changes */
 };
 
 struct mailbox *mailbox_open(void)
@@ -95,7 +95,7 @@ unsigned mailbox_deliver(struct mailbox *box)
     pthread_mutex_unlock(&box->lock);
 
     while (mail != NULL) {
-        struct mail *next = mail->next;    /* receive() may free or post it again */
+        struct mail *next = mail->next; /* receive() may free or post it again */
 
         mail->next = NULL;
         mail->receive(mail);

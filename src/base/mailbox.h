@@ -11,13 +11,13 @@
 #define WEIR_BASE_MAILBOX_H
 
 struct mail {
-    struct mail *next;                       /* the mailbox's while posted */
-    void       (*receive)(struct mail *);    /* runs on the reader's thread; may free the mail */
+    struct mail *next;              /* the mailbox's while posted */
+    void (*receive)(struct mail *); /* runs on the reader's thread; may free the mail */
 };
 
 struct mailbox;
 
-struct mailbox *mailbox_open(void);          /* NULL: no descriptor left, errno says why */
+struct mailbox *mailbox_open(void); /* NULL: no descriptor left, errno says why */
 /* When every sender has stopped posting.  NULL is fine; undelivered mail is dropped. */
 void mailbox_close(struct mailbox *);
 /* Any thread.  One mail may stand in one mailbox at a time. */
@@ -26,7 +26,7 @@ void mailbox_post(struct mailbox *, struct mail *);
  * itself. */
 void mailbox_post_quietly(struct mailbox *, struct mail *);
 /* Readable (an eventfd) while there is mail that is to wake the reader. */
-int  mailbox_fd(const struct mailbox *);
+int mailbox_fd(const struct mailbox *);
 /* Reader only.  Returns how many were delivered. */
 unsigned mailbox_deliver(struct mailbox *);
 

@@ -8,7 +8,10 @@
 
 enum { MOST = 64, TEXT_BYTES = 64 };
 
-static struct { char host[TEXT_BYTES]; unsigned port; } own[MOST];
+static struct {
+    char     host[TEXT_BYTES];
+    unsigned port;
+} own[MOST];
 static unsigned count;
 
 /* IPv4 in an IPv6 socket is IPv4. */

@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int join(char *out, size_t bytes, const char *variable, const char *under_home,
-                const char *name)
+static int join(char *out, size_t bytes, const char *variable, const char *under_home, const char *name)
 {
     const char *base = getenv(variable), *home = getenv("HOME");
     int         n;

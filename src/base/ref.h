@@ -12,7 +12,7 @@
 
 struct ref {
     _Atomic unsigned count;
-    void           (*destroy)(struct ref *);
+    void (*destroy)(struct ref *);
 };
 
 static inline void ref_init(struct ref *r, void (*destroy)(struct ref *))
@@ -33,7 +33,6 @@ static inline void ref_release(struct ref *r)
 }
 
 /* The structure that `member` of type struct ref (or struct mail) stands in. */
-#define CONTAINER_OF(pointer, type, member) \
-    ((type *)((char *)(pointer) - offsetof(type, member)))
+#define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 #endif

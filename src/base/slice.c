@@ -52,7 +52,7 @@ bool slice_eq_nocase(struct slice a, struct slice b)
         return false;
     if (a.len < WORD_BYTES)
         return lower_word(load_short(a.ptr, a.len)) == lower_word(load_short(b.ptr, b.len));
-    if (memcmp(a.ptr, b.ptr, a.len) == 0)            /* as they mostly are written */
+    if (memcmp(a.ptr, b.ptr, a.len) == 0) /* as they mostly are written */
         return true;
     for (size_t i = 0; i < last; i += WORD_BYTES)
         if (lower_word(load_word(a.ptr + i)) != lower_word(load_word(b.ptr + i)))

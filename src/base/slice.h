@@ -17,10 +17,10 @@ struct slice {
     size_t      len;
 };
 
-#define SLICE(literal)  ((struct slice){ (literal), sizeof(literal) - 1 })
-#define SLICE_NONE      ((struct slice){ NULL, 0 })
-#define SLICE_FMT       "%.*s"
-#define SLICE_ARG(s)    (int)(s).len, (s).ptr
+#define SLICE(literal) ((struct slice){ (literal), sizeof(literal) - 1 })
+#define SLICE_NONE     ((struct slice){ NULL, 0 })
+#define SLICE_FMT      "%.*s"
+#define SLICE_ARG(s)   (int)(s).len, (s).ptr
 
 static inline struct slice slice_of(const char *text)
 {

@@ -20,13 +20,13 @@ struct table_node {
     uint64_t           hash;
 };
 
-struct table {                        /* all zero: empty */
+struct table { /* all zero: empty */
     struct table_node **chains;
-    size_t              size, count;  /* `size`: a power of two, or 0 */
+    size_t              size, count; /* `size`: a power of two, or 0 */
 };
 
-void table_add(struct table *, struct table_node *, uint64_t hash);
-void table_remove(struct table *, struct table_node *);      /* it is in it */
+void                             table_add(struct table *, struct table_node *, uint64_t hash);
+void                             table_remove(struct table *, struct table_node *); /* it is in it */
 static inline struct table_node *table_chain(const struct table *t, uint64_t hash)
 {
     return t->size > 0 ? t->chains[hash & (t->size - 1)] : NULL;
@@ -37,9 +37,12 @@ static inline struct table_node *table_chain(const struct table *t, uint64_t has
         if (n->hash != (wanted)) { \
         } else
 
-struct table_walk { size_t chain; struct table_node *next; };         /* all zero at first */
+struct table_walk {
+    size_t             chain;
+    struct table_node *next;
+}; /* all zero at first */
 /* All, in no order; NULL: that was all. The one returned may be removed before the next call. */
 struct table_node *table_next(const struct table *, struct table_walk *);
-void table_free(struct table *);      /* the table's own memory */
+void               table_free(struct table *); /* the table's own memory */
 
 #endif

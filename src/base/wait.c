@@ -18,7 +18,7 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-#define SLACK_NS 1000UL               /* 0 would mean the usual */
+#define SLACK_NS 1000UL /* 0 would mean the usual */
 
 static struct timespec timespec_of(int64_t ns)
 {
@@ -26,7 +26,7 @@ static struct timespec timespec_of(int64_t ns)
 }
 
 #ifdef WEIR_EPOLL_PWAIT2
-static _Atomic bool is_lacking;       /* the kernel, or a filter, does not let us */
+static _Atomic bool is_lacking; /* the kernel, or a filter, does not let us */
 
 /* False: it cannot be had, errno says why. */
 static bool epoll_exactly(int epoll_fd, struct epoll_event *events, int most, const struct timespec *t, int *n)

@@ -13,7 +13,7 @@
 struct epoll_event;
 struct pollfd;
 
-#define WAIT_FOR_EVER INT64_C(-1)     /* and whatever is below 0 */
+#define WAIT_FOR_EVER INT64_C(-1) /* and whatever is below 0 */
 
 /* As epoll_wait(). */
 int wait_epoll(int epoll_fd, struct epoll_event *, int most, int64_t ns);

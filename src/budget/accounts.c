@@ -83,7 +83,7 @@ void accounts_remove(struct accounts *t, struct account *a)
     for (size_t at = (hole + 1) & mask; t->table[at].account != NULL; at = (at + 1) & mask) {
         size_t home = t->table[at].hash & mask;
 
-        if (((at - home) & mask) >= ((at - hole) & mask)) {   /* its way from home leads over the hole */
+        if (((at - home) & mask) >= ((at - hole) & mask)) { /* its way from home leads over the hole */
             t->table[hole] = t->table[at];
             t->table[at].account = NULL;
             hole = at;

@@ -25,7 +25,7 @@ bool breaker_allows(struct breaker *b, int64_t now_ns, int64_t *retry_in_ns)
 
 void breaker_report(struct breaker *b, bool ok, int64_t now_ns)
 {
-    if (ok) {                         /* also one that was sent before it opened: the upstream lives */
+    if (ok) { /* also one that was sent before it opened: the upstream lives */
         *b = (struct breaker){ 0 };
         return;
     }
@@ -37,7 +37,7 @@ void breaker_report(struct breaker *b, bool ok, int64_t now_ns)
         b->pause_ns = FIRST_PAUSE_NS;
     } else if (b->probing) {
         b->pause_ns = b->pause_ns < LAST_PAUSE_NS / 2 ? b->pause_ns * 2 : LAST_PAUSE_NS;
-    } else {                          /* sent before it opened: says nothing new */
+    } else { /* sent before it opened: says nothing new */
         return;
     }
     b->probing = false;
@@ -82,7 +82,7 @@ int64_t hold_wait_ns(const struct hold *h, int64_t now_ns)
 
 void hold_send(struct hold *h, int64_t now_ns)
 {
-    if (holds(h, now_ns))             /* should it never report, another goes after the same pause */
+    if (holds(h, now_ns)) /* should it never report, another goes after the same pause */
         h->probe_ns = now_ns + h->pause_ns;
 }
 

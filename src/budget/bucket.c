@@ -15,7 +15,8 @@ static void bucket_init(struct limit *l)
     struct bucket *b = &l->is.bucket;
     int64_t        count = (int64_t)l->count;
 
-    *b = (struct bucket){ .interval_ns = l->window_ns / count, .interval_rest = l->window_ns % count,
+    *b = (struct bucket){ .interval_ns = l->window_ns / count,
+                          .interval_rest = l->window_ns % count,
                           .arrival_ns = INT64_MIN };
     b->slack_ns = b->interval_ns / SLACK_PART;
     if (b->slack_ns > LIMIT_SLACK_NS)
@@ -72,7 +73,7 @@ static void note_debt(struct bucket *b, int64_t at_ns, int64_t debt)
 {
     while (b->lows > 0 && b->low[b->lows - 1].debt_ns >= debt)
         b->lows--;
-    if (b->lows == BUCKET_LOWS) {     /* the oldest two become one, on the safe side */
+    if (b->lows == BUCKET_LOWS) { /* the oldest two become one, on the safe side */
         b->low[1].debt_ns = b->low[0].debt_ns;
         memmove(&b->low[0], &b->low[1], (BUCKET_LOWS - 1) * sizeof b->low[0]);
         b->lows--;
@@ -126,7 +127,7 @@ static uint64_t bucket_left(const struct limit *l, struct budget_now now)
 {
     uint64_t low = 0, high = l->burst;
 
-    while (low < high) {              /* the most that need not wait */
+    while (low < high) { /* the most that need not wait */
         uint64_t middle = low + (high - low + 1) / 2;
 
         if (wait_for_ns(l, middle, now) == 0)
@@ -180,13 +181,20 @@ static bool bucket_restore(struct limit *l, const void *in, size_t bytes, int64_
     b->arrival_ns = debt > 0 ? time_add(now.mono_ns, debt) : INT64_MIN;
     b->arrival_rest = 0;
     b->lows = 0;
-    note_debt(b, now.mono_ns, 0);     /* what was spent before is not given back any more */
+    note_debt(b, now.mono_ns, 0); /* what was spent before is not given back any more */
     return true;
 }
 
 const struct limit_kind_ops limit_bucket_ops = {
-    .init = bucket_init, .fini = bucket_fini, .wait_ns = bucket_wait_ns, .spend = bucket_spend,
-    .give_back = bucket_give_back, .predict_ns = bucket_predict_ns, .left = bucket_left,
-    .whole_in_ns = bucket_whole_in_ns, .image_bytes = bucket_image_bytes, .save = bucket_save,
+    .init = bucket_init,
+    .fini = bucket_fini,
+    .wait_ns = bucket_wait_ns,
+    .spend = bucket_spend,
+    .give_back = bucket_give_back,
+    .predict_ns = bucket_predict_ns,
+    .left = bucket_left,
+    .whole_in_ns = bucket_whole_in_ns,
+    .image_bytes = bucket_image_bytes,
+    .save = bucket_save,
     .restore = bucket_restore,
 };

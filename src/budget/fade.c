@@ -12,15 +12,15 @@
 #include "http/list.h"
 #include "http/when.h"
 
-#define UNTOLD_NS      (3600 * NS_PER_SEC)      /* nobody says until when: no longer than any word is believed */
-#define LEAKING_NS     (60 * NS_PER_SEC)        /* a bucket that leaks is another by then */
-#define MOMENT_FROM_NS (INT64_C(1000000000) * NS_PER_SEC)        /* see http/when.c */
+#define UNTOLD_NS      (3600 * NS_PER_SEC) /* nobody says until when: no longer than any word is believed */
+#define LEAKING_NS     (60 * NS_PER_SEC)   /* a bucket that leaks is another by then */
+#define MOMENT_FROM_NS (INT64_C(1000000000) * NS_PER_SEC) /* see http/when.c */
 
 struct fading {
     const struct http_response *response;
     struct arena               *arena;
     int64_t                     now_wall_ns;
-    int64_t                     api_ns;          /* by its Date; -1: not looked for yet, most answers need none */
+    int64_t                     api_ns; /* by its Date; -1: not looked for yet, most answers need none */
     struct fade_piece          *pieces;
     unsigned                    count, capacity;
 };
@@ -28,8 +28,8 @@ struct fading {
 static struct fade_piece *add_piece(struct fading *f, struct slice name)
 {
     ARENA_ROOM(f->arena, f->pieces, f->capacity, f->count);
-    f->pieces[f->count] = (struct fade_piece){ .name = name, .before = SLICE(""), .after = SLICE(""),
-                                               .for_ns = INT64_MAX };
+    f->pieces[f->count] =
+        (struct fade_piece){ .name = name, .before = SLICE(""), .after = SLICE(""), .for_ns = INT64_MAX };
     return &f->pieces[f->count++];
 }
 
@@ -139,12 +139,12 @@ static void read_reset(struct fading *f, const struct http_field *field, const s
     }
     p->for_ns = w.in_ns;
     if (w.in_ns != later.in_ns)
-        return;                       /* the same moment, and so nearer by then */
-    while (digits < field->value.len && ((field->value.ptr[digits] >= '0' && field->value.ptr[digits] <= '9') ||
-                                         field->value.ptr[digits] == '.'))
+        return; /* the same moment, and so nearer by then */
+    while (digits < field->value.len &&
+           ((field->value.ptr[digits] >= '0' && field->value.ptr[digits] <= '9') || field->value.ptr[digits] == '.'))
         digits++;
     p->before = SLICE("");
-    p->after = digits < field->value.len ? SLICE("s") : SLICE("");           /* "6m0s" */
+    p->after = digits < field->value.len ? SLICE("s") : SLICE(""); /* "6m0s" */
     p->unit_ns = digits < field->value.len ? NS_PER_SEC : unit_ns;
 }
 
@@ -178,7 +178,7 @@ static void read_field(struct fading *f, const struct http_field *field)
         p->for_ns = statement_ns(f, &n);
         break;
     default:
-        break;                        /* limits, policies and names do not run out */
+        break; /* limits, policies and names do not run out */
     }
 }
 
@@ -200,7 +200,7 @@ static struct slice text_of(const struct fade_piece *p, int64_t left_ns, struct 
 
     if (p->unit_ns == 0)
         return p->before;
-    left_ns = (left_ns - 1) / NS_PER_SEC + 1;        /* whole seconds, as a kept reply is whole for one */
+    left_ns = (left_ns - 1) / NS_PER_SEC + 1; /* whole seconds, as a kept reply is whole for one */
     return ARENA_JOIN(a, p->before, decimal((uint64_t)(left_ns * (NS_PER_SEC / p->unit_ns)), number), p->after);
 }
 
@@ -208,7 +208,7 @@ int64_t fade_write(const struct fade_piece *pieces, unsigned count, int64_t elap
                    struct http_fields *f)
 {
     int64_t stays_ns = INT64_MAX;
-    int     list = -1;                /* the field that members join */
+    int     list = -1; /* the field that members join */
 
     for (unsigned i = 0; i < count; i++) {
         const struct fade_piece *p = &pieces[i];

@@ -8,12 +8,12 @@
 
 #include "http/message.h"
 
-struct fade_piece {                   /* a field, or a member of one that is a list */
+struct fade_piece { /* a field, or a member of one that is a list */
     struct slice name;
-    struct slice before, after;       /* of the number, or all of it */
-    int64_t      for_ns;              /* how long it holds, from when it was heard; INT64_MAX: always */
-    int64_t      unit_ns;             /* of the number that counts down to that time; 0: there is none */
-    bool         joins;               /* the piece before it and this one are one list */
+    struct slice before, after; /* of the number, or all of it */
+    int64_t      for_ns;        /* how long it holds, from when it was heard; INT64_MAX: always */
+    int64_t      unit_ns;       /* of the number that counts down to that time; 0: there is none */
+    bool         joins;         /* the piece before it and this one are one list */
 };
 
 enum { FADE_MOST = 64 };

@@ -12,10 +12,10 @@
 
 #include <string.h>
 
-#define DAY_NS   (INT64_C(86400) * NS_PER_SEC)
-#define HOUR_NS  (INT64_C(3600) * NS_PER_SEC)
+#define DAY_NS  (INT64_C(86400) * NS_PER_SEC)
+#define HOUR_NS (INT64_C(3600) * NS_PER_SEC)
 /* A window that begins later than this is no step of the clock: the date was wrong. */
-#define FAR_NS   (26 * HOUR_NS)
+#define FAR_NS (26 * HOUR_NS)
 /* Two times of reset that lie this near to each other are one, told in whole seconds. */
 #define SAME_RESET_NS (2 * NS_PER_SEC)
 /* What is spent this shortly before the end (at most a 200th of the window) may be counted by the API
@@ -41,7 +41,7 @@ static void day_window(const struct limit *l, int64_t wall_s, int64_t *begin_s, 
 
     *begin_s = zone_to_utc_s(l->zone, from_s);
     *end_s = zone_to_utc_s(l->zone, from_s + length_s);
-    if (*begin_s > wall_s) {          /* local times that come twice, or never */
+    if (*begin_s > wall_s) { /* local times that come twice, or never */
         *end_s = *begin_s;
         *begin_s = zone_to_utc_s(l->zone, from_s - length_s);
     } else if (*end_s <= wall_s) {
@@ -219,8 +219,12 @@ static bool load_window(struct fixed *f, const void *in, size_t bytes)
     memcpy(values, in, sizeof values);
     if ((int64_t)values[1] < (int64_t)values[0])
         return false;
-    *f = (struct fixed){ .begin_ns = (int64_t)values[0], .end_ns = (int64_t)values[1], .used = values[2],
-                         .late = values[3], .own = values[4] >> OWN_SHIFT, .end_is_told = (values[4] & IS_TOLD) != 0,
+    *f = (struct fixed){ .begin_ns = (int64_t)values[0],
+                         .end_ns = (int64_t)values[1],
+                         .used = values[2],
+                         .late = values[3],
+                         .own = values[4] >> OWN_SHIFT,
+                         .end_is_told = (values[4] & IS_TOLD) != 0,
                          .is_doubtful = (values[4] & IS_DOUBTFUL) != 0 };
     return true;
 }
@@ -248,7 +252,7 @@ static bool fixed_restore(struct limit *l, const void *in, size_t bytes, int64_t
             f.end_ns = time_add(now.wall_ns, l->window_ns);
         f.is_doubtful = true;
     }
-    f.spent_mono_ns = now.mono_ns;                   /* at the latest */
+    f.spent_mono_ns = now.mono_ns; /* at the latest */
     l->is.fixed = f;
     return true;
 }
@@ -262,7 +266,9 @@ static struct fixed learned_now(const struct limit *l, struct budget_now now)
     if (f.end_ns != 0 && now.mono_ns < f.end_ns)
         return f;
     f.used = f.end_ns != 0 && now.mono_ns - f.end_ns < l->window_ns ? f.late : 0;
-    return (struct fixed){ .begin_ns = now.mono_ns, .used = f.used, .own = f.used,
+    return (struct fixed){ .begin_ns = now.mono_ns,
+                           .used = f.used,
+                           .own = f.used,
                            .end_ns = time_add(now.mono_ns, time_add(l->window_ns, LIMIT_GUARD_NS)) };
 }
 
@@ -271,7 +277,7 @@ static int64_t learned_wait_ns(const struct limit *l, uint64_t cost, struct budg
     struct fixed f = learned_now(l, now);
     uint64_t     count = limit_count(l);
 
-    if (cost > count)                 /* of less than one request costs, the whole window goes */
+    if (cost > count) /* of less than one request costs, the whole window goes */
         cost = count;
     return cost <= left_in(l, &f) ? 0 : f.end_ns - now.mono_ns;
 }
@@ -376,15 +382,29 @@ void limit_learned_forget(struct limit *l)
 }
 
 const struct limit_kind_ops limit_fixed_ops = {
-    .init = window_init, .fini = window_fini, .wait_ns = fixed_wait_ns, .spend = fixed_spend,
-    .give_back = fixed_give_back, .predict_ns = fixed_predict_ns, .left = fixed_left,
-    .whole_in_ns = fixed_whole_in_ns, .image_bytes = window_image_bytes, .save = fixed_save,
+    .init = window_init,
+    .fini = window_fini,
+    .wait_ns = fixed_wait_ns,
+    .spend = fixed_spend,
+    .give_back = fixed_give_back,
+    .predict_ns = fixed_predict_ns,
+    .left = fixed_left,
+    .whole_in_ns = fixed_whole_in_ns,
+    .image_bytes = window_image_bytes,
+    .save = fixed_save,
     .restore = fixed_restore,
 };
 
 const struct limit_kind_ops limit_learned_ops = {
-    .init = window_init, .fini = window_fini, .wait_ns = learned_wait_ns, .spend = learned_spend,
-    .give_back = learned_give_back, .predict_ns = learned_predict_ns, .left = learned_left,
-    .whole_in_ns = learned_whole_in_ns, .image_bytes = window_image_bytes, .save = learned_save,
+    .init = window_init,
+    .fini = window_fini,
+    .wait_ns = learned_wait_ns,
+    .spend = learned_spend,
+    .give_back = learned_give_back,
+    .predict_ns = learned_predict_ns,
+    .left = learned_left,
+    .whole_in_ns = learned_whole_in_ns,
+    .image_bytes = window_image_bytes,
+    .save = learned_save,
     .restore = learned_restore,
 };

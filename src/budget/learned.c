@@ -16,9 +16,9 @@
 
 enum {
     STATEMENTS_MOST = 16,
-    VALUE_MOST      = 4096,           /* bytes of a field, lines joined: no API that means it says more */
-    DAY_S           = 86400,
-    QUARTER_S       = 900
+    VALUE_MOST = 4096, /* bytes of a field, lines joined: no API that means it says more */
+    DAY_S = 86400,
+    QUARTER_S = 900
 };
 
 static const struct learned_hint nothing = { .allowed = -1, .remaining = -1, .window_ns = -1, .reset_in_ns = -1 };
@@ -28,8 +28,8 @@ static const struct learned_hint nothing = { .allowed = -1, .remaining = -1, .wi
 /* "100", "598.0", "100;w=60", "\"100\"": a whole number, rounded down; -1 where there is none. */
 static int64_t read_count(struct slice value)
 {
-    double  number = 0;
-    size_t  at = 0;
+    double number = 0;
+    size_t at = 0;
 
     value = slice_trim(slice_sub(value, 0, slice_find(value, ';', 0)));
     if (value.len >= 2 && value.ptr[0] == '"' && value.ptr[value.len - 1] == '"')
@@ -77,7 +77,7 @@ bool learned_is_illness(unsigned status)
 struct learned_wait learned_wait(const struct http_response *r, int64_t now_wall_ns)
 {
     struct learned_wait longest = { -1, false };
-    int64_t             api_ns = -1;  /* not looked for yet */
+    int64_t             api_ns = -1; /* not looked for yet */
 
     for (unsigned i = 0; i < r->fields.count; i++) {
         const struct http_field *f = &r->fields.items[i];
@@ -102,20 +102,20 @@ struct learned_wait learned_wait(const struct http_response *r, int64_t now_wall
 /* -- the families of single fields -- */
 
 struct statement {
-    struct limit_name name;           /* but for the part */
-    struct slice      value[LIMIT_PARTS];        /* lines joined */
+    struct limit_name name;               /* but for the part */
+    struct slice      value[LIMIT_PARTS]; /* lines joined */
     bool              reset_in_ms, window_in_ms;
 };
 
 struct reading {
-    struct arena    *arena;
-    int64_t          api_ns;
-    unsigned         status;
-    struct statement items[STATEMENTS_MOST];
-    unsigned         count;
-    struct slice     resource;
+    struct arena        *arena;
+    int64_t              api_ns;
+    unsigned             status;
+    struct statement     items[STATEMENTS_MOST];
+    unsigned             count;
+    struct slice         resource;
     struct learned_hint *out;
-    unsigned         hints;
+    unsigned             hints;
 };
 
 static struct statement *statement_of(struct reading *r, const struct limit_name *n)
@@ -217,14 +217,13 @@ static int64_t strava_window_ns(const struct statement *s, unsigned at, unsigned
 
 static int64_t window_of(const struct statement *s, unsigned at, unsigned count, int64_t allowed)
 {
-    struct http_when told = http_when_read(s->value[LIMIT_PART_WINDOW],
-                                           s->window_in_ms ? NS_PER_MS : NS_PER_SEC, 0);
+    struct http_when told = http_when_read(s->value[LIMIT_PART_WINDOW], s->window_in_ms ? NS_PER_MS : NS_PER_SEC, 0);
     int64_t          in_list;
 
     if (s->name.window_s > 0)
         return s->name.window_s * NS_PER_SEC;
     if (told.told && !told.odd && told.in_ns > 0)
-        return told.in_ns;            /* "60", "1s" */
+        return told.in_ns; /* "60", "1s" */
     in_list = window_in_list(s->value[LIMIT_PART_LIMIT], allowed);
     return in_list > 0 ? in_list : strava_window_ns(s, at, count);
 }
@@ -232,8 +231,8 @@ static int64_t window_of(const struct statement *s, unsigned at, unsigned count,
 static void read_reset(const struct reading *r, const struct statement *s, unsigned at, unsigned count,
                        struct learned_hint *h)
 {
-    struct slice     text = s->value[s->value[LIMIT_PART_RESET_AFTER].ptr != NULL ? LIMIT_PART_RESET_AFTER
-                                                                                 : LIMIT_PART_RESET];
+    struct slice text =
+        s->value[s->value[LIMIT_PART_RESET_AFTER].ptr != NULL ? LIMIT_PART_RESET_AFTER : LIMIT_PART_RESET];
     int64_t          unit_ns = s->reset_in_ms ? NS_PER_MS : NS_PER_SEC;
     struct http_when w;
 
@@ -244,7 +243,7 @@ static void read_reset(const struct reading *r, const struct statement *s, unsig
     if (w.told)
         h->reset_in_ns = w.in_ns;
     else if (s->name.family == LIMIT_FAMILY_SHOPIFY) {
-        h->reset_in_ns = NS_PER_SEC;            /* it leaks: a second on there is room again */
+        h->reset_in_ns = NS_PER_SEC; /* it leaks: a second on there is room again */
         h->assumed = true;
     } else if (h->window_ns > 0) {
         h->reset_in_ns = until_window_ends(h->window_ns, r->api_ns);
@@ -281,11 +280,16 @@ static void read_counts(const struct statement *s, unsigned at, unsigned count, 
 static enum told_by told_by_family(enum limit_family f)
 {
     static const enum told_by told[LIMIT_FAMILIES] = {
-        [LIMIT_FAMILY_RATELIMIT] = TOLD_BY_RATELIMIT_FIELDS, [LIMIT_FAMILY_X_RATELIMIT] = TOLD_BY_X_RATELIMIT,
-        [LIMIT_FAMILY_X_RATE_LIMIT] = TOLD_BY_X_RATE_LIMIT,  [LIMIT_FAMILY_READ] = TOLD_BY_READ,
-        [LIMIT_FAMILY_ANTHROPIC] = TOLD_BY_ANTHROPIC,        [LIMIT_FAMILY_HUBSPOT] = TOLD_BY_HUBSPOT,
-        [LIMIT_FAMILY_AZURE] = TOLD_BY_AZURE,                [LIMIT_FAMILY_SHOPIFY] = TOLD_BY_SHOPIFY,
-        [LIMIT_FAMILY_X] = TOLD_BY_X,                        [LIMIT_FAMILY_RETRY_AFTER] = TOLD_BY_RETRY_AFTER,
+        [LIMIT_FAMILY_RATELIMIT] = TOLD_BY_RATELIMIT_FIELDS,
+        [LIMIT_FAMILY_X_RATELIMIT] = TOLD_BY_X_RATELIMIT,
+        [LIMIT_FAMILY_X_RATE_LIMIT] = TOLD_BY_X_RATE_LIMIT,
+        [LIMIT_FAMILY_READ] = TOLD_BY_READ,
+        [LIMIT_FAMILY_ANTHROPIC] = TOLD_BY_ANTHROPIC,
+        [LIMIT_FAMILY_HUBSPOT] = TOLD_BY_HUBSPOT,
+        [LIMIT_FAMILY_AZURE] = TOLD_BY_AZURE,
+        [LIMIT_FAMILY_SHOPIFY] = TOLD_BY_SHOPIFY,
+        [LIMIT_FAMILY_X] = TOLD_BY_X,
+        [LIMIT_FAMILY_RETRY_AFTER] = TOLD_BY_RETRY_AFTER,
     };
 
     return told[f];
@@ -339,8 +343,8 @@ static void read_families(struct reading *r, const struct http_response *respons
 
         global = global || is_global(s);
         if (r->resource.len == 0 && s->name.unit.len == 0)
-            r->resource = slice_trim(s->value[s->value[LIMIT_PART_RESOURCE].len > 0 ? LIMIT_PART_RESOURCE
-                                                                                    : LIMIT_PART_BUCKET]);
+            r->resource = slice_trim(
+                s->value[s->value[LIMIT_PART_RESOURCE].len > 0 ? LIMIT_PART_RESOURCE : LIMIT_PART_BUCKET]);
         read_statement(r, s);
     }
     if (global)
@@ -475,7 +479,7 @@ static void add_policies(struct reading *r, const struct http_response *response
 
         if (h->by == TOLD_BY_RATELIMIT || h->by == TOLD_BY_RATELIMIT_FIELDS)
             add_policy(&policies, h);
-        if (h->reset_in_ns < 0 && h->window_ns > 0) {     /* not told: at the latest then */
+        if (h->reset_in_ns < 0 && h->window_ns > 0) { /* not told: at the latest then */
             h->reset_in_ns = h->window_ns;
             h->assumed = true;
         }
@@ -527,7 +531,9 @@ static bool says_anything(const struct http_fields *f)
 static unsigned read_all(const struct http_response *response, int64_t now_wall_ns, struct arena *a,
                          struct learned_hint out[LEARNED_MAX])
 {
-    struct reading r = { .arena = a, .status = response->status, .out = out,
+    struct reading r = { .arena = a,
+                         .status = response->status,
+                         .out = out,
                          .api_ns = api_now_ns(response, now_wall_ns) };
 
     read_structured(&r, response);

@@ -9,15 +9,15 @@
 #include "budget/limit.h"
 #include "http/message.h"
 
-struct learned_hint {                 /* one statement */
-    struct slice resource;            /* as the API names it; "" where it does not */
-    struct slice unit;                /* what is counted, where it is not requests */
-    int64_t      allowed;             /* -1: it does not say; so the others */
+struct learned_hint {      /* one statement */
+    struct slice resource; /* as the API names it; "" where it does not */
+    struct slice unit;     /* what is counted, where it is not requests */
+    int64_t      allowed;  /* -1: it does not say; so the others */
     int64_t      remaining;
     int64_t      window_ns;
-    int64_t      reset_in_ns;         /* from now */
-    bool         assumed;             /* no word of a reset: the end of the window at the latest */
-    bool         odd;                 /* its reset cannot be meant: see http/when.h */
+    int64_t      reset_in_ns; /* from now */
+    bool         assumed;     /* no word of a reset: the end of the window at the latest */
+    bool         odd;         /* its reset cannot be meant: see http/when.h */
     enum told_by by;
 };
 enum { LEARNED_MAX = 12 };
@@ -32,8 +32,8 @@ unsigned learned_read(const struct http_response *, int64_t now_wall_ns, struct 
 bool learned_is_old(const struct http_response *);
 
 struct learned_wait {
-    int64_t wait_ns;                  /* nothing before this time has passed; -1: it does not say */
-    bool    odd;                      /* nobody can mean it */
+    int64_t wait_ns; /* nothing before this time has passed; -1: it does not say */
+    bool    odd;     /* nobody can mean it */
 };
 /* Retry-After and its kin, whatever the status; all lines, the longest.  Never of an answer that is not new. */
 struct learned_wait learned_wait(const struct http_response *, int64_t now_wall_ns);
@@ -44,7 +44,7 @@ bool learned_is_illness(unsigned status);
 
 /* A limit that the head does not tell of may be told in the body: GitHub's secondary ones (403 or 429, neither
  * Retry-After nor an exhausted budget in the head).  `body` is its beginning; -1: it does not say so. */
-bool learned_body_may_tell(const struct http_response *);
+bool    learned_body_may_tell(const struct http_response *);
 int64_t learned_body_block_ns(struct slice body);
 /* Nanoseconds from 1970 as the API's Date has it; -1: none, or that of an answer that is not new. */
 int64_t learned_date_ns(const struct http_response *, int64_t now_wall_ns);

@@ -15,8 +15,8 @@
 
 #include <xxhash.h>
 
-#define COMMIT_WAIT_NS   (5 * NS_PER_MS)        /* until a row that is under way may be durable */
-#define CLAIM_SLACK_NS   (10 * NS_PER_MS)       /* a claim outlives its wait by this */
+#define COMMIT_WAIT_NS (5 * NS_PER_MS)  /* until a row that is under way may be durable */
+#define CLAIM_SLACK_NS (10 * NS_PER_MS) /* a claim outlives its wait by this */
 
 void ledger_set_match(struct ledger *l, ledger_match matches)
 {
@@ -67,13 +67,17 @@ void ledger_plan(struct ledger *l, const struct charge *c, struct budget_now own
 
 /* -- waiting -- */
 
-struct ledger_asking { const struct charge *charge; struct budget_now own; uint64_t class, group; };
+struct ledger_asking {
+    const struct charge *charge;
+    struct budget_now    own;
+    uint64_t class, group;
+};
 
 /* As whom it saves up, in a bucket of its own and in one of all: who costs the same there does not overtake it. */
 static void find_class(struct ledger *l, struct ledger_asking *ask)
 {
     struct queue_class class = ledger_class(l, ask->charge);
-    uint64_t           parts[] = { class.shared, class.owned, class.costs, class.owner };
+    uint64_t parts[] = { class.shared, class.owned, class.costs, class.owner };
 
     ask->class = XXH3_64bits(parts, sizeof parts);
     ask->group = class.group;
@@ -160,7 +164,7 @@ static int64_t plan_wait_ns(struct ledger *l, const struct plan *p, const struct
         }
     }
     if (wait_ns == 0 && l->keep.is_on && !l->keep.state_is_durable && l->keep.unwritable_until_ns == 0)
-        wait_ns = COMMIT_WAIT_NS;     /* it must not be forgotten that this run began */
+        wait_ns = COMMIT_WAIT_NS; /* it must not be forgotten that this run began */
     return wait_ns;
 }
 
@@ -281,9 +285,9 @@ int64_t ledger_predict_ns(struct ledger *l, const struct charge *c, uint64_t ahe
 struct ledger_cause ledger_cause(struct ledger *l, const struct charge *c, uint64_t ahead, struct budget_now now)
 {
     struct ledger_asking ask = asking(l, c, now, false);
-    struct ledger_cause cause = { 0 };
-    struct plan         plan;
-    int64_t             longest_ns = 0, longest_own_ns = 0;
+    struct ledger_cause  cause = { 0 };
+    struct plan          plan;
+    int64_t              longest_ns = 0, longest_own_ns = 0;
 
     ledger_plan(l, c, ask.own, &plan);
     for (unsigned i = 0; i < plan.count; i++) {
@@ -319,7 +323,7 @@ static void note_open(struct ledger *l, struct account *a, unsigned index, int64
 void ledger_spend(struct ledger *l, const struct charge *c, struct budget_now now, struct receipt *r)
 {
     struct ledger_asking ask = asking(l, c, now, false);
-    struct plan   plan;
+    struct plan          plan;
 
     ledger_plan(l, c, ask.own, &plan);
     r->count = 0;
@@ -331,7 +335,7 @@ void ledger_spend(struct ledger *l, const struct charge *c, struct budget_now no
         const struct plan_line *line = &plan.line[i];
         struct slot            *s = line->slot;
 
-        struct limit           *share = ledger_share(s, c->keep_permille);
+        struct limit *share = ledger_share(s, c->keep_permille);
 
         limit_spend(s->limit, line->cost, ask.own);
         if (share != NULL)
@@ -339,7 +343,7 @@ void ledger_spend(struct ledger *l, const struct charge *c, struct budget_now no
         lease_spent(l, s, line->cost, ask.own);
         if (s->claim_class == claimant(s, &ask))
             s->claim_until_ns = 0;
-        if (s->scope == SLOT_TOLD)    /* its limit's own line stands in the receipt */
+        if (s->scope == SLOT_TOLD) /* its limit's own line stands in the receipt */
             continue;
         r->line[r->count].limit = s->identity;
         r->line[r->count++].cost = (unsigned)line->cost;
@@ -453,7 +457,7 @@ bool ledger_lowest(struct ledger *l, const struct charge *c, struct budget_now n
         struct limit_state s = limit_state(plan.line[i].slot->limit, own);
         double             share;
 
-        if (s.allowed == 0)           /* the API told nothing of how many */
+        if (s.allowed == 0) /* the API told nothing of how many */
             continue;
         share = (double)s.left / (double)s.allowed;
         if (share < lowest) {

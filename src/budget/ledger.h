@@ -37,26 +37,27 @@
 struct ledger;
 
 enum {
-    LEDGER_MAX_LIMITS = 32, LEDGER_CREDENTIAL_BYTES = 16,
-    LEDGER_ACCOUNTS_MOST = 8192,      /* with an account each; of earlier runs there may be more for a while */
-    LEDGER_OTHERS = 64                /* accounts that the rest shares */
+    LEDGER_MAX_LIMITS = 32,
+    LEDGER_CREDENTIAL_BYTES = 16,
+    LEDGER_ACCOUNTS_MOST = 8192, /* with an account each; of earlier runs there may be more for a while */
+    LEDGER_OTHERS = 64           /* accounts that the rest shares */
 };
 /* Is that, as ledger_visit() tells it, one of the shared ones? */
 bool ledger_is_others(const uint8_t *credential);
 
 /* `limits` is borrowed for the ledger's life; at most LEDGER_MAX_LIMITS, 0 is fine. */
 struct ledger *ledger_new(const struct limit_options *limits, unsigned count);
-void ledger_free(struct ledger *);                          /* NULL is fine */
+void           ledger_free(struct ledger *); /* NULL is fine */
 /* Takes over what `old` knows (reload): limits that are the same but for count, burst, cost and name
  * keep what was spent; receipts of `old` and rows under way are good for the new one. */
 void ledger_adopt(struct ledger *, const struct ledger *old, struct budget_now now);
 
-struct charge {                       /* which request is charged */
+struct charge { /* which request is charged */
     enum http_method method;
     struct slice     method_name;
-    struct slice     path;            /* what rules and limits match */
-    const uint8_t   *credential;      /* LEDGER_CREDENTIAL_BYTES: the partition; NULL: none */
-    unsigned         keep_permille;   /* of every limit, for others: 200 for a class with share "80%" */
+    struct slice     path;          /* what rules and limits match */
+    const uint8_t   *credential;    /* LEDGER_CREDENTIAL_BYTES: the partition; NULL: none */
+    unsigned         keep_permille; /* of every limit, for others: 200 for a class with share "80%" */
 };
 
 /* matches(pattern, path): how a limit's `match` is tested; given by the caller, since patterns are route's. */
@@ -69,12 +70,15 @@ void ledger_set_told_most(struct ledger *, int64_t most_ns);
 /* What was spent, to settle or give back.  A value: it may outlive the ledger it came from (ledger_adopt). */
 enum { LEDGER_MAX_LINES = LEDGER_MAX_LIMITS + 4 };
 struct receipt {
-    struct { uint64_t limit; unsigned cost; } line[LEDGER_MAX_LINES];
-    unsigned          count;          /* 0: nothing to settle */
+    struct {
+        uint64_t limit;
+        unsigned cost;
+    } line[LEDGER_MAX_LINES];
+    unsigned          count; /* 0: nothing to settle */
     uint8_t           credential[LEDGER_CREDENTIAL_BYTES];
     bool              has_credential;
     unsigned          keep_permille;
-    struct budget_now spent;          /* the ledger's own time */
+    struct budget_now spent; /* the ledger's own time */
 };
 
 /* 0 where all limits allow it now; else the longest of their waits (INT64_MAX: never).
@@ -98,7 +102,11 @@ void ledger_settle(struct ledger *, const struct charge *, struct receipt *, con
  * Retry-After). */
 void ledger_block(struct ledger *, const struct charge *, int64_t for_ns, struct budget_now now);
 /* What could not be meant and was cut since the last call; false: nothing. */
-struct ledger_cut { unsigned count; enum told_by by; int64_t said_ns, kept_ns; };   /* of the last of them */
+struct ledger_cut {
+    unsigned     count;
+    enum told_by by;
+    int64_t      said_ns, kept_ns;
+}; /* of the last of them */
 bool ledger_take_cut(struct ledger *, struct ledger_cut *);
 /* Drops what the API said of this limit or resource (NULL: of everything) to whatever credential; what was spent stays.
  * How many buckets held something; -1: there is none of that name. */
@@ -108,7 +116,11 @@ int64_t ledger_predict_ns(struct ledger *, const struct charge *, uint64_t ahead
                           const char **tightest);
 
 /* Whose doing that wait is: the API's word (by, heard_wall_ns 0: in an earlier run), or NOBODY's: the limit's own. */
-struct ledger_cause { const char *limit; enum told_by by; int64_t heard_wall_ns; };
+struct ledger_cause {
+    const char  *limit;
+    enum told_by by;
+    int64_t      heard_wall_ns;
+};
 struct ledger_cause ledger_cause(struct ledger *, const struct charge *, uint64_t ahead, struct budget_now now);
 
 /* The class that the queue keeps apart from others. */
@@ -123,8 +135,8 @@ bool ledger_is_low(struct ledger *, const struct charge *, const struct low_budg
 
 /* Calls `each` for every bucket: what tells it from others, limit (for what is only learned: kind
  * LIMIT_LEARNED, count 0, the resource's name), credential (NULL: per upstream or without one) and state. */
-typedef void (*ledger_each)(void *context, const void *bucket, const struct limit_options *,
-                            const uint8_t *credential, const struct limit_state *);
+typedef void (*ledger_each)(void *context, const void *bucket, const struct limit_options *, const uint8_t *credential,
+                            const struct limit_state *);
 void ledger_visit(struct ledger *, struct budget_now now, ledger_each each, void *context);
 /* Those that the charge spends from, as ledger_visit() tells them apart; how many. */
 enum { LEDGER_MAX_BUCKETS = 2 * LEDGER_MAX_LIMITS + 4 };
@@ -135,9 +147,9 @@ unsigned ledger_buckets(struct ledger *, const struct charge *, struct budget_no
 
 enum { LEDGER_KEY_BYTES = 24, LEDGER_BOOT_BYTES = 16 };
 struct ledger_row {
-    uint8_t      key[LEDGER_KEY_BYTES];   /* within this ledger: the caller puts the budget's name before it */
-    uint64_t     ticket;                  /* for ledger_saved() */
-    struct slice value;                   /* borrowed for the call; ptr NULL: delete the row */
+    uint8_t      key[LEDGER_KEY_BYTES]; /* within this ledger: the caller puts the budget's name before it */
+    uint64_t     ticket;                /* for ledger_saved() */
+    struct slice value;                 /* borrowed for the call; ptr NULL: delete the row */
 };
 typedef void (*ledger_put)(void *context, const struct ledger_row *);
 

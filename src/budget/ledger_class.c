@@ -67,8 +67,8 @@ struct queue_class ledger_row_class(const uint8_t key[LEDGER_KEY_BYTES])
 struct queue_class ledger_class(struct ledger *l, const struct charge *c)
 {
     const struct account *a = ledger_account_find(l, c->credential);
-    struct queue_class    class = { 0 };
-    unsigned              named[SEEN_NAMES], n;
+    struct queue_class class = { 0 };
+    unsigned named[SEEN_NAMES], n;
 
     for (unsigned i = 0; i < l->count; i++) {
         const struct limit_scope *scope = &l->scopes[i];

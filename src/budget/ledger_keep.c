@@ -18,14 +18,16 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#define SHORT_MEMORY_NS  (2 * NS_PER_SEC)
-#define FAST_NS          (150 * NS_PER_MS)      /* half a lease went in less: the next one is larger, */
-#define SLOW_NS          (2 * NS_PER_SEC)       /* in more: it is smaller */
+#define SHORT_MEMORY_NS (2 * NS_PER_SEC)
+#define FAST_NS         (150 * NS_PER_MS) /* half a lease went in less: the next one is larger, */
+#define SLOW_NS         (2 * NS_PER_SEC)  /* in more: it is smaller */
 enum {
-    QUIET_PART = 64, QUIET_MOST = 64,           /* the lease in quiet times: a 64th, 1 to 64 units */
-    LOAD_PART = 16, LOAD_LEAST = 2,             /* under load: up to a sixteenth, */
-    LOAD_GROWTH = 4,                            /* reached in steps of this */
-    ROWLESS_LEASE = 1                           /* whatever the limit: it may be another by the next run */
+    QUIET_PART = 64,
+    QUIET_MOST = 64, /* the lease in quiet times: a 64th, 1 to 64 units */
+    LOAD_PART = 16,
+    LOAD_LEAST = 2,   /* under load: up to a sixteenth, */
+    LOAD_GROWTH = 4,  /* reached in steps of this */
+    ROWLESS_LEASE = 1 /* whatever the limit: it may be another by the next run */
 };
 
 const uint8_t lease_state_key[LEDGER_KEY_BYTES];
@@ -219,7 +221,7 @@ static void lost_as_spent(const struct ledger *l, struct slot *s, struct budget_
 
     if (l->keep.lost_wall_ns == 0 || lease_is_told(s) || limit_most(s->limit) == 0)
         return;
-    if (ago_ns < 0)                                  /* the clock was set back */
+    if (ago_ns < 0) /* the clock was set back */
         ago_ns = 0;
     if (ago_ns <= time_add(limit_memory_ns(s->limit), NS_PER_SEC))
         limit_spend_up_to(s->limit, limit_most(s->limit),
@@ -253,7 +255,7 @@ void lease_new_slot(struct ledger *l, struct slot *s, struct budget_now own)
     gone = lease_rows_find(&l->keep.gone, key);
     if (gone < 0)
         return;
-    s->lease = 0;                     /* its old row may still be there, and lends nothing */
+    s->lease = 0; /* its old row may still be there, and lends nothing */
     s->has_row = true;
     if (l->keep.gone.items[gone].ticket == 0)
         lease_rows_drop(&l->keep.gone, (size_t)gone);

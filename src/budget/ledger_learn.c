@@ -18,8 +18,8 @@
 #include <strings.h>
 #include <xxhash.h>
 
-#define UNKNOWN_WINDOW_NS (INT64_C(31) * 86400 * NS_PER_SEC)     /* a month */
-#define RESET_SLACK_NS    (2 * NS_PER_SEC)                       /* whole seconds on both sides */
+#define UNKNOWN_WINDOW_NS (INT64_C(31) * 86400 * NS_PER_SEC) /* a month */
+#define RESET_SLACK_NS    (2 * NS_PER_SEC)                   /* whole seconds on both sides */
 
 static const struct learned_hint nothing = { .allowed = -1, .remaining = -1, .window_ns = -1, .reset_in_ns = -1 };
 
@@ -58,7 +58,7 @@ unsigned ledger_named_of(const struct account *a, struct slice path, unsigned ou
         if ((prefix = prefix_hash(path, depths[i])) != 0)
             seen = find_seen(a, prefix);
     for (unsigned i = 0; i < a->named_count && count < SEEN_NAMES; i++) {
-        bool holds = a->named[i]->identity == nobody;         /* the API named nothing: all of this credential */
+        bool holds = a->named[i]->identity == nobody; /* the API named nothing: all of this credential */
 
         for (unsigned n = 0; seen != NULL && n < seen->count; n++)
             holds = holds || seen->names[n] == a->named[i]->identity;
@@ -132,7 +132,7 @@ struct choice {
     struct account            *account;
     const struct charge       *charge;
     const struct learned_hint *hint;
-    bool                       only;         /* the one statement of this answer */
+    bool                       only; /* the one statement of this answer */
     struct budget_now          own;
 };
 
@@ -143,8 +143,7 @@ static bool is_specific(const struct limit_options *o)
 
 static bool same_rate(const struct limit_options *o, const struct learned_hint *h)
 {
-    return h->allowed >= 0 && (uint64_t)h->allowed == o->count &&
-           (h->window_ns < 0 || h->window_ns == o->window_ns);
+    return h->allowed >= 0 && (uint64_t)h->allowed == o->count && (h->window_ns < 0 || h->window_ns == o->window_ns);
 }
 
 /* A learned limit goes by its window: the number is the API's to say. */
@@ -254,8 +253,8 @@ static int best_limit(const struct choice *c)
         if (!ledger_scope_matches(c->ledger, scope, c->charge))
             continue;
         fit = named ? fit_named(c, i, name) : fit_unnamed(scope->options, c->hint);
-        if (fit > best_fit || (fit == best_fit && best >= 0 &&
-                               scope->options->window_ns > c->ledger->scopes[best].options->window_ns)) {
+        if (fit > best_fit ||
+            (fit == best_fit && best >= 0 && scope->options->window_ns > c->ledger->scopes[best].options->window_ns)) {
             best = (int)i;
             best_fit = fit;
         }
@@ -272,7 +271,7 @@ static struct slot *limit_slot(const struct choice *c, unsigned index, uint64_t 
 
     *open = c->account->line[index].open;
     if (scope->slot != NULL && scope->options->kind == LIMIT_LEARNED) {
-        *open = scope->open;          /* one window for all: the API's headers are what it goes by */
+        *open = scope->open; /* one window for all: the API's headers are what it goes by */
         return scope->slot;
     }
     if (c->account->line[index].slot == NULL)
@@ -295,7 +294,10 @@ static struct slot *named_slot(const struct choice *c, uint64_t *open)
     return ledger_named_new(c->ledger, a, c->hint->resource, c->own);
 }
 
-struct chosen { struct slot *slot; uint64_t open; };
+struct chosen {
+    struct slot *slot;
+    uint64_t     open;
+};
 
 /* Where it belongs: a limit, a bucket of the resource's own, or both, where the limit may turn out to be another one's
  * some day.  named->slot is NULL also where an account has too many resources. */
@@ -385,7 +387,9 @@ static void tell_share(struct ledger_share *share, const struct limit_word *w, s
 static void learn_one(const struct choice *c, struct slot *s, uint64_t open)
 {
     const struct learned_hint *h = c->hint;
-    struct limit_word          w = { .remaining = h->remaining, .allowed = h->allowed, .by = h->by,
+    struct limit_word          w = { .remaining = h->remaining,
+                                     .allowed = h->allowed,
+                                     .by = h->by,
                                      .reset_in_ns = cut_reset(c, s),
                                      .assumed_ns = h->assumed ? (h->window_ns > 0 ? h->window_ns : 1) : 0 };
 
@@ -404,7 +408,7 @@ static void learn_one(const struct choice *c, struct slot *s, uint64_t open)
 static void learn_of_unit(struct choice *c)
 {
     for (unsigned i = 0; i < c->ledger->count; i++) {
-        const char *name = c->ledger->scopes[i].options->name;
+        const char  *name = c->ledger->scopes[i].options->name;
         struct slot *s;
         uint64_t     open;
 
@@ -461,7 +465,7 @@ static struct slot *learn_hint(struct choice *c, bool is_told, int64_t block_ns)
     if (block_ns <= 0 && h->resource.len == 0 && (h->remaining < 0 || h->reset_in_ns <= 0)) {
         if (h->odd)
             note_cut(c->ledger, h->by, -1, 0);
-        return NULL;                  /* nothing that would hold anything */
+        return NULL; /* nothing that would hold anything */
     }
     c->account = ledger_account(c->ledger, c->charge->credential, c->own);
     choose(c, &limit, &named);
@@ -470,8 +474,7 @@ static struct slot *learn_hint(struct choice *c, bool is_told, int64_t block_ns)
     return named.slot;
 }
 
-void ledger_learn(struct ledger *l, const struct charge *c, const struct http_response *response,
-                  struct budget_now own)
+void ledger_learn(struct ledger *l, const struct charge *c, const struct http_response *response, struct budget_now own)
 {
     struct learned_hint hints[LEARNED_MAX + 1];
     struct arena        arena = { 0 };
@@ -512,7 +515,13 @@ bool ledger_take_cut(struct ledger *l, struct ledger_cut *out)
 
 /* -- forgetting -- */
 
-struct forgetting { struct ledger *ledger; const char *name; struct budget_now own; int count; bool found; };
+struct forgetting {
+    struct ledger    *ledger;
+    const char       *name;
+    struct budget_now own;
+    int               count;
+    bool              found;
+};
 
 static void forget_slot(struct forgetting *f, struct slot *s, const char *name)
 {

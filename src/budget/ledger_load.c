@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#define CLOCK_DOUBT_NS (3600 * NS_PER_SEC)      /* how far the wall clock may be off over a reboot */
+#define CLOCK_DOUBT_NS (3600 * NS_PER_SEC) /* how far the wall clock may be off over a reboot */
 
 struct row_view {
     struct row_head head;
@@ -186,12 +186,11 @@ static void start_row(struct ledger *l, const struct saved_row *row, struct budg
     }
     s->has_row = true;
     s->lease = 0;
-    if (limit_restore(s->limit, v.image.ptr, v.image.len, elapsed_ns(l, &v.head, own),
-                      same_boot(l, &v.head, own), own))
+    if (limit_restore(s->limit, v.image.ptr, v.image.len, elapsed_ns(l, &v.head, own), same_boot(l, &v.head, own), own))
         lease_as_if_spent(l, s, v.head.lease, own);
     limit_cut_told(s->limit, l->told_most_ns, own);
     if (s->account == NULL || !limit_is_whole(s->limit, own))
-        lease_make_dirty(l, s);       /* else it goes */
+        lease_make_dirty(l, s); /* else it goes */
 }
 
 void ledger_start(struct ledger *l, const uint8_t boot[LEDGER_BOOT_BYTES], struct budget_now now)
@@ -210,7 +209,7 @@ void ledger_start(struct ledger *l, const uint8_t boot[LEDGER_BOOT_BYTES], struc
         if (l->scopes[i].slot == NULL)
             continue;
         lease_new_slot(l, l->scopes[i].slot, own);
-        lease_make_dirty(l, l->scopes[i].slot);  /* a lease before the first request asks for it */
+        lease_make_dirty(l, l->scopes[i].slot); /* a lease before the first request asks for it */
     }
     for (size_t i = 0; i < l->keep.loaded.count; i++)
         start_row(l, &l->keep.loaded.items[i], own);

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#define TIDY_NS          (600 * NS_PER_SEC)     /* between two looks at all accounts for what has nothing left to say */
-#define UNWRITABLE_NS    (5 * NS_PER_SEC)       /* before rows are tried again */
+#define TIDY_NS       (600 * NS_PER_SEC) /* between two looks at all accounts for what has nothing left to say */
+#define UNWRITABLE_NS (5 * NS_PER_SEC)   /* before rows are tried again */
 
 static struct slot *line_slot(const struct ledger *l, const struct account *a, unsigned i, enum slot_scope scope)
 {
@@ -43,7 +43,12 @@ static struct slot *find_slot(struct ledger *l, const uint8_t key[LEDGER_KEY_BYT
     return NULL;
 }
 
-struct putting { ledger_put put; void *context; char *buffer; size_t capacity; };
+struct putting {
+    ledger_put put;
+    void      *context;
+    char      *buffer;
+    size_t     capacity;
+};
 
 static struct row_head row_head(const struct ledger *l, struct budget_now own)
 {
@@ -151,7 +156,7 @@ static void put_quiet(struct ledger *l, struct budget_now own, struct putting *o
 
     while ((s = l->keep.quiet_first) != NULL && own.mono_ns - s->spent_ns >= QUIET_NS) {
         lease_unlist_quiet(l, s);
-        if (s->ticket != 0) {         /* one row of a bucket is under way at a time */
+        if (s->ticket != 0) { /* one row of a bucket is under way at a time */
             lease_list_quiet(l, s, own.mono_ns);
             continue;
         }
@@ -203,7 +208,7 @@ void ledger_save(struct ledger *l, struct budget_now now, ledger_put put, void *
     while ((s = list) != NULL) {
         list = s->dirty_next;
         s->is_dirty = false;
-        if (s->ticket != 0)           /* one row of a bucket is under way at a time */
+        if (s->ticket != 0) /* one row of a bucket is under way at a time */
             lease_make_dirty(l, s);
         else
             put_slot(l, s, s->target > s->lease ? s->target : s->lease, own, &out);
@@ -219,7 +224,7 @@ static void saved_gone(struct ledger *l, const uint8_t key[LEDGER_KEY_BYTES], ui
 
         if (row->ticket != ticket || memcmp(row->key, key, LEDGER_KEY_BYTES) != 0)
             continue;
-        row->ticket = 0;              /* not ok: once more */
+        row->ticket = 0; /* not ok: once more */
         if (ok)
             lease_rows_drop(&l->keep.gone, i);
         return;

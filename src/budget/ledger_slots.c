@@ -17,12 +17,12 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#define ACCOUNT_IDLE_NS (600 * NS_PER_SEC)      /* a whole account unused for this long is dropped */
+#define ACCOUNT_IDLE_NS (600 * NS_PER_SEC) /* a whole account unused for this long is dropped */
 enum {
-    ACCOUNTS_KEPT = 1024,                       /* of more, whole ones are dropped at once */
-    LOOKS = 8,                                  /* for one that can go, when another comes */
+    ACCOUNTS_KEPT = 1024, /* of more, whole ones are dropped at once */
+    LOOKS = 8,            /* for one that can go, when another comes */
     LOOKS_A_TIDYING = 512,
-    GONE_MOST = 4096,                           /* rows that wait to be deleted */
+    GONE_MOST = 4096, /* rows that wait to be deleted */
     SPENDINGS_A_SWEEP = 4
 };
 
@@ -31,9 +31,16 @@ enum {
 /* Two limits are one and the same for what was spent, whatever their count, burst, costs and names. */
 static uint64_t scope_identity(const struct limit_options *o, unsigned ordinal)
 {
-    struct { int64_t window_ns; uint32_t kind, start_minute, methods, owned, ordinal, zero; } fixed = {
-        .window_ns = o->window_ns, .kind = (uint32_t)o->kind, .start_minute = o->start_minute,
-        .methods = o->methods, .owned = o->per_credential, .ordinal = ordinal,
+    struct {
+        int64_t  window_ns;
+        uint32_t kind, start_minute, methods, owned, ordinal, zero;
+    } fixed = {
+        .window_ns = o->window_ns,
+        .kind = (uint32_t)o->kind,
+        .start_minute = o->start_minute,
+        .methods = o->methods,
+        .owned = o->per_credential,
+        .ordinal = ordinal,
     };
     struct slice zone = slice_of(o->zone), match = slice_of(o->match);
     uint64_t     h = XXH3_64bits(&fixed, sizeof fixed);
@@ -107,7 +114,7 @@ struct limit *ledger_share(struct slot *s, unsigned keep_permille)
     if (share == NULL) {
         share = mem_alloc(sizeof *share);
         *share = (struct ledger_share){ s->shares, keep_permille,
-                                 limit_new_part(s->limit, keep_permille < 1000 ? 1000 - keep_permille : 0) };
+                                        limit_new_part(s->limit, keep_permille < 1000 ? 1000 - keep_permille : 0) };
         s->shares = share;
     }
     return share->limit;
@@ -152,7 +159,7 @@ void ledger_free(struct ledger *l)
     ledger_keep_end(l);
     while ((a = accounts_next(&l->accounts, &at)) != NULL) {
         account_free(l, a);
-        at--;                         /* another may have moved there */
+        at--; /* another may have moved there */
     }
     free(l->accounts.table);
     for (unsigned i = 0; i < l->count; i++) {
@@ -298,7 +305,7 @@ static void drop_if_it_can_go(struct ledger *l, struct account *a, struct budget
     if (!account_can_go(l, a, own))
         return;
     account_free(l, a);
-    l->accounts.hand--;               /* another may have moved there */
+    l->accounts.hand--; /* another may have moved there */
 }
 
 static void drop_some(struct ledger *l, struct budget_now own)
@@ -318,7 +325,7 @@ static bool is_full(const struct ledger *l)
 
 struct account *ledger_account_find(const struct ledger *l, const uint8_t *credential)
 {
-    struct accounts *t = (struct accounts *)&l->accounts;    /* what it found last is no part of what it holds */
+    struct accounts *t = (struct accounts *)&l->accounts; /* what it found last is no part of what it holds */
     struct account  *a = accounts_find(t, credential);
     uint8_t          others[LEDGER_CREDENTIAL_BYTES];
 
@@ -408,8 +415,7 @@ void ledger_sweep(struct ledger *l, const struct account *in_use, struct budget_
         return;
     l->spendings = 0;
     a = next_of_round(l);
-    if (a == NULL || a == in_use ||
-        (l->accounts.count <= ACCOUNTS_KEPT && own.mono_ns - a->used_ns < ACCOUNT_IDLE_NS))
+    if (a == NULL || a == in_use || (l->accounts.count <= ACCOUNTS_KEPT && own.mono_ns - a->used_ns < ACCOUNT_IDLE_NS))
         return;
     drop_if_it_can_go(l, a, own);
 }
@@ -421,6 +427,6 @@ bool ledger_scope_matches(const struct ledger *l, const struct limit_scope *scop
     if (o->methods != 0 && (o->methods & (1u << c->method)) == 0)
         return false;
     if (o->match == NULL || o->pattern == NULL || l->matches == NULL)
-        return true;                  /* a pattern that cannot be tested holds for all: the safe side */
+        return true; /* a pattern that cannot be tested holds for all: the safe side */
     return l->matches(o->pattern, c->path);
 }

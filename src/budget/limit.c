@@ -18,7 +18,7 @@
 #include <xxhash.h>
 
 #define SAME_CAP_NS     (2 * NS_PER_SEC)
-#define LONGEST_TOLD_NS (INT64_C(32) * 86400 * NS_PER_SEC)    /* a mistaken reset does not freeze for ever */
+#define LONGEST_TOLD_NS (INT64_C(32) * 86400 * NS_PER_SEC) /* a mistaken reset does not freeze for ever */
 
 /* -- a limit that allows everything -- */
 
@@ -29,24 +29,30 @@ static void open_nothing(struct limit *l)
 
 static int64_t open_wait_ns(const struct limit *l, uint64_t cost, struct budget_now now)
 {
-    (void)l; (void)cost; (void)now;
+    (void)l;
+    (void)cost;
+    (void)now;
     return 0;
 }
 
 static void open_spend(struct limit *l, uint64_t cost, struct budget_now now)
 {
-    (void)l; (void)cost; (void)now;
+    (void)l;
+    (void)cost;
+    (void)now;
 }
 
 static uint64_t open_left(const struct limit *l, struct budget_now now)
 {
-    (void)l; (void)now;
+    (void)l;
+    (void)now;
     return UINT64_MAX;
 }
 
 static int64_t open_whole_in_ns(const struct limit *l, struct budget_now now)
 {
-    (void)l; (void)now;
+    (void)l;
+    (void)now;
     return 0;
 }
 
@@ -58,21 +64,34 @@ static size_t open_image_bytes(const struct limit *l)
 
 static size_t open_save(const struct limit *l, void *out, struct budget_now now)
 {
-    (void)l; (void)out; (void)now;
+    (void)l;
+    (void)out;
+    (void)now;
     return 0;
 }
 
 static bool open_restore(struct limit *l, const void *in, size_t bytes, int64_t elapsed_ns, bool same_boot,
                          struct budget_now now)
 {
-    (void)l; (void)in; (void)elapsed_ns; (void)same_boot; (void)now;
+    (void)l;
+    (void)in;
+    (void)elapsed_ns;
+    (void)same_boot;
+    (void)now;
     return bytes == 0;
 }
 
 static const struct limit_kind_ops open_ops = {
-    .init = open_nothing, .fini = open_nothing, .wait_ns = open_wait_ns, .spend = open_spend,
-    .give_back = open_spend, .predict_ns = open_wait_ns, .left = open_left,
-    .whole_in_ns = open_whole_in_ns, .image_bytes = open_image_bytes, .save = open_save,
+    .init = open_nothing,
+    .fini = open_nothing,
+    .wait_ns = open_wait_ns,
+    .spend = open_spend,
+    .give_back = open_spend,
+    .predict_ns = open_wait_ns,
+    .left = open_left,
+    .whole_in_ns = open_whole_in_ns,
+    .image_bytes = open_image_bytes,
+    .save = open_save,
     .restore = open_restore,
 };
 
@@ -80,8 +99,8 @@ static const struct limit_kind_ops open_ops = {
 
 static const struct limit_kind_ops *const kinds[] = {
     [LIMIT_SLIDING] = &limit_sliding_ops,
-    [LIMIT_BUCKET]  = &limit_bucket_ops,
-    [LIMIT_FIXED]   = &limit_fixed_ops,
+    [LIMIT_BUCKET] = &limit_bucket_ops,
+    [LIMIT_FIXED] = &limit_fixed_ops,
     [LIMIT_LEARNED] = &limit_learned_ops,
 };
 
@@ -100,7 +119,7 @@ struct limit *limit_new(const struct limit_options *o)
     l->start_minute = o->start_minute;
     if (o->kind == LIMIT_FIXED) {
         l->zone = o->zone != NULL ? zone_open(o->zone) : NULL;
-        if (l->zone == NULL)          /* its file vanished since the configuration was read */
+        if (l->zone == NULL) /* its file vanished since the configuration was read */
             l->zone = zone_open("UTC");
     }
     l->ops->init(l);
@@ -111,8 +130,12 @@ struct limit *limit_new_like(struct limit *like)
 {
     struct limit *l = mem_alloc(sizeof *l);
 
-    *l = (struct limit){ .ops = like->ops, .kind = like->kind, .count = like->count, .burst = like->burst,
-                         .window_ns = like->window_ns, .start_minute = like->start_minute,
+    *l = (struct limit){ .ops = like->ops,
+                         .kind = like->kind,
+                         .count = like->count,
+                         .burst = like->burst,
+                         .window_ns = like->window_ns,
+                         .start_minute = like->start_minute,
                          .zone = zone_share(like->zone) };
     l->ops->init(l);
     return l;
@@ -128,11 +151,13 @@ static uint64_t part_of(uint64_t count, unsigned permille)
 struct limit *limit_new_part(const struct limit *like, unsigned permille)
 {
     struct limit *l = mem_alloc(sizeof *l);
-    bool          drips = like->kind == LIMIT_BUCKET;        /* of its rate there is an exact part */
+    bool          drips = like->kind == LIMIT_BUCKET; /* of its rate there is an exact part */
 
     if (permille == 0)
         permille = 1;
-    *l = (struct limit){ .ops = like->ops, .kind = like->kind, .start_minute = like->start_minute,
+    *l = (struct limit){ .ops = like->ops,
+                         .kind = like->kind,
+                         .start_minute = like->start_minute,
                          .count = drips ? like->count * permille : part_of(like->count, permille),
                          .burst = part_of(like->burst, permille),
                          .window_ns = drips ? time_times(like->window_ns, 1000) : like->window_ns,
@@ -252,7 +277,8 @@ static void add_cap(struct limit *l, const struct limit_cap *new, struct budget_
 void limit_learn(struct limit *l, const struct limit_word *w, struct budget_now now)
 {
     int64_t          reset_in_ns = clamp_told(w->reset_in_ns);
-    struct limit_cap cap = { .left = w->remaining > 0 ? (uint64_t)w->remaining : 0, .assumed_ns = w->assumed_ns,
+    struct limit_cap cap = { .left = w->remaining > 0 ? (uint64_t)w->remaining : 0,
+                             .assumed_ns = w->assumed_ns,
                              .told = { w->by, now.wall_ns } };
 
     if (w->allowed > 0)
@@ -444,8 +470,10 @@ int64_t limit_memory_ns(const struct limit *l)
 
 struct limit_state limit_state(const struct limit *l, struct budget_now now)
 {
-    struct limit_state s = { .allowed = limit_most(l), .left = l->ops->left(l, now),
-                             .window_ns = l->window_ns, .resets_in_ns = l->ops->whole_in_ns(l, now) };
+    struct limit_state s = { .allowed = limit_most(l),
+                             .left = l->ops->left(l, now),
+                             .window_ns = l->window_ns,
+                             .resets_in_ns = l->ops->whole_in_ns(l, now) };
     uint64_t           told = told_left(l, now);
 
     if (s.allowed == 0)
@@ -471,13 +499,16 @@ struct limit_state limit_state(const struct limit *l, struct budget_now now)
 
 enum { IMAGE_VERSION = 1 };
 
-struct image_cap { int64_t for_ns; uint64_t left; };         /* from the time of saving */
+struct image_cap {
+    int64_t  for_ns;
+    uint64_t left;
+}; /* from the time of saving */
 struct image_head {
     uint32_t         version, kind;
-    uint64_t         sum;             /* of everything after it */
+    uint64_t         sum; /* of everything after it */
     int64_t          window_ns;
     int64_t          blocked_for_ns;
-    uint64_t         told;            /* and, from bit TOLD_BY_SHIFT on, by which word */
+    uint64_t         told; /* and, from bit TOLD_BY_SHIFT on, by which word */
     struct image_cap cap[TOLD_CAPS];
 };
 enum { SUMMED_FROM = offsetof(struct image_head, window_ns), TOLD_BY_SHIFT = 56 };
@@ -489,7 +520,9 @@ size_t limit_image_bytes(const struct limit *l)
 
 size_t limit_save(const struct limit *l, void *image, struct budget_now now)
 {
-    struct image_head head = { .version = IMAGE_VERSION, .kind = (uint32_t)l->kind, .window_ns = l->window_ns,
+    struct image_head head = { .version = IMAGE_VERSION,
+                               .kind = (uint32_t)l->kind,
+                               .window_ns = l->window_ns,
                                .told = l->told | (uint64_t)told_by_now(l, now) << TOLD_BY_SHIFT };
     char             *out = image;
     size_t            bytes;

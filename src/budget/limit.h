@@ -24,17 +24,19 @@ enum { LIMIT_SLOTS = 512 };
 
 struct limit;
 
-struct limit *limit_new(const struct limit_options *o);      /* copies what it needs; full budget */
+struct limit *limit_new(const struct limit_options *o); /* copies what it needs; full budget */
 /* Another of the same options, full; shares what is immutable. For buckets per credential. */
 struct limit *limit_new_like(struct limit *);
 /* A part of it, in thousandths, of one unit at least: what a class of clients may use. */
 struct limit *limit_new_part(const struct limit *, unsigned permille);
 /* Allows everything; holds only what the API says. */
 struct limit *limit_new_open(void);
-void limit_free(struct limit *);                             /* NULL is fine */
+void          limit_free(struct limit *); /* NULL is fine */
 
 /* Monotonic time never goes back; wall time may. */
-struct budget_now { int64_t mono_ns, wall_ns; };
+struct budget_now {
+    int64_t mono_ns, wall_ns;
+};
 /* Nanoseconds until `cost` could be spent, 0: now; INT64_MAX: never (cost over what the limit ever allows).
  * Changes nothing. */
 int64_t limit_wait_ns(const struct limit *, uint64_t cost, struct budget_now now);
@@ -49,17 +51,27 @@ int64_t limit_predict_ns(const struct limit *, uint64_t ahead, struct budget_now
 
 /* By which word of the API's: kept with what it says, for people. */
 enum told_by {
-    TOLD_BY_NOBODY, TOLD_BY_RATELIMIT, TOLD_BY_RATELIMIT_FIELDS, TOLD_BY_X_RATELIMIT, TOLD_BY_X_RATE_LIMIT,
-    TOLD_BY_RETRY_AFTER, TOLD_BY_BODY,
+    TOLD_BY_NOBODY,
+    TOLD_BY_RATELIMIT,
+    TOLD_BY_RATELIMIT_FIELDS,
+    TOLD_BY_X_RATELIMIT,
+    TOLD_BY_X_RATE_LIMIT,
+    TOLD_BY_RETRY_AFTER,
+    TOLD_BY_BODY,
     /* Kept in rows: new ones at the end. */
-    TOLD_BY_READ, TOLD_BY_ANTHROPIC, TOLD_BY_HUBSPOT, TOLD_BY_AZURE, TOLD_BY_SHOPIFY, TOLD_BY_X
+    TOLD_BY_READ,
+    TOLD_BY_ANTHROPIC,
+    TOLD_BY_HUBSPOT,
+    TOLD_BY_AZURE,
+    TOLD_BY_SHOPIFY,
+    TOLD_BY_X
 };
-const char *told_by_text(enum told_by);                      /* "X-RateLimit-Remaining" ...; "" for nobody */
+const char *told_by_text(enum told_by); /* "X-RateLimit-Remaining" ...; "" for nobody */
 struct limit_word {
-    int64_t      remaining;           /* left until then; -1: it does not say */
-    int64_t      allowed;             /* of how many; -1: it does not say */
-    int64_t      reset_in_ns;         /* from now */
-    int64_t      assumed_ns;          /* the reset is assumed: the end of a window of this length; 0: told */
+    int64_t      remaining;   /* left until then; -1: it does not say */
+    int64_t      allowed;     /* of how many; -1: it does not say */
+    int64_t      reset_in_ns; /* from now */
+    int64_t      assumed_ns;  /* the reset is assumed: the end of a window of this length; 0: told */
     enum told_by by;
 };
 /* Only ever tightens, except that a learned window begins anew when the API says so, and that an assumed reset
@@ -74,7 +86,11 @@ bool limit_forget(struct limit *, struct budget_now now);
 /* All that is told, over an image that has no room for when it was: of the same moment. */
 void limit_copy_told(struct limit *to, const struct limit *from);
 /* How much of limit_predict_ns() is the API's doing, by which word and when (wall clock; 0: in an earlier run). */
-struct limit_cause { int64_t told_ns, own_ns; enum told_by by; int64_t heard_wall_ns; };
+struct limit_cause {
+    int64_t      told_ns, own_ns;
+    enum told_by by;
+    int64_t      heard_wall_ns;
+};
 struct limit_cause limit_cause(const struct limit *, uint64_t ahead, struct budget_now now);
 
 /* The most that can be spent at once; 0: no bound. */
@@ -84,12 +100,12 @@ bool limit_is_whole(const struct limit *, struct budget_now now);
 /* After a pause this long all of what is configured is allowed again. */
 int64_t limit_memory_ns(const struct limit *);
 
-struct limit_state {                  /* for `weirctl limits` and RateLimit fields */
-    uint64_t allowed, left;
-    int64_t  window_ns;               /* 0: not known */
-    int64_t  resets_in_ns;            /* until it is whole again if nothing is spent */
-    int64_t  blocked_for_ns;          /* 0: not blocked by what the API said */
-    enum told_by told_by;             /* NOBODY: nothing that the API said holds now */
+struct limit_state { /* for `weirctl limits` and RateLimit fields */
+    uint64_t     allowed, left;
+    int64_t      window_ns;      /* 0: not known */
+    int64_t      resets_in_ns;   /* until it is whole again if nothing is spent */
+    int64_t      blocked_for_ns; /* 0: not blocked by what the API said */
+    enum told_by told_by;        /* NOBODY: nothing that the API said holds now */
 };
 struct limit_state limit_state(const struct limit *, struct budget_now now);
 

@@ -12,11 +12,14 @@
 
 #define MOST INT64_C(1000000000)
 
-static const struct { struct slice name; int64_t ns; } units[] = {
-    { SLICE("s"),     NS_PER_SEC },
-    { SLICE("min"),   60 * NS_PER_SEC },
-    { SLICE("h"),     3600 * NS_PER_SEC },
-    { SLICE("day"),   86400 * NS_PER_SEC },
+static const struct {
+    struct slice name;
+    int64_t      ns;
+} units[] = {
+    { SLICE("s"), NS_PER_SEC },
+    { SLICE("min"), 60 * NS_PER_SEC },
+    { SLICE("h"), 3600 * NS_PER_SEC },
+    { SLICE("day"), 86400 * NS_PER_SEC },
     { SLICE("month"), 30 * 86400 * NS_PER_SEC },
 };
 

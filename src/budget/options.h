@@ -8,41 +8,41 @@
 #include "base/slice.h"
 
 enum limit_kind {
-    LIMIT_SLIDING,                    /* "60/min": no window of that length ever sees more */
-    LIMIT_BUCKET,                     /* "10/s burst 20": GCRA */
-    LIMIT_FIXED,                      /* "5000/day window 00:00 America/Los_Angeles" */
-    LIMIT_LEARNED                     /* "5000/h window learned" */
+    LIMIT_SLIDING, /* "60/min": no window of that length ever sees more */
+    LIMIT_BUCKET,  /* "10/s burst 20": GCRA */
+    LIMIT_FIXED,   /* "5000/day window 00:00 America/Los_Angeles" */
+    LIMIT_LEARNED  /* "5000/h window learned" */
 };
 
-struct limit_cost {                   /* "304 0", "GET 1", "* 5": first match counts */
-    unsigned    status_first, status_last;   /* 0: not by status */
-    const char *method;                      /* NULL: not by method; "*": any */
+struct limit_cost {                        /* "304 0", "GET 1", "* 5": first match counts */
+    unsigned    status_first, status_last; /* 0: not by status */
+    const char *method;                    /* NULL: not by method; "*": any */
     unsigned    cost;
 };
 
 struct limit_options {
-    const char              *name;           /* for people; the rate's text where none is given */
+    const char              *name; /* for people; the rate's text where none is given */
     enum limit_kind          kind;
-    uint64_t                 count;          /* 1 to 1e9 */
+    uint64_t                 count; /* 1 to 1e9 */
     int64_t                  window_ns;
-    uint64_t                 burst;          /* LIMIT_BUCKET: 1 to 1e9 */
-    unsigned                 start_minute;   /* LIMIT_FIXED: minute of the day at which it starts anew */
-    const char              *zone;           /* LIMIT_FIXED: IANA name */
+    uint64_t                 burst;        /* LIMIT_BUCKET: 1 to 1e9 */
+    unsigned                 start_minute; /* LIMIT_FIXED: minute of the day at which it starts anew */
+    const char              *zone;         /* LIMIT_FIXED: IANA name */
     bool                     per_credential;
-    const char              *match;          /* pattern text; NULL: every request */
-    void                    *pattern;        /* struct pattern of it, compiled by config/ */
-    unsigned                 methods;        /* bit set of enum http_method; 0: every method */
+    const char              *match;   /* pattern text; NULL: every request */
+    void                    *pattern; /* struct pattern of it, compiled by config/ */
+    unsigned                 methods; /* bit set of enum http_method; 0: every method */
     const struct limit_cost *costs;
     unsigned                 cost_count;
 };
 
 struct retry_options {
-    unsigned        attempts;         /* in all, the first included; 1: no retries */
-    int64_t         backoff_ns;       /* before the second attempt; doubles */
+    unsigned        attempts;   /* in all, the first included; 1: no retries */
+    int64_t         backoff_ns; /* before the second attempt; doubles */
     int64_t         max_backoff_ns;
-    const unsigned *statuses;         /* of `on` */
+    const unsigned *statuses; /* of `on` */
     unsigned        status_count;
-    double          share;            /* 0.0 to 1.0 of an upstream's requests */
+    double          share; /* 0.0 to 1.0 of an upstream's requests */
 };
 
 struct queue_options {
@@ -50,10 +50,10 @@ struct queue_options {
     unsigned max_length;
 };
 
-struct low_budget_options {           /* while so little is left, stale answers spare the rest */
-    double   share;                   /* of any limit; 0: not by share */
-    uint64_t count;                   /* of any limit that allows more than that; 0: not by number */
-    int64_t  stale_ns;                /* how long past its lifetime an answer may be; less than 0: not set */
+struct low_budget_options { /* while so little is left, stale answers spare the rest */
+    double   share;         /* of any limit; 0: not by share */
+    uint64_t count;         /* of any limit that allows more than that; 0: not by number */
+    int64_t  stale_ns;      /* how long past its lifetime an answer may be; less than 0: not set */
 };
 
 /* "60/min" and its kin into *out (kind, count, window, burst, start, zone; zone is malloc'd); false

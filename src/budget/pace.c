@@ -70,8 +70,8 @@ void pace_note(struct pace *p, int64_t took_ns, int64_t now_ns)
     uint32_t took_us = us_of(took_ns), now_s = seconds_of(now_ns);
     bool     turned = p->count >= PACE_MANY && has_turned(p, took_us);
 
-    while (p->count > 0 && (p->count == PACE_KEPT || now_s - p->kept[p->first].at_s > KEPT_FOR_S
-                            || (turned && p->count >= PACE_TURN)))
+    while (p->count > 0 &&
+           (p->count == PACE_KEPT || now_s - p->kept[p->first].at_s > KEPT_FOR_S || (turned && p->count >= PACE_TURN)))
         drop_oldest(p);
     add(p, took_us, now_s);
     if (turned)
@@ -80,8 +80,8 @@ void pace_note(struct pace *p, int64_t took_ns, int64_t now_ns)
 
 bool pace_is_known(const struct pace *p, int64_t now_ns)
 {
-    return p->count >= PACE_LEAST
-        && seconds_of(now_ns) - p->kept[(p->first + p->count - 1) % PACE_KEPT].at_s <= KEPT_FOR_S;
+    return p->count >= PACE_LEAST &&
+           seconds_of(now_ns) - p->kept[(p->first + p->count - 1) % PACE_KEPT].at_s <= KEPT_FOR_S;
 }
 
 /* What lies beyond this one counts as this one. */

@@ -17,11 +17,13 @@
 
 enum { PACE_KEPT = 256, PACE_LEAST = 4, PACE_MANY = 16, PACE_TURN = 8 };
 
-struct pace {                         /* all zero: nothing is known */
-    struct { uint32_t took_us, at_s; } kept[PACE_KEPT];         /* the oldest at `first` */
+struct pace { /* all zero: nothing is known */
+    struct {
+        uint32_t took_us, at_s;
+    } kept[PACE_KEPT]; /* the oldest at `first` */
     uint32_t sorted_us[PACE_KEPT];
     unsigned first, count;
-    unsigned slower, faster;          /* so many of the last in a row */
+    unsigned slower, faster; /* so many of the last in a row */
 };
 
 void pace_note(struct pace *, int64_t took_ns, int64_t now_ns);

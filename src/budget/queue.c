@@ -28,7 +28,8 @@ struct queue_band *queue_band_find(const struct queue *q, const struct queue_cla
 {
     const uint64_t hash = class_hash(c, priority);
 
-    TABLE_EACH(n, &q->bands, hash) {
+    TABLE_EACH(n, &q->bands, hash)
+    {
         struct queue_band *b = CONTAINER_OF(n, struct queue_band, link);
 
         if (b->priority == priority && queue_same_class(&b->class, c))
@@ -251,8 +252,8 @@ static void go(struct queue *q, struct queue_entry *e, int64_t now_ns)
 }
 
 /* The first of this priority that may go. */
-static struct queue_entry *ask_ready(struct queue *q, enum queue_priority priority, int64_t now_ns,
-                                     queue_may_go may_go, void *context)
+static struct queue_entry *ask_ready(struct queue *q, enum queue_priority priority, int64_t now_ns, queue_may_go may_go,
+                                     void *context)
 {
     struct queue_band *b;
 

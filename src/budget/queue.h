@@ -57,44 +57,46 @@
 enum queue_priority { QUEUE_INTERACTIVE, QUEUE_BATCH, QUEUE_PRIORITIES };
 enum { QUEUE_BATCH_EVERY = 10, QUEUE_NEWCOMERS_PART = 4 };
 
-struct queue_class {                  /* filled by ledger_class(); all zero: no limit holds */
-    uint32_t shared;                  /* bits: which limits of the whole upstream are spent from */
-    uint32_t owned;                   /* bits: which limits of one credential */
-    uint64_t costs;                   /* differs where the costs differ */
-    uint64_t owner;                   /* the credential, where `owned` is not 0 */
-    uint32_t cost;                    /* the largest cost: weighs it in a prediction */
-    uint64_t place;                   /* the caller's: equal where they take each other's places at the API */
-    uint64_t group;                   /* equal where all that is `shared` costs the same and holds alike */
+struct queue_class { /* filled by ledger_class(); all zero: no limit holds */
+    uint32_t shared; /* bits: which limits of the whole upstream are spent from */
+    uint32_t owned;  /* bits: which limits of one credential */
+    uint64_t costs;  /* differs where the costs differ */
+    uint64_t owner;  /* the credential, where `owned` is not 0 */
+    uint32_t cost;   /* the largest cost: weighs it in a prediction */
+    uint64_t place;  /* the caller's: equal where they take each other's places at the API */
+    uint64_t group;  /* equal where all that is `shared` costs the same and holds alike */
 };
 
 /* What makes an entry wait that may not go: how many others need not be asked. */
 enum queue_held {
-    QUEUE_HELD_BY_ANY,                /* not said: its band waits */
-    QUEUE_HELD_BY_OWN,                /* limits of its owner: its band waits, whatever is given back to others */
-    QUEUE_HELD_BY_SHARED              /* what all of its group share, at the same cost: the group waits */
+    QUEUE_HELD_BY_ANY,   /* not said: its band waits */
+    QUEUE_HELD_BY_OWN,   /* limits of its owner: its band waits, whatever is given back to others */
+    QUEUE_HELD_BY_SHARED /* what all of its group share, at the same cost: the group waits */
 };
 
 /* Who asks, as hashes: of what is not known on a level all are one there. */
 enum queue_level { QUEUE_USER, QUEUE_PROGRAM, QUEUE_PROCESS, QUEUE_CONNECTION, QUEUE_LEVELS };
-struct queue_who { uint64_t id[QUEUE_LEVELS]; };
+struct queue_who {
+    uint64_t id[QUEUE_LEVELS];
+};
 
 struct queue_band;
 struct stand;
 
-struct queue_entry {                  /* embed it in what waits */
+struct queue_entry { /* embed it in what waits */
     /* Filled by the caller; while it waits, only queue_may_go changes `class`: */
-    struct queue_class  class;
+    struct queue_class class;
     enum queue_priority priority;
-    struct queue_who    who;          /* fairness is between these */
-    int64_t             arrived_ns;   /* monotonic */
+    struct queue_who    who;        /* fairness is between these */
+    int64_t             arrived_ns; /* monotonic */
     /* The queue's own: */
-    enum queue_held     held;         /* queue_may_go says so where it must wait */
-    struct queue_band  *band;         /* NULL: does not wait; must be NULL before the first queue_put() */
-    struct stand       *stand;        /* its connection's there; NULL: it waits to go again */
+    enum queue_held     held;  /* queue_may_go says so where it must wait */
+    struct queue_band  *band;  /* NULL: does not wait; must be NULL before the first queue_put() */
+    struct stand       *stand; /* its connection's there; NULL: it waits to go again */
     struct queue_entry *parent, *left, *right;
     uint64_t            sequence;
-    uint32_t            rank, size;   /* of the tree: its heap order, and the entries under it with itself */
-    bool                again;        /* put by queue_put_again() */
+    uint32_t            rank, size; /* of the tree: its heap order, and the entries under it with itself */
+    bool                again;      /* put by queue_put_again() */
 };
 
 struct queue;
@@ -110,8 +112,11 @@ void queue_put_again(struct queue *, struct queue_entry *);
 /* For one that was taken out by queue_remove() for a while: it stands where it stood. */
 void queue_put_back(struct queue *, struct queue_entry *);
 /* A client left, or its time is up.  Nothing where it does not wait. */
-void queue_remove(struct queue *, struct queue_entry *);
-static inline bool queue_waits(const struct queue_entry *e) { return e->band != 0; }
+void               queue_remove(struct queue *, struct queue_entry *);
+static inline bool queue_waits(const struct queue_entry *e)
+{
+    return e->band != 0;
+}
 
 /* 0: goes now; else nanoseconds until it may be asked again (INT64_MAX: not before
  * queue_reconsider()).  `overtaken`: others went while it was this one's turn, because they cost
@@ -151,7 +156,9 @@ bool queue_is_mixed(const struct queue *, const struct queue_class *, enum queue
 struct queue_entry *queue_crowding(const struct queue *, enum queue_priority, const struct queue_who *);
 
 /* How often queue_may_go was called, and bands were looked at anew to find out who is first: for tests of the cost. */
-struct queue_effort { uint64_t asks, looks; };
+struct queue_effort {
+    uint64_t asks, looks;
+};
 struct queue_effort queue_effort(const struct queue *);
 
 unsigned queue_length(const struct queue *);

@@ -14,27 +14,27 @@
 
 enum { OTHER_BANDS_MOST = 256, OTHER_STANDS_MOST = 4096, SORTED_MOST = 256 };
 
-struct target {                       /* on one level */
+struct target { /* on one level */
     struct party       *parent;
-    const struct party *party;        /* NULL: never heard of */
+    const struct party *party; /* NULL: never heard of */
     bool                is_new;
-    struct rank         rank;         /* its own or, of a newcomer, the pool's */
-    uint64_t            place;        /* newcomers before it */
-    uint64_t            own;          /* under it, before it */
-    uint64_t            rate;         /* newcomers a round */
+    struct rank         rank;  /* its own or, of a newcomer, the pool's */
+    uint64_t            place; /* newcomers before it */
+    uint64_t            own;   /* under it, before it */
+    uint64_t            rate;  /* newcomers a round */
 };
 
 struct asked {
     const struct queue *queue;
-    struct queue_band  *band;         /* NULL: nobody waits in it */
+    struct queue_band  *band; /* NULL: nobody waits in it */
     const struct queue_class *class;
     enum queue_priority priority;
-    struct party       *path[QUEUE_LEVELS];      /* NULL: from there on it is new */
-    uint64_t            own;          /* of its connection, before it */
-    uint64_t            again;        /* before it */
-    queue_may_pass      may_pass;     /* it is asked for a place; NULL: for the budget */
+    struct party       *path[QUEUE_LEVELS]; /* NULL: from there on it is new */
+    uint64_t            own;                /* of its connection, before it */
+    uint64_t            again;              /* before it */
+    queue_may_pass      may_pass;           /* it is asked for a place; NULL: for the budget */
     void               *context;
-    unsigned            classes;      /* other ones, looked at */
+    unsigned            classes; /* other ones, looked at */
 };
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -44,7 +44,10 @@ static uint64_t least(uint64_t a, uint64_t b)
 
 /* -- newcomers -- */
 
-struct newcomer { struct rank rank; uint64_t entries; };
+struct newcomer {
+    struct rank rank;
+    uint64_t    entries;
+};
 
 static int compare(const void *a, const void *b)
 {
@@ -96,7 +99,7 @@ static uint64_t newcomers_ahead(const struct stand *pool, const struct target *t
         if (count < SORTED_MOST)
             sorted[count++] = (struct newcomer){ s->party->rank, s->entries };
     }
-    if (others == entries || count < others)     /* one each, or about that */
+    if (others == entries || count < others) /* one each, or about that */
         return least(entries, t->is_new ? t->place + t->own * t->rate : rounds * t->rate);
     qsort(sorted, count, sizeof sorted[0], compare);
     for (unsigned i = 0; i < count; i++)
@@ -258,8 +261,8 @@ static uint64_t predict(struct asked *a)
 
     for (int level = QUEUE_LEVELS - 1; level >= 0; level--) {
         struct target       t = target_at(a, level, ahead);
-        const struct stand *above = t.parent != NULL && a->band != NULL
-                                        ? stand_find(&q->stands, a->band, t.parent) : NULL;
+        const struct stand *above = t.parent != NULL && a->band != NULL ? stand_find(&q->stands, a->band, t.parent)
+                                                                        : NULL;
 
         if (t.parent == NULL)
             continue;
@@ -273,7 +276,7 @@ static uint64_t predict(struct asked *a)
     if (alone)
         return ahead;
     rest = of_priority(a, other);
-    if (a->priority == QUEUE_BATCH)   /* before each batch one so many interactive ones */
+    if (a->priority == QUEUE_BATCH) /* before each batch one so many interactive ones */
         return ahead +
                least(rest, (ahead + 1) * (QUEUE_BATCH_EVERY - 1) - least(q->since_batch, QUEUE_BATCH_EVERY - 1));
     return ahead + least(rest, (ahead + q->since_batch) / (QUEUE_BATCH_EVERY - 1));

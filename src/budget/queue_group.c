@@ -65,7 +65,8 @@ struct queue_group *group_enter(struct queue *q, const struct queue_band *b)
     const uint64_t            hash = group_hash(c, b->priority);
     struct queue_group       *g;
 
-    TABLE_EACH(n, &q->group_table, hash) {
+    TABLE_EACH(n, &q->group_table, hash)
+    {
         g = CONTAINER_OF(n, struct queue_group, link);
         if (g->group == c->group && g->place == c->place && g->shared == c->shared && g->priority == b->priority) {
             q->empty_groups -= g->bands++ == 0;
@@ -162,7 +163,8 @@ static struct shelf *shelf_enter(struct queue *q, struct shelf *above, const str
     const uint64_t hash = shelf_hash(above->group, party);
     struct shelf  *s;
 
-    TABLE_EACH(n, &q->shelves, hash) {
+    TABLE_EACH(n, &q->shelves, hash)
+    {
         s = CONTAINER_OF(n, struct shelf, link);
         if (s->group == above->group && s->party == party)
             return s;
@@ -394,8 +396,8 @@ int64_t groups_due_ns(const struct queue *q)
 
 bool queue_competes(const struct queue_class *a, const struct queue_class *b)
 {
-    return (a->shared & b->shared) != 0 || (a->owner == b->owner && (a->owned & b->owned) != 0)
-        || queue_same_class(a, b);
+    return (a->shared & b->shared) != 0 || (a->owner == b->owner && (a->owned & b->owned) != 0) ||
+           queue_same_class(a, b);
 }
 
 static void reconsider_aside(struct queue_group *g, const struct queue_class *class)
@@ -418,7 +420,7 @@ void queue_reconsider(struct queue *q, const struct queue_class *class)
 {
     struct queue_group *g;
 
-    LIST_FOREACH(g, &q->groups, entry) {
+    LIST_FOREACH (g, &q->groups, entry) {
         if (g->held)
             g->held_until_ns = INT64_MIN;
         if (g->aside.count > 0 && (class == NULL || g->aside_by_any > 0))
@@ -428,7 +430,8 @@ void queue_reconsider(struct queue *q, const struct queue_class *class)
     }
     if (class == NULL || class->owner == 0)
         return;
-    TABLE_EACH(n, &q->owned, class->owner) {
+    TABLE_EACH(n, &q->owned, class->owner)
+    {
         struct queue_band *b = CONTAINER_OF(n, struct queue_band, owned);
 
         if (b->held == QUEUE_HELD_BY_OWN) {

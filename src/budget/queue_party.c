@@ -154,7 +154,8 @@ struct party *party_find(const struct parties *t, const struct party *parent, ui
 {
     uint64_t hash = hash_of(parent, id);
 
-    TABLE_EACH(n, &t->table, hash) {
+    TABLE_EACH(n, &t->table, hash)
+    {
         struct party *p = CONTAINER_OF(n, struct party, link);
 
         if (p->parent == parent && p->id == id)
@@ -206,7 +207,7 @@ struct rank party_rank(const struct party *p, const struct party *parent)
 
 static void come(struct parties *t, struct party *p, int64_t arrived_ns, bool back)
 {
-    if (p->is_new) {                  /* the pool is first come, first served */
+    if (p->is_new) { /* the pool is first come, first served */
         p->rank = (struct rank){ arrived_ns > 0 ? (uint64_t)arrived_ns : 0, ++t->stamps };
         return;
     }

@@ -53,7 +53,8 @@ struct stand *stand_find(const struct stands *t, const struct queue_band *band, 
 {
     uint64_t hash = hash_of(band, party);
 
-    TABLE_EACH(n, &t->table, hash) {
+    TABLE_EACH(n, &t->table, hash)
+    {
         struct stand *s = CONTAINER_OF(n, struct stand, link);
 
         if (s->band == band && s->party == party)
@@ -217,7 +218,7 @@ bool queue_key_before(const struct queue_key *a, const struct queue_key *b, unsi
     for (unsigned i = same; i < count; i++)
         if (a->step[i].rank.tag != b->step[i].rank.tag || a->step[i].rank.stamp != b->step[i].rank.stamp)
             return rank_before(a->step[i].rank, b->step[i].rank);
-    if (a->count != b->count)         /* one goes again: before those that wait for their turn */
+    if (a->count != b->count) /* one goes again: before those that wait for their turn */
         return a->count < b->count;
     return a->arrived_ns != b->arrived_ns ? a->arrived_ns < b->arrived_ns : a->sequence < b->sequence;
 }

@@ -23,8 +23,7 @@ static bool may_repeat(const struct retry_options *o, const struct retry_questio
         return false;
     if (q->outcome == ATTEMPT_STATUS && !retry_status_listed(o, q->status))
         return false;
-    if (attempt_did_nothing(q->outcome) ||
-        (q->outcome == ATTEMPT_STATUS && q->status == TOO_MANY_REQUESTS))
+    if (attempt_did_nothing(q->outcome) || (q->outcome == ATTEMPT_STATUS && q->status == TOO_MANY_REQUESTS))
         return true;
     return http_method_is_idempotent(q->method) || q->idempotency_key;
 }

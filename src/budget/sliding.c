@@ -15,9 +15,9 @@
 #include <stdlib.h>
 
 enum {
-    GROUPS_A_WINDOW   = 500,          /* with guard, fewer than LIMIT_SLOTS live at any time */
-    WASTE_PART        = 201,          /* guard and quantum: a window's 201st, under 0.5 % */
-    FIRST_CAPACITY    = 4,
+    GROUPS_A_WINDOW = 500, /* with guard, fewer than LIMIT_SLOTS live at any time */
+    WASTE_PART = 201,      /* guard and quantum: a window's 201st, under 0.5 % */
+    FIRST_CAPACITY = 4,
     IMAGE_GROUP_BYTES = 16
 };
 
@@ -128,7 +128,7 @@ static void put(struct sliding *s, uint64_t cost, int64_t at_ns)
 
     s->total += cost;
     if (last != NULL && last->count == 0 && at_ns >= last->newest_ns) {
-        *last = (struct group){ at_ns, at_ns, cost };        /* all of it was given back */
+        *last = (struct group){ at_ns, at_ns, cost }; /* all of it was given back */
         return;
     }
     if (last != NULL && (at_ns <= last->newest_ns || at_ns - last->first_ns < s->quantum_ns)) {
@@ -157,7 +157,7 @@ static void sliding_give_back(struct limit *l, uint64_t cost, struct budget_now 
     unsigned        low = 0, high = s->used;
     struct group   *g;
 
-    while (low < high) {              /* the first group that reaches up to that time */
+    while (low < high) { /* the first group that reaches up to that time */
         unsigned middle = low + (high - low) / 2;
 
         if (group_at(s, middle)->newest_ns < spent.mono_ns)
@@ -168,7 +168,7 @@ static void sliding_give_back(struct limit *l, uint64_t cost, struct budget_now 
     if (low == s->used)
         return;
     g = group_at(s, low);
-    if (g->first_ns > spent.mono_ns)  /* that group is forgotten: it was free already */
+    if (g->first_ns > spent.mono_ns) /* that group is forgotten: it was free already */
         return;
     if (cost > g->count)
         cost = g->count;
@@ -252,7 +252,7 @@ static bool sliding_restore(struct limit *l, const void *in, size_t bytes, int64
     int64_t         age_ns, last_age_ns = INT64_MAX;
     uint64_t        count;
 
-    (void)same_boot;                  /* ages are what it goes by, and the caller clamped them */
+    (void)same_boot; /* ages are what it goes by, and the caller clamped them */
     if (bytes % IMAGE_GROUP_BYTES != 0 || bytes / IMAGE_GROUP_BYTES > LIMIT_SLOTS)
         return false;
     for (size_t at = 0; at < bytes; at += IMAGE_GROUP_BYTES) {
@@ -276,8 +276,15 @@ static bool sliding_restore(struct limit *l, const void *in, size_t bytes, int64
 }
 
 const struct limit_kind_ops limit_sliding_ops = {
-    .init = sliding_init, .fini = sliding_fini, .wait_ns = sliding_wait_ns, .spend = sliding_spend,
-    .give_back = sliding_give_back, .predict_ns = sliding_predict_ns, .left = sliding_left,
-    .whole_in_ns = sliding_whole_in_ns, .image_bytes = sliding_image_bytes, .save = sliding_save,
+    .init = sliding_init,
+    .fini = sliding_fini,
+    .wait_ns = sliding_wait_ns,
+    .spend = sliding_spend,
+    .give_back = sliding_give_back,
+    .predict_ns = sliding_predict_ns,
+    .left = sliding_left,
+    .whole_in_ns = sliding_whole_in_ns,
+    .image_bytes = sliding_image_bytes,
+    .save = sliding_save,
     .restore = sliding_restore,
 };

@@ -5,15 +5,16 @@
 
 #include "base/clock.h"
 
-#define SLEW_NS     (1500 * NS_PER_MS)          /* corrections up to this are followed at once */
-#define DATE_FUZZ_NS (30 * NS_PER_SEC)          /* an API's clock and whole seconds */
+#define SLEW_NS      (1500 * NS_PER_MS) /* corrections up to this are followed at once */
+#define DATE_FUZZ_NS (30 * NS_PER_SEC)  /* an API's clock and whole seconds */
 
 struct budget_now steady_now(struct steady *s, struct budget_now clock)
 {
     int64_t mono_ns, step_ns;
 
     if (!s->running) {
-        *s = (struct steady){ .running = true, .last_mono_ns = clock.mono_ns,
+        *s = (struct steady){ .running = true,
+                              .last_mono_ns = clock.mono_ns,
                               .offset_ns = clock.wall_ns - clock.mono_ns };
         return clock;
     }

@@ -12,12 +12,12 @@
 
 #define STEADY_BELIEVE_NS (INT64_C(6) * 3600 * 1000 * 1000 * 1000)
 
-struct steady {                       /* all zero: has seen no clock */
+struct steady { /* all zero: has seen no clock */
     bool    running;
-    int64_t last_mono_ns;             /* of its own time, which never goes back */
-    int64_t skew_ns;                  /* own monotonic time beyond the clock's */
-    int64_t offset_ns;                /* own wall time beyond own monotonic time */
-    int64_t step_ns;                  /* how far the clock's offset is from that; 0: no step */
+    int64_t last_mono_ns; /* of its own time, which never goes back */
+    int64_t skew_ns;      /* own monotonic time beyond the clock's */
+    int64_t offset_ns;    /* own wall time beyond own monotonic time */
+    int64_t step_ns;      /* how far the clock's offset is from that; 0: no step */
     int64_t step_seen_ns;
 };
 

@@ -8,7 +8,7 @@
 
 enum {
     SAMPLES = 16,
-    ROUNDS  = 4                       /* that are gone through, one place after the other; the others take the mean */
+    ROUNDS = 4 /* that are gone through, one place after the other; the others take the mean */
 };
 
 /* -- what is known -- */
@@ -39,7 +39,7 @@ void turns_busy(struct turns *p, const struct pace *pace, int64_t age_ns, int64_
     double   shift = spread(p->looked_at++);
     unsigned each = p->each;
 
-    if (pace == NULL || pace_left_ns(pace, age_ns, shift) < 0) {      /* nobody gets its place */
+    if (pace == NULL || pace_left_ns(pace, age_ns, shift) < 0) { /* nobody gets its place */
         p->count = less(p->count, step);
         p->busy = less(p->busy, step);
         return;
@@ -121,7 +121,7 @@ static void free_times(struct turns *p, unsigned count, int64_t *heap)
 {
     unsigned busy = (unsigned)scaled(p->busy, p->count, count);
     unsigned idle = less(count, busy);
-    unsigned over = less(busy, count);          /* so many have to end before a place is free */
+    unsigned over = less(busy, count); /* so many have to end before a place is free */
 
     memset(heap, 0, idle * sizeof heap[0]);
     if (over == 0 && p->left_count == busy) {
@@ -162,7 +162,7 @@ int64_t turns_wait_ns(struct turns *p, uint64_t ahead)
 }
 
 int64_t turns_wait_spent_ns(const struct turns *p, int64_t wait_ns, uint64_t ahead, uint64_t spending,
-                             turns_budget budget, void *context)
+                            turns_budget budget, void *context)
 {
     uint64_t rounds = p->count > 0 ? ahead / p->count : 0, step = rounds / SAMPLES + 1;
     int64_t  mean_ns = mean_of(p);

@@ -26,12 +26,12 @@
 enum { TURNS_PLACES = 128, TURNS_TIMES = 64 };
 
 struct turns {
-    unsigned count;                   /* that there are; 0: nothing can be said */
-    unsigned busy;                    /* of them; may be more, where there were more before */
-    int64_t  left_ns[TURNS_PLACES];         /* until busy ones are free: of all, or of a sample */
+    unsigned count;                 /* that there are; 0: nothing can be said */
+    unsigned busy;                  /* of them; may be more, where there were more before */
+    int64_t  left_ns[TURNS_PLACES]; /* until busy ones are free: of all, or of a sample */
     unsigned left_count, looked_at;
-    unsigned each;                    /* so often does each stand there */
-    int64_t  times_ns[TURNS_TIMES];  /* of those that wait, kind by kind, each in order of length */
+    unsigned each;                  /* so often does each stand there */
+    int64_t  times_ns[TURNS_TIMES]; /* of those that wait, kind by kind, each in order of length */
     unsigned times_count;
 };
 
@@ -48,6 +48,6 @@ int64_t turns_wait_ns(struct turns *, uint64_t ahead);
 typedef int64_t (*turns_budget)(void *context, uint64_t ahead);
 /* What the budget makes of that wait: `ahead` others take places, and `spending` spend before it. */
 int64_t turns_wait_spent_ns(const struct turns *, int64_t wait_ns, uint64_t ahead, uint64_t spending, turns_budget,
-                             void *context);
+                            void *context);
 
 #endif

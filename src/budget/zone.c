@@ -16,26 +16,29 @@
 #include <unistd.h>
 
 enum {
-    HEADER_BYTES = 44, TYPE_BYTES = 6, FILE_MOST_BYTES = 256 * 1024, DAY_S = 86400,
-    LOCAL_MARGIN_S = 26 * 3600        /* no offset is larger, the most a rule may say included */
+    HEADER_BYTES = 44,
+    TYPE_BYTES = 6,
+    FILE_MOST_BYTES = 256 * 1024,
+    DAY_S = 86400,
+    LOCAL_MARGIN_S = 26 * 3600 /* no offset is larger, the most a rule may say included */
 };
 
-struct rule_date {                    /* a day of the year and a time of that day */
-    char    form;                     /* 'M': month.week.day, 'J': 1 to 365, 'n': 0 to 365 */
+struct rule_date { /* a day of the year and a time of that day */
+    char    form;  /* 'M': month.week.day, 'J': 1 to 365, 'n': 0 to 365 */
     int     month, week, day;
     int32_t time_s;
 };
 
 struct rule {
     bool             given, has_summer;
-    int32_t          standard_s, summer_s;      /* to add to UTC */
-    struct rule_date begins, ends;              /* of summer time */
+    int32_t          standard_s, summer_s; /* to add to UTC */
+    struct rule_date begins, ends;         /* of summer time */
 };
 
 struct zone {
     unsigned    references;
-    int64_t    *at_s;                 /* transitions, ascending */
-    int32_t    *offset_s;             /* after each of them */
+    int64_t    *at_s;     /* transitions, ascending */
+    int32_t    *offset_s; /* after each of them */
     size_t      count;
     int32_t     first_offset_s;
     struct rule rule;
@@ -84,7 +87,7 @@ static int64_t rule_local_s(const struct rule_date *d, int64_t y)
         int64_t first = days_to_month(y, d->month), next, weekday;
 
         next = d->month < 12 ? days_to_month(y, d->month + 1) : days_to_year(y + 1);
-        weekday = ((first + 4) % 7 + 7) % 7;    /* 1970-01-01 was a Thursday */
+        weekday = ((first + 4) % 7 + 7) % 7; /* 1970-01-01 was a Thursday */
         day = first + (d->day - weekday + 7) % 7 + 7 * (d->week - 1);
         while (day >= next)
             day -= 7;
@@ -192,14 +195,16 @@ static int64_t read_be(const unsigned char *p, unsigned bytes)
     return (int64_t)v;
 }
 
-struct zone_block { int64_t isut, isstd, leap, time, type, chars; };
+struct zone_block {
+    int64_t isut, isstd, leap, time, type, chars;
+};
 
 static bool read_header(const unsigned char *p, size_t left, struct zone_block *b)
 {
     if (left < HEADER_BYTES || memcmp(p, "TZif", 4) != 0)
         return false;
     *b = (struct zone_block){ read_be(p + 20, 4), read_be(p + 24, 4), read_be(p + 28, 4),
-                         read_be(p + 32, 4), read_be(p + 36, 4), read_be(p + 40, 4) };
+                              read_be(p + 32, 4), read_be(p + 36, 4), read_be(p + 40, 4) };
     return b->isut >= 0 && b->isstd >= 0 && b->leap >= 0 && b->time >= 0 && b->type > 0 && b->chars >= 0 &&
            b->isut <= 256 && b->isstd <= 256 && b->leap <= 10000 && b->time <= 10000 && b->type <= 256 &&
            b->chars <= 10000;
@@ -234,14 +239,14 @@ static bool read_block(struct zone *z, const unsigned char *p, const struct zone
 static bool read_zone(struct zone *z, const unsigned char *p, size_t bytes)
 {
     struct zone_block b;
-    size_t       skip;
-    char         footer[128];
-    const char  *end;
+    size_t            skip;
+    char              footer[128];
+    const char       *end;
 
     if (!read_header(p, bytes, &b))
         return false;
     skip = HEADER_BYTES + block_bytes(&b, 4);
-    if (p[4] < '2')                   /* version 1: 32-bit times, no footer */
+    if (p[4] < '2') /* version 1: 32-bit times, no footer */
         return skip <= bytes && read_block(z, p + HEADER_BYTES, &b, 4);
     if (skip > bytes || !read_header(p + skip, bytes - skip, &b))
         return false;
@@ -329,9 +334,12 @@ static int32_t by_rule(const struct rule *r, int64_t utc_s, int64_t *until)
     if (!r->has_summer)
         return offset_s;
     for (int64_t at = y - 1; at <= y + 1; at++) {
-        const struct { int64_t at_s; int32_t offset_s; } turns[] = {
+        const struct {
+            int64_t at_s;
+            int32_t offset_s;
+        } turns[] = {
             { rule_local_s(&r->begins, at) - r->standard_s, r->summer_s },
-            { rule_local_s(&r->ends, at) - r->summer_s,     r->standard_s },
+            { rule_local_s(&r->ends, at) - r->summer_s, r->standard_s },
         };
 
         for (int i = 0; i < 2; i++) {
@@ -354,7 +362,7 @@ int64_t zone_offset_s(const struct zone *z, int64_t utc_s, int64_t *until)
 
     if (until == NULL)
         until = &unused;
-    while (low < high) {              /* transitions up to this instant */
+    while (low < high) { /* transitions up to this instant */
         size_t middle = low + (high - low) / 2;
 
         if (z->at_s[middle] <= utc_s)
@@ -375,7 +383,7 @@ int64_t zone_to_utc_s(const struct zone *z, int64_t local_s)
     for (;;) {
         int64_t utc_s = local_s - zone_offset_s(z, at_s, &until_s);
 
-        if (utc_s < at_s)             /* clocks leapt over it: the leap is its time */
+        if (utc_s < at_s) /* clocks leapt over it: the leap is its time */
             return at_s;
         if (utc_s < until_s)
             return utc_s;

@@ -12,8 +12,8 @@ struct zone;
 
 /* NULL: no such zone, or its file is damaged.  "UTC" needs no file. */
 struct zone *zone_open(const char *name);
-struct zone *zone_share(struct zone *);                      /* NULL is fine */
-void zone_close(struct zone *);                              /* NULL is fine */
+struct zone *zone_share(struct zone *); /* NULL is fine */
+void         zone_close(struct zone *); /* NULL is fine */
 
 /* Seconds to add to UTC at this instant; *until (may be NULL): the next instant at which this may
  * change, INT64_MAX: never. */

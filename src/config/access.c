@@ -15,7 +15,8 @@ static uint32_t group_id(const char *name)
     if (found != NULL)
         return found->gr_gid;
     return *name != '\0' && name[strspn(name, "0123456789")] == '\0' && strlen(name) < 10
-        ? (uint32_t)strtoul(name, NULL, 10) : UINT32_MAX;
+               ? (uint32_t)strtoul(name, NULL, 10)
+               : UINT32_MAX;
 }
 
 static struct config_access network(const char *text)
@@ -26,7 +27,7 @@ static struct config_access network(const char *text)
     char                 address[INET6_ADDRSTRLEN] = "";
 
     memcpy(address, text, length < sizeof address ? length : sizeof address - 1);
-    inet_pton(family, address, to.address);           /* check_access() has seen it */
+    inet_pton(family, address, to.address); /* check_access() has seen it */
     to.address_bytes = family == AF_INET ? 4 : 16;
     to.bits = text[length] == '/' ? (unsigned)atoi(text + length + 1) : to.address_bytes * 8;
     return to;

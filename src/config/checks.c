@@ -45,15 +45,13 @@ bool check_some_text(const char *text, struct fault *why)
 
 bool check_name(const char *text, struct fault *why)
 {
-    static const char allowed[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
 
     if (*text == '\0' || *text == '.' || text[strspn(text, allowed)] != '\0')
-        return WRONG(
-            why,
-            "\"%s\" is no name; letters, digits and . _ - are allowed, the first no dot, such as "
-            "\"inat\"",
-            text);
+        return WRONG(why,
+                     "\"%s\" is no name; letters, digits and . _ - are allowed, the first no dot, such as "
+                     "\"inat\"",
+                     text);
     if (strlen(text) > 63)
         return WRONG(why, "the name is longer than 63 characters");
     return true;
@@ -67,21 +65,19 @@ bool check_url(const char *text, struct fault *why)
     const char     *rest = strstr(text, "://");
 
     if (!has_prefix(text, "http://") && !has_prefix(text, "https://"))
-        return WRONG(why, "\"%s\" is no URL of an API; it begins with https:// or http://, such as "
-                     "\"https://api.example.org/v1\"", text);
+        return WRONG(why,
+                     "\"%s\" is no URL of an API; it begins with https:// or http://, such as "
+                     "\"https://api.example.org/v1\"",
+                     text);
     rest += 3;
     /* not repeated: it may hold a password */
     if (memchr(rest, '@', strcspn(rest, "/")) != NULL)
         return WRONG(why, "the URL names a user; credentials belong in `auth`, by value_file");
     if (text[strcspn(text, "?#")] != '\0')
-        return WRONG(
-            why,
-            "\"%.*s...\" has a query or a fragment; only scheme, host, port and path belong here",
-            (int)strcspn(text, "?#"), text);
-    if (!http_url_parse(slice_of(text), &url)
-        || (url.target.len > 0 && !http_target_is_valid(url.target)))
-        return WRONG(why, "\"%s\" is no well-formed URL; such as \"https://api.example.org/v1\"",
-                     text);
+        return WRONG(why, "\"%.*s...\" has a query or a fragment; only scheme, host, port and path belong here",
+                     (int)strcspn(text, "?#"), text);
+    if (!http_url_parse(slice_of(text), &url) || (url.target.len > 0 && !http_target_is_valid(url.target)))
+        return WRONG(why, "\"%s\" is no well-formed URL; such as \"https://api.example.org/v1\"", text);
     return true;
 }
 
@@ -91,15 +87,11 @@ bool check_host(const char *text, struct fault *why)
     unsigned     port;
 
     if (strstr(text, "://") != NULL || strchr(text, '/') != NULL)
-        return WRONG(
-            why, "\"%s\" is more than a host; write host or host:port, such as \"api.example.org\"",
-            text);
+        return WRONG(why, "\"%s\" is more than a host; write host or host:port, such as \"api.example.org\"", text);
     if (strchr(text, '*') != NULL)
         return WRONG(why, "\"%s\": a host stands for itself, write every host out", text);
     if (!http_authority_parse(slice_of(text), &host, &port))
-        return WRONG(why,
-                     "\"%s\" is no host; host or host:port is wanted, such as \"api.example.org\"",
-                     text);
+        return WRONG(why, "\"%s\" is no host; host or host:port is wanted, such as \"api.example.org\"", text);
     return true;
 }
 
@@ -109,8 +101,8 @@ static bool check_socket_length(const char *path, struct fault *why)
 
     if (strlen(path) < sizeof un.sun_path)
         return true;
-    return WRONG(why, "the path of a socket may have %zu bytes, this one has %zu",
-                 sizeof un.sun_path - 1, strlen(path));
+    return WRONG(why, "the path of a socket may have %zu bytes, this one has %zu", sizeof un.sun_path - 1,
+                 strlen(path));
 }
 
 bool check_socket_path(const char *text, struct fault *why)
@@ -121,8 +113,10 @@ bool check_socket_path(const char *text, struct fault *why)
 bool check_query_socket(const char *text, struct fault *why)
 {
     if (*text != '/' && strchr(text, '/') != NULL)
-        return WRONG(why, "\"%s\" is no path of a socket; an absolute one is wanted, such as "
-                     "\"/run/weir/query.sock\", a name alone, or \"\" for none", text);
+        return WRONG(why,
+                     "\"%s\" is no path of a socket; an absolute one is wanted, such as "
+                     "\"/run/weir/query.sock\", a name alone, or \"\" for none",
+                     text);
     return check_socket_length(text, why);
 }
 
@@ -134,8 +128,8 @@ static bool tcp_split(const char *text, int *family, unsigned char address[16])
     size_t      length;
     bool        bracket = *text == '[';
 
-    if (colon == NULL || colon[1] == '\0' || colon[1 + strspn(colon + 1, "0123456789")] != '\0'
-        || strlen(colon) > 6 || atoi(colon + 1) > 65535)
+    if (colon == NULL || colon[1] == '\0' || colon[1 + strspn(colon + 1, "0123456789")] != '\0' || strlen(colon) > 6 ||
+        atoi(colon + 1) > 65535)
         return false;
     length = (size_t)(colon - text);
     if (bracket) {
@@ -159,11 +153,10 @@ bool check_tcp_address(const char *text, struct fault *why)
 
     if (*text == '\0' || tcp_split(text, &family, address))
         return true;
-    return WRONG(
-        why,
-        "\"%s\" is no address to listen at; a numeric address and a port are wanted, such as "
-        "\"127.0.0.1:8080\" or \"[::1]:8080\"",
-        text);
+    return WRONG(why,
+                 "\"%s\" is no address to listen at; a numeric address and a port are wanted, such as "
+                 "\"127.0.0.1:8080\" or \"[::1]:8080\"",
+                 text);
 }
 
 bool check_is_loopback(const char *text)
@@ -173,7 +166,7 @@ bool check_is_loopback(const char *text)
     int                        family;
 
     if (!tcp_split(text, &family, address))
-        return true;                  /* a unix socket */
+        return true; /* a unix socket */
     return family == AF_INET ? address[0] == 127 : memcmp(address, one6, 16) == 0;
 }
 
@@ -188,8 +181,10 @@ bool check_listener(const char *text, struct fault *why)
         return check_socket_length(text + 5, why);
     }
     if (*text == '\0' || *text == '/')
-        return WRONG(why, "\"%s\" is no address to listen at; such as \"127.0.0.1:8080\" or "
-                     "\"unix:/run/weir/weir.sock\"", text);
+        return WRONG(why,
+                     "\"%s\" is no address to listen at; such as \"127.0.0.1:8080\" or "
+                     "\"unix:/run/weir/weir.sock\"",
+                     text);
     return check_tcp_address(text, why);
 }
 
@@ -200,8 +195,10 @@ bool check_origin(const char *text, struct fault *why)
     if (strcmp(text, "*") == 0)
         return WRONG(why, "\"*\" would open the API to every page in a browser; name the origins");
     if (!http_url_parse(slice_of(text), &url) || url.target.len > 0)
-        return WRONG(why, "\"%s\" is no web origin; scheme and host alone are wanted, such as "
-                     "\"https://app.example.org\"", text);
+        return WRONG(why,
+                     "\"%s\" is no web origin; scheme and host alone are wanted, such as "
+                     "\"https://app.example.org\"",
+                     text);
     return true;
 }
 
@@ -218,21 +215,19 @@ static bool is_network(const char *text)
     memcpy(host, text, length);
     host[length] = '\0';
     return inet_pton(family, host, address) == 1 &&
-           (bits == NULL ||
-            (*bits != '\0' && strlen(bits) <= 3 && bits[strspn(bits, "0123456789")] == '\0' &&
-             atoi(bits) <= (family == AF_INET ? 32 : 128)));
+           (bits == NULL || (*bits != '\0' && strlen(bits) <= 3 && bits[strspn(bits, "0123456789")] == '\0' &&
+                             atoi(bits) <= (family == AF_INET ? 32 : 128)));
 }
 
 bool check_access(const char *text, struct fault *why)
 {
-    if ((has_prefix(text, "user:") && text[5] != '\0') ||
-        (has_prefix(text, "group:") && text[6] != '\0') || is_network(text))
+    if ((has_prefix(text, "user:") && text[5] != '\0') || (has_prefix(text, "group:") && text[6] != '\0') ||
+        is_network(text))
         return true;
-    return WRONG(
-        why,
-        "\"%s\" names nobody; \"user:NAME\", \"group:NAME\", an address or a network such as "
-        "\"127.0.0.0/8\" is wanted",
-        text);
+    return WRONG(why,
+                 "\"%s\" names nobody; \"user:NAME\", \"group:NAME\", an address or a network such as "
+                 "\"127.0.0.0/8\" is wanted",
+                 text);
 }
 
 bool checks_user(const char *match, uint32_t *uid)
@@ -255,9 +250,8 @@ bool check_private(const char *text, struct fault *why)
     struct slice host;
     unsigned     port;
 
-    if (is_network(text) ||
-        (strchr(text, '*') == NULL && http_authority_parse(slice_of(text), &host, &port) &&
-         port == 0 && host.ptr[0] != '['))
+    if (is_network(text) || (strchr(text, '*') == NULL && http_authority_parse(slice_of(text), &host, &port) &&
+                             port == 0 && host.ptr[0] != '['))
         return true;
     return WRONG(why,
                  "\"%s\" is no place; a host without a port, an address or a network such as "
@@ -284,8 +278,7 @@ bool check_value_source(const char *text, struct fault *why)
 
 bool check_log_target(const char *text, struct fault *why)
 {
-    if (*text == '/' || strcmp(text, "stderr") == 0 || strcmp(text, "journal") == 0 ||
-        strcmp(text, "off") == 0)
+    if (*text == '/' || strcmp(text, "stderr") == 0 || strcmp(text, "journal") == 0 || strcmp(text, "off") == 0)
         return true;
     return WRONG(why,
                  "\"%s\" is not known here; \"stderr\", \"journal\", \"off\" or the absolute path "
@@ -305,8 +298,7 @@ bool check_rate(const char *text, struct fault *why)
     free((char *)limit.zone);
     if (good)
         return true;
-    return WRONG(why, "\"%s\": %s", text,
-                 bad != NULL ? bad : "such as \"60/min\" or \"10/s burst 20\"");
+    return WRONG(why, "\"%s\": %s", text, bad != NULL ? bad : "such as \"60/min\" or \"10/s burst 20\"");
 }
 
 /* "404", "5xx"; false for anything else. */
@@ -351,11 +343,10 @@ bool check_cost(const char *text, struct fault *why)
 
     if (cost_parse(text, &cost, &method))
         return true;
-    return WRONG(
-        why,
-        "\"%s\" is no cost; a status, a method or * and a number up to 1000000 are wanted, such as "
-        "\"304 0\", \"GET 1\" or \"* 5\"",
-        text);
+    return WRONG(why,
+                 "\"%s\" is no cost; a status, a method or * and a number up to 1000000 are wanted, such as "
+                 "\"304 0\", \"GET 1\" or \"* 5\"",
+                 text);
 }
 
 struct limit_cost checks_cost(const char *text, struct arena *arena)
@@ -372,8 +363,7 @@ bool check_low_budget(const char *text, struct fault *why)
 {
     size_t digits = strspn(text, "0123456789");
 
-    if (digits > 0 && digits < 10 &&
-        (text[digits] == '\0' || (strcmp(text + digits, "%") == 0 && atoi(text) <= 100)))
+    if (digits > 0 && digits < 10 && (text[digits] == '\0' || (strcmp(text + digits, "%") == 0 && atoi(text) <= 100)))
         return true;
     return WRONG(why,
                  "\"%s\" is no part of a budget; a share or a number of requests is wanted, such "
@@ -423,8 +413,13 @@ bool check_pattern(const char *text, struct fault *why)
 
 static bool ttl_parse(struct slice text, struct policy_ttl *out)
 {
-    static const struct { const char *word; enum ttl_kind kind; } words[] = {
-        { "origin", TTL_ORIGIN }, { "never", TTL_NEVER }, { "revalidate", TTL_REVALIDATE },
+    static const struct {
+        const char   *word;
+        enum ttl_kind kind;
+    } words[] = {
+        { "origin", TTL_ORIGIN },
+        { "never", TTL_NEVER },
+        { "revalidate", TTL_REVALIDATE },
         { "forever", TTL_FOREVER },
     };
     enum ttl_kind kind = TTL_FIXED;
@@ -446,9 +441,8 @@ static bool ttl_parse(struct slice text, struct policy_ttl *out)
     return true;
 }
 
-static const char ttl_wanted[] =
-    "a duration such as \"1h\", \"origin\", \"origin else 1h\", \"never\", "
-    "\"revalidate\" or \"forever\" is wanted";
+static const char ttl_wanted[] = "a duration such as \"1h\", \"origin\", \"origin else 1h\", \"never\", "
+                                 "\"revalidate\" or \"forever\" is wanted";
 
 bool check_ttl(const char *text, struct fault *why)
 {
@@ -471,8 +465,8 @@ static bool status_ttl_parse(const char *text, struct policy_status_ttl *out)
 {
     struct slice all = slice_of(text), status = slice_sub(all, 0, slice_find(all, ' ', 0));
 
-    return status_range(status, &out->first, &out->last)
-        && ttl_parse(slice_trim(slice_sub(all, status.len, all.len)), &out->ttl);
+    return status_range(status, &out->first, &out->last) &&
+           ttl_parse(slice_trim(slice_sub(all, status.len, all.len)), &out->ttl);
 }
 
 bool check_status_ttl(const char *text, struct fault *why)
@@ -508,8 +502,7 @@ bool check_method(const char *text, struct fault *why)
         for (size_t i = 0; i <= strlen(text); i++)
             upper[i] = (char)(text[i] >= 'a' && text[i] <= 'z' ? text[i] - 32 : text[i]);
         if (http_method_parse(slice_of(upper)) != HTTP_OTHER)
-            return WRONG(why, "\"%s\": methods are written in capitals; did you mean \"%s\"?", text,
-                         upper);
+            return WRONG(why, "\"%s\": methods are written in capitals; did you mean \"%s\"?", text, upper);
     }
     return true;
 }
@@ -520,8 +513,7 @@ bool check_known_method(const char *text, struct fault *why)
         return false;
     if (http_method_parse(slice_of(text)) != HTTP_OTHER)
         return true;
-    return WRONG(why, "\"%s\" is no method that Weir knows; such as \"GET\", \"HEAD\" or \"POST\"",
-                 text);
+    return WRONG(why, "\"%s\" is no method that Weir knows; such as \"GET\", \"HEAD\" or \"POST\"", text);
 }
 
 bool check_field_name(const char *text, struct fault *why)
@@ -557,20 +549,18 @@ bool check_field_value(const char *text, struct fault *why)
 bool check_field(const char *text, struct fault *why)
 {
     static const enum http_name framing[] = { HTTP_HOST, HTTP_CONTENT_LENGTH };
-    struct slice   all = slice_of(text), name = slice_sub(all, 0, slice_find(all, ':', 0));
-    enum http_name id;
+    struct slice                all = slice_of(text), name = slice_sub(all, 0, slice_find(all, ':', 0));
+    enum http_name              id;
 
-    if (name.len == all.len || !http_is_token(name)
-        || !http_is_field_value(slice_trim(slice_sub(all, name.len + 1, all.len))))
+    if (name.len == all.len || !http_is_token(name) ||
+        !http_is_field_value(slice_trim(slice_sub(all, name.len + 1, all.len))))
         /* not repeated: may be secret */
         return WRONG(why, "is no header field; \"Name: value\" is wanted");
     id = http_name_parse(name);
     if (http_name_flags(id) & (HTTP_HOP_BY_HOP | HTTP_WEIR))
-        return WRONG(why, "\"" SLICE_FMT "\" is for one connection; Weir sets it itself",
-                     SLICE_ARG(name));
+        return WRONG(why, "\"" SLICE_FMT "\" is for one connection; Weir sets it itself", SLICE_ARG(name));
     for (size_t i = 0; i < sizeof framing / sizeof framing[0]; i++)
         if (id == framing[i])
-            return WRONG(why, "\"" SLICE_FMT "\" frames the message; Weir sets it itself",
-                         SLICE_ARG(name));
+            return WRONG(why, "\"" SLICE_FMT "\" frames the message; Weir sets it itself", SLICE_ARG(name));
     return true;
 }

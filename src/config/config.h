@@ -17,98 +17,105 @@
 #include <stdio.h>
 
 struct config_listener {
-    const char *address;              /* "127.0.0.1:8080", "[::1]:8080", "unix:/path" */
-    unsigned    mode;                 /* unix sockets: 0600 and the like */
-    const char *group;                /* NULL: unchanged */
+    const char *address; /* "127.0.0.1:8080", "[::1]:8080", "unix:/path" */
+    unsigned    mode;    /* unix sockets: 0600 and the like */
+    const char *group;   /* NULL: unchanged */
 };
 
 enum access_log_kind { ACCESS_STDERR, ACCESS_JOURNAL, ACCESS_FILE, ACCESS_OFF };
 
 enum upstream_mode { MODE_LIVE, MODE_OFFLINE, MODE_READ_ONLY };
 
-struct config_identity {              /* several tokens of one principal */
+struct config_identity { /* several tokens of one principal */
     const char        *name;
-    const char *const *value_files;   /* FILE, "credential:NAME" or "env:NAME"; ends with NULL */
-    struct slice      *tokens;        /* what stands there: config_read_secrets() */
+    const char *const *value_files; /* FILE, "credential:NAME" or "env:NAME"; ends with NULL */
+    struct slice      *tokens;      /* what stands there: config_read_secrets() */
     unsigned           token_count;
 };
 
 enum access_kind { ACCESS_USER, ACCESS_GROUP, ACCESS_NETWORK };
 
-struct config_access {                /* one entry of `access` */
+struct config_access { /* one entry of `access` */
     enum access_kind kind;
-    uint32_t         id;              /* uid or gid; -1: there is no such user or group */
+    uint32_t         id; /* uid or gid; -1: there is no such user or group */
     uint8_t          address[16];
     unsigned         address_bytes, bits;
 };
 
 struct config_upstream {
     /* name, hosts, rules with their policies; equal to the one in `routes` */
-    struct route_upstream   route;
-    struct upstream_options fetch;
-    const struct timeout_options *rule_timeouts;         /* of each of the route's rules */
-    enum upstream_mode      mode;
-    bool                    intercept, rewrite_links;
-    const char *const      *allow_origins;      /* lists end with NULL; NULL: none */
-    bool                    has_access;         /* false: all */
-    const struct config_access *access;
-    unsigned                access_count;
+    struct route_upstream         route;
+    struct upstream_options       fetch;
+    const struct timeout_options *rule_timeouts; /* of each of the route's rules */
+    enum upstream_mode            mode;
+    bool                          intercept, rewrite_links;
+    const char *const            *allow_origins; /* lists end with NULL; NULL: none */
+    bool                          has_access;    /* false: all */
+    const struct config_access   *access;
+    unsigned                      access_count;
     /* NULL: not set */
-    const char             *auth_header, *auth_param, *auth_value_file, *auth_command;
-    struct slice            auth_value;         /* of auth_value_file: config_read_secrets() */
-    unsigned                auth_methods;       /* bit set of enum http_method */
-    const char             *via_value_file;     /* NULL: not set; what stands there goes to fetch.via */
+    const char                   *auth_header, *auth_param, *auth_value_file, *auth_command;
+    struct slice                  auth_value;     /* of auth_value_file: config_read_secrets() */
+    unsigned                      auth_methods;   /* bit set of enum http_method */
+    const char                   *via_value_file; /* NULL: not set; what stands there goes to fetch.via */
     const struct config_identity *identities;
-    unsigned                identity_count;
-    int64_t                 bust_every_ns;      /* with policy's bust_param; less than 0: not set */
+    unsigned                      identity_count;
+    int64_t                       bust_every_ns; /* with policy's bust_param; less than 0: not set */
 };
 
-struct config_client {                /* a class: the first that fits counts */
-    const char *match;                /* "*" stands for any characters */
-    bool        has_uid;              /* "user:NAME": whom the kernel says the client is; `match` is not looked at */
-    uint32_t    uid;                  /* -1: there is no such user */
+struct config_client {   /* a class: the first that fits counts */
+    const char *match;   /* "*" stands for any characters */
+    bool        has_uid; /* "user:NAME": whom the kernel says the client is; `match` is not looked at */
+    uint32_t    uid;     /* -1: there is no such user */
     bool        batch;
     double      share;
 };
 
 struct config {
-    struct ref                     ref;          /* config_release() */
-    const char                    *file;         /* NULL: the embedded default */
-    const struct config_listener  *listeners;
-    unsigned                       listener_count;
-    unsigned                       workers;      /* resolved: at least 1 */
-    struct config_listener         admin_socket; /* address "unix:/run/weir/admin.sock" */
-    struct config_listener         query_socket; /* for reading alone; address NULL: none */
-    const char                    *admin_listen; /* NULL: none */
-    struct store_options           cache;
-    struct state_options           state;
-    const char                    *proxy_listen; /* NULL: none */
-    bool                           proxy_tunnel;
+    struct ref                    ref;  /* config_release() */
+    const char                   *file; /* NULL: the embedded default */
+    const struct config_listener *listeners;
+    unsigned                      listener_count;
+    unsigned                      workers;      /* resolved: at least 1 */
+    struct config_listener        admin_socket; /* address "unix:/run/weir/admin.sock" */
+    struct config_listener        query_socket; /* for reading alone; address NULL: none */
+    const char                   *admin_listen; /* NULL: none */
+    struct store_options          cache;
+    struct state_options          state;
+    const char                   *proxy_listen; /* NULL: none */
+    bool                          proxy_tunnel;
     /* false in the embedded default: a busy port is a warning */
-    bool                           proxy_required;
-    const char *const             *tunnel_private;       /* hosts, addresses, networks; NULL: none */
-    unsigned                       max_tunnels;
-    int64_t                        tunnel_idle_ns, tunnel_life_ns;
-    enum log_level                 log_level;
-    enum access_log_kind           access_log;
-    const char                    *access_file;  /* ACCESS_FILE */
-    bool                           access_json;  /* else a plain line */
-    bool                           allow_remote;
+    bool                 proxy_required;
+    const char *const   *tunnel_private; /* hosts, addresses, networks; NULL: none */
+    unsigned             max_tunnels;
+    int64_t              tunnel_idle_ns, tunnel_life_ns;
+    enum log_level       log_level;
+    enum access_log_kind access_log;
+    const char          *access_file; /* ACCESS_FILE */
+    bool                 access_json; /* else a plain line */
+    bool                 allow_remote;
     /* names that Host may be beside loopback names and listed hosts */
-    const char *const             *allow_hosts;
-    unsigned                       max_connections, max_connections_per_client;
-    int64_t                        head_timeout_ns, body_timeout_ns, idle_timeout_ns;
-    const struct config_client    *clients;
-    unsigned                       client_count;
-    const struct config_upstream  *upstreams;
-    unsigned                       upstream_count;
+    const char *const            *allow_hosts;
+    unsigned                      max_connections, max_connections_per_client;
+    int64_t                       head_timeout_ns, body_timeout_ns, idle_timeout_ns;
+    const struct config_client   *clients;
+    unsigned                      client_count;
+    const struct config_upstream *upstreams;
+    unsigned                      upstream_count;
     /* of each upstream, in order: for upstream_configure() */
     const struct upstream_options **fetch_options;
-    struct route_table            *routes;
+    struct route_table             *routes;
 };
 
-static inline void config_acquire(struct config *c) { ref_acquire(&c->ref); }
-static inline void config_release(struct config *c) { if (c != NULL) ref_release(&c->ref); }
+static inline void config_acquire(struct config *c)
+{
+    ref_acquire(&c->ref);
+}
+static inline void config_release(struct config *c)
+{
+    if (c != NULL)
+        ref_release(&c->ref);
+}
 
 /* Problems are printed to `problems` (may be NULL), one line each: "FILE:LINE: setting: what is
  * wrong; what would be right".  NULL where there was an error; warnings ("FILE:LINE: warning: ...")
@@ -126,7 +133,6 @@ const char *config_find(char *buffer, size_t bytes);
 /* Every setting in effect, as a file that could be loaded again. */
 void config_dump(const struct config *, FILE *out);
 /* Settings that only a restart can change and that differ: names, comma separated; empty: none. */
-void config_restart_needed(const struct config *old, const struct config *fresh, char *names,
-                           size_t bytes);
+void config_restart_needed(const struct config *old, const struct config *fresh, char *names, size_t bytes);
 
 #endif

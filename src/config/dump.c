@@ -11,16 +11,14 @@ static void indented(FILE *out, unsigned indent)
     fprintf(out, "%*s", (int)indent * 2, "");
 }
 
-static void dump_groups(FILE *out, const struct option *o, const struct group_list *list,
-                        unsigned indent)
+static void dump_groups(FILE *out, const struct option *o, const struct group_list *list, unsigned indent)
 {
     fputs("(", out);
     for (unsigned i = 0; i < list->count; i++) {
         fputs(i > 0 ? ",\n" : "\n", out);
         indented(out, indent + 1);
         fputs("{\n", out);
-        dump_section(out, o->section, (const char *)list->items + i * o->section->bytes,
-                     indent + 2);
+        dump_section(out, o->section, (const char *)list->items + i * o->section->bytes, indent + 2);
         indented(out, indent + 1);
         fputs("}", out);
     }
@@ -96,17 +94,16 @@ static void add_name(struct names *to, const char *group, const char *name)
     size_t used = strlen(to->text);
 
     if (used < to->bytes)
-        snprintf(to->text + used, to->bytes - used, "%s%s%s%s", used > 0 ? ", " : "", group,
-                 *group != '\0' ? "." : "", name);
+        snprintf(to->text + used, to->bytes - used, "%s%s%s%s", used > 0 ? ", " : "", group, *group != '\0' ? "." : "",
+                 name);
 }
 
-static void compare(const struct section *section, const void *old, const void *fresh,
-                    const char *group, struct names *differ)
+static void compare(const struct section *section, const void *old, const void *fresh, const char *group,
+                    struct names *differ)
 {
     for (const struct option *o = section->options; o->name != NULL; o++) {
         if (o->type == TYPE_GROUP) {
-            compare(o->section, (const char *)old + o->offset, (const char *)fresh + o->offset,
-                    o->name, differ);
+            compare(o->section, (const char *)old + o->offset, (const char *)fresh + o->offset, o->name, differ);
         } else if (o->reload == RELOAD_RESTART) {
             char *before = value_text(o, old, 0), *after = value_text(o, fresh, 0);
 
@@ -118,8 +115,7 @@ static void compare(const struct section *section, const void *old, const void *
     }
 }
 
-void config_restart_needed(const struct config *old, const struct config *fresh, char *names,
-                           size_t bytes)
+void config_restart_needed(const struct config *old, const struct config *fresh, char *names, size_t bytes)
 {
     const struct snapshot *a = (const struct snapshot *)(const void *)old;
     const struct snapshot *b = (const struct snapshot *)(const void *)fresh;

@@ -43,7 +43,7 @@ static int pem_holds(const char *path, const char *what)
 
     if (n >= 0)
         found = memmem(text, (size_t)n, what, strlen(what)) != NULL;
-    explicit_bzero(text, PEM_BYTES);                 /* may have been a key */
+    explicit_bzero(text, PEM_BYTES); /* may have been a key */
     free(text);
     if (fd >= 0)
         close(fd);
@@ -78,8 +78,8 @@ static void review_value(struct reader *r, const config_setting_t *group, const 
         review_file(r, group, setting, source);
     else if (strncmp(source, "env:", 4) == 0 && getenv(source + 4) == NULL)
         reader_warning(r, group, setting, "%s is not set in this environment; the daemon's needs it", source + 4);
-    else if (strncmp(source, "credential:", 11) == 0 && directory != NULL
-             && (size_t)snprintf(path, sizeof path, "%s/%s", directory, source + 11) < sizeof path)
+    else if (strncmp(source, "credential:", 11) == 0 && directory != NULL &&
+             (size_t)snprintf(path, sizeof path, "%s/%s", directory, source + 11) < sizeof path)
         review_file(r, group, setting, path);
 }
 

@@ -27,9 +27,8 @@ static void read_default(struct reader *r, const struct option *o, void *field)
         struct group_list *list = field;
 
         reader_groups(r, o, s, NULL, list);
-        for (unsigned i = 0; i < list->count; i++)         /* `from` ends with this tree */
-            *(const config_setting_t **)(void *)((char *)list->items + i * o->section->bytes) =
-                NULL;
+        for (unsigned i = 0; i < list->count; i++) /* `from` ends with this tree */
+            *(const config_setting_t **)(void *)((char *)list->items + i * o->section->bytes) = NULL;
     } else {
         CHECK(value_types[o->type].parse(r, s, o, field));
     }
@@ -58,11 +57,11 @@ void reader_defaults(struct reader *r, const struct section *section, void *base
 
 enum { WITHIN_MOST = 2 };
 
-struct search {                       /* where else a name would be right */
+struct search { /* where else a name would be right */
     const char           *name;
     const struct section *not_here;
-    const struct section *found;      /* anywhere */
-    const char           *within[WITHIN_MOST];     /* in groups of the section itself, which were rather meant */
+    const struct section *found;               /* anywhere */
+    const char           *within[WITHIN_MOST]; /* in groups of the section itself, which were rather meant */
     unsigned              count;
 };
 
@@ -85,7 +84,9 @@ static void look_for(void *context, const struct section *section, const struct 
 }
 
 /* What other programs call it.  Of several the first that the section knows. */
-static const struct { const char *theirs, *ours; } synonyms[] = {
+static const struct {
+    const char *theirs, *ours;
+} synonyms[] = {
     // clang-format off
     { "path", "match" },           { "pattern", "match" },        { "prefix", "match" },
     { "regex", "match" },          { "location", "match" },       { "uri", "match" },
@@ -119,8 +120,7 @@ static void unknown(struct reader *r, const struct section *section, const confi
     const char   *near;
     struct search elsewhere = { .name = config_setting_name(s), .not_here = section };
 
-    for (unsigned i = 0; section->options[i].name != NULL && i + 1 < sizeof names / sizeof names[0];
-         i++)
+    for (unsigned i = 0; section->options[i].name != NULL && i + 1 < sizeof names / sizeof names[0]; i++)
         names[i] = section->options[i].name;
     near = synonym(section, elsewhere.name);
     if (near == NULL)
@@ -135,16 +135,14 @@ static void unknown(struct reader *r, const struct section *section, const confi
         reader_error(r, s, NULL, "there is no such setting here; it belongs in %s",
                      elsewhere.count > 0 ? elsewhere.within[0] : elsewhere.found->title);
     else
-        reader_error(r, s, NULL, "there is no such setting; weir.conf(5) lists those of %s",
-                     section->title);
+        reader_error(r, s, NULL, "there is no such setting; weir.conf(5) lists those of %s", section->title);
 }
 
 /* -- groups -- */
 
 static void read_element(struct reader *r, const struct section *section, const config_setting_t *s, void *item);
 
-void reader_group(struct reader *r, const struct section *section, const config_setting_t *group,
-                  void *base)
+void reader_group(struct reader *r, const struct section *section, const config_setting_t *group, void *base)
 {
     for (unsigned i = 0; i < (unsigned)config_setting_length(group); i++) {
         const config_setting_t *s = config_setting_get_elem(group, i);
@@ -185,8 +183,7 @@ static const struct option *plain_row(const struct section *section)
     return o;
 }
 
-static void read_element(struct reader *r, const struct section *section, const config_setting_t *s,
-                         void *item)
+static void read_element(struct reader *r, const struct section *section, const config_setting_t *s, void *item)
 {
     if (config_setting_is_group(s)) {
         reader_group(r, section, s, item);
@@ -195,20 +192,19 @@ static void read_element(struct reader *r, const struct section *section, const 
 
         value_types[o->type].parse(r, s, o, (char *)item + o->offset);
     } else {
-        reader_error(r, s, NULL, "wanted is %sa group: { %s = ...; }",
-                     section->plain != NULL ? "a text or " : "", section->options[0].name);
+        reader_error(r, s, NULL, "wanted is %sa group: { %s = ...; }", section->plain != NULL ? "a text or " : "",
+                     section->options[0].name);
     }
 }
 
-void reader_groups(struct reader *r, const struct option *o, const config_setting_t *list,
-                   const void *parent, struct group_list *out)
+void reader_groups(struct reader *r, const struct option *o, const config_setting_t *list, const void *parent,
+                   struct group_list *out)
 {
     const struct section *section = o->section;
     unsigned              more;
     char                 *items, *template;
 
-    if (!config_setting_is_list(list) &&
-        !(config_setting_is_array(list) && section->plain != NULL)) {
+    if (!config_setting_is_list(list) && !(config_setting_is_array(list) && section->plain != NULL)) {
         if (section->plain != NULL && config_setting_type(list) == CONFIG_TYPE_STRING)
             reader_error(r, list, NULL, "is a text; wanted is a list: ( \"%s\" )", config_setting_get_string(list));
         else
@@ -216,7 +212,7 @@ void reader_groups(struct reader *r, const struct option *o, const config_settin
         return;
     }
     more = (unsigned)config_setting_length(list);
-    if (out->room < out->count + more) {      /* one that grows file by file is copied as often as it doubles */
+    if (out->room < out->count + more) { /* one that grows file by file is copied as often as it doubles */
         out->room = out->count > 0 ? (unsigned)mem_doubled(out->room, out->count + more) : more;
         out->items = arena_widen(r->arena, out->items, out->count * section->bytes, out->room * section->bytes);
     }
@@ -247,9 +243,8 @@ void *groups_take(struct arena *arena, const struct group_list *list, size_t ite
 
 /* -- every row -- */
 
-static void visit(const struct section *in,
-                  void (*each)(void *, const struct section *, const struct option *),
-                  void *context)
+static void visit(const struct section *in, void (*each)(void *, const struct section *, const struct option *),
+                  void                 *context)
 {
     for (const struct option *o = in->options; o->name != NULL; o++)
         each(context, in, o);
@@ -258,8 +253,7 @@ static void visit(const struct section *in,
             visit(o->section, each, context);
 }
 
-void options_visit(void (*each)(void *, const struct section *, const struct option *),
-                   void *context)
+void options_visit(void (*each)(void *, const struct section *, const struct option *), void *context)
 {
     visit(&section_top, each, context);
 }

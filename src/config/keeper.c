@@ -21,19 +21,19 @@
 enum { KICK_MS = 10, KICKS_MOST = 500 };
 
 struct keeper {
-    const char          *file;        /* NULL: the embedded default */
-    struct config       *started_with;
-    struct mailbox      *tell;
-    pthread_t            thread;
-    pthread_mutex_t      lock;
-    pthread_cond_t       work;
+    const char     *file; /* NULL: the embedded default */
+    struct config  *started_with;
+    struct mailbox *tell;
+    pthread_t       thread;
+    pthread_mutex_t lock;
+    pthread_cond_t  work;
     /* -- under `lock` -- */
     STAILQ_HEAD(, reload_order) orders;
-    struct reload_order *current;     /* out of the list; NULL: none, or it was answered by keeper_stop() */
+    struct reload_order *current; /* out of the list; NULL: none, or it was answered by keeper_stop() */
     SLIST_HEAD(, snapshot) dead;
-    unsigned             freed;
-    bool                 stopping;
-    bool                 left_behind; /* whoever stops it */
+    unsigned freed;
+    bool     stopping;
+    bool     left_behind; /* whoever stops it */
 };
 
 static const char about_to_stop[] = "Weir is about to stop\n";
@@ -105,7 +105,7 @@ static void carry_out(struct keeper *k)
     pthread_mutex_lock(&k->lock);
     wanted = k->current == o;
     k->current = NULL;
-    if (k->stopping && fresh == NULL) {                      /* and not what the signal broke */
+    if (k->stopping && fresh == NULL) { /* and not what the signal broke */
         free(text);
         text = mem_copy(slice_of(about_to_stop));
     }
@@ -159,7 +159,7 @@ static void do_nothing(int number)
 struct keeper *keeper_start(const char *file, struct config *started_with, struct mailbox *tell, struct fault *why)
 {
     struct keeper   *k = mem_alloc(sizeof *k);
-    struct sigaction interrupts = { .sa_handler = do_nothing };      /* no SA_RESTART */
+    struct sigaction interrupts = { .sa_handler = do_nothing }; /* no SA_RESTART */
     int              err;
 
     k->file = file;
@@ -243,7 +243,7 @@ void keeper_stop(struct keeper *k)
 
 void keeper_close(struct keeper *k)
 {
-    if (k == NULL || k->left_behind)  /* its thread may still look at all of it */
+    if (k == NULL || k->left_behind) /* its thread may still look at all of it */
         return;
     config_release(k->started_with);
     pthread_mutex_lock(&k->lock);

@@ -16,13 +16,13 @@
 struct keeper;
 
 struct reload_order {
-    struct mail          mail;        /* posted to the keeper's mailbox: receive() is the order's giver's to set */
-    void                *context;     /* the giver's */
-    struct mailbox      *reply_to;    /* for receive(): where `done` is to be posted; NULL: nobody waits */
-    struct mail          done;
+    struct mail     mail;     /* posted to the keeper's mailbox: receive() is the order's giver's to set */
+    void           *context;  /* the giver's */
+    struct mailbox *reply_to; /* for receive(): where `done` is to be posted; NULL: nobody waits */
+    struct mail     done;
     /* -- what became of it -- */
-    struct config       *fresh;       /* a reference for the receiver; NULL: there was an error */
-    char                *text;        /* malloc'd, never NULL: what was wrong, or what needs a restart */
+    struct config *fresh; /* a reference for the receiver; NULL: there was an error */
+    char          *text;  /* malloc'd, never NULL: what was wrong, or what needs a restart */
     /* -- the keeper's -- */
     STAILQ_ENTRY(reload_order) next;
 };

@@ -22,14 +22,14 @@ static bool same_list(const char *const *a, const char *const *b)
 /* Both count the same requests in the same way. */
 static bool same_scope(const struct set_limit *a, const struct set_limit *b)
 {
-    return a->to.per_credential == b->to.per_credential && slice_eq(slice_of(a->to.match), slice_of(b->to.match))
-        && same_list(a->methods, b->methods) && same_list(a->cost, b->cost);
+    return a->to.per_credential == b->to.per_credential && slice_eq(slice_of(a->to.match), slice_of(b->to.match)) &&
+           same_list(a->methods, b->methods) && same_list(a->cost, b->cost);
 }
 
 static bool same_rate(const struct limit_options *a, const struct limit_options *b)
 {
-    return a->kind == b->kind && a->count == b->count && a->window_ns == b->window_ns && a->burst == b->burst
-        && a->start_minute == b->start_minute && slice_eq(slice_of(a->zone), slice_of(b->zone));
+    return a->kind == b->kind && a->count == b->count && a->window_ns == b->window_ns && a->burst == b->burst &&
+           a->start_minute == b->start_minute && slice_eq(slice_of(a->zone), slice_of(b->zone));
 }
 
 /* The most that the limit lets through in any time of this length; UINT64_MAX: the API may change it. */
@@ -42,7 +42,7 @@ static uint64_t most_within(const struct limit_options *l, int64_t span_ns)
         return l->count * ((uint64_t)windows + ((double)(uint64_t)windows < windows));
     case LIMIT_BUCKET:
         return l->burst + (uint64_t)((double)l->count * windows);
-    case LIMIT_FIXED:                 /* two windows may meet in it */
+    case LIMIT_FIXED: /* two windows may meet in it */
         return l->count * ((uint64_t)windows + 2);
     case LIMIT_LEARNED:
         break;
@@ -67,11 +67,15 @@ static void review_pair(struct reader *r, const struct set_limit *first, const s
         reader_warning(r, second->from, NULL, "\"%s\" says what \"%s\" of line %u says; keep one", second->rate,
                        first->rate, at.line);
     else if (is_never_reached(b, a))
-        reader_warning(r, second->from, NULL, "\"%s\" can never be reached: \"%s\" of line %u lets fewer through; "
-                       "keep the one that the API states", second->rate, first->rate, at.line);
+        reader_warning(r, second->from, NULL,
+                       "\"%s\" can never be reached: \"%s\" of line %u lets fewer through; "
+                       "keep the one that the API states",
+                       second->rate, first->rate, at.line);
     else if (is_never_reached(a, b))
-        reader_warning(r, first->from, NULL, "\"%s\" can never be reached: \"%s\" of line %u lets fewer through; "
-                       "keep the one that the API states", first->rate, second->rate, here.line);
+        reader_warning(r, first->from, NULL,
+                       "\"%s\" can never be reached: \"%s\" of line %u lets fewer through; "
+                       "keep the one that the API states",
+                       first->rate, second->rate, here.line);
 }
 
 /* The most that could be spent at once by the tightest other limit that counts every request. */
@@ -80,8 +84,8 @@ static uint64_t tightest_window(const struct set_limit *set, const struct limit_
     uint64_t least = UINT64_MAX;
 
     for (unsigned i = 0; i < count; i++)
-        if (limits[i].count > 0 && limits[i].kind != LIMIT_BUCKET && limits[i].count < least && set[i].to.match == NULL
-            && set[i].methods == NULL && set[i].cost == NULL && !set[i].to.per_credential)
+        if (limits[i].count > 0 && limits[i].kind != LIMIT_BUCKET && limits[i].count < least &&
+            set[i].to.match == NULL && set[i].methods == NULL && set[i].cost == NULL && !set[i].to.per_credential)
             least = limits[i].count;
     return least;
 }
@@ -124,7 +128,7 @@ void review_limits(struct reader *r, const struct set_upstream *u)
 
     if (count > LEDGER_MAX_LIMITS)
         reader_error(r, u->from, "limits", "%u limits; an upstream may have %d", count, LEDGER_MAX_LIMITS);
-    for (unsigned i = 0; i < count; i++)             /* a count of 0: wrong by itself */
+    for (unsigned i = 0; i < count; i++) /* a count of 0: wrong by itself */
         if (set[i].rate == NULL || !limit_parse(slice_of(set[i].rate), &limits[i], &bad))
             limits[i].count = 0;
     least = tightest_window(set, limits, count);

@@ -20,19 +20,19 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-struct document {                     /* one file with its includes */
-    config_t tree;
-    bool     whole;                   /* the tree is all of it */
+struct document { /* one file with its includes */
+    config_t              tree;
+    bool                  whole; /* the tree is all of it */
     SLIST_ENTRY(document) next;
 };
 
 struct load {
     struct snapshot *snap;
-    struct arena     scratch;         /* texts, places, problems */
+    struct arena     scratch; /* texts, places, problems */
     struct problems  problems;
     struct reader    reader;
     SLIST_HEAD(, document) documents;
-    unsigned         rank;
+    unsigned rank;
 };
 
 /* -- documents -- */
@@ -40,8 +40,7 @@ struct load {
 /* Ties every value of the tree to its place; false where text and tree differ. */
 static bool attach(config_setting_t *s, const struct nodes *nodes, unsigned *at)
 {
-    for (unsigned i = 0; config_setting_is_aggregate(s) && i < (unsigned)config_setting_length(s);
-         i++) {
+    for (unsigned i = 0; config_setting_is_aggregate(s) && i < (unsigned)config_setting_length(s); i++) {
         config_setting_t *e = config_setting_get_elem(s, i);
 
         if (*at >= nodes->count)
@@ -63,13 +62,13 @@ static struct document *parse(struct load *l, struct source *src, bool readable)
 
     config_init(&d->tree);
     SLIST_INSERT_HEAD(&l->documents, d, next);
-    if (!readable || !good)           /* libconfig leaks what it has read of a bad text */
+    if (!readable || !good) /* libconfig leaks what it has read of a bad text */
         return d;
     if (config_read_string(&d->tree, src->text) != CONFIG_TRUE) {
         unsigned line = (unsigned)config_error_line(&d->tree);
 
-        problem_error(&l->problems, src->lines[line > 0 && line <= src->line_count ? line - 1 : 0],
-                      NULL, "%s", config_error_text(&d->tree));
+        problem_error(&l->problems, src->lines[line > 0 && line <= src->line_count ? line - 1 : 0], NULL, "%s",
+                      config_error_text(&d->tree));
         return d;
     }
     root->place = src->lines[0];
@@ -91,8 +90,8 @@ static struct document *open_file(struct load *l, const char *file)
 static struct document *open_default(struct load *l)
 {
     struct source src;
-    bool good = source_of_text(&src, "the embedded default", slice_of(default_text), &l->scratch,
-                               &l->problems, &l->rank);
+    bool          good = source_of_text(&src, "the embedded default", slice_of(default_text), &l->scratch, &l->problems,
+                                        &l->rank);
 
     return parse(l, &src, good);
 }
@@ -125,8 +124,7 @@ static void read_addition(struct load *l, const struct document *d)
         const config_setting_t *s = config_setting_get_elem(root, i);
 
         if (strcmp(config_setting_name(s), "upstreams") == 0)
-            reader_groups(&l->reader, upstreams_row(), s, &l->snap->settings,
-                          &l->snap->settings.upstreams);
+            reader_groups(&l->reader, upstreams_row(), s, &l->snap->settings, &l->snap->settings.upstreams);
         else
             reader_error(&l->reader, s, NULL,
                          "a file of conf.d only adds upstreams; this setting belongs in weir.conf");
@@ -140,16 +138,13 @@ static int is_addition(const struct dirent *e)
 
 static void read_additions(struct load *l, const char *file)
 {
-    const char     *slash = strrchr(file, '/');
-    const char *folder =
-        arena_printf(&l->scratch, "%.*sconf.d", slash != NULL ? (int)(slash - file + 1) : 0, file)
-            .ptr;
+    const char *slash = strrchr(file, '/');
+    const char *folder = arena_printf(&l->scratch, "%.*sconf.d", slash != NULL ? (int)(slash - file + 1) : 0, file).ptr;
     struct dirent **names = NULL;
     int             count = scandir(folder, &names, is_addition, alphasort);
 
     for (int i = 0; i < count; i++) {
-        struct document *d =
-            open_file(l, arena_printf(&l->scratch, "%s/%s", folder, names[i]->d_name).ptr);
+        struct document *d = open_file(l, arena_printf(&l->scratch, "%s/%s", folder, names[i]->d_name).ptr);
 
         if (d->whole)
             read_addition(l, d);
@@ -184,8 +179,13 @@ static void make_lists(struct snapshot *snap)
 
 static void make_log(struct snapshot *snap)
 {
-    static const struct { const char *word; enum access_log_kind kind; } words[] = {
-        { "stderr", ACCESS_STDERR }, { "journal", ACCESS_JOURNAL }, { "off", ACCESS_OFF },
+    static const struct {
+        const char          *word;
+        enum access_log_kind kind;
+    } words[] = {
+        { "stderr", ACCESS_STDERR },
+        { "journal", ACCESS_JOURNAL },
+        { "off", ACCESS_OFF },
     };
     struct config *c = &snap->settings.config;
 
@@ -205,9 +205,8 @@ static void make_upstreams(struct snapshot *snap)
     unsigned                        count = snap->settings.upstreams.count;
     const struct set_upstream      *set = snap->settings.upstreams.items;
     struct config_upstream         *made = arena_alloc(&snap->arena, (count + 1) * sizeof made[0]);
-    struct route_upstream *routes = arena_alloc(&snap->arena, (count + 1) * sizeof routes[0]);
-    const struct upstream_options **fetch =
-        arena_alloc(&snap->arena, (count + 1) * sizeof fetch[0]);
+    struct route_upstream          *routes = arena_alloc(&snap->arena, (count + 1) * sizeof routes[0]);
+    const struct upstream_options **fetch = arena_alloc(&snap->arena, (count + 1) * sizeof fetch[0]);
 
     for (unsigned i = 0; i < count; i++) {
         upstream_resolve(snap, &set[i], &made[i]);
@@ -246,7 +245,7 @@ void snapshot_free(struct snapshot *snap)
     route_table_free(snap->settings.config.routes);
     for (unsigned i = 0; i < snap->settings.config.upstream_count; i++)
         rule_index_free((struct rule_index *)(uintptr_t)snap->settings.config.upstreams[i].route.index_of_rules);
-    SLIST_FOREACH(p, &snap->patterns, next)
+    SLIST_FOREACH (p, &snap->patterns, next)
         pattern_free(p->pattern);
     arena_free(&snap->arena);
     free(snap);
@@ -289,7 +288,7 @@ static struct config *finish(struct load *l, FILE *problems)
         config_release(made);
         made = NULL;
     }
-    SLIST_FOREACH(d, &l->documents, next)
+    SLIST_FOREACH (d, &l->documents, next)
         config_destroy(&d->tree);
     arena_free(&l->scratch);
     return made;
@@ -320,7 +319,8 @@ static bool read_tokens(struct config *c, const char *upstream, struct config_id
     who->tokens = arena_alloc(&snap->arena, count * sizeof who->tokens[0]);
     for (; who->token_count < count; who->token_count++)
         good = read_secret(c, upstream, "identities.value_files", who->value_files[who->token_count],
-                           &who->tokens[who->token_count], problems) && good;
+                           &who->tokens[who->token_count], problems) &&
+               good;
     return good;
 }
 
@@ -355,7 +355,8 @@ bool config_read_secrets(struct config *c, FILE *problems)
 
         if (all[i].auth_value_file != NULL)
             good = read_secret(c, all[i].route.name, "auth.value_file", all[i].auth_value_file, &all[i].auth_value,
-                               problems) && good;
+                               problems) &&
+                   good;
         if (all[i].via_value_file != NULL)
             good = read_via(c, &all[i], problems) && good;
         for (unsigned k = 0; k < all[i].identity_count; k++)

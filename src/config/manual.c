@@ -80,7 +80,7 @@ static void print_facts(FILE *page, const struct option *o)
 
 struct manual {
     FILE                 *out;
-    const struct section *section;    /* whose table is being printed */
+    const struct section *section; /* whose table is being printed */
 };
 
 static void print_row(void *context, const struct section *section, const struct option *o)

@@ -24,34 +24,49 @@
 /* The field of a row in the struct that SECTION names; one that is not what values of the row's type are kept in does
  * not compile. */
 #define ROW(n, t, v, member, h, ...) \
-    { .name = (n), .type = TYPE_##t, .value = (v), .help = (h), \
-      .offset = offsetof(struct SECTION, member) + FITS_##t(((struct SECTION *)NULL)->member), \
-      .bytes = sizeof(((struct SECTION *)NULL)->member), __VA_ARGS__ }
-#define FITS_BOOL(x)     _Generic((x), bool: 0)
-#define FITS_INT(x)      _Generic((x), unsigned: 0)
+    { \
+        .name = (n), .type = TYPE_##t, .value = (v), .help = (h), \
+        .offset = offsetof(struct SECTION, member) + FITS_##t(((struct SECTION *)NULL)->member), \
+        .bytes = sizeof(((struct SECTION *)NULL)->member), __VA_ARGS__ \
+    }
+#define FITS_BOOL(x)     _Generic((x), bool : 0)
+#define FITS_INT(x)      _Generic((x), unsigned : 0)
 #define FITS_MODE(x)     FITS_INT(x)
-#define FITS_NUMBER(x)   _Generic((x), double: 0)
+#define FITS_NUMBER(x)   _Generic((x), double : 0)
 #define FITS_SHARE(x)    FITS_NUMBER(x)
-#define FITS_DURATION(x) _Generic((x), int64_t: 0)
-#define FITS_SIZE(x)     _Generic((x), int64_t: 0, uint64_t: 0)
-#define FITS_WORD(x)     _Generic((x), bool: 0, unsigned: 0)         /* unsigned: every enum without negative values */
-#define FITS_TEXT(x)     _Generic((x), const char *: 0)
+#define FITS_DURATION(x) _Generic((x), int64_t : 0)
+#define FITS_SIZE(x)     _Generic((x), int64_t : 0, uint64_t : 0)
+#define FITS_WORD(x)     _Generic((x), bool : 0, unsigned : 0) /* unsigned: every enum without negative values */
+#define FITS_TEXT(x)     _Generic((x), const char * : 0)
 #define FITS_PATH(x)     FITS_TEXT(x)
-#define FITS_TEXTS(x)    _Generic((x), const char *const *: 0)
-#define FITS_STATUSES(x) _Generic((x), const unsigned *: 0)
-#define FITS_GROUPS(x)   _Generic((x), struct group_list: 0)
+#define FITS_TEXTS(x)    _Generic((x), const char *const * : 0)
+#define FITS_STATUSES(x) _Generic((x), const unsigned * : 0)
+#define FITS_GROUPS(x)   _Generic((x), struct group_list : 0)
 /* The section's rows are of the same struct, or of a member of it: IN(member). */
-#define GROUP(n, s, h, ...) { .name = (n), .type = TYPE_GROUP, .section = &(s), .help = (h), __VA_ARGS__ }
-#define IN(member)   .offset = offsetof(struct SECTION, member)
-#define WORDS(...)   .words = (const struct word[]){ __VA_ARGS__, { NULL, 0 } }
-#define RESTART      .reload = RELOAD_RESTART
-#define RANGE(a, b)  .min = (a), .max = (b)
-#define END          { .name = NULL }
+#define GROUP(n, s, h, ...) \
+    { \
+        .name = (n), .type = TYPE_GROUP, .section = &(s), .help = (h), __VA_ARGS__ \
+    }
+#define IN(member) .offset = offsetof(struct SECTION, member)
+#define WORDS(...) \
+    .words = (const struct word[]) \
+    { \
+        __VA_ARGS__, \
+        { \
+            NULL, 0 \
+        } \
+    }
+#define RESTART     .reload = RELOAD_RESTART
+#define RANGE(a, b) .min = (a), .max = (b)
+#define END \
+    { \
+        .name = NULL \
+    }
 
-#define SECONDS(n)   ((n) * NS_PER_SEC)
-#define DAYS(n)      SECONDS(INT64_C(86400) * (n))
-#define MIB          (INT64_C(1) << 20)
-#define TIB          (INT64_C(1) << 40)
+#define SECONDS(n) ((n)*NS_PER_SEC)
+#define DAYS(n)    SECONDS(INT64_C(86400) * (n))
+#define MIB        (INT64_C(1) << 20)
+#define TIB        (INT64_C(1) << 40)
 
 /* -- what stands at the top -- */
 
@@ -66,9 +81,8 @@ static const struct option listener_options[] = {
         .unset = "the daemon's", RESTART),
     END
 };
-static const struct section listener_section = {
-    "listen", listener_options, sizeof(struct set_listener), "address", NULL
-};
+static const struct section listener_section = { "listen", listener_options, sizeof(struct set_listener), "address",
+                                                 NULL };
 #undef SECTION
 
 #define SECTION settings
@@ -83,8 +97,8 @@ static const struct option admin_options[] = {
         "weirctl run needs, of the upstreams that access lets one use. A name alone is beside socket; \"\" is none.",
         .check = check_query_socket, RESTART),
     ROW("listen", TEXT, NULL, config.admin_listen,
-        "A TCP address for the same. \"\" is none. Whoever reaches it may flush and purge.",
-        .check = check_tcp_address, .unset = "none", RESTART),
+        "A TCP address for the same. \"\" is none. Whoever reaches it may flush and purge.", .check = check_tcp_address,
+        .unset = "none", RESTART),
     END
 };
 static const struct section admin_section = { "admin", admin_options, 0, NULL, NULL };
@@ -94,7 +108,8 @@ static const struct option cache_options[] = {
         "Directory of the cache. It may be deleted at any time.", .unset = "\"/var/cache/weir\"", RESTART),
     ROW("max_size", SIZE, "\"2GiB\"", config.cache.max_bytes,
         "How much of the disk the cache may take, as du counts it: database, body files and directories. About an "
-        "eighth of it, at most 48MiB, stands free for what is being written.", RANGE(MIB, 256 * TIB), RESTART),
+        "eighth of it, at most 48MiB, stands free for what is being written.",
+        RANGE(MIB, 256 * TIB), RESTART),
     ROW("max_object_size", SIZE, "\"1GiB\"", max_object_bytes,
         "The largest body that is kept, where an upstream does not say otherwise.", RANGE(0, 256 * TIB)),
     END
@@ -118,7 +133,8 @@ static const struct option proxy_options[] = {
         WORDS({ "deny", false }, { "allow", true })),
     ROW("tunnel_private", TEXTS, "()", config.tunnel_private,
         "Hosts, addresses and networks that a tunnel may lead to although their address is a loopback, link-local or "
-        "private one. The hosts of upstreams need not be listed.", .check = check_private),
+        "private one. The hosts of upstreams need not be listed.",
+        .check = check_private),
     ROW("max_tunnels", INT, "256", config.max_tunnels, "Tunnels at one time.", RANGE(1, 100000)),
     ROW("tunnel_idle", DURATION, "\"10m\"", config.tunnel_idle_ns,
         "How long nothing may go through a tunnel before it is closed.", RANGE(NS_PER_MS, DAYS(1))),
@@ -131,7 +147,8 @@ static const struct section proxy_section = { "proxy", proxy_options, 0, NULL, N
 static const struct option top_learned_options[] = {
     ROW("max_wait", DURATION, "\"1h\"", learned_max_wait_ns,
         "The longest that a Retry-After of the API is believed: a wrong one locks it out for no longer. What is told "
-        "of a window that a limit states is believed for that window.", RANGE(NS_PER_SEC, DAYS(366))),
+        "of a window that a limit states is believed for that window.",
+        RANGE(NS_PER_SEC, DAYS(366))),
     END
 };
 static const struct section top_learned_section = { "learned", top_learned_options, 0, NULL, NULL };
@@ -142,7 +159,8 @@ static const struct option log_options[] = {
               { "debug", LOG_LEVEL_DEBUG })),
     ROW("access", TEXT, "\"stderr\"", log_access,
         "Where the line of each request goes: \"stderr\", \"journal\", \"off\" or the absolute path of a file, which "
-        "SIGUSR1 or \"weirctl reopen\" opens anew after it was renamed.", .check = check_log_target),
+        "SIGUSR1 or \"weirctl reopen\" opens anew after it was renamed.",
+        .check = check_log_target),
     ROW("format", WORD, "\"json\"", config.access_json, "How such a line is written.",
         WORDS({ "json", true }, { "plain", false })),
     END
@@ -153,7 +171,8 @@ static const struct option server_options[] = {
     ROW("max_connections", INT, "10000", config.max_connections, "Clients connected at one time.", RANGE(1, 1000000)),
     ROW("max_connections_per_client", INT, "5000", config.max_connections_per_client,
         "Those of them that one user of this machine, or one address elsewhere, may have. Connections are counted "
-        "from where a quarter of max_connections is taken.", RANGE(1, 1000000)),
+        "from where a quarter of max_connections is taken.",
+        RANGE(1, 1000000)),
     ROW("head_timeout", DURATION, "\"10s\"", config.head_timeout_ns,
         "How long a client may take for the head of a request.", RANGE(NS_PER_MS, DAYS(1))),
     ROW("body_timeout", DURATION, "\"60s\"", config.body_timeout_ns,
@@ -177,7 +196,8 @@ static const struct option client_options[] = {
         "Name of the client, where * stands for any characters; or \"user:NAME\": whatever runs as that user. A "
         "client's name is what it says in Weir-Client, the user that it gives to a proxy, else \"uid=1000 pid=4711\" "
         "where the kernel tells, else its address and port. What may fit a process makes new connections wait until "
-        "theirs is found.", .check = check_some_text, .required = true),
+        "theirs is found.",
+        .check = check_some_text, .required = true),
     ROW("priority", WORD, "\"interactive\"", to.batch,
         "Who goes first when the budget is short. What a request says in Weir-Priority counts more.",
         WORDS({ "interactive", false }, { "batch", true })),
@@ -192,15 +212,15 @@ static const struct section client_section = { "clients", client_options, sizeof
 /* -- upstreams -- */
 
 /* None of these is a session of the API's own, nor of an access service (CF_Authorization, NSC_AAAC, JSESSIONID). */
-#define IGNORED_COOKIES                                                                                               \
-    "( \"AWSALB*\", \"AWSELB*\", \"BIGipServer*\", \"TS01*\", \"f5avr*\", \"SERVERID\", \"INGRESSCOOKIE\", "          \
-    "\"ARRAffinity*\", \"ApplicationGatewayAffinity*\", \"TiPMix\", \"x-ms-routing-name\", \"ASLBSA*\", \"GCLB\", "   \
-    "\"GCILB\", \"__cf_bm\", \"__cflb\", \"__cfruid\", \"__cfduid\", \"__cfseq-*\", \"__cfwaitingroom*\", "           \
-    "\"_cfuvid\", \"cf_clearance\", \"cf_chl_*\", \"incap_ses_*\", \"visid_incap_*\", \"nlbi_*\", \"ak_bmsc\", "      \
-    "\"bm_sv\", \"bm_sz\", \"bm_mi\", \"bm_s\", \"bm_so\", \"bm_ss\", \"_abck\", \"akacd_*\", \"akaalb_*\", "         \
-    "\"datadome\", \"_px*\", \"WMF-*\", \"GeoIP\", \"NetworkProbeLimit\", \"_ga\", \"_ga_*\", \"_gid\", \"_gat*\", "  \
-    "\"_gcl_*\", \"__utm*\", \"_fbp\", \"_fbc\", \"_hj*\", \"_pk_*\", \"_ym_*\", \"_uet*\", \"_clck\", \"_clsk\", "   \
-    "\"__hstc\", \"__hssc\", \"__hssrc\", \"hubspotutk\", \"ai_user\", \"ai_session\", \"AMCV_*\", \"_dd_s\", "       \
+#define IGNORED_COOKIES \
+    "( \"AWSALB*\", \"AWSELB*\", \"BIGipServer*\", \"TS01*\", \"f5avr*\", \"SERVERID\", \"INGRESSCOOKIE\", " \
+    "\"ARRAffinity*\", \"ApplicationGatewayAffinity*\", \"TiPMix\", \"x-ms-routing-name\", \"ASLBSA*\", \"GCLB\", " \
+    "\"GCILB\", \"__cf_bm\", \"__cflb\", \"__cfruid\", \"__cfduid\", \"__cfseq-*\", \"__cfwaitingroom*\", " \
+    "\"_cfuvid\", \"cf_clearance\", \"cf_chl_*\", \"incap_ses_*\", \"visid_incap_*\", \"nlbi_*\", \"ak_bmsc\", " \
+    "\"bm_sv\", \"bm_sz\", \"bm_mi\", \"bm_s\", \"bm_so\", \"bm_ss\", \"_abck\", \"akacd_*\", \"akaalb_*\", " \
+    "\"datadome\", \"_px*\", \"WMF-*\", \"GeoIP\", \"NetworkProbeLimit\", \"_ga\", \"_ga_*\", \"_gid\", \"_gat*\", " \
+    "\"_gcl_*\", \"__utm*\", \"_fbp\", \"_fbc\", \"_hj*\", \"_pk_*\", \"_ym_*\", \"_uet*\", \"_clck\", \"_clsk\", " \
+    "\"__hstc\", \"__hssc\", \"__hssrc\", \"hubspotutk\", \"ai_user\", \"ai_session\", \"AMCV_*\", \"_dd_s\", " \
     "\"dtCookie\", \"rxVisitor\", \"rxvt\" )"
 
 #define SECTION set_limit
@@ -208,8 +228,8 @@ static const struct option limit_options_table[] = {
     ROW("rate", TEXT, NULL, rate,
         "\"60/min\" (also /s /h /day /month) is a sliding window; \"10/s burst 20\" a token bucket; \"5000/day window "
         "00:00 America/Los_Angeles\" a window that starts at that wall-clock time; \"5000/h window learned\" one that "
-        "starts and resets when the API's headers say.", .check = check_rate, .required = true,
-        .wanted = "a text in quotes, such as \"60/min\""),
+        "starts and resets when the API's headers say.",
+        .check = check_rate, .required = true, .wanted = "a text in quotes, such as \"60/min\""),
     ROW("name", TEXT, NULL, to.name, "What weirctl and the log call it.", .check = check_some_text,
         .unset = "the rate"),
     ROW("per", WORD, "\"upstream\"", to.per_credential, "Whether all requests share it, or those of each credential.",
@@ -219,69 +239,77 @@ static const struct option limit_options_table[] = {
     ROW("methods", TEXTS, NULL, methods, "Methods that it counts.", .check = check_known_method, .unset = "all"),
     ROW("cost", TEXTS, NULL, cost,
         "What a request costs, by method or status; the first that fits counts. A cost by status is settled when the "
-        "answer comes: \"304 0\" gives back what was charged.", .check = check_cost, .unset = "1 each"),
+        "answer comes: \"304 0\" gives back what was charged.",
+        .check = check_cost, .unset = "1 each"),
     END
 };
 static const struct section limit_section = { "limits", limit_options_table, sizeof(struct set_limit), "rate", NULL };
 #undef SECTION
 
-#define HELP_TTL                                                                                                      \
-    "How long an answer is fresh. A duration such as \"1h\" replaces everything the origin says, no-store and "       \
-    "private included; \"origin\" is RFC 9111; \"origin else 1h\" is the origin where it says anything, else 1h; "    \
-    "\"never\" does not store; \"revalidate\" stores and asks each time; \"forever\" never asks again. It is "        \
+#define HELP_TTL \
+    "How long an answer is fresh. A duration such as \"1h\" replaces everything the origin says, no-store and " \
+    "private included; \"origin\" is RFC 9111; \"origin else 1h\" is the origin where it says anything, else 1h; " \
+    "\"never\" does not store; \"revalidate\" stores and asks each time; \"forever\" never asks again. It is " \
     "applied when a stored answer is read, from the time it was fetched."
 
 /* Settings of an upstream that a rule may state for itself. */
-#define POLICY_ROWS                                                                                                   \
-    ROW("ttl", TEXT, "\"origin\"", policy.ttl, HELP_TTL, .check = check_ttl,                                          \
-        .wanted = "a text in quotes, such as \"1h\", \"origin else 30m\" or \"never\""),                              \
-    ROW("stale_if_error", DURATION, NULL, policy.to.stale_if_error_ns,                                                \
-        "How long past its lifetime an answer is served when the upstream fails.", RANGE(0, INT64_MAX),               \
-        .unset = "what the origin says"),                                                                             \
-    ROW("stale_while_revalidate", DURATION, NULL, policy.to.stale_while_revalidate_ns,                                \
-        "How long past its lifetime an answer is served while a new one is fetched.", RANGE(0, INT64_MAX),            \
-        .unset = "what the origin says"),                                                                             \
-    ROW("partition", WORD, "\"credential\"", policy.to.shared,                                                        \
-        "Whose answers are whose: each credential has its own, or all share them. Shared ignores credential fields "  \
-        "in Vary too.", WORDS({ "credential", false }, { "shared", true })),                                          \
-    ROW("ignore_params", TEXTS, "()", policy.to.ignore_params,                                                        \
-        "Query parameters that are no part of the key, but are still sent. Never for secrets.",                       \
-        .check = check_some_text),                                                                                    \
-    ROW("match_headers", TEXTS, "()", policy.to.match_headers,                                                        \
-        "Request fields that are part of the key, beyond what Vary says.", .check = check_sent_field),                \
-    ROW("set_cookie", WORD, NULL, policy.to.set_cookie,                                                               \
-        "What becomes of an answer that sets a cookie: it is not stored, stored without the cookie, or stored "       \
-        "whole.",                                                                                                     \
-        WORDS({ "refuse", SET_COOKIE_REFUSE }, { "strip", SET_COOKIE_STRIP }, { "store", SET_COOKIE_STORE }),         \
-        .unset = "\"strip\" under a duration, else \"refuse\""),                                                      \
-    ROW("heuristic", NUMBER, "0.0", policy.to.heuristic,                                                              \
-        "The share of the age of Last-Modified for which an answer without a lifetime is fresh (RFC 9111, 4.2.2).",   \
-        RANGE(0, 1)),                                                                                                 \
-    ROW("validate", WORD, NULL, policy.to.validate,                                                                   \
-        "\"json\": a successful answer whose type says JSON and whose body, in gzip, deflate or plain, is none is "   \
-        "a failure, retried and never stored. So is one of more than 32 MiB that comes in less than a hundredth of "  \
-        "that. The answer to a method that is not safe passes as it is, counted as unsound.",                         \
-        WORDS({ "json", VALIDATE_JSON }), .unset = "none"),                                                           \
-    ROW("max_object_size", SIZE, NULL, policy.to.max_object_bytes, "The largest body that is kept.",                  \
-        RANGE(0, 256 * TIB), .unset = "the one of cache")
+#define POLICY_ROWS \
+    ROW("ttl", TEXT, "\"origin\"", policy.ttl, HELP_TTL, .check = check_ttl, \
+        .wanted = "a text in quotes, such as \"1h\", \"origin else 30m\" or \"never\""), \
+        ROW("stale_if_error", DURATION, NULL, policy.to.stale_if_error_ns, \
+            "How long past its lifetime an answer is served when the upstream fails.", RANGE(0, INT64_MAX), \
+            .unset = "what the origin says"), \
+        ROW("stale_while_revalidate", DURATION, NULL, policy.to.stale_while_revalidate_ns, \
+            "How long past its lifetime an answer is served while a new one is fetched.", RANGE(0, INT64_MAX), \
+            .unset = "what the origin says"), \
+        ROW("partition", WORD, "\"credential\"", policy.to.shared, \
+            "Whose answers are whose: each credential has its own, or all share them. Shared ignores credential " \
+            "fields " \
+            "in Vary too.", \
+            WORDS({ "credential", false }, { "shared", true })), \
+        ROW("ignore_params", TEXTS, "()", policy.to.ignore_params, \
+            "Query parameters that are no part of the key, but are still sent. Never for secrets.", \
+            .check = check_some_text), \
+        ROW("match_headers", TEXTS, "()", policy.to.match_headers, \
+            "Request fields that are part of the key, beyond what Vary says.", .check = check_sent_field), \
+        ROW("set_cookie", WORD, NULL, policy.to.set_cookie, \
+            "What becomes of an answer that sets a cookie: it is not stored, stored without the cookie, or stored " \
+            "whole.", \
+            WORDS({ "refuse", SET_COOKIE_REFUSE }, { "strip", SET_COOKIE_STRIP }, { "store", SET_COOKIE_STORE }), \
+            .unset = "\"strip\" under a duration, else \"refuse\""), \
+        ROW("heuristic", NUMBER, "0.0", policy.to.heuristic, \
+            "The share of the age of Last-Modified for which an answer without a lifetime is fresh (RFC 9111, " \
+            "4.2.2).", \
+            RANGE(0, 1)), \
+        ROW("validate", WORD, NULL, policy.to.validate, \
+            "\"json\": a successful answer whose type says JSON and whose body, in gzip, deflate or plain, is none " \
+            "is " \
+            "a failure, retried and never stored. So is one of more than 32 MiB that comes in less than a hundredth " \
+            "of " \
+            "that. The answer to a method that is not safe passes as it is, counted as unsound.", \
+            WORDS({ "json", VALIDATE_JSON }), .unset = "none"), \
+        ROW("max_object_size", SIZE, NULL, policy.to.max_object_bytes, "The largest body that is kept.", \
+            RANGE(0, 256 * TIB), .unset = "the one of cache")
 
 /* The same; `...`: what is said of a default that is not a value. */
-#define TIMEOUT_ROWS(c, r, w, t, ...)                                                                                 \
-    ROW("connect", DURATION, c, connect_ns,                                                                           \
-        "For the connection; the look-up of the name, TLS and the way through a proxy (via) included. Where the "     \
-        "first name server is dead, a look-up alone takes 5 s.", RANGE(NS_PER_MS, DAYS(1)), __VA_ARGS__),             \
-    ROW("read", DURATION, r, read_ns,                                                                                 \
-        "Between two reads; so also for the first word of an answer, and for the pauses of a stream of events.",      \
-        RANGE(NS_PER_MS, DAYS(1)), __VA_ARGS__),                                                                      \
-    ROW("write", DURATION, w, write_ns, "Between two writes.", RANGE(NS_PER_MS, DAYS(1)), __VA_ARGS__),               \
-    ROW("total", DURATION, t, total_ns,                                                                               \
-        "Of one attempt, the queue and a client that reads slowly not counted. It ends what drips, and also large "   \
-        "bodies on a slow line and streams of events that last longer.", RANGE(NS_PER_MS, DAYS(30)), __VA_ARGS__)
+#define TIMEOUT_ROWS(c, r, w, t, ...) \
+    ROW("connect", DURATION, c, connect_ns, \
+        "For the connection; the look-up of the name, TLS and the way through a proxy (via) included. Where the " \
+        "first name server is dead, a look-up alone takes 5 s.", \
+        RANGE(NS_PER_MS, DAYS(1)), __VA_ARGS__), \
+        ROW("read", DURATION, r, read_ns, \
+            "Between two reads; so also for the first word of an answer, and for the pauses of a stream of events.", \
+            RANGE(NS_PER_MS, DAYS(1)), __VA_ARGS__), \
+        ROW("write", DURATION, w, write_ns, "Between two writes.", RANGE(NS_PER_MS, DAYS(1)), __VA_ARGS__), \
+        ROW("total", DURATION, t, total_ns, \
+            "Of one attempt, the queue and a client that reads slowly not counted. It ends what drips, and also " \
+            "large " \
+            "bodies on a slow line and streams of events that last longer.", \
+            RANGE(NS_PER_MS, DAYS(30)), __VA_ARGS__)
 
 #define SECTION timeout_options
-static const struct option rule_timeout_options[] = {
-    TIMEOUT_ROWS(NULL, NULL, NULL, NULL, .unset = "the upstream's"), END
-};
+static const struct option  rule_timeout_options[] = { TIMEOUT_ROWS(NULL, NULL, NULL, NULL, .unset = "the upstream's"),
+                                                       END };
 static const struct section rule_timeout_section = { "a rule's timeout", rule_timeout_options, 0, NULL, NULL };
 #undef SECTION
 
@@ -294,7 +322,8 @@ static const struct option rule_options[] = {
         .check = check_method),
     ROW("status", TEXTS, "()", status,
         "Lifetimes by status, such as \"404 1m\" or \"5xx never\". Without it a duration covers 200, 203, 300, 301 "
-        "and 308.", .check = check_status_ttl),
+        "and 308.",
+        .check = check_status_ttl),
     ROW("key_body", BOOL, "false", policy.to.key_body,
         "The body is part of the key: for a POST that only asks. Such a request is no write."),
     ROW("invalidates", TEXTS, "()", invalidates,
@@ -303,7 +332,7 @@ static const struct option rule_options[] = {
         "Whether requests for the same thing at the same time are one at the API, whose answer all get. With false "
         "each is sent for itself; what is stored is served as ever."),
     GROUP("timeout", rule_timeout_section,
-        "Times after which an attempt has failed, where they are not the upstream's.", IN(timeout)),
+          "Times after which an attempt has failed, where they are not the upstream's.", IN(timeout)),
     POLICY_ROWS,
     END
 };
@@ -314,9 +343,8 @@ static void inherit_from_upstream(void *element, const void *parent)
     ((struct set_rule *)element)->timeout = ((const struct set_upstream *)parent)->to.fetch.timeout;
 }
 
-static const struct section rule_section = {
-    "rules", rule_options, sizeof(struct set_rule), NULL, inherit_from_upstream
-};
+static const struct section rule_section = { "rules", rule_options, sizeof(struct set_rule), NULL,
+                                             inherit_from_upstream };
 #undef SECTION
 
 #define SECTION set_identity
@@ -326,12 +354,12 @@ static const struct option identity_options[] = {
     ROW("value_files", TEXTS, NULL, to.value_files,
         "Where its tokens are: the path of a file, \"credential:NAME\" or \"env:NAME\". A request is the principal's "
         "where a credential of it is such a token, alone or behind a scheme such as \"Bearer\". Each token has "
-        "buckets of its own.", .check = check_value_source, .required = true),
+        "buckets of its own.",
+        .check = check_value_source, .required = true),
     END
 };
-static const struct section identity_section = {
-    "identities", identity_options, sizeof(struct set_identity), NULL, NULL
-};
+static const struct section identity_section = { "identities", identity_options, sizeof(struct set_identity), NULL,
+                                                 NULL };
 #undef SECTION
 
 #define SECTION queue_options
@@ -341,7 +369,8 @@ static const struct option queue_options_table[] = {
         RANGE(0, DAYS(30))),
     ROW("max_length", INT, "5000", max_length,
         "Requests that may wait at one time: one more is refused at once, however short its wait would be. A waiting "
-        "request takes some KiB, and memory for its body, up to 1 MiB.", RANGE(0, 1000000)),
+        "request takes some KiB, and memory for its body, up to 1 MiB.",
+        RANGE(0, 1000000)),
     END
 };
 static const struct section queue_section = { "queue", queue_options_table, 0, NULL, NULL };
@@ -361,9 +390,8 @@ static const struct section retry_section = { "retry", retry_options_table, 0, N
 #undef SECTION
 
 #define SECTION timeout_options
-static const struct option timeout_options[] = {
-    TIMEOUT_ROWS("\"10s\"", "\"60s\"", "\"60s\"", "\"1h\"", .unset = NULL), END
-};
+static const struct option timeout_options[] = { TIMEOUT_ROWS("\"10s\"", "\"60s\"", "\"60s\"", "\"1h\"", .unset = NULL),
+                                                 END };
 static const struct section timeout_section = { "timeout", timeout_options, 0, NULL, NULL };
 #undef SECTION
 
@@ -375,8 +403,8 @@ static const struct option via_options_table[] = {
         .check = check_via, .unset = "none"),
     ROW("value_file", TEXT, NULL, to.via_value_file,
         "Where \"user:password\" for the proxy is, as in auth: the path of a file, \"credential:NAME\" (systemd) or "
-        "\"env:NAME\". It is given to the proxy alone, as Basic or by SOCKS.", .check = check_value_source,
-        .unset = "none"),
+        "\"env:NAME\". It is given to the proxy alone, as Basic or by SOCKS.",
+        .check = check_value_source, .unset = "none"),
     ROW("ca_file", PATH, NULL, to.fetch.origin.via.ca_file, "Certificates to trust an https:// proxy by (PEM).",
         .unset = "the system's"),
     END
@@ -390,10 +418,12 @@ static const struct option auth_options[] = {
         .unset = "none"),
     ROW("value_file", TEXT, NULL, to.auth_value_file,
         "Where the whole value is, such as \"Bearer\" and a token: the path of a file, \"credential:NAME\" (systemd) "
-        "or \"env:NAME\". It is read at the start and at each reload.", .check = check_value_source, .unset = "none"),
+        "or \"env:NAME\". It is read at the start and at each reload.",
+        .check = check_value_source, .unset = "none"),
     ROW("command", TEXT, NULL, to.auth_command,
         "A command that prints the value. It runs when the first request needs it and again after a 401, for 30 s at "
-        "most.", .check = check_some_text, .unset = "none"),
+        "most.",
+        .check = check_some_text, .unset = "none"),
     ROW("methods", TEXTS, "( \"GET\", \"HEAD\" )", auth_methods, "Methods that it is used for.",
         .check = check_known_method),
     END
@@ -407,7 +437,8 @@ static const struct option low_budget_options[] = {
     ROW("stale", DURATION, NULL, to.fetch.low_budget.stale_ns,
         "How long past its lifetime an answer is served while less than that is left of any limit that the request "
         "would be charged to. Nothing is asked then, not even behind it; must-revalidate and what the request says of "
-        "ages are heeded.", RANGE(0, INT64_MAX), .unset = "not at all"),
+        "ages are heeded.",
+        RANGE(0, INT64_MAX), .unset = "not at all"),
     END
 };
 static const struct section low_budget_section = { "low_budget", low_budget_options, 0, NULL, NULL };
@@ -415,8 +446,8 @@ static const struct section low_budget_section = { "low_budget", low_budget_opti
 static const struct option learned_options[] = {
     ROW("max_wait", DURATION, NULL, to.fetch.learned_most_ns,
         "The longest that a Retry-After of the API is believed: a wrong one locks it out for no longer. What is told "
-        "of a window that a limit states is believed for that window.", RANGE(NS_PER_SEC, DAYS(366)),
-        .unset = "the one at the top"),
+        "of a window that a limit states is believed for that window.",
+        RANGE(NS_PER_SEC, DAYS(366)), .unset = "the one at the top"),
     END
 };
 static const struct section learned_section = { "learned", learned_options, 0, NULL, NULL };
@@ -452,8 +483,8 @@ static const struct option upstream_options_table[] = {
     ROW("hosts", TEXTS, NULL, hosts,
         "Hosts whose requests go to this upstream. One without a port stands for an absent or the scheme's default "
         "port. Each is asked at its own address and by its own name, with the scheme of url, and its port where none "
-        "is written. \"a = b\" makes a an alias: who asks for a gets b.", .check = check_host_entry,
-        .unset = "the host of url"),
+        "is written. \"a = b\" makes a an alias: who asks for a gets b.",
+        .check = check_host_entry, .unset = "the host of url"),
     ROW("limits", GROUPS, NULL, limits, "Rates, all of which hold at once. A text is the rate of a group.",
         .section = &limit_section, .unset = "none"),
     ROW("budget", TEXT, NULL, to.fetch.budget,
@@ -461,14 +492,15 @@ static const struct option upstream_options_table[] = {
         .check = check_name, .unset = "its own"),
     ROW("max_in_flight", INT, "10", to.fetch.max_in_flight,
         "Requests at the API at one time. 0 is no bound. Ten let an API that takes 200 ms answer 50 requests a "
-        "second, whatever the limits allow.", RANGE(0, 100000)),
+        "second, whatever the limits allow.",
+        RANGE(0, 100000)),
     ROW("max_connections", INT, NULL, to.fetch.origin.max_connections,
         "Connections to it. Over HTTP/1.1 each carries one request at a time, over HTTP/2 many.", RANGE(1, 10000),
         .unset = "max_in_flight, but 10 where that is less, 100 where it is 0"),
     ROW("max_idle_connections", INT, NULL, to.fetch.origin.max_idle_connections,
         "Idle ones that are kept, for 55 s or as long as the API's Keep-Alive says. Where fewer are kept than "
-        "requests come at one time, each wave of them connects anew.", RANGE(0, 10000),
-        .unset = "as max_in_flight, but no more than max_connections"),
+        "requests come at one time, each wave of them connects anew.",
+        RANGE(0, 10000), .unset = "as max_in_flight, but no more than max_connections"),
     GROUP("queue", queue_section, "Requests that wait for the budget.", IN(to.fetch.queue)),
     GROUP("retry", retry_section, "Trying again.", IN(to.fetch.retry)),
     GROUP("timeout", timeout_section, "Times after which an attempt has failed.", IN(to.fetch.timeout)),
@@ -478,24 +510,27 @@ static const struct option upstream_options_table[] = {
         "Request fields that make the partition, hashed. They are never stored or logged. A signed request (OAuth 1, "
         "AWS Signature 4, Digest, Hawk, HTTP Message Signatures) is another one each time: its partition is the "
         "identity that it names together with the user of this machine who asks, and where that user is not known "
-        "nothing is stored.", .check = check_sent_field),
+        "nothing is stored.",
+        .check = check_sent_field),
     ROW("credential_params", TEXTS, "( \"api_key\", \"apikey\", \"access_token\", \"token\", \"key\" )",
-        policy.to.credential_params,
-        "The same of query parameters.", .check = check_some_text),
+        policy.to.credential_params, "The same of query parameters.", .check = check_some_text),
     ROW("ignore_cookies", TEXTS, IGNORED_COOKIES, policy.to.ignore_cookies,
         "Cookies that say nothing of who the caller is, * standing for any characters: those of load balancers, CDNs "
         "and statistics, which may change with every answer. They are sent, but make neither a partition nor an "
         "account; an answer that sets no others counts as one that sets none, and is stored without them. A list of "
-        "your own takes the place of the default.", .check = check_cookie_name),
+        "your own takes the place of the default.",
+        .check = check_cookie_name),
     ROW("identities", GROUPS, NULL, identities,
         "Several tokens of one principal: one partition, a bucket for each token.", .section = &identity_section,
         .unset = "none"),
     GROUP("auth", auth_section,
-        "A credential that Weir adds to requests that bring none there. Its partition is the upstream's name, not its "
-        "value. No client sees it, unless the API says it again in a body."),
+          "A credential that Weir adds to requests that bring none there. Its partition is the upstream's name, not "
+          "its "
+          "value. No client sees it, unless the API says it again in a body."),
     ROW("access", TEXTS, NULL, access,
         "Who may use the upstream: \"user:NAME\", \"group:NAME\", addresses and networks. Users and groups are those "
-        "that the kernel tells of clients on this machine; others get 403.", .check = check_access, .unset = "all"),
+        "that the kernel tells of clients on this machine; others get 403.",
+        .check = check_access, .unset = "all"),
     ROW("set_headers", TEXTS, "()", set_headers, "\"Name: value\" fields that are put on every request.",
         .check = check_field),
     ROW("user_agent", TEXT, NULL, user_agent, "User-Agent that is put on every request.", .check = check_field_value,
@@ -507,7 +542,8 @@ static const struct option upstream_options_table[] = {
     ROW("on_abort", WORD, "\"finish\"", to.fetch.drop_on_abort,
         "What becomes of a GET whose client leaves while it waits: \"finish\" keeps its place and stores the answer, "
         "\"drop\" frees the place. Other methods always drop what was not sent. A stream of events "
-        "(text/event-stream) always ends with its last reader.", WORDS({ "finish", false }, { "drop", true })),
+        "(text/event-stream) always ends with its last reader.",
+        WORDS({ "finish", false }, { "drop", true })),
     ROW("invalidate", WORD, "\"path\"", policy.to.invalidate,
         "What a successful write drops, in the own partition and of what all have who bring no credential: \"path\" "
         "is that path with any query, \"uri\" is RFC 9111, 4.4.",
@@ -516,14 +552,15 @@ static const struct option upstream_options_table[] = {
         "JSON strings that begin with the upstream's URL are rewritten to lead back through Weir, for clients that do "
         "not come by its HTTPS proxy. Ranges are not served then."),
     GROUP("bust_param", bust_section,
-        "For a CDN that ignores no-cache: a refresh adds a parameter that is never part of the key, with the smallest "
-        "number that was not used for that URL within the time."),
+          "For a CDN that ignores no-cache: a refresh adds a parameter that is never part of the key, with the "
+          "smallest "
+          "number that was not used for that URL within the time."),
     ROW("allow_origins", TEXTS, "()", to.allow_origins, "Web origins whose pages may call this upstream.",
         .check = check_origin),
     GROUP("tls", tls_section, "TLS to the upstream.", IN(to.fetch.origin.tls)),
     GROUP("via", via_section,
-        "An HTTP or SOCKS5 proxy on the way to the API. A text is the url of a group. The proxy variables of the "
-        "environment are never heeded."),
+          "An HTTP or SOCKS5 proxy on the way to the API. A text is the url of a group. The proxy variables of the "
+          "environment are never heeded."),
     ROW("mode", WORD, "\"live\"", to.mode,
         "\"offline\" answers from the cache alone, else 504; \"read_only\" lets no write through.",
         WORDS({ "live", MODE_LIVE }, { "offline", MODE_OFFLINE }, { "read_only", MODE_READ_ONLY })),
@@ -544,9 +581,8 @@ static void inherit_from_top(void *element, const void *parent)
     u->to.fetch.learned_most_ns = top->learned_max_wait_ns;
 }
 
-static const struct section upstream_section = {
-    "upstreams", upstream_options_table, sizeof(struct set_upstream), NULL, inherit_from_top
-};
+static const struct section upstream_section = { "upstreams", upstream_options_table, sizeof(struct set_upstream), NULL,
+                                                 inherit_from_top };
 
 #define SECTION settings
 static const struct option top_options[] = {
@@ -567,5 +603,4 @@ static const struct option top_options[] = {
 };
 #undef SECTION
 
-const struct section section_top = { "the top of the file", top_options, sizeof(struct settings),
-                                     NULL, NULL };
+const struct section section_top = { "the top of the file", top_options, sizeof(struct settings), NULL, NULL };

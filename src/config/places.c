@@ -57,12 +57,14 @@ static void review_host(struct reader *r, const struct settings *top, const stru
         reader_error(r, u->from, "hosts", "\"%s\" leads to Weir's own %s; name the API behind it", text, own);
     else if (!e.is_alias && address_is_loopback_name(e.to) && !address_is_loopback_name(url->host))
         reader_warning(r, u->from, "hosts",
-                       "\"%s\" is this machine, and is asked there; to have it stand for the API, write \"%s = "
-                       SLICE_FMT "\"", text, text, SLICE_ARG(url->authority));
+                       "\"%s\" is this machine, and is asked there; to have it stand for the API, write \"%s "
+                       "= " SLICE_FMT "\"",
+                       text, text, SLICE_ARG(url->authority));
     else if (!e.is_alias && address_is_loopback_name(url->host) && !address_is_loopback_name(e.to))
         reader_warning(r, u->from, "hosts",
                        "\"%s\" is asked at its own address, not at that of url; to have it stand for the API, write "
-                       "\"%s = " SLICE_FMT "\"", text, text, SLICE_ARG(url->authority));
+                       "\"%s = " SLICE_FMT "\"",
+                       text, text, SLICE_ARG(url->authority));
 }
 
 /* -- http:// -- */
@@ -70,8 +72,8 @@ static void review_host(struct reader *r, const struct settings *top, const stru
 /* A name of a network of one's own, by the registries and by custom (RFC 6761, 6762, 8375). */
 static bool is_private_name(struct slice host)
 {
-    static const char *const endings[] = { ".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa",
-                                           ".home", ".corp", ".private", ".test", ".invalid" };
+    static const char *const endings[] = { ".localhost", ".local", ".internal", ".intranet", ".lan",    ".home.arpa",
+                                           ".home",      ".corp",  ".private",  ".test",     ".invalid" };
 
     if (host.len > 1 && host.ptr[host.len - 1] == '.')
         host.len--;
@@ -121,11 +123,14 @@ static void review_plain(struct reader *r, const struct set_upstream *u, const s
 {
     if (!slice_eq_nocase(url->scheme, SLICE("http")) || !is_public(url->host))
         return;
-    reader_warning(r, u->from, "url", "anyone on the way can read and change what goes to " SLICE_FMT
-                   "; https:// is wanted", SLICE_ARG(url->host));
+    reader_warning(r, u->from, "url",
+                   "anyone on the way can read and change what goes to " SLICE_FMT "; https:// is wanted",
+                   SLICE_ARG(url->host));
     if (sends_credentials(u))
-        reader_warning(r, u->from, "url", "the credentials that Weir adds go to " SLICE_FMT
-                       " in readable form; never send them over http://", SLICE_ARG(url->host));
+        reader_warning(r, u->from, "url",
+                       "the credentials that Weir adds go to " SLICE_FMT
+                       " in readable form; never send them over http://",
+                       SLICE_ARG(url->host));
 }
 
 /* -- via -- */

@@ -10,13 +10,13 @@
 
 struct config_problem {
     struct source_place place;
-    unsigned     number;              /* keeps the order of one place */
-    bool         warning;
-    const char  *text;                /* setting and message */
+    unsigned            number; /* keeps the order of one place */
+    bool                warning;
+    const char         *text; /* setting and message */
 };
 
-void problem_add(struct problems *all, bool warning, struct source_place place, const char *setting,
-                 const char *format, va_list args)
+void problem_add(struct problems *all, bool warning, struct source_place place, const char *setting, const char *format,
+                 va_list args)
 {
     unsigned number = all->errors + all->warnings;
     char     text[1024];
@@ -37,8 +37,7 @@ void problem_add(struct problems *all, bool warning, struct source_place place, 
         all->errors++;
 }
 
-void problem_error(struct problems *all, struct source_place place, const char *setting,
-                   const char *format, ...)
+void problem_error(struct problems *all, struct source_place place, const char *setting, const char *format, ...)
 {
     va_list args;
 

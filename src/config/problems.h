@@ -12,21 +12,21 @@
 
 struct source_place {
     const char *file;
-    unsigned    line;                 /* 0: the file as a whole */
-    unsigned    rank;                 /* order over all files */
+    unsigned    line; /* 0: the file as a whole */
+    unsigned    rank; /* order over all files */
 };
 
 struct config_problem;
 
-struct problems {                     /* all zero but `arena`: none */
-    struct arena   *arena;
+struct problems { /* all zero but `arena`: none */
+    struct arena          *arena;
     struct config_problem *all;
-    unsigned        errors, warnings, room;
+    unsigned               errors, warnings, room;
 };
 
 /* `setting` may be NULL. */
-void problem_add(struct problems *, bool warning, struct source_place, const char *setting,
-                 const char *format, va_list args);
+void problem_add(struct problems *, bool warning, struct source_place, const char *setting, const char *format,
+                 va_list args);
 void problem_error(struct problems *, struct source_place, const char *setting, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* "FILE:LINE: [warning: ]setting: text", one line each. */

@@ -12,8 +12,7 @@ struct source_place reader_place(const config_setting_t *s)
 {
     const struct node *n = config_setting_get_hook(s);
 
-    return n != NULL ? n->place
-                     : (struct source_place){ "the defaults", config_setting_source_line(s), 0 };
+    return n != NULL ? n->place : (struct source_place){ "the defaults", config_setting_source_line(s), 0 };
 }
 
 const config_setting_t *reader_member(const config_setting_t *group, const char *name)
@@ -26,9 +25,8 @@ const config_setting_t *reader_member(const config_setting_t *group, const char 
 /* "inat" of a group with a name in a list, else "[2]". */
 static const char *element_name(struct arena *arena, const config_setting_t *s)
 {
-    const config_setting_t *name =
-        config_setting_is_group(s) ? config_setting_get_member(s, "name") : NULL;
-    const char *text = name != NULL ? config_setting_get_string(name) : NULL;
+    const config_setting_t *name = config_setting_is_group(s) ? config_setting_get_member(s, "name") : NULL;
+    const char             *text = name != NULL ? config_setting_get_string(name) : NULL;
 
     if (text != NULL && check_name(text, NULL))
         return arena_printf(arena, ".%s", text).ptr;
@@ -46,9 +44,7 @@ static const char *path_of(struct reader *r, const config_setting_t *s, const ch
         const char             *before = path_of(r, parent, NULL);
 
         if (config_setting_name(s) != NULL)
-            own = arena_printf(arena, "%s%s%s", before, *before != '\0' ? "." : "",
-                               config_setting_name(s))
-                      .ptr;
+            own = arena_printf(arena, "%s%s%s", before, *before != '\0' ? "." : "", config_setting_name(s)).ptr;
         else
             own = arena_printf(arena, "%s%s", before, element_name(arena, s)).ptr;
     }
@@ -57,8 +53,8 @@ static const char *path_of(struct reader *r, const config_setting_t *s, const ch
     return own;
 }
 
-static void complain(struct reader *r, bool warning, const config_setting_t *s, const char *member,
-                     const char *format, va_list args)
+static void complain(struct reader *r, bool warning, const config_setting_t *s, const char *member, const char *format,
+                     va_list args)
 {
     /* Where the group has the member, its line says more than the group's. */
     const config_setting_t *at = member != NULL && config_setting_is_group(s) ? reader_member(s, member) : s;
@@ -67,8 +63,7 @@ static void complain(struct reader *r, bool warning, const config_setting_t *s, 
     problem_add(r->problems, warning, reader_place(at), *path != '\0' ? path : NULL, format, args);
 }
 
-void reader_error(struct reader *r, const config_setting_t *s, const char *member,
-                  const char *format, ...)
+void reader_error(struct reader *r, const config_setting_t *s, const char *member, const char *format, ...)
 {
     va_list args;
 
@@ -77,8 +72,7 @@ void reader_error(struct reader *r, const config_setting_t *s, const char *membe
     va_end(args);
 }
 
-void reader_warning(struct reader *r, const config_setting_t *s, const char *member,
-                    const char *format, ...)
+void reader_warning(struct reader *r, const config_setting_t *s, const char *member, const char *format, ...)
 {
     va_list args;
 

@@ -10,7 +10,7 @@
 #include "config/settings.h"
 
 struct reader {
-    struct arena    *arena;           /* the snapshot's: what is read stays there */
+    struct arena    *arena; /* the snapshot's: what is read stays there */
     struct problems *problems;
 };
 
@@ -19,21 +19,20 @@ struct source_place reader_place(const struct config_setting_t *);
 const struct config_setting_t *reader_member(const struct config_setting_t *group, const char *name);
 /* A problem with a setting, or with what its group should have and does not (`member`, may be
  * NULL). */
-void reader_error(struct reader *, const struct config_setting_t *, const char *member,
-                  const char *format, ...) __attribute__((format(printf, 4, 5)));
-void reader_warning(struct reader *, const struct config_setting_t *, const char *member,
-                    const char *format, ...) __attribute__((format(printf, 4, 5)));
+void reader_error(struct reader *, const struct config_setting_t *, const char *member, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void reader_warning(struct reader *, const struct config_setting_t *, const char *member, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* -- what is read (groups.c) -- */
 
 /* Fills the struct at `base` with the section's defaults. */
 void reader_defaults(struct reader *, const struct section *, void *base);
 /* Reads the group over what stands at `base`. */
-void reader_group(struct reader *, const struct section *, const struct config_setting_t *group,
-                  void *base);
+void reader_group(struct reader *, const struct section *, const struct config_setting_t *group, void *base);
 /* Reads a list of groups after those that are there already. */
-void reader_groups(struct reader *, const struct option *, const struct config_setting_t *list,
-                   const void *parent, struct group_list *out);
+void reader_groups(struct reader *, const struct option *, const struct config_setting_t *list, const void *parent,
+                   struct group_list *out);
 
 /* The structs that a room uses out of a list's items, one after the other. */
 #define GROUPS_TAKE(arena, list, type) \
@@ -42,13 +41,12 @@ void *groups_take(struct arena *, const struct group_list *, size_t item_bytes, 
 
 /* The settings' values: one per option type (values.c). */
 struct value_type {
-    const char *wanted;               /* "a duration in quotes, such as \"30s\", or \"forever\"" */
+    const char *wanted; /* "a duration in quotes, such as \"30s\", or \"forever\"" */
     /* False and a problem where the setting is not of this type. */
-    bool (*parse)(struct reader *, const struct config_setting_t *, const struct option *,
-                  void *field);
+    bool (*parse)(struct reader *, const struct config_setting_t *, const struct option *, void *field);
     /* False where it is not set. */
-    bool      (*print)(FILE *, const struct option *, const void *field);
-    unsigned char not_set;            /* what the bytes of a field are that is not set */
+    bool (*print)(FILE *, const struct option *, const void *field);
+    unsigned char not_set; /* what the bytes of a field are that is not set */
 };
 extern const struct value_type value_types[TYPE_COUNT];
 

@@ -20,8 +20,8 @@
 
 enum { OWN_ADDRESSES = 4, SMALL_CACHE_BYTES = 8 * 1024 * 1024 };
 
-static void review_address(struct reader *r, const struct settings *top,
-                           const config_setting_t *group, const char *name, const char *address)
+static void review_address(struct reader *r, const struct settings *top, const config_setting_t *group,
+                           const char *name, const char *address)
 {
     if (address != NULL && !top->config.allow_remote && !check_is_loopback(address))
         reader_error(r, group, name,
@@ -43,14 +43,13 @@ static bool same_address(const char *a, const char *b)
 
     if (a == NULL || b == NULL || *a == '\0' || *b == '\0')
         return false;
-    if (a[0] == 'u' || b[0] == 'u')   /* unix:PATH */
+    if (a[0] == 'u' || b[0] == 'u') /* unix:PATH */
         return strcmp(a, b) == 0;
-    if (!http_authority_parse(slice_of(a), &host_a, &port_a) || !http_authority_parse(slice_of(b), &host_b, &port_b)
-        || port_a != port_b || port_a == 0)
+    if (!http_authority_parse(slice_of(a), &host_a, &port_a) || !http_authority_parse(slice_of(b), &host_b, &port_b) ||
+        port_a != port_b || port_a == 0)
         return false;
-    return slice_eq(host_a, host_b)
-        || (is_wildcard(host_a) && (host_a.ptr[0] == '[') <= (host_b.ptr[0] == '['))
-        || (is_wildcard(host_b) && (host_b.ptr[0] == '[') <= (host_a.ptr[0] == '['));
+    return slice_eq(host_a, host_b) || (is_wildcard(host_a) && (host_a.ptr[0] == '[') <= (host_b.ptr[0] == '[')) ||
+           (is_wildcard(host_b) && (host_b.ptr[0] == '[') <= (host_a.ptr[0] == '['));
 }
 
 /* Addresses that are settings of their own. */
@@ -59,7 +58,9 @@ static void review_own(struct reader *r, const struct settings *top)
     char                       admin[4096], query[4096];
     const char                *query_path = settings_query_path(top, r->arena);
     const struct set_listener *listeners = top->listeners.items;
-    const struct { const char *group, *name, *address; } own[OWN_ADDRESSES] = {
+    const struct {
+        const char *group, *name, *address;
+    } own[OWN_ADDRESSES] = {
         { "admin", "socket", admin },
         { "admin", "query", query },
         { "admin", "listen", top->config.admin_listen },
@@ -93,10 +94,9 @@ static void review_listeners(struct reader *r, const struct settings *top)
     const struct set_listener *all = top->listeners.items;
 
     for (unsigned i = 0; i < top->listeners.count; i++) {
-        if (all[i].to.address == NULL || all[i].from == NULL)      /* wrong by itself; the default */
+        if (all[i].to.address == NULL || all[i].from == NULL) /* wrong by itself; the default */
             continue;
-        review_address(r, top, all[i].from, config_setting_is_group(all[i].from) ? "address" : NULL,
-                       all[i].to.address);
+        review_address(r, top, all[i].from, config_setting_is_group(all[i].from) ? "address" : NULL, all[i].to.address);
         review_group(r, all[i].from, all[i].to.group);
         for (unsigned j = 0; j < i; j++)
             if (same_address(all[i].to.address, all[j].to.address))
@@ -105,8 +105,7 @@ static void review_listeners(struct reader *r, const struct settings *top)
     if (top->from == NULL)
         return;
     if (top->listeners.count == 0 && config_setting_is_aggregate(reader_member(top->from, "listen")))
-        reader_error(r, top->from, "listen",
-                     "nobody could reach Weir; name an address, such as \"127.0.0.1:8080\"");
+        reader_error(r, top->from, "listen", "nobody could reach Weir; name an address, such as \"127.0.0.1:8080\"");
     review_address(r, top, reader_member(top->from, "admin"), "listen", top->config.admin_listen);
     review_address(r, top, reader_member(top->from, "proxy"), "listen", top->config.proxy_listen);
     review_own(r, top);
@@ -205,8 +204,7 @@ static void review_rule(struct reader *r, const struct set_rule *rule)
                        "a POST is stored only where its body is part of the key: "
                        "key_body = true");
     if (rule->policy.to.set_cookie == SET_COOKIE_STORE && rule->policy.to.shared)
-        reader_warning(r, rule->from, "set_cookie",
-                       "a cookie that is stored and shared is handed to everyone");
+        reader_warning(r, rule->from, "set_cookie", "a cookie that is stored and shared is handed to everyone");
 }
 
 /* -- one upstream -- */
@@ -222,10 +220,8 @@ static void review_pairs(struct reader *r, const struct set_upstream *u)
 {
     const config_setting_t *auth = reader_member(u->from, "auth");
     bool                    has_auth = auth != u->from;
-    bool                    has_way = has_auth
-        && (reader_member(auth, "header") != auth || reader_member(auth, "param") != auth);
-    bool                    has_source = has_auth
-        && (reader_member(auth, "value_file") != auth || reader_member(auth, "command") != auth);
+    bool has_way = has_auth && (reader_member(auth, "header") != auth || reader_member(auth, "param") != auth);
+    bool has_source = has_auth && (reader_member(auth, "value_file") != auth || reader_member(auth, "command") != auth);
 
     if (u->to.auth_header != NULL && u->to.auth_param != NULL)
         reader_error(r, auth, "param", "header and param exclude one another; keep one");
@@ -263,8 +259,10 @@ static void review_secrets(struct reader *r, const struct set_upstream *u)
         struct slice name = { *f, strcspn(*f, ":") };
 
         if (policy_list_has_nocase(u->policy.to.credential_headers, name))
-            reader_warning(r, u->from, "set_headers", SLICE_FMT " is a credential in readable form; auth with a "
-                           "value_file keeps it out of the configuration", SLICE_ARG(name));
+            reader_warning(r, u->from, "set_headers",
+                           SLICE_FMT " is a credential in readable form; auth with a "
+                                     "value_file keeps it out of the configuration",
+                           SLICE_ARG(name));
         if (u->user_agent != NULL && slice_eq_nocase(name, SLICE("User-Agent")))
             reader_error(r, u->from, "user_agent", "set_headers sets User-Agent too; keep one");
     }
@@ -298,8 +296,7 @@ static void review_retry(struct reader *r, const struct set_upstream *u)
 
     for (const unsigned *s = again->statuses; s != NULL && *s != 0; s++)
         if (is_lasting(*s))
-            reader_warning(r, retry, "on",
-                           "%u will hardly change by asking again; each attempt costs budget", *s);
+            reader_warning(r, retry, "on", "%u will hardly change by asking again; each attempt costs budget", *s);
     if (again->backoff_ns > again->max_backoff_ns)
         reader_warning(r, retry, "backoff", "is longer than max_backoff, which then is the wait");
     review_timeout(r, u->from, &u->to.fetch.timeout);
@@ -308,8 +305,7 @@ static void review_retry(struct reader *r, const struct set_upstream *u)
                        origin->max_connections);
 }
 
-static void review_upstream(struct reader *r, const struct settings *top,
-                            const struct set_upstream *u)
+static void review_upstream(struct reader *r, const struct settings *top, const struct set_upstream *u)
 {
     const struct set_rule *rules = u->rules.items;
 
@@ -326,19 +322,16 @@ static void review_upstream(struct reader *r, const struct settings *top,
             review_timeout(r, rules[i].from, &rules[i].timeout);
     }
     if (u->policy.to.set_cookie == SET_COOKIE_STORE && u->policy.to.shared)
-        reader_warning(r, u->from, "set_cookie",
-                       "a cookie that is stored and shared is handed to everyone");
-    if (u->policy.to.max_object_bytes > largest_body(top)
-        && config_setting_get_member(u->from, "max_object_size") != NULL)
-        reader_warning(r, u->from, "max_object_size",
-                       "is more than the whole cache may hold (max_size in cache)");
+        reader_warning(r, u->from, "set_cookie", "a cookie that is stored and shared is handed to everyone");
+    if (u->policy.to.max_object_bytes > largest_body(top) &&
+        config_setting_get_member(u->from, "max_object_size") != NULL)
+        reader_warning(r, u->from, "max_object_size", "is more than the whole cache may hold (max_size in cache)");
     if (!u->to.fetch.origin.tls.verify)
         reader_warning(r, reader_member(u->from, "tls"), "verify",
                        "anyone on the way can read and change what is sent; "
                        "ca_file trusts a certificate of your own");
     if (u->access != NULL && u->access[0] == NULL)
-        reader_warning(r, u->from, "access",
-                       "nobody may use this upstream; leave the setting out for all");
+        reader_warning(r, u->from, "access", "nobody may use this upstream; leave the setting out for all");
     for (const char *const *who = u->access; who != NULL && *who != NULL; who++) {
         struct config_access to = access_of(*who);
 

@@ -10,14 +10,23 @@
 #include "config/source.h"
 
 enum token_kind {
-    TOKEN_END, TOKEN_NAME, TOKEN_EQUALS, TOKEN_COMMA, TOKEN_SEMICOLON,
-    TOKEN_OPEN, TOKEN_CLOSE, TOKEN_TEXT, TOKEN_NUMBER, TOKEN_BOOL, TOKEN_WRONG
+    TOKEN_END,
+    TOKEN_NAME,
+    TOKEN_EQUALS,
+    TOKEN_COMMA,
+    TOKEN_SEMICOLON,
+    TOKEN_OPEN,
+    TOKEN_CLOSE,
+    TOKEN_TEXT,
+    TOKEN_NUMBER,
+    TOKEN_BOOL,
+    TOKEN_WRONG
 };
 
 struct token {
     enum token_kind kind;
     struct slice    text;
-    unsigned        line;             /* counted from 0 */
+    unsigned        line; /* counted from 0 */
 };
 
 enum { DEPTH_MAX = 32, PATH_BYTES = 256 };
@@ -28,19 +37,19 @@ struct scan {
     struct problems *problems;
     size_t           at;
     unsigned         line;
-    struct token     token;           /* the next one */
+    struct token     token; /* the next one */
     struct node     *nodes;
     unsigned         count, room;
     unsigned         depth;
     char             path[PATH_BYTES];
     size_t           path_bytes;
-    bool             good;            /* libconfig would read on */
+    bool             good; /* libconfig would read on */
 };
 
-struct scan_seen {                    /* the names of one group */
+struct scan_seen { /* the names of one group */
     struct scan_seen *before;
-    struct slice name;
-    unsigned     line;
+    struct slice      name;
+    unsigned          line;
 };
 
 static struct source_place place_of(const struct scan *s, unsigned line)
@@ -48,26 +57,30 @@ static struct source_place place_of(const struct scan *s, unsigned line)
     return s->src->lines[line < s->src->line_count ? line : s->src->line_count - 1];
 }
 
-static void slip(struct scan *s, unsigned line, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+static void slip(struct scan *s, unsigned line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static void slip(struct scan *s, unsigned line, const char *format, ...)
 {
     va_list args;
 
     va_start(args, format);
-    problem_add(s->problems, false, place_of(s, line), s->path_bytes > 0 ? s->path : NULL, format,
-                args);
+    problem_add(s->problems, false, place_of(s, line), s->path_bytes > 0 ? s->path : NULL, format, args);
     va_end(args);
 }
 
 /* -- tokens -- */
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
 static bool is_letter(char c)
 {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '*';
 }
-static bool is_name_byte(char c) { return is_letter(c) || is_digit(c) || c == '-' || c == '_'; }
+static bool is_name_byte(char c)
+{
+    return is_letter(c) || is_digit(c) || c == '-' || c == '_';
+}
 
 size_t source_past(struct slice t, size_t at)
 {
@@ -140,9 +153,7 @@ static bool is_number(struct slice t)
     size_t i = 0, digits = 0, fraction = 0;
 
     if (t.len > 2 && t.ptr[0] == '0' && (t.ptr[1] | 0x20) == 'x') {
-        for (i = 2; i < t.len &&
-                    (is_digit(t.ptr[i]) || ((t.ptr[i] | 0x20) >= 'a' && (t.ptr[i] | 0x20) <= 'f'));
-             i++)
+        for (i = 2; i < t.len && (is_digit(t.ptr[i]) || ((t.ptr[i] | 0x20) >= 'a' && (t.ptr[i] | 0x20) <= 'f')); i++)
             digits++;
     } else {
         if (i < t.len && (t.ptr[i] == '-' || t.ptr[i] == '+'))
@@ -182,17 +193,14 @@ static struct token take_word(struct scan *s)
 
 static struct token take_token(struct scan *s)
 {
-    static const char marks[] = "=:,;({[)}]";
-    static const enum token_kind kinds[] = {
-        TOKEN_EQUALS, TOKEN_EQUALS, TOKEN_COMMA, TOKEN_SEMICOLON, TOKEN_OPEN, TOKEN_OPEN,
-        TOKEN_OPEN, TOKEN_CLOSE, TOKEN_CLOSE, TOKEN_CLOSE
-    };
-    const char *mark;
+    static const char            marks[] = "=:,;({[)}]";
+    static const enum token_kind kinds[] = { TOKEN_EQUALS, TOKEN_EQUALS, TOKEN_COMMA, TOKEN_SEMICOLON, TOKEN_OPEN,
+                                             TOKEN_OPEN,   TOKEN_OPEN,   TOKEN_CLOSE, TOKEN_CLOSE,     TOKEN_CLOSE };
+    const char                  *mark;
 
     skip_blanks(s);
     if (s->at >= s->src->bytes)
-        return (struct token){ TOKEN_END, SLICE("the end of the file"),
-                               s->line > 0 ? s->line - 1 : 0 };
+        return (struct token){ TOKEN_END, SLICE("the end of the file"), s->line > 0 ? s->line - 1 : 0 };
     mark = strchr(marks, s->src->text[s->at]);
     if (mark != NULL) {
         s->at++;
@@ -219,8 +227,7 @@ static bool stop(struct scan *s)
 static void note(struct scan *s, struct token t)
 {
     ARENA_ROOM(s->arena, s->nodes, s->room, s->count);
-    s->nodes[s->count++] = (struct node){ place_of(s, t.line),
-                                          t.kind == TOKEN_NUMBER ? t.text : SLICE_NONE };
+    s->nodes[s->count++] = (struct node){ place_of(s, t.line), t.kind == TOKEN_NUMBER ? t.text : SLICE_NONE };
 }
 
 static size_t path_push(struct scan *s, const char *format, struct slice name, unsigned index)
@@ -229,8 +236,7 @@ static size_t path_push(struct scan *s, const char *format, struct slice name, u
     int    n;
 
     if (name.ptr != NULL)
-        n = snprintf(s->path + before, PATH_BYTES - before, format, before > 0 ? "." : "",
-                     SLICE_ARG(name));
+        n = snprintf(s->path + before, PATH_BYTES - before, format, before > 0 ? "." : "", SLICE_ARG(name));
     else
         n = snprintf(s->path + before, PATH_BYTES - before, "[%u]", index);
     if (n > 0 && before + (size_t)n < PATH_BYTES)
@@ -266,7 +272,9 @@ static const char *quote(struct token t)
 /* What looks like a blank, and came with a text from elsewhere; NULL: the token begins with none. */
 static const char *odd_blank(struct token t)
 {
-    static const struct { const char *bytes, *name; } blanks[] = {
+    static const struct {
+        const char *bytes, *name;
+    } blanks[] = {
         { "\302\240", "U+00A0" },     { "\342\200\257", "U+202F" }, { "\342\200\213", "U+200B" },
         { "\357\273\277", "U+FEFF" }, { "\343\200\200", "U+3000" },
     };
@@ -295,8 +303,8 @@ static bool unexpected(struct scan *s, char open, unsigned opened, const char *w
         if (s->good)
             slip(s, opened, "the '%c' on this line has no '%c'", open, partner(open));
     } else if (s->token.kind == TOKEN_CLOSE && open != '\0') {
-        slip(s, s->token.line, "'" SLICE_FMT "' where the '%c' of line %u wants its '%c'",
-             SLICE_ARG(s->token.text), open, place_of(s, opened).line, partner(open));
+        slip(s, s->token.line, "'" SLICE_FMT "' where the '%c' of line %u wants its '%c'", SLICE_ARG(s->token.text),
+             open, place_of(s, opened).line, partner(open));
     } else {
         slip(s, s->token.line, "syntax error at %s" SLICE_FMT "%s; %s is wanted", quote(s->token),
              SLICE_ARG(slice_sub(s->token.text, 0, 40)), quote(s->token), wanted);
@@ -329,8 +337,8 @@ static bool settings(struct scan *s, char open, unsigned opened)
         size_t       before;
 
         if (name.kind != TOKEN_NAME)
-            return unexpected(s, open, opened, name.kind == TOKEN_SEMICOLON
-                              ? "one ';' behind a setting" : "the name of a setting");
+            return unexpected(s, open, opened,
+                              name.kind == TOKEN_SEMICOLON ? "one ';' behind a setting" : "the name of a setting");
         before = path_push(s, "%s" SLICE_FMT, name.text, 0);
         all = see(s, all, name);
         next(s);
@@ -351,9 +359,7 @@ static char kind_in_array(struct token t)
 {
     if (t.kind != TOKEN_NUMBER)
         return t.kind == TOKEN_TEXT ? 't' : t.kind == TOKEN_BOOL ? 'b' : '\0';
-    return memchr(t.text.ptr, '.', t.text.len) != NULL ? 'f'
-           : slice_ends_with(t.text, SLICE("L"))       ? 'l'
-                                                       : 'i';
+    return memchr(t.text.ptr, '.', t.text.len) != NULL ? 'f' : slice_ends_with(t.text, SLICE("L")) ? 'l' : 'i';
 }
 
 static bool fits_array(struct scan *s, char first)
@@ -363,7 +369,7 @@ static bool fits_array(struct scan *s, char first)
     if (kind == first && kind != '\0')
         return true;
     if (s->token.kind == TOKEN_NAME || s->token.kind == TOKEN_WRONG)
-        return true;                  /* value() says it better */
+        return true; /* value() says it better */
     slip(s, s->token.line, "an array [ ] holds plain values of one kind; write a list ( )");
     return stop(s);
 }
@@ -386,9 +392,8 @@ static bool elements(struct scan *s, char open, unsigned opened)
         if (closes(s, open))
             break;
         if (s->token.kind != TOKEN_COMMA)
-            return unexpected(
-                s, s->token.kind == TOKEN_END || s->token.kind == TOKEN_CLOSE ? open : '\0', opened,
-                "a comma between two elements");
+            return unexpected(s, s->token.kind == TOKEN_END || s->token.kind == TOKEN_CLOSE ? open : '\0', opened,
+                              "a comma between two elements");
         comma = s->token;
         next(s);
         if (closes(s, open)) {
@@ -456,8 +461,13 @@ static const struct option *option_at(struct slice path)
 static bool quoted_otherwise(struct slice *whole, struct slice *inner)
 {
     static const char *const marks[][2] = {
-        { "'", "'" }, { "`", "`" }, { "\342\200\234", "\342\200\235" }, { "\342\200\235", "\342\200\235" },
-        { "\342\200\236", "\342\200\234" }, { "\342\200\230", "\342\200\231" }, { "\302\253", "\302\273" },
+        { "'", "'" },
+        { "`", "`" },
+        { "\342\200\234", "\342\200\235" },
+        { "\342\200\235", "\342\200\235" },
+        { "\342\200\236", "\342\200\234" },
+        { "\342\200\230", "\342\200\231" },
+        { "\302\253", "\302\273" },
     };
 
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
@@ -532,14 +542,13 @@ static bool value(struct scan *s)
         return stop(s);
     default:
         if (first.kind != TOKEN_END || s->good)
-            slip(s, first.line, "a value is missing before %s" SLICE_FMT "%s", quote(first),
-                 SLICE_ARG(first.text), quote(first));
+            slip(s, first.line, "a value is missing before %s" SLICE_FMT "%s", quote(first), SLICE_ARG(first.text),
+                 quote(first));
         return stop(s);
     }
 }
 
-bool source_scan(struct source *src, struct nodes *out, struct arena *arena,
-                 struct problems *problems)
+bool source_scan(struct source *src, struct nodes *out, struct arena *arena, struct problems *problems)
 {
     struct scan s = { .src = src, .arena = arena, .problems = problems, .good = true };
 

@@ -21,8 +21,9 @@ struct slice secret_value(struct slice text, struct fault *why)
         value.len--;
     if (value.len > 0 && value.len <= SECRET_BYTES && http_is_field_value(value))
         return value;
-    fault_set(why, value.len == 0 ? "is empty" : value.len > SECRET_BYTES ? "is longer than 16 KiB"
-                                                                          : "is more than one line of text");
+    fault_set(why, value.len == 0             ? "is empty"
+                   : value.len > SECRET_BYTES ? "is longer than 16 KiB"
+                                              : "is more than one line of text");
     return SLICE_NONE;
 }
 

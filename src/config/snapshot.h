@@ -10,19 +10,19 @@
 #include "config/reader.h"
 
 struct owned_pattern {
-    struct pattern *pattern;
+    struct pattern            *pattern;
     SLIST_ENTRY(owned_pattern) next;
 };
 
 struct snapshot {
-    struct settings       settings;   /* the config first */
+    struct settings settings; /* the config first */
     /* everything it points at, but patterns and the route table */
-    struct arena          arena;
+    struct arena arena;
     SLIST_HEAD(, owned_pattern) patterns;
     /* any thread: nobody holds it any more; NULL: whoever lets go of it last frees it */
-    void                (*bury)(void *keeper, struct snapshot *);
+    void (*bury)(void *keeper, struct snapshot *);
     void                 *keeper;
-    SLIST_ENTRY(snapshot) next_dead;  /* the keeper's */
+    SLIST_ENTRY(snapshot) next_dead; /* the keeper's */
 };
 
 static inline struct snapshot *snapshot_of(struct config *c)
@@ -42,7 +42,7 @@ bool checks_user(const char *match, uint32_t *uid);
 
 /* Bits of enum http_method, and the names that are none of them: NULL where there are none, else in the arena and ended
  * with NULL (upstream.c). */
-unsigned config_methods_known(const char *const *names);
+unsigned           config_methods_known(const char *const *names);
 const char *const *config_methods_other(struct arena *, const char *const *names);
 
 /* What follows from other settings where it is not set: `hosts` is the authority of `url`, and as many connections

@@ -14,15 +14,15 @@
 
 enum { INCLUDE_DEPTH = 10, FILE_BYTES_MAX = 8 << 20 };
 
-struct builder {                      /* malloc'd while it grows */
-    char            *text;
-    size_t           used, room;
+struct builder { /* malloc'd while it grows */
+    char                *text;
+    size_t               used, room;
     struct source_place *lines;
-    unsigned         line_count, line_room;
-    struct arena    *arena;
-    struct problems *problems;
-    unsigned        *rank;
-    unsigned         depth;
+    unsigned             line_count, line_room;
+    struct arena        *arena;
+    struct problems     *problems;
+    unsigned            *rank;
+    unsigned             depth;
 };
 
 static void add_line(struct builder *b, struct slice line, struct source_place place)
@@ -30,7 +30,7 @@ static void add_line(struct builder *b, struct slice line, struct source_place p
     MEM_ROOM(b->text, b->room, b->used + line.len + 2);
     memcpy(b->text + b->used, line.ptr, line.len);
     b->used += line.len;
-    b->text[b->used++] = '\n';        /* libconfig wants one after a last comment */
+    b->text[b->used++] = '\n'; /* libconfig wants one after a last comment */
     MEM_ROOM(b->lines, b->line_room, b->line_count + 1);
     b->lines[b->line_count++] = place;
 }
@@ -40,7 +40,7 @@ static struct slice slurp(const char *file, struct arena *arena)
 {
     struct slice got = SLICE_NONE;
     size_t       bytes;
-    int          fd = open(file, O_RDONLY | O_CLOEXEC);          /* a pipe will do */
+    int          fd = open(file, O_RDONLY | O_CLOEXEC); /* a pipe will do */
     char        *text = fd >= 0 ? file_read_all_unless_interrupted(fd, FILE_BYTES_MAX, &bytes) : NULL;
     int          saved = errno;
 
@@ -89,10 +89,9 @@ static bool add_include(struct builder *b, struct slice name, struct source_plac
     if (name.len > 0 && name.ptr[0] == '/')
         file = arena_copy(b->arena, name).ptr;
     else
-        file =
-            arena_printf(b->arena, "%.*s" SLICE_FMT, slash != NULL ? (int)(slash - at.file + 1) : 0,
-                         at.file, SLICE_ARG(name))
-                .ptr;
+        file = arena_printf(b->arena, "%.*s" SLICE_FMT, slash != NULL ? (int)(slash - at.file + 1) : 0, at.file,
+                            SLICE_ARG(name))
+                   .ptr;
     return add_file(b, file, &at);
 }
 
@@ -103,8 +102,11 @@ static size_t first_strange(struct slice line)
 
     while (i < line.len) {
         unsigned char c = (unsigned char)line.ptr[i], low = 0x80, high = 0xbf;
-        size_t        more = c < 0x80 ? 0 : c >= 0xc2 && c <= 0xdf ? 1 : (c & 0xf0) == 0xe0 ? 2
-                           : c >= 0xf0 && c <= 0xf4 ? 3 : SIZE_MAX;
+        size_t        more = c < 0x80                 ? 0
+                             : c >= 0xc2 && c <= 0xdf ? 1
+                             : (c & 0xf0) == 0xe0     ? 2
+                             : c >= 0xf0 && c <= 0xf4 ? 3
+                                                      : SIZE_MAX;
 
         if (more == SIZE_MAX || more > line.len - i - 1)
             return i;
@@ -136,10 +138,10 @@ static bool is_plain_text(struct builder *b, struct slice line, struct source_pl
 static bool add_text(struct builder *b, const char *name, struct slice text)
 {
     struct source_place place = { name, 0, 0 };
-    size_t       at = 0, past = 0;                                /* past the comment or text that was last met */
-    bool         good = true;
+    size_t              at = 0, past = 0; /* past the comment or text that was last met */
+    bool                good = true;
 
-    if (slice_starts_with(text, SLICE("\xef\xbb\xbf")))          /* a byte order mark */
+    if (slice_starts_with(text, SLICE("\xef\xbb\xbf"))) /* a byte order mark */
         text = slice_sub(text, 3, text.len);
     while (at < text.len) {
         size_t       end = slice_find(text, '\n', at);
@@ -155,7 +157,7 @@ static bool add_text(struct builder *b, const char *name, struct slice text)
             good = add_include(b, file, place) && good;
         } else {
             add_line(b, line, place);
-            for (size_t i = past > at ? past : at; i < end; i = past > i ? past : i + 1)
+            for (size_t i = past > at ? past : at; i<end; i = past> i ? past : i + 1)
                 past = source_past(text, i);
         }
         at = end + 1;
@@ -169,7 +171,7 @@ static bool add_file(struct builder *b, const char *file, const struct source_pl
     bool         good;
 
     if (text.ptr == NULL) {
-        int          why = errno;
+        int                 why = errno;
         struct source_place whole = { file, 0, *b->rank };
 
         if (included_at != NULL)
@@ -201,8 +203,7 @@ static void finish(struct builder *b, struct source *out, const char *name)
     free(b->lines);
 }
 
-bool source_read(struct source *out, const char *file, struct arena *arena,
-                 struct problems *problems, unsigned *rank)
+bool source_read(struct source *out, const char *file, struct arena *arena, struct problems *problems, unsigned *rank)
 {
     struct builder b = { .arena = arena, .problems = problems, .rank = rank };
     const char    *name = arena_copy(arena, slice_of(file)).ptr;

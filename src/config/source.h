@@ -14,28 +14,27 @@
 #include "config/problems.h"
 
 struct source {
-    char         *text;               /* NUL-terminated, ends with a newline; in the arena */
-    size_t        bytes;
-    struct source_place *lines;       /* of each line of `text`; in the arena */
-    unsigned      line_count;
+    char                *text; /* NUL-terminated, ends with a newline; in the arena */
+    size_t               bytes;
+    struct source_place *lines; /* of each line of `text`; in the arena */
+    unsigned             line_count;
 };
 
-struct node {                         /* one value, in the order of the text */
+struct node { /* one value, in the order of the text */
     struct source_place place;
-    struct slice literal;             /* as written, of a number; else empty */
+    struct slice        literal; /* as written, of a number; else empty */
 };
 
 struct nodes {
-    struct node *items;               /* in the arena */
+    struct node *items; /* in the arena */
     unsigned     count;
 };
 
 /* False where a file cannot be read (a problem says so).  *rank is counted up. */
-bool source_read(struct source *, const char *file, struct arena *, struct problems *,
-                 unsigned *rank);
+bool source_read(struct source *, const char *file, struct arena *, struct problems *, unsigned *rank);
 /* The same of a text that is no file; `name` stands for the file in messages. */
-bool source_of_text(struct source *, const char *name, struct slice text, struct arena *,
-                    struct problems *, unsigned *rank);
+bool source_of_text(struct source *, const char *name, struct slice text, struct arena *, struct problems *,
+                    unsigned *rank);
 
 /* Past the comment or text in quotes that begins at `at`, which is `at` where none does; SIZE_MAX: it has no end. */
 size_t source_past(struct slice, size_t at);

@@ -15,33 +15,33 @@
 #include <strings.h>
 
 enum {
-    OTHERS_MOST = 4,                  /* of one name or host so many are told to whoever comes after them */
-    MEETINGS_MOST = 64                /* and of one upstream's hosts so many others */
+    OTHERS_MOST = 4,   /* of one name or host so many are told to whoever comes after them */
+    MEETINGS_MOST = 64 /* and of one upstream's hosts so many others */
 };
 
-struct twins_known {                  /* a name, a host or a budget */
-    struct table_node       node;
-    struct slice            text;
-    unsigned                port;
-    unsigned                users[OTHERS_MOST];        /* upstreams, in order */
-    unsigned                user_count;
+struct twins_known { /* a name, a host or a budget */
+    struct table_node node;
+    struct slice      text;
+    unsigned          port;
+    unsigned          users[OTHERS_MOST]; /* upstreams, in order */
+    unsigned          user_count;
     /* of a budget: the limits of its upstreams, equal ones once */
     const struct set_limit *limits[LEDGER_MAX_LIMITS];
     unsigned                limit_count;
     bool                    is_full;
 };
 
-struct meeting {                      /* of an upstream with an earlier one */
+struct meeting { /* of an upstream with an earlier one */
     unsigned    with;
     bool        by_name;
-    const char *host;                 /* NULL: none is shared */
+    const char *host; /* NULL: none is shared */
 };
 
 struct twins {
     struct reader             *r;
     const struct set_upstream *all;
     struct table               names, hosts, budgets;
-    struct meeting            *meetings;   /* of the upstream that is looked at */
+    struct meeting            *meetings; /* of the upstream that is looked at */
     unsigned                   meeting_count, meeting_room;
     struct arena               arena;
 };
@@ -61,10 +61,11 @@ static uint64_t hash_of(struct slice text, unsigned port)
 
 static struct twins_known *know(struct twins *t, struct table *in, struct slice text, unsigned port, bool case_counts)
 {
-    uint64_t      hash = hash_of(text, port);
+    uint64_t            hash = hash_of(text, port);
     struct twins_known *k;
 
-    TABLE_EACH(n, in, hash) {
+    TABLE_EACH(n, in, hash)
+    {
         k = CONTAINER_OF(n, struct twins_known, node);
         if (k->port == port && (case_counts ? slice_eq(k->text, text) : slice_eq_nocase(k->text, text)))
             return k;
@@ -107,7 +108,7 @@ static void look_at_name(struct twins *t, unsigned i)
 static void look_at_hosts(struct twins *t, unsigned i)
 {
     for (const char *const *h = t->all[i].hosts; h != NULL && *h != NULL; h++) {
-        struct host_entry e;
+        struct host_entry   e;
         struct twins_known *k;
 
         if (!host_entry_parse(*h, &e))
@@ -155,9 +156,9 @@ static void tell_meetings(struct twins *t, const struct set_upstream *u)
 /* One limit, stated for two upstreams of a budget. */
 static bool same_limit(const struct set_limit *a, const struct set_limit *b)
 {
-    return slice_eq(slice_of(a->rate), slice_of(b->rate)) && slice_eq(slice_of(a->to.name), slice_of(b->to.name))
-        && slice_eq(slice_of(a->to.match), slice_of(b->to.match)) && a->to.per_credential == b->to.per_credential
-        && a->methods == NULL && b->methods == NULL && a->cost == NULL && b->cost == NULL;
+    return slice_eq(slice_of(a->rate), slice_of(b->rate)) && slice_eq(slice_of(a->to.name), slice_of(b->to.name)) &&
+           slice_eq(slice_of(a->to.match), slice_of(b->to.match)) && a->to.per_credential == b->to.per_credential &&
+           a->methods == NULL && b->methods == NULL && a->cost == NULL && b->cost == NULL;
 }
 
 static void add_limit(struct twins_known *budget, const struct set_limit *l)
@@ -207,7 +208,10 @@ void review_twins(struct reader *r, const struct set_upstream *all, unsigned cou
 
 /* -- one list of hosts -- */
 
-struct listed { struct slice name; unsigned port, place; };
+struct listed {
+    struct slice name;
+    unsigned     port, place;
+};
 
 static int by_host(const void *a, const void *b)
 {

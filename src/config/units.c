@@ -6,15 +6,17 @@
 
 #include <inttypes.h>
 
-struct unit { const char *text; int64_t is; };
+struct unit {
+    const char *text;
+    int64_t     is;
+};
 
 static const struct unit durations[] = {
     { "d", 86400 * NS_PER_SEC }, { "h", 3600 * NS_PER_SEC }, { "m", 60 * NS_PER_SEC },
-    { "s", NS_PER_SEC }, { "ms", NS_PER_MS },
+    { "s", NS_PER_SEC },         { "ms", NS_PER_MS },
 };
 static const struct unit sizes[] = {
-    { "TiB", INT64_C(1) << 40 }, { "GiB", 1 << 30 }, { "MiB", 1 << 20 },
-    { "KiB", 1 << 10 },          { "B", 1 },
+    { "TiB", INT64_C(1) << 40 }, { "GiB", 1 << 30 }, { "MiB", 1 << 20 }, { "KiB", 1 << 10 }, { "B", 1 },
 };
 
 /* In the largest unit that leaves a whole number. */

@@ -144,11 +144,10 @@ static struct route_rule rule_of(struct snapshot *snap, const struct set_rule *r
     return rule;
 }
 
-static void resolve_rules(struct snapshot *snap, const struct set_upstream *u,
-                          struct route_upstream *out)
+static void resolve_rules(struct snapshot *snap, const struct set_upstream *u, struct route_upstream *out)
 {
     const struct set_rule *set = u->rules.items;
-    struct route_rule *rules = arena_alloc(&snap->arena, (u->rules.count + 1) * sizeof rules[0]);
+    struct route_rule     *rules = arena_alloc(&snap->arena, (u->rules.count + 1) * sizeof rules[0]);
 
     for (unsigned i = 0; i < u->rules.count; i++)
         rules[i] = rule_of(snap, &set[i], &out->policy);
@@ -222,7 +221,7 @@ static void default_hosts(struct arena *arena, struct set_upstream *u)
  * connections would make each wave of requests pay for handshakes. */
 static void default_connections(struct set_upstream *u)
 {
-    enum { FEWEST = 10, UNBOUNDED = 100, MOST = 10000 };    /* MOST: as the option table has it */
+    enum { FEWEST = 10, UNBOUNDED = 100, MOST = 10000 }; /* MOST: as the option table has it */
     struct origin_options *o = &u->to.fetch.origin;
     unsigned               most = u->to.fetch.max_in_flight;
 
@@ -238,8 +237,7 @@ void upstream_derive_defaults(struct arena *arena, struct set_upstream *u)
     default_connections(u);
 }
 
-static void resolve_place(struct snapshot *snap, const struct set_upstream *u,
-                          struct route_upstream *out)
+static void resolve_place(struct snapshot *snap, const struct set_upstream *u, struct route_upstream *out)
 {
     struct http_url url = { .port = 0 };
 
@@ -263,8 +261,8 @@ static bool name_taken(const struct limit_options *limits, unsigned count, const
 }
 
 /* Names tell limits apart in the ledger: two of one rate differ by what they match. */
-static const char *limit_name(struct arena *arena, const struct set_limit *set,
-                              const struct limit_options *before, unsigned count)
+static const char *limit_name(struct arena *arena, const struct set_limit *set, const struct limit_options *before,
+                              unsigned count)
 {
     const char *name = set->to.name != NULL ? set->to.name : set->rate;
 
@@ -298,12 +296,10 @@ static struct limit_options limit_of(struct snapshot *snap, const struct set_lim
     return limit;
 }
 
-static void resolve_limits(struct snapshot *snap, const struct set_upstream *u,
-                           struct upstream_options *out)
+static void resolve_limits(struct snapshot *snap, const struct set_upstream *u, struct upstream_options *out)
 {
     const struct set_limit *set = u->limits.items;
-    struct limit_options *limits =
-        arena_alloc(&snap->arena, (u->limits.count + 1) * sizeof limits[0]);
+    struct limit_options   *limits = arena_alloc(&snap->arena, (u->limits.count + 1) * sizeof limits[0]);
 
     for (unsigned i = 0; i < u->limits.count; i++) {
         limits[i] = limit_of(snap, &set[i]);
@@ -357,7 +353,7 @@ static void resolve_fetch(struct snapshot *snap, const struct set_upstream *u, s
     }
     while (out->retry.statuses[out->retry.status_count] != 0)
         out->retry.status_count++;
-    if (!(out->max_share > 0.0))                     /* one that is not set is no number */
+    if (!(out->max_share > 0.0)) /* one that is not set is no number */
         out->max_share = 0.0;
     resolve_low_budget(u->low_budget_below, &out->low_budget);
     out->set_headers = fields_of(&snap->arena, u);

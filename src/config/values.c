@@ -17,17 +17,21 @@
 #include <stdlib.h>
 
 enum {
-    NOT_SET_ONES = 0xff,              /* INT_NOT_SET, -1, and as a double no number */
-    WORDS_MOST = 8                    /* of one setting */
+    NOT_SET_ONES = 0xff, /* INT_NOT_SET, -1, and as a double no number */
+    WORDS_MOST = 8       /* of one setting */
 };
 
 static const char *kind_of(const config_setting_t *s)
 {
     static const char *const kinds[] = {
-        [CONFIG_TYPE_NONE] = "nothing",        [CONFIG_TYPE_GROUP] = "a group { }",
-        [CONFIG_TYPE_INT] = "a number",        [CONFIG_TYPE_INT64] = "a number",
-        [CONFIG_TYPE_FLOAT] = "a number with a fraction", [CONFIG_TYPE_STRING] = "a text",
-        [CONFIG_TYPE_BOOL] = "true or false",  [CONFIG_TYPE_ARRAY] = "an array [ ]",
+        [CONFIG_TYPE_NONE] = "nothing",
+        [CONFIG_TYPE_GROUP] = "a group { }",
+        [CONFIG_TYPE_INT] = "a number",
+        [CONFIG_TYPE_INT64] = "a number",
+        [CONFIG_TYPE_FLOAT] = "a number with a fraction",
+        [CONFIG_TYPE_STRING] = "a text",
+        [CONFIG_TYPE_BOOL] = "true or false",
+        [CONFIG_TYPE_ARRAY] = "an array [ ]",
         [CONFIG_TYPE_LIST] = "a list ( )",
     };
 
@@ -65,7 +69,7 @@ static bool literal_int(const config_setting_t *s, int64_t *out)
     digits[n->literal.len] = '\0';
     errno = 0;
     value = strtoll(digits, &end, digits[0] == '0' && (digits[1] | 0x20) == 'x' ? 16 : 10);
-    *out = value;                     /* saturates */
+    *out = value; /* saturates */
     return true;
 }
 
@@ -81,8 +85,7 @@ static bool in_range(struct reader *r, const config_setting_t *s, const struct o
     return false;
 }
 
-static bool parse_int(struct reader *r, const config_setting_t *s, const struct option *o,
-                      void *field)
+static bool parse_int(struct reader *r, const config_setting_t *s, const struct option *o, void *field)
 {
     int64_t n;
 
@@ -105,8 +108,7 @@ static bool print_int(FILE *out, const struct option *o, const void *field)
     return true;
 }
 
-static bool parse_number(struct reader *r, const config_setting_t *s, const struct option *o,
-                         void *field)
+static bool parse_number(struct reader *r, const config_setting_t *s, const struct option *o, void *field)
 {
     int64_t n;
     double  value;
@@ -118,8 +120,8 @@ static bool parse_number(struct reader *r, const config_setting_t *s, const stru
     else
         return wrong_type(r, s, o);
     if (!(value >= (double)o->min && value <= (double)o->max)) {
-        reader_error(r, s, NULL, "%g is out of range; %" PRId64 ".0 to %" PRId64 ".0 is allowed",
-                     value, o->min, o->max);
+        reader_error(r, s, NULL, "%g is out of range; %" PRId64 ".0 to %" PRId64 ".0 is allowed", value, o->min,
+                     o->max);
         return false;
     }
     *(double *)field = value;
@@ -144,8 +146,7 @@ static bool print_number(FILE *out, const struct option *o, const void *field)
     return true;
 }
 
-static bool parse_share(struct reader *r, const config_setting_t *s, const struct option *o,
-                        void *field)
+static bool parse_share(struct reader *r, const config_setting_t *s, const struct option *o, void *field)
 {
     const char *text, *end;
     double      percent;
@@ -154,10 +155,9 @@ static bool parse_share(struct reader *r, const config_setting_t *s, const struc
         return wrong_type(r, s, o);
     text = config_setting_get_string(s);
     percent = strtod(text, (char **)&end);
-    if (end == text || strcmp(end, "%") != 0 || text[strspn(text, "0123456789.")] != '%'
-        || !(percent >= 0.0 && percent <= 100.0)) {
-        reader_error(r, s, NULL,
-                     "\"%s\" is no share; \"0%%\" to \"100%%\" is allowed, such as \"20%%\"", text);
+    if (end == text || strcmp(end, "%") != 0 || text[strspn(text, "0123456789.")] != '%' ||
+        !(percent >= 0.0 && percent <= 100.0)) {
+        reader_error(r, s, NULL, "\"%s\" is no share; \"0%%\" to \"100%%\" is allowed, such as \"20%%\"", text);
         return false;
     }
     *(double *)field = percent / 100.0;
@@ -174,8 +174,7 @@ static bool print_share(FILE *out, const struct option *o, const void *field)
     return share >= 0.0;
 }
 
-static bool parse_bool(struct reader *r, const config_setting_t *s, const struct option *o,
-                       void *field)
+static bool parse_bool(struct reader *r, const config_setting_t *s, const struct option *o, void *field)
 {
     if (config_setting_type(s) != CONFIG_TYPE_BOOL)
         return wrong_type(r, s, o);
@@ -192,8 +191,7 @@ static bool print_bool(FILE *out, const struct option *o, const void *field)
 
 /* -- durations and sizes -- */
 
-static bool parse_duration(struct reader *r, const config_setting_t *s, const struct option *o,
-                           void *field)
+static bool parse_duration(struct reader *r, const config_setting_t *s, const struct option *o, void *field)
 {
     char        low[32], high[32];
     const char *text;
@@ -210,17 +208,15 @@ static bool parse_duration(struct reader *r, const config_setting_t *s, const st
         return wrong_type(r, s, o);
     text = config_setting_get_string(s);
     if (!http_duration_parse(slice_of(text), &ns)) {
-        reader_error(
-            r, s, NULL,
-            "\"%s\" is no duration; a whole number and ms, s, m, h or d is wanted, such as "
-            "\"30s\"%s",
-            text, o->max == INT64_MAX ? ", or \"forever\"" : "");
+        reader_error(r, s, NULL,
+                     "\"%s\" is no duration; a whole number and ms, s, m, h or d is wanted, such as "
+                     "\"30s\"%s",
+                     text, o->max == INT64_MAX ? ", or \"forever\"" : "");
         return false;
     }
     if (ns < o->min || ns > o->max) {
-        reader_error(r, s, NULL, "\"%s\" is too %s; \"%s\" to \"%s\" is allowed", text,
-                     ns < o->min ? "short" : "long", units_duration(o->min, low),
-                     units_duration(o->max, high));
+        reader_error(r, s, NULL, "\"%s\" is too %s; \"%s\" to \"%s\" is allowed", text, ns < o->min ? "short" : "long",
+                     units_duration(o->min, low), units_duration(o->max, high));
         return false;
     }
     *(int64_t *)field = ns;
@@ -238,8 +234,7 @@ static bool print_duration(FILE *out, const struct option *o, const void *field)
     return ns >= 0;
 }
 
-static bool parse_size(struct reader *r, const config_setting_t *s, const struct option *o,
-                       void *field)
+static bool parse_size(struct reader *r, const config_setting_t *s, const struct option *o, void *field)
 {
     char        low[32], high[32];
     const char *text;
@@ -249,17 +244,15 @@ static bool parse_size(struct reader *r, const config_setting_t *s, const struct
         return wrong_type(r, s, o);
     text = config_setting_get_string(s);
     if (!units_parse_size(text, &bytes)) {
-        reader_error(
-            r, s, NULL,
-            "\"%s\" is no size; a whole number and B, KiB, MiB, GiB or TiB is wanted, such as "
-            "\"2GiB\"",
-            text);
+        reader_error(r, s, NULL,
+                     "\"%s\" is no size; a whole number and B, KiB, MiB, GiB or TiB is wanted, such as "
+                     "\"2GiB\"",
+                     text);
         return false;
     }
     if (bytes < o->min || bytes > o->max) {
         reader_error(r, s, NULL, "\"%s\" is too %s; \"%s\" to \"%s\" is allowed", text,
-                     bytes < o->min ? "small" : "large", units_size(o->min, low),
-                     units_size(o->max, high));
+                     bytes < o->min ? "small" : "large", units_size(o->min, low), units_size(o->max, high));
         return false;
     }
     *(int64_t *)field = bytes;
@@ -279,15 +272,17 @@ static bool print_size(FILE *out, const struct option *o, const void *field)
 
 /* -- texts -- */
 
-static bool parse_word(struct reader *r, const config_setting_t *s, const struct option *o,
-                       void *field)
+static bool parse_word(struct reader *r, const config_setting_t *s, const struct option *o, void *field)
 {
     const char *text, *near, *names[WORDS_MOST + 1] = { NULL };
     char        all[256] = "";
 
     for (const struct word *w = o->words; w->text != NULL; w++) {
         snprintf(all + strlen(all), sizeof all - strlen(all), "%s\"%s\"",
-                 w == o->words ? "" : w[1].text == NULL ? " or " : ", ", w->text);
+                 w == o->words       ? ""
+                 : w[1].text == NULL ? " or "
+                                     : ", ",
+                 w->text);
         CHECK(w - o->words < WORDS_MOST);
         names[w - o->words] = w->text;
     }
@@ -307,8 +302,7 @@ static bool parse_word(struct reader *r, const config_setting_t *s, const struct
     }
     near = problem_near(text, names);
     reader_error(r, s, NULL, "\"%s\" is not known here; wanted is %s%s%s%s", text, all,
-                 near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
-                 near != NULL ? "\"?" : "");
+                 near != NULL ? "; did you mean \"" : "", near != NULL ? near : "", near != NULL ? "\"?" : "");
     return false;
 }
 
@@ -325,18 +319,16 @@ static bool print_word(FILE *out, const struct option *o, const void *field)
 }
 
 /* Octal in quotes: libconfig would read 0600 as six hundred. */
-static bool parse_mode(struct reader *r, const config_setting_t *s, const struct option *o,
-                       void *field)
+static bool parse_mode(struct reader *r, const config_setting_t *s, const struct option *o, void *field)
 {
     const char *text;
 
     if (config_setting_type(s) != CONFIG_TYPE_STRING)
         return wrong_type(r, s, o);
     text = config_setting_get_string(s);
-    if (strlen(text) < 3 || strlen(text) > 4 || text[strspn(text, "01234567")] != '\0'
-        || strtoul(text, NULL, 8) > 0777) {
-        reader_error(r, s, NULL,
-                     "\"%s\" is no file mode; octal digits are wanted, such as \"0660\"", text);
+    if (strlen(text) < 3 || strlen(text) > 4 || text[strspn(text, "01234567")] != '\0' ||
+        strtoul(text, NULL, 8) > 0777) {
+        reader_error(r, s, NULL, "\"%s\" is no file mode; octal digits are wanted, such as \"0660\"", text);
         return false;
     }
     *(unsigned *)field = (unsigned)strtoul(text, NULL, 8);
@@ -365,8 +357,7 @@ static void print_quoted(FILE *out, const char *text)
     putc('"', out);
 }
 
-static bool passes(struct reader *r, const config_setting_t *s, const struct option *o,
-                   const char *text)
+static bool passes(struct reader *r, const config_setting_t *s, const struct option *o, const char *text)
 {
     struct fault why = { "" };
 
@@ -376,8 +367,7 @@ static bool passes(struct reader *r, const config_setting_t *s, const struct opt
     return false;
 }
 
-static bool parse_text(struct reader *r, const config_setting_t *s, const struct option *o,
-                       void *field)
+static bool parse_text(struct reader *r, const config_setting_t *s, const struct option *o, void *field)
 {
     const char *text;
 
@@ -392,8 +382,7 @@ static bool parse_text(struct reader *r, const config_setting_t *s, const struct
 }
 
 /* A relative path starts from the folder of the file that states it. */
-static bool parse_path(struct reader *r, const config_setting_t *s, const struct option *o,
-                       void *field)
+static bool parse_path(struct reader *r, const config_setting_t *s, const struct option *o, void *field)
 {
     const char *text, *file = reader_place(s).file, *slash = strrchr(file, '/');
 
@@ -409,9 +398,8 @@ static bool parse_path(struct reader *r, const config_setting_t *s, const struct
         return false;
     }
     if (*text != '/') {
-        char *folder = realpath(
-            slash != NULL ? arena_printf(r->arena, "%.*s/", (int)(slash - file), file).ptr : ".",
-            NULL);
+        char *folder = realpath(slash != NULL ? arena_printf(r->arena, "%.*s/", (int)(slash - file), file).ptr : ".",
+                                NULL);
 
         text = arena_printf(r->arena, "%s/%s", folder != NULL ? folder : ".", text).ptr;
         free(folder);
@@ -436,12 +424,10 @@ static bool print_text(FILE *out, const struct option *o, const void *field)
 
 static bool is_list(const config_setting_t *s)
 {
-    return config_setting_type(s) == CONFIG_TYPE_LIST ||
-           config_setting_type(s) == CONFIG_TYPE_ARRAY;
+    return config_setting_type(s) == CONFIG_TYPE_LIST || config_setting_type(s) == CONFIG_TYPE_ARRAY;
 }
 
-static bool parse_texts(struct reader *r, const config_setting_t *s, const struct option *o,
-                        void *field)
+static bool parse_texts(struct reader *r, const config_setting_t *s, const struct option *o, void *field)
 {
     unsigned     count, good = 0;
     const char **texts;
@@ -481,8 +467,7 @@ static bool print_texts(FILE *out, const struct option *o, const void *field)
     return true;
 }
 
-static bool parse_statuses(struct reader *r, const config_setting_t *s, const struct option *o,
-                           void *field)
+static bool parse_statuses(struct reader *r, const config_setting_t *s, const struct option *o, void *field)
 {
     unsigned  count, good = 0;
     unsigned *statuses;
@@ -496,8 +481,7 @@ static bool parse_statuses(struct reader *r, const config_setting_t *s, const st
         int64_t                 n;
 
         if (!literal_int(e, &n))
-            reader_error(r, e, NULL, "is %s; wanted is a status code without quotes, such as 503",
-                         kind_of(e));
+            reader_error(r, e, NULL, "is %s; wanted is a status code without quotes, such as 503", kind_of(e));
         else if (in_range(r, e, o, n))
             statuses[good++] = (unsigned)n;
     }

@@ -38,8 +38,10 @@ bool check_host_entry(const char *text, struct fault *why)
         return check_host(text, why);
     if (strchr(text, '/') == NULL && strchr(text, '*') == NULL && host_entry_parse(text, &e))
         return true;
-    return WRONG(why, "\"%s\" is no alias; what clients ask for and whom it stands for are wanted, each a host or "
-                 "host:port, such as \"api.localhost = api.example.org\"", text);
+    return WRONG(why,
+                 "\"%s\" is no alias; what clients ask for and whom it stands for are wanted, each a host or "
+                 "host:port, such as \"api.localhost = api.example.org\"",
+                 text);
 }
 
 /* -- via -- */
@@ -56,18 +58,22 @@ bool check_via(const char *text, struct fault *why)
             rest = slice_of(text + strlen(*scheme));
     if (rest.ptr == NULL)
         return WRONG(why, "is no URL of a proxy; it begins with http://, https:// or socks5://, such as "
-                     "\"http://proxy.example.org:3128\"");
-    if (slice_find(rest, '@', 0) < rest.len)      /* not repeated: it may hold a password */
+                          "\"http://proxy.example.org:3128\"");
+    if (slice_find(rest, '@', 0) < rest.len) /* not repeated: it may hold a password */
         return WRONG(why, "the URL names a user; \"user:password\" belongs in the file that value_file names: "
-                     "via = { url = \"http://proxy.example.org:3128\"; value_file = ...; }");
+                          "via = { url = \"http://proxy.example.org:3128\"; value_file = ...; }");
     if (slice_ends_with(rest, SLICE("/")))
         rest.len--;
     if (!http_authority_parse(rest, &host, &port))
-        return WRONG(why, "\"%s\" is no URL of a proxy; scheme, host and port alone are wanted, such as "
-                     "\"http://proxy.example.org:3128\"", text);
+        return WRONG(why,
+                     "\"%s\" is no URL of a proxy; scheme, host and port alone are wanted, such as "
+                     "\"http://proxy.example.org:3128\"",
+                     text);
     if (port == 0)
-        return WRONG(why, "\"%s\" names no port, and proxies have no usual one; such as "
-                     "\"http://proxy.example.org:3128\"", text);
+        return WRONG(why,
+                     "\"%s\" names no port, and proxies have no usual one; such as "
+                     "\"http://proxy.example.org:3128\"",
+                     text);
     return true;
 }
 
@@ -82,7 +88,8 @@ struct via_options ways_via(const char *text, struct arena *arena)
         via.authority.len--;
     /* "socks5h": the name of the API's host is the proxy's to look up. */
     via.url = via.is_http ? arena_printf(arena, SLICE_FMT "://" SLICE_FMT, SLICE_ARG(slice_sub(all, 0, colon)),
-                                         SLICE_ARG(via.authority)).ptr
+                                         SLICE_ARG(via.authority))
+                                .ptr
                           : arena_printf(arena, "socks5h://" SLICE_FMT, SLICE_ARG(via.authority)).ptr;
     return via;
 }

@@ -62,8 +62,10 @@ static int connect_in(const char *directory, bool reads)
 
 static void tell_refused(const char *socket)
 {
-    fprintf(stderr, "weirctl: %s is not for you: %s; who may change something there has the rights of "
-            "the admin socket (admin.mode and admin.group, or its systemd unit)\n", socket, strerror(EACCES));
+    fprintf(stderr,
+            "weirctl: %s is not for you: %s; who may change something there has the rights of "
+            "the admin socket (admin.mode and admin.group, or its systemd unit)\n",
+            socket, strerror(EACCES));
 }
 
 /* The socket that --socket names or, where that one is not for this user, the query socket beside it. */
@@ -73,9 +75,9 @@ static int connect_to_named(const char *socket, bool reads)
     int         fd = connect_to(socket), err = errno;
     const char *name = strrchr(socket, '/');
 
-    if (fd < 0 && err == EACCES && reads
-        && (size_t)snprintf(path, sizeof path, "%.*squery.sock", name != NULL ? (int)(name + 1 - socket) : 0, socket)
-           < sizeof path)
+    if (fd < 0 && err == EACCES && reads &&
+        (size_t)snprintf(path, sizeof path, "%.*squery.sock", name != NULL ? (int)(name + 1 - socket) : 0, socket) <
+            sizeof path)
         fd = connect_to(path);
     if (fd < 0 && err == EACCES)
         tell_refused(socket);
@@ -103,8 +105,10 @@ static int connect_to_daemon(const struct ctl *c, bool reads)
     if (fd < 0 && err == EACCES)
         tell_refused(WEIR_RUNSTATEDIR "/weir/admin.sock");
     else if (fd < 0)
-        fprintf(stderr, "weirctl: no weir answers at %s%s%s/admin.sock: %s; is it running? (--socket PATH names "
-                "another)\n", user, user[0] != '\0' ? "/admin.sock or " : "", system, strerror(err));
+        fprintf(stderr,
+                "weirctl: no weir answers at %s%s%s/admin.sock: %s; is it running? (--socket PATH names "
+                "another)\n",
+                user, user[0] != '\0' ? "/admin.sock or " : "", system, strerror(err));
     return fd;
 }
 
@@ -129,7 +133,7 @@ static int send_request(int fd, const char *method, const char *path, json_t *bo
     char  head[512];
     int   n = snprintf(head, sizeof head,
                        "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                       "Content-Length: %zu\r\nConnection: close\r\n\r\n",
+                         "Content-Length: %zu\r\nConnection: close\r\n\r\n",
                        method, path, text != NULL ? strlen(text) : 0);
     int   rc = send_all(fd, head, (size_t)n);
 

@@ -32,6 +32,4 @@ static int run(const struct ctl *c)
     return 1;
 }
 
-const struct command command_check = {
-    "check", "FILE", "say what is wrong with a configuration file", 1, 1, run, 0
-};
+const struct command command_check = { "check", "FILE", "say what is wrong with a configuration file", 1, 1, run, 0 };

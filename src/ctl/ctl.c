@@ -7,8 +7,7 @@
 #include <string.h>
 
 /* One file each; its row says the rest. As --help lists them. */
-#define COMMANDS(X) \
-    X(status) X(limits) X(purge) X(flush) X(compact) X(reload) X(reopen) X(check) X(ca) X(env) X(run)
+#define COMMANDS(X) X(status) X(limits) X(purge) X(flush) X(compact) X(reload) X(reopen) X(check) X(ca) X(env) X(run)
 
 #define DECLARE(name) extern const struct command command_##name;
 COMMANDS(DECLARE)
@@ -25,7 +24,8 @@ static void print_help(FILE *out)
           "      --json         print the daemon's answer as JSON\n"
           "      --as NAME      env, run: the client's name, for fairness and in weir's log\n"
           "      --version      print the version, and exit\n"
-          "  -h, --help         print this, and exit\n", out);
+          "  -h, --help         print this, and exit\n",
+          out);
 }
 
 static const struct command *find_command(const char *name)
@@ -43,24 +43,36 @@ enum { OPTION_SOCKET = 256, OPTION_JSON, OPTION_VERSION, OPTION_AS };
 static int read_options(struct ctl *c, int argc, char **argv, bool anywhere)
 {
     static const struct option options[] = {
-        { "socket",  required_argument, NULL, OPTION_SOCKET },
-        { "json",    no_argument,       NULL, OPTION_JSON },
-        { "as",      required_argument, NULL, OPTION_AS },
-        { "version", no_argument,       NULL, OPTION_VERSION },
-        { "help",    no_argument,       NULL, 'h' },
+        { "socket", required_argument, NULL, OPTION_SOCKET },
+        { "json", no_argument, NULL, OPTION_JSON },
+        { "as", required_argument, NULL, OPTION_AS },
+        { "version", no_argument, NULL, OPTION_VERSION },
+        { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
     int option;
 
-    optind = 0;                                      /* glibc: begin anew */
+    optind = 0; /* glibc: begin anew */
     while ((option = getopt_long(argc, argv, anywhere ? "h" : "+h", options, NULL)) != -1) {
         switch (option) {
-        case OPTION_SOCKET:  c->socket = optarg; break;
-        case OPTION_JSON:    c->json = true; break;
-        case OPTION_AS:      c->as = optarg; break;
-        case OPTION_VERSION: printf("weirctl %s\n", PACKAGE_VERSION); return 0;
-        case 'h':            print_help(stdout); return 0;
-        default:             print_help(stderr); return 2;
+        case OPTION_SOCKET:
+            c->socket = optarg;
+            break;
+        case OPTION_JSON:
+            c->json = true;
+            break;
+        case OPTION_AS:
+            c->as = optarg;
+            break;
+        case OPTION_VERSION:
+            printf("weirctl %s\n", PACKAGE_VERSION);
+            return 0;
+        case 'h':
+            print_help(stdout);
+            return 0;
+        default:
+            print_help(stderr);
+            return 2;
         }
     }
     return -1;
@@ -96,8 +108,8 @@ int main(int argc, char **argv)
         return status;
     c.arguments = argv + optind;
     c.argument_count = argc - optind;
-    if (c.argument_count < command->least || c.argument_count > command->most
-        || (c.as != NULL && (command->traits & NAMES_CLIENT) == 0))
+    if (c.argument_count < command->least || c.argument_count > command->most ||
+        (c.as != NULL && (command->traits & NAMES_CLIENT) == 0))
         return use_wrongly(command);
     return command->run(&c);
 }

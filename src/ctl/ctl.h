@@ -9,23 +9,23 @@
 #include <stdio.h>
 
 struct ctl {
-    const char *socket;               /* of the admin or query socket; NULL: looked for */
+    const char *socket; /* of the admin or query socket; NULL: looked for */
     bool        json;
-    const char *as;                   /* run, env: the client's name; NULL: none */
-    char      **arguments;            /* after the command */
+    const char *as;        /* run, env: the client's name; NULL: none */
+    char      **arguments; /* after the command */
     int         argument_count;
 };
 
 enum {
-    NAMES_CLIENT = 1,                 /* takes --as */
-    TAKES_COMMAND = 2                 /* what follows is another program's, options and all */
+    NAMES_CLIENT = 1, /* takes --as */
+    TAKES_COMMAND = 2 /* what follows is another program's, options and all */
 };
 
 struct command {
     const char *name, *arguments, *help;
-    int         least, most;          /* how many arguments */
-    int       (*run)(const struct ctl *);       /* the exit status: 0 done, 1 refused or failed, 2 wrong use */
-    unsigned    traits;
+    int         least, most;        /* how many arguments */
+    int (*run)(const struct ctl *); /* the exit status: 0 done, 1 refused or failed, 2 wrong use */
+    unsigned traits;
 };
 
 /*

@@ -16,7 +16,10 @@ enum { DIGEST_BYTES = 20, ENTRY_OVERHEAD = 64, KIND_TRUSTED = 2 };
 
 static const char begin_mark[] = "-----BEGIN CERTIFICATE-----", end_mark[] = "-----END CERTIFICATE-----";
 
-struct output { unsigned char *bytes; size_t used; };
+struct output {
+    unsigned char *bytes;
+    size_t         used;
+};
 
 static void put_number(struct output *o, uint64_t n, unsigned bytes)
 {

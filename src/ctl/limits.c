@@ -98,8 +98,7 @@ static int run(const struct ctl *c)
     if (!ctl_print_json(c, answer)) {
         printf("%-12s %-28s %-8s %-12s %-20s %-10s\n", "UPSTREAM", "LIMIT", "KIND", "CREDENTIAL", "    LEFT",
                "WHOLE IN");
-        json_array_foreach(json_object_get(answer, "limits"), i, limit)
-            print_limit(limit);
+        json_array_foreach(json_object_get(answer, "limits"), i, limit) print_limit(limit);
         json_array_foreach(json_object_get(answer, "more"), i, limit)
             printf("%-12s and %lld more of credentials that are less busy\n",
                    json_string_value(json_object_get(limit, "upstream")),
@@ -109,7 +108,10 @@ static int run(const struct ctl *c)
     return 0;
 }
 
-const struct command command_limits = {
-    "limits", "[NAME | forget [UPSTREAM [LIMIT]]]",
-    "every limit: allowed, left, when it is whole again; drop what was learned", 0, 3, run, 0
-};
+const struct command command_limits = { "limits",
+                                        "[NAME | forget [UPSTREAM [LIMIT]]]",
+                                        "every limit: allowed, left, when it is whole again; drop what was learned",
+                                        0,
+                                        3,
+                                        run,
+                                        0 };

@@ -63,8 +63,8 @@ static struct slice user_info(struct pointing *p, const char *name)
         return out;
     for (; *name != '\0'; name++)
         out = isalnum((unsigned char)*name) || strchr("-._~", *name) != NULL
-            ? arena_printf(&p->arena, "%s%c", out.ptr, *name)
-            : arena_printf(&p->arena, "%s%%%02X", out.ptr, (unsigned char)*name);
+                  ? arena_printf(&p->arena, "%s%c", out.ptr, *name)
+                  : arena_printf(&p->arena, "%s%%%02X", out.ptr, (unsigned char)*name);
     return arena_printf(&p->arena, "%s:x@", out.ptr);
 }
 
@@ -111,11 +111,18 @@ static void point_at_proxy(struct pointing *p, const char *name)
 {
     static const char *const names[] = { "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY" };
     /* These would lead past Weir where they are set. */
-    static const char *const others[] = { "all_proxy", "ALL_PROXY", "npm_config_proxy", "npm_config_https_proxy",
-                                          "NPM_CONFIG_PROXY", "NPM_CONFIG_HTTPS_PROXY", "PIP_PROXY", "CARGO_HTTP_PROXY",
-                                          "CGI_HTTP_PROXY", "GLOBAL_AGENT_HTTP_PROXY", "GLOBAL_AGENT_HTTPS_PROXY" };
-    struct slice             url = arena_printf(&p->arena, "http://%s%s:%s", user_info(p, name).ptr, p->host.ptr,
-                                                p->port.ptr);
+    static const char *const others[] = { "all_proxy",
+                                          "ALL_PROXY",
+                                          "npm_config_proxy",
+                                          "npm_config_https_proxy",
+                                          "NPM_CONFIG_PROXY",
+                                          "NPM_CONFIG_HTTPS_PROXY",
+                                          "PIP_PROXY",
+                                          "CARGO_HTTP_PROXY",
+                                          "CGI_HTTP_PROXY",
+                                          "GLOBAL_AGENT_HTTP_PROXY",
+                                          "GLOBAL_AGENT_HTTPS_PROXY" };
+    struct slice url = arena_printf(&p->arena, "http://%s%s:%s", user_info(p, name).ptr, p->host.ptr, p->port.ptr);
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         set(p, names[i], url);

@@ -11,12 +11,14 @@
 
 enum { VARIABLES_MAX = 64 };
 
-struct variable { const char *name, *value; };
+struct variable {
+    const char *name, *value;
+};
 
 struct pointing {
     struct trust    trust;
     struct arena    arena;
-    struct slice    host, port;       /* of the proxy, an IPv6 address in its brackets */
+    struct slice    host, port; /* of the proxy, an IPv6 address in its brackets */
     struct variable variables[VARIABLES_MAX];
     unsigned        count;
 };

@@ -50,10 +50,9 @@ static int run(const struct ctl *c)
     if (answer == NULL)
         return 1;
     if (!ctl_print_json(c, answer)) {
-        printf("weir %s, pid %lld, up %s, %lld workers, %s\n",
-               json_string_value(json_object_get(answer, "version")), number(answer, "pid"),
-               ctl_duration(json_number_value(json_object_get(answer, "uptime_s"))), number(answer, "workers"),
-               json_string_value(json_object_get(answer, "config")));
+        printf("weir %s, pid %lld, up %s, %lld workers, %s\n", json_string_value(json_object_get(answer, "version")),
+               number(answer, "pid"), ctl_duration(json_number_value(json_object_get(answer, "uptime_s"))),
+               number(answer, "workers"), json_string_value(json_object_get(answer, "config")));
         print_cache(json_object_get(answer, "cache"));
         print_counters(json_object_get(answer, "counters"));
         json_array_foreach(json_object_get(answer, "upstreams"), i, upstream)
@@ -61,8 +60,7 @@ static int run(const struct ctl *c)
                    "%lld failures, %lld never sent%s%s\n",
                    json_string_value(json_object_get(upstream, "name")), number(upstream, "in_flight"),
                    number(upstream, "waiting"), number(upstream, "requests"), number(upstream, "attempts"),
-                   number(upstream, "retries"), number(upstream, "failures"),
-                   number(upstream, "unsent"),
+                   number(upstream, "retries"), number(upstream, "failures"), number(upstream, "unsent"),
                    json_is_true(json_object_get(upstream, "breaker_open")) ? ", not asked: it fails" : "",
                    wait_text(upstream, wait, sizeof wait));
     }
@@ -70,6 +68,4 @@ static int run(const struct ctl *c)
     return 0;
 }
 
-const struct command command_status = {
-    "status", "", "what the daemon is, has stored and has done", 0, 0, run, 0
-};
+const struct command command_status = { "status", "", "what the daemon is, has stored and has done", 0, 0, run, 0 };

@@ -18,11 +18,11 @@
 enum { FILE_BYTES_MAX = 64 << 20 };
 
 const struct roots_variable trust_variables[] = {
-    { "SSL_CERT_FILE", true },        /* OpenSSL: Python, Ruby; Go */
+    { "SSL_CERT_FILE", true }, /* OpenSSL: Python, Ruby; Go */
     { "REQUESTS_CA_BUNDLE", true },
     { "CURL_CA_BUNDLE", true },
     { "GIT_SSL_CAINFO", true },
-    { "AWS_CA_BUNDLE", true },        /* boto3, the AWS command */
+    { "AWS_CA_BUNDLE", true }, /* boto3, the AWS command */
     { "HTTPLIB2_CA_CERTS", true },
     { "PERL_LWP_SSL_CA_FILE", true },
     { "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", true },
@@ -34,17 +34,20 @@ const struct roots_variable trust_variables[] = {
     { "npm_config_cafile", false },
     { "NPM_CONFIG_CAFILE", false },
     { "JULIA_SSL_CA_ROOTS_PATH", false },
-    { "BUNDLE_SSL_CA_CERT", false },  /* Ruby's bundler */
+    { "BUNDLE_SSL_CA_CERT", false }, /* Ruby's bundler */
     { "WEBSOCKET_CLIENT_CA_BUNDLE", false },
-    { "HEX_CACERTS_PATH", false },    /* Elixir */
-    { "HTTPS_CA_FILE", false },       /* Perl's Crypt::SSLeay */
+    { "HEX_CACERTS_PATH", false }, /* Elixir */
+    { "HTTPS_CA_FILE", false },    /* Perl's Crypt::SSLeay */
     { NULL, false },
 };
 
 /* Where the systems keep the roots that OpenSSL, curl and the others trust. */
 static const char *const root_files[] = {
-    "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
 };
 
 /* The module that is found first, and becomes the real one with another answer to "where are the roots?". */
@@ -256,8 +259,8 @@ static bool write_wgetrc(const struct trust *t)
 static bool write_php(const struct trust *t)
 {
     char path[700], text[1400];
-    int  n = snprintf(text, sizeof text, "; Written by weirctl.\nopenssl.cafile=\"%s\"\ncurl.cainfo=\"%s\"\n",
-                      t->bundle, t->bundle);
+    int n = snprintf(text, sizeof text, "; Written by weirctl.\nopenssl.cafile=\"%s\"\ncurl.cainfo=\"%s\"\n", t->bundle,
+                     t->bundle);
 
     snprintf(path, sizeof path, "%s/weir.ini", t->php);
     return make_directory(t->php) && write_file(path, text, (size_t)n);
@@ -288,6 +291,6 @@ bool trust_write(struct trust *t, const char *certificate, const char *fingerpri
     snprintf(t->wgetrc, sizeof t->wgetrc, "%s/wgetrc", t->directory);
     snprintf(t->python, sizeof t->python, "%s/python", t->directory);
     snprintf(t->php, sizeof t->php, "%s/php", t->directory);
-    return make_directories(t->directory) && write_bundle(t, certificate) && write_node_ca(t, certificate)
-        && write_wgetrc(t) && write_shim(t) && write_php(t);
+    return make_directories(t->directory) && write_bundle(t, certificate) && write_node_ca(t, certificate) &&
+           write_wgetrc(t) && write_shim(t) && write_php(t);
 }

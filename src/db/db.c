@@ -31,12 +31,12 @@ enum { TAIL_BYTES = 8 * 1024 * 1024, PATH_BYTES = 4096 };
 struct db {
     MDB_env     *env;
     struct place place;
-    uint64_t     file_bytes;          /* at least; the writing thread's */
-    _Atomic int  last_error;          /* LMDB's code */
+    uint64_t     file_bytes; /* at least; the writing thread's */
+    _Atomic int  last_error; /* LMDB's code */
 };
 
 struct db_txn {
-    MDB_txn   *txn;                   /* NULL after a failed renewal */
+    MDB_txn   *txn; /* NULL after a failed renewal */
     struct db *db;
     bool       write;
 };
@@ -49,9 +49,12 @@ struct db_cursor {
 /* Codes that say that a transaction went wrong, not the database. */
 static enum db_result outcome(struct db *db, int code)
 {
-    static const struct { int code; enum db_result result; } rows[] = {
-        { MDB_SUCCESS, DB_OK },       { MDB_NOTFOUND, DB_NOT_FOUND }, { MDB_KEYEXIST, DB_EXISTS },
-        { MDB_MAP_FULL, DB_FULL },    { MDB_TXN_FULL, DB_FULL },      { MDB_BAD_TXN, DB_REFUSED },
+    static const struct {
+        int            code;
+        enum db_result result;
+    } rows[] = {
+        { MDB_SUCCESS, DB_OK },           { MDB_NOTFOUND, DB_NOT_FOUND }, { MDB_KEYEXIST, DB_EXISTS },
+        { MDB_MAP_FULL, DB_FULL },        { MDB_TXN_FULL, DB_FULL },      { MDB_BAD_TXN, DB_REFUSED },
         { MDB_READERS_FULL, DB_REFUSED },
     };
 
@@ -60,7 +63,7 @@ static enum db_result outcome(struct db *db, int code)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (rows[i].code == code)
             return rows[i].result;
-    return code > 0 ? DB_REFUSED : DB_BROKEN;        /* errno is positive, LMDB's own codes are negative */
+    return code > 0 ? DB_REFUSED : DB_BROKEN; /* errno is positive, LMDB's own codes are negative */
 }
 
 const char *db_reason(const struct db *db)
@@ -213,8 +216,8 @@ bool db_is_in_place(const struct db *db)
     mdb_filehandle_t fd;
     struct stat      ours, there;
 
-    if (mdb_env_get_fd(db->env, &fd) != 0 || fstat(fd, &ours) != 0
-        || snprintf(path, sizeof path, "%s/data.mdb", db->place.path) >= (int)sizeof path)
+    if (mdb_env_get_fd(db->env, &fd) != 0 || fstat(fd, &ours) != 0 ||
+        snprintf(path, sizeof path, "%s/data.mdb", db->place.path) >= (int)sizeof path)
         return true;
     if (lstat(path, &there) != 0)
         return errno != ENOENT && errno != ENOTDIR;
@@ -252,7 +255,7 @@ int db_set_aside(const char *directory, char *name, size_t size, struct fault *w
     snprintf(name, size, "data.mdb.damaged-%s", stamp);
     if (snprintf(old, sizeof old, "%s/data.mdb", directory) >= (int)sizeof old)
         return fault_set_errno(why, ENAMETOOLONG, "%.200s...", directory);
-    for (int i = 2; i < 100; i++) {                  /* two within a second */
+    for (int i = 2; i < 100; i++) { /* two within a second */
         if (snprintf(aside, sizeof aside, "%s/%s", directory, name) >= (int)sizeof aside)
             return fault_set_errno(why, ENAMETOOLONG, "%.200s...", directory);
         if (access(aside, F_OK) != 0)
@@ -400,7 +403,8 @@ void db_cursor_close(struct db_cursor *c)
 enum db_result db_cursor_move(struct db_cursor *c, enum db_move move, struct slice *key, struct slice *value)
 {
     static const MDB_cursor_op ops[] = {
-        [DB_FIRST] = MDB_FIRST, [DB_NEXT] = MDB_NEXT,
+        [DB_FIRST] = MDB_FIRST,
+        [DB_NEXT] = MDB_NEXT,
         [DB_AT_OR_AFTER] = MDB_SET_RANGE,
     };
     MDB_val k = val(*key), v;
@@ -475,7 +479,7 @@ enum db_result db_space(struct db *db, struct db_space *out)
 /* -- giving back -- */
 
 struct pages {
-    size_t  freed_up_to;              /* the last transaction whose pages are wanted */
+    size_t  freed_up_to; /* the last transaction whose pages are wanted */
     size_t *numbers;
     size_t  count, capacity;
 };
@@ -547,8 +551,8 @@ enum db_result db_give_back(struct db *db, uint64_t *bytes)
     int              code = mdb_env_sync(db->env, 1);
 
     *bytes = 0;
-    if (code != 0 || (code = mdb_env_get_fd(db->env, &fd)) != 0
-        || (code = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn)) != 0)
+    if (code != 0 || (code = mdb_env_get_fd(db->env, &fd)) != 0 ||
+        (code = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn)) != 0)
         return outcome(db, code);
     before = blocks_of(fd);
     mdb_env_stat(db->env, &stat);

@@ -13,53 +13,73 @@
 #include <unistd.h>
 
 enum {
-    HEAD_BYTES = 16, NODE_BYTES = 8, DEEPEST = 24, LARGEST_PAGE = 32768, KEY_MOST = 511,
-    BRANCH = 1, LEAF = 2, OVERFLOW = 4, META = 8, DIRTY = 0x10,
-    BIG_DATA = 1, SUB_DATA = 2,
+    HEAD_BYTES = 16,
+    NODE_BYTES = 8,
+    DEEPEST = 24,
+    LARGEST_PAGE = 32768,
+    KEY_MOST = 511,
+    BRANCH = 1,
+    LEAF = 2,
+    OVERFLOW = 4,
+    META = 8,
+    DIRTY = 0x10,
+    BIG_DATA = 1,
+    SUB_DATA = 2,
     INTEGER_KEYS = 8,
     VALUE_MOST = 256 * 1024 * 1024
 };
 #define MAGIC   0xBEEFC0DEu
 #define NO_PAGE UINT64_MAX
 
-struct page_head { uint64_t number; uint16_t pad, flags, lower, upper; };       /* an overflow page: `lower` and
+struct page_head {
+    uint64_t number;
+    uint16_t pad, flags, lower, upper;
+}; /* an overflow page: `lower` and
                                                                                  * `upper` are how many */
-struct node_head { uint16_t low, high, flags, key_bytes; };
-struct pages_tree { uint32_t pad; uint16_t flags, depth; uint64_t branches, leaves, overflows, entries, root; };
+struct node_head {
+    uint16_t low, high, flags, key_bytes;
+};
+struct pages_tree {
+    uint32_t pad;
+    uint16_t flags, depth;
+    uint64_t branches, leaves, overflows, entries, root;
+};
 struct meta {
-    uint32_t    magic, version;
-    uint64_t    address, map_bytes;
-    struct pages_tree trees[2];       /* of the free pages (its pad: bytes of a page), of the tables */
-    uint64_t    last_page, transaction;
+    uint32_t          magic, version;
+    uint64_t          address, map_bytes;
+    struct pages_tree trees[2]; /* of the free pages (its pad: bytes of a page), of the tables */
+    uint64_t          last_page, transaction;
 };
 
 _Static_assert(sizeof(struct page_head) == HEAD_BYTES && sizeof(struct node_head) == NODE_BYTES, "as LMDB has them");
 _Static_assert(sizeof(struct pages_tree) == 48 && sizeof(struct meta) == 136, "as LMDB has them");
 
 struct pages_walk {
-    int            fd;
-    uint32_t       page_bytes;
-    uint64_t       pages;             /* in use: numbers below it */
-    uint64_t       transaction;
-    uint8_t       *seen;              /* a bit for each page */
-    bool           is_strict;         /* false: salvaging, which steps over what is wrong */
-    struct fault  *why;
-    struct pages_tree found;          /* counted in the tree that is walked */
-    bool           is_free_list;
-    const char    *wanted;            /* salvaging: the table */
-    bool           is_wanted;
-    pages_row     *each;
-    void          *context;
+    int               fd;
+    uint32_t          page_bytes;
+    uint64_t          pages; /* in use: numbers below it */
+    uint64_t          transaction;
+    uint8_t          *seen;      /* a bit for each page */
+    bool              is_strict; /* false: salvaging, which steps over what is wrong */
+    struct fault     *why;
+    struct pages_tree found; /* counted in the tree that is walked */
+    bool              is_free_list;
+    const char       *wanted; /* salvaging: the table */
+    bool              is_wanted;
+    pages_row        *each;
+    void             *context;
 };
 
-struct range { struct slice from, to; };             /* keys: ptr NULL: no bound */
+struct range {
+    struct slice from, to;
+}; /* keys: ptr NULL: no bound */
 
 struct pages_node {
     struct node_head head;
     struct slice     key;
-    const char      *data;            /* of a leaf */
-    uint64_t         bytes;           /* of a leaf's data, as said */
-    uint64_t         child;           /* of a branch */
+    const char      *data;  /* of a leaf */
+    uint64_t         bytes; /* of a leaf's data, as said */
+    uint64_t         child; /* of a branch */
 };
 
 /* -- reading -- */
@@ -100,7 +120,7 @@ static bool take(struct pages_walk *w, uint64_t number, uint64_t count)
     if (number < 2 || number >= w->pages || count > w->pages - number)
         return bad(w, number, "it does not exist");
     for (uint64_t i = number; i < number + count; i++) {
-        if ((w->seen[i / 8] & 1 << i % 8) != 0)      /* salvaging: a ring ends here */
+        if ((w->seen[i / 8] & 1 << i % 8) != 0) /* salvaging: a ring ends here */
             return bad(w, i, "two have it");
         w->seen[i / 8] |= (uint8_t)(1 << i % 8);
     }
@@ -116,16 +136,19 @@ static bool is_page_size(uint32_t bytes)
 
 static bool meta_is_right(const struct page_head *head, const struct meta *m, uint64_t number)
 {
-    return head->number == number && (head->flags & META) != 0 && m->magic == MAGIC && m->version == 1
-        && is_page_size(m->trees[0].pad)
-        && m->trees[0].flags == INTEGER_KEYS && m->trees[1].flags == 0 && m->last_page >= 1;
+    return head->number == number && (head->flags & META) != 0 && m->magic == MAGIC && m->version == 1 &&
+           is_page_size(m->trees[0].pad) && m->trees[0].flags == INTEGER_KEYS && m->trees[1].flags == 0 &&
+           m->last_page >= 1;
 }
 
 /* The newer of the two, as LMDB takes it; false where it is of no use.  Salvaging (`both` false) the older one will
  * do where the newer is damaged. */
 static bool read_meta(int fd, bool both, struct meta *out, struct fault *why)
 {
-    struct { struct page_head head; struct meta meta; } page[2];
+    struct {
+        struct page_head head;
+        struct meta      meta;
+    } page[2];
     struct stat st;
     bool        right[2];
     int         newer;
@@ -153,7 +176,7 @@ static bool read_meta(int fd, bool both, struct meta *out, struct fault *why)
     if (out->last_page < (uint64_t)st.st_size / out->trees[0].pad)
         return true;
     fault_set(why, "the file is shorter (%llu bytes) than its own list of pages", (unsigned long long)st.st_size);
-    out->last_page = (uint64_t)st.st_size / out->trees[0].pad - 1;        /* what there is can be salvaged */
+    out->last_page = (uint64_t)st.st_size / out->trees[0].pad - 1; /* what there is can be salvaged */
     return !both;
 }
 
@@ -207,10 +230,10 @@ static int compare_words(const void *a, const void *b)
 /* Nodes stand one after the other up to the page's end. */
 static bool nodes_fill(const struct pages_walk *w, const char *page, const struct page_head *head, unsigned count)
 {
-    uint32_t    *places = mem_alloc_raw(count * sizeof *places);
-    uint32_t     at = head->upper;
+    uint32_t         *places = mem_alloc_raw(count * sizeof *places);
+    uint32_t          at = head->upper;
     struct pages_node n;
-    bool         right = true;
+    bool              right = true;
 
     for (unsigned i = 0; right && i < count; i++) {
         uint16_t offset;
@@ -247,8 +270,8 @@ static int compare_keys(const struct pages_walk *w, struct slice a, struct slice
 
 static bool is_within(const struct pages_walk *w, struct slice key, const struct range *r)
 {
-    return (r->from.ptr == NULL || compare_keys(w, key, r->from) >= 0)
-        && (r->to.ptr == NULL || compare_keys(w, key, r->to) < 0);
+    return (r->from.ptr == NULL || compare_keys(w, key, r->from) >= 0) &&
+           (r->to.ptr == NULL || compare_keys(w, key, r->to) < 0);
 }
 
 /* -- values -- */
@@ -305,8 +328,8 @@ static bool walk_tree(struct pages_walk *w, const struct pages_tree *t); /* of r
 static bool walk_table(struct pages_walk *w, uint64_t page, const struct pages_node *n)
 {
     const struct pages_tree outer = w->found;
-    struct pages_tree inner;
-    bool              right;
+    struct pages_tree       inner;
+    bool                    right;
 
     if (n->head.flags != SUB_DATA || n->bytes != sizeof inner)
         return bad(w, page, "it holds what is no table");
@@ -349,7 +372,7 @@ static bool walk_page(struct pages_walk *w, enum level level, uint64_t number, u
 static bool walk_nodes(struct pages_walk *w, enum level level, uint64_t number, const char *page,
                        const struct page_head *head, unsigned count, unsigned depth_left, const struct range *range)
 {
-    const bool  is_leaf = (head->flags & LEAF) != 0;
+    const bool        is_leaf = (head->flags & LEAF) != 0;
     struct pages_node n, next;
 
     for (unsigned i = 0; i < count; i++) {
@@ -359,8 +382,8 @@ static bool walk_nodes(struct pages_walk *w, enum level level, uint64_t number, 
 
         if (!right)
             right = bad(w, number, "a node does not fit");
-        else if ((is_leaf || i > 0) && w->is_strict
-                 && (!is_within(w, n.key, range) || (has_next && compare_keys(w, n.key, next.key) >= 0)))
+        else if ((is_leaf || i > 0) && w->is_strict &&
+                 (!is_within(w, n.key, range) || (has_next && compare_keys(w, n.key, next.key) >= 0)))
             right = bad(w, number, "its keys are not in order");
         else if (is_leaf)
             right = walk_value(w, level, number, &n);
@@ -394,8 +417,8 @@ static bool walk_page(struct pages_walk *w, enum level level, uint64_t number, u
     count = head.lower >= HEAD_BYTES ? (unsigned)(head.lower - HEAD_BYTES) / 2 : 0;
     if (head.number != number || (head.flags & ~DIRTY) != kind)
         right = bad(w, number, kind == LEAF ? "it is no leaf" : "it is no branch");
-    else if (head.lower % 2 != 0 || head.lower > head.upper || head.upper > w->page_bytes
-             || count < (kind == BRANCH && !w->is_free_list ? 2u : 1u))
+    else if (head.lower % 2 != 0 || head.lower > head.upper || head.upper > w->page_bytes ||
+             count < (kind == BRANCH && !w->is_free_list ? 2u : 1u))
         right = bad(w, number, "its head is wrong");
     else if (w->is_strict && !nodes_fill(w, page, &head, count))
         right = bad(w, number, "its nodes are not where they belong");
@@ -416,8 +439,8 @@ static bool walk_tree_of(struct pages_walk *w, enum level level, const struct pa
         return bad(w, t->root, "its tree is too deep");
     if (!walk_page(w, level, t->root, t->depth, (struct range){ SLICE_NONE, SLICE_NONE }))
         return false;
-    if (w->is_strict && (w->found.entries != t->entries || w->found.leaves != t->leaves
-                            || w->found.branches != t->branches || w->found.overflows != t->overflows))
+    if (w->is_strict && (w->found.entries != t->entries || w->found.leaves != t->leaves ||
+                         w->found.branches != t->branches || w->found.overflows != t->overflows))
         return bad(w, t->root, "its tree has not what it says");
     return true;
 }
@@ -431,16 +454,19 @@ static bool walk_tree(struct pages_walk *w, const struct pages_tree *t)
 
 static struct pages_walk walk_begin(int fd, const struct meta *m)
 {
-    return (struct pages_walk){ .fd = fd, .page_bytes = m->trees[0].pad, .pages = m->last_page + 1,
-                          .transaction = m->transaction, .seen = mem_alloc((size_t)(m->last_page / 8 + 1)) };
+    return (struct pages_walk){ .fd = fd,
+                                .page_bytes = m->trees[0].pad,
+                                .pages = m->last_page + 1,
+                                .transaction = m->transaction,
+                                .seen = mem_alloc((size_t)(m->last_page / 8 + 1)) };
 }
 
 bool pages_are_sound(int fd, struct fault *why)
 {
-    struct stat st;
-    struct meta m;
+    struct stat       st;
+    struct meta       m;
     struct pages_walk w;
-    bool        right;
+    bool              right;
 
     if (fstat(fd, &st) == 0 && st.st_size == 0)
         return true;
@@ -467,8 +493,8 @@ uint64_t pages_bytes_in_use(int fd)
 
 void pages_salvage(int fd, const char *table, pages_row *each, void *context)
 {
-    struct fault unused;
-    struct meta  m;
+    struct fault      unused;
+    struct meta       m;
     struct pages_walk w;
 
     if (!read_meta(fd, false, &m, &unused))

@@ -19,6 +19,6 @@ uint64_t pages_bytes_in_use(int fd);
 
 /* Calls `each` for every row of the table that can still be read.  Both slices end with the call. */
 typedef void pages_row(void *context, struct slice key, struct slice value);
-void pages_salvage(int fd, const char *table, pages_row *each, void *context);
+void         pages_salvage(int fd, const char *table, pages_row *each, void *context);
 
 #endif

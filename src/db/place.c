@@ -54,8 +54,10 @@ static int look_at_owner(int fd, const char *path, unsigned flags, struct fault 
     if (fstat(fd, &st) != 0)
         return fault_set_errno(why, errno, "cannot look at the directory %s", path);
     if (st.st_uid != geteuid())
-        return fault_set(why, "the directory %s belongs to user %ld, but weir runs as user %ld: give it to that user "
-                              "(chown), or name another directory", path, (long)st.st_uid, (long)geteuid());
+        return fault_set(why,
+                         "the directory %s belongs to user %ld, but weir runs as user %ld: give it to that user "
+                         "(chown), or name another directory",
+                         path, (long)st.st_uid, (long)geteuid());
     if ((st.st_mode & forbidden) != 0)
         return fault_set(why, "the directory %s may be written by others (mode %04o): take that away (chmod go-w)",
                          path, (unsigned)st.st_mode & 07777);
@@ -103,8 +105,10 @@ static enum db_open_result take_lock(struct place *p, struct fault *why)
 
 enum db_open_result place_open(struct place *p, const char *directory, unsigned flags, struct fault *why)
 {
-    *p = (struct place){ .path = mem_copy(slice_of(directory)), .directory_fd = -1, .lock_fd = -1,
-                          .is_private = (flags & DB_PRIVATE) != 0 };
+    *p = (struct place){ .path = mem_copy(slice_of(directory)),
+                         .directory_fd = -1,
+                         .lock_fd = -1,
+                         .is_private = (flags & DB_PRIVATE) != 0 };
     if (make_directory(directory, why) != 0)
         return DB_UNUSABLE;
     p->directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -180,8 +184,8 @@ static bool is_same_file(int fd, const char *path)
 {
     struct stat ours, there;
 
-    return fstat(fd, &ours) == 0 && lstat(path, &there) == 0 && ours.st_dev == there.st_dev
-        && ours.st_ino == there.st_ino;
+    return fstat(fd, &ours) == 0 && lstat(path, &there) == 0 && ours.st_dev == there.st_dev &&
+           ours.st_ino == there.st_ino;
 }
 
 void place_leave(struct place *p)
@@ -191,8 +195,8 @@ void place_leave(struct place *p)
     if (snprintf(path, sizeof path, "%s/lock", p->path) >= (int)sizeof path || !is_same_file(p->lock_fd, path))
         return;
     snprintf(readers, sizeof readers, "%s/lock.mdb", p->path);
-    p->is_marked = false;                            /* the next one's marker may have that name */
-    unlink(readers);                                 /* LMDB in this process may not open it twice */
+    p->is_marked = false; /* the next one's marker may have that name */
+    unlink(readers);      /* LMDB in this process may not open it twice */
     unlink(path);
 }
 

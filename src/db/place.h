@@ -12,9 +12,9 @@
 #include "db/db.h"
 
 struct place {
-    char *path;                       /* as configured */
-    int   directory_fd, lock_fd;      /* -1: none */
-    bool  is_private;                 /* DB_PRIVATE */
+    char *path;                  /* as configured */
+    int   directory_fd, lock_fd; /* -1: none */
+    bool  is_private;            /* DB_PRIVATE */
     bool  is_marked;
 };
 

@@ -33,14 +33,14 @@ static const int64_t flush_after_ns = NS_PER_SEC;
 struct access_log {
     enum access_log_kind kind;
     bool                 json;
-    int                  fd;                 /* -1: nowhere */
-    char                *file;               /* its path, for ACCESS_FILE */
-    bool                 is_torn;            /* a line in the file broke off */
-    int64_t              tried_ns;           /* when it failed last; 0: it did not */
+    int                  fd;       /* -1: nowhere */
+    char                *file;     /* its path, for ACCESS_FILE */
+    bool                 is_torn;  /* a line in the file broke off */
+    int64_t              tried_ns; /* when it failed last; 0: it did not */
     size_t               used;
-    int64_t              due_ns;             /* INT64_MAX: empty */
-    int64_t              second;             /* `stamp` is of this second */
-    char                 stamp[24];          /* "2026-11-20T21:45:00" */
+    int64_t              due_ns;    /* INT64_MAX: empty */
+    int64_t              second;    /* `stamp` is of this second */
+    char                 stamp[24]; /* "2026-11-20T21:45:00" */
     char                 buffer[BUFFER_BYTES];
 };
 
@@ -65,8 +65,8 @@ static void note_failure(struct access_log *log, int error)
 static void note_success(struct access_log *log)
 {
     log->tried_ns = 0;
-    if (atomic_load_explicit(&is_failing, memory_order_relaxed)
-        && atomic_exchange_explicit(&is_failing, false, memory_order_relaxed))
+    if (atomic_load_explicit(&is_failing, memory_order_relaxed) &&
+        atomic_exchange_explicit(&is_failing, false, memory_order_relaxed))
         log_warning("access_log_resumed", "lost=%" PRIu64,
                     atomic_exchange_explicit(&lost_unsaid, 0, memory_order_relaxed));
 }
@@ -148,7 +148,7 @@ void access_log_reopen(struct access_log *log)
     if (log->kind != ACCESS_FILE)
         return;
     fd = open_file(log->file);
-    if (fd < 0) {                                    /* better the old file than none */
+    if (fd < 0) { /* better the old file than none */
         log_error("access_log_not_reopened", "file=%s reason=%s", log_quote(log->file), log_quote(strerror(errno)));
         return;
     }
@@ -397,8 +397,7 @@ static void plain_attempts(struct json_out *o, const struct access_record *r)
 static void format_plain(struct json_out *o, const struct access_record *r, const char *second)
 {
     char text[256];
-    int  n = snprintf(text, sizeof text, "%s.%03dZ %s ", second, (int)(r->started_wall_ns / NS_PER_MS % 1000),
-                      r->peer);
+    int  n = snprintf(text, sizeof text, "%s.%03dZ %s ", second, (int)(r->started_wall_ns / NS_PER_MS % 1000), r->peer);
 
     json_raw(o, (struct slice){ text, (size_t)n });
     plain(o, slice_sub(r->method, 0, 64));

@@ -17,12 +17,14 @@ static const int64_t kept_ns = 60 * NS_PER_SEC;
 
 struct membership {
     uint32_t uid;
-    int64_t  until_ns;                /* 0: an empty place */
+    int64_t  until_ns; /* 0: an empty place */
     gid_t   *groups;
     int      count;
 };
 
-struct groups { struct membership users[USERS]; };
+struct groups {
+    struct membership users[USERS];
+};
 
 struct groups *groups_open(void)
 {
@@ -38,8 +40,8 @@ void groups_close(struct groups *g)
 
 static void ask_system(struct membership *m, uint32_t uid)
 {
-    struct passwd  entry, *found = NULL;
-    char          *names = mem_alloc(NAME_BYTES);
+    struct passwd entry, *found = NULL;
+    char         *names = mem_alloc(NAME_BYTES);
 
     m->count = 0;
     if (getpwuid_r(uid, &entry, names, NAME_BYTES, &found) == 0 && found != NULL) {
@@ -47,7 +49,7 @@ static void ask_system(struct membership *m, uint32_t uid)
 
         m->groups = mem_resize(m->groups, GROUPS_MOST * sizeof m->groups[0]);
         m->count = getgrouplist(found->pw_name, found->pw_gid, m->groups, &count);
-        if (m->count < 0)             /* more than there is room for: those that fit count */
+        if (m->count < 0) /* more than there is room for: those that fit count */
             m->count = GROUPS_MOST;
     }
     free(names);
@@ -86,8 +88,8 @@ static bool fits(const struct config_access *to, const struct peer *p, struct gr
     case ACCESS_USER:
         return p->has_uid && p->uid == to->id && to->id != UINT32_MAX;
     case ACCESS_GROUP:
-        return p->has_uid && to->id != UINT32_MAX
-            && ((p->address_bytes == 0 && p->gid == to->id) || groups_have(groups, p->uid, to->id, now_ns));
+        return p->has_uid && to->id != UINT32_MAX &&
+               ((p->address_bytes == 0 && p->gid == to->id) || groups_have(groups, p->uid, to->id, now_ns));
     case ACCESS_NETWORK:
         break;
     }

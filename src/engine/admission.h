@@ -7,11 +7,11 @@
 
 #include "engine/engine.h"
 
-struct groups;                        /* of users seen lately */
+struct groups; /* of users seen lately */
 
 /* NULL is fine for close. */
 struct groups *groups_open(void);
-void groups_close(struct groups *);
+void           groups_close(struct groups *);
 /* Is that user in that group?  Asked of the system (and may block on its directory) once in a minute for each user. */
 bool groups_have(struct groups *, uint32_t uid, uint32_t gid, int64_t now_ns);
 

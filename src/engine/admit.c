@@ -28,8 +28,7 @@ enum step step_guard(struct exchange *x)
         no = (struct refusal){ PROBLEM_CONNECT_UNSERVED,
                                "Point https_proxy at the forward proxy's address (proxy.listen)." };
     if (no.kind == PROBLEM_NONE && asks_for_websocket(&x->in.request))
-        no = (struct refusal){ PROBLEM_WEBSOCKET,
-                               "Weir carries requests and answers; connect to the API directly." };
+        no = (struct refusal){ PROBLEM_WEBSOCKET, "Weir carries requests and answers; connect to the API directly." };
     return no.kind != PROBLEM_NONE ? reply_refusal(x, &no) : STEP_ROUTE;
 }
 
@@ -50,8 +49,9 @@ enum step step_admit(struct exchange *x)
     if (x->up == NULL || x->route.way == ROUTE_OWN)
         return STEP_OWN;
     if (x->up->has_access && !is_admitted(x))
-        return reply_problem(x, &(struct problem){
-            .kind = PROBLEM_NOT_ALLOWED, .retry_after_ns = -1, .close = true,
-            .detail = engine_not_admitted(x->in.who(x->in.owner), &x->arena) });
+        return reply_problem(x, &(struct problem){ .kind = PROBLEM_NOT_ALLOWED,
+                                                   .retry_after_ns = -1,
+                                                   .close = true,
+                                                   .detail = engine_not_admitted(x->in.who(x->in.owner), &x->arena) });
     return cors_is_preflight(x) ? cors_preflight(x) : STEP_RULE;
 }

@@ -7,9 +7,9 @@
 #include "http/hop.h"
 #include "policy/range.h"
 
-#define WAIT_MOST (30 * 86400 * NS_PER_SEC)      /* of Weir-Max-Wait: "forever" */
+#define WAIT_MOST (30 * 86400 * NS_PER_SEC) /* of Weir-Max-Wait: "forever" */
 
-enum { COMPLETED_BYTES = 4 * 1024 * 1024 };      /* the longest part that is taken along to be completed */
+enum { COMPLETED_BYTES = 4 * 1024 * 1024 }; /* the longest part that is taken along to be completed */
 
 static void receive_event(struct mail *m)
 {
@@ -108,13 +108,13 @@ static bool completes(struct exchange *x, struct fetch *f)
     const struct stored_response *part = &x->stored.response;
     char                         *body;
 
-    if (!x->stored.selected || x->decision.forward != FWD_PARTIAL || x->in.request.method != HTTP_GET
-        || !f->may_store || part->body_bytes > COMPLETED_BYTES || x->policy->validate != VALIDATE_NONE
-        || http_fields_find(&f->request.fields, HTTP_RANGE, 0) >= 0 || has_own_conditional(&f->request.fields))
+    if (!x->stored.selected || x->decision.forward != FWD_PARTIAL || x->in.request.method != HTTP_GET ||
+        !f->may_store || part->body_bytes > COMPLETED_BYTES || x->policy->validate != VALIDATE_NONE ||
+        http_fields_find(&f->request.fields, HTTP_RANGE, 0) >= 0 || has_own_conditional(&f->request.fields))
         return false;
     body = arena_alloc_raw(&f->arena, (size_t)part->body_bytes);
-    if (!candidate_read(x, 0, body, (size_t)part->body_bytes)
-        || !policy_completing_fields(part, &f->request.fields, &f->arena))
+    if (!candidate_read(x, 0, body, (size_t)part->body_bytes) ||
+        !policy_completing_fields(part, &f->request.fields, &f->arena))
         return false;
     f->stored.part = (struct slice){ body, (size_t)part->body_bytes };
     return true;
@@ -125,8 +125,8 @@ static void fill_conditions(struct exchange *x, struct fetch *f)
 {
     struct http_fields *fields = &f->request.fields;
 
-    if (x->has_key && x->stored.selected && x->decision.verdict != VERDICT_FETCH
-        && policy_conditional_fields(&x->stored.response, fields, &f->arena)) {
+    if (x->has_key && x->stored.selected && x->decision.verdict != VERDICT_FETCH &&
+        policy_conditional_fields(&x->stored.response, fields, &f->arena)) {
         f->stored.validating = true;
         copy_stored(x, f);
         f->may_store_part = x->stored.response.head.status == 206;
@@ -137,8 +137,8 @@ static void fill_conditions(struct exchange *x, struct fetch *f)
         copy_stored(x, f);
         return;
     }
-    if (x->in.request.method == HTTP_HEAD && x->has_key && x->stored.selected
-        && x->stored.response.head.status == 200) {
+    if (x->in.request.method == HTTP_HEAD && x->has_key && x->stored.selected &&
+        x->stored.response.head.status == 200) {
         copy_stored(x, f);
         f->stored.heading = true;
     }
@@ -148,8 +148,8 @@ static void fill_conditions(struct exchange *x, struct fetch *f)
 /* Is the answer to be newer than what anybody on the way may have kept (bust_param)? */
 static bool is_refresh(const struct exchange *x)
 {
-    return x->stored.selected || x->wish.refresh_soft || x->wish.refresh_hard || x->wish.pragma_no_cache
-        || (x->wish.cc.flags & (CC_NO_CACHE | CC_NO_STORE)) != 0 || x->wish.cc.max_age_s == 0;
+    return x->stored.selected || x->wish.refresh_soft || x->wish.refresh_hard || x->wish.pragma_no_cache ||
+           (x->wish.cc.flags & (CC_NO_CACHE | CC_NO_STORE)) != 0 || x->wish.cc.max_age_s == 0;
 }
 
 static const struct timeout_options *timeout_of(const struct exchange *x)
@@ -185,14 +185,14 @@ struct fetch *asking_fill(struct exchange *x)
     f->may_store = f->has_key && x->decision.may_store;
     f->must_be_new = x->decision.must_be_new;
     f->caller.has_kin = x->policy->shared || x->who.is_identity;
-    f->caller.is_signed = x->who.signature.is_signed;          /* which covers the query: nothing is added to that */
+    f->caller.is_signed = x->who.signature.is_signed; /* which covers the query: nothing is added to that */
     if (x->up->bust_every_ns > 0 && f->has_key && !f->caller.is_signed && is_refresh(x)) {
         f->bust.every_ns = x->up->bust_every_ns;
         f->bust.param = slice_of(x->policy->bust_param);
     }
     fill_conditions(x, f);
-    f->may_spare = x->stored.selected && !x->not_spared
-                && policy_stale_to_spare(x->policy, &x->wish, &x->stored.response, x->up->fetch.low_budget.stale_ns,
+    f->may_spare = x->stored.selected && !x->not_spared &&
+                   policy_stale_to_spare(x->policy, &x->wish, &x->stored.response, x->up->fetch.low_budget.stale_ns,
                                          clock_wall_ns());
     if (x->client.name.ptr == NULL)
         x->client = client_of(x->config, &x->in, &x->wish, &x->arena);
@@ -205,7 +205,7 @@ struct fetch *asking_fill(struct exchange *x)
     ref_acquire(&f->client.card->ref);
     f->client.finder = x->engine->services->finder;
     if (!f->client.is_named && access_log_is_on(x->engine->access))
-        peer_find(f->client.finder, f->client.card, NULL);        /* for the line, which does not wait for it */
+        peer_find(f->client.finder, f->client.card, NULL); /* for the line, which does not wait for it */
     f->patience.max_wait_ns = x->up->fetch.queue.max_wait_ns;
     if (x->wish.max_wait_ns != POLICY_UNSET)
         f->patience.max_wait_ns = x->wish.max_wait_ns < WAIT_MOST ? x->wish.max_wait_ns : WAIT_MOST;
@@ -238,7 +238,7 @@ void asking_refresh(struct exchange *x)
 {
     struct fetch *f;
 
-    if (!inject_is_ready(x))          /* its command runs now; the next hit will find it there */
+    if (!inject_is_ready(x)) /* its command runs now; the next hit will find it there */
         return;
     f = asking_fill(x);
     f->refresh_behind = true;

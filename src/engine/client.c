@@ -72,9 +72,9 @@ static bool may_be_process(struct slice pattern)
 {
     size_t       star = slice_find(pattern, '*', 0), at = 0;
     struct slice begin = slice_sub(pattern, 0, star);
-    bool         may = skip_word(begin, &at, "uid=") && skip_number(begin, &at) && skip_word(begin, &at, " pid=")
-                    && skip_number(begin, &at) && at == begin.len;
-    char         last = pattern.len > 0 ? pattern.ptr[pattern.len - 1] : '\0';
+    bool         may = skip_word(begin, &at, "uid=") && skip_number(begin, &at) && skip_word(begin, &at, " pid=") &&
+               skip_number(begin, &at) && at == begin.len;
+    char last = pattern.len > 0 ? pattern.ptr[pattern.len - 1] : '\0';
 
     return may && (last == '*' || (is_digit(last) && (star < pattern.len || slice_find(pattern, ' ', 0) < star)));
 }
@@ -96,12 +96,12 @@ bool client_asks_process(const struct config *config, const struct exchange_inpu
         return false;
     for (unsigned i = 0; i < config->client_count; i++) {
         const struct config_client *class = &config->clients[i];
-        struct slice                match = slice_of(class->match);
+        struct slice match = slice_of(class->match);
 
         if (class->has_uid ? is_of_class(class, SLICE_NONE, in) : is_anybody(match))
-            return false;             /* the first that fits counts, whatever process it is */
+            return false; /* the first that fits counts, whatever process it is */
         if (!class->has_uid && (may_be_process(match) || slice_matches(match, slice_of(in->peer))))
-            return true;              /* who has no process that is known has the name of the connection */
+            return true; /* who has no process that is known has the name of the connection */
     }
     return false;
 }
@@ -128,7 +128,7 @@ struct client client_of(const struct config *config, const struct exchange_input
         c.keep_permille = (unsigned)((1.0 - class->share) * 1000.0 + 0.5);
         break;
     }
-    who = in->known(in->owner);       /* a class may have asked for the user */
+    who = in->known(in->owner); /* a class may have asked for the user */
     c.who = (struct queue_who){ { peer_user_id(who), program_of(name, who), peer_process_id(who), who->connection } };
     return c;
 }

@@ -12,11 +12,11 @@
 #include "policy/decide.h"
 
 struct client {
-    struct slice name;                /* in the arena or borrowed of the input */
-    bool         is_named;            /* by itself, not by the kernel */
+    struct slice     name;     /* in the arena or borrowed of the input */
+    bool             is_named; /* by itself, not by the kernel */
     struct queue_who who;
-    bool         batch;
-    unsigned     keep_permille;       /* of every limit, left for others: 200 for share = "80%" */
+    bool             batch;
+    unsigned         keep_permille; /* of every limit, left for others: 200 for share = "80%" */
 };
 
 /* Is there a class that may be of the process that asks, which is not known?  It has to be found first. */

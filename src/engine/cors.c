@@ -21,8 +21,8 @@ static struct slice field(const struct exchange *x, const char *name)
 
 bool cors_is_preflight(const struct exchange *x)
 {
-    return x->cors_origin.ptr != NULL && x->in.request.method == HTTP_OPTIONS
-        && field(x, "Access-Control-Request-Method").ptr != NULL;
+    return x->cors_origin.ptr != NULL && x->in.request.method == HTTP_OPTIONS &&
+           field(x, "Access-Control-Request-Method").ptr != NULL;
 }
 
 static bool is_list_of_tokens(struct slice value)
@@ -73,8 +73,8 @@ static void drop_apis_own(struct http_fields *f, bool preflight)
     unsigned     kept = 0;
 
     for (unsigned i = 0; i < f->count; i++)
-        if (!slice_eq_nocase(slice_sub(f->items[i].name, 0, prefix.len), prefix)
-            || (preflight && is_preflights(f->items[i].name)))
+        if (!slice_eq_nocase(slice_sub(f->items[i].name, 0, prefix.len), prefix) ||
+            (preflight && is_preflights(f->items[i].name)))
             f->items[kept++] = f->items[i];
     f->count = kept;
 }

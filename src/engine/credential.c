@@ -24,26 +24,26 @@
 enum { RUN_SECONDS = 30, LOOK_MS = 20 };
 
 struct entry {
-    struct credentials     *owner;
-    LIST_ENTRY(entry)       entry;    /* constant once it is listed */
-    char                   *upstream, *command;
+    struct credentials *owner;
+    LIST_ENTRY(entry)   entry; /* constant once it is listed */
+    char               *upstream, *command;
 
     /* -- under the owner's lock -- */
-    char                   *value;    /* NULL: none, or not any more */
-    uint64_t                number;   /* of the last run */
-    bool                    running, failed;
-    int64_t                 ended_ns;
-    struct fault            why;
-    pid_t                   child;    /* 0: none that may be killed */
-    pthread_t               thread;
-    bool                    has_thread;              /* to be joined */
+    char        *value;  /* NULL: none, or not any more */
+    uint64_t     number; /* of the last run */
+    bool         running, failed;
+    int64_t      ended_ns;
+    struct fault why;
+    pid_t        child; /* 0: none that may be killed */
+    pthread_t    thread;
+    bool         has_thread; /* to be joined */
     LIST_HEAD(, credential_wait) waiting;
 };
 
 struct credentials {
     pthread_mutex_t lock;
-    LIST_HEAD(, entry) entries;       /* under `lock` */
-    bool            closing;          /* under `lock` */
+    LIST_HEAD(, entry) entries; /* under `lock` */
+    bool closing;               /* under `lock` */
 };
 
 /* -- a run, on a thread of its own -- */
@@ -52,8 +52,7 @@ extern char **environ;
 
 static int spawn(const char *command, int out, pid_t *child)
 {
-    char *const                argv[] = { (char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", (char *)(uintptr_t)command,
-                                          NULL };
+    char *const argv[] = { (char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t)command, NULL };
     posix_spawn_file_actions_t files;
     posix_spawnattr_t          how;
     sigset_t                   none, defaults;
@@ -161,11 +160,11 @@ static struct slice run_command(struct entry *e, char *text, size_t room, struct
 
 static void *run(void *context)
 {
-    struct entry       *e = context;
-    struct credentials *c = e->owner;
-    char                text[SECRET_BYTES + 16];
-    struct fault        why = { "" };
-    struct slice        value;
+    struct entry           *e = context;
+    struct credentials     *c = e->owner;
+    char                    text[SECRET_BYTES + 16];
+    struct fault            why = { "" };
+    struct slice            value;
     struct credential_wait *w, *next;
 
     pthread_setname_np(pthread_self(), "command");
@@ -179,7 +178,7 @@ static void *run(void *context)
     e->why = why;
     if (value.ptr != NULL)
         e->value = mem_copy(value);
-    LIST_FOREACH_SAFE(w, &e->waiting, entry, next) {
+    LIST_FOREACH_SAFE (w, &e->waiting, entry, next) {
         LIST_TAKE(w, entry);
         mailbox_post(w->mailbox, &w->mail);
     }
@@ -202,7 +201,7 @@ static struct entry *find(struct credentials *c, const char *upstream, const cha
 {
     struct entry *e;
 
-    LIST_FOREACH(e, &c->entries, entry)
+    LIST_FOREACH (e, &c->entries, entry)
         if (strcmp(e->upstream, upstream) == 0 && strcmp(e->command, command) == 0)
             return e;
     e = mem_alloc(sizeof *e);
@@ -215,7 +214,7 @@ static struct entry *find(struct credentials *c, const char *upstream, const cha
 
 static void start(struct entry *e)
 {
-    if (e->has_thread)                /* it has posted its last and only has to return */
+    if (e->has_thread) /* it has posted its last and only has to return */
         pthread_join(e->thread, NULL);
     e->running = true;
     e->failed = false;
@@ -288,7 +287,7 @@ void credentials_forget(struct credentials *c)
     struct entry *e;
 
     pthread_mutex_lock(&c->lock);
-    LIST_FOREACH(e, &c->entries, entry) {
+    LIST_FOREACH (e, &c->entries, entry) {
         drop_value(e);
         e->failed = false;
     }
@@ -303,11 +302,11 @@ void credentials_close(struct credentials *c)
         return;
     pthread_mutex_lock(&c->lock);
     c->closing = true;
-    LIST_FOREACH(e, &c->entries, entry)
+    LIST_FOREACH (e, &c->entries, entry)
         if (e->child > 0)
             kill(-e->child, SIGKILL);
     pthread_mutex_unlock(&c->lock);
-    LIST_FOREACH_SAFE(e, &c->entries, entry, next) {
+    LIST_FOREACH_SAFE (e, &c->entries, entry, next) {
         if (e->has_thread)
             pthread_join(e->thread, NULL);
         drop_value(e);

@@ -22,21 +22,21 @@ void credentials_close(struct credentials *);
 void credentials_forget(struct credentials *);
 
 struct credential_wait {              /* in what waits; its memory outlives the mail */
-    struct mail     mail;             /* .receive is the owner's; posted once, when the run has ended */
-    struct mailbox *mailbox;
-    LIST_ENTRY(credential_wait) entry;        /* under the lock; all zero: in no list */
+    struct mail                 mail; /* .receive is the owner's; posted once, when the run has ended */
+    struct mailbox             *mailbox;
+    LIST_ENTRY(credential_wait) entry; /* under the lock; all zero: in no list */
 };
 
 enum credential_state {
-    CREDENTIAL_READY,                 /* value and number are there */
-    CREDENTIAL_RUNNING,               /* `wait` will be posted (where it is not NULL): then ask again */
-    CREDENTIAL_FAILED                 /* `why`, and how long it is left alone */
+    CREDENTIAL_READY,   /* value and number are there */
+    CREDENTIAL_RUNNING, /* `wait` will be posted (where it is not NULL): then ask again */
+    CREDENTIAL_FAILED   /* `why`, and how long it is left alone */
 };
 
 struct credential {
-    struct slice value;               /* in the caller's arena */
-    uint64_t     number;              /* of the run that printed it; never 0 */
-    struct fault why;                 /* never what was printed */
+    struct slice value;  /* in the caller's arena */
+    uint64_t     number; /* of the run that printed it; never 0 */
+    struct fault why;    /* never what was printed */
     int64_t      retry_ns;
 };
 

@@ -8,20 +8,20 @@
 /* RFC 5861 4 names four; a 429 is no answer either, nor is another 5xx that the configuration has asked again. */
 static bool is_error_status(const struct exchange *x, unsigned status)
 {
-    return status == 500 || status == 502 || status == 503 || status == 504 || status == 429
-        || (status > 504 && retry_status_listed(&x->up->fetch.retry, status));
+    return status == 500 || status == 502 || status == 503 || status == 504 || status == 429 ||
+           (status > 504 && retry_status_listed(&x->up->fetch.retry, status));
 }
 
 static enum step deliver_head(struct exchange *x)
 {
-    struct fetch  *f = x->fetch;
-    struct answer *answer = f->answer;
-    struct reply  *r = &x->reply;
+    struct fetch          *f = x->fetch;
+    struct answer         *answer = f->answer;
+    struct reply          *r = &x->reply;
     struct stored_response fresh = { .head = answer->head,
                                      .requested_wall_ns = answer->requested_wall_ns,
                                      .received_wall_ns = answer->received_wall_ns };
-    bool           has_body = answer->body != NULL && x->in.request.method != HTTP_HEAD
-                           && !http_status_has_no_body(answer->head.status);
+    bool                   has_body = answer->body != NULL && x->in.request.method != HTTP_HEAD &&
+                    !http_status_has_no_body(answer->head.status);
 
     if (is_error_status(x, answer->head.status) && serve_cover(x, answer->head.status, "stale-if-error"))
         return STEP_FINISH;
@@ -37,9 +37,9 @@ static enum step deliver_head(struct exchange *x)
     r->fields = http_fields_copy(&answer->head.fields, &x->arena);
     if (answer->masked)
         identity_unmask(x, &r->fields);
-    if (f->stored.validating && answer->head.status == 200
-        && policy_precondition(&x->in.request, &fresh) == PRECONDITION_NOT_MODIFIED) {
-        r->status = 304;                            /* the client has this one already */
+    if (f->stored.validating && answer->head.status == 200 &&
+        policy_precondition(&x->in.request, &fresh) == PRECONDITION_NOT_MODIFIED) {
+        r->status = 304; /* the client has this one already */
         r->fields = policy_304_fields(&r->fields, &x->arena);
         has_body = false;
     }
@@ -77,7 +77,7 @@ static bool deliver_spared(struct exchange *x)
 {
     x->forwarded = false;
     x->decision.forward = FWD_NONE;
-    x->not_spared = true;             /* should its body file be gone: not again */
+    x->not_spared = true; /* should its body file be gone: not again */
     x->log.detail = "low-budget";
     x->log.cache = "stale";
     if (!x->stored.selected || !serve_stored(x, 0))
@@ -102,9 +102,9 @@ static bool is_timeout(const char *proxy_error)
 
 static enum step deliver_failed(struct exchange *x)
 {
-    struct fetch *f = x->fetch;
+    struct fetch     *f = x->fetch;
     enum problem_kind kind = PROBLEM_UPSTREAM_FAILED;
-    bool          pausing = f->said.wait_ns > 0;
+    bool              pausing = f->said.wait_ns > 0;
 
     if (serve_cover(x, 0, "stale-if-error"))
         return STEP_FINISH;
@@ -114,11 +114,12 @@ static enum step deliver_failed(struct exchange *x)
         kind = PROBLEM_BODY_STALLED;
     else if (f->said.failed_as == ATTEMPT_TIMEOUT || is_timeout(f->said.proxy_error))
         kind = PROBLEM_UPSTREAM_TIMED_OUT;
-    return reply_problem(x, &(struct problem){
-        .kind = kind,
-        .proxy_error = f->said.proxy_error != NULL ? f->said.proxy_error : "destination_unavailable",
-        .reason = "upstream-failed", .retry_after_ns = pausing ? f->said.wait_ns : -1,
-        .detail = slice_of(f->said.error != NULL ? f->said.error : "") });
+    return reply_problem(x, &(struct problem){ .kind = kind,
+                                               .proxy_error = f->said.proxy_error != NULL ? f->said.proxy_error
+                                                                                          : "destination_unavailable",
+                                               .reason = "upstream-failed",
+                                               .retry_after_ns = pausing ? f->said.wait_ns : -1,
+                                               .detail = slice_of(f->said.error != NULL ? f->said.error : "") });
 }
 
 /* A request that is asked again with a renewed credential has the attempts of both. */
@@ -154,7 +155,7 @@ enum step step_await(struct exchange *x)
 {
     if (x->fetch->event == FETCH_PENDING)
         return STEP_SUSPEND;
-    if (x->fetch->event == FETCH_LOOK_AGAIN) {       /* nothing was asked for it */
+    if (x->fetch->event == FETCH_LOOK_AGAIN) { /* nothing was asked for it */
         asking_leave(x);
         x->forwarded = false;
         return STEP_LOOKUP;

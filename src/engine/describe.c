@@ -35,7 +35,9 @@ struct access_record exchange_describe(const struct exchange *x, struct arena *a
         .upstream = x->up != NULL ? x->up->route.name : NULL,
         .target = loggable_target(x, a),
         .rule = x->rule != NULL ? x->rule->policy.label : NULL,
-        .status = x->log.refused_status != 0 ? x->log.refused_status : x->at == STEP_DONE ? x->reply.status : 499,
+        .status = x->log.refused_status != 0 ? x->log.refused_status
+                  : x->at == STEP_DONE       ? x->reply.status
+                                             : 499,
         .received_bytes = x->body.received_bytes,
         .cache = x->log.cache != NULL ? x->log.cache : "none",
         .forward = x->forwarded ? forward_reason_token(x->decision.forward) : NULL,

@@ -41,7 +41,7 @@ static void set_field(struct http_fields *f, struct arena *a, const struct http_
 static void name_cookies_back(struct exchange *x)
 {
     struct http_fields *f = &x->in.request.fields;
-    bool                is_own = false;             /* the front's array is not ours to write to */
+    bool                is_own = false; /* the front's array is not ours to write to */
 
     for (int at = http_fields_find(f, HTTP_COOKIE, 0); at >= 0;
          at = http_fields_find(f, HTTP_COOKIE, (unsigned)at + 1)) {
@@ -93,7 +93,9 @@ static struct links links(struct exchange *x)
     return links_of(&x->route, x->in.request.target, http_fields_get(&x->in.request.fields, HTTP_HOST), &x->arena);
 }
 
-struct found { bool links, of_host; };
+struct found {
+    bool links, of_host;
+};
 
 /* Links, and what is said to a host: by prefix that is the host of all APIs. */
 static struct found look_for(const struct http_fields *f)
@@ -159,7 +161,7 @@ static void relink_body(struct exchange *x)
     if (r->kind == REPLY_BYTES) {
         struct slice whole = relink_whole(filter, r->bytes, &x->arena);
 
-        if (whole.ptr != NULL) {      /* else its coding is broken: the client shall see that for itself */
+        if (whole.ptr != NULL) { /* else its coding is broken: the client shall see that for itself */
             r->bytes = whole;
             r->length = (int64_t)whole.len;
         }
@@ -184,7 +186,7 @@ void dress_reply(struct exchange *x)
     struct found found;
 
     cors_sandbox(x, &x->reply.fields);
-    if (x->route.way == ROUTE_CONNECT)                /* over TLS the API's own links lead to Weir */
+    if (x->route.way == ROUTE_CONNECT) /* over TLS the API's own links lead to Weir */
         return;
     found = look_for(&x->reply.fields);
     if (found.of_host && x->route.way == ROUTE_PREFIX)

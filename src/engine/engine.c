@@ -8,8 +8,8 @@
 
 #include <stdlib.h>
 
-struct engine *engine_open(const struct engine_services *services, struct mailbox *mailbox,
-                           struct config *config, struct access_log *access, unsigned index, unsigned count)
+struct engine *engine_open(const struct engine_services *services, struct mailbox *mailbox, struct config *config,
+                           struct access_log *access, unsigned index, unsigned count)
 {
     struct engine *e = mem_alloc(sizeof *e);
 

@@ -23,20 +23,20 @@
 
 struct credentials;
 
-struct engine_services {              /* lent to every engine, outlives them */
+struct engine_services { /* lent to every engine, outlives them */
     struct store       *store;
     struct upstream    *upstream;
     struct credentials *credentials;
     struct peer_finder *finder;
-    struct key_secret  secret;
+    struct key_secret   secret;
 };
 
 struct engine;
 
 /* `mailbox` is the worker's; `index` of `count` engines: so that no two number a request alike.
  * Takes a reference to `config`.  Never NULL. */
-struct engine *engine_open(const struct engine_services *, struct mailbox *, struct config *config,
-                           struct access_log *, unsigned index, unsigned count);
+struct engine *engine_open(const struct engine_services *, struct mailbox *, struct config *config, struct access_log *,
+                           unsigned index, unsigned count);
 /* All exchanges are closed and their mail delivered (see engine_is_idle). */
 void engine_close(struct engine *);
 /* For the exchanges that are opened from now on. */
@@ -53,38 +53,38 @@ bool engine_admits(struct engine *, const struct config_upstream *, const struct
 /* What is said to one that may not. */
 struct slice engine_not_admitted(const struct peer *, struct arena *);
 
-struct exchange_input {               /* borrowed until exchange_close() */
-    struct http_request request;      /* target raw; fields as received */
+struct exchange_input {          /* borrowed until exchange_close() */
+    struct http_request request; /* target raw; fields as received */
     bool                has_body;
-    int64_t             body_bytes;   /* -1: chunked */
+    int64_t             body_bytes; /* -1: chunked */
     size_t              head_bytes;
-    bool                is_doubtful;  /* the head did not stand on the wire as it was parsed */
-    const char         *peer;         /* "127.0.0.1:50814", "unix" */
-    struct slice        connected;    /* "host:port" of the CONNECT that it came out of; ptr NULL: of none */
-    bool                is_tls;       /* and over TLS */
-    struct slice        proxy_user;   /* of that CONNECT: names the client (see Weir-Client); ptr NULL */
+    bool                is_doubtful; /* the head did not stand on the wire as it was parsed */
+    const char         *peer;        /* "127.0.0.1:50814", "unix" */
+    struct slice        connected;   /* "host:port" of the CONNECT that it came out of; ptr NULL: of none */
+    bool                is_tls;      /* and over TLS */
+    struct slice        proxy_user;  /* of that CONNECT: names the client (see Weir-Client); ptr NULL */
     /* Who that is, as far as it is known by now, and with the user, for whom the kernel is asked the first time.  Never
      * NULL; valid until the next call for the connection. */
     const struct peer *(*known)(void *owner);
     const struct peer *(*who)(void *owner);
     /* What peer/finder.h fills; the connection's, acquire it to keep it. */
-    struct peer_card  *(*card)(void *owner);
+    struct peer_card *(*card)(void *owner);
     /* For the log, as far as it is known: "uid=1000 pid=77", "uid=1000"; ptr NULL: nothing.  Valid as long as the
      * connection. */
-    struct slice       (*label)(void *owner);
+    struct slice (*label)(void *owner);
     /* Called on the worker's thread, never from within a call of the front's: what
      * made it wait is there, call exchange_run() or exchange_read() again. */
-    void              (*wake)(void *owner);
+    void (*wake)(void *owner);
     /* A 1xx head other than 100 and 101 came from the API (RFC 9110 15.2); fields are borrowed. */
-    void              (*interim)(void *owner, unsigned status, const struct http_fields *fields);
-    void               *owner;
+    void (*interim)(void *owner, unsigned status, const struct http_fields *fields);
+    void *owner;
 };
 
 struct exchange *exchange_open(struct engine *, const struct exchange_input *);
 
 enum exchange_state {
-    EXCHANGE_WAIT,                    /* `wake` will come */
-    EXCHANGE_READY                    /* exchange_reply() has the head */
+    EXCHANGE_WAIT, /* `wake` will come */
+    EXCHANGE_READY /* exchange_reply() has the head */
 };
 
 /* The head is there, the body (if any) is not: refuses what must be refused
@@ -99,25 +99,25 @@ size_t exchange_upload(struct exchange *, const void *bytes, size_t count);
 void exchange_upload_end(struct exchange *);
 /* The rest of the client's request was none, and the front has answered that itself: what the log shall say. `why`
  * lives for ever. exchange_close() follows. */
-void exchange_refuse(struct exchange *, unsigned status, const char *why);
+void                exchange_refuse(struct exchange *, unsigned status, const char *why);
 enum exchange_state exchange_run(struct exchange *);
 
 enum reply_kind {
-    REPLY_EMPTY,                      /* no content; `length` may still be announced (HEAD, 304) */
-    REPLY_BYTES,                      /* `bytes`, borrowed until exchange_reply_taken() */
-    REPLY_FILE,                       /* `length` bytes of `fd` from `offset`; the front takes the descriptor over */
-    REPLY_STREAM                      /* exchange_read() gives them as they come */
+    REPLY_EMPTY, /* no content; `length` may still be announced (HEAD, 304) */
+    REPLY_BYTES, /* `bytes`, borrowed until exchange_reply_taken() */
+    REPLY_FILE,  /* `length` bytes of `fd` from `offset`; the front takes the descriptor over */
+    REPLY_STREAM /* exchange_read() gives them as they come */
 };
 
 struct reply {
     unsigned           status;
-    struct http_fields fields;        /* without Content-Length, which `length` is */
+    struct http_fields fields; /* without Content-Length, which `length` is */
     enum reply_kind    kind;
     struct slice       bytes;
     int                fd;
     int64_t            offset;
-    int64_t            length;        /* -1: unknown */
-    bool               close;         /* the connection ends with this answer */
+    int64_t            length; /* -1: unknown */
+    bool               close;  /* the connection ends with this answer */
 };
 const struct reply *exchange_reply(const struct exchange *);
 /* The front has copied what it needs of `bytes` and `fields`. */

@@ -79,7 +79,7 @@ struct exchange *exchange_open(struct engine *e, const struct exchange_input *in
     memset(x, 0, sizeof *x);
     x->arena = arena;
     if (e->open_count >= MANY_EXCHANGES && arena.first == NULL)
-        arena_begin_small(&x->arena, SMALL_BYTES);            /* so many are waiting, as this one is likely to do */
+        arena_begin_small(&x->arena, SMALL_BYTES); /* so many are waiting, as this one is likely to do */
     x->engine = e;
     x->in = *in;
     x->id = engine_take_id(e);

@@ -49,7 +49,7 @@ enum step step_fetch(struct exchange *x)
 
     open_upload(x);
     candidate_keep(x);
-    if (had && !x->stored.selected)                 /* its body file is gone: not worth asking about */
+    if (had && !x->stored.selected) /* its body file is gone: not worth asking about */
         x->decision.verdict = VERDICT_FETCH;
     x->body.awaited = awaits_body(x);
     if (x->body.awaited)

@@ -21,8 +21,7 @@ static struct slice forwarded_status(struct exchange *x, unsigned upstream_statu
 
     return ARENA_JOIN(&x->arena, SLICE("weir; fwd="), slice_of(forward_reason_token(x->decision.forward)),
                       upstream_status != 0 ? SLICE("; fwd-status=") : SLICE(""),
-                      upstream_status != 0 ? status : SLICE(""),
-                      x->outcome.stored ? SLICE("; stored") : SLICE(""),
+                      upstream_status != 0 ? status : SLICE(""), x->outcome.stored ? SLICE("; stored") : SLICE(""),
                       x->outcome.collapsed ? SLICE("; collapsed") : SLICE(""));
 }
 
@@ -66,7 +65,7 @@ static void take_whole_body(struct exchange *x)
         return;
     bytes = arena_alloc_raw(&x->arena, (size_t)r->length);
     if (spool_peek(body, 0, bytes, (size_t)r->length) != r->length)
-        return;                                     /* it passes, and its beginning is gone */
+        return; /* it passes, and its beginning is gone */
     r->kind = REPLY_BYTES;
     r->bytes = (struct slice){ bytes, (size_t)r->length };
 }

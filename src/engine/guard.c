@@ -33,8 +33,7 @@ static struct refusal check_length(const struct http_request *r)
         return bad_request("Transfer-Encoding is not part of HTTP/1.0.");
     if (codings > 1)
         return bad_request("Send Transfer-Encoding once.");
-    if (codings == 1
-        && !slice_eq_nocase(http_fields_get(&r->fields, HTTP_TRANSFER_ENCODING), SLICE("chunked")))
+    if (codings == 1 && !slice_eq_nocase(http_fields_get(&r->fields, HTTP_TRANSFER_ENCODING), SLICE("chunked")))
         return bad_request("The only transfer coding understood is chunked.");
     return no_refusal;
 }
@@ -48,8 +47,7 @@ static struct refusal check_host_field(const struct http_request *r)
     if (hosts > 1)
         return bad_request("Send Host once.");
     if (hosts == 0)
-        return r->version_minor >= 1 ? bad_request("An HTTP/1.1 request needs a Host field.")
-                                     : no_refusal;
+        return r->version_minor >= 1 ? bad_request("An HTTP/1.1 request needs a Host field.") : no_refusal;
     if (!http_authority_parse(http_fields_get(&r->fields, HTTP_HOST), &host, &port))
         return bad_request("Host must be a name or an address with an optional port.");
     return no_refusal;
@@ -60,8 +58,7 @@ struct refusal guard_framing(const struct http_request *r, size_t head_bytes)
     struct refusal no;
 
     if (head_bytes > GUARD_HEAD_BYTES)
-        return (struct refusal){ PROBLEM_HEAD_TOO_LARGE,
-                                 "The request line and the fields together may have 32 KiB." };
+        return (struct refusal){ PROBLEM_HEAD_TOO_LARGE, "The request line and the fields together may have 32 KiB." };
     if (!http_is_token(r->method_name))
         return bad_request("The method holds a character that is not allowed there.");
     for (unsigned i = 0; i < r->fields.count; i++) {
@@ -89,8 +86,7 @@ bool guard_is_own_host(const struct config *c, struct slice authority)
         if (slice_eq_nocase(host, slice_of(*name)) || slice_eq_nocase(authority, slice_of(*name)))
             return true;
     for (unsigned i = 0; i < c->listener_count; i++)
-        if (http_authority_parse(slice_of(c->listeners[i].address), &own, &own_port)
-            && slice_eq_nocase(host, own))
+        if (http_authority_parse(slice_of(c->listeners[i].address), &own, &own_port) && slice_eq_nocase(host, own))
             return true;
     return false;
 }
@@ -110,8 +106,8 @@ static bool origin_is_own(struct slice origin, struct slice host)
 {
     size_t scheme = slice_starts_with(origin, SLICE("https://")) ? sizeof "https://" - 1 : sizeof "http://" - 1;
 
-    return (slice_starts_with(origin, SLICE("http://")) || scheme == sizeof "https://" - 1)
-        && slice_eq_nocase(slice_sub(origin, scheme, origin.len), host);
+    return (slice_starts_with(origin, SLICE("http://")) || scheme == sizeof "https://" - 1) &&
+           slice_eq_nocase(slice_sub(origin, scheme, origin.len), host);
 }
 
 struct refusal guard_origin(const struct config_upstream *up, const struct http_request *r, struct slice host,

@@ -12,8 +12,8 @@
 enum { GUARD_HEAD_BYTES = 32 * 1024 };
 
 struct refusal {
-    enum problem_kind kind;           /* PROBLEM_NONE: none */
-    const char       *detail;         /* what to do about it */
+    enum problem_kind kind;   /* PROBLEM_NONE: none */
+    const char       *detail; /* what to do about it */
 };
 
 /* The framing of the head (RFC 9112 3.2, 6.1, 6.3): doubtful ones get 400, a head over GUARD_HEAD_BYTES 431. */

@@ -14,7 +14,11 @@
 
 #include <sodium.h>
 
-struct identity_search { const struct config_upstream *up; struct key_input *in; struct arena *arena; };
+struct identity_search {
+    const struct config_upstream *up;
+    struct key_input             *in;
+    struct arena                 *arena;
+};
 
 static bool is_same(struct slice a, struct slice b)
 {
@@ -93,7 +97,9 @@ void identity_unmask(struct exchange *x, struct http_fields *f)
 
 struct partition identity_account(struct exchange *x)
 {
-    struct key_input in = { .target = x->route.target, .request = &x->in.request, .signature = x->who.signature,
+    struct key_input in = { .target = x->route.target,
+                            .request = &x->in.request,
+                            .signature = x->who.signature,
                             .signer = x->who.signer };
 
     if (!x->who.account_differs)

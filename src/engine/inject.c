@@ -29,8 +29,8 @@ void inject_decide(struct exchange *x)
         x->auth.names = http_fields_find_name(&x->in.request.fields, slice_of(up->auth_header), 0) < 0;
     else if (up->auth_param != NULL)
         x->auth.names = !brings_parameter(x, slice_of(up->auth_param));
-    x->auth.adds =
-        x->auth.names && x->in.request.method != HTTP_OTHER && (up->auth_methods >> x->in.request.method & 1) != 0;
+    x->auth.adds = x->auth.names && x->in.request.method != HTTP_OTHER &&
+                   (up->auth_methods >> x->in.request.method & 1) != 0;
 }
 
 void inject_name(const struct exchange *x, struct key_input *in)
@@ -53,10 +53,13 @@ static void receive_credential(struct mail *m)
 enum step inject_failed(struct exchange *x, const struct credential *c)
 {
     return reply_problem(x, &(struct problem){
-        .kind = PROBLEM_NO_CREDENTIAL, .reason = "no-credential", .retry_after_ns = c->retry_ns,
-        .proxy_error = "proxy_configuration_error",
-        .detail = arena_printf(&x->arena, "The command that prints the credential of upstream %s %s.",
-                               x->up->route.name, c->why.text) });
+                                .kind = PROBLEM_NO_CREDENTIAL,
+                                .reason = "no-credential",
+                                .retry_after_ns = c->retry_ns,
+                                .proxy_error = "proxy_configuration_error",
+                                .detail = arena_printf(&x->arena,
+                                                       "The command that prints the credential of upstream %s %s.",
+                                                       x->up->route.name, c->why.text) });
 }
 
 static enum credential_state ask(struct exchange *x, struct credential_wait *wait, struct credential *c)
@@ -112,7 +115,7 @@ bool inject_renew(struct exchange *x, unsigned status)
     state = ask(x, NULL, &c);
     if (state == CREDENTIAL_FAILED || (state == CREDENTIAL_READY && c.number == x->auth.refused))
         return false;
-    if (x->in.has_body)               /* it was sent and is gone: the next request has the new value */
+    if (x->in.has_body) /* it was sent and is gone: the next request has the new value */
         return false;
     x->auth.value = SLICE_NONE;
     x->auth.renewed = true;

@@ -39,7 +39,7 @@ enum step {
 #define X(id, name) STEP_##id,
     ENGINE_STEPS(X)
 #undef X
-    STEP_DONE,                        /* the reply's head is ready */
+        STEP_DONE, /* the reply's head is ready */
     STEP_SUSPEND
 };
 
@@ -55,27 +55,27 @@ struct engine {
     struct access_log            *access;
     struct store_reader          *reader;
     struct groups                *groups;
-    SLIST_HEAD(, exchange)        unused;         /* kept for the next request */
-    unsigned                      unused_count;
-    unsigned                      open_count;     /* exchanges, fenced ones included */
-    unsigned                      fetch_count;    /* fetches whose last mail has not come */
-    unsigned                      change_count;   /* invalidations that the writer has not acknowledged */
-    uint64_t                      next_id, id_step;
+    SLIST_HEAD(, exchange) unused; /* kept for the next request */
+    unsigned unused_count;
+    unsigned open_count;   /* exchanges, fenced ones included */
+    unsigned fetch_count;  /* fetches whose last mail has not come */
+    unsigned change_count; /* invalidations that the writer has not acknowledged */
+    uint64_t next_id, id_step;
 };
 
 /* What is stored for the request, as far as the exchange may still serve it. */
 struct candidate {
-    bool                   selected;              /* something was found */
+    bool                   selected; /* something was found */
     bool                   other_variant;
     struct stored_response response;
     struct slice           selection;
-    struct slice           body;                  /* inline: database pages, or the arena once kept */
+    struct slice           body; /* inline: database pages, or the arena once kept */
     uint64_t               body_file;
     uint64_t               id;
     uint8_t                hash[STORE_HASH_BYTES], variant[STORE_HASH_BYTES];
-    struct store_record    record;                /* valid while `borrowed` */
-    bool                   borrowed;              /* the store's read transaction is open for it */
-    int                    fd;                    /* body file; -1: not opened */
+    struct store_record    record;   /* valid while `borrowed` */
+    bool                   borrowed; /* the store's read transaction is open for it */
+    int                    fd;       /* body file; -1: not opened */
 };
 
 /* What the key and the budget go by. */
@@ -86,131 +86,131 @@ struct identity {
     bool             is_identity;     /* of several tokens, of which this is one (setting identities) */
     bool             is_nobodys;      /* signed by whom nothing can be kept for */
     struct signature signature;
-    struct slice     signer;          /* of a signed request: who asks on this machine */
+    struct slice     signer; /* of a signed request: who asks on this machine */
 };
 
 /* When, and by what, the look-up was answered. */
 struct sight {
-    unsigned times;                   /* looked up */
+    unsigned times; /* looked up */
     int64_t  wall_ns;
-    uint64_t generation;              /* of the store, before that */
-    uint64_t heard_generation;        /* of the upstream's words in the reply */
-    int64_t  heard_for_ns;            /* how long those stay as they are */
+    uint64_t generation;       /* of the store, before that */
+    uint64_t heard_generation; /* of the upstream's words in the reply */
+    int64_t  heard_for_ns;     /* how long those stay as they are */
 };
 
 /* The client's body. */
 struct body {
     struct upload *upload;
-    struct mail    room;              /* the upload has space again */
+    struct mail    room; /* the upload has space again */
     int64_t        received_bytes;
-    bool           collecting;        /* it is gathered for the key */
-    bool           awaited;           /* nothing of it is there, and without that nothing is sent */
+    bool           collecting; /* it is gathered for the key */
+    bool           awaited;    /* nothing of it is there, and without that nothing is sent */
     bool           ended;
-    bool           expects;           /* the client sends nothing before it hears 100 */
-    bool           continued;         /* the API wants it */
+    bool           expects;   /* the client sends nothing before it hears 100 */
+    bool           continued; /* the API wants it */
 };
 
 /* The credential that Weir adds (setting auth). */
 struct injection {
-    bool                   names;     /* the partition is the upstream's name */
-    bool                   adds;      /* to this request */
+    bool                   names; /* the partition is the upstream's name */
+    bool                   adds;  /* to this request */
     bool                   renewed;
-    bool                   waits, waited;         /* for auth.command; ever */
-    struct slice           value;     /* of auth.command; ptr NULL: not there yet */
-    uint64_t               number;    /* of the run that printed it */
-    uint64_t               refused;   /* ... of one refused with 401 */
+    bool                   waits, waited; /* for auth.command; ever */
+    struct slice           value;         /* of auth.command; ptr NULL: not there yet */
+    uint64_t               number;        /* of the run that printed it */
+    uint64_t               refused;       /* ... of one refused with 401 */
     struct credential_wait wait;
 };
 
 /* The process that asks, where its class may depend on that. */
 struct naming_process {
-    bool             waits, waited;   /* ever */
+    bool             waits, waited; /* ever */
     struct peer_wait wait;
 };
 
 /* JSON bodies are led back through Weir. */
 struct relinking {
     bool           wanted;
-    struct relink *filter;            /* over the answer's body, or over: */
-    int            fd;                /* a stored body; -1: none */
+    struct relink *filter; /* over the answer's body, or over: */
+    int            fd;     /* a stored body; -1: none */
     int64_t        at, left;
     bool           ended;
 };
 
 /* REPLY_STREAM */
 struct stream {
-    struct answer      *answer;       /* a reference */
+    struct answer      *answer; /* a reference */
     struct spool_reader reader;
     bool                is_open;
-    bool                cut;          /* its own time-out is over: the body goes on for others only */
+    bool                cut; /* its own time-out is over: the body goes on for others only */
 };
 
 struct invalidation;
 struct drops {
     LIST_HEAD(, invalidation) on_way; /* through the writer */
-    bool                      begun;
-    uint64_t                  records;
+    bool     begun;
+    uint64_t records;
 };
 
 /* What step_finish() completes the reply by. */
 struct finish {
-    bool     of_api;                  /* not Weir's own: it is dressed for the client */
-    unsigned upstream_status;         /* Cache-Status fwd-status; 0: none */
-    size_t   cache_status_bytes;      /* made by it: Weir's member, the last one of that field's value */
+    bool     of_api;             /* not Weir's own: it is dressed for the client */
+    unsigned upstream_status;    /* Cache-Status fwd-status; 0: none */
+    size_t   cache_status_bytes; /* made by it: Weir's member, the last one of that field's value */
 };
 
 /* For the access log and the counters, but for `outcome`. */
 struct story {
     int64_t      started_wall_ns, started_mono_ns;
-    const char  *cache, *detail;      /* its words there */
-    unsigned     refused_status;      /* by the front, in the midst of its body; 0: not */
-    enum counter counter;             /* what became of it; 0: as its status says */
+    const char  *cache, *detail; /* its words there */
+    unsigned     refused_status; /* by the front, in the midst of its body; 0: not */
+    enum counter counter;        /* what became of it; 0: as its status says */
     bool         counted;
 };
 
 struct exchange {
-    struct engine               *engine;
-    struct config               *config;          /* a reference */
-    struct exchange_input        in;
-    struct arena                 arena;
-    uint64_t                     id;
-    enum step                    at;
-    bool                         closed;          /* only its fence is awaited */
+    struct engine        *engine;
+    struct config        *config; /* a reference */
+    struct exchange_input in;
+    struct arena          arena;
+    uint64_t              id;
+    enum step             at;
+    bool                  closed; /* only its fence is awaited */
     /* what it waited for, and front/ cannot know of, is there */
-    void                       (*go_on)(struct exchange *);
+    void (*go_on)(struct exchange *);
 
-    struct route                 route;
+    struct route                  route;
     const struct config_upstream *up;
-    const struct route_rule     *rule;
-    const struct policy_options *policy;
-    struct request_wish          wish;
-    struct slice                 cors_origin;     /* of another site's page that may ask; ptr NULL: none */
-    struct client                client;          /* name.ptr NULL: nobody has asked yet */
-    struct identity              who;
-    bool                         has_key;
-    struct cache_key             key;
-    struct sight                 seen;
-    struct candidate             stored;
-    struct decision              decision;
+    const struct route_rule      *rule;
+    const struct policy_options  *policy;
+    struct request_wish           wish;
+    struct slice                  cors_origin; /* of another site's page that may ask; ptr NULL: none */
+    struct client                 client;      /* name.ptr NULL: nobody has asked yet */
+    struct identity               who;
+    bool                          has_key;
+    struct cache_key              key;
+    struct sight                  seen;
+    struct candidate              stored;
+    struct decision               decision;
 
-    struct body                  body;
-    struct injection             auth;
-    struct naming_process        peer;
-    struct fetch                *fetch;
-    bool                         fetch_noted;     /* what it counted is in `outcome` */
-    bool                         forwarded;
-    bool                         not_spared;      /* low_budget has had its say */
-    struct outcome               outcome;
-    struct drops                 drops;
+    struct body           body;
+    struct injection      auth;
+    struct naming_process peer;
+    struct fetch         *fetch;
+    bool                  fetch_noted; /* what it counted is in `outcome` */
+    bool                  forwarded;
+    bool                  not_spared; /* low_budget has had its say */
+    struct outcome        outcome;
+    struct drops          drops;
 
-    struct reply                 reply;
-    struct finish                finish;
-    struct stream                stream;
-    struct relinking             relink;
-    struct story                 log;
+    struct reply     reply;
+    struct finish    finish;
+    struct stream    stream;
+    struct relinking relink;
+    struct story     log;
 
-    struct mail                  fence;
-    SLIST_ENTRY(exchange)        entry;           /* of those that are unused */
+    struct mail           fence;
+    SLIST_ENTRY(exchange) entry; /* of those that are unused */
 };
 
 /* exchange.c: each request is counted once, for what became of it. */
@@ -243,7 +243,7 @@ void dress_request(struct exchange *x);
 /* The reply as it goes to the client: links lead back through Weir. Once, when head and body are set. */
 void dress_reply(struct exchange *x);
 /* cors.c: x->cors_origin asks what it may send; the reply says yes. */
-bool cors_is_preflight(const struct exchange *x);
+bool      cors_is_preflight(const struct exchange *x);
 enum step cors_preflight(struct exchange *x);
 /* What a page of x->cors_origin needs to read the reply. */
 void cors_fields(struct exchange *x, struct http_fields *f);
@@ -260,8 +260,8 @@ bool route_is_own_host(struct exchange *x, struct slice host);
 
 /* asking.c */
 struct fetch *asking_fill(struct exchange *x);
-void asking_submit(struct exchange *x, struct fetch *);
-void asking_leave(struct exchange *x);
+void          asking_submit(struct exchange *x, struct fetch *);
+void          asking_leave(struct exchange *x);
 /* stale-while-revalidate (RFC 5861 3): one fetch that nobody waits for. */
 void asking_refresh(struct exchange *x);
 
@@ -284,21 +284,21 @@ bool invalidate_after_write(struct exchange *x, const struct http_response *resp
 /* The exchange ends: nobody waits for them. */
 void invalidate_forget(struct exchange *x);
 
-#define HIT_TTL "weir; hit; ttl="     /* Weir's member of Cache-Status on a hit, up to the number */
+#define HIT_TTL "weir; hit; ttl=" /* Weir's member of Cache-Status on a hit, up to the number */
 
 /* refused.c */
-enum step refused_reply(struct exchange *);            /* of FETCH_REFUSED: 429 with its cause */
+enum step refused_reply(struct exchange *); /* of FETCH_REFUSED: 429 with its cause */
 
 /* reply.c */
 struct problem {
     enum problem_kind kind;
-    struct slice detail;
-    const char  *proxy_error;         /* RFC 9209 error type; NULL: none */
-    const char  *reason;              /* Cache-Status detail token */
-    const char  *limit;               /* that would be exceeded; NULL: none */
-    int64_t      retry_after_ns;      /* -1: none */
-    const char  *blocked_by;          /* the API's own word that makes it wait; NULL: none */
-    bool         close;
+    struct slice      detail;
+    const char       *proxy_error;    /* RFC 9209 error type; NULL: none */
+    const char       *reason;         /* Cache-Status detail token */
+    const char       *limit;          /* that would be exceeded; NULL: none */
+    int64_t           retry_after_ns; /* -1: none */
+    const char       *blocked_by;     /* the API's own word that makes it wait; NULL: none */
+    bool              close;
 };
 enum step reply_problem(struct exchange *x, const struct problem *p);
 enum step reply_refusal(struct exchange *x, const struct refusal *r);

@@ -14,12 +14,12 @@
 
 #include <stdlib.h>
 
-struct invalidation {                 /* one change on its way through the writer */
+struct invalidation { /* one change on its way through the writer */
     struct store_change      change;
     struct engine           *engine;
-    struct exchange         *owner;   /* NULL once it was closed */
+    struct exchange         *owner; /* NULL once it was closed */
     struct purge            *purge;
-    LIST_ENTRY(invalidation) entry;   /* of the owner's */
+    LIST_ENTRY(invalidation) entry; /* of the owner's */
 };
 
 static void receive_done(struct mail *m)
@@ -117,8 +117,7 @@ static void drop_unauthenticated(struct exchange *x, const struct policy_options
 /* Of the caller's own partition; `everybodys`: and what all have who bring no credential (RFC 9111 4.4). */
 static void drop_target(struct exchange *x, struct slice target, bool any_query, bool everybodys)
 {
-    const struct http_request get = { .method = HTTP_GET, .method_name = SLICE("GET"),
-                                      .fields = x->in.request.fields };
+    const struct http_request get = { .method = HTTP_GET, .method_name = SLICE("GET"), .fields = x->in.request.fields };
 
     struct key_input in = {
         .scheme = x->route.upstream->scheme,
@@ -174,8 +173,8 @@ bool invalidate_after_write(struct exchange *x, const struct http_response *resp
 {
     const char *const *pattern = x->rule != NULL ? x->rule->invalidates : NULL;
 
-    if (!x->drops.begun && is_write(x) && response->status >= 200 && response->status < 400
-        && x->policy->invalidate != INVALIDATE_OFF) {
+    if (!x->drops.begun && is_write(x) && response->status >= 200 && response->status < 400 &&
+        x->policy->invalidate != INVALIDATE_OFF) {
         x->drops.begun = true;
         drop_named(x, response);
         for (; pattern != NULL && *pattern != NULL; pattern++)
@@ -201,7 +200,7 @@ void invalidate_forget(struct exchange *x)
 {
     struct invalidation *i;
 
-    LIST_FOREACH(i, &x->drops.on_way, entry)
+    LIST_FOREACH (i, &x->drops.on_way, entry)
         i->owner = NULL;
     LIST_INIT(&x->drops.on_way);
 }

@@ -7,7 +7,7 @@
 #include "http/cookie.h"
 #include "http/url.h"
 
-enum { ATTRIBUTE_BYTES = 1024 };      /* RFC 6265bis 5.6: a longer value is passed over */
+enum { ATTRIBUTE_BYTES = 1024 }; /* RFC 6265bis 5.6: a longer value is passed over */
 
 static const struct slice mark = { "weir-", 5 };
 
@@ -95,7 +95,7 @@ struct slice jar_outward(const struct route *route, struct slice set_cookie, str
     while (http_cookie_next(&rest, &part)) {
         struct slice name = http_attribute_name(part), value = http_attribute_value(part);
 
-        if (slice_eq_nocase(name, SLICE("Path")) && value.len <= ATTRIBUTE_BYTES)        /* the last one counts */
+        if (slice_eq_nocase(name, SLICE("Path")) && value.len <= ATTRIBUTE_BYTES) /* the last one counts */
             path = value.len > 0 && value.ptr[0] == '/' ? value : default_path(route->target);
         if (!falls(name, value))
             at = put_part(at, text, part);

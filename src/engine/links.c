@@ -13,7 +13,9 @@ static struct slice join3(struct arena *a, struct slice x, struct slice y, struc
 
 struct links links_of(const struct route *route, struct slice target, struct slice host, struct arena *a)
 {
-    struct links    l = { .upstream = route->upstream, .authority = route->authority, .own = SLICE(""),
+    struct links    l = { .upstream = route->upstream,
+                          .authority = route->authority,
+                          .own = SLICE(""),
                           .prefix = SLICE_NONE };
     struct http_url url;
 

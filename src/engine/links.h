@@ -10,9 +10,9 @@
 
 struct links {
     const struct route_upstream *upstream;
-    struct slice                 authority;/* where the request went */
-    struct slice                 own;      /* "http://127.0.0.1:8080": what the client asked; "": it did not say */
-    struct slice                 prefix;   /* "/inat"; ptr NULL in http:// mode */
+    struct slice                 authority; /* where the request went */
+    struct slice                 own;       /* "http://127.0.0.1:8080": what the client asked; "": it did not say */
+    struct slice                 prefix;    /* "/inat"; ptr NULL in http:// mode */
 };
 
 /* For a request that came by `route`, over plain HTTP; `target` and `host` as the client sent them. */
@@ -27,7 +27,9 @@ bool links_are_in(enum http_name id);
 void links_rewrite_fields(const struct links *l, struct http_fields *f, struct arena *a);
 
 /* What a JSON string of the upstream's may begin with, and what is put in its place. */
-struct link_pair { struct slice from, to; };
+struct link_pair {
+    struct slice from, to;
+};
 enum { LINK_PAIRS_MAX = 32, LINK_FROM_BYTES = 512 };
 /* Fills `pairs`; how many there are. A `from` is never longer than LINK_FROM_BYTES, no two of them are equal. */
 unsigned links_pairs(const struct links *l, struct link_pair pairs[LINK_PAIRS_MAX], struct arena *a);

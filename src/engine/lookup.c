@@ -19,12 +19,11 @@ static enum step collect_body(struct exchange *x)
 enum step step_key(struct exchange *x)
 {
     const struct http_request *r = &x->in.request;
-    bool                       keyed_body = x->policy->key_body && x->rule != NULL && r->method != HTTP_GET
-                                 && r->method != HTTP_HEAD;
-    const void                *body = NULL;
-    size_t                     body_bytes = 0;
-    struct caller              caller;
-    struct key_input           in = {
+    bool        keyed_body = x->policy->key_body && x->rule != NULL && r->method != HTTP_GET && r->method != HTTP_HEAD;
+    const void *body = NULL;
+    size_t      body_bytes = 0;
+    struct caller    caller;
+    struct key_input in = {
         .scheme = x->route.upstream->scheme,
         .authority = x->route.authority,
         .target = x->route.target,
@@ -112,8 +111,10 @@ static enum step refuse_uncached(struct exchange *x, const char *reason, struct 
         x->log.detail = "offline";
         return STEP_SERVE;
     }
-    return reply_problem(x, &(struct problem){
-        .kind = PROBLEM_NOT_CACHED, .retry_after_ns = -1, .reason = reason, .detail = detail });
+    return reply_problem(x, &(struct problem){ .kind = PROBLEM_NOT_CACHED,
+                                               .retry_after_ns = -1,
+                                               .reason = reason,
+                                               .detail = detail });
 }
 
 enum step step_decide(struct exchange *x)
@@ -131,16 +132,18 @@ enum step step_decide(struct exchange *x)
     if (x->who.is_nobodys)
         x->log.detail = "signer-unknown";
     if (x->up->mode == MODE_OFFLINE && d->verdict != VERDICT_SERVE)
-        return refuse_uncached(x, "offline", SLICE("This upstream is configured with mode = \"offline\": "
-                                                   "what is not stored is not asked for."));
+        return refuse_uncached(x, "offline",
+                               SLICE("This upstream is configured with mode = \"offline\": "
+                                     "what is not stored is not asked for."));
     switch (d->verdict) {
     case VERDICT_SERVE:
     case VERDICT_SERVE_AND_REFRESH:
         x->log.cache = d->ttl_ns > 0 ? "hit" : "stale";
         return STEP_SERVE;
     case VERDICT_UNAVAILABLE:
-        return refuse_uncached(x, "only-if-cached", SLICE("The request says only-if-cached and nothing that it "
-                                                          "would take is stored."));
+        return refuse_uncached(x, "only-if-cached",
+                               SLICE("The request says only-if-cached and nothing that it "
+                                     "would take is stored."));
     case VERDICT_BYPASS:
         x->log.cache = "bypass";
         return STEP_FETCH;

@@ -13,9 +13,9 @@ static enum step endpoint(struct exchange *x)
     http_target_split(x->in.request.target, &path, &query);
     if (slice_eq(path, SLICE("/.weir/health")))
         return reply_text(x, 200, "text/plain", SLICE("ok\n"));
-    return reply_problem(x, &(struct problem){
-        .kind = PROBLEM_NO_ENDPOINT, .retry_after_ns = -1,
-        .detail = SLICE("Weir's own endpoint on this port is /.weir/health.") });
+    return reply_problem(x, &(struct problem){ .kind = PROBLEM_NO_ENDPOINT,
+                                               .retry_after_ns = -1,
+                                               .detail = SLICE("Weir's own endpoint on this port is /.weir/health.") });
 }
 
 static enum step nowhere(struct exchange *x, struct slice host)
@@ -23,30 +23,32 @@ static enum step nowhere(struct exchange *x, struct slice host)
     struct slice names = SLICE("");
 
     if (!route_is_own_host(x, host))
-        return reply_refusal(x, &(struct refusal){
-            PROBLEM_UNKNOWN_HOST,
-            "Host is neither a name of Weir's nor one of an upstream's hosts; allow_hosts can add names." });
+        return reply_refusal(x,
+                             &(struct refusal){ PROBLEM_UNKNOWN_HOST, "Host is neither a name of Weir's nor one of an "
+                                                                      "upstream's hosts; allow_hosts can add names." });
     for (unsigned i = 0; i < x->config->upstream_count; i++)
         names = arena_printf(&x->arena, SLICE_FMT "%s/%s", SLICE_ARG(names), i > 0 ? ", " : "",
                              x->config->upstreams[i].route.name);
     return reply_problem(x, &(struct problem){
-        .kind = PROBLEM_NO_UPSTREAM, .retry_after_ns = -1,
-        .detail = arena_printf(&x->arena, "The path must begin with an upstream's name: " SLICE_FMT ".",
-                               SLICE_ARG(names)) });
+                                .kind = PROBLEM_NO_UPSTREAM,
+                                .retry_after_ns = -1,
+                                .detail = arena_printf(&x->arena,
+                                                       "The path must begin with an upstream's name: " SLICE_FMT ".",
+                                                       SLICE_ARG(names)) });
 }
 
 /* RFC 9110 15.5.20: the client was let in to one upstream's hosts, and asks for something else. */
 static enum step misdirected(struct exchange *x)
 {
-    return reply_refusal(x, &(struct refusal){
-        PROBLEM_MISDIRECTED,
-        "Host must be one of the hosts of the upstream that this connection's CONNECT was for." });
+    return reply_refusal(x,
+                         &(struct refusal){
+                             PROBLEM_MISDIRECTED,
+                             "Host must be one of the hosts of the upstream that this connection's CONNECT was for." });
 }
 
 enum step step_own(struct exchange *x)
 {
     if (x->route.way == ROUTE_OWN)
         return endpoint(x);
-    return x->in.connected.ptr != NULL ? misdirected(x)
-                                       : nowhere(x, http_fields_get(&x->in.request.fields, HTTP_HOST));
+    return x->in.connected.ptr != NULL ? misdirected(x) : nowhere(x, http_fields_get(&x->in.request.fields, HTTP_HOST));
 }

@@ -12,10 +12,10 @@
 
 struct purge {
     struct arena                 arena;
-    struct slice                 url;         /* literal; where there is no pattern */
+    struct slice                 url; /* literal; where there is no pattern */
     struct pattern              *pattern;
-    const struct route_upstream *upstream;    /* the pattern is one of its paths; NULL: of whole URLs */
-    struct config               *config;      /* holds that */
+    const struct route_upstream *upstream; /* the pattern is one of its paths; NULL: of whole URLs */
+    struct config               *config;   /* holds that */
 };
 
 static bool is_absolute(struct slice text)
@@ -25,8 +25,7 @@ static bool is_absolute(struct slice text)
 
 static bool is_glob(struct slice url)
 {
-    return slice_starts_with(url, SLICE("~")) || slice_find(url, '*', 0) < url.len
-        || slice_find(url, '{', 0) < url.len;
+    return slice_starts_with(url, SLICE("~")) || slice_find(url, '*', 0) < url.len || slice_find(url, '{', 0) < url.len;
 }
 
 /* "http://127.0.0.1:8080/inat/v1" -> "/inat/v1" where that is one of Weir's own addresses; and a host of an upstream's,
@@ -121,8 +120,7 @@ void purge_free(struct purge *p)
 
 static bool is_host_of(const struct route_upstream *u, const struct http_url *url)
 {
-    return slice_eq(url->scheme, u->scheme)
-        && (route_leads_to(u->authority, url) || route_leading_to(u, url) != NULL);
+    return slice_eq(url->scheme, u->scheme) && (route_leads_to(u->authority, url) || route_leading_to(u, url) != NULL);
 }
 
 bool purge_matches(struct slice full_key, void *purge)
@@ -135,7 +133,7 @@ bool purge_matches(struct slice full_key, void *purge)
         return slice_eq(text, p->url);
     if (p->upstream == NULL)
         return pattern_matches(p->pattern, text);
-    return http_url_parse(text, &url) && is_host_of(p->upstream, &url)
-        && route_below_base(p->upstream, url.target, &rest)
-        && pattern_matches(p->pattern, rest.len > 0 ? rest : SLICE("/"));
+    return http_url_parse(text, &url) && is_host_of(p->upstream, &url) &&
+           route_below_base(p->upstream, url.target, &rest) &&
+           pattern_matches(p->pattern, rest.len > 0 ? rest : SLICE("/"));
 }

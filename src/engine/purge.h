@@ -16,7 +16,7 @@ struct purge *purge_make(const struct config *, struct slice text, struct fault 
 /* What an upstream has below its `url`'s path, on any of its hosts: `pattern` as in `rules`. NULL: it is none.
  * Holds a reference to the configuration. */
 struct purge *purge_make_below(struct config *, const struct route_upstream *, struct slice pattern);
-void purge_free(struct purge *);                             /* NULL is fine */
+void          purge_free(struct purge *); /* NULL is fine */
 /* For store_change.matches; `purge` is the struct purge. */
 bool purge_matches(struct slice full_key, void *purge);
 

@@ -78,8 +78,8 @@ enum spool_read exchange_read(struct exchange *x, void *buffer, size_t count, si
 
 bool exchange_has_body_bytes(const struct exchange *x)
 {
-    return x->relink.filter == NULL && x->stream.answer != NULL && !x->stream.is_open
-        && spool_length(x->stream.answer->body) > 0;
+    return x->relink.filter == NULL && x->stream.answer != NULL && !x->stream.is_open &&
+           spool_length(x->stream.answer->body) > 0;
 }
 
 const struct http_fields *exchange_trailers(const struct exchange *x)

@@ -9,8 +9,14 @@
 /* "12.3 s", "5 min 10 s", "3 h 5 min", "2 d 3 h". */
 static struct slice in_words(struct exchange *x, int64_t ns)
 {
-    static const struct { int64_t s; const char *name; } units[] = {
-        { 86400, "d" }, { 3600, "h" }, { 60, "min" }, { 1, "s" },
+    static const struct {
+        int64_t     s;
+        const char *name;
+    } units[] = {
+        { 86400, "d" },
+        { 3600, "h" },
+        { 60, "min" },
+        { 1, "s" },
     };
     int64_t s = (ns + NS_PER_SEC - 1) / NS_PER_SEC;
 
@@ -58,27 +64,36 @@ static struct slice detail(struct exchange *x)
     struct slice                   wait = is_never(f) ? SLICE("") : in_words(x, f->said.wait_ns);
 
     if (f->said.queue_full)
-        return arena_printf(&x->arena, "The queue of upstream %s is full: %u requests wait there (queue.max_length); "
-                            "try again later, or raise it.", name, o->queue.max_length);
+        return arena_printf(&x->arena,
+                            "The queue of upstream %s is full: %u requests wait there (queue.max_length); "
+                            "try again later, or raise it.",
+                            name, o->queue.max_length);
     if (is_never(f))
-        return arena_printf(&x->arena, "This request can never pass the limit \"%s\" of upstream %s, since it costs "
+        return arena_printf(&x->arena,
+                            "This request can never pass the limit \"%s\" of upstream %s, since it costs "
                             "more than that allows at any time. To try again is of no use: the limit's cost setting "
-                            "is wrong.", f->said.limit != NULL ? f->said.limit : "", name);
+                            "is wrong.",
+                            f->said.limit != NULL ? f->said.limit : "", name);
     if (f->said.blocked_by != NULL)
-        return arena_printf(&x->arena, "Upstream %s itself asked to wait (%s), for another " SLICE_FMT ", longer than "
+        return arena_printf(&x->arena,
+                            "Upstream %s itself asked to wait (%s), for another " SLICE_FMT ", longer than "
                             "this request may; try again then. Where the API is wrong, weirctl limits forget %s drops "
-                            "what it said.", name, f->said.blocked_by, SLICE_ARG(wait), name);
+                            "what it said.",
+                            name, f->said.blocked_by, SLICE_ARG(wait), name);
     if (day != NULL)
-        return arena_printf(&x->arena, "The limit \"%s\" of upstream %s is used up; it begins anew at %02u:%02u %s, in "
-                            SLICE_FMT ", longer than this request may wait.", f->said.limit, name,
-                            day->start_minute / 60, day->start_minute % 60,
+        return arena_printf(&x->arena,
+                            "The limit \"%s\" of upstream %s is used up; it begins anew at %02u:%02u %s, in " SLICE_FMT
+                            ", longer than this request may wait.",
+                            f->said.limit, name, day->start_minute / 60, day->start_minute % 60,
                             day->zone != NULL ? day->zone : "UTC", SLICE_ARG(wait));
     if (f->said.limit == NULL || strcmp(f->said.limit, "queue") == 0)
-        return arena_printf(&x->arena, "All requests that may be at upstream %s at one time (" SLICE_FMT ") are under "
+        return arena_printf(&x->arena,
+                            "All requests that may be at upstream %s at one time (" SLICE_FMT ") are under "
                             "way, and as long as that API takes of late this one would wait for another " SLICE_FMT
-                            ", longer than it may; try again then, or raise queue.max_wait or Weir-Max-Wait.", name,
-                            SLICE_ARG(bound(x, o)), SLICE_ARG(wait));
-    return arena_printf(&x->arena, "The limit \"%s\" of upstream %s would make this request wait for " SLICE_FMT
+                            ", longer than it may; try again then, or raise queue.max_wait or Weir-Max-Wait.",
+                            name, SLICE_ARG(bound(x, o)), SLICE_ARG(wait));
+    return arena_printf(&x->arena,
+                        "The limit \"%s\" of upstream %s would make this request wait for " SLICE_FMT
                         ", longer than it may; try again then, or raise queue.max_wait or Weir-Max-Wait.",
                         f->said.limit, name, SLICE_ARG(wait));
 }
@@ -86,12 +101,14 @@ static struct slice detail(struct exchange *x)
 enum step refused_reply(struct exchange *x)
 {
     const struct fetch *f = x->fetch;
-    enum problem_kind   kind = f->said.queue_full ? PROBLEM_QUEUE_FULL
-                             : f->said.blocked_by != NULL ? PROBLEM_UPSTREAM_WAIT : PROBLEM_OVER_BUDGET;
+    enum problem_kind   kind = f->said.queue_full           ? PROBLEM_QUEUE_FULL
+                               : f->said.blocked_by != NULL ? PROBLEM_UPSTREAM_WAIT
+                                                            : PROBLEM_OVER_BUDGET;
 
-    return reply_problem(x, &(struct problem){
-        .kind = kind, .reason = "over-budget", .retry_after_ns = is_never(f) ? -1 : f->said.wait_ns,
-        .blocked_by = f->said.queue_full ? NULL : f->said.blocked_by,
-        .limit = f->said.limit != NULL ? f->said.limit : "queue",
-        .detail = detail(x) });
+    return reply_problem(x, &(struct problem){ .kind = kind,
+                                               .reason = "over-budget",
+                                               .retry_after_ns = is_never(f) ? -1 : f->said.wait_ns,
+                                               .blocked_by = f->said.queue_full ? NULL : f->said.blocked_by,
+                                               .limit = f->said.limit != NULL ? f->said.limit : "queue",
+                                               .detail = detail(x) });
 }

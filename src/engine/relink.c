@@ -14,10 +14,11 @@
 #include <zlib.h>
 
 enum {
-    PLAIN_BYTES = 16 * 1024,          /* of what is inflated at a time */
+    PLAIN_BYTES = 16 * 1024, /* of what is inflated at a time */
     HELD_BYTES = 2 * LINK_FROM_BYTES + 2,
-    GZIP_WINDOW = 15 + 16,            /* zlib: with gzip's head and end */
-    GZIP_LEVEL = 1, GZIP_MEMORY = 7
+    GZIP_WINDOW = 15 + 16, /* zlib: with gzip's head and end */
+    GZIP_LEVEL = 1,
+    GZIP_MEMORY = 7
 };
 
 enum scan_state { SCAN_OUTSIDE, SCAN_BEGIN, SCAN_BEGIN_ESCAPED, SCAN_INSIDE, SCAN_ESCAPED };
@@ -28,24 +29,24 @@ struct bytes {
 };
 
 struct relink {
-    struct arena     arena;           /* of the pairs */
+    struct arena     arena; /* of the pairs */
     struct link_pair pairs[LINK_PAIRS_MAX];
     unsigned         pair_count;
 
-    enum scan_state  state;
-    uint32_t         alive;           /* pairs that the string may still begin with */
-    size_t           matched;         /* bytes of them */
-    char             held[HELD_BYTES];
-    size_t           held_bytes;
+    enum scan_state state;
+    uint32_t        alive;   /* pairs that the string may still begin with */
+    size_t          matched; /* bytes of them */
+    char            held[HELD_BYTES];
+    size_t          held_bytes;
 
-    struct inflater *in;              /* NULL: the body has no coding */
-    z_stream         out;             /* used with `in` */
-    bool             any;             /* something was fed */
+    struct inflater *in;  /* NULL: the body has no coding */
+    z_stream         out; /* used with `in` */
+    bool             any; /* something was fed */
     char             raw[RELINK_PIECE_BYTES];
 
-    struct bytes     text;            /* scanned, not yet deflated; gzip only */
-    struct bytes     ready;           /* to be taken */
-    size_t           taken;
+    struct bytes text;  /* scanned, not yet deflated; gzip only */
+    struct bytes ready; /* to be taken */
+    size_t       taken;
 };
 
 /* -- bytes -- */
@@ -306,8 +307,8 @@ struct relink *relink_open(const struct http_fields *head, const struct link_pai
         r->pairs[r->pair_count++] = (struct link_pair){ arena_copy(&r->arena, pairs[i].from),
                                                         arena_copy(&r->arena, pairs[i].to) };
     r->in = in;
-    if (in != NULL
-        && deflateInit2(&r->out, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, GZIP_MEMORY, Z_DEFAULT_STRATEGY) != Z_OK) {
+    if (in != NULL &&
+        deflateInit2(&r->out, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, GZIP_MEMORY, Z_DEFAULT_STRATEGY) != Z_OK) {
         relink_close(r);
         return NULL;
     }

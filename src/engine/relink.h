@@ -17,7 +17,7 @@ struct relink;
 /* NULL where a body with these fields is nothing to be rewritten: no JSON, a coding but gzip, or no pairs.
  * Copies the pairs. */
 struct relink *relink_open(const struct http_fields *head, const struct link_pair *pairs, unsigned count);
-void relink_close(struct relink *);                  /* NULL is fine */
+void           relink_close(struct relink *); /* NULL is fine */
 
 /* Only after relink_take() gave 0. At most RELINK_PIECE_BYTES. False: the coding is broken. */
 enum { RELINK_PIECE_BYTES = 16 * 1024 };

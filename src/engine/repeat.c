@@ -14,32 +14,31 @@
 #include <stdlib.h>
 
 struct repeat {
-    struct config       *config;      /* a reference */
-    uint64_t             generation;  /* of the store, when it was looked up */
-    uint64_t             heard_generation;           /* of the API's words on its limits */
-    int64_t              holds_for_ns;               /* the ttl, or until those words change by themselves */
+    struct config       *config;           /* a reference */
+    uint64_t             generation;       /* of the store, when it was looked up */
+    uint64_t             heard_generation; /* of the API's words on its limits */
+    int64_t              holds_for_ns;     /* the ttl, or until those words change by themselves */
     int64_t              from_wall_ns;
-    int64_t              age_ns, ttl_ns;             /* at that time; ttl INT64_MAX: for ever */
+    int64_t              age_ns, ttl_ns; /* at that time; ttl INT64_MAX: for ever */
     size_t               ttl_offset;
     uint8_t              hash[STORE_HASH_BYTES], variant[STORE_HASH_BYTES];
-    struct access_record line;        /* its text is in `text` or the configuration's */
+    struct access_record line; /* its text is in `text` or the configuration's */
     char                *text;
 };
 
 /* What a request says of freshness is measured at its own time. */
 static bool wishes_nothing(const struct request_wish *w)
 {
-    return (w->cc.flags & CC_PRESENT) == 0 && !w->pragma_no_cache && w->ttl_override_ns == POLICY_UNSET
-        && !w->refresh_soft && !w->refresh_hard;
+    return (w->cc.flags & CC_PRESENT) == 0 && !w->pragma_no_cache && w->ttl_override_ns == POLICY_UNSET &&
+           !w->refresh_soft && !w->refresh_hard;
 }
 
 static bool may_repeat(const struct exchange *x)
 {
-    return x->at == STEP_DONE && x->has_key && !x->in.has_body && x->in.request.method == HTTP_GET
-        && x->seen.times == 1 && !x->forwarded && x->fetch == NULL && x->decision.verdict == VERDICT_SERVE
-        && x->decision.ttl_ns > 0 && wishes_nothing(&x->wish)
-        && x->reply.kind != REPLY_STREAM && !x->reply.close
-        && x->in.connected.ptr == NULL && x->config == x->engine->config;
+    return x->at == STEP_DONE && x->has_key && !x->in.has_body && x->in.request.method == HTTP_GET &&
+           x->seen.times == 1 && !x->forwarded && x->fetch == NULL && x->decision.verdict == VERDICT_SERVE &&
+           x->decision.ttl_ns > 0 && wishes_nothing(&x->wish) && x->reply.kind != REPLY_STREAM && !x->reply.close &&
+           x->in.connected.ptr == NULL && x->config == x->engine->config;
 }
 
 static struct slice put(char **end, struct slice s)
@@ -64,7 +63,7 @@ static void describe(struct repeat *r, const struct exchange *x)
 
     *line = exchange_describe(x, &a);
     line->peer = NULL;
-    line->outcome = NULL;             /* nothing went upstream */
+    line->outcome = NULL; /* nothing went upstream */
     detail = slice_of(line->detail);
     end = r->text = mem_alloc_raw(line->client.len + line->method.len + line->target.len + detail.len + 4);
     line->client = put(&end, line->client);
@@ -90,8 +89,8 @@ struct repeat *repeat_of(const struct exchange *x)
     r->ttl_ns = x->decision.ttl_ns;
     r->holds_for_ns = r->ttl_ns < x->seen.heard_for_ns ? r->ttl_ns : x->seen.heard_for_ns;
     r->ttl_offset = r->ttl_ns == INT64_MAX ? SIZE_MAX
-                  : http_fields_get(&x->reply.fields, HTTP_CACHE_STATUS).len - x->finish.cache_status_bytes
-                        + sizeof HIT_TTL - 1;
+                                           : http_fields_get(&x->reply.fields, HTTP_CACHE_STATUS).len -
+                                                 x->finish.cache_status_bytes + sizeof HIT_TTL - 1;
     memcpy(r->hash, x->stored.hash, sizeof r->hash);
     memcpy(r->variant, x->stored.variant, sizeof r->variant);
     describe(r, x);
@@ -111,9 +110,9 @@ bool repeat_holds(const struct repeat *r, struct engine *e, int64_t now_wall_ns)
 {
     const int64_t since = now_wall_ns - r->from_wall_ns;
 
-    return since >= 0 && since < r->holds_for_ns && r->config == e->config
-        && r->generation == store_generation(e->services->store)
-        && r->heard_generation == upstream_heard_generation(e->services->upstream);
+    return since >= 0 && since < r->holds_for_ns && r->config == e->config &&
+           r->generation == store_generation(e->services->store) &&
+           r->heard_generation == upstream_heard_generation(e->services->upstream);
 }
 
 struct repeat_time repeat_time(const struct repeat *r, int64_t now_wall_ns)

@@ -19,22 +19,27 @@ struct repeat;
 
 /* Of an exchange that is EXCHANGE_READY, before exchange_reply_taken(); NULL where its reply is for once only. */
 struct repeat *repeat_of(const struct exchange *);
-void           repeat_free(struct repeat *);         /* NULL is fine */
+void           repeat_free(struct repeat *); /* NULL is fine */
 bool           repeat_holds(const struct repeat *, struct engine *, int64_t now_wall_ns);
 
-struct repeat_time {                  /* what it says at one time; whole seconds, never negative */
+struct repeat_time { /* what it says at one time; whole seconds, never negative */
     uint64_t age_s;
-    uint64_t ttl_s;                   /* in Cache-Status; UINT64_MAX: it says none */
+    uint64_t ttl_s; /* in Cache-Status; UINT64_MAX: it says none */
 };
 struct repeat_time repeat_time(const struct repeat *, int64_t now_wall_ns);
 /* Where in the value of Cache-Status the ttl stands; SIZE_MAX: it says none. */
-size_t             repeat_ttl_offset(const struct repeat *);
+size_t repeat_ttl_offset(const struct repeat *);
 
-struct repetition { int64_t started_wall_ns, started_mono_ns; };     /* one request that got it */
+struct repetition {
+    int64_t started_wall_ns, started_mono_ns;
+}; /* one request that got it */
 
 /* Counts it, and tells eviction that the record is in use. */
 struct repetition repeat_begin(const struct repeat *, struct engine *, int64_t now_wall_ns);
-struct repeat_client { const char *peer; struct slice label; };     /* whom it was for: see struct exchange_input */
+struct repeat_client {
+    const char  *peer;
+    struct slice label;
+}; /* whom it was for: see struct exchange_input */
 /* As exchange_close(). */
 void repeat_end(const struct repeat *, struct engine *, const struct repetition *, const struct repeat_client *,
                 bool whole, int64_t sent_bytes);

@@ -33,9 +33,13 @@ void reply_append_member(struct exchange *x, struct http_fields *f, enum http_na
 static struct slice problem_body(struct exchange *x, const struct problem *p)
 {
     const struct problem_text text = {
-        .kind = p->kind, .detail = slice_sub(p->detail, 0, PROBLEM_BYTES / 2),
-        .upstream = x->up != NULL ? x->up->route.name : NULL, .limit = p->limit, .blocked_by = p->blocked_by,
-        .has_retry_after = p->retry_after_ns >= 0, .retry_after_ms = p->retry_after_ns / NS_PER_MS,
+        .kind = p->kind,
+        .detail = slice_sub(p->detail, 0, PROBLEM_BYTES / 2),
+        .upstream = x->up != NULL ? x->up->route.name : NULL,
+        .limit = p->limit,
+        .blocked_by = p->blocked_by,
+        .has_retry_after = p->retry_after_ns >= 0,
+        .retry_after_ms = p->retry_after_ns / NS_PER_MS,
     };
     char *body = arena_alloc_raw(&x->arena, PROBLEM_BYTES);
 
@@ -45,10 +49,13 @@ static struct slice problem_body(struct exchange *x, const struct problem *p)
 /* RFC 9209 2.3, for what has none of its own. */
 static const char *proxy_error_of(const struct problem *p)
 {
-    static const struct { unsigned status; const char *token; } tokens[] = {
-        { 400, "http_request_error" },    { 403, "http_request_denied" }, { 404, "destination_not_found" },
-        { 405, "http_request_denied" },   { 421, "http_request_denied" }, { 429, "http_request_denied" },
-        { 431, "http_request_error" },    { 501, "http_upgrade_failed" },
+    static const struct {
+        unsigned    status;
+        const char *token;
+    } tokens[] = {
+        { 400, "http_request_error" },  { 403, "http_request_denied" }, { 404, "destination_not_found" },
+        { 405, "http_request_denied" }, { 421, "http_request_denied" }, { 429, "http_request_denied" },
+        { 431, "http_request_error" },  { 501, "http_upgrade_failed" },
     };
 
     if (p->proxy_error != NULL)
@@ -88,20 +95,20 @@ enum step reply_problem(struct exchange *x, const struct problem *p)
 
 enum step reply_refusal(struct exchange *x, const struct refusal *no)
 {
-    return reply_problem(x, &(struct problem){
-        .kind = no->kind, .detail = slice_of(no->detail), .retry_after_ns = -1, .close = true });
+    return reply_problem(x, &(struct problem){ .kind = no->kind,
+                                               .detail = slice_of(no->detail),
+                                               .retry_after_ns = -1,
+                                               .close = true });
 }
 
 enum step reply_text(struct exchange *x, unsigned status, const char *type, struct slice text)
 {
     struct reply *r = &x->reply;
 
-    *r = (struct reply){ .status = status, .kind = REPLY_BYTES, .fd = -1, .bytes = text,
-                         .length = (int64_t)text.len };
+    *r = (struct reply){ .status = status, .kind = REPLY_BYTES, .fd = -1, .bytes = text, .length = (int64_t)text.len };
     add(x, &r->fields, HTTP_CONTENT_TYPE, slice_of(type));
     add(x, &r->fields, HTTP_CACHE_CONTROL, SLICE("no-store"));
     if (x->in.request.method == HTTP_HEAD)
         r->kind = REPLY_EMPTY;
     return STEP_FINISH;
 }
-

@@ -16,8 +16,7 @@ static struct route find_route(struct exchange *x, struct slice host)
     const struct http_request *r = &x->in.request;
 
     if (x->in.connected.ptr != NULL)
-        return route_find_inside(x->config->routes, x->in.connected, x->in.is_tls, r->target, host,
-                                 &x->arena);
+        return route_find_inside(x->config->routes, x->in.connected, x->in.is_tls, r->target, host, &x->arena);
     return route_find(x->config->routes, r->target, host, route_is_own_host(x, host), &x->arena);
 }
 
@@ -42,9 +41,11 @@ static enum step bad_field(struct exchange *x, const struct bad_wish *bad)
         if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f)
             *c = '?';
     return reply_problem(x, &(struct problem){
-        .kind = PROBLEM_MALFORMED_REQUEST, .retry_after_ns = -1,
-        .detail = arena_printf(&x->arena, SLICE_FMT ": \"%s\"%s: %s. Nothing was sent.", SLICE_ARG(bad->name), value,
-                               bad->value.len > LONGEST ? "..." : "", bad->wanted) });
+                                .kind = PROBLEM_MALFORMED_REQUEST,
+                                .retry_after_ns = -1,
+                                .detail = arena_printf(&x->arena, SLICE_FMT ": \"%s\"%s: %s. Nothing was sent.",
+                                                       SLICE_ARG(bad->name), value,
+                                                       bad->value.len > LONGEST ? "..." : "", bad->wanted) });
 }
 
 enum step step_rule(struct exchange *x)
@@ -53,16 +54,19 @@ enum step step_rule(struct exchange *x)
     struct bad_wish            bad;
 
     if (!http_target_is_valid(x->route.target) || x->route.target.ptr[0] != '/')
-        return reply_refusal(x, &(struct refusal){
-            PROBLEM_MALFORMED_REQUEST, "The target holds a character that must be percent-encoded." });
+        return reply_refusal(x, &(struct refusal){ PROBLEM_MALFORMED_REQUEST,
+                                                   "The target holds a character that must be percent-encoded." });
     x->rule = route_rule_find(x->route.upstream, r, x->route.path, &x->arena);
     x->policy = route_policy(x->route.upstream, x->rule);
     if (!policy_wish(r, &x->wish, &bad))
         return bad_field(x, &bad);
     if (x->up->mode == MODE_READ_ONLY && !http_method_is_safe(r->method))
         return reply_problem(x, &(struct problem){
-            .kind = PROBLEM_READ_ONLY, .retry_after_ns = -1, .reason = "read-only",
-            .detail = SLICE("This upstream is configured with mode = \"read_only\": safe methods only.") });
+                                    .kind = PROBLEM_READ_ONLY,
+                                    .retry_after_ns = -1,
+                                    .reason = "read-only",
+                                    .detail = SLICE(
+                                        "This upstream is configured with mode = \"read_only\": safe methods only.") });
     /* What Connection names is between the client and Weir (RFC 9110 7.6.1): it never goes upstream, so nothing that
      * depends on what the API was asked may look at it either. */
     http_fields_drop_named(&x->in.request.fields, &x->arena);

@@ -35,8 +35,8 @@ static void go_on(struct exchange *x)
 /* RFC 9110 10.1.1: an HTTP/1.0 client cannot hear a 100. */
 static bool expects_100(const struct exchange_input *in)
 {
-    return in->has_body && in->request.version_minor >= 1
-        && slice_eq_nocase(http_fields_get(&in->request.fields, HTTP_EXPECT), SLICE("100-continue"));
+    return in->has_body && in->request.version_minor >= 1 &&
+           slice_eq_nocase(http_fields_get(&in->request.fields, HTTP_EXPECT), SLICE("100-continue"));
 }
 
 bool exchange_wants_body(const struct exchange *x)
@@ -59,9 +59,9 @@ size_t exchange_upload(struct exchange *x, const void *bytes, size_t count)
 {
     size_t taken;
 
-    if (x->body.upload == NULL || x->at == STEP_DONE
-        || (x->fetch != NULL && (x->fetch->event == FETCH_FAILED || x->fetch->event == FETCH_REFUSED)))
-        return count;                               /* decided already: the rest is drained */
+    if (x->body.upload == NULL || x->at == STEP_DONE ||
+        (x->fetch != NULL && (x->fetch->event == FETCH_FAILED || x->fetch->event == FETCH_REFUSED)))
+        return count; /* decided already: the rest is drained */
     taken = upload_write(x->body.upload, bytes, count);
     x->body.received_bytes += (int64_t)taken;
     if (x->body.awaited)

@@ -36,7 +36,9 @@ static void body_part(struct exchange *x, int64_t first, int64_t count)
 /* -- ranges (RFC 9110 14) -- */
 
 /* Where the stored body begins in the whole, and how long that is. */
-struct extent { int64_t first, complete; };
+struct extent {
+    int64_t first, complete;
+};
 
 static struct extent extent_of(const struct stored_response *r)
 {
@@ -75,8 +77,9 @@ static struct slice part_head(struct exchange *x, struct slice boundary, struct 
     if (type.ptr == NULL)
         return arena_printf(&x->arena, "\r\n--" SLICE_FMT "\r\nContent-Range: " SLICE_FMT "\r\n\r\n",
                             SLICE_ARG(boundary), SLICE_ARG(range));
-    return arena_printf(&x->arena, "\r\n--" SLICE_FMT "\r\nContent-Type: " SLICE_FMT "\r\nContent-Range: " SLICE_FMT
-                        "\r\n\r\n", SLICE_ARG(boundary), SLICE_ARG(type), SLICE_ARG(range));
+    return arena_printf(&x->arena,
+                        "\r\n--" SLICE_FMT "\r\nContent-Type: " SLICE_FMT "\r\nContent-Range: " SLICE_FMT "\r\n\r\n",
+                        SLICE_ARG(boundary), SLICE_ARG(type), SLICE_ARG(range));
 }
 
 /* 14.6: several parts in one body, made in memory.  False where they are too much for that: the whole is sent then,
@@ -207,8 +210,8 @@ bool serve_stored(struct exchange *x, unsigned upstream_status)
 /* An error came, or nothing: what is stored may cover for it (RFC 5861 4, RFC 9111 4.2.4). */
 bool serve_cover(struct exchange *x, unsigned status, const char *why)
 {
-    if (!x->stored.selected || !policy_holds_range(&x->in.request, &x->stored.response)
-        || !policy_stale_if_error(x->policy, &x->wish, &x->stored.response, clock_wall_ns()))
+    if (!x->stored.selected || !policy_holds_range(&x->in.request, &x->stored.response) ||
+        !policy_stale_if_error(x->policy, &x->wish, &x->stored.response, clock_wall_ns()))
         return false;
     x->log.detail = why;
     x->log.cache = "stale";
@@ -221,7 +224,7 @@ bool serve_cover(struct exchange *x, unsigned status, const char *why)
 
 enum step step_serve(struct exchange *x)
 {
-    if (!serve_stored(x, 0)) {                      /* the body file is gone: as if it had never been stored */
+    if (!serve_stored(x, 0)) { /* the body file is gone: as if it had never been stored */
         candidate_drop(x);
         x->decision = policy_decide(x->policy, &x->in.request, &x->wish, NULL, false, clock_wall_ns());
         x->log.cache = "miss";

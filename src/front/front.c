@@ -36,8 +36,8 @@ struct front {
     struct worker        *workers;
     unsigned              worker_count;
     int                   epoll_fd;
-    int                   done_fd;    /* each worker adds one when its thread ends */
-    int                   spare_fd;   /* given up for a moment when descriptors run out */
+    int                   done_fd;  /* each worker adds one when its thread ends */
+    int                   spare_fd; /* given up for a moment when descriptors run out */
 };
 
 static int add_listener(struct front *f, const struct config_listener *c, enum listener_kind kind, struct fault *why)
@@ -52,7 +52,10 @@ static int add_listener(struct front *f, const struct config_listener *c, enum l
 
 /* In the log, and of systemd's sockets (FileDescriptorName). */
 static const char *const kind_names[LISTENER_KINDS] = {
-    [LISTENER_DATA] = "data", [LISTENER_ADMIN] = "admin", [LISTENER_QUERY] = "query", [LISTENER_PROXY] = "proxy",
+    [LISTENER_DATA] = "data",
+    [LISTENER_ADMIN] = "admin",
+    [LISTENER_QUERY] = "query",
+    [LISTENER_PROXY] = "proxy",
 };
 
 static enum listener_kind kind_of_name(const char *name)
@@ -134,9 +137,8 @@ static int open_configured(struct front *f, struct fault *why)
     for (unsigned i = 0; i < f->config->listener_count; i++)
         if (open_one(f, &f->config->listeners[i], LISTENER_DATA, why) != 0)
             return -1;
-    if (open_one(f, &f->config->admin_socket, LISTENER_ADMIN, why) != 0
-        || open_one(f, &tcp, LISTENER_ADMIN, why) != 0
-        || open_one(f, &f->config->query_socket, LISTENER_QUERY, why) != 0)
+    if (open_one(f, &f->config->admin_socket, LISTENER_ADMIN, why) != 0 ||
+        open_one(f, &tcp, LISTENER_ADMIN, why) != 0 || open_one(f, &f->config->query_socket, LISTENER_QUERY, why) != 0)
         return -1;
     return open_proxy(f, why);
 }
@@ -192,9 +194,10 @@ static void start_tricks(void)
     const char *version = tricks_library();
 
     if (!tricks_start(version))
-        log_info("mhd_tricks_off", "libmicrohttpd=%s reason=%s", version, log_quote(
-            strcmp(version, TRICKS_MEASURED_WITH) == 0 ? "built with --disable-mhd-tricks"
-                                                       : "measured with " TRICKS_MEASURED_WITH " alone"));
+        log_info("mhd_tricks_off", "libmicrohttpd=%s reason=%s", version,
+                 log_quote(strcmp(version, TRICKS_MEASURED_WITH) == 0 ? "built with --disable-mhd-tricks"
+                                                                      : "measured with " TRICKS_MEASURED_WITH
+                                                                        " alone"));
 }
 
 struct front *front_open(const struct front_services *services, struct config *config, struct fault *why)
@@ -218,8 +221,8 @@ struct front *front_open(const struct front_services *services, struct config *c
         goto fail;
     f->workers = mem_alloc(config->workers * sizeof *f->workers);
     for (; f->worker_count < config->workers; f->worker_count++)
-        if (worker_start(&f->workers[f->worker_count], &f->services, &f->shared, config, f->worker_count,
-                         f->done_fd, why) != 0)
+        if (worker_start(&f->workers[f->worker_count], &f->services, &f->shared, config, f->worker_count, f->done_fd,
+                         why) != 0)
             goto fail;
     return f;
 fail:
@@ -278,12 +281,12 @@ static bool has_a_place(struct front *f, const struct listener *l, int fd, unsig
 {
     const struct config *c = f->config;
 
-    if (l->kind == LISTENER_ADMIN && l->is_unix)      /* or nobody could look what is going on */
+    if (l->kind == LISTENER_ADMIN && l->is_unix) /* or nobody could look what is going on */
         return true;
     if (total >= c->max_connections)
         return false;
-    return c->max_connections_per_client >= c->max_connections || total < c->max_connections / 4
-        || places_take(f->shared.places, fd, c->max_connections_per_client);
+    return c->max_connections_per_client >= c->max_connections || total < c->max_connections / 4 ||
+           places_take(f->shared.places, fd, c->max_connections_per_client);
 }
 
 static void accept_from(struct front *f, struct listener *l)

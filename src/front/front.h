@@ -15,7 +15,7 @@
 
 struct front;
 
-struct front_services {               /* lent, outlive the front */
+struct front_services { /* lent, outlive the front */
     struct engine_services engine;
     struct admin_services  admin;
     struct authority      *authority; /* signs for the HTTPS proxy */
@@ -28,7 +28,7 @@ bool        front_uses_tricks(void);
 /* Opens every listener (systemd's sockets where there are any), starts the workers.  NULL: *why names the address. */
 struct front *front_open(const struct front_services *, struct config *config, struct fault *why);
 /* Descriptor that is readable when front_accept() has something to do: for main's own poll. */
-int  front_fd(const struct front *);
+int front_fd(const struct front *);
 /* Main thread: accepts what waits and hands it on. */
 void front_accept(struct front *);
 /* Main thread: every worker uses `config` from its next request on. Listeners do not change. */

@@ -45,7 +45,7 @@ static void sweep(struct worker *w, int64_t now)
     if (w->keeps) {
         w->keeps = kept_sweep(w->kept, w->engine, clock_wall_ns());
         if (!w->keeps)
-            malloc_trim(0);                         /* there may have been thousands */
+            malloc_trim(0); /* there may have been thousands */
     }
 }
 
@@ -53,8 +53,8 @@ static int64_t wait_ns(struct worker *w, int64_t now)
 {
     int64_t ns = INT64_MAX, due;
 
-    if (!LIST_EMPTY(&w->open) || !LIST_EMPTY(&w->knocks) || !LIST_EMPTY(&w->tunnels) || w->keeps
-        || !LIST_EMPTY(&w->lingering))
+    if (!LIST_EMPTY(&w->open) || !LIST_EMPTY(&w->knocks) || !LIST_EMPTY(&w->tunnels) || w->keeps ||
+        !LIST_EMPTY(&w->lingering))
         ns = w->sweep_at_ns - now;
     if (w->parks)
         ns = NS_PER_MS;
@@ -87,7 +87,7 @@ static void one_round(struct worker *w)
         if (watch->ready != NULL)
             watch->ready(watch, events[i].events);
     }
-    tunnel_free_ended(w);                           /* no event of this round speaks of them any more */
+    tunnel_free_ended(w); /* no event of this round speaks of them any more */
     shards_run(w);
     pool_leave();
     w->current = NULL;
@@ -102,7 +102,7 @@ static bool is_finished(struct worker *w)
 {
     if (!w->stopping)
         return false;
-    door_close_all(w);                              /* a tunnel has no end that could be waited for */
+    door_close_all(w); /* a tunnel has no end that could be waited for */
     tunnel_close_all(w);
     if (!call_any(w))
         return true;

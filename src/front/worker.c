@@ -18,7 +18,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-struct handoff {                      /* an accepted socket on its way to its worker */
+struct handoff { /* an accepted socket on its way to its worker */
     struct mail    mail;
     struct worker *worker;
     struct arrival arrival;
@@ -27,13 +27,13 @@ struct handoff {                      /* an accepted socket on its way to its wo
 struct reconfiguration {
     struct mail    mail;
     struct worker *worker;
-    struct config *config;            /* a reference */
+    struct config *config; /* a reference */
 };
 
 /* One for all workers; the last one tells. */
 struct reopening {
     _Atomic unsigned left;
-    struct mailbox  *reply_to;        /* NULL: nobody waits */
+    struct mailbox  *reply_to; /* NULL: nobody waits */
     struct mail     *done;
 };
 
@@ -153,7 +153,7 @@ static void on_mail(struct watch *watch, uint32_t events)
 int worker_start(struct worker *w, const struct front_services *services, struct front_shared *shared,
                  struct config *config, unsigned index, int done_fd, struct fault *why)
 {
-    char name[16];                    /* the kernel's bound */
+    char name[16]; /* the kernel's bound */
 
     *w = (struct worker){ .services = services, .shared = shared, .epoll_fd = -1, .done_fd = done_fd };
     STAILQ_INIT(&w->shards[0]);
@@ -166,9 +166,9 @@ int worker_start(struct worker *w, const struct front_services *services, struct
     w->config = config;
     w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     w->mailbox = mailbox_open();
-    if (w->epoll_fd < 0 || w->mailbox == NULL
-        || epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, mailbox_fd(w->mailbox),
-                     &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &w->mail_watch }) != 0) {
+    if (w->epoll_fd < 0 || w->mailbox == NULL ||
+        epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, mailbox_fd(w->mailbox),
+                  &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &w->mail_watch }) != 0) {
         fault_set_errno(why, errno, "cannot start a worker");
         goto fail;
     }

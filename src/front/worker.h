@@ -10,8 +10,8 @@
 #include <sys/socket.h>
 
 /* Starts the thread; -1 and *why where it cannot. Takes a reference to `config`; the rest is lent. */
-int  worker_start(struct worker *, const struct front_services *, struct front_shared *, struct config *,
-                  unsigned index, int done_fd, struct fault *why);
+int worker_start(struct worker *, const struct front_services *, struct front_shared *, struct config *, unsigned index,
+                 int done_fd, struct fault *why);
 /* Any thread. */
 void worker_adopt(struct worker *, int fd, enum listener_kind, const struct sockaddr *, socklen_t);
 /* All of them, each on its own thread; the last one posts `done` (reply_to NULL: nobody waits). */

@@ -7,20 +7,20 @@
 #include <stdbool.h>
 
 enum attempt_outcome {
-    ATTEMPT_OK,                       /* a usable answer */
-    ATTEMPT_STATUS,                   /* an answer whose status is in `on` */
-    ATTEMPT_REFUSED,                  /* no connection was made: nothing was done */
-    ATTEMPT_NO_NAME,                  /* the same, since the name could not be resolved */
-    ATTEMPT_NO_TLS,                   /* the same, since TLS could not be agreed upon */
-    ATTEMPT_UNUSABLE,                 /* the same, by Weir's own settings or budget */
-    ATTEMPT_UNREACHED,                /* the same: no route, or nobody who answered in time */
-    ATTEMPT_DROPPED,                  /* the connection broke before the answer's end */
+    ATTEMPT_OK,        /* a usable answer */
+    ATTEMPT_STATUS,    /* an answer whose status is in `on` */
+    ATTEMPT_REFUSED,   /* no connection was made: nothing was done */
+    ATTEMPT_NO_NAME,   /* the same, since the name could not be resolved */
+    ATTEMPT_NO_TLS,    /* the same, since TLS could not be agreed upon */
+    ATTEMPT_UNUSABLE,  /* the same, by Weir's own settings or budget */
+    ATTEMPT_UNREACHED, /* the same: no route, or nobody who answered in time */
+    ATTEMPT_DROPPED,   /* the connection broke before the answer's end */
     ATTEMPT_TIMEOUT,
-    ATTEMPT_CUT_SHORT,                /* the body ended early */
-    ATTEMPT_INVALID                   /* the body failed `validate` */
+    ATTEMPT_CUT_SHORT, /* the body ended early */
+    ATTEMPT_INVALID    /* the body failed `validate` */
 };
-const char *attempt_outcome_token(enum attempt_outcome);   /* "ok" "status" "refused" ... */
+const char *attempt_outcome_token(enum attempt_outcome); /* "ok" "status" "refused" ... */
 
-bool attempt_did_nothing(enum attempt_outcome);            /* the API has not seen it: every method may be repeated */
+bool attempt_did_nothing(enum attempt_outcome); /* the API has not seen it: every method may be repeated */
 
 #endif

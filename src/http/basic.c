@@ -38,13 +38,12 @@ struct slice http_basic_user(struct slice value, struct arena *a)
     size_t       space = slice_find(value, ' ', 0);
     struct slice user;
 
-    if (value.ptr == NULL || value.len > VALUE_BYTES
-        || !slice_eq_nocase(slice_sub(value, 0, space), SLICE("Basic")))
+    if (value.ptr == NULL || value.len > VALUE_BYTES || !slice_eq_nocase(slice_sub(value, 0, space), SLICE("Basic")))
         return SLICE_NONE;
     value = slice_trim(slice_sub(value, space, value.len));
     user = name_in((struct slice){ text, decode(value, text, sizeof text) });
     if (user.ptr != NULL)
         user = arena_copy(a, user);
-    sodium_memzero(text, sizeof text);                     /* the password is nobody's business */
+    sodium_memzero(text, sizeof text); /* the password is nobody's business */
     return user;
 }

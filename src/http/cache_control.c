@@ -13,21 +13,24 @@
 
 #include <stddef.h>
 
-static const int64_t DELTA_SECONDS_MAX = INT64_C(2147483648);    /* RFC 9111 1.2.2 */
+static const int64_t DELTA_SECONDS_MAX = INT64_C(2147483648); /* RFC 9111 1.2.2 */
 
 enum cache_control_side { REQUEST = 1, RESPONSE = 2, BOTH = 3 };
 enum cache_control_kind { RESTRICTION, PERMISSION, SECONDS, FIELD_LIST };
 
 static const struct directive {
-    struct slice name;
-    unsigned     sides;
+    struct slice            name;
+    unsigned                sides;
     enum cache_control_kind kind;
-    unsigned     flag;               /* SECONDS: what no argument means, 0 for junk */
-    unsigned     list_flag;          /* FIELD_LIST: set with a list instead of flag */
-    size_t       offset;             /* SECONDS: of the number; FIELD_LIST: of the slice */
+    unsigned                flag;      /* SECONDS: what no argument means, 0 for junk */
+    unsigned                list_flag; /* FIELD_LIST: set with a list instead of flag */
+    size_t                  offset;    /* SECONDS: of the number; FIELD_LIST: of the slice */
 } directives[] = {
-#define NAME(text)   { text, sizeof(text) - 1 }
-#define IN(member)   offsetof(struct cache_control, member)
+#define NAME(text) \
+    { \
+        text, sizeof(text) - 1 \
+    }
+#define IN(member) offsetof(struct cache_control, member)
     // clang-format off
     { NAME("max-age"),          BOTH,     SECONDS,     0, 0, IN(max_age_s) },
     { NAME("s-maxage"),         RESPONSE, SECONDS,     0, 0, IN(s_maxage_s) },
@@ -49,7 +52,7 @@ static const struct directive {
     { NAME("immutable"),        RESPONSE, PERMISSION,  CC_IMMUTABLE, 0, 0 },
     { NAME("no-transform"),     BOTH,     RESTRICTION, CC_NO_TRANSFORM, 0, 0 },
     { NAME("only-if-cached"),   REQUEST,  RESTRICTION, CC_ONLY_IF_CACHED, 0, 0 },
-    // clang-format on
+// clang-format on
 #undef NAME
 #undef IN
 };
@@ -136,21 +139,20 @@ static bool is_field_list(struct slice s)
     return any;
 }
 
-static void take_field_list(struct cache_control *cc, const struct directive *d,
-                            struct slice argument)
+static void take_field_list(struct cache_control *cc, const struct directive *d, struct slice argument)
 {
     struct slice list = without_quotes(argument);
 
     if (!is_field_list(list) || (cc->flags & d->list_flag) != 0) {
-        cc->flags |= d->flag;        /* two lists do not fit one slice */
+        cc->flags |= d->flag; /* two lists do not fit one slice */
         return;
     }
     cc->flags |= d->list_flag;
     *list_of(d, cc) = list;
 }
 
-static void take_directive(struct cache_control *cc, const struct directive *d,
-                           struct slice argument, enum cache_control_side side)
+static void take_directive(struct cache_control *cc, const struct directive *d, struct slice argument,
+                           enum cache_control_side side)
 {
     switch (d->kind) {
     case SECONDS:
@@ -203,16 +205,14 @@ struct cache_control cache_control_of_request(const struct http_fields *fields)
 }
 
 /* RFC 9213 2.1: a member whose type is not its directive's does not count.  True where it does. */
-static bool take_member(struct cache_control *cc, const struct directive *d,
-                        const struct sf_item *value)
+static bool take_member(struct cache_control *cc, const struct directive *d, const struct sf_item *value)
 {
     bool is_true = value->type == SF_BOOLEAN && value->integer == 1;
 
     if (d->kind == SECONDS) {
         int64_t seconds = value->type == SF_INTEGER ? value->integer : 0;
 
-        *number_of(d, cc) = seconds < 0 ? 0 : seconds < DELTA_SECONDS_MAX ? seconds
-                                                                         : DELTA_SECONDS_MAX;
+        *number_of(d, cc) = seconds < 0 ? 0 : seconds < DELTA_SECONDS_MAX ? seconds : DELTA_SECONDS_MAX;
         return value->type == SF_INTEGER;
     }
     if (d->kind == FIELD_LIST && (value->type == SF_STRING || value->type == SF_TOKEN)) {
@@ -248,8 +248,8 @@ static bool lies_within(struct slice inner, struct slice outer)
 
 /* A list that was joined of several lines or unescaped dies with our arena: without its list the
  * directive covers the whole response, which is never less. */
-static void drop_foreign_list(struct cache_control *cc, struct slice first_line, unsigned flag,
-                              unsigned list_flag, struct slice *list)
+static void drop_foreign_list(struct cache_control *cc, struct slice first_line, unsigned flag, unsigned list_flag,
+                              struct slice *list)
 {
     if ((cc->flags & list_flag) == 0 || lies_within(*list, first_line))
         return;
@@ -257,8 +257,7 @@ static void drop_foreign_list(struct cache_control *cc, struct slice first_line,
     *list = SLICE_NONE;
 }
 
-static bool parse_targeted(const struct http_fields *fields, enum http_name id,
-                           struct cache_control *out)
+static bool parse_targeted(const struct http_fields *fields, enum http_name id, struct cache_control *out)
 {
     struct slice         first_line = http_fields_get(fields, id);
     struct cache_control cc = nothing_said;
@@ -268,8 +267,7 @@ static bool parse_targeted(const struct http_fields *fields, enum http_name id,
 
     if (first_line.ptr == NULL)
         return false;
-    valid = sf_parse_dictionary(http_fields_join(fields, slice_of(http_name_text(id)), &arena),
-                                &arena, &members) &&
+    valid = sf_parse_dictionary(http_fields_join(fields, slice_of(http_name_text(id)), &arena), &arena, &members) &&
             take_members(&cc, &members);
     if (valid) {
         drop_foreign_list(&cc, first_line, CC_NO_CACHE, CC_NO_CACHE_FIELDS, &cc.no_cache_fields);

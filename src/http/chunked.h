@@ -13,27 +13,27 @@
 #include <stdint.h>
 
 enum {
-    CHUNKED_LINE_BYTES     = 4096,        /* of a chunk's size and extensions */
+    CHUNKED_LINE_BYTES = 4096, /* of a chunk's size and extensions */
     CHUNKED_TRAILERS_BYTES = 16 * 1024
 };
 
 enum chunked_verdict {
     CHUNKED_MORE,
     CHUNKED_END,
-    CHUNKED_BAD_SIZE,                     /* no hexadecimal number, or followed by what is no extension */
-    CHUNKED_BAD_LINE,                     /* CR or LF alone, or another control character */
-    CHUNKED_BAD_DATA,                     /* a chunk is longer than it said */
+    CHUNKED_BAD_SIZE, /* no hexadecimal number, or followed by what is no extension */
+    CHUNKED_BAD_LINE, /* CR or LF alone, or another control character */
+    CHUNKED_BAD_DATA, /* a chunk is longer than it said */
     CHUNKED_BAD_TRAILER,
-    CHUNKED_HUGE,                         /* a chunk of 2^63 bytes or more */
+    CHUNKED_HUGE, /* a chunk of 2^63 bytes or more */
     CHUNKED_LONG_LINE,
     CHUNKED_LONG_TRAILERS
 };
 
-struct chunked {                          /* all zero: at the beginning of a body */
+struct chunked { /* all zero: at the beginning of a body */
     int      at;
-    uint64_t left;                        /* of the size as far as it is read; of the chunk */
-    size_t   line;                        /* bytes of this line, or of the trailers */
-    bool     is_empty, has_name;          /* the trailer line */
+    uint64_t left;               /* of the size as far as it is read; of the chunk */
+    size_t   line;               /* bytes of this line, or of the trailers */
+    bool     is_empty, has_name; /* the trailer line */
 };
 
 /* *taken: how many of the bytes belong to the body; after CHUNKED_END, others follow. */

@@ -11,24 +11,24 @@
 
 enum { DAY_SECONDS = 24 * 60 * 60 };
 
-static const int64_t LATEST = INT64_C(253402300799);    /* 9999-12-31 23:59:59 */
+static const int64_t LATEST = INT64_C(253402300799); /* 9999-12-31 23:59:59 */
 
-static const char *const days[7] = { "Monday", "Tuesday", "Wednesday", "Thursday",
-                                     "Friday", "Saturday", "Sunday" };
-static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+static const char *const days[7] = { "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday" };
+static const char        months[12][4] = {
+           "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
+};
 
 struct civil {
     int64_t year;
-    int     month, day, hour, minute, second;           /* month 1 to 12 */
+    int     month, day, hour, minute, second; /* month 1 to 12 */
 };
 
 /* w short weekday, W long one, d day, _ day with a blank for its zero, b month, Y and y year
  * of four and of two digits, H M S time, Z "GMT"; anything else stands for itself. */
 static const char *const forms[] = {
-    "w, d b Y H:M:S Z",              /* IMF-fixdate */
-    "W, d-b-y H:M:S Z",              /* RFC 850 */
-    "w b _ H:M:S Y",                 /* asctime */
+    "w, d b Y H:M:S Z", /* IMF-fixdate */
+    "W, d-b-y H:M:S Z", /* RFC 850 */
+    "w b _ H:M:S Y",    /* asctime */
 };
 
 static bool take_text(struct slice *s, const char *text, size_t length)
@@ -39,8 +39,7 @@ static bool take_text(struct slice *s, const char *text, size_t length)
     return true;
 }
 
-static bool take_number(struct slice *s, size_t digits, int64_t lowest, int64_t highest,
-                        int64_t *out)
+static bool take_number(struct slice *s, size_t digits, int64_t lowest, int64_t highest, int64_t *out)
 {
     int64_t n = 0;
 
@@ -120,18 +119,30 @@ static bool take_blank_day(struct slice *s, int *out)
 static bool take_element(struct slice *s, char element, struct civil *t)
 {
     switch (element) {
-    case 'w': return take_weekday(s, false);
-    case 'W': return take_weekday(s, true);
-    case 'd': return take_int(s, 1, 31, &t->day);
-    case '_': return take_blank_day(s, &t->day);
-    case 'b': return take_month(s, &t->month);
-    case 'Y': return take_number(s, 4, 0, 9999, &t->year);
-    case 'y': return take_number(s, 2, 0, 99, &t->year);
-    case 'H': return take_int(s, 0, 23, &t->hour);
-    case 'M': return take_int(s, 0, 59, &t->minute);
-    case 'S': return take_int(s, 0, 60, &t->second);    /* 60: a leap second */
-    case 'Z': return take_text(s, "GMT", 3);
-    default:  return take_byte(s, element);
+    case 'w':
+        return take_weekday(s, false);
+    case 'W':
+        return take_weekday(s, true);
+    case 'd':
+        return take_int(s, 1, 31, &t->day);
+    case '_':
+        return take_blank_day(s, &t->day);
+    case 'b':
+        return take_month(s, &t->month);
+    case 'Y':
+        return take_number(s, 4, 0, 9999, &t->year);
+    case 'y':
+        return take_number(s, 2, 0, 99, &t->year);
+    case 'H':
+        return take_int(s, 0, 23, &t->hour);
+    case 'M':
+        return take_int(s, 0, 59, &t->minute);
+    case 'S':
+        return take_int(s, 0, 60, &t->second); /* 60: a leap second */
+    case 'Z':
+        return take_text(s, "GMT", 3);
+    default:
+        return take_byte(s, element);
     }
 }
 
@@ -147,13 +158,12 @@ static bool matches_form(struct slice text, const char *form, struct civil *t)
 static int64_t days_from_civil(int64_t year, int month, int day)
 {
     /* Years begin in March here, so that the leap day is the last of its year. */
-    int64_t y = year + 400 - (month <= 2);              /* shifted by one era: never negative */
+    int64_t y = year + 400 - (month <= 2); /* shifted by one era: never negative */
     int64_t era = y / 400;
     int64_t year_of_era = y % 400;
     int64_t day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
 
-    return (era - 1) * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 +
-           day_of_year - 719468;
+    return (era - 1) * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
 }
 
 static struct civil civil_from_seconds(int64_t seconds)
@@ -191,8 +201,8 @@ static int days_in_month(int64_t year, int month)
 
 static int64_t seconds_from_civil(const struct civil *t)
 {
-    return days_from_civil(t->year, t->month, t->day) * DAY_SECONDS +
-           (int64_t)t->hour * 3600 + t->minute * 60 + t->second;
+    return days_from_civil(t->year, t->month, t->day) * DAY_SECONDS + (int64_t)t->hour * 3600 + t->minute * 60 +
+           t->second;
 }
 
 bool http_date_seconds(int64_t year, int month, int day, int hour, int minute, int second, int64_t *out)
@@ -247,8 +257,7 @@ void http_date_format(int64_t seconds, char out[HTTP_DATE_BYTES])
     seconds = clamp(seconds);
     t = civil_from_seconds(seconds);
     /* 1970-01-01 was a Thursday, the fourth of days[]. */
-    snprintf(made, sizeof made, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
-             days[(seconds / DAY_SECONDS + 3) % 7], t.day, months[t.month - 1],
-             (int)t.year, t.hour, t.minute, t.second);
+    snprintf(made, sizeof made, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days[(seconds / DAY_SECONDS + 3) % 7], t.day,
+             months[t.month - 1], (int)t.year, t.hour, t.minute, t.second);
     memcpy(out, made, HTTP_DATE_BYTES);
 }

@@ -7,7 +7,7 @@
 
 #include "base/slice.h"
 
-enum { HTTP_DATE_BYTES = 30 };        /* "Sun, 06 Nov 1994 08:49:37 GMT" and a NUL */
+enum { HTTP_DATE_BYTES = 30 }; /* "Sun, 06 Nov 1994 08:49:37 GMT" and a NUL */
 
 /* Seconds since 1970-01-01 UTC.  `now_s` places the two-digit years of RFC 850 (5.6.7).
  * False, *out untouched, for any other form. */

@@ -10,11 +10,8 @@ static const struct {
     const char *text;
     int64_t     ns;
 } units[] = {
-    { "ms", NS_PER_MS },
-    { "s", NS_PER_SEC },
-    { "m", 60 * NS_PER_SEC },
-    { "h", 3600 * NS_PER_SEC },
-    { "d", 86400 * NS_PER_SEC },
+    { "ms", NS_PER_MS },        { "s", NS_PER_SEC },         { "m", 60 * NS_PER_SEC },
+    { "h", 3600 * NS_PER_SEC }, { "d", 86400 * NS_PER_SEC },
 };
 
 bool http_duration_parse(struct slice text, int64_t *ns)

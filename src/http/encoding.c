@@ -13,18 +13,20 @@ enum { WEIGHT_ONE = 1000 };
 
 struct weighted {
     struct slice name;
-    int          weight;             /* 0 to 1000 */
+    int          weight; /* 0 to 1000 */
 };
 
-struct wishes { struct weighted *items; unsigned count; };
+struct wishes {
+    struct weighted *items;
+    unsigned         count;
+};
 
 /* RFC 9110 12.4.2: "0" or "1" with up to three decimals; what cannot be read is no weight. */
 static int parse_weight(struct slice s)
 {
     int weight;
 
-    if (s.len == 0 || s.len > 5 || (s.ptr[0] != '0' && s.ptr[0] != '1') ||
-        (s.len > 1 && s.ptr[1] != '.'))
+    if (s.len == 0 || s.len > 5 || (s.ptr[0] != '0' && s.ptr[0] != '1') || (s.len > 1 && s.ptr[1] != '.'))
         return WEIGHT_ONE;
     weight = (s.ptr[0] - '0') * WEIGHT_ONE;
     for (size_t i = 2, unit = 100; i < s.len; i++, unit /= 10) {
@@ -70,8 +72,7 @@ static struct slice lower_copy(struct slice s, struct arena *a)
     return (struct slice){ p, s.len };
 }
 
-static struct wishes read_wishes(const struct http_fields *request, enum http_name id,
-                                 struct arena *a)
+static struct wishes read_wishes(const struct http_fields *request, enum http_name id, struct arena *a)
 {
     struct wishes    wishes = { NULL, 0 };
     struct http_list list = http_list_of_field(request, id);
@@ -154,8 +155,7 @@ static struct slice write_wishes(struct wishes wishes, struct arena *a)
         memcpy(out + used, w.name.ptr, w.name.len);
         used += w.name.len;
         if (w.weight < WEIGHT_ONE)
-            used += (size_t)snprintf(out + used, sizeof weight, w.weight == 0 ? ";q=0" : ";q=0.%03d",
-                                     w.weight);
+            used += (size_t)snprintf(out + used, sizeof weight, w.weight == 0 ? ";q=0" : ";q=0.%03d", w.weight);
     }
     return (struct slice){ out, used };
 }
@@ -215,8 +215,8 @@ static int weight_of(const struct http_fields *request, struct slice coding, int
 /* The codings of the IANA registry: what stands in no list cannot have been negotiated. */
 static bool is_negotiable(struct slice coding)
 {
-    static const char *const names[] = { "gzip", "deflate", "br", "zstd", "compress",
-                                         "dcb", "dcz", "aes128gcm", "exi", "pack200-gzip" };
+    static const char *const names[] = { "gzip", "deflate", "br",        "zstd", "compress",
+                                         "dcb",  "dcz",     "aes128gcm", "exi",  "pack200-gzip" };
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (slice_eq_nocase(coding, slice_of(names[i])))
@@ -242,13 +242,12 @@ bool http_coding_is_acceptable(const struct http_fields *request, struct slice c
     struct slice     coding;
 
     if (http_fields_find(request, HTTP_ACCEPT_ENCODING, 0) < 0)
-        return true;                 /* RFC 9110 12.5.3: no preference at all */
+        return true; /* RFC 9110 12.5.3: no preference at all */
     while (http_list_next(&codings, &coding)) {
         if (slice_eq_nocase(coding, SLICE("identity")))
             continue;
         coded = true;
-        if (is_negotiable(without_alias(coding)) &&
-            weight_of(request, without_alias(coding), 0) == 0)
+        if (is_negotiable(without_alias(coding)) && weight_of(request, without_alias(coding), 0) == 0)
             return false;
     }
     return coded || weight_of(request, SLICE("identity"), WEIGHT_ONE) > 0;

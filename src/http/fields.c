@@ -27,7 +27,7 @@ static const struct known_name known[HTTP_NAME_COUNT] = {
 
 _Static_assert(HTTP_NAME_COUNT < SLOT_COUNT / 2, "the hash of names is to stay half empty");
 
-static unsigned char  slots[SLOT_COUNT];            /* enum http_name; 0 is empty */
+static unsigned char  slots[SLOT_COUNT]; /* enum http_name; 0 is empty */
 static pthread_once_t slots_once = PTHREAD_ONCE_INIT;
 
 /* Letters without their case.  What else | 0x20 folds together, the comparison tells apart. */
@@ -83,7 +83,7 @@ static struct http_field make_field(enum http_name id, struct slice name, struct
 {
     struct http_field field = { name, slice_trim(value), id };
 
-    if (field.value.ptr == NULL)     /* an empty value is there, SLICE_NONE is not */
+    if (field.value.ptr == NULL) /* an empty value is there, SLICE_NONE is not */
         field.value = SLICE("");
     return field;
 }
@@ -93,8 +93,7 @@ void http_fields_add(struct http_fields *f, struct arena *a, struct slice name, 
     append(f, a, make_field(http_name_parse(name), name, value));
 }
 
-void http_fields_add_id(struct http_fields *f, struct arena *a, enum http_name id,
-                        struct slice value)
+void http_fields_add_id(struct http_fields *f, struct arena *a, enum http_name id, struct slice value)
 {
     CHECK(id != HTTP_NAME_OTHER);
     append(f, a, make_field(id, known[id].text, value));
@@ -203,10 +202,9 @@ struct http_fields http_fields_copy(const struct http_fields *f, struct arena *a
 
 /* RFC 9110 5.6.2: tchar. */
 static const bool is_tchar[256] = {
-    ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true,
-    ['*'] = true, ['+'] = true, ['-'] = true, ['.'] = true, ['^'] = true, ['_'] = true,
-    ['`'] = true, ['|'] = true, ['~'] = true,
-    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
+    ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true,         ['&'] = true,         ['\''] = true,
+    ['*'] = true, ['+'] = true, ['-'] = true, ['.'] = true,         ['^'] = true,         ['_'] = true,
+    ['`'] = true, ['|'] = true, ['~'] = true, ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
 };
 
 bool http_is_token(struct slice s)

@@ -13,7 +13,7 @@
 
 /* HTTP_NAME(id, "Canonical-Name", flags): rows in names.def. */
 enum http_name {
-    HTTP_NAME_OTHER,                  /* not in names.def */
+    HTTP_NAME_OTHER, /* not in names.def */
 #define HTTP_NAME(id, text, flags) HTTP_##id,
 #include "http/names.def"
 #undef HTTP_NAME
@@ -21,19 +21,19 @@ enum http_name {
 };
 
 enum {
-    HTTP_HOP_BY_HOP  = 1,             /* RFC 9110 7.6.1: neither stored nor forwarded */
-    HTTP_NOT_UPDATED = 2,             /* RFC 9111 3.2: a 304 never updates it in a record */
-    HTTP_SINGLE      = 4,             /* not a list: lines cannot be combined with a comma */
-    HTTP_WEIR        = 8,             /* Weir's own request header: never forwarded */
+    HTTP_HOP_BY_HOP = 1,  /* RFC 9110 7.6.1: neither stored nor forwarded */
+    HTTP_NOT_UPDATED = 2, /* RFC 9111 3.2: a 304 never updates it in a record */
+    HTTP_SINGLE = 4,      /* not a list: lines cannot be combined with a comma */
+    HTTP_WEIR = 8,        /* Weir's own request header: never forwarded */
 };
 
 struct http_field {
-    struct slice   name;              /* as received, case kept */
-    struct slice   value;             /* without surrounding white space */
+    struct slice   name;  /* as received, case kept */
+    struct slice   value; /* without surrounding white space */
     enum http_name id;
 };
 
-struct http_fields {                  /* all zero: an empty list */
+struct http_fields { /* all zero: an empty list */
     struct http_field *items;
     unsigned           count;
     unsigned           capacity;
@@ -51,26 +51,25 @@ static inline bool http_may_tell_a_limit(struct slice name)
         return name.ptr[1] == '-';
     return (first == 'r' && (name.ptr[2] | 0x20) == 't') || (first == 'a' && (name.ptr[1] | 0x20) == 'n');
 }
-const char    *http_name_text(enum http_name id);
-unsigned       http_name_flags(enum http_name id);
+const char *http_name_text(enum http_name id);
+unsigned    http_name_flags(enum http_name id);
 
 void http_fields_add(struct http_fields *f, struct arena *a, struct slice name, struct slice value);
-void http_fields_add_id(struct http_fields *f, struct arena *a, enum http_name id,
-                        struct slice value);
+void http_fields_add_id(struct http_fields *f, struct arena *a, enum http_name id, struct slice value);
 /* One of another list: its texts are borrowed. */
 /* Room for so many and no more, where there is none yet. */
 void http_fields_reserve(struct http_fields *f, struct arena *a, unsigned count);
 void http_fields_add_field(struct http_fields *f, struct arena *a, const struct http_field *field);
 /* The first of that name at or after index `from`, -1 where there is none.  `id` is never
  * HTTP_NAME_OTHER, here and below. */
-int  http_fields_find(const struct http_fields *f, enum http_name id, unsigned from);
-int  http_fields_find_name(const struct http_fields *f, struct slice name, unsigned from);
+int http_fields_find(const struct http_fields *f, enum http_name id, unsigned from);
+int http_fields_find_name(const struct http_fields *f, struct slice name, unsigned from);
 /* The value of the first of that name; SLICE_NONE (ptr NULL) where there is none, ptr set where
  * it is empty. */
 struct slice http_fields_get(const struct http_fields *f, enum http_name id);
 /* All lines of that name joined with ", " (RFC 9110 5.3); ptr NULL where there is none. */
 struct slice http_fields_join(const struct http_fields *f, struct slice name, struct arena *a);
-unsigned http_fields_count(const struct http_fields *f, enum http_name id);
+unsigned     http_fields_count(const struct http_fields *f, enum http_name id);
 /* Removes all of that name, keeps the order of the rest. */
 void http_fields_remove(struct http_fields *f, enum http_name id);
 /* Names, values and array copied into the arena. */

@@ -35,6 +35,6 @@ bool http_framing_of_answer(const struct http_fields *fields, unsigned version_m
     }
     f->doubtful = f->chunked && (f->length >= 0 || version_minor == 0);
     if (f->chunked)
-        f->length = -1;               /* it overrides the other */
+        f->length = -1; /* it overrides the other */
     return true;
 }

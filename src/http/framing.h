@@ -7,9 +7,9 @@
 #include "http/fields.h"
 
 struct http_framing {
-    int64_t length;                   /* by Content-Length; -1: it says none, or is chunked */
+    int64_t length; /* by Content-Length; -1: it says none, or is chunked */
     bool    chunked;
-    bool    doubtful;                 /* readable, but the connection is not to be used again (RFC 9112 6.1) */
+    bool    doubtful; /* readable, but the connection is not to be used again (RFC 9112 6.1) */
 };
 
 /*

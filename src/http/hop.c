@@ -15,8 +15,7 @@ static struct http_fields connection_options(const struct http_fields *f, struct
     while (http_list_next(&list, &option)) {
         enum http_name id = http_name_parse(option);
 
-        if ((http_name_flags(id) & HTTP_HOP_BY_HOP) == 0 &&
-            !slice_eq_nocase(option, SLICE("close")))
+        if ((http_name_flags(id) & HTTP_HOP_BY_HOP) == 0 && !slice_eq_nocase(option, SLICE("close")))
             http_fields_add_field(&options, a, &(struct http_field){ option, SLICE(""), id });
     }
     return options;
@@ -52,8 +51,7 @@ bool http_name_stays_here(struct slice name)
 /* What nearly all clients send, if anything. */
 static bool is_about_itself(struct slice connection)
 {
-    return slice_eq_nocase(connection, SLICE("keep-alive")) ||
-           slice_eq_nocase(connection, SLICE("close"));
+    return slice_eq_nocase(connection, SLICE("keep-alive")) || slice_eq_nocase(connection, SLICE("close"));
 }
 
 void http_fields_drop_named(struct http_fields *f, struct arena *a)
@@ -61,8 +59,8 @@ void http_fields_drop_named(struct http_fields *f, struct arena *a)
     int                first = http_fields_find(f, HTTP_CONNECTION, 0);
     struct http_fields options, kept = { 0 };
 
-    if (first < 0 || (is_about_itself(f->items[first].value) &&
-                      http_fields_find(f, HTTP_CONNECTION, (unsigned)first + 1) < 0))
+    if (first < 0 ||
+        (is_about_itself(f->items[first].value) && http_fields_find(f, HTTP_CONNECTION, (unsigned)first + 1) < 0))
         return;
     options = connection_options(f, a);
     if (options.count == 0)
@@ -71,8 +69,7 @@ void http_fields_drop_named(struct http_fields *f, struct arena *a)
         const struct http_field *field = &f->items[i];
 
         if (field->id != HTTP_CONNECTION &&
-            (http_name_stays_here(field->name) ||
-             http_fields_find_name(&options, field->name, 0) < 0))
+            (http_name_stays_here(field->name) || http_fields_find_name(&options, field->name, 0) < 0))
             http_fields_add_field(&kept, a, field);
     }
     *f = kept;

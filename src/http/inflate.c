@@ -8,16 +8,19 @@
 #include <zlib.h>
 
 enum {
-    WINDOW = 15, WITH_GZIP = 16, RAW = -1,           /* how zlib's windowBits name a frame */
-    ZLIB_METHOD = 8, ZLIB_MAX_WINDOW = 7             /* of a frame's first byte: RFC 1950 2.2 */
+    WINDOW = 15,
+    WITH_GZIP = 16,
+    RAW = -1, /* how zlib's windowBits name a frame */
+    ZLIB_METHOD = 8,
+    ZLIB_MAX_WINDOW = 7 /* of a frame's first byte: RFC 1950 2.2 */
 };
 
 struct inflater {
     z_stream z;
     bool     gzip;
-    bool     begun;                   /* zlib is initialised: the first byte has been seen */
-    bool     ended;                   /* at the end of a member */
-    bool     full;                    /* zlib may hold more than it had room for */
+    bool     begun; /* zlib is initialised: the first byte has been seen */
+    bool     ended; /* at the end of a member */
+    bool     full;  /* zlib may hold more than it had room for */
     bool     broken;
 };
 
@@ -73,7 +76,7 @@ size_t inflater_take(struct inflater *i, void *buffer, size_t room, bool *sound)
     int    result;
 
     while (!i->broken && got == 0 && (i->z.avail_in > 0 || i->full)) {
-        if (i->ended)                 /* another member (RFC 1952 2.2); nothing follows "deflate" */
+        if (i->ended) /* another member (RFC 1952 2.2); nothing follows "deflate" */
             i->broken = !i->gzip || inflateReset(&i->z) != Z_OK;
         if (i->broken)
             break;

@@ -16,7 +16,7 @@ struct inflater;
 struct inflater *inflater_open(const struct http_fields *head);
 /* A body of this coding: "gzip", "x-gzip" or "deflate", in any case; NULL for any other. */
 struct inflater *inflater_open_coding(struct slice coding);
-void inflater_close(struct inflater *);              /* NULL is fine */
+void             inflater_close(struct inflater *); /* NULL is fine */
 
 /* Only after inflater_take() gave 0.  Borrows the bytes until it gives 0 again. */
 void inflater_feed(struct inflater *, const void *bytes, size_t count);

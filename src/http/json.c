@@ -19,17 +19,13 @@ void json_raw(struct json_out *o, struct slice text)
 
 /* RFC 3629 4, row by row: how the well-formed sequences begin.  The bytes after the second
  * are always 80 to bf. */
-static const struct { unsigned char first_low, first_high, second_low, second_high, length; }
-sequences[] = {
-    { 0x00, 0x7f, 0x00, 0x00, 1 },
-    { 0xc2, 0xdf, 0x80, 0xbf, 2 },
-    { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-    { 0xe1, 0xec, 0x80, 0xbf, 3 },
-    { 0xed, 0xed, 0x80, 0x9f, 3 },   /* no surrogates */
-    { 0xee, 0xef, 0x80, 0xbf, 3 },
-    { 0xf0, 0xf0, 0x90, 0xbf, 4 },
-    { 0xf1, 0xf3, 0x80, 0xbf, 4 },
-    { 0xf4, 0xf4, 0x80, 0x8f, 4 },   /* up to U+10FFFF */
+static const struct {
+    unsigned char first_low, first_high, second_low, second_high, length;
+} sequences[] = {
+    { 0x00, 0x7f, 0x00, 0x00, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+    { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, /* no surrogates */
+    { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
+    { 0xf4, 0xf4, 0x80, 0x8f, 4 }, /* up to U+10FFFF */
 };
 
 /* Bytes of the well-formed sequence at the front; 0 where there is none. */
@@ -42,8 +38,7 @@ static size_t utf8_length(struct slice s)
             continue;
         if (s.len < sequences[i].length)
             return 0;
-        if (sequences[i].length > 1 &&
-            (p[1] < sequences[i].second_low || p[1] > sequences[i].second_high))
+        if (sequences[i].length > 1 && (p[1] < sequences[i].second_low || p[1] > sequences[i].second_high))
             return 0;
         for (size_t k = 2; k < sequences[i].length; k++)
             if ((p[k] & 0xc0) != 0x80)
@@ -60,9 +55,10 @@ static bool must_escape(unsigned char c)
 
 static void put_escaped(struct json_out *o, unsigned char c)
 {
-    static const char shorts[0x80] = { ['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f',
-                                       ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't' };
-    char              text[8];
+    static const char shorts[0x80] = {
+        ['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'
+    };
+    char text[8];
 
     if (shorts[c] != '\0')
         snprintf(text, sizeof text, "\\%c", shorts[c]);

@@ -12,7 +12,7 @@ struct json_out {
     char  *buffer;
     size_t capacity;
     size_t used;
-    bool   overflow;                  /* something did not fit: the text is not to be used */
+    bool   overflow; /* something did not fit: the text is not to be used */
 };
 
 void json_raw(struct json_out *o, struct slice text);

@@ -7,7 +7,7 @@
 static const struct {
     struct slice      begins;
     enum limit_family family;
-    enum limit_part   alone;          /* what the name without more is */
+    enum limit_part   alone; /* what the name without more is */
 } families[] = {
     // clang-format off
     { SLICE("Retry-After"),                   LIMIT_FAMILY_RETRY_AFTER,  LIMIT_PART_WAIT },
@@ -30,7 +30,11 @@ static const struct {
 enum limit_name_kind { WORD_PART, WORD_REQUESTS, WORD_WINDOW, WORD_MS, WORD_AFTER, WORD_NOISE };
 enum { MINUTE = 60, HOUR = 3600, DAY = 86400, MONTH = 30 * DAY, YEAR = 365 * DAY };
 
-static const struct { struct slice text; enum limit_name_kind kind; int64_t is; } words[] = {
+static const struct {
+    struct slice         text;
+    enum limit_name_kind kind;
+    int64_t              is;
+} words[] = {
     // clang-format off
     { SLICE("limit"), WORD_PART, LIMIT_PART_LIMIT },         { SLICE("max"), WORD_PART, LIMIT_PART_LIMIT },
     { SLICE("remaining"), WORD_PART, LIMIT_PART_REMAINING }, { SLICE("available"), WORD_PART, LIMIT_PART_REMAINING },
@@ -116,14 +120,19 @@ static void read_word(struct limit_name *n, struct slice word, bool *has_part)
             n->part = (enum limit_part)words[found].is;
         *has_part = true;
         break;
-    case WORD_WINDOW: n->window_s = words[found].is; break;
-    case WORD_MS:     n->in_ms = true; break;
+    case WORD_WINDOW:
+        n->window_s = words[found].is;
+        break;
+    case WORD_MS:
+        n->in_ms = true;
+        break;
     case WORD_AFTER:
         if (n->part == LIMIT_PART_RESET)
             n->part = LIMIT_PART_RESET_AFTER;
         break;
     case WORD_REQUESTS:
-    case WORD_NOISE:  break;
+    case WORD_NOISE:
+        break;
     }
 }
 
@@ -148,7 +157,7 @@ bool limit_name_read(struct slice name, struct limit_name *out)
         rest = slice_sub(rest, end, rest.len);
     }
     if (out->part == LIMIT_PART_OTHER && !has_part && out->window_s > 0)
-        out->part = LIMIT_PART_LIMIT;           /* X-HubSpot-RateLimit-Daily */
+        out->part = LIMIT_PART_LIMIT; /* X-HubSpot-RateLimit-Daily */
     return true;
 }
 
@@ -156,6 +165,6 @@ bool limit_name_is_of_field(const struct http_field *field)
 {
     struct limit_name name;
 
-    return http_may_tell_a_limit(field->name) && limit_name_read(field->name, &name)
-        && name.family != LIMIT_FAMILY_RETRY_AFTER;
+    return http_may_tell_a_limit(field->name) && limit_name_read(field->name, &name) &&
+           name.family != LIMIT_FAMILY_RETRY_AFTER;
 }

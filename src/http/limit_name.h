@@ -10,30 +10,44 @@
 #include "http/fields.h"
 
 enum limit_part {
-    LIMIT_PART_OTHER,                 /* of a family, but nothing that Weir reads */
-    LIMIT_PART_STRUCTURED,            /* RateLimit itself */
-    LIMIT_PART_POLICY,                /* RateLimit-Policy */
-    LIMIT_PART_LIMIT, LIMIT_PART_REMAINING, LIMIT_PART_USED,
-    LIMIT_PART_RATIO,                 /* "32/40": used of all */
-    LIMIT_PART_RESET, LIMIT_PART_RESET_AFTER,
-    LIMIT_PART_WINDOW,                /* how long a window is */
-    LIMIT_PART_RESOURCE, LIMIT_PART_BUCKET, LIMIT_PART_SCOPE, LIMIT_PART_GLOBAL,
-    LIMIT_PART_WAIT,                  /* Retry-After and its kin */
+    LIMIT_PART_OTHER,      /* of a family, but nothing that Weir reads */
+    LIMIT_PART_STRUCTURED, /* RateLimit itself */
+    LIMIT_PART_POLICY,     /* RateLimit-Policy */
+    LIMIT_PART_LIMIT,
+    LIMIT_PART_REMAINING,
+    LIMIT_PART_USED,
+    LIMIT_PART_RATIO, /* "32/40": used of all */
+    LIMIT_PART_RESET,
+    LIMIT_PART_RESET_AFTER,
+    LIMIT_PART_WINDOW, /* how long a window is */
+    LIMIT_PART_RESOURCE,
+    LIMIT_PART_BUCKET,
+    LIMIT_PART_SCOPE,
+    LIMIT_PART_GLOBAL,
+    LIMIT_PART_WAIT, /* Retry-After and its kin */
     LIMIT_PARTS
 };
 
 enum limit_family {
-    LIMIT_FAMILY_RETRY_AFTER, LIMIT_FAMILY_RATELIMIT, LIMIT_FAMILY_X_RATELIMIT, LIMIT_FAMILY_X_RATE_LIMIT,
-    LIMIT_FAMILY_READ, LIMIT_FAMILY_ANTHROPIC, LIMIT_FAMILY_HUBSPOT, LIMIT_FAMILY_AZURE, LIMIT_FAMILY_SHOPIFY,
-    LIMIT_FAMILY_X, LIMIT_FAMILIES
+    LIMIT_FAMILY_RETRY_AFTER,
+    LIMIT_FAMILY_RATELIMIT,
+    LIMIT_FAMILY_X_RATELIMIT,
+    LIMIT_FAMILY_X_RATE_LIMIT,
+    LIMIT_FAMILY_READ,
+    LIMIT_FAMILY_ANTHROPIC,
+    LIMIT_FAMILY_HUBSPOT,
+    LIMIT_FAMILY_AZURE,
+    LIMIT_FAMILY_SHOPIFY,
+    LIMIT_FAMILY_X,
+    LIMIT_FAMILIES
 };
 
 struct limit_name {
     enum limit_family family;
     enum limit_part   part;
-    struct slice      unit;           /* what is counted where it is not requests: "Tokens", "input-tokens"; borrowed */
-    int64_t           window_s;       /* of which length the window is; 0: the name does not say */
-    bool              in_ms;          /* its numbers are milliseconds */
+    struct slice      unit;     /* what is counted where it is not requests: "Tokens", "input-tokens"; borrowed */
+    int64_t           window_s; /* of which length the window is; 0: the name does not say */
+    bool              in_ms;    /* its numbers are milliseconds */
 };
 
 /* False for what is no such name. */

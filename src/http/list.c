@@ -58,7 +58,7 @@ static bool next_line(struct http_list *l)
         return false;
     l->rest = l->fields->items[at].value;
     l->next_line = (unsigned)at + 1;
-    l->unclosed = false;             /* a quote does not reach over lines */
+    l->unclosed = false; /* a quote does not reach over lines */
     return true;
 }
 

@@ -54,15 +54,17 @@ bool http_media_is_json(struct slice content_type)
     static const char *const charsets[] = { "utf-8", "utf8", "us-ascii", NULL };
     struct slice             type = essence(content_type), set = charset(content_type);
 
-    return (is_one_of(type, names) || ends_in_json(type)) && !is_one_of(type, lines)
-        && (set.len == 0 || is_one_of(set, charsets));
+    return (is_one_of(type, names) || ends_in_json(type)) && !is_one_of(type, lines) &&
+           (set.len == 0 || is_one_of(set, charsets));
 }
 
 bool http_media_has_json(struct slice content_type)
 {
-    static const char *const names[] = { "application/json", "text/json", "application/x-json", "text/x-json",
-                                         "application/x-ndjson", "application/ndjson", "application/jsonl",
-                                         "application/x-jsonlines", "application/json-lines", NULL };
+    static const char *const names[] = { "application/json",       "text/json",
+                                         "application/x-json",     "text/x-json",
+                                         "application/x-ndjson",   "application/ndjson",
+                                         "application/jsonl",      "application/x-jsonlines",
+                                         "application/json-lines", NULL };
     struct slice             type = essence(content_type);
 
     return is_one_of(type, names) || ends_in_json(type);

@@ -7,7 +7,7 @@ enum { LOWEST = 100, HIGHEST = 599 };
 
 /* The IANA registry of HTTP status codes. */
 static const char *const reasons[HIGHEST - LOWEST + 1] = {
-#define REASON(status, text) [(status) - LOWEST] = text
+#define REASON(status, text) [(status)-LOWEST] = text
     REASON(100, "Continue"),
     REASON(101, "Switching Protocols"),
     REASON(102, "Processing"),

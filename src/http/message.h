@@ -17,7 +17,7 @@ struct http_request {
 };
 
 struct http_response {
-    unsigned           status;        /* 100 to 999 */
+    unsigned           status; /* 100 to 999 */
     struct http_fields fields;
 };
 

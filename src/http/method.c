@@ -10,17 +10,17 @@ static const struct {
     unsigned     properties;
 } methods[] = {
 #define ROW(name, properties) [HTTP_##name] = { { #name, sizeof(#name) - 1 }, properties }
-    ROW(GET,     SAFE | IDEMPOTENT),
-    ROW(HEAD,    SAFE | IDEMPOTENT),
-    ROW(POST,    0),
-    ROW(PUT,     IDEMPOTENT),
-    ROW(DELETE,  IDEMPOTENT),
+    ROW(GET, SAFE | IDEMPOTENT),
+    ROW(HEAD, SAFE | IDEMPOTENT),
+    ROW(POST, 0),
+    ROW(PUT, IDEMPOTENT),
+    ROW(DELETE, IDEMPOTENT),
     ROW(OPTIONS, SAFE | IDEMPOTENT),
-    ROW(TRACE,   SAFE | IDEMPOTENT),
+    ROW(TRACE, SAFE | IDEMPOTENT),
     ROW(CONNECT, 0),
-    ROW(PATCH,   0),                 /* RFC 5789 2 */
-    ROW(PURGE,   IDEMPOTENT),        /* Weir's own, never sent upstream */
-    ROW(QUERY,   SAFE | IDEMPOTENT), /* draft-ietf-httpbis-safe-method-w-body 2 */
+    ROW(PATCH, 0),                 /* RFC 5789 2 */
+    ROW(PURGE, IDEMPOTENT),        /* Weir's own, never sent upstream */
+    ROW(QUERY, SAFE | IDEMPOTENT), /* draft-ietf-httpbis-safe-method-w-body 2 */
 #undef ROW
     [HTTP_OTHER] = { { "", 0 }, 0 },
 };

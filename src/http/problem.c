@@ -12,17 +12,20 @@ const struct problem_type problem_types[PROBLEM_COUNT] = {
 };
 
 static const struct layout {
-    bool       has_type;
-    const char *before, *between, *colon, *after;       /* members */
+    bool        has_type;
+    const char *before, *between, *colon, *after; /* members */
 } layouts[] = {
-    [PROBLEM_TYPED]    = { true,  "{",     ",",     ":",  "}\n" },
-    [PROBLEM_UNTYPED]  = { false, "{",     ",",     ":",  "}\n" },
+    [PROBLEM_TYPED] = { true, "{", ",", ":", "}\n" },
+    [PROBLEM_UNTYPED] = { false, "{", ",", ":", "}\n" },
     [PROBLEM_INDENTED] = { false, "{\n  ", ",\n  ", ": ", "\n}" },
 };
 
 enum { BYTES_BESIDE_DETAIL = 256, BYTES_OF_ESCAPE = sizeof "\\u0000" - 1 };
 
-struct writing { struct json_out out; const struct layout *layout; };
+struct writing {
+    struct json_out      out;
+    const struct layout *layout;
+};
 
 static void name(struct writing *w, const char *member)
 {

@@ -17,8 +17,11 @@ enum problem_kind {
     PROBLEM_COUNT
 };
 
-struct problem_type { unsigned status; const char *name, *title; };
-extern const struct problem_type problem_types[PROBLEM_COUNT];       /* that of PROBLEM_NONE: status 0 */
+struct problem_type {
+    unsigned    status;
+    const char *name, *title;
+};
+extern const struct problem_type problem_types[PROBLEM_COUNT]; /* that of PROBLEM_NONE: status 0 */
 
 static inline unsigned problem_status(enum problem_kind kind)
 {
@@ -26,16 +29,16 @@ static inline unsigned problem_status(enum problem_kind kind)
 }
 
 enum problem_form {
-    PROBLEM_TYPED,                    /* with a type, on one line */
-    PROBLEM_UNTYPED,                  /* without, which means the same */
-    PROBLEM_INDENTED                  /* without, and indented, as the admin socket answers */
+    PROBLEM_TYPED,   /* with a type, on one line */
+    PROBLEM_UNTYPED, /* without, which means the same */
+    PROBLEM_INDENTED /* without, and indented, as the admin socket answers */
 };
 
 struct problem_text {
     enum problem_kind kind;
     enum problem_form form;
     struct slice      detail;
-    const char       *upstream, *limit, *blocked_by;                 /* NULL: none */
+    const char       *upstream, *limit, *blocked_by; /* NULL: none */
     bool              has_retry_after;
     int64_t           retry_after_ms;
 };

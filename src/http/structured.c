@@ -44,9 +44,18 @@ static void skip_ows(struct parser *p)
         ;
 }
 
-static bool is_digit(int c) { return c >= '0' && c <= '9'; }
-static bool is_lower(int c) { return c >= 'a' && c <= 'z'; }
-static bool is_alpha(int c) { return is_lower(c) || (c >= 'A' && c <= 'Z'); }
+static bool is_digit(int c)
+{
+    return c >= '0' && c <= '9';
+}
+static bool is_lower(int c)
+{
+    return c >= 'a' && c <= 'z';
+}
+static bool is_alpha(int c)
+{
+    return is_lower(c) || (c >= 'A' && c <= 'Z');
+}
 
 static bool is_key_byte(int c)
 {
@@ -91,8 +100,7 @@ static bool parse_number(struct parser *p, struct sf_item *out)
         return true;
     out->type = SF_DECIMAL;
     decimals = take_run(p, is_digit);
-    if (digits.len > DECIMAL_WHOLE_DIGITS || decimals.len > DECIMAL_DIGITS ||
-        !slice_to_int64(decimals, &fraction))
+    if (digits.len > DECIMAL_WHOLE_DIGITS || decimals.len > DECIMAL_DIGITS || !slice_to_int64(decimals, &fraction))
         return false;
     for (size_t i = decimals.len; i < DECIMAL_DIGITS; i++)
         fraction *= 10;
@@ -187,7 +195,7 @@ static bool parse_display(struct parser *p, struct sf_item *out)
     while (!take(p, '"')) {
         int c = peek(p);
 
-        if (c < 0x20 || c > 0x7e)    /* NO_BYTE too */
+        if (c < 0x20 || c > 0x7e) /* NO_BYTE too */
             return false;
         skip(p, 1);
         if (c != '%')
@@ -202,16 +210,16 @@ static bool parse_display(struct parser *p, struct sf_item *out)
 /* 4.2.3.1, told apart by the first byte. */
 static bool parse_bare_item(struct parser *p, struct sf_item *out)
 {
-    int          c = peek(p);
-    const char  *begin = p->rest.ptr;
-    bool       (*parse)(struct parser *, struct sf_item *) =
-        c == '-' || is_digit(c) ? parse_number :
-        c == '"'                ? parse_string :
-        c == '*' || is_alpha(c) ? parse_token :
-        c == ':'                ? parse_binary :
-        c == '?'                ? parse_boolean :
-        c == '@'                ? parse_date :
-        c == '%'                ? parse_display : NULL;
+    int         c = peek(p);
+    const char *begin = p->rest.ptr;
+    bool (*parse)(struct parser *, struct sf_item *) = c == '-' || is_digit(c)   ? parse_number
+                                                       : c == '"'                ? parse_string
+                                                       : c == '*' || is_alpha(c) ? parse_token
+                                                       : c == ':'                ? parse_binary
+                                                       : c == '?'                ? parse_boolean
+                                                       : c == '@'                ? parse_date
+                                                       : c == '%'                ? parse_display
+                                                                                 : NULL;
 
     *out = (struct sf_item){ 0 };
     if (parse == NULL || !parse(p, out))
@@ -236,15 +244,15 @@ static struct sf_item boolean_true(void)
 }
 
 /* Room for one more member, or the one of this key; NULL where `limit` is reached. */
-static struct sf_member *member_at(struct arena *a, struct sf_member **items, unsigned *count,
-                                   unsigned limit, struct slice key)
+static struct sf_member *member_at(struct arena *a, struct sf_member **items, unsigned *count, unsigned limit,
+                                   struct slice key)
 {
     for (unsigned i = 0; key.len > 0 && i < *count; i++)
         if (slice_eq((*items)[i].key, key))
             return &(*items)[i];
     if (*count == limit)
         return NULL;
-    if ((*count & (*count - 1)) == 0) {      /* full at 0, 1, 2, 4, 8... */
+    if ((*count & (*count - 1)) == 0) { /* full at 0, 1, 2, 4, 8... */
         unsigned          capacity = *count > 0 ? *count * 2 : 1;
         struct sf_member *wider = arena_alloc_raw(a, capacity * sizeof *wider);
 
@@ -263,11 +271,9 @@ static bool parse_parameters(struct parser *p, struct sf_member *owner)
         struct sf_member *slot;
 
         skip_spaces(p);
-        if (!parse_key(p, &made.key) ||
-            (take(p, '=') && !parse_bare_item(p, &made.value)))
+        if (!parse_key(p, &made.key) || (take(p, '=') && !parse_bare_item(p, &made.value)))
             return false;
-        slot = member_at(p->arena, &owner->parameters, &owner->parameter_count,
-                         SF_PARAMETERS_MAX, made.key);
+        slot = member_at(p->arena, &owner->parameters, &owner->parameter_count, SF_PARAMETERS_MAX, made.key);
         if (slot == NULL)
             return false;
         *slot = made;
@@ -287,8 +293,7 @@ static bool parse_inner_list(struct parser *p, struct sf_item *out)
         skip_spaces(p);
         if (take(p, ')'))
             break;
-        if (!parse_bare_item(p, &item.value) || !parse_parameters(p, &item) ||
-            (peek(p) != ' ' && peek(p) != ')'))
+        if (!parse_bare_item(p, &item.value) || !parse_parameters(p, &item) || (peek(p) != ' ' && peek(p) != ')'))
             return false;
     }
     *out = (struct sf_item){ SF_INNER_LIST, 0, { begin, (size_t)(p->rest.ptr - begin) } };
@@ -298,8 +303,7 @@ static bool parse_inner_list(struct parser *p, struct sf_item *out)
 /* 4.2.1.1 with its parameters. */
 static bool parse_value(struct parser *p, struct sf_member *out)
 {
-    return (peek(p) == '(' ? parse_inner_list(p, &out->value)
-                           : parse_bare_item(p, &out->value)) &&
+    return (peek(p) == '(' ? parse_inner_list(p, &out->value) : parse_bare_item(p, &out->value)) &&
            parse_parameters(p, out);
 }
 
@@ -338,7 +342,7 @@ static bool parse_members(struct slice text, struct arena *a, struct sf_members 
         if (!take(&p, ','))
             return false;
         skip_ows(&p);
-        if (p.rest.len == 0)         /* a trailing comma */
+        if (p.rest.len == 0) /* a trailing comma */
             return false;
     }
     *out = made;

@@ -7,27 +7,27 @@
 
 #include "http/fields.h"
 
-enum sf_type {
-    SF_INTEGER, SF_DECIMAL, SF_STRING, SF_TOKEN, SF_BOOLEAN, SF_BINARY, SF_DATE, SF_DISPLAY,
-    SF_INNER_LIST
-};
+enum sf_type { SF_INTEGER, SF_DECIMAL, SF_STRING, SF_TOKEN, SF_BOOLEAN, SF_BINARY, SF_DATE, SF_DISPLAY, SF_INNER_LIST };
 
 struct sf_item {
     enum sf_type type;
-    int64_t      integer;             /* SF_INTEGER, SF_DATE; SF_DECIMAL in thousandths;
+    int64_t      integer; /* SF_INTEGER, SF_DATE; SF_DECIMAL in thousandths;
                                        * SF_BOOLEAN 0 or 1 */
-    struct slice text;                /* SF_STRING without its quotes, unescaped in the arena where
+    struct slice text;    /* SF_STRING without its quotes, unescaped in the arena where
                                        * there was something to unescape; else as written */
 };
 
-struct sf_member {                    /* of a dictionary or a list */
-    struct slice   key;               /* empty in a list; key of the parameter in `parameters` */
-    struct sf_item value;
+struct sf_member {         /* of a dictionary or a list */
+    struct slice      key; /* empty in a list; key of the parameter in `parameters` */
+    struct sf_item    value;
     struct sf_member *parameters;
-    unsigned       parameter_count;
+    unsigned          parameter_count;
 };
 
-struct sf_members { struct sf_member *items; unsigned count; };
+struct sf_members {
+    struct sf_member *items;
+    unsigned          count;
+};
 
 /* What RFC 8941 3.1, 3.1.2 and 3.2 oblige a recipient to take; more does not parse. */
 enum { SF_MEMBERS_MAX = 1024, SF_PARAMETERS_MAX = 256 };

@@ -9,10 +9,10 @@ enum { HIGHEST_PORT = 65535 };
 
 /* RFC 3986 3.2.2: what a reg-name is made of; '%' stands for its encoded bytes. */
 static const bool is_host_byte[256] = {
-    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
-    ['-'] = true, ['.'] = true, ['_'] = true, ['~'] = true, ['%'] = true,
-    ['!'] = true, ['$'] = true, ['&'] = true, ['\''] = true, ['('] = true, [')'] = true,
-    ['*'] = true, ['+'] = true, [','] = true, [';'] = true, ['='] = true,
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['-'] = true, ['.'] = true,
+    ['_'] = true,         ['~'] = true,         ['%'] = true,         ['!'] = true, ['$'] = true,
+    ['&'] = true,         ['\''] = true,        ['('] = true,         [')'] = true, ['*'] = true,
+    ['+'] = true,         [','] = true,         [';'] = true,         ['='] = true,
 };
 
 static int hex_digit(char c)
@@ -56,8 +56,7 @@ static bool is_bracketed_ipv6(struct slice s)
     struct in6_addr address;
     struct slice    inner = slice_sub(s, 1, s.len - 1);
 
-    if (s.len < 4 || s.ptr[s.len - 1] != ']' || inner.len >= sizeof text ||
-        slice_find(inner, '\0', 0) < inner.len)
+    if (s.len < 4 || s.ptr[s.len - 1] != ']' || inner.len >= sizeof text || slice_find(inner, '\0', 0) < inner.len)
         return false;
     memcpy(text, inner.ptr, inner.len);
     text[inner.len] = '\0';
@@ -82,8 +81,7 @@ bool http_authority_parse(struct slice text, struct slice *host, unsigned *port)
     if (name.len == 0 || (name.ptr[0] == '[' ? !is_bracketed_ipv6(name) : !is_reg_name(name)))
         return false;
     /* "host:" is "host" (RFC 3986 3.2.3). */
-    if (digits.len > 0 &&
-        (!slice_to_int64(digits, &number) || number < 1 || number > HIGHEST_PORT))
+    if (digits.len > 0 && (!slice_to_int64(digits, &number) || number < 1 || number > HIGHEST_PORT))
         return false;
     *host = name;
     *port = (unsigned)number;
@@ -113,7 +111,10 @@ static size_t find_authority_end(struct slice s)
 
 bool http_url_parse(struct slice text, struct http_url *out)
 {
-    static const struct { struct slice scheme; unsigned port; } schemes[] = {
+    static const struct {
+        struct slice scheme;
+        unsigned     port;
+    } schemes[] = {
         { { "http", 4 }, 80 },
         { { "https", 5 }, 443 },
     };
@@ -131,8 +132,7 @@ bool http_url_parse(struct slice text, struct http_url *out)
     end = find_authority_end(rest);
     url.authority = slice_sub(rest, 0, end);
     url.target = slice_sub(rest, end, rest.len);
-    if (!http_authority_parse(url.authority, &url.host, &url.port) ||
-        !has_target_bytes(url.target))
+    if (!http_authority_parse(url.authority, &url.host, &url.port) || !has_target_bytes(url.target))
         return false;
     url.port_given = url.port != 0;
     if (!url.port_given)

@@ -8,12 +8,12 @@
 #include "base/slice.h"
 
 struct http_url {
-    struct slice scheme;              /* "http" or "https", as written */
-    struct slice authority;           /* host and port as written, userinfo refused */
-    struct slice host;                /* IPv6 with its brackets */
-    unsigned     port;                /* the scheme's default where none is written */
+    struct slice scheme;    /* "http" or "https", as written */
+    struct slice authority; /* host and port as written, userinfo refused */
+    struct slice host;      /* IPv6 with its brackets */
+    unsigned     port;      /* the scheme's default where none is written */
     bool         port_given;
-    struct slice target;              /* path and query; "" where there is none; fragment refused */
+    struct slice target; /* path and query; "" where there is none; fragment refused */
 };
 
 /* An absolute http or https URL (RFC 9110 4.2); false for anything else. */

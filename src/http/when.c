@@ -9,11 +9,11 @@
 #include "base/clock.h"
 #include "http/date.h"
 
-#define EPOCH_FROM_S  1e9             /* September 2001 in seconds; nobody waits for 31 years */
+#define EPOCH_FROM_S  1e9 /* September 2001 in seconds; nobody waits for 31 years */
 #define EPOCH_FROM_MS 1e11
 #define EPOCH_FROM_US 1e14
 #define EPOCH_FROM_NS 1e17
-#define BEYOND_S      9e9             /* 285 years: what fits in nanoseconds */
+#define BEYOND_S      9e9 /* 285 years: what fits in nanoseconds */
 #define BEYOND_NS     ((int64_t)BEYOND_S * NS_PER_SEC)
 
 static const struct http_when nothing = { false, false, 0 };
@@ -126,8 +126,8 @@ static struct slice without_spaces(struct slice s)
 static bool take_zone(struct slice s, int *east_s)
 {
     static const struct slice names[] = { SLICE(""), SLICE("Z"), SLICE("GMT"), SLICE("UTC"), SLICE("UT") };
-    int  hours, minutes = 0;
-    bool minus;
+    int                       hours, minutes = 0;
+    bool                      minus;
 
     s = slice_trim(s);
     *east_s = 0;
@@ -144,7 +144,10 @@ static bool take_zone(struct slice s, int *east_s)
     return s.len == 0 && hours <= 23 && minutes <= 59;
 }
 
-struct clock_time { int hour, minute, second; int64_t part_ns; };
+struct clock_time {
+    int     hour, minute, second;
+    int64_t part_ns;
+};
 
 /* "12:30" "12:30:05" "12:30:05.5" */
 static bool take_time(struct slice *s, struct clock_time *t)
@@ -228,7 +231,12 @@ static int64_t place_year(int two_digits, int64_t now_s)
     return (last - two_digits) / 100 * 100 + two_digits;
 }
 
-struct loose { int64_t year; int month, day, east_s; struct clock_time time; bool has_year, has_time; };
+struct loose {
+    int64_t           year;
+    int               month, day, east_s;
+    struct clock_time time;
+    bool              has_year, has_time;
+};
 
 /* A weekday, a month, or the zone with whatever is after it. */
 static bool take_word(struct slice *s, struct loose *d)
@@ -300,7 +308,7 @@ bool http_when_date(struct slice text, int64_t now_s, int64_t *out_ns)
 
     text = slice_trim(text);
     if (http_date_parse(text, now_s, &seconds) && seconds >= 0 && seconds < INT64_MAX / NS_PER_SEC) {
-        *out_ns = seconds * NS_PER_SEC;          /* as it ought to be, and mostly is */
+        *out_ns = seconds * NS_PER_SEC; /* as it ought to be, and mostly is */
         return true;
     }
     return read_iso(text, out_ns) || read_loose(text, now_s, out_ns);
@@ -310,7 +318,10 @@ bool http_when_date(struct slice text, int64_t now_s, int64_t *out_ns)
 
 static bool take_unit(struct slice *s, double *seconds)
 {
-    static const struct { struct slice text; double seconds; } units[] = {
+    static const struct {
+        struct slice text;
+        double       seconds;
+    } units[] = {
         // clang-format off
         { SLICE("ns"), 1e-9 },     { SLICE("us"), 1e-6 },         { SLICE("\xc2\xb5s"), 1e-6 },
         { SLICE("\xce\xbcs"), 1e-6 }, { SLICE("ms"), 1e-3 },      { SLICE("msec"), 1e-3 },
@@ -439,7 +450,7 @@ struct http_when http_when_read_list(struct slice text, int64_t unit_ns, int64_t
         struct http_when w;
 
         if (comma < text.len && is_name_of_a_day(slice_trim(slice_sub(text, 0, comma))))
-            comma = slice_find(text, ',', comma + 1);         /* the comma of a date */
+            comma = slice_find(text, ',', comma + 1); /* the comma of a date */
         w = http_when_read(slice_sub(text, 0, comma), unit_ns, api_ns);
         longest.odd = longest.odd || w.odd;
         if (w.told && (!longest.told || w.in_ns > longest.in_ns)) {

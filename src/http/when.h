@@ -12,9 +12,9 @@
 #include "base/slice.h"
 
 struct http_when {
-    bool    told;                     /* it says when */
-    bool    odd;                      /* nobody can mean it: a negative time, or one beyond all measure */
-    int64_t in_ns;                    /* from now, where told; 0: that moment has passed; INT64_MAX: beyond measure */
+    bool    told;  /* it says when */
+    bool    odd;   /* nobody can mean it: a negative time, or one beyond all measure */
+    int64_t in_ns; /* from now, where told; 0: that moment has passed; INT64_MAX: beyond measure */
 };
 
 /* One value.  `unit_ns` is that of a bare number (NS_PER_SEC, NS_PER_MS), `api_ns` what the API's clock says now.

@@ -75,16 +75,16 @@ static int on_word(CURL *easy, curl_infotype type, char *text, size_t bytes, voi
     struct slice said = { text, bytes };
 
     (void)transfer;
-    if (type == CURLINFO_TEXT && (slice_starts_with(said, SLICE("Leftovers after chunking"))
-                                  || slice_starts_with(said, SLICE("Excess found"))))
+    if (type == CURLINFO_TEXT &&
+        (slice_starts_with(said, SLICE("Leftovers after chunking")) || slice_starts_with(said, SLICE("Excess found"))))
         curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     return 0;
 }
 
 static curl_socket_t on_open_socket(void *origin, curlsocktype purpose, struct curl_sockaddr *address)
 {
-    struct origin  *o = origin;
-    curl_socket_t fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    struct origin *o = origin;
+    curl_socket_t  fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 
     (void)purpose;
     if (fd != CURL_SOCKET_BAD) {

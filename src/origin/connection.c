@@ -16,7 +16,7 @@
 
 #include <arpa/inet.h>
 #include <dlfcn.h>
-#include <linux/tcp.h>          /* the C library's own knows less of tcp_info */
+#include <linux/tcp.h> /* the C library's own knows less of tcp_info */
 #include <netinet/in.h>
 #include <poll.h>
 #include <stddef.h>
@@ -25,18 +25,18 @@
 
 struct origin_connection {
     struct origin_connection *next;
-    curl_socket_t      fd;
-    bool               named;         /* the addresses are known */
-    uint16_t           local_port, peer_port;
-    char               peer_ip[INET6_ADDRSTRLEN];
-    bool               used;          /* has carried a request */
-    bool               http2;
-    bool               closed;        /* close_notify has been read */
-    bool               killed;        /* disconnected here; curl has not found out yet */
-    const void        *tls;           /* see tls_end.c */
-    unsigned           users;         /* transfers that are under way on it */
-    int64_t            keep_ns;       /* by the API's Keep-Alive field; 0: it said nothing */
-    int64_t            good_until_ns; /* 0: for ever */
+    curl_socket_t             fd;
+    bool                      named; /* the addresses are known */
+    uint16_t                  local_port, peer_port;
+    char                      peer_ip[INET6_ADDRSTRLEN];
+    bool                      used; /* has carried a request */
+    bool                      http2;
+    bool                      closed;        /* close_notify has been read */
+    bool                      killed;        /* disconnected here; curl has not found out yet */
+    const void               *tls;           /* see tls_end.c */
+    unsigned                  users;         /* transfers that are under way on it */
+    int64_t                   keep_ns;       /* by the API's Keep-Alive field; 0: it said nothing */
+    int64_t                   good_until_ns; /* 0: for ever */
 };
 
 /* -- which is which -- */
@@ -54,7 +54,7 @@ void connection_opened(struct origin *o, curl_socket_t fd)
 void connection_closed(struct origin *o, curl_socket_t fd)
 {
     struct origin_connection **at = &o->sockets, *c;
-    struct transfer    *t;
+    struct transfer           *t;
 
     o->known.connections--;
     while (*at != NULL && (*at)->fd != fd)
@@ -64,7 +64,7 @@ void connection_closed(struct origin *o, curl_socket_t fd)
         return;
     *at = c->next;
     o->dead -= c->killed;
-    LIST_FOREACH(t, &o->transfers, entry)
+    LIST_FOREACH (t, &o->transfers, entry)
         if (t->connection == c)
             t->connection = NULL;
     free(c);
@@ -78,14 +78,18 @@ void connection_forget_all(struct origin *o)
 
 static void name_connection(struct origin_connection *c)
 {
-    union { struct sockaddr_storage any; struct sockaddr_in four; struct sockaddr_in6 six; } here, peer;
+    union {
+        struct sockaddr_storage any;
+        struct sockaddr_in      four;
+        struct sockaddr_in6     six;
+    } here, peer;
     socklen_t here_bytes = sizeof here, peer_bytes = sizeof peer;
 
     memset(&here, 0, sizeof here);
     memset(&peer, 0, sizeof peer);
-    if (getsockname(c->fd, (struct sockaddr *)&here, &here_bytes) != 0
-        || getpeername(c->fd, (struct sockaddr *)&peer, &peer_bytes) != 0)
-        return;                       /* it does not connect, or not yet */
+    if (getsockname(c->fd, (struct sockaddr *)&here, &here_bytes) != 0 ||
+        getpeername(c->fd, (struct sockaddr *)&peer, &peer_bytes) != 0)
+        return; /* it does not connect, or not yet */
     c->named = true;
     if (peer.any.ss_family == AF_INET) {
         inet_ntop(AF_INET, &peer.four.sin_addr, c->peer_ip, sizeof c->peer_ip);
@@ -102,7 +106,7 @@ static void name_connection(struct origin_connection *c)
 static struct origin_connection *find(struct origin *o, const char *peer_ip, int local_port, int peer_port)
 {
     struct origin_connection *near = NULL;
-    unsigned           count = 0;
+    unsigned                  count = 0;
 
     for (struct origin_connection *c = o->sockets; c != NULL; c = c->next) {
         if (!c->named)
@@ -205,8 +209,8 @@ static int64_t acknowledged_bytes(const struct origin_connection *c)
     struct tcp_info info = { 0 };
     socklen_t       bytes = sizeof info;
 
-    if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0
-        || bytes < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof info.tcpi_bytes_acked)
+    if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0 ||
+        bytes < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof info.tcpi_bytes_acked)
         return 0;
     return (int64_t)info.tcpi_bytes_acked;
 }
@@ -225,7 +229,7 @@ bool connection_look(struct transfer *t, const char *peer_ip, int local_port, in
         sweep(t->origin, t->all->acted_ns);
         return false;
     }
-    if (c->used ? !c->http2 : !may_be_tls)    /* of a new TLS connection the end of the handshake is on its way */
+    if (c->used ? !c->http2 : !may_be_tls) /* of a new TLS connection the end of the handshake is on its way */
         t->acknowledged = acknowledged_bytes(c);
     c->users++;
     t->connection = c;
@@ -247,8 +251,8 @@ void connection_carries(struct transfer *t)
  */
 bool connection_is_early(const struct transfer *t)
 {
-    return t->connection != NULL && t->acknowledged > 0 && !t->connection->http2
-        && acknowledged_bytes(t->connection) <= t->acknowledged;
+    return t->connection != NULL && t->acknowledged > 0 && !t->connection->http2 &&
+           acknowledged_bytes(t->connection) <= t->acknowledged;
 }
 
 /* -- what an answer says of it -- */
@@ -268,7 +272,7 @@ static void heed_keep_alive(struct origin_connection *c, const struct http_field
             seconds = KEEP_ALIVE_MAX_SECONDS;
         c->keep_ns = seconds * NS_PER_SEC - (seconds >= 2 ? NS_PER_SEC : seconds * NS_PER_SEC / 2);
         if (c->keep_ns == 0)
-            c->keep_ns = 1;           /* "timeout=0": not at all */
+            c->keep_ns = 1; /* "timeout=0": not at all */
     }
 }
 
@@ -316,9 +320,9 @@ void connection_notify(struct origin *o, const void *tls)
 void connection_plan(struct transfer *t)
 {
     struct origin *o = t->origin;
-    unsigned     in_use = o->in_flight - o->closing;    /* where a closing one is still open it counts as idle */
-    unsigned     alive = o->known.connections - o->dead;
-    unsigned     idle = alive > in_use ? alive - in_use : 0;
+    unsigned       in_use = o->in_flight - o->closing; /* where a closing one is still open it counts as idle */
+    unsigned       alive = o->known.connections - o->dead;
+    unsigned       idle = alive > in_use ? alive - in_use : 0;
 
     if (t->head.out.http2) {
         /* At an error libcurl would end the request as if that had been all of it: see end_early_one(). */
@@ -333,5 +337,5 @@ void connection_plan(struct transfer *t)
     if (t->closes)
         curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L);
     else if (t->head.out.chunked || t->head.out.content_length <= 0 || transfer_has_no_body(t))
-        curl_easy_setopt(t->easy, CURLOPT_VERBOSE, 1L);     /* for on_word() in callbacks.c */
+        curl_easy_setopt(t->easy, CURLOPT_VERBOSE, 1L); /* for on_word() in callbacks.c */
 }

@@ -26,8 +26,7 @@ static const struct code_row {
     { CURLE_COULDNT_CONNECT, 0, ATTEMPT_REFUSED, "connection_refused", "it refused the connection" },
     { CURLE_PEER_FAILED_VERIFICATION, FINAL | TELL, ATTEMPT_NO_TLS, "tls_certificate_error",
       "its certificate is not trusted" },
-    { CURLE_SSL_ISSUER_ERROR, FINAL | TELL, ATTEMPT_NO_TLS, "tls_certificate_error",
-      "its certificate is not trusted" },
+    { CURLE_SSL_ISSUER_ERROR, FINAL | TELL, ATTEMPT_NO_TLS, "tls_certificate_error", "its certificate is not trusted" },
     { CURLE_SSL_CACERT_BADFILE, FINAL | TELL, ATTEMPT_UNUSABLE, "proxy_configuration_error",
       "tls.ca_file cannot be used" },
     { CURLE_SSL_CERTPROBLEM, FINAL | TELL, ATTEMPT_UNUSABLE, "proxy_configuration_error",
@@ -37,7 +36,7 @@ static const struct code_row {
     { CURLE_UNSUPPORTED_PROTOCOL, 0, ATTEMPT_DROPPED, "http_protocol_error", "its answer is not HTTP" },
     { CURLE_WEIRD_SERVER_REPLY, 0, ATTEMPT_DROPPED, "http_protocol_error", "its answer is not HTTP" },
     { CURLE_OUT_OF_MEMORY, FINAL, ATTEMPT_DROPPED, "http_response_header_section_size",
-      "a line of its answer's head is too long" },       /* 100 KiB in libcurl, which has no better name for it */
+      "a line of its answer's head is too long" }, /* 100 KiB in libcurl, which has no better name for it */
     { CURLE_HTTP2, 0, ATTEMPT_DROPPED, "http_protocol_error", "the HTTP/2 connection failed" },
     { CURLE_HTTP2_STREAM, 0, ATTEMPT_DROPPED, "http_protocol_error", "it reset the HTTP/2 stream" },
 };
@@ -113,7 +112,9 @@ static const char *tls_cause(const char *said)
     static const char untrusted[] = "nobody whom this machine trusts has signed its certificate; tls.ca_file names "
                                     "an authority of your own";
     static const char plain[] = "it does not speak TLS there; url may want http:// or another port";
-    static const struct { const char *part, *text; } causes[] = {
+    static const struct {
+        const char *part, *text;
+    } causes[] = {
         { "subject name", "its certificate is for another name" },
         { "has expired", "its certificate has expired" },
         { "not yet valid", "its certificate is not valid yet; is this machine's clock right?" },
@@ -139,8 +140,8 @@ static const char *text_of(const struct code_row *row, const struct transfer *t)
 
     if (cause != NULL)
         return cause;
-    if ((row->code == CURLE_UNSUPPORTED_PROTOCOL || row->code == CURLE_WEIRD_SERVER_REPLY)
-        && slice_eq_nocase(t->ask.options->scheme, SLICE("http")))
+    if ((row->code == CURLE_UNSUPPORTED_PROTOCOL || row->code == CURLE_WEIRD_SERVER_REPLY) &&
+        slice_eq_nocase(t->ask.options->scheme, SLICE("http")))
         return "its answer is not HTTP; where it speaks TLS, url wants https://";
     return row->text;
 }
@@ -210,8 +211,10 @@ void transfer_failure(const struct transfer *t, struct failure *f)
         failure_set(f, ATTEMPT_REFUSED, "destination_unavailable", SLICE_FMT ": it refused the request undone (HTTP/2)",
                     SLICE_ARG(host));
     } else if (is_unnamed(t, code)) {
-        failure_set(f, ATTEMPT_UNREACHED, "dns_timeout", SLICE_FMT ": its name was not looked up in time "
-                    "(timeout.connect)", SLICE_ARG(host));
+        failure_set(f, ATTEMPT_UNREACHED, "dns_timeout",
+                    SLICE_FMT ": its name was not looked up in time "
+                              "(timeout.connect)",
+                    SLICE_ARG(host));
     } else if (t->stop != STOP_NONE) {
         const struct stop_row *row = &stop_rows[t->stop];
 
@@ -222,8 +225,8 @@ void transfer_failure(const struct transfer *t, struct failure *f)
         by_code(f, t, code, host);
     }
     /* A timed-out or broken body is one that was cut short; where nothing was sent nothing was done. */
-    if (t->head.final && (f->outcome == ATTEMPT_DROPPED || f->outcome == ATTEMPT_CUT_SHORT)
-        && t->stop != STOP_DISK && t->stop != STOP_ABANDONED) {
+    if (t->head.final && (f->outcome == ATTEMPT_DROPPED || f->outcome == ATTEMPT_CUT_SHORT) && t->stop != STOP_DISK &&
+        t->stop != STOP_ABANDONED) {
         f->outcome = ATTEMPT_CUT_SHORT;
         f->token = "http_response_incomplete";
     }

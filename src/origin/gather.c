@@ -31,7 +31,7 @@ void gather_end(struct origins *all)
         return;
     all->gathers = NULL;
     if (give(t, all->gathered, all->gathered_bytes) != STOP_NONE)
-        transfer_stop_soon(t);        /* too late for a word to libcurl: see stop_those() */
+        transfer_stop_soon(t); /* too late for a word to libcurl: see stop_those() */
 }
 
 enum gathered gather_body(struct transfer *t, const char *bytes, size_t count)
@@ -41,12 +41,12 @@ enum gathered gather_body(struct transfer *t, const char *bytes, size_t count)
     if (all->gathers != NULL && (all->gathers != t || all->gathered_bytes + count > ORIGIN_PIECE_BYTES))
         gather_end(all);
     if (t->stops)
-        return GATHERED;              /* and nobody's */
+        return GATHERED; /* and nobody's */
     t->progress_ns = all->acted_ns;
     all->came_bytes += count;
     if (all->gathers == NULL && !t->events->takes(t->owner))
         return GATHERED_NOT;
-    if (count > ORIGIN_PIECE_BYTES)   /* not with a libcurl that is known */
+    if (count > ORIGIN_PIECE_BYTES) /* not with a libcurl that is known */
         return give(t, bytes, count) == STOP_NONE ? GATHERED : GATHERED_LAST;
     if (all->gathered == NULL)
         all->gathered = mem_alloc_raw(ORIGIN_PIECE_BYTES);

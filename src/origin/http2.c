@@ -19,11 +19,18 @@
 
 struct nghttp2_session;
 struct nghttp2_session_callbacks;
-struct nghttp2_settings_entry { int32_t settings_id; uint32_t value; };
-struct nghttp2_frame { size_t length; int32_t stream_id; uint8_t type, flags, reserved; };     /* its head */
+struct nghttp2_settings_entry {
+    int32_t  settings_id;
+    uint32_t value;
+};
+struct nghttp2_frame {
+    size_t  length;
+    int32_t stream_id;
+    uint8_t type, flags, reserved;
+}; /* its head */
 
-typedef int on_frame(struct nghttp2_session *, const struct nghttp2_frame *, void *user);
-typedef int on_stream_close(struct nghttp2_session *, int32_t stream_id, uint32_t error, void *user);
+typedef int  on_frame(struct nghttp2_session *, const struct nghttp2_frame *, void *user);
+typedef int  on_stream_close(struct nghttp2_session *, int32_t stream_id, uint32_t error, void *user);
 typedef void set_on_frame(struct nghttp2_session_callbacks *, on_frame *);
 typedef void set_on_stream_close(struct nghttp2_session_callbacks *, on_stream_close *);
 
@@ -36,13 +43,13 @@ enum { SETTINGS_COUNT = 16 };
 enum { STREAM_WINDOW_BYTES = 2 * 1024 * 1024 };
 
 /* Those that take the library's place: libcurl finds them in the program. */
-int  nghttp2_submit_settings(struct nghttp2_session *, uint8_t flags, const struct nghttp2_settings_entry *,
-                             size_t count);
-int  nghttp2_session_set_local_window_size(struct nghttp2_session *, uint8_t flags, int32_t stream_id, int32_t bytes);
-int  nghttp2_submit_rst_stream(struct nghttp2_session *, uint8_t flags, int32_t stream_id, uint32_t error);
-int32_t nghttp2_submit_request(struct nghttp2_session *, const void *priority, const void *fields, size_t count,
-                               const void *body, void *easy);
-set_on_frame        nghttp2_session_callbacks_set_on_frame_recv_callback;
+int nghttp2_submit_settings(struct nghttp2_session *, uint8_t flags, const struct nghttp2_settings_entry *,
+                            size_t count);
+int nghttp2_session_set_local_window_size(struct nghttp2_session *, uint8_t flags, int32_t stream_id, int32_t bytes);
+int nghttp2_submit_rst_stream(struct nghttp2_session *, uint8_t flags, int32_t stream_id, uint32_t error);
+int32_t      nghttp2_submit_request(struct nghttp2_session *, const void *priority, const void *fields, size_t count,
+                                    const void *body, void *easy);
+set_on_frame nghttp2_session_callbacks_set_on_frame_recv_callback;
 set_on_stream_close nghttp2_session_callbacks_set_on_stream_close_callback;
 
 /* The library's own. */
@@ -61,12 +68,15 @@ static struct {
 /* The upstream thread's alone, like everything of curl's. */
 static on_frame        *curls_on_frame;
 static on_stream_close *curls_on_stream_close;
-static struct origin     *acting;       /* the one that curl is at work for */
+static struct origin   *acting; /* the one that curl is at work for */
 static enum { RESET_NO, RESET_NOW, RESET_DONE } resetting;
 
 static void look(void)
 {
-    static const struct { void **at; const char *name; } rows[] = {
+    static const struct {
+        void      **at;
+        const char *name;
+    } rows[] = {
         { (void **)&own.submit_settings, "nghttp2_submit_settings" },
         { (void **)&own.set_local_window_size, "nghttp2_session_set_local_window_size" },
         { (void **)&own.submit_rst_stream, "nghttp2_submit_rst_stream" },
@@ -84,7 +94,7 @@ static void look(void)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         *rows[i].at = dlsym(RTLD_NEXT, rows[i].name);
         if (*rows[i].at == NULL)
-            abort();                  /* libcurl is linked to the library, which has had them all since 1.0 */
+            abort(); /* libcurl is linked to the library, which has had them all since 1.0 */
     }
 }
 
@@ -115,8 +125,8 @@ static int frame_received(struct nghttp2_session *session, const struct nghttp2_
 
     if (t != NULL && frame->type == FRAME_DATA && (frame->flags & FLAG_PADDED) == 0)
         t->stream.bytes += (int64_t)frame->length;
-    if (t != NULL && (frame->type == FRAME_DATA || frame->type == FRAME_HEADERS)
-        && (frame->flags & FLAG_END_STREAM) != 0) {
+    if (t != NULL && (frame->type == FRAME_DATA || frame->type == FRAME_HEADERS) &&
+        (frame->flags & FLAG_END_STREAM) != 0) {
         t->stream.ended = true;
         t->origin->early_ends = t->origin->early_ends || !t->sent_all;
     }
@@ -150,7 +160,7 @@ static int stream_closed(struct nghttp2_session *session, int32_t stream_id, uin
 /* -- in the library's place -- */
 
 void nghttp2_session_callbacks_set_on_frame_recv_callback(struct nghttp2_session_callbacks *callbacks,
-                                                          on_frame *callback)
+                                                          on_frame                         *callback)
 {
     look();
     curls_on_frame = callback;
@@ -159,7 +169,7 @@ void nghttp2_session_callbacks_set_on_frame_recv_callback(struct nghttp2_session
 }
 
 void nghttp2_session_callbacks_set_on_stream_close_callback(struct nghttp2_session_callbacks *callbacks,
-                                                            on_stream_close *callback)
+                                                            on_stream_close                  *callback)
 {
     look();
     curls_on_stream_close = callback;
@@ -214,7 +224,7 @@ int nghttp2_submit_rst_stream(struct nghttp2_session *session, uint8_t flags, in
 {
     look();
     if (resetting == RESET_DONE)
-        return 0;                     /* it has been; a second one would be an error (RFC 9113 5.1) */
+        return 0; /* it has been; a second one would be an error (RFC 9113 5.1) */
     return own.submit_rst_stream(session, flags, stream_id, error);
 }
 
@@ -245,8 +255,8 @@ void http2_reset_end(void)
 
 bool http2_was_not_done(const struct transfer *t)
 {
-    return t->stream.is && !t->head.final && (t->stop == STOP_NONE || t->stop == STOP_SECOND_SENDING)
-        && (t->stream.error == ERROR_REFUSED_STREAM || http2_wants_http1(t) || !t->stream.sent);
+    return t->stream.is && !t->head.final && (t->stop == STOP_NONE || t->stop == STOP_SECOND_SENDING) &&
+           (t->stream.error == ERROR_REFUSED_STREAM || http2_wants_http1(t) || !t->stream.sent);
 }
 
 bool http2_wants_http1(const struct transfer *t)
@@ -262,13 +272,13 @@ bool http2_is_cut(const struct transfer *t)
 /* RFC 9113 8.1: the whole answer is here, handed over by libcurl, before the API has all of the request. */
 bool http2_answered_early(const struct transfer *t)
 {
-    return t->stream.ended && !t->sent_all && t->head.final && !t->receive_paused
-        && (transfer_has_no_body(t) || t->body_bytes == t->stream.bytes);
+    return t->stream.ended && !t->sent_all && t->head.final && !t->receive_paused &&
+           (transfer_has_no_body(t) || t->body_bytes == t->stream.bytes);
 }
 
 /* With a libcurl that has libnghttp2 inside it is not known, and believed. */
 bool http2_may_be(const struct transfer *t)
 {
-    return t->stream.is || (slice_eq(t->ask.options->scheme, SLICE("https"))
-                         && dlsym(RTLD_NEXT, "nghttp2_submit_request") == NULL);
+    return t->stream.is ||
+           (slice_eq(t->ask.options->scheme, SLICE("https")) && dlsym(RTLD_NEXT, "nghttp2_submit_request") == NULL);
 }

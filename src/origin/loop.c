@@ -14,10 +14,10 @@ enum { FEW_BYTES = 16 * 1024 };
 
 int loop_socket(CURL *easy, curl_socket_t fd, int what, void *origin, void *socketp)
 {
-    struct origin     *o = origin;
-    struct origins    *all = o->all;
+    struct origin       *o = origin;
+    struct origins      *all = o->all;
     struct socket_watch *w = watch_of(all, fd);
-    struct epoll_event e = { .data.fd = fd };
+    struct epoll_event   e = { .data.fd = fd };
 
     (void)easy, (void)socketp;
     if (what == CURL_POLL_REMOVE) {
@@ -84,12 +84,12 @@ void origins_serve(struct origins *all, const struct epoll_event *e)
     int            fd = e->data.fd, what = 0;
     struct origin *o = (unsigned)fd < all->watch_count ? all->watches[fd].origin : NULL;
 
-    if (o == NULL) {                  /* idle: most likely closed by the peer */
+    if (o == NULL) { /* idle: most likely closed by the peer */
         if ((unsigned)fd >= all->watch_count || all->watches[fd].connection_of == NULL)
-            return;                   /* closed before in this round: the descriptor may be another thread's by now */
+            return; /* closed before in this round: the descriptor may be another thread's by now */
         if (watch_forget(all, fd)) {
             connection_stirs(all->watches[fd].connection_of, fd);
-        } else {                      /* it is not there any more: see watch_opened() */
+        } else { /* it is not there any more: see watch_opened() */
             connection_closed(all->watches[fd].connection_of, fd);
             watch_closed(all, fd);
         }
@@ -110,6 +110,6 @@ void origins_reap(struct origins *all)
 {
     struct origin *o, *next;
 
-    LIST_FOREACH_SAFE(o, &all->reaps, reap, next)
+    LIST_FOREACH_SAFE (o, &all->reaps, reap, next)
         transfer_reap(o);
 }

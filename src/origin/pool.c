@@ -50,7 +50,7 @@ struct origin *origin_open(struct origins *all, const char *name, const unsigned
     o->multi = curl_multi_init();
     o->sessions = curl_share_init();
     if (o->multi == NULL || o->sessions == NULL)
-        abort();                      /* only for want of memory */
+        abort(); /* only for want of memory */
     curl_share_setopt(o->sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
     curl_multi_setopt(o->multi, CURLMOPT_SOCKETFUNCTION, loop_socket);
     curl_multi_setopt(o->multi, CURLMOPT_SOCKETDATA, o);

@@ -8,18 +8,18 @@
  */
 #include "origin/internal.h"
 
-#define NAME_SECONDS 60L              /* that an address is good for: but see may_have_moved() in transfer.c */
-#define DAY_MS 86400000L
-#define EXPECT_MS 1000L               /* the wait for an API that may know nothing of 100 */
-#define DAY_NS (DAY_MS * NS_PER_MS)
+#define NAME_SECONDS 60L /* that an address is good for: but see may_have_moved() in transfer.c */
+#define DAY_MS       86400000L
+#define EXPECT_MS    1000L /* the wait for an API that may know nothing of 100 */
+#define DAY_NS       (DAY_MS * NS_PER_MS)
 
 /* -- fields -- */
 
 /* What is asked for by far the most: without a body, and without a method that curl must be told of. */
 static bool is_plain_get(const struct transfer *t)
 {
-    return t->ask.request->method == HTTP_GET && !t->ask.has_body
-        && http_fields_find(&t->ask.request->fields, HTTP_CONTENT_LENGTH, 0) < 0;
+    return t->ask.request->method == HTTP_GET && !t->ask.has_body &&
+           http_fields_find(&t->ask.request->fields, HTTP_CONTENT_LENGTH, 0) < 0;
 }
 
 static bool append_line(struct transfer *t, const char *line)
@@ -43,8 +43,8 @@ static bool is_left_out(const struct transfer *t, const struct http_field *field
     static const enum http_name conditions[] = { HTTP_IF_MATCH, HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE,
                                                  HTTP_IF_UNMODIFIED_SINCE, HTTP_IF_RANGE };
 
-    if (field->id == HTTP_CONTENT_LENGTH || field->id == HTTP_TRANSFER_ENCODING || field->id == HTTP_EXPECT
-        || field->id == HTTP_CONNECTION)
+    if (field->id == HTTP_CONTENT_LENGTH || field->id == HTTP_TRANSFER_ENCODING || field->id == HTTP_EXPECT ||
+        field->id == HTTP_CONNECTION)
         return true;
     for (size_t i = 0; i < sizeof conditions / sizeof *conditions && t->ask.plain; i++)
         if (field->id == conditions[i])
@@ -71,8 +71,8 @@ static bool add_fields(struct transfer *t, struct arena *a)
         ok = append_line(t, "Accept:");
     if (ok && t->ask.options->via.url != NULL)
         ok = append_line(t, "Proxy-Connection:");
-    return ok && (is_plain_get(t) || append_line(t, t->ask.expects ? "Expect: 100-continue" : "Expect:"))
-        && curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->fields) == CURLE_OK;
+    return ok && (is_plain_get(t) || append_line(t, t->ask.expects ? "Expect: 100-continue" : "Expect:")) &&
+           curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->fields) == CURLE_OK;
 }
 
 /* -- options -- */
@@ -91,7 +91,7 @@ static void set_method(struct transfer *t, struct arena *a)
         curl_easy_setopt(t->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)t->ask.body_bytes);
         curl_easy_setopt(t->easy, CURLOPT_EXPECT_100_TIMEOUT_MS, EXPECT_MS);
     } else if (slice_to_int64(length, &announced) && announced == 0) {
-        curl_easy_setopt(t->easy, CURLOPT_UPLOAD, 1L);      /* the client said Content-Length: 0, so do we */
+        curl_easy_setopt(t->easy, CURLOPT_UPLOAD, 1L); /* the client said Content-Length: 0, so do we */
         curl_easy_setopt(t->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)0);
     } else {
         curl_easy_setopt(t->easy, CURLOPT_HTTPGET, 1L);
@@ -100,15 +100,18 @@ static void set_method(struct transfer *t, struct arena *a)
         curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, arena_copy(a, r->method_name).ptr);
 }
 
-static const struct { CURLoption option; long value; } fixed[] = {
+static const struct {
+    CURLoption option;
+    long       value;
+} fixed[] = {
     { CURLOPT_NOSIGNAL, 1 },
     { CURLOPT_PATH_AS_IS, 1 },
     { CURLOPT_FOLLOWLOCATION, 0 },
     { CURLOPT_HTTP09_ALLOWED, 0 },
     { CURLOPT_DISALLOW_USERNAME_IN_URL, 1 },
-    { CURLOPT_QUICK_EXIT, 1 },                      /* giving up does not wait for a resolver thread */
+    { CURLOPT_QUICK_EXIT, 1 }, /* giving up does not wait for a resolver thread */
     { CURLOPT_TCP_KEEPALIVE, 1 },
-    { CURLOPT_MAXAGE_CONN, 55 },                    /* most servers close at 60 s and later */
+    { CURLOPT_MAXAGE_CONN, 55 }, /* most servers close at 60 s and later */
 };
 
 /* An API that is not asked over TLS never speaks HTTP/2, whatever its answers say: libcurl would believe them, and send
@@ -125,10 +128,10 @@ static void set_passing(struct transfer *t)
     int64_t connect_ns = t->ask.timeout->connect_ns;
     bool    large = t->origin->large_next > 0;
 
-    if (large != t->set_large)        /* libcurl has a buffer for as long as the transfer lasts */
+    if (large != t->set_large) /* libcurl has a buffer for as long as the transfer lasts */
         curl_easy_setopt(t->easy, CURLOPT_BUFFERSIZE, large ? (long)ORIGIN_PIECE_BYTES : (long)CURL_MAX_WRITE_SIZE);
     t->set_large = large;
-    if (connect_ns > 0)               /* "forever" is a day: libcurl's own default would be 5 minutes */
+    if (connect_ns > 0) /* "forever" is a day: libcurl's own default would be 5 minutes */
         curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS,
                          connect_ns < DAY_NS ? (long)(connect_ns / NS_PER_MS + 1) : DAY_MS);
     curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, t->ask.options->max_idle_connections == 0 ? 1L : 0L);
@@ -149,7 +152,7 @@ static void set_connection(struct transfer *t)
 
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         curl_easy_setopt(e, fixed[i].option, fixed[i].value);
-    t->set_large = false;             /* as after any reset */
+    t->set_large = false; /* as after any reset */
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     via_set(t);
     tls_end_watch(t);
@@ -203,16 +206,15 @@ bool request_prepare(struct transfer *t)
     bool          ok;
 
     t->error[0] = '\0';
-    ok = set_options(t, a)
-      && curl_easy_setopt(t->easy, CURLOPT_REQUEST_TARGET, arena_copy(a, target).ptr) == CURLE_OK
-      && add_fields(t, a);
+    ok = set_options(t, a) &&
+         curl_easy_setopt(t->easy, CURLOPT_REQUEST_TARGET, arena_copy(a, target).ptr) == CURLE_OK && add_fields(t, a);
     arena_reset(a);
     return ok;
 }
 
 void request_forget(struct transfer *t, bool sound)
 {
-    curl_easy_setopt(t->easy, CURLOPT_SHARE, NULL);          /* which a reset leaves */
+    curl_easy_setopt(t->easy, CURLOPT_SHARE, NULL); /* which a reset leaves */
     if (!sound || t->set_for == 0) {
         curl_easy_reset(t->easy);
         t->set_for = 0;

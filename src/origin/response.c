@@ -31,7 +31,7 @@ static bool begin_head(struct transfer *t, struct slice line)
     int64_t      status;
 
     if (!slice_to_int64(slice_sub(code, 0, 3), &status) || status < 100 || status == 101)
-        return malformed(t);          /* 101 was never asked for: what follows it is no HTTP */
+        return malformed(t); /* 101 was never asked for: what follows it is no HTTP */
     arena_reset(&h->out.arena);
     h->out.fields = (struct http_fields){ 0 };
     h->out.status = (unsigned)status;
@@ -68,8 +68,8 @@ static bool continue_field(struct transfer *t, struct slice line)
         return false;
     }
     last->value = last->value.len > 0 && more.len > 0
-                ? arena_printf(&h->out.arena, SLICE_FMT " " SLICE_FMT, SLICE_ARG(last->value), SLICE_ARG(more))
-                : arena_copy(&h->out.arena, more.len > 0 ? more : last->value);
+                      ? arena_printf(&h->out.arena, SLICE_FMT " " SLICE_FMT, SLICE_ARG(last->value), SLICE_ARG(more))
+                      : arena_copy(&h->out.arena, more.len > 0 ? more : last->value);
     return true;
 }
 
@@ -81,7 +81,7 @@ static bool add_field(struct transfer *t, struct slice line)
     struct slice value = slice_trim(slice_sub(line, colon + 1, line.len));
 
     if (colon == line.len || !http_is_token(name) || !http_is_field_value(value))
-        return h->final || !frames(name) || malformed(t);     /* nothing that could be passed on */
+        return h->final || !frames(name) || malformed(t); /* nothing that could be passed on */
     if (h->final) {
         t->events->trailer(t->owner, name, value);
         return true;
@@ -135,7 +135,7 @@ static bool end_head(struct transfer *t)
     struct http_framing framing;
 
     if (!h->open)
-        return true;                  /* the blank line after trailers */
+        return true; /* the blank line after trailers */
     h->open = false;
     if (h->out.status < 200)
         return end_interim(t);
@@ -143,8 +143,8 @@ static bool end_head(struct transfer *t)
         t->stop = STOP_VIA_REFUSED;
         return false;
     }
-    if (!http_framing_of_answer(&h->out.fields, h->version_minor, &framing)
-        || (h->interim_length && framing.length < 0 && !framing.chunked)) {
+    if (!http_framing_of_answer(&h->out.fields, h->version_minor, &framing) ||
+        (h->interim_length && framing.length < 0 && !framing.chunked)) {
         t->stop = STOP_FRAMING;
         return false;
     }

@@ -12,7 +12,7 @@
 #include "base/ref.h"
 
 #define EXPECT_NS   NS_PER_SEC
-#define ANSWERED_NS (3 * NS_PER_SEC)  /* for an API that has answered already to take more of the request */
+#define ANSWERED_NS (3 * NS_PER_SEC) /* for an API that has answered already to take more of the request */
 
 /* -- time-outs -- */
 
@@ -38,7 +38,7 @@ struct due sending_due(const struct transfer *t)
 
     if (!t->receive_paused)
         consider(&due, t->begun_ns + t->paused_ns, o->total_ns, STOP_TOTAL_TIMEOUT);
-    if (t->prereqs == 0)              /* curl's own is kept as well: this one also bounds what curl would queue */
+    if (t->prereqs == 0) /* curl's own is kept as well: this one also bounds what curl would queue */
         consider(&due, t->begun_ns + NS_PER_SEC, o->connect_ns, STOP_CONNECT_TIMEOUT);
     else if (!t->sent_all && !t->send_paused && !t->expecting)
         consider(&due, t->progress_ns, o->write_ns, STOP_WRITE_TIMEOUT);
@@ -68,7 +68,7 @@ void sending_resume(struct transfer *t)
     t->progress_ns = t->all->acted_ns = clock_mono_ns();
     origin_reap_soon(t->origin);
     transfer_watch(t);
-    curl_easy_pause(t->easy, mask);   /* which brings what libcurl has kept meanwhile */
+    curl_easy_pause(t->easy, mask); /* which brings what libcurl has kept meanwhile */
     gather_end(t->all);
 }
 

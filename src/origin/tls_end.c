@@ -18,7 +18,7 @@ enum { READ_ALERT = 0x4004 /* SSL_CB_READ_ALERT */, CLOSE_NOTIFY = 0 };
 typedef void info_callback(const void *tls, int where, int value);
 typedef void set_info_callback(void *context, info_callback *callback);
 
-static _Thread_local struct origins *current;      /* OpenSSL's callback has no argument of ours */
+static _Thread_local struct origins *current; /* OpenSSL's callback has no argument of ours */
 
 static void on_info(const void *tls, int where, int value)
 {
@@ -27,9 +27,9 @@ static void on_info(const void *tls, int where, int value)
 
     if (where != READ_ALERT || (value & 0xff) != CLOSE_NOTIFY || current == NULL)
         return;
-    LIST_FOREACH(o, &current->origins, entry) {
+    LIST_FOREACH (o, &current->origins, entry) {
         connection_notify(o, tls);
-        LIST_FOREACH(t, &o->transfers, entry)
+        LIST_FOREACH (t, &o->transfers, entry)
             if (t->tls == tls)
                 t->tls_closed = true;
     }

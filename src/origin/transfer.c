@@ -122,8 +122,16 @@ struct transfer *transfer_start(struct origin *o, const struct origin_request *a
 {
     struct transfer *t = take_idle(o);
 
-    *t = (struct transfer){ .all = o->all, .origin = o, .events = events, .owner = owner, .ask = *ask, .easy = t->easy,
-                            .url = t->url, .set_for = t->set_for, .set_large = t->set_large, .set_to = t->set_to };
+    *t = (struct transfer){ .all = o->all,
+                            .origin = o,
+                            .events = events,
+                            .owner = owner,
+                            .ask = *ask,
+                            .easy = t->easy,
+                            .url = t->url,
+                            .set_for = t->set_for,
+                            .set_large = t->set_large,
+                            .set_to = t->set_to };
     t->begun_ns = t->progress_ns = clock_mono_ns();
     t->timer.fire = fire_timer;
     link_transfer(t);
@@ -131,7 +139,7 @@ struct transfer *transfer_start(struct origin *o, const struct origin_request *a
         end_transfer(t, CURLE_FAILED_INIT, false);
         return NULL;
     }
-    t->ask.target = SLICE_NONE;       /* curl has its own */
+    t->ask.target = SLICE_NONE; /* curl has its own */
     transfer_watch(t);
     return t;
 }
@@ -153,18 +161,18 @@ static bool is_address(struct slice authority)
  */
 static bool may_have_moved(struct transfer *t, CURLcode code)
 {
-    bool failed = code == CURLE_COULDNT_CONNECT || code == CURLE_SSL_CONNECT_ERROR || code == CURLE_RECV_ERROR
-               || code == CURLE_SEND_ERROR || code == CURLE_PEER_FAILED_VERIFICATION;
+    bool failed = code == CURLE_COULDNT_CONNECT || code == CURLE_SSL_CONNECT_ERROR || code == CURLE_RECV_ERROR ||
+                  code == CURLE_SEND_ERROR || code == CURLE_PEER_FAILED_VERIFICATION;
     struct slice asked = t->ask.authority;
 
     if (t->prereqs > 0 || t->connection != NULL)
         return false;
-    if (t->ask.options->via.url != NULL) {           /* the proxy's name is all that is looked up here */
+    if (t->ask.options->via.url != NULL) { /* the proxy's name is all that is looked up here */
         failed = code == CURLE_COULDNT_CONNECT;
         asked = t->ask.options->via.authority;
     }
     if (t->stop == STOP_CONNECT_TIMEOUT || code == CURLE_OPERATION_TIMEDOUT)
-        t->origin->name_doubtful = true;      /* for the next one: this one's time is up */
+        t->origin->name_doubtful = true; /* for the next one: this one's time is up */
     if (t->stop != STOP_NONE || !failed)
         return false;
     t->origin->name_doubtful = true;
@@ -183,7 +191,7 @@ static enum again may_go_on(struct transfer *t, CURLcode code)
 static struct transfer_end end_of(struct transfer *t, CURLcode code)
 {
     struct transfer_end end = { .sent = t->prereqs > 0, .answered = t->head.final, .stop = t->stop };
-    bool                early = t->stop == STOP_NONE && http2_answered_early(t);    /* a reset after it cuts nothing */
+    bool                early = t->stop == STOP_NONE && http2_answered_early(t); /* a reset after it cuts nothing */
     bool                is_end = (code == CURLE_OK || early) && !tls_end_is_cut(t) && !http2_is_cut(t);
 
     end.complete = t->head.final && (transfer_has_no_body(t) || is_end);
@@ -243,7 +251,7 @@ static void stop_those(struct origin *o)
     while (t != NULL && !t->stops)
         t = LIST_NEXT(t, entry);
     if (t != NULL) {
-        o->stops = true;              /* there may be more, and the list changes */
+        o->stops = true; /* there may be more, and the list changes */
         transfer_stop(t, t->stop);
     }
 }
@@ -261,15 +269,15 @@ static bool end_early_one(struct origin *o)
         t = LIST_NEXT(t, entry);
     if (t != NULL) {
         end_answered(t);
-        return true;                  /* there may be more, and the list changes */
+        return true; /* there may be more, and the list changes */
     }
     o->early_ends = false;
-    LIST_FOREACH(t, &o->transfers, entry) {
+    LIST_FOREACH (t, &o->transfers, entry) {
         bool answered = http2_answered_early(t);
 
         if (answered)
             transfer_watch(t);
-        else                          /* the body is on its way through libcurl */
+        else /* the body is on its way through libcurl */
             o->early_ends = o->early_ends || (t->stream.ended && !t->sent_all);
     }
     return false;

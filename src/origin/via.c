@@ -30,7 +30,7 @@ void via_set(struct transfer *t)
     if (via->url == NULL)
         return;
     curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    curl_easy_setopt(e, CURLOPT_PROXYAUTH, CURLAUTH_BASIC);         /* others would ask twice */
+    curl_easy_setopt(e, CURLOPT_PROXYAUTH, CURLAUTH_BASIC); /* others would ask twice */
     curl_easy_setopt(e, CURLOPT_SOCKS5_AUTH, CURLAUTH_BASIC);
     curl_easy_setopt(e, CURLOPT_PROXYUSERNAME, via->user);
     curl_easy_setopt(e, CURLOPT_PROXYPASSWORD, via->password);
@@ -50,9 +50,13 @@ bool via_refuses(const struct transfer *t)
 
 /* -- what went wrong -- */
 
-enum { LASTING = 1 };                 /* trying again cannot help */
+enum { LASTING = 1 }; /* trying again cannot help */
 
-struct via_row { long code; unsigned flags; const char *token, *text; };
+struct via_row {
+    long        code;
+    unsigned    flags;
+    const char *token, *text;
+};
 
 /* By CURLINFO_PROXY_ERROR: what a SOCKS proxy said (RFC 1928 6, RFC 1929 2). */
 static const struct via_row socks_rows[] = {
@@ -90,7 +94,7 @@ static const struct via_row *find_row(const struct via_row *rows, size_t count, 
     return NULL;
 }
 
-#define FIND(rows, code) find_row(rows, sizeof (rows) / sizeof *(rows), code)
+#define FIND(rows, code) find_row(rows, sizeof(rows) / sizeof *(rows), code)
 
 static void say(struct via_cause *c, const char *token, bool lasting, const char *text)
 {
@@ -120,18 +124,18 @@ static bool leads_back(const struct transfer *t)
     char *here = NULL, *there = NULL;
     long  port = 0;
 
-    return curl_easy_getinfo(t->easy, CURLINFO_LOCAL_IP, &here) == CURLE_OK
-        && curl_easy_getinfo(t->easy, CURLINFO_PRIMARY_IP, &there) == CURLE_OK
-        && curl_easy_getinfo(t->easy, CURLINFO_PRIMARY_PORT, &port) == CURLE_OK
-        && there != NULL && there[0] != '\0' && own_address_is(here, there, (unsigned)port);
+    return curl_easy_getinfo(t->easy, CURLINFO_LOCAL_IP, &here) == CURLE_OK &&
+           curl_easy_getinfo(t->easy, CURLINFO_PRIMARY_IP, &there) == CURLE_OK &&
+           curl_easy_getinfo(t->easy, CURLINFO_PRIMARY_PORT, &port) == CURLE_OK && there != NULL && there[0] != '\0' &&
+           own_address_is(here, there, (unsigned)port);
 }
 
 /* Before the API itself was spoken to: the proxy's TLS, where there is one, comes first. */
 static bool is_tls_of_proxy(const struct transfer *t, CURLcode code, long connect_status)
 {
-    return connect_status == 0 && slice_starts_with(slice_of(t->ask.options->via.url), SLICE("https:"))
-        && (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_ISSUER_ERROR
-            || code == CURLE_SSL_CACERT_BADFILE);
+    return connect_status == 0 && slice_starts_with(slice_of(t->ask.options->via.url), SLICE("https:")) &&
+           (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION ||
+            code == CURLE_SSL_ISSUER_ERROR || code == CURLE_SSL_CACERT_BADFILE);
 }
 
 static bool by_code(struct via_cause *c, const struct transfer *t, CURLcode code)

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static _Atomic uint64_t connections;             /* numbers given out */
+static _Atomic uint64_t connections; /* numbers given out */
 
 static void destroy(struct ref *ref)
 {
@@ -47,7 +47,7 @@ struct peer_card *peer_card_open(int fd)
     c->facts.address_bytes = c->ends.client.bytes;
     c->user_asked = !c->ends.is_local;
     if (c->ends.is_unix ? c->facts.pid <= 0 : !c->ends.is_local)
-        atomic_init(&c->at, CARD_TOLD);           /* there is no process of this machine */
+        atomic_init(&c->at, CARD_TOLD); /* there is no process of this machine */
     return c;
 }
 

@@ -19,29 +19,29 @@ struct peer_wait;
 enum peer_card_at { CARD_UNASKED, CARD_ASKED, CARD_TOLD };
 
 struct peer_card {
-    struct ref              ref;
-    struct peer_ends        ends;             /* constant, like the next one */
-    uint64_t                opened_ticks;     /* the kernel's: see struct peer */
-    pthread_mutex_t         lock;
-    struct peer             facts;            /* under the lock */
-    unsigned                inode;            /* under the lock: of the client's socket; 0: not known */
-    bool                    user_asked;       /* under the lock */
-    _Atomic int             at;               /* peer_card_at: the finder's, under its lock; anybody reads it */
+    struct ref       ref;
+    struct peer_ends ends;         /* constant, like the next one */
+    uint64_t         opened_ticks; /* the kernel's: see struct peer */
+    pthread_mutex_t  lock;
+    struct peer      facts;      /* under the lock */
+    unsigned         inode;      /* under the lock: of the client's socket; 0: not known */
+    bool             user_asked; /* under the lock */
+    _Atomic int      at;         /* peer_card_at: the finder's, under its lock; anybody reads it */
 
     /* -- the finder's -- */
-    LIST_HEAD(, peer_wait)  waits;            /* under its lock */
-    STAILQ_ENTRY(peer_card) next_asked;       /* under its lock */
+    LIST_HEAD(, peer_wait) waits;       /* under its lock */
+    STAILQ_ENTRY(peer_card) next_asked; /* under its lock */
     int64_t                 deadline_ns;
-    struct peer_walk       *walk;             /* whose user's processes are searched for it; NULL: none is */
+    struct peer_walk       *walk; /* whose user's processes are searched for it; NULL: none is */
     TAILQ_ENTRY(peer_card)  of_walk;
     struct table_node       by_inode;
-    bool                    in_pass;          /* it waited when that began */
-    unsigned                sought;           /* the inode */
+    bool                    in_pass; /* it waited when that began */
+    unsigned                sought;  /* the inode */
 };
 
 /* Costs a few system calls and asks for nobody.  `fd` is the accepted socket.  Never NULL; one reference. */
 struct peer_card *peer_card_open(int fd);
-void peer_card_release(struct peer_card *);          /* NULL is fine */
+void              peer_card_release(struct peer_card *); /* NULL is fine */
 /* Asks the kernel for the user, once: some microseconds.  Any thread. */
 void peer_card_ask_user(struct peer_card *);
 /* What is known. */

@@ -19,14 +19,14 @@
 #include <time.h>
 
 enum {
-    STEP_LOOKS  = 512,                /* descriptors of one user, then it is another's turn */
-    OPEN_LOOKS  = 16,                 /* what opening a process counts */
-    LOOKS_MOST  = 1 << 18,            /* of one walk; each takes one to two microseconds */
-    REST        = 4,                  /* times as long as the walk took */
-    TRIES_MOST  = 32,                 /* connections at a time that known processes are tried for: of more, one walk
+    STEP_LOOKS = 512,     /* descriptors of one user, then it is another's turn */
+    OPEN_LOOKS = 16,      /* what opening a process counts */
+    LOOKS_MOST = 1 << 18, /* of one walk; each takes one to two microseconds */
+    REST = 4,             /* times as long as the walk took */
+    TRIES_MOST = 32,      /* connections at a time that known processes are tried for: of more, one walk
                                        * costs less */
-    KNOWN_TRIED = 4,                  /* processes for each */
-    AT_ONCE     = 256,                /* connections that are taken up between two steps */
+    KNOWN_TRIED = 4,      /* processes for each */
+    AT_ONCE = 256,        /* connections that are taken up between two steps */
     SEALED_MOST = 16
 };
 
@@ -43,29 +43,32 @@ struct peer_walk {
     bool                  active;
     pid_t                *pids;
     size_t                count, at;
-    struct process        process;    /* being looked through */
-    DIR                  *descriptors;            /* its; NULL: the next one is to be opened */
+    struct process        process;     /* being looked through */
+    DIR                  *descriptors; /* its; NULL: the next one is to be opened */
     unsigned              looks, opened, denied;
     int64_t               spent_ns, rest_until_ns;
 };
 
 /* Whose processes cannot be looked into: it is not tried for a while. */
-struct sealed { uid_t uid; int64_t until_ns; };
+struct sealed {
+    uid_t   uid;
+    int64_t until_ns;
+};
 
 struct peer_finder {
-    pthread_t        thread;
-    pthread_mutex_t  lock;
-    pthread_cond_t   more;            /* something is asked, or it is to stop */
-    bool             started, stopping;           /* under the lock, like the next one */
-    struct asked     asked;           /* not yet taken up by the thread; a reference each */
+    pthread_t       thread;
+    pthread_mutex_t lock;
+    pthread_cond_t  more;              /* something is asked, or it is to stop */
+    bool            started, stopping; /* under the lock, like the next one */
+    struct asked    asked;             /* not yet taken up by the thread; a reference each */
 
     /* -- the thread's own -- */
-    struct asked     todo;            /* those it has yet to take up */
+    struct asked todo; /* those it has yet to take up */
     LIST_HEAD(, peer_walk) walks;
-    struct table     by_inode;        /* of the cards in walks */
-    struct known     known;
-    struct sealed    sealed[SEALED_MOST];
-    unsigned         next_sealed;
+    struct table  by_inode; /* of the cards in walks */
+    struct known  known;
+    struct sealed sealed[SEALED_MOST];
+    unsigned      next_sealed;
 };
 
 /* -- telling -- */
@@ -107,8 +110,7 @@ static bool name(struct peer_card *c, uid_t uid, const struct process *p)
 {
     struct peer_socket s;
 
-    if (!c->ends.is_unix
-        && (!kernel_ask(&c->ends, &s) || s.inode != c->sought || !s.has_uid || s.uid != uid))
+    if (!c->ends.is_unix && (!kernel_ask(&c->ends, &s) || s.inode != c->sought || !s.has_uid || s.uid != uid))
         return false;
     pthread_mutex_lock(&c->lock);
     c->facts.pid = p->pid;
@@ -199,7 +201,7 @@ static struct peer_walk *walk_of(struct peer_finder *f, uid_t uid)
 {
     struct peer_walk *w;
 
-    LIST_FOREACH(w, &f->walks, entry)
+    LIST_FOREACH (w, &f->walks, entry)
         if (w->uid == uid)
             return w;
     w = mem_alloc(sizeof *w);
@@ -222,7 +224,7 @@ static void begin_walk(struct peer_walk *w, int64_t now)
 {
     struct peer_card *c;
 
-    TAILQ_FOREACH(c, &w->cards, of_walk)
+    TAILQ_FOREACH (c, &w->cards, of_walk)
         c->in_pass = true;
     w->active = true;
     w->pids = process_list(w->uid, &w->count);
@@ -257,7 +259,7 @@ static void end_walk(struct peer_finder *f, struct peer_walk *w)
         f->sealed[f->next_sealed] = (struct sealed){ w->uid, now + SEALED_NS };
         f->next_sealed = (f->next_sealed + 1) % SEALED_MOST;
     }
-    TAILQ_FOREACH_SAFE(c, &w->cards, of_walk, next)
+    TAILQ_FOREACH_SAFE (c, &w->cards, of_walk, next)
         if (c->in_pass || is_sealed) {
             withdraw(f, c);
             tell_unknown(f, c, CARD_TOLD);
@@ -284,7 +286,8 @@ static bool open_next(struct peer_walk *w)
 
 static struct peer_card *find_card(struct peer_finder *f, const struct peer_walk *w, unsigned inode)
 {
-    TABLE_EACH(n, &f->by_inode, inode) {
+    TABLE_EACH(n, &f->by_inode, inode)
+    {
         struct peer_card *c = CONTAINER_OF(n, struct peer_card, by_inode);
 
         if (c->walk == w)
@@ -301,7 +304,7 @@ static void look_at(struct peer_finder *f, struct peer_walk *w, int fd)
     if (c == NULL)
         return;
     if (w->process.started == 0 && !process_read(&w->process))
-        return;                       /* it has ended */
+        return; /* it has ended */
     found(f, c, w->uid, &w->process, fd);
 }
 
@@ -359,7 +362,7 @@ static void take_up_some(struct peer_finder *f)
     struct peer_card *c;
     unsigned          count = 0;
 
-    STAILQ_FOREACH(c, &f->todo, next_asked)
+    STAILQ_FOREACH (c, &f->todo, next_asked)
         if (++count > TRIES_MOST)
             break;
     for (unsigned i = 0; i < AT_ONCE && (c = STAILQ_FIRST(&f->todo)) != NULL; i++) {
@@ -373,10 +376,10 @@ static void end_patience(struct peer_finder *f, int64_t now)
     struct peer_walk *w;
     struct peer_card *c, *next;
 
-    LIST_FOREACH(w, &f->walks, entry)
-        TAILQ_FOREACH_SAFE(c, &w->cards, of_walk, next) {
+    LIST_FOREACH (w, &f->walks, entry)
+        TAILQ_FOREACH_SAFE (c, &w->cards, of_walk, next) {
             if (c->deadline_ns > now)
-                break;                /* in order of their coming */
+                break; /* in order of their coming */
             withdraw(f, c);
             tell_unknown(f, c, CARD_UNASKED);
         }
@@ -388,7 +391,7 @@ static int64_t next_ns(const struct peer_finder *f, int64_t now)
     const struct peer_walk *w;
     int64_t                 next = INT64_MAX, due;
 
-    LIST_FOREACH(w, &f->walks, entry) {
+    LIST_FOREACH (w, &f->walks, entry) {
         due = w->active ? now : w->rest_until_ns;
         if (!TAILQ_EMPTY(&w->cards) && TAILQ_FIRST(&w->cards)->deadline_ns < due)
             due = TAILQ_FIRST(&w->cards)->deadline_ns;
@@ -403,7 +406,7 @@ static void walk_on(struct peer_finder *f)
     struct peer_walk *w, *next;
     int64_t           now = clock_real_ns();
 
-    LIST_FOREACH_SAFE(w, &f->walks, entry, next) {
+    LIST_FOREACH_SAFE (w, &f->walks, entry, next) {
         if (!w->active && w->rest_until_ns > now)
             continue;
         if (!w->active && TAILQ_EMPTY(&w->cards)) {
@@ -442,7 +445,7 @@ static void give_up(struct peer_finder *f)
     struct peer_walk *w;
 
     STAILQ_FOREACH_SAFE(c, &f->todo, next_asked, next)
-        tell(f, c, CARD_TOLD);
+    tell(f, c, CARD_TOLD);
     while ((w = LIST_FIRST(&f->walks)) != NULL) {
         leave_process(w);
         free(w->pids);

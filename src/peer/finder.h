@@ -26,10 +26,10 @@ struct peer_finder *peer_finder_open(void);
 /* Nobody waits any more.  NULL is fine. */
 void peer_finder_close(struct peer_finder *);
 
-struct peer_wait {                    /* in what waits */
-    struct mail            mail;      /* .receive is the owner's; posted once */
-    struct mailbox        *mailbox;
-    LIST_ENTRY(peer_wait)  entry;     /* under the finder's lock */
+struct peer_wait {              /* in what waits */
+    struct mail           mail; /* .receive is the owner's; posted once */
+    struct mailbox       *mailbox;
+    LIST_ENTRY(peer_wait) entry; /* under the finder's lock */
 };
 
 /* True: the card has all that there is to know.  Else it is looked for, and `wait` (NULL: nobody waits) will be

@@ -37,7 +37,7 @@ bool kernel_is_unmapped(uint32_t id, const char *map, const char *overflow)
 
     if (id != (overflow[0] != '\0' ? strtoul(overflow, NULL, 10) : OVERFLOW_ID))
         return false;
-    while (*at != '\0') {             /* "inside outside count" a line */
+    while (*at != '\0') { /* "inside outside count" a line */
         char *end;
 
         strtoul(at, &end, 10);
@@ -48,11 +48,13 @@ bool kernel_is_unmapped(uint32_t id, const char *map, const char *overflow)
             break;
         at++;
     }
-    return mapped < UINT32_MAX;       /* all there are but (uid_t)-1: then nothing is without a name */
+    return mapped < UINT32_MAX; /* all there are but (uid_t)-1: then nothing is without a name */
 }
 
-struct id_space { char map[MAP_BYTES], overflow[16]; };
-static struct id_space users, groups;            /* constant after `once` */
+struct id_space {
+    char map[MAP_BYTES], overflow[16];
+};
+static struct id_space users, groups; /* constant after `once` */
 static pthread_once_t  once = PTHREAD_ONCE_INIT;
 
 static void read_spaces(void)
@@ -118,8 +120,8 @@ bool kernel_read_ends(int fd, struct peer_ends *out)
     struct stat             st;
 
     *out = (struct peer_ends){ 0 };
-    if (getsockname(fd, (struct sockaddr *)&own, &own_bytes) != 0
-        || getpeername(fd, (struct sockaddr *)&client, &client_bytes) != 0)
+    if (getsockname(fd, (struct sockaddr *)&own, &own_bytes) != 0 ||
+        getpeername(fd, (struct sockaddr *)&client, &client_bytes) != 0)
         return false;
     out->is_unix = own.ss_family == AF_UNIX;
     if (out->is_unix)
@@ -148,17 +150,24 @@ void kernel_read_credentials(int fd, struct peer *out)
 
 /* One socket for all, opened at the first question: the kernel answers within send(), so nobody holds it for long. */
 static pthread_mutex_t netlink_lock = PTHREAD_MUTEX_INITIALIZER;
-static int             netlink_fd = -1;          /* under the lock */
-static uint32_t        netlink_number;           /* under the lock: of the last question */
+static int             netlink_fd = -1; /* under the lock */
+static uint32_t        netlink_number;  /* under the lock: of the last question */
 
 static bool send_question(const struct peer_end *src, const struct peer_end *dst)
 {
-    struct { struct nlmsghdr head; struct inet_diag_req_v2 ask; } m = {
-        .head = { .nlmsg_len = sizeof m, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST,
+    struct {
+        struct nlmsghdr         head;
+        struct inet_diag_req_v2 ask;
+    } m = {
+        .head = { .nlmsg_len = sizeof m,
+                  .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                  .nlmsg_flags = NLM_F_REQUEST,
                   .nlmsg_seq = ++netlink_number },
-        .ask = { .sdiag_family = src->bytes == 4 ? AF_INET : AF_INET6, .sdiag_protocol = IPPROTO_TCP,
+        .ask = { .sdiag_family = src->bytes == 4 ? AF_INET : AF_INET6,
+                 .sdiag_protocol = IPPROTO_TCP,
                  .idiag_states = UINT32_MAX,
-                 .id = { .idiag_sport = src->port, .idiag_dport = dst->port,
+                 .id = { .idiag_sport = src->port,
+                         .idiag_dport = dst->port,
                          .idiag_cookie = { INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE } } },
     };
 
@@ -170,14 +179,17 @@ static bool send_question(const struct peer_end *src, const struct peer_end *dst
 /* False also where an earlier question's answer is all there is. */
 static bool read_answer(struct inet_diag_msg *found)
 {
-    union { struct nlmsghdr head; char bytes[4096]; } m;
+    union {
+        struct nlmsghdr head;
+        char            bytes[4096];
+    } m;
     ssize_t n;
 
     do
         n = recv(netlink_fd, &m, sizeof m, MSG_DONTWAIT);
     while (n >= (ssize_t)sizeof m.head && m.head.nlmsg_seq != netlink_number);
-    if (n < (ssize_t)NLMSG_LENGTH(sizeof *found) || m.head.nlmsg_type != SOCK_DIAG_BY_FAMILY
-        || m.head.nlmsg_len < NLMSG_LENGTH(sizeof *found))
+    if (n < (ssize_t)NLMSG_LENGTH(sizeof *found) || m.head.nlmsg_type != SOCK_DIAG_BY_FAMILY ||
+        m.head.nlmsg_len < NLMSG_LENGTH(sizeof *found))
         return false;
     memcpy(found, NLMSG_DATA(&m.head), sizeof *found);
     return true;
@@ -208,8 +220,8 @@ static bool find_socket(const struct peer_end *src, const struct peer_end *dst, 
 /* It has been through a handshake. */
 static bool is_connected(unsigned state)
 {
-    return state == TCP_ESTABLISHED || state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSE_WAIT
-        || state == TCP_LAST_ACK || state == TCP_CLOSING;
+    return state == TCP_ESTABLISHED || state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSE_WAIT ||
+           state == TCP_LAST_ACK || state == TCP_CLOSING;
 }
 
 bool kernel_ask(const struct peer_ends *ends, struct peer_socket *out)
@@ -217,8 +229,8 @@ bool kernel_ask(const struct peer_ends *ends, struct peer_socket *out)
     struct inet_diag_msg found, ours;
 
     *out = (struct peer_socket){ 0 };
-    if (!ends->is_local || !find_socket(&ends->client, &ends->own, &found) || !is_connected(found.idiag_state)
-        || !find_socket(&ends->own, &ends->client, &ours) || ours.idiag_inode != ends->own_inode)
+    if (!ends->is_local || !find_socket(&ends->client, &ends->own, &found) || !is_connected(found.idiag_state) ||
+        !find_socket(&ends->own, &ends->client, &ours) || ours.idiag_inode != ends->own_inode)
         return false;
     out->inode = found.idiag_inode;
     out->has_uid = !is_nobodys(found.idiag_uid, &users);

@@ -8,13 +8,17 @@
 
 #include "peer/peer.h"
 
-struct peer_end { uint8_t address[16]; unsigned bytes; uint16_t port; };      /* port in network order */
+struct peer_end {
+    uint8_t  address[16];
+    unsigned bytes;
+    uint16_t port;
+}; /* port in network order */
 
 struct peer_ends {
     struct peer_end client, own;
-    unsigned        own_inode;        /* of the accepted socket: as long as the kernel knows it, these are its ends */
+    unsigned        own_inode; /* of the accepted socket: as long as the kernel knows it, these are its ends */
     bool            is_unix;
-    bool            is_local;         /* the connection begins on this machine */
+    bool            is_local; /* the connection begins on this machine */
 };
 
 /* `fd` is the accepted socket.  False: it has no ends. */
@@ -23,7 +27,11 @@ bool kernel_read_ends(int fd, struct peer_ends *);
 /* Of a unix socket: uid, gid and pid of who connected.  What is not told is left as it is. */
 void kernel_read_credentials(int fd, struct peer *);
 
-struct peer_socket { uid_t uid; bool has_uid; unsigned inode; };
+struct peer_socket {
+    uid_t    uid;
+    bool     has_uid;
+    unsigned inode;
+};
 /* Of TCP on this machine.  False: it is nobody's, or these ends are another connection's by now. */
 bool kernel_ask(const struct peer_ends *, struct peer_socket *out);
 

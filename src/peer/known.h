@@ -14,12 +14,15 @@ enum { KNOWN_MOST = 256, KNOWN_OF_USER = 32 };
 struct known_process {
     pid_t    pid;
     uid_t    uid;
-    uint64_t started;                 /* another one with this pid is another process */
-    int      fd;                      /* its descriptor that was a connection last: the next one's is near */
-    uint64_t turn;                    /* when it was used last; 0: an empty place */
+    uint64_t started; /* another one with this pid is another process */
+    int      fd;      /* its descriptor that was a connection last: the next one's is near */
+    uint64_t turn;    /* when it was used last; 0: an empty place */
 };
 
-struct known { struct known_process places[KNOWN_MOST]; uint64_t turn; };      /* all zero: empty */
+struct known {
+    struct known_process places[KNOWN_MOST];
+    uint64_t             turn;
+}; /* all zero: empty */
 
 /* The user's processes, last used first; how many.  The pointers are good until the next known_put(). */
 unsigned known_of(struct known *, uid_t, struct known_process *out[], unsigned most);

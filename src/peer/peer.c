@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <xxhash.h>
 
-enum { IPV6_NETWORK_BYTES = 8 };        /* what one customer is given: whoever has a /64 has all its addresses */
+enum { IPV6_NETWORK_BYTES = 8 }; /* what one customer is given: whoever has a /64 has all its addresses */
 
 void peer_label(const struct peer *p, char out[PEER_LABEL_BYTES])
 {

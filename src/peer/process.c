@@ -21,7 +21,7 @@
 uint64_t process_parse_start(const char *stat)
 {
     enum { STATE = 3, START = 22 };
-    const char *at = strrchr(stat, ')');      /* the end of field 2, which may hold spaces and brackets */
+    const char *at = strrchr(stat, ')'); /* the end of field 2, which may hold spaces and brackets */
 
     if (at == NULL)
         return 0;
@@ -119,7 +119,10 @@ void *process_descriptors(const struct process *p)
 
 /* -- all of them -- */
 
-struct process_listed { pid_t pid; unsigned age; /* how many pids were given out since, or about that */ };
+struct process_listed {
+    pid_t    pid;
+    unsigned age; /* how many pids were given out since, or about that */
+};
 
 static int compare_ages(const void *a, const void *b)
 {
@@ -168,9 +171,9 @@ static size_t list(DIR *proc, uid_t uid, struct process_listed **out)
 
 pid_t *process_list(uid_t uid, size_t *count)
 {
-    DIR           *proc = opendir("/proc");
+    DIR                   *proc = opendir("/proc");
     struct process_listed *found = NULL;
-    pid_t         *pids = NULL;
+    pid_t                 *pids = NULL;
 
     *count = proc != NULL ? list(proc, uid, &found) : 0;
     if (proc != NULL)

@@ -19,9 +19,9 @@ unsigned process_parse_link(const char *link);
 
 struct process {
     pid_t    pid;
-    int      folder;                  /* /proc/PID; -1: not open */
-    uint64_t started;                 /* 0: not read, like the next one */
-    uint64_t program;                 /* a hash of the path of its executable; 0: may not be read */
+    int      folder;  /* /proc/PID; -1: not open */
+    uint64_t started; /* 0: not read, like the next one */
+    uint64_t program; /* a hash of the path of its executable; 0: may not be read */
 };
 
 /* False: there is none, or it is not that user's. */

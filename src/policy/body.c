@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-enum { EXACT_DIGITS = 15 };           /* decimal digits that every double keeps apart */
+enum { EXACT_DIGITS = 15 }; /* decimal digits that every double keeps apart */
 
 /* ---- the one spelling ---- */
 
@@ -52,7 +52,7 @@ static bool number_is_exact(struct slice s, size_t *at)
 
 static bool numbers_are_exact(struct slice body)
 {
-    for (size_t i = 0; i < body.len; ) {
+    for (size_t i = 0; i < body.len;) {
         if (body.ptr[i] == '"')
             i = skip_json_string(body, i);
         else if (!is_digit(body.ptr[i]))
@@ -74,11 +74,10 @@ char *policy_body_canonical(struct slice body, size_t *length)
     root = json_loadb(body.ptr, body.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (root == NULL)
         return NULL;
-    text =
-        json_dumps(root, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+    text = json_dumps(root, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
     json_decref(root);
     if (text != NULL)
-        *length = strlen(text);       /* JSON holds no NUL: Jansson refuses \u0000 unless asked */
+        *length = strlen(text); /* JSON holds no NUL: Jansson refuses \u0000 unless asked */
     return text;
 }
 
@@ -158,9 +157,9 @@ static enum body_token next_token(struct lexer *l, struct slice *text)
  * first word was a keyword and not some sentence of a search? */
 static bool skip_definition(struct lexer *l, enum body_token first)
 {
-    struct slice ignored;
-    unsigned     depth = first == TOKEN_OPEN ? 1 : 0;
-    bool         in_selection = first == TOKEN_OPEN && l->text.ptr[l->at - 1] == '{';
+    struct slice    ignored;
+    unsigned        depth = first == TOKEN_OPEN ? 1 : 0;
+    bool            in_selection = first == TOKEN_OPEN && l->text.ptr[l->at - 1] == '{';
     enum body_token token;
 
     while (depth > 0 || !in_selection) {
@@ -177,15 +176,15 @@ static bool skip_definition(struct lexer *l, enum body_token first)
 
 static bool document_may_write(struct slice document)
 {
-    struct lexer l = { document, 0 };
-    struct slice word = SLICE_NONE;
+    struct lexer    l = { document, 0 };
+    struct slice    word = SLICE_NONE;
     enum body_token token;
 
     while ((token = next_token(&l, &word)) != TOKEN_END) {
-        bool writes = token == TOKEN_NAME && (slice_eq(word, SLICE("mutation")) ||
-                                              slice_eq(word, SLICE("subscription")));
+        bool writes = token == TOKEN_NAME &&
+                      (slice_eq(word, SLICE("mutation")) || slice_eq(word, SLICE("subscription")));
 
-        if (token == TOKEN_STRING)    /* the description of what follows */
+        if (token == TOKEN_STRING) /* the description of what follows */
             continue;
         if (skip_definition(&l, token) && writes)
             return true;
@@ -199,8 +198,7 @@ static bool operation_may_write(const json_t *operation)
     const json_t *query = json_object_get(operation, "query");
 
     if (json_is_string(query))
-        return document_may_write(
-            (struct slice){ json_string_value(query), json_string_length(query) });
+        return document_may_write((struct slice){ json_string_value(query), json_string_length(query) });
     return json_object_get(json_object_get(operation, "extensions"), "persistedQuery") != NULL ||
            json_object_get(operation, "documentId") != NULL;
 }
@@ -215,10 +213,10 @@ bool policy_body_is_mutation(struct slice body)
     if (body.len == 0)
         return false;
     root = json_loadb(body.ptr, body.len, 0, &error);
-    if (root == NULL)                 /* application/graphql: the document itself */
+    if (root == NULL) /* application/graphql: the document itself */
         return document_may_write(body);
     writes = operation_may_write(root);
-    json_array_foreach(root, i, operation)   /* a batch */
+    json_array_foreach(root, i, operation) /* a batch */
         writes = writes || operation_may_write(operation);
     json_decref(root);
     return writes;

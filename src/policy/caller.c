@@ -111,8 +111,8 @@ static bool each_header(const struct policy_options *o, const struct http_fields
     return true;
 }
 
-void policy_each_credential(const struct policy_options *o, const struct key_input *in,
-                            struct arena *a, policy_credential_each each, void *context)
+void policy_each_credential(const struct policy_options *o, const struct key_input *in, struct arena *a,
+                            policy_credential_each each, void *context)
 {
     struct slice path, query, parameter;
 
@@ -135,11 +135,11 @@ void policy_each_credential(const struct policy_options *o, const struct key_inp
 /* ---- hashing ---- */
 
 struct digesting {
-    struct digest           *digest;      /* NULL: only what there is, is asked */
+    struct digest           *digest; /* NULL: only what there is, is asked */
     const struct key_secret *secret;
     const struct key_input  *in;
     struct arena            *arena;
-    bool                     no_cookies;  /* they do not count */
+    bool                     no_cookies; /* they do not count */
     bool                     any, cookies, explicit;
 };
 
@@ -205,8 +205,8 @@ static void digest_all(const struct policy_options *o, struct digesting *d)
         policy_each_credential(o, in, d->arena, digest_credential, d);
 }
 
-struct caller policy_caller(const struct policy_options *o, const struct key_secret *secret,
-                            const struct key_input *in, struct arena *a)
+struct caller policy_caller(const struct policy_options *o, const struct key_secret *secret, const struct key_input *in,
+                            struct arena *a)
 {
     struct digest    digest;
     struct digesting d = { .digest = o->shared ? NULL : &digest, .secret = secret, .in = in, .arena = a };

@@ -89,8 +89,8 @@ static bool read_client(struct slice value, struct request_wish *w)
 
 static const struct {
     enum http_name id;
-    bool         (*read)(struct slice value, struct request_wish *);
-    const char    *wanted;
+    bool (*read)(struct slice value, struct request_wish *);
+    const char *wanted;
 } wish_readers[] = {
     { HTTP_WEIR_TTL, read_ttl, "a duration such as \"1h\" is wanted" },
     { HTTP_WEIR_REFRESH, read_refresh, "\"soft\" or \"hard\" is wanted" },
@@ -118,8 +118,8 @@ static const char *read_wish(const struct http_fields *f, unsigned at, struct re
 
 static bool is_own(const struct http_field *field)
 {
-    return field->name.len >= 5 && (field->name.ptr[0] | 0x20) == 'w'
-        && slice_eq_nocase(slice_sub(field->name, 0, 5), SLICE("Weir-"));
+    return field->name.len >= 5 && (field->name.ptr[0] | 0x20) == 'w' &&
+           slice_eq_nocase(slice_sub(field->name, 0, 5), SLICE("Weir-"));
 }
 
 bool policy_wish(const struct http_request *r, struct request_wish *out, struct bad_wish *bad)
@@ -148,7 +148,7 @@ bool policy_wish(const struct http_request *r, struct request_wish *out, struct 
 
 /* ---- freshness of what is stored, as this request sees it ---- */
 
-static int64_t ns_of(int64_t seconds)     /* at most 2^31: it fits */
+static int64_t ns_of(int64_t seconds) /* at most 2^31: it fits */
 {
     return seconds * NS_PER_SEC;
 }
@@ -157,13 +157,13 @@ struct decide_state {
     const struct policy_options  *options;
     const struct request_wish    *wish;
     const struct stored_response *stored;
-    struct cache_control          cc;     /* of the stored response */
+    struct cache_control          cc; /* of the stored response */
     struct lifetime               lifetime;
     int64_t                       age_ns, ttl_ns;
 };
 
 static struct decide_state look(const struct policy_options *o, const struct request_wish *wish,
-                         const struct stored_response *stored, int64_t now_wall_ns)
+                                const struct stored_response *stored, int64_t now_wall_ns)
 {
     struct decide_state s = { .options = o, .wish = wish, .stored = stored };
 
@@ -255,8 +255,7 @@ static bool is_allowed_stale(const struct decide_state *s)
  * so. */
 static bool is_covered_by_refresh(const struct decide_state *s)
 {
-    int64_t window =
-        stale_window(s, s->options->stale_while_revalidate_ns, s->cc.stale_while_revalidate_s);
+    int64_t window = stale_window(s, s->options->stale_while_revalidate_ns, s->cc.stale_while_revalidate_s);
 
     return window > 0 && !s->lifetime.explicit_stale && s->wish->cc.max_age_s == CC_ABSENT &&
            s->wish->cc.min_fresh_s == CC_ABSENT && within(window, s->ttl_ns);
@@ -329,8 +328,7 @@ static bool decide_consent(const struct http_request *r, const struct decide_sta
     else
         return false;
     /* An answer that another has asked for before cannot be the consent to this request. */
-    d->must_be_new =
-        needs_consent(s) || (s->lifetime.always_validate && (s->cc.flags & CC_NO_CACHE) != 0);
+    d->must_be_new = needs_consent(s) || (s->lifetime.always_validate && (s->cc.flags & CC_NO_CACHE) != 0);
     return true;
 }
 
@@ -360,8 +358,7 @@ static void decide_stale(const struct decide_state *s, struct decision *d)
 /* Whoever says so does not want an answer that was on its way already. */
 static bool wants_new(const struct request_wish *w)
 {
-    return (w->cc.flags & CC_NO_CACHE) != 0 || w->pragma_no_cache || w->refresh_soft ||
-           w->cc.max_age_s == 0;
+    return (w->cc.flags & CC_NO_CACHE) != 0 || w->pragma_no_cache || w->refresh_soft || w->cc.max_age_s == 0;
 }
 
 static void decide_stored(const struct http_request *r, const struct decide_state *s, struct decision *d)
@@ -388,8 +385,8 @@ static void refuse_to_forward(struct decision *d)
 }
 
 struct decision policy_decide(const struct policy_options *o, const struct http_request *request,
-                              const struct request_wish *wish, const struct stored_response *stored,
-                              bool other_variant, int64_t now_wall_ns)
+                              const struct request_wish *wish, const struct stored_response *stored, bool other_variant,
+                              int64_t now_wall_ns)
 {
     struct decision d = { .detail = "" };
 
@@ -413,7 +410,7 @@ bool policy_stale_if_error(const struct policy_options *o, const struct request_
                            const struct stored_response *stored, int64_t now_wall_ns)
 {
     struct decide_state s = look(o, wish, stored, now_wall_ns);
-    int64_t      window;
+    int64_t             window;
 
     if (needs_consent(&s) || s.lifetime.explicit_stale)
         return false;

@@ -9,13 +9,13 @@
 
 #include <sodium.h>
 
-struct digest {                       /* begins with `any` false; the rest need not be set */
+struct digest { /* begins with `any` false; the rest need not be set */
     crypto_generichash_state state;
     bool                     any;
 };
 
-static inline void digest_add(struct digest *d, const struct key_secret *secret, char kind,
-                              struct slice name, struct slice value)
+static inline void digest_add(struct digest *d, const struct key_secret *secret, char kind, struct slice name,
+                              struct slice value)
 {
     uint64_t lengths[2] = { name.len, value.len };
 

@@ -52,8 +52,7 @@ bool etag_list_has(struct slice list, struct etag wanted)
         struct etag tag = take_tag(&list);
 
         list = slice_trim(list);
-        if (tag.opaque.ptr != NULL && (list.len == 0 || list.ptr[0] == ',') &&
-            etag_equal_weakly(tag, wanted))
+        if (tag.opaque.ptr != NULL && (list.len == 0 || list.ptr[0] == ',') && etag_equal_weakly(tag, wanted))
             return true;
         /* On after the next comma, be it after a tag or in the midst of something malformed. */
         list = slice_sub(list, slice_find(list, ',', 0) + 1, list.len);

@@ -8,7 +8,7 @@
 #include "base/slice.h"
 
 struct etag {
-    struct slice opaque;              /* with its quotes; ptr NULL: there is none */
+    struct slice opaque; /* with its quotes; ptr NULL: there is none */
     bool         weak;
 };
 

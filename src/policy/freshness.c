@@ -65,8 +65,7 @@ static int64_t age_value_ns(const struct http_fields *f)
 
 static bool date_of(const struct stored_response *r, enum http_name id, int64_t *out_s)
 {
-    return http_date_parse(http_fields_get(&r->head.fields, id), r->received_wall_ns / NS_PER_SEC,
-                           out_s);
+    return http_date_parse(http_fields_get(&r->head.fields, id), r->received_wall_ns / NS_PER_SEC, out_s);
 }
 
 /* RFC 9110 6.6.1: a response without a Date gets the time at which it was received. */
@@ -109,8 +108,7 @@ int64_t policy_age_ns(const struct stored_response *r, int64_t now_wall_ns)
     int64_t initial = add(age_value_ns(&r->head.fields), response_delay);
 
     if (came_by_http_1_0(&r->head.fields)) {
-        int64_t apparent =
-            at_least_zero(subtract(r->received_wall_ns, ns_of_seconds(date_value_s(r))));
+        int64_t apparent = at_least_zero(subtract(r->received_wall_ns, ns_of_seconds(date_value_s(r))));
 
         initial = apparent > initial ? apparent : initial;
     }
@@ -129,8 +127,7 @@ static bool duration_covers(unsigned status)
     return false;
 }
 
-struct policy_ttl policy_ttl_for(const struct policy_options *o, unsigned status,
-                                 int64_t ttl_override_ns)
+struct policy_ttl policy_ttl_for(const struct policy_options *o, unsigned status, int64_t ttl_override_ns)
 {
     struct policy_ttl ttl = o->ttl;
     bool              listed = false;
@@ -142,17 +139,14 @@ struct policy_ttl policy_ttl_for(const struct policy_options *o, unsigned status
         }
     if (ttl_override_ns != POLICY_UNSET && ttl.kind != TTL_NEVER)
         ttl = (struct policy_ttl){ TTL_FIXED, ttl_override_ns };
-    if (!listed && !duration_covers(status) &&
-        (policy_ttl_is_duration(ttl) || ttl.kind == TTL_ORIGIN_ELSE))
+    if (!listed && !duration_covers(status) && (policy_ttl_is_duration(ttl) || ttl.kind == TTL_ORIGIN_ELSE))
         ttl.kind = TTL_ORIGIN;
     return ttl;
 }
 
 bool policy_status_is_heuristic(unsigned status)
 {
-    static const unsigned heuristic[] = {
-        200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501
-    };
+    static const unsigned heuristic[] = { 200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501 };
 
     for (size_t i = 0; i < sizeof heuristic / sizeof heuristic[0]; i++)
         if (status == heuristic[i])
@@ -163,8 +157,8 @@ bool policy_status_is_heuristic(unsigned status)
 /* ---- what the origin says ---- */
 
 /* 4.2.1: the first that is there counts.  A targeted field counts for all of it (RFC 9213 2.2). */
-static bool explicit_lifetime(const struct stored_response *r, const struct cache_control *cc,
-                              bool shared, struct lifetime *out)
+static bool explicit_lifetime(const struct stored_response *r, const struct cache_control *cc, bool shared,
+                              struct lifetime *out)
 {
     int64_t expires;
 
@@ -181,8 +175,7 @@ static bool explicit_lifetime(const struct stored_response *r, const struct cach
     if ((cc->flags & CC_TARGETED) != 0 || http_fields_find(&r->head.fields, HTTP_EXPIRES, 0) < 0)
         return false;
     /* 5.3: what is no date, "0" above all, is in the past. */
-    out->ns =
-        date_of(r, HTTP_EXPIRES, &expires) ? ns_of_seconds(seconds_behind_date(r, expires)) : 0;
+    out->ns = date_of(r, HTTP_EXPIRES, &expires) ? ns_of_seconds(seconds_behind_date(r, expires)) : 0;
     out->source = LIFETIME_EXPIRES;
     return true;
 }
@@ -216,13 +209,12 @@ static bool pragma_says_no(const struct http_fields *f, const struct cache_contr
     return false;
 }
 
-static struct lifetime origin_lifetime(const struct policy_options *o,
-                                       const struct stored_response *r,
+static struct lifetime origin_lifetime(const struct policy_options *o, const struct stored_response *r,
                                        const struct cache_control *cc, struct policy_ttl ttl)
 {
     bool            shared = policy_acts_shared(o, r->had_credential);
     struct lifetime l = { .ns = 0, .source = LIFETIME_NONE };
-    unsigned forbids_stale = CC_MUST_REVALIDATE | CC_NO_CACHE | (shared ? CC_PROXY_REVALIDATE : 0u);
+    unsigned        forbids_stale = CC_MUST_REVALIDATE | CC_NO_CACHE | (shared ? CC_PROXY_REVALIDATE : 0u);
 
     l.always_validate = (cc->flags & CC_NO_CACHE) != 0;
     /* 5.2.2.10: s-maxage has the meaning of proxy-revalidate, for a shared cache. */
@@ -249,9 +241,7 @@ struct lifetime policy_lifetime(const struct policy_options *o, const struct sto
     case TTL_FOREVER:
         return (struct lifetime){ .ns = INT64_MAX, .source = LIFETIME_RULE };
     case TTL_NEVER:
-        return (struct lifetime){ .source = LIFETIME_RULE,
-                                  .explicit_stale = true,
-                                  .always_validate = true };
+        return (struct lifetime){ .source = LIFETIME_RULE, .explicit_stale = true, .always_validate = true };
     case TTL_REVALIDATE:
         l = origin_lifetime(o, r, cc, ttl);
         l.ns = 0;
@@ -267,8 +257,7 @@ struct lifetime policy_lifetime(const struct policy_options *o, const struct sto
 
 /* A response from the future was received before the clock was set back: how long ago nobody can say, so its
  * lifetime is over, and for as long as it seems to lie ahead. */
-int64_t policy_ttl_left_ns(const struct stored_response *r, const struct lifetime *l,
-                           int64_t now_wall_ns)
+int64_t policy_ttl_left_ns(const struct stored_response *r, const struct lifetime *l, int64_t now_wall_ns)
 {
     bool    rules = l->source == LIFETIME_RULE || l->source == LIFETIME_ELSE;
     int64_t ahead = subtract(r->received_wall_ns, now_wall_ns);

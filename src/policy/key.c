@@ -46,11 +46,10 @@ static void hash_fast(uint8_t out[KEY_HASH_BYTES], struct slice text)
     memcpy(out, canonical.digest, KEY_HASH_BYTES);
 }
 
-static void hash_secret(uint8_t out[PARTITION_BYTES], const struct key_secret *secret,
-                        struct slice text)
+static void hash_secret(uint8_t out[PARTITION_BYTES], const struct key_secret *secret, struct slice text)
 {
-    crypto_generichash(out, PARTITION_BYTES, (const unsigned char *)text.ptr, text.len,
-                       secret->bytes, KEY_SECRET_BYTES);
+    crypto_generichash(out, PARTITION_BYTES, (const unsigned char *)text.ptr, text.len, secret->bytes,
+                       KEY_SECRET_BYTES);
 }
 
 /* ---- the key's text ---- */
@@ -71,8 +70,7 @@ static struct slice key_method(const struct http_request *r)
 static bool looks_at_parameters(const struct policy_options *o, const struct key_input *in)
 {
     return in->signature.query != NULL || (o->ignore_params != NULL && o->ignore_params[0] != NULL) ||
-           (o->credential_params != NULL && o->credential_params[0] != NULL) ||
-           o->bust_param != NULL;
+           (o->credential_params != NULL && o->credential_params[0] != NULL) || o->bust_param != NULL;
 }
 
 /* What signs is another each time, and whose it is the partition says. */
@@ -88,8 +86,8 @@ static bool is_left_out(const struct policy_options *o, const struct key_input *
  * identity are one; without a partition the hash keeps apart what a
  * parameter named "key" or "token" may well tell apart.
  */
-static char *put_credential(char *at, const struct policy_options *o,
-                            const struct key_secret *secret, struct slice parameter)
+static char *put_credential(char *at, const struct policy_options *o, const struct key_secret *secret,
+                            struct slice parameter)
 {
     size_t  equals = slice_find(parameter, '=', 0);
     uint8_t hash[PARTITION_BYTES];
@@ -158,12 +156,11 @@ static struct slice header_value(const struct policy_options *o, const struct ke
                                  const struct key_input *in, struct slice name, struct arena *a)
 {
     const struct http_request *r = in->request;
-    struct slice value;
-    uint8_t      hash[PARTITION_BYTES];
-    char        *hex;
+    struct slice               value;
+    uint8_t                    hash[PARTITION_BYTES];
+    char                      *hex;
 
-    if (http_name_stays_here(name) || is_of_signature(in, name) ||
-        http_fields_find_name(&r->fields, name, 0) < 0)
+    if (http_name_stays_here(name) || is_of_signature(in, name) || http_fields_find_name(&r->fields, name, 0) < 0)
         return SLICE_NONE;
     if (slice_eq_nocase(name, SLICE("accept-encoding")))
         return http_accept_encoding_normalise(&r->fields, a);
@@ -180,15 +177,14 @@ static struct slice header_value(const struct policy_options *o, const struct ke
     return (struct slice){ hex, HEX_BYTES };
 }
 
-static void digest_field(struct digest *d, const struct key_secret *secret,
-                         const struct http_request *r, enum http_name id)
+static void digest_field(struct digest *d, const struct key_secret *secret, const struct http_request *r,
+                         enum http_name id)
 {
     digest_add(d, secret, 'f', slice_of(http_name_text(id)), http_fields_get(&r->fields, id));
 }
 
 /* A form that signs (RFC 5849 3.5.2): what it says besides. */
-static void digest_form(struct digest *d, const struct key_secret *secret, const struct key_input *in,
-                        struct arena *a)
+static void digest_form(struct digest *d, const struct key_secret *secret, const struct key_input *in, struct arena *a)
 {
     struct slice rest = in->body, parameter;
 
@@ -198,8 +194,8 @@ static void digest_form(struct digest *d, const struct key_secret *secret, const
 }
 
 /* JSON by what it says, anything else by its bytes, its type and its coding. */
-static void hash_body(uint8_t out[PARTITION_BYTES], const struct key_secret *secret,
-                      const struct key_input *in, struct arena *a)
+static void hash_body(uint8_t out[PARTITION_BYTES], const struct key_secret *secret, const struct key_input *in,
+                      struct arena *a)
 {
     struct digest d;
     size_t        length = 0;
@@ -260,18 +256,17 @@ static void hash_path(uint8_t out[KEY_HASH_BYTES], const struct partition *p, st
     XXH128_canonical_t canonical;
 
     memcpy(&seed, p->bytes, sizeof seed);
-    XXH128_canonicalFromHash(&canonical,
-                             XXH3_128bits_withSeed(url.ptr, slice_find(url, '?', 0), seed));
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_withSeed(url.ptr, slice_find(url, '?', 0), seed));
     memcpy(out, canonical.digest, KEY_HASH_BYTES);
 }
 
-struct cache_key policy_key(const struct policy_options *o, const struct key_secret *secret,
-                            const struct key_input *in, const struct partition *p, struct arena *a)
+struct cache_key policy_key(const struct policy_options *o, const struct key_secret *secret, const struct key_input *in,
+                            const struct partition *p, struct arena *a)
 {
-    struct slice     method = key_method(in->request);
-    struct slice     extras = key_extras(o, secret, in, a);
-    size_t           room = HEX_BYTES + 5 + method.len + in->scheme.len + in->authority.len +
-                            (looks_at_parameters(o, in) ? target_room(in->target) : in->target.len) + extras.len;
+    struct slice method = key_method(in->request);
+    struct slice extras = key_extras(o, secret, in, a);
+    size_t       room = HEX_BYTES + 5 + method.len + in->scheme.len + in->authority.len +
+                  (looks_at_parameters(o, in) ? target_room(in->target) : in->target.len) + extras.len;
     char            *text = arena_alloc_raw(a, room), *at = text, *url;
     struct cache_key key;
 
@@ -329,8 +324,7 @@ static bool is_redacted(const struct policy_options *o, struct slice name)
     return policy_list_has(o->credential_params, name) || policy_signature_secret(name);
 }
 
-struct slice policy_redact_target(const struct policy_options *o, struct slice target,
-                                  struct arena *a)
+struct slice policy_redact_target(const struct policy_options *o, struct slice target, struct arena *a)
 {
     struct slice path, query, parameter;
     char        *text, *at;
@@ -343,8 +337,7 @@ struct slice policy_redact_target(const struct policy_options *o, struct slice t
     for (char before = '?'; http_query_next(&query, &parameter); before = '&') {
         *at++ = before;
         if (is_redacted(o, http_parameter_name(parameter, a)))
-            at =
-                put(put(at, slice_sub(parameter, 0, slice_find(parameter, '=', 0))), SLICE("=***"));
+            at = put(put(at, slice_sub(parameter, 0, slice_find(parameter, '=', 0))), SLICE("=***"));
         else
             at = put(at, parameter);
     }

@@ -22,20 +22,19 @@
 enum { KEY_HASH_BYTES = 16 };
 
 struct cache_key {
-    uint8_t      hash[KEY_HASH_BYTES];      /* of `full` (XXH3-128) */
+    uint8_t hash[KEY_HASH_BYTES]; /* of `full` (XXH3-128) */
     /* partition and URL without its query: for invalidation */
     uint8_t      path_tag[KEY_HASH_BYTES];
-    struct slice full;                      /* compared on a hit; in the arena */
+    struct slice full; /* compared on a hit; in the arena */
 };
 
-struct cache_key policy_key(const struct policy_options *o, const struct key_secret *secret,
-                            const struct key_input *in, const struct partition *p, struct arena *a);
+struct cache_key policy_key(const struct policy_options *o, const struct key_secret *secret, const struct key_input *in,
+                            const struct partition *p, struct arena *a);
 /* The key's URL as it may be shown to a person ("https://host/path?q=1"): a slice of `full`. */
 struct slice policy_key_url(struct slice full);
 /* The target without the parameters that are credentials or sign: what who brings none would ask for. */
 struct slice policy_bare_target(const struct policy_options *o, const struct key_input *in, struct arena *a);
 /* The target with the values of credential parameters replaced by "***", for logs. */
-struct slice policy_redact_target(const struct policy_options *o, struct slice target,
-                                  struct arena *a);
+struct slice policy_redact_target(const struct policy_options *o, struct slice target, struct arena *a);
 
 #endif

@@ -15,11 +15,11 @@
 #include <sodium.h>
 
 enum {
-    SECRET_LEAST = 6,                 /* a shorter one stands in words by chance */
-    SHARED_COOKIE_LEAST = 16,         /* under `shared` others would read "***" where a word was meant */
+    SECRET_LEAST = 6,         /* a shorter one stands in words by chance */
+    SHARED_COOKIE_LEAST = 16, /* under `shared` others would read "***" where a word was meant */
     BASE64_FORMS = 4,
-    WORK_MOST = 4 * 1024 * 1024,      /* bytes compared for one head: nobody's secrets are worth more */
-    GLANCES = 16                      /* at a secret's first bytes, for the work of one byte */
+    WORK_MOST = 4 * 1024 * 1024, /* bytes compared for one head: nobody's secrets are worth more */
+    GLANCES = 16                 /* at a secret's first bytes, for the work of one byte */
 };
 
 struct secret {
@@ -30,16 +30,19 @@ struct secret {
 };
 
 struct secrets {
-    struct arena *arena;
-    bool          shared;
-    bool          first[256];         /* bytes that some form of some secret begins with */
-    size_t        work;               /* bytes compared so far */
-    unsigned      count, room;
+    struct arena  *arena;
+    bool           shared;
+    bool           first[256]; /* bytes that some form of some secret begins with */
+    size_t         work;       /* bytes compared so far */
+    unsigned       count, room;
     struct secret *items;
 };
 
 /* The longer one of each pair first: what is padded is found with its padding. */
-static const struct { char form; int variant; } base64_forms[BASE64_FORMS] = {
+static const struct {
+    char form;
+    int  variant;
+} base64_forms[BASE64_FORMS] = {
     { '1', sodium_base64_VARIANT_ORIGINAL },
     { '5', sodium_base64_VARIANT_URLSAFE },
     { '3', sodium_base64_VARIANT_ORIGINAL_NO_PADDING },
@@ -92,7 +95,7 @@ static struct slice own_name(const struct secrets *s, char kind, char part, stru
 static void add(struct secrets *s, char kind, char part, struct slice name, struct slice value)
 {
     struct secret *new;
-    size_t         least = kind == 'c' && s->shared ? SHARED_COOKIE_LEAST : SECRET_LEAST;
+    size_t least = kind == 'c' && s->shared ? SHARED_COOKIE_LEAST : SECRET_LEAST;
 
     if (value.len < least || memchr(value.ptr, '\0', value.len) != NULL || slice_find(name, '\0', 0) < name.len)
         return;
@@ -202,7 +205,11 @@ struct secrets *policy_secret(char kind, struct slice name, struct slice value, 
 
 /* ---- a text that grows ---- */
 
-struct text { struct arena *arena; char *bytes; size_t used, room; };
+struct text {
+    struct arena *arena;
+    char         *bytes;
+    size_t        used, room;
+};
 
 static void put(struct text *t, struct slice s)
 {
@@ -232,7 +239,7 @@ struct mask_found {
     char                 form;
     size_t               end;
     unsigned             encoded_count;
-    char                 encoded[256];        /* each once */
+    char                 encoded[256]; /* each once */
 };
 
 static int hex_digit(char c)
@@ -334,9 +341,9 @@ static void put_mark(struct text *out, const struct mask_found *f)
 /* ptr NULL where it holds none.  Where looking would take too long nothing of it is kept. */
 static struct slice masked(struct secrets *s, enum mask how, struct slice text, struct arena *a)
 {
-    struct text  out = { .arena = a };
+    struct text       out = { .arena = a };
     struct mask_found f;
-    size_t       done = 0;
+    size_t            done = 0;
 
     for (size_t i = 0; i < text.len; i++) {
         if (s->work > WORK_MOST)
@@ -374,7 +381,10 @@ bool policy_mask(struct secrets *s, enum mask how, struct http_fields *f, struct
 
 /* ---- the way back ---- */
 
-struct mark { char kind, part, form; struct slice name, encoded; };
+struct mark {
+    char         kind, part, form;
+    struct slice name, encoded;
+};
 
 /* At the NUL of a mark. */
 static bool read_mark(struct slice text, size_t at, struct mark *m, size_t *end)
@@ -383,8 +393,11 @@ static bool read_mark(struct slice text, size_t at, struct mark *m, size_t *end)
 
     if (last >= text.len)
         return false;
-    *m = (struct mark){ .kind = text.ptr[at + 1], .part = text.ptr[at + 2], .form = text.ptr[at + 3],
-                        .name = slice_sub(text, at + 4, name_end), .encoded = slice_sub(text, name_end + 1, last) };
+    *m = (struct mark){ .kind = text.ptr[at + 1],
+                        .part = text.ptr[at + 2],
+                        .form = text.ptr[at + 3],
+                        .name = slice_sub(text, at + 4, name_end),
+                        .encoded = slice_sub(text, name_end + 1, last) };
     *end = last + 1;
     return true;
 }
@@ -439,7 +452,7 @@ static struct slice unmasked(const struct secrets *s, struct slice text, struct 
 
     while ((at = slice_find(text, '\0', done)) < text.len) {
         put(&out, slice_sub(text, done, at));
-        done = text.len;              /* nothing of what is damaged */
+        done = text.len; /* nothing of what is damaged */
         if (read_mark(text, at, &m, &done))
             put_secret(&out, s, &m);
     }

@@ -9,11 +9,11 @@
 #include "base/slice.h"
 
 enum ttl_kind {
-    TTL_ORIGIN,                       /* RFC 9111 alone */
-    TTL_ORIGIN_ELSE,                  /* RFC 9111, or `ns` where the origin says nothing */
-    TTL_FIXED,                        /* `ns`, whatever the origin says */
-    TTL_NEVER,                        /* not stored */
-    TTL_REVALIDATE,                   /* stored, asked each time */
+    TTL_ORIGIN,      /* RFC 9111 alone */
+    TTL_ORIGIN_ELSE, /* RFC 9111, or `ns` where the origin says nothing */
+    TTL_FIXED,       /* `ns`, whatever the origin says */
+    TTL_NEVER,       /* not stored */
+    TTL_REVALIDATE,  /* stored, asked each time */
     TTL_FOREVER
 };
 
@@ -22,14 +22,16 @@ struct policy_ttl {
     int64_t       ns;
 };
 
-struct policy_status_ttl {            /* one entry of `status`: "404 1m", "5xx never" */
-    unsigned          first, last;    /* inclusive */
+struct policy_status_ttl {         /* one entry of `status`: "404 1m", "5xx never" */
+    unsigned          first, last; /* inclusive */
     struct policy_ttl ttl;
 };
 
 enum set_cookie_policy {
-    SET_COOKIE_DEFAULT,               /* strip under a duration, refuse otherwise */
-    SET_COOKIE_REFUSE, SET_COOKIE_STRIP, SET_COOKIE_STORE
+    SET_COOKIE_DEFAULT, /* strip under a duration, refuse otherwise */
+    SET_COOKIE_REFUSE,
+    SET_COOKIE_STRIP,
+    SET_COOKIE_STORE
 };
 enum validate_kind { VALIDATE_NONE, VALIDATE_JSON };
 enum invalidate_kind { INVALIDATE_PATH, INVALIDATE_URI, INVALIDATE_OFF };
@@ -42,24 +44,24 @@ struct policy_options {
     struct policy_ttl               ttl;
     const struct policy_status_ttl *status;
     unsigned                        status_count;
-    bool                            shared;            /* partition = "shared" */
+    bool                            shared; /* partition = "shared" */
     bool                            key_body;
-    bool                            alone;             /* share = false: nobody joins another's request */
+    bool                            alone; /* share = false: nobody joins another's request */
     enum set_cookie_policy          set_cookie;
     enum validate_kind              validate;
     enum invalidate_kind            invalidate;
-    double                          heuristic;         /* 0.0 to 1.0, RFC 9111 4.2.2 */
+    double                          heuristic;                 /* 0.0 to 1.0, RFC 9111 4.2.2 */
     int64_t                         stale_if_error_ns;         /* POLICY_UNSET: the origin's */
     int64_t                         stale_while_revalidate_ns; /* POLICY_UNSET: the origin's */
-    int64_t                         max_object_bytes;  /* largest body kept */
+    int64_t                         max_object_bytes;          /* largest body kept */
     const char *const              *credential_headers;        /* lists end with NULL */
     const char *const              *credential_params;
-    const char *const              *ignore_cookies;            /* "*" stands for any characters */
+    const char *const              *ignore_cookies; /* "*" stands for any characters */
     /* bit set of what these begin with: policy_cookie_firsts(); all zero: not known */
-    uint64_t                        cookie_firsts[4];
-    const char *const              *ignore_params;
-    const char *const              *match_headers;
-    const char                     *bust_param;        /* NULL: none */
+    uint64_t           cookie_firsts[4];
+    const char *const *ignore_params;
+    const char *const *match_headers;
+    const char        *bust_param; /* NULL: none */
 };
 
 #endif

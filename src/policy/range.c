@@ -42,8 +42,7 @@ bool policy_content_range_parse(struct slice value, struct byte_range *range, in
     if (!slice_eq_nocase(slice_sub(value, 0, 6), SLICE("bytes ")))
         return false;
     any_range = !take_byte(&s, '*');
-    if (any_range &&
-        (!take_number(&s, &r.first) || !take_byte(&s, '-') || !take_number(&s, &r.last)))
+    if (any_range && (!take_number(&s, &r.first) || !take_byte(&s, '-') || !take_number(&s, &r.last)))
         return false;
     if (!take_byte(&s, '/'))
         return false;
@@ -67,7 +66,7 @@ static bool read_spec(struct slice spec, int64_t length, struct byte_range *out)
     static const struct byte_range unsatisfiable = { 1, 0 };
     int64_t                        n;
     size_t                         dash = slice_find(spec, '-', 0);
-    struct slice first = slice_sub(spec, 0, dash), last = slice_sub(spec, dash + 1, spec.len);
+    struct slice                   first = slice_sub(spec, 0, dash), last = slice_sub(spec, dash + 1, spec.len);
     bool                           huge;
 
     if (dash == spec.len || (first.len == 0 && last.len == 0))
@@ -76,14 +75,14 @@ static bool read_spec(struct slice spec, int64_t length, struct byte_range *out)
         if (i != dash && (spec.ptr[i] < '0' || spec.ptr[i] > '9'))
             return false;
     *out = unsatisfiable;
-    if (first.len == 0) {             /* the last n bytes */
+    if (first.len == 0) { /* the last n bytes */
         huge = !slice_to_int64(last, &n) || n > length;
         if (huge || n > 0)
             *out = (struct byte_range){ huge ? 0 : length - n, length - 1 };
         return true;
     }
     if (!slice_to_int64(first, &out->first))
-        return true;                  /* beyond any end */
+        return true; /* beyond any end */
     huge = last.len == 0 || !slice_to_int64(last, &n);
     if (!huge && n < out->first)
         return false;
@@ -114,8 +113,7 @@ static void add_range(struct byte_range *out, unsigned *count, struct byte_range
     *count = kept + 1;
 }
 
-static enum range_result read_ranges(struct slice value, int64_t length, struct byte_range *out,
-                                     unsigned *count)
+static enum range_result read_ranges(struct slice value, int64_t length, struct byte_range *out, unsigned *count)
 {
     struct http_list list;
     struct slice     spec;
@@ -156,9 +154,8 @@ static bool if_range_holds(const struct http_fields *request, const struct store
         return true;
     if (etag_parse(wanted).opaque.ptr != NULL)
         return etag_equal_strongly(etag_parse(wanted), etag_parse(http_fields_get(f, HTTP_ETAG)));
-    return date_of(request, HTTP_IF_RANGE, now_s, &asked) &&
-           date_of(f, HTTP_LAST_MODIFIED, now_s, &modified) && asked == modified &&
-           date_of(f, HTTP_DATE, now_s, &date) && date > modified;
+    return date_of(request, HTTP_IF_RANGE, now_s, &asked) && date_of(f, HTTP_LAST_MODIFIED, now_s, &modified) &&
+           asked == modified && date_of(f, HTTP_DATE, now_s, &date) && date > modified;
 }
 
 static bool asks_for_ranges(const struct http_request *r)
@@ -166,8 +163,7 @@ static bool asks_for_ranges(const struct http_request *r)
     return r->method == HTTP_GET && http_fields_count(&r->fields, HTTP_RANGE) == 1;
 }
 
-enum range_result policy_range(const struct http_request *request,
-                               const struct stored_response *stored, int64_t length,
+enum range_result policy_range(const struct http_request *request, const struct stored_response *stored, int64_t length,
                                struct byte_range out[RANGE_MAX], unsigned *count)
 {
     *count = 0;
@@ -185,13 +181,11 @@ bool policy_part_of(const struct stored_response *part, struct byte_range *range
     const struct http_fields *f = &part->head.fields;
 
     return part->head.status == 206 && http_fields_count(f, HTTP_CONTENT_RANGE) == 1 &&
-           policy_content_range_parse(http_fields_get(f, HTTP_CONTENT_RANGE), range, complete) &&
-           range->first >= 0 &&
+           policy_content_range_parse(http_fields_get(f, HTTP_CONTENT_RANGE), range, complete) && range->first >= 0 &&
            (part->body_bytes < 0 || part->body_bytes == range->last - range->first + 1);
 }
 
-enum range_result policy_range_in_part(const struct http_request *request,
-                                       const struct stored_response *part,
+enum range_result policy_range_in_part(const struct http_request *request, const struct stored_response *part,
                                        struct byte_range out[RANGE_MAX], unsigned *count)
 {
     struct byte_range held;
@@ -223,8 +217,7 @@ bool policy_holds_range(const struct http_request *request, const struct stored_
     return result == RANGE_UNSATISFIABLE || (result == RANGE_PARTS && count == 1);
 }
 
-bool policy_completing_fields(const struct stored_response *part, struct http_fields *fields,
-                              struct arena *a)
+bool policy_completing_fields(const struct stored_response *part, struct http_fields *fields, struct arena *a)
 {
     struct slice      validator = http_fields_get(&part->head.fields, HTTP_ETAG);
     struct etag       tag = etag_parse(validator);
@@ -234,14 +227,12 @@ bool policy_completing_fields(const struct stored_response *part, struct http_fi
     if (!policy_part_of(part, &held, &complete) || tag.opaque.ptr == NULL || tag.weak)
         return false;
     if (held.first > 0 && held.last + 1 != complete)
-        return false;                 /* something lacks at either end */
+        return false; /* something lacks at either end */
     policy_unconditional_fields(fields);
     if (held.first > 0)
-        http_fields_add_id(fields, a, HTTP_RANGE,
-                           arena_printf(a, "bytes=0-%lld", (long long)held.first - 1));
+        http_fields_add_id(fields, a, HTTP_RANGE, arena_printf(a, "bytes=0-%lld", (long long)held.first - 1));
     else
-        http_fields_add_id(fields, a, HTTP_RANGE,
-                           arena_printf(a, "bytes=%lld-", (long long)held.last + 1));
+        http_fields_add_id(fields, a, HTTP_RANGE, arena_printf(a, "bytes=%lld-", (long long)held.last + 1));
     http_fields_add_id(fields, a, HTTP_IF_RANGE, arena_copy(a, validator));
     return held.first > 0 || held.last + 1 != complete;
 }

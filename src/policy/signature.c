@@ -37,14 +37,17 @@ static struct slice named(const char *name, struct slice value, struct arena *a)
 enum form { FORM_PARAMETERS, FORM_KEY_COLON, FORM_OPAQUE };
 
 static const struct scheme {
-    struct slice name;                /* of the scheme; its beginning where `is_prefix` */
+    struct slice name; /* of the scheme; its beginning where `is_prefix` */
     bool         is_prefix;
     enum form    form;
-    char         between;             /* FORM_PARAMETERS: what stands between them */
-    const char  *mark;                /* the parameter that signs */
-    const char  *names[NAMES_MAX];    /* those that say who */
+    char         between;          /* FORM_PARAMETERS: what stands between them */
+    const char  *mark;             /* the parameter that signs */
+    const char  *names[NAMES_MAX]; /* those that say who */
 } schemes[] = {
-#define SCHEME(text, prefix, ...) { { text, sizeof(text) - 1 }, prefix, __VA_ARGS__ }
+#define SCHEME(text, prefix, ...) \
+    { \
+        { text, sizeof(text) - 1 }, prefix, __VA_ARGS__ \
+    }
     SCHEME("OAuth", false, FORM_PARAMETERS, ',', "oauth_signature",
            { "oauth_consumer_key", "oauth_token", "xoauth_requestor_id" }),
     SCHEME("Digest", false, FORM_PARAMETERS, ',', "response", { "username", "username*", "realm" }),
@@ -70,7 +73,7 @@ static const struct scheme {
 static const struct scheme *scheme_of(struct slice name)
 {
     if (slice_eq_nocase(name, SLICE("Bearer")) || slice_eq_nocase(name, SLICE("Basic")))
-        return NULL;                  /* nearly all */
+        return NULL; /* nearly all */
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
         const struct scheme *s = &schemes[i];
 
@@ -80,8 +83,7 @@ static const struct scheme *scheme_of(struct slice name)
     return NULL;
 }
 
-static bool next_parameter(char between, struct http_list *list, struct slice *rest,
-                           struct slice *parameter)
+static bool next_parameter(char between, struct http_list *list, struct slice *rest, struct slice *parameter)
 {
     size_t end;
 
@@ -104,8 +106,7 @@ static int index_of(const struct scheme *s, struct slice name)
 }
 
 /* The names in the order of the table, whatever theirs is in the field. */
-static void read_parameters(const struct scheme *s, struct slice text, struct arena *a,
-                            struct signature *out)
+static void read_parameters(const struct scheme *s, struct slice text, struct arena *a, struct signature *out)
 {
     struct slice     values[NAMES_MAX] = { SLICE_NONE }, parameter;
     struct http_list list = http_list_of_value(text);
@@ -179,7 +180,9 @@ static void read_input(struct slice value, struct arena *a, struct signature *ou
 
 static void read_fields(const struct http_fields *f, struct arena *a, struct signature *out)
 {
-    static const struct scheme before = { .name = { "Signature", 9 }, .between = ',', .mark = "signature",
+    static const struct scheme before = { .name = { "Signature", 9 },
+                                          .between = ',',
+                                          .mark = "signature",
                                           .names = { "keyId" } };
     struct slice               input = http_fields_join(f, SLICE("Signature-Input"), a);
 
@@ -192,22 +195,27 @@ static void read_fields(const struct http_fields *f, struct arena *a, struct sig
 /* ---- the query, or a form ---- */
 
 struct signed_query {
-    const char *mark;                 /* the parameter that signs */
-    const char *names[NAMES_MAX];     /* those that say who: the first must be there */
-    const char *others[PARAMETERS_MAX];       /* what else belongs to it */
+    const char *mark;                   /* the parameter that signs */
+    const char *names[NAMES_MAX];       /* those that say who: the first must be there */
+    const char *others[PARAMETERS_MAX]; /* what else belongs to it */
 };
 
 static const struct signed_query queries[] = {
-    { "oauth_signature", { "oauth_consumer_key", "oauth_token" },
+    { "oauth_signature",
+      { "oauth_consumer_key", "oauth_token" },
       { "oauth_signature_method", "oauth_timestamp", "oauth_nonce", "oauth_version", "oauth_body_hash" } },
-    { "X-Amz-Signature", { "X-Amz-Credential" },
+    { "X-Amz-Signature",
+      { "X-Amz-Credential" },
       { "X-Amz-Algorithm", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Security-Token" } },
-    { "X-Goog-Signature", { "X-Goog-Credential" },
+    { "X-Goog-Signature",
+      { "X-Goog-Credential" },
       { "X-Goog-Algorithm", "X-Goog-Date", "X-Goog-Expires", "X-Goog-SignedHeaders" } },
-    { "x-oss-signature", { "x-oss-credential" },
+    { "x-oss-signature",
+      { "x-oss-credential" },
       { "x-oss-signature-version", "x-oss-date", "x-oss-expires", "x-oss-additional-headers",
         "x-oss-security-token" } },
-    { "Signature", { "AWSAccessKeyId" },
+    { "Signature",
+      { "AWSAccessKeyId" },
       { "Expires", "Timestamp", "SignatureMethod", "SignatureVersion", "x-amz-security-token" } },
     { "Signature", { "GoogleAccessId" }, { "Expires" } },
     { "Signature", { "OSSAccessKeyId" }, { "Expires", "security-token" } },

@@ -15,13 +15,13 @@
 #include "http/message.h"
 #include "policy/options.h"
 
-struct signed_query;                  /* a family of query parameters that sign a request */
+struct signed_query; /* a family of query parameters that sign a request */
 
 struct signature {
     bool                       is_signed;
-    bool                       by_authorization;   /* that field is another one each time */
-    const struct signed_query *query, *form;       /* stand in the target, in the body; NULL: none */
-    struct slice               identity;           /* "oauth 3:key 5:token"; ptr NULL: it names nobody */
+    bool                       by_authorization; /* that field is another one each time */
+    const struct signed_query *query, *form;     /* stand in the target, in the body; NULL: none */
+    struct slice               identity;         /* "oauth 3:key 5:token"; ptr NULL: it names nobody */
 };
 
 /* `body`: a whole form, where the request has one (RFC 5849 3.5.2); else ptr NULL. */

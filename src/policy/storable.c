@@ -31,10 +31,10 @@ struct question {
     const struct http_fields    *request, *response;
     unsigned                     status;
     struct policy_ttl            ttl;
-    struct cache_control         cc;              /* of the response */
-    bool                         duration;        /* takes the place of all that the origin says */
+    struct cache_control         cc;       /* of the response */
+    bool                         duration; /* takes the place of all that the origin says */
     bool                         shared;
-    bool                         no_store;        /* counts: see must_understand */
+    bool                         no_store; /* counts: see must_understand */
     struct stored_response       as_stored;
     struct lifetime              lifetime;
 };
@@ -55,8 +55,10 @@ static struct question ask(const struct policy_options *o, const struct storable
         .ttl = policy_ttl_for(o, in->response->status, POLICY_UNSET),
         .cc = cache_control_of_response(&in->response->fields),
         .shared = policy_acts_shared(o, in->has_credential),
-        .as_stored = { .head = *in->response, .requested_wall_ns = in->now_wall_ns,
-                       .received_wall_ns = in->now_wall_ns, .body_bytes = in->content_length,
+        .as_stored = { .head = *in->response,
+                       .requested_wall_ns = in->now_wall_ns,
+                       .received_wall_ns = in->now_wall_ns,
+                       .body_bytes = in->content_length,
                        .had_credential = in->has_credential },
     };
 
@@ -201,20 +203,18 @@ static bool refuse_lifetime(const struct question *q)
 {
     if (!is_cacheable(q))
         return true;
-    return (q->lifetime.ns == 0 || q->lifetime.always_validate) && !has_validator(q) &&
-           !has_stale_use(q);
+    return (q->lifetime.ns == 0 || q->lifetime.always_validate) && !has_validator(q) && !has_stale_use(q);
 }
 
 static bool refuse_size(const struct question *q)
 {
-    return q->options->max_object_bytes >= 0 &&
-           q->in->content_length > q->options->max_object_bytes;
+    return q->options->max_object_bytes >= 0 && q->in->content_length > q->options->max_object_bytes;
 }
 
 static enum storable find_reason(const struct question *q)
 {
     static const struct {
-        bool        (*refuses)(const struct question *);
+        bool (*refuses)(const struct question *);
         enum storable reason;
     } conditions[] = {
         { refuse_method, STORABLE_METHOD },
@@ -253,30 +253,25 @@ bool policy_shareable(const struct policy_options *o, const struct storable_inpu
         return false;
     if (q.ttl.kind == TTL_REVALIDATE)
         return (q.cc.flags & CC_NO_CACHE) == 0;
-    return !q.lifetime.always_validate &&
-           policy_ttl_left_ns(&q.as_stored, &q.lifetime, in->now_wall_ns) > 0;
+    return !q.lifetime.always_validate && policy_ttl_left_ns(&q.as_stored, &q.lifetime, in->now_wall_ns) > 0;
 }
 
 /* ---- what is kept of the head ---- */
 
-struct http_fields policy_stored_fields(const struct policy_options *o,
-                                        const struct http_response *r, struct arena *a)
+struct http_fields policy_stored_fields(const struct policy_options *o, const struct http_response *r, struct arena *a)
 {
     struct http_fields   kept = http_fields_end_to_end(&r->fields, a);
     struct cache_control cc = cache_control_of_response(&r->fields);
-    bool duration = policy_ttl_is_duration(policy_ttl_for(o, r->status, POLICY_UNSET));
+    bool                 duration = policy_ttl_is_duration(policy_ttl_for(o, r->status, POLICY_UNSET));
     unsigned             count = 0;
 
     for (unsigned i = 0; i < kept.count; i++) {
         const struct http_field *field = &kept.items[i];
 
-        if ((field->id == HTTP_SET_COOKIE && o->set_cookie != SET_COOKIE_STORE) ||
-            limit_name_is_of_field(field))
+        if ((field->id == HTTP_SET_COOKIE && o->set_cookie != SET_COOKIE_STORE) || limit_name_is_of_field(field))
             continue;
-        if (!duration && (((cc.flags & CC_NO_CACHE_FIELDS) != 0 &&
-                           field_list_has(cc.no_cache_fields, field->name)) ||
-                          ((cc.flags & CC_PRIVATE_FIELDS) != 0 &&
-                           field_list_has(cc.private_fields, field->name))))
+        if (!duration && (((cc.flags & CC_NO_CACHE_FIELDS) != 0 && field_list_has(cc.no_cache_fields, field->name)) ||
+                          ((cc.flags & CC_PRIVATE_FIELDS) != 0 && field_list_has(cc.private_fields, field->name))))
             continue;
         kept.items[count++] = *field;
     }

@@ -22,11 +22,11 @@ const char *storable_token(enum storable s);
 struct storable_input {
     const struct http_request  *request;
     const struct http_response *response;
-    bool                        has_credential;   /* the request carries one, or Weir adds one */
-    int64_t                     content_length;   /* -1: unknown */
+    bool                        has_credential; /* the request carries one, or Weir adds one */
+    int64_t                     content_length; /* -1: unknown */
     int64_t                     now_wall_ns;
     /* the caller can keep a 206 (3.3): the answer to a single range */
-    bool                        may_store_part;
+    bool may_store_part;
 };
 enum storable policy_storable(const struct policy_options *o, const struct storable_input *in);
 /*
@@ -42,7 +42,6 @@ bool policy_shareable(const struct policy_options *o, const struct storable_inpu
  * a duration takes the place of what the origin says.  Age stays, as the record's own:
  * policy_age_ns() reads it; a reply replaces it.
  */
-struct http_fields policy_stored_fields(const struct policy_options *o,
-                                        const struct http_response *r, struct arena *a);
+struct http_fields policy_stored_fields(const struct policy_options *o, const struct http_response *r, struct arena *a);
 
 #endif

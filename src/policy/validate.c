@@ -45,22 +45,19 @@ static int64_t modified_s(const struct stored_response *r)
     return received_s;
 }
 
-enum precondition policy_precondition(const struct http_request *request,
-                                      const struct stored_response *stored)
+enum precondition policy_precondition(const struct http_request *request, const struct stored_response *stored)
 {
     const struct http_fields *f = &request->fields;
     int64_t                   since;
 
     /* RFC 9110 13.2.1: only where the answer would be a success anyway. */
-    if ((request->method != HTTP_GET && request->method != HTTP_HEAD) ||
-        stored->head.status < 200 || stored->head.status > 299)
+    if ((request->method != HTTP_GET && request->method != HTTP_HEAD) || stored->head.status < 200 ||
+        stored->head.status > 299)
         return PRECONDITION_NONE;
     if (http_fields_find(f, HTTP_IF_NONE_MATCH, 0) >= 0)
-        return none_match_holds(f, &stored->head.fields) ? PRECONDITION_NOT_MODIFIED
-                                                         : PRECONDITION_NONE;
+        return none_match_holds(f, &stored->head.fields) ? PRECONDITION_NOT_MODIFIED : PRECONDITION_NONE;
     if (http_fields_count(f, HTTP_IF_MODIFIED_SINCE) != 1 ||
-        !http_date_parse(http_fields_get(f, HTTP_IF_MODIFIED_SINCE),
-                         stored->received_wall_ns / NS_PER_SEC, &since))
+        !http_date_parse(http_fields_get(f, HTTP_IF_MODIFIED_SINCE), stored->received_wall_ns / NS_PER_SEC, &since))
         return PRECONDITION_NONE;
     return modified_s(stored) <= since ? PRECONDITION_NOT_MODIFIED : PRECONDITION_NONE;
 }
@@ -82,8 +79,7 @@ void policy_unconditional_fields(struct http_fields *fields)
     http_fields_remove(fields, HTTP_RANGE);
 }
 
-bool policy_conditional_fields(const struct stored_response *stored, struct http_fields *fields,
-                               struct arena *a)
+bool policy_conditional_fields(const struct stored_response *stored, struct http_fields *fields, struct arena *a)
 {
     struct slice tag = http_fields_get(&stored->head.fields, HTTP_ETAG);
     struct slice modified = http_fields_get(&stored->head.fields, HTTP_LAST_MODIFIED);
@@ -108,17 +104,15 @@ bool policy_conditional_fields(const struct stored_response *stored, struct http
 bool policy_304_selects(const struct http_response *r304, const struct stored_response *stored)
 {
     const struct http_fields *new = &r304->fields, *old = &stored->head.fields;
-    struct slice new_tag = http_fields_get(new, HTTP_ETAG),
-                 old_tag = http_fields_get(old, HTTP_ETAG);
-    struct slice              new_date = http_fields_get(new, HTTP_LAST_MODIFIED);
-    struct slice              old_date = http_fields_get(old, HTTP_LAST_MODIFIED);
-    struct etag               tag = etag_parse(new_tag);
+    struct slice new_tag = http_fields_get(new, HTTP_ETAG), old_tag = http_fields_get(old, HTTP_ETAG);
+    struct slice new_date = http_fields_get(new, HTTP_LAST_MODIFIED);
+    struct slice old_date = http_fields_get(old, HTTP_LAST_MODIFIED);
+    struct etag  tag = etag_parse(new_tag);
 
     if (new_tag.ptr != NULL && old_tag.ptr != NULL) {
-        if (tag.opaque.ptr == NULL)   /* malformed, but the same on both sides */
+        if (tag.opaque.ptr == NULL) /* malformed, but the same on both sides */
             return slice_eq(new_tag, old_tag);
-        return tag.weak ? etag_equal_weakly(tag, etag_parse(old_tag))
-                        : etag_equal_strongly(tag, etag_parse(old_tag));
+        return tag.weak ? etag_equal_weakly(tag, etag_parse(old_tag)) : etag_equal_strongly(tag, etag_parse(old_tag));
     }
     if (new_date.ptr != NULL && old_date.ptr != NULL)
         return slice_eq(new_date, old_date);
@@ -162,8 +156,7 @@ static bool is_updated(const struct http_field *field, const struct http_fields 
         return http_media_is_same_type(field->value, http_fields_get(stored, HTTP_CONTENT_TYPE));
     if (field->id == HTTP_SET_COOKIE && http_fields_find(stored, HTTP_SET_COOKIE, 0) < 0)
         return false;
-    return (http_name_flags(field->id) & HTTP_NOT_UPDATED) == 0 &&
-           !limit_name_is_of_field(field);
+    return (http_name_flags(field->id) & HTTP_NOT_UPDATED) == 0 && !limit_name_is_of_field(field);
 }
 
 /* Does the 304 have an update of the stored field? */
@@ -186,8 +179,7 @@ static bool is_replaced(const struct http_field *field, const struct http_fields
     return has_update(field, update, stored);
 }
 
-struct http_fields policy_freshen(const struct http_fields *stored,
-                                  const struct http_fields *update, struct arena *a)
+struct http_fields policy_freshen(const struct http_fields *stored, const struct http_fields *update, struct arena *a)
 {
     struct http_fields fresh = { 0 }, news = http_fields_end_to_end(update, a);
 
@@ -236,9 +228,9 @@ static struct slice remove_dot_segments(struct slice path, struct arena *a)
     char  *out = arena_alloc_raw(a, path.len + 1);
     size_t used = 0;
 
-    for (size_t at = 0; at < path.len; ) {
+    for (size_t at = 0; at < path.len;) {
         size_t       end = slice_find(path, '/', at + 1);
-        struct slice segment = slice_sub(path, at + 1, end);      /* path[at] is '/' */
+        struct slice segment = slice_sub(path, at + 1, end); /* path[at] is '/' */
         bool         up = slice_eq(segment, SLICE(".."));
 
         if (up)
@@ -257,8 +249,7 @@ static struct slice remove_dot_segments(struct slice path, struct arena *a)
 }
 
 /* RFC 3986 5.2.2 for a reference without scheme and authority; its path may be relative. */
-static struct slice resolve_target(const struct http_url *base, struct slice reference,
-                                   struct arena *a)
+static struct slice resolve_target(const struct http_url *base, struct slice reference, struct arena *a)
 {
     struct slice base_path, query, path, reference_path;
     size_t       directory;
@@ -282,8 +273,7 @@ static struct slice resolve_target(const struct http_url *base, struct slice ref
 
 static bool is_same_origin(const struct http_url *a, const struct http_url *b)
 {
-    return slice_eq_nocase(a->scheme, b->scheme) && slice_eq_nocase(a->host, b->host) &&
-           a->port == b->port;
+    return slice_eq_nocase(a->scheme, b->scheme) && slice_eq_nocase(a->host, b->host) && a->port == b->port;
 }
 
 /* The reference as a URL spelled with the base's own scheme and authority; ptr NULL where it leads
@@ -297,25 +287,22 @@ static struct slice resolve(const struct http_url *base, struct slice reference,
     if (reference.len == 0)
         return SLICE_NONE;
     if (slice_starts_with(reference, SLICE("//")))
-        absolute =
-            arena_printf(a, SLICE_FMT ":" SLICE_FMT, SLICE_ARG(base->scheme), SLICE_ARG(reference));
+        absolute = arena_printf(a, SLICE_FMT ":" SLICE_FMT, SLICE_ARG(base->scheme), SLICE_ARG(reference));
     if (http_url_parse(absolute, &url)) {
         if (!is_same_origin(base, &url))
             return SLICE_NONE;
         target = url.target.len == 0 ? SLICE("/") : url.target;
-    } else if (absolute.ptr != reference.ptr ||
-               slice_find(reference, ':', 0) < slice_find(reference, '/', 0)) {
-        return SLICE_NONE;            /* "//" and no host, or some other scheme */
+    } else if (absolute.ptr != reference.ptr || slice_find(reference, ':', 0) < slice_find(reference, '/', 0)) {
+        return SLICE_NONE; /* "//" and no host, or some other scheme */
     } else {
         target = resolve_target(base, reference, a);
     }
-    return arena_printf(a, SLICE_FMT "://" SLICE_FMT SLICE_FMT, SLICE_ARG(base->scheme),
-                        SLICE_ARG(base->authority), SLICE_ARG(target));
+    return arena_printf(a, SLICE_FMT "://" SLICE_FMT SLICE_FMT, SLICE_ARG(base->scheme), SLICE_ARG(base->authority),
+                        SLICE_ARG(target));
 }
 
-unsigned policy_invalidated(const struct http_request *request,
-                            const struct http_response *response, struct slice effective_url,
-                            struct arena *a, struct slice out[3])
+unsigned policy_invalidated(const struct http_request *request, const struct http_response *response,
+                            struct slice effective_url, struct arena *a, struct slice out[3])
 {
     static const enum http_name pointers[] = { HTTP_LOCATION, HTTP_CONTENT_LOCATION };
     struct http_url             base;

@@ -14,15 +14,13 @@ enum precondition {
 
 /* RFC 9110 13.2.2 for a GET or HEAD answered from the cache (only If-None-Match,
  * If-Modified-Since). */
-enum precondition policy_precondition(const struct http_request *request,
-                                      const struct stored_response *stored);
+enum precondition policy_precondition(const struct http_request *request, const struct stored_response *stored);
 
 /* The fields of the request that goes upstream to validate `stored`: the client's own conditionals
  * are replaced by the stored validators (4.3.1), and Range falls but for a stored part, which is validated by its
  * entity tag alone; returns false where it has none (plain fetch).  They are copied: the request may outlive what was
  * looked up. */
-bool policy_conditional_fields(const struct stored_response *stored, struct http_fields *fields,
-                               struct arena *a);
+bool policy_conditional_fields(const struct stored_response *stored, struct http_fields *fields, struct arena *a);
 /* Without any conditional and range field: for a fetch that is to be stored whole. */
 void policy_unconditional_fields(struct http_fields *fields);
 
@@ -33,8 +31,7 @@ bool policy_304_selects(const struct http_response *r304, const struct stored_re
  * arena.  Date and Age are the update's or none.  What the settings keep out
  * of a record is asked of the result again: policy_stored_fields().
  */
-struct http_fields policy_freshen(const struct http_fields *stored,
-                                  const struct http_fields *update, struct arena *a);
+struct http_fields policy_freshen(const struct http_fields *stored, const struct http_fields *update, struct arena *a);
 /* The fields a 304 to the client carries (RFC 9110 15.4.5). */
 struct http_fields policy_304_fields(const struct http_fields *stored, struct arena *a);
 
@@ -44,8 +41,7 @@ bool policy_head_selects(const struct http_response *head200, const struct store
 
 /* The target of a successful unsafe request, and its Location and Content-Location of the same
  * origin (4.4): URLs to invalidate, at most 3, in the arena. */
-unsigned policy_invalidated(const struct http_request *request,
-                            const struct http_response *response, struct slice effective_url,
-                            struct arena *a, struct slice out[3]);
+unsigned policy_invalidated(const struct http_request *request, const struct http_response *response,
+                            struct slice effective_url, struct arena *a, struct slice out[3]);
 
 #endif

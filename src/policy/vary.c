@@ -65,9 +65,8 @@ static struct slice without_loose_space(struct slice value, struct arena *a)
  * record. */
 static bool is_secret(struct slice name)
 {
-    static const enum http_name secrets[] = { HTTP_AUTHORIZATION, HTTP_COOKIE,
-                                              HTTP_PROXY_AUTHORIZATION, HTTP_X_API_KEY,
-                                              HTTP_PRIVATE_TOKEN, HTTP_SIGNATURE };
+    static const enum http_name secrets[] = { HTTP_AUTHORIZATION, HTTP_COOKIE,        HTTP_PROXY_AUTHORIZATION,
+                                              HTTP_X_API_KEY,     HTTP_PRIVATE_TOKEN, HTTP_SIGNATURE };
     enum http_name              id = http_name_parse(name);
 
     for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++)
@@ -95,7 +94,7 @@ static struct slice selecting_value(const struct policy_options *o, const struct
     if (value.ptr == NULL)
         return value;
     if (policy_signature_field(http_name_parse(name)) && policy_is_signed_by_fields(request, a))
-        return SLICE("");             /* whom it names is the partition's */
+        return SLICE(""); /* whom it names is the partition's */
     if (slice_eq(name, SLICE("cookie"))) {
         value = policy_cookies_that_count(o, value, a);
         return value.len > 0 ? hashed(value, a) : SLICE_NONE;

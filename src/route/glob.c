@@ -57,13 +57,12 @@ static void emit_loop(struct glob_reader *r, enum opcode code)
 
 static bool at_end_of_sequence(const struct glob_reader *r, size_t at)
 {
-    return at == r->text.len ||
-           (r->depth > 0 && (r->text.ptr[at] == ',' || r->text.ptr[at] == '}'));
+    return at == r->text.len || (r->depth > 0 && (r->text.ptr[at] == ',' || r->text.ptr[at] == '}'));
 }
 
 static void emit_any(struct glob_reader *r)
 {
-    if (r->at == r->text.len)         /* nothing can follow */
+    if (r->at == r->text.len) /* nothing can follow */
         emit(r, OP_REST, 0);
     else
         emit_loop(r, OP_ANY_BYTE);
@@ -113,7 +112,7 @@ static void read_sequence(struct glob_reader *r);
 
 static void read_braces(struct glob_reader *r)
 {
-    size_t   from = r->at;
+    size_t from = r->at;
     /* the jumps to the end, chained by .a until it is known */
     unsigned first_jump = 0, last_jump = 0;
     bool     more = true;
@@ -123,7 +122,7 @@ static void read_braces(struct glob_reader *r)
     while (more && !r->failed) {
         unsigned split, jump;
 
-        r->at++;                      /* '{' or ',' */
+        r->at++; /* '{' or ',' */
         split = emit(r, OP_SPLIT, 0);
         r->ops[split].a = (uint16_t)r->count;
         read_sequence(r);
@@ -146,8 +145,8 @@ static void read_braces(struct glob_reader *r)
     if (r->failed)
         return;
     r->depth--;
-    r->at++;                          /* '}' */
-    for (unsigned jump = first_jump; ; ) {
+    r->at++; /* '}' */
+    for (unsigned jump = first_jump;;) {
         unsigned next = r->ops[jump].a;
 
         r->ops[jump].a = (uint16_t)r->count;
@@ -206,7 +205,7 @@ static struct glob *glob_of_reader(const struct glob_reader *r)
 struct glob *glob_compile(struct slice text, bool segments, size_t offset, struct fault *why)
 {
     struct glob_reader *r = mem_alloc(sizeof *r);
-    struct glob   *g = NULL;
+    struct glob        *g = NULL;
 
     r->text = text;
     r->segments = segments;
@@ -230,7 +229,7 @@ void glob_free(struct glob *g)
 
 /* ---- running ---- */
 
-struct threads {                      /* where the program stands: no SPLIT or JUMP among them */
+struct threads { /* where the program stands: no SPLIT or JUMP among them */
     unsigned count;
     uint16_t pc[GLOB_MAX_OPS];
     uint64_t seen[SET_WORDS];
@@ -264,7 +263,7 @@ static void threads_add(struct threads *t, const struct glob *g, unsigned start)
 
         if (!threads_mark(t, pc))
             continue;
-        if (op->code == OP_SPLIT) {   /* each op is expanded once and pushes two at most */
+        if (op->code == OP_SPLIT) { /* each op is expanded once and pushes two at most */
             stack[depth++] = op->b;
             stack[depth++] = op->a;
         } else if (op->code == OP_JUMP) {
@@ -297,7 +296,7 @@ static bool threads_hold(const struct threads *t, const struct glob *g, enum opc
 
 bool glob_matches(const struct glob *g, struct slice subject)
 {
-    struct threads  lists[2], *now = &lists[0], *next = &lists[1];
+    struct threads   lists[2], *now = &lists[0], *next = &lists[1];
     const struct op *op = &g->ops[g->prefix_length];
 
     if (subject.len < g->prefix_length ||
@@ -356,7 +355,7 @@ size_t glob_witness(const struct glob *g, char *out)
 
 enum { MAX_PAIRS = 512 };
 
-struct pair {                         /* `later` stands at pc while `earlier` stands at set */
+struct pair { /* `later` stands at pc while `earlier` stands at set */
     unsigned pc;
     uint64_t set[SET_WORDS];
 };
@@ -411,8 +410,7 @@ static bool pair_push(struct comparison *c, unsigned pc, const uint64_t *set)
 
 /* `earlier` moves over `symbol`; the pair goes on at `pc`. A thread that stands at OP_REST stays
  * there. */
-static bool pair_advance(struct comparison *c, const uint64_t *set, const struct op *symbol,
-                         unsigned pc)
+static bool pair_advance(struct comparison *c, const uint64_t *set, const struct op *symbol, unsigned pc)
 {
     const struct glob *g = c->earlier;
 
@@ -449,7 +447,7 @@ static bool pair_follow(struct comparison *c, struct pair p)
 
 bool glob_hides_within(const struct glob *earlier, const struct glob *later, int64_t *work)
 {
-    struct comparison *c = mem_alloc_raw(sizeof *c);           /* of which most is never touched */
+    struct comparison *c = mem_alloc_raw(sizeof *c); /* of which most is never touched */
     bool               hides = true;
 
     c->count = c->done = 0;

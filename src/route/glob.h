@@ -16,13 +16,13 @@
 
 struct glob;
 
-enum { GLOB_MAX_OPS = 1024 };         /* a longer program is refused */
+enum { GLOB_MAX_OPS = 1024 }; /* a longer program is refused */
 
 /* `segments`: "*" and "?" stop at "/". `offset`: where `text` stands in the pattern, for messages.
  */
 struct glob *glob_compile(struct slice text, bool segments, size_t offset, struct fault *why);
-void glob_free(struct glob *);                               /* NULL is fine */
-bool glob_matches(const struct glob *, struct slice subject);
+void         glob_free(struct glob *); /* NULL is fine */
+bool         glob_matches(const struct glob *, struct slice subject);
 /* One of the texts that it matches, with bytes that hardly another glob names where any would do; at most
  * GLOB_WITNESS_BYTES.  Returns its length. */
 enum { GLOB_WITNESS_BYTES = 3 * GLOB_MAX_OPS };

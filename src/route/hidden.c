@@ -9,19 +9,20 @@
 #include <stdlib.h>
 
 enum {
-    COMPARED_MOST = 64, PASSED_MOST = 1024,         /* for one rule */
-    WORK_MOST = 1 << 25                             /* steps for all of them: some tenths of a second */
+    COMPARED_MOST = 64,
+    PASSED_MOST = 1024, /* for one rule */
+    WORK_MOST = 1 << 25 /* steps for all of them: some tenths of a second */
 };
 
 struct hiding {
     const struct route_rule *rules;
     unsigned                 count;
     unsigned                *by;
-    bool                    *leave_out;    /* of the index: expressions, and what an equal one stands for */
-    unsigned                *all;          /* those that hide whatever comes after them */
+    bool                    *leave_out; /* of the index: expressions, and what an equal one stands for */
+    unsigned                *all;       /* those that hide whatever comes after them */
     unsigned                 all_count;
-    char                    *texts;        /* room for witnesses */
-    int64_t                  work;         /* that is left */
+    char                    *texts; /* room for witnesses */
+    int64_t                  work;  /* that is left */
     struct arena             arena;
 };
 

@@ -8,9 +8,9 @@
 struct literal_reading {
     struct slice   text;
     size_t         at;
-    unsigned       depth;             /* of groups */
+    unsigned       depth; /* of groups */
     bool           gave_up;
-    bool           at_start;          /* the run began after a first '^' */
+    bool           at_start; /* the run began after a first '^' */
     struct literal run, best;
 };
 
@@ -26,7 +26,7 @@ static void add_byte(struct literal_reading *r, char c)
 {
     if (r->depth > 0)
         return;
-    if (r->run.length == LITERAL_BYTES) {           /* full: what follows is left out */
+    if (r->run.length == LITERAL_BYTES) { /* full: what follows is left out */
         if (!r->run.first)
             end_run(r);
         return;
@@ -76,11 +76,11 @@ static void read_class(struct literal_reading *r)
     if (r->at < r->text.len && r->text.ptr[r->at] == '^')
         r->at++;
     if (r->at < r->text.len && r->text.ptr[r->at] == ']')
-        r->at++;                      /* a first ']' is itself */
+        r->at++; /* a first ']' is itself */
     while (r->at < r->text.len && r->text.ptr[r->at] != ']') {
-        if (r->text.ptr[r->at] == '[' || (r->text.ptr[r->at] == '\\' && r->at + 1 < r->text.len
-                                          && memchr("QE", r->text.ptr[r->at + 1], 2) != NULL))
-            r->gave_up = true;        /* a class in the class; a quotation */
+        if (r->text.ptr[r->at] == '[' ||
+            (r->text.ptr[r->at] == '\\' && r->at + 1 < r->text.len && memchr("QE", r->text.ptr[r->at + 1], 2) != NULL))
+            r->gave_up = true; /* a class in the class; a quotation */
         r->at += r->text.ptr[r->at] == '\\' ? 2 : 1;
     }
     r->at++;
@@ -95,7 +95,7 @@ static void read_group(struct literal_reading *r)
     if (slice_starts_with(rest, SLICE("(?:")))
         r->at += 3;
     else if (rest.len > 1 && (rest.ptr[1] == '?' || rest.ptr[1] == '*'))
-        r->gave_up = true;            /* options, assertions, verbs */
+        r->gave_up = true; /* options, assertions, verbs */
     else
         r->at++;
 }

@@ -8,11 +8,11 @@
 
 #include "base/slice.h"
 
-enum { LITERAL_BYTES = 64 };          /* more of them are left out */
+enum { LITERAL_BYTES = 64 }; /* more of them are left out */
 
 struct literal {
-    bool     first;                   /* a match begins with them; else it holds them anywhere */
-    unsigned length;                  /* 0: nothing is known */
+    bool     first;  /* a match begins with them; else it holds them anywhere */
+    unsigned length; /* 0: nothing is known */
     char     bytes[LITERAL_BYTES];
 };
 

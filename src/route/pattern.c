@@ -14,21 +14,21 @@
 #include <stdlib.h>
 
 enum {
-    MATCH_LIMIT       = 100000,       /* steps of an expression that backtracks */
-    HEAP_LIMIT_KIB    = 1024,
+    MATCH_LIMIT = 100000, /* steps of an expression that backtracks */
+    HEAP_LIMIT_KIB = 1024,
     /* what PCRE2 needs for one match without a compiled form's stack */
-    MATCH_DATA_BYTES  = 512,
+    MATCH_DATA_BYTES = 512,
 };
 
 struct pattern {
-    char                *text;
-    size_t               length;
+    char  *text;
+    size_t length;
     /* a glob */
-    struct glob         *path;
-    bool                 has_query;
-    struct glob        **parameters;
-    struct slice        *parameter_texts;   /* slices of `text`: for pattern_hides() */
-    unsigned             parameter_count;
+    struct glob  *path;
+    bool          has_query;
+    struct glob **parameters;
+    struct slice *parameter_texts; /* slices of `text`: for pattern_hides() */
+    unsigned      parameter_count;
     /* an expression */
     pcre2_code          *expression;
     pcre2_match_context *limits;
@@ -113,10 +113,9 @@ static int compile_query(struct pattern *p, struct slice text, size_t from, stru
 
             if (g == NULL)
                 return -1;
-            p->parameters =
-                mem_resize(p->parameters, (p->parameter_count + 1) * sizeof p->parameters[0]);
-            p->parameter_texts = mem_resize(p->parameter_texts, (p->parameter_count + 1) *
-                                                                    sizeof p->parameter_texts[0]);
+            p->parameters = mem_resize(p->parameters, (p->parameter_count + 1) * sizeof p->parameters[0]);
+            p->parameter_texts = mem_resize(p->parameter_texts,
+                                            (p->parameter_count + 1) * sizeof p->parameter_texts[0]);
             p->parameter_texts[p->parameter_count] = part;
             p->parameters[p->parameter_count++] = g;
         }
@@ -161,7 +160,7 @@ static bool expression_names_question_mark(struct slice text)
             if (i + 1 < text.len && text.ptr[i + 1] == '^')
                 i++;
             if (i + 1 < text.len && text.ptr[i + 1] == ']')
-                i++;                  /* a first ']' is itself */
+                i++; /* a first ']' is itself */
         }
     }
     return false;
@@ -172,9 +171,8 @@ static int compile_expression(struct pattern *p, struct slice text, struct fault
     int        code;
     PCRE2_SIZE at;
 
-    p->expression =
-        pcre2_compile((PCRE2_SPTR)text.ptr, text.len,
-                      PCRE2_NEVER_UTF | PCRE2_NEVER_UCP | PCRE2_DOLLAR_ENDONLY, &code, &at, NULL);
+    p->expression = pcre2_compile((PCRE2_SPTR)text.ptr, text.len,
+                                  PCRE2_NEVER_UTF | PCRE2_NEVER_UCP | PCRE2_DOLLAR_ENDONLY, &code, &at, NULL);
     if (p->expression == NULL) {
         PCRE2_UCHAR message[128];
 
@@ -248,7 +246,7 @@ struct match_memory {
 static void *match_allocate(size_t bytes, void *context)
 {
     struct match_memory *m = context;
-    size_t rounded = (bytes + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
+    size_t               rounded = (bytes + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
     void                *p;
 
     if (rounded < bytes || rounded > sizeof m->bytes - m->used)
@@ -269,14 +267,12 @@ static void match_release(void *p, void *context)
 static bool expression_matches(const struct pattern *p, struct slice subject)
 {
     struct match_memory    memory = { .used = 0 };
-    pcre2_general_context *context =
-        pcre2_general_context_create(match_allocate, match_release, &memory);
+    pcre2_general_context *context = pcre2_general_context_create(match_allocate, match_release, &memory);
     pcre2_match_data      *data = context != NULL ? pcre2_match_data_create(1, context) : NULL;
     bool                   matches = false;
 
     if (data != NULL)
-        matches = pcre2_match(p->expression, (PCRE2_SPTR)subject.ptr, subject.len, 0, 0, data,
-                              p->limits) >= 0;
+        matches = pcre2_match(p->expression, (PCRE2_SPTR)subject.ptr, subject.len, 0, 0, data, p->limits) >= 0;
     pcre2_match_data_free(data);
     pcre2_general_context_free(context);
     return matches;
@@ -284,7 +280,7 @@ static bool expression_matches(const struct pattern *p, struct slice subject)
 
 static bool parameter_is_there(const struct glob *g, struct slice query)
 {
-    for (size_t from = 0; from <= query.len; ) {
+    for (size_t from = 0; from <= query.len;) {
         size_t end = slice_find(query, '&', from);
 
         if (glob_matches(g, slice_sub(query, from, end)))
@@ -311,8 +307,7 @@ bool pattern_matches(const struct pattern *p, struct slice target)
 
     if (p->expression != NULL)
         return expression_matches(p, p->sees_query ? target : path);
-    return glob_matches(p->path, path) &&
-           (!p->has_query || query_matches(p, slice_sub(target, end + 1, target.len)));
+    return glob_matches(p->path, path) && (!p->has_query || query_matches(p, slice_sub(target, end + 1, target.len)));
 }
 
 struct slice pattern_text(const struct pattern *p)

@@ -40,9 +40,9 @@ struct pattern;
 struct pattern *pattern_compile(struct slice text, struct fault *why);
 /* Takes some tens of microseconds for an expression, and makes its matches faster: for one that is matched often. */
 void pattern_hasten(struct pattern *);
-void pattern_free(struct pattern *);                         /* NULL is fine */
+void pattern_free(struct pattern *); /* NULL is fine */
 /* `target`: path and query, raw.  An expression that reaches its match limit does not match. */
-bool pattern_matches(const struct pattern *, struct slice target);
+bool         pattern_matches(const struct pattern *, struct slice target);
 struct slice pattern_text(const struct pattern *);
 /* True where every target that `later` matches is matched by `earlier` (may miss some: for a
  * warning). */
@@ -55,11 +55,11 @@ bool pattern_hides_all(const struct pattern *);
 /* ---- for rules.c: its parts ---- */
 
 struct glob;
-const struct glob *pattern_path(const struct pattern *);     /* NULL: it is an expression */
+const struct glob *pattern_path(const struct pattern *); /* NULL: it is an expression */
 /* The globs of its query part; 0: it has none, or wants a target without parameters. */
-unsigned pattern_parameters(const struct pattern *);
+unsigned           pattern_parameters(const struct pattern *);
 const struct glob *pattern_parameter(const struct pattern *, unsigned);
-struct slice pattern_parameter_text(const struct pattern *, unsigned);
+struct slice       pattern_parameter_text(const struct pattern *, unsigned);
 /* An expression that is compared with the query too. */
 bool pattern_sees_query(const struct pattern *);
 /* Only the query part; `query` after the "?". */

@@ -12,12 +12,12 @@
 #include <stdint.h>
 
 enum opcode {
-    OP_BYTE,                          /* that byte */
-    OP_SEGMENT_BYTE,                  /* any byte but '/' */
+    OP_BYTE,         /* that byte */
+    OP_SEGMENT_BYTE, /* any byte but '/' */
     OP_ANY_BYTE,
-    OP_SPLIT,                         /* on at a and at b */
-    OP_JUMP,                          /* on at a */
-    OP_REST,                          /* whatever is left matches */
+    OP_SPLIT, /* on at a and at b */
+    OP_JUMP,  /* on at a */
+    OP_REST,  /* whatever is left matches */
     OP_END
 };
 
@@ -28,26 +28,26 @@ struct op {
 };
 
 struct glob {
-    unsigned    op_count;
-    unsigned    prefix_length;        /* leading OP_BYTEs: compared at once */
-    char       *prefix;
-    struct op   ops[];
+    unsigned  op_count;
+    unsigned  prefix_length; /* leading OP_BYTEs: compared at once */
+    char     *prefix;
+    struct op ops[];
 };
 
 /* The SPLIT at pc is the head of a loop; b is where it goes on. */
 static inline bool program_loops(const struct glob *g, unsigned pc)
 {
-    return g->ops[pc].code == OP_SPLIT && pc + 2 < g->op_count && g->ops[pc + 2].code == OP_JUMP
-        && g->ops[pc + 2].a == pc;
+    return g->ops[pc].code == OP_SPLIT && pc + 2 < g->op_count && g->ops[pc + 2].code == OP_JUMP &&
+           g->ops[pc + 2].a == pc;
 }
 
 /* The SPLIT at pc, which follows a '/', stands for any number of segments; b is where it goes on.  The head of what
  * glob.c makes of two stars between slashes. */
 static inline bool program_descends(const struct glob *g, unsigned pc)
 {
-    return g->ops[pc].code == OP_SPLIT && pc + 5 < g->op_count && g->ops[pc].a == pc + 1 && g->ops[pc].b == pc + 5
-        && program_loops(g, pc + 1) && g->ops[pc + 2].code == OP_ANY_BYTE && g->ops[pc + 4].code == OP_BYTE
-        && g->ops[pc + 4].byte == '/' && pc > 0 && g->ops[pc - 1].code == OP_BYTE && g->ops[pc - 1].byte == '/';
+    return g->ops[pc].code == OP_SPLIT && pc + 5 < g->op_count && g->ops[pc].a == pc + 1 && g->ops[pc].b == pc + 5 &&
+           program_loops(g, pc + 1) && g->ops[pc + 2].code == OP_ANY_BYTE && g->ops[pc + 4].code == OP_BYTE &&
+           g->ops[pc + 4].byte == '/' && pc > 0 && g->ops[pc - 1].code == OP_BYTE && g->ops[pc - 1].byte == '/';
 }
 
 #endif

@@ -18,13 +18,13 @@ struct name_entry {
 struct route_host_entry {
     const struct route_host     *host;
     const struct route_upstream *upstream;
-    unsigned                     place;    /* in the configuration */
+    unsigned                     place; /* in the configuration */
 };
 
 struct route_table {
-    struct name_entry *names;         /* sorted by name */
-    struct route_host_entry *hosts;   /* sorted by host, then by port, then by place in the configuration */
-    unsigned           name_count, host_count;
+    struct name_entry       *names; /* sorted by name */
+    struct route_host_entry *hosts; /* sorted by host, then by port, then by place in the configuration */
+    unsigned                 name_count, host_count;
 };
 
 /* ---- the table ---- */
@@ -69,7 +69,7 @@ static int compare_place(const struct route_host_entry *e, struct slice host, un
 static int order_hosts(const void *a, const void *b)
 {
     const struct route_host_entry *x = a, *y = b;
-    int                      order = compare_place(x, y->host->host, y->host->port);
+    int                            order = compare_place(x, y->host->host, y->host->port);
 
     return order != 0 ? order : (x->place > y->place) - (x->place < y->place);
 }
@@ -109,8 +109,7 @@ void route_table_free(struct route_table *t)
 static const struct route_upstream *find_name(const struct route_table *t, struct slice name)
 {
     struct name_entry        wanted = { .name = name };
-    const struct name_entry *found =
-        bsearch(&wanted, t->names, t->name_count, sizeof t->names[0], order_names);
+    const struct name_entry *found = bsearch(&wanted, t->names, t->name_count, sizeof t->names[0], order_names);
 
     return found != NULL ? found->upstream : NULL;
 }
@@ -159,11 +158,11 @@ struct route_place route_find_place(const struct route_table *t, struct slice ho
                                     unsigned default_port)
 {
     /* all that port_matches() takes */
-    const unsigned           listed[] = { port, 0, PORT_HTTP, PORT_HTTPS };
+    const unsigned                 listed[] = { port, 0, PORT_HTTP, PORT_HTTPS };
     const struct route_host_entry *first = NULL;
 
     if (host.len > 1 && host.ptr[host.len - 1] == '.')
-        host.len--;                   /* the DNS root, left out by all but a few */
+        host.len--; /* the DNS root, left out by all but a few */
     for (size_t i = 0; i < sizeof listed / sizeof listed[0]; i++) {
         const struct route_host_entry *e = NULL;
 
@@ -200,14 +199,12 @@ static struct slice join(struct slice base, struct slice rest, struct arena *a)
 bool route_below_base(const struct route_upstream *u, struct slice path, struct slice *rest)
 {
     *rest = slice_sub(path, u->base_path.len, path.len);
-    return slice_starts_with(path, u->base_path)
-        && (rest->len == 0 || rest->ptr[0] == '/' || rest->ptr[0] == '?');
+    return slice_starts_with(path, u->base_path) && (rest->len == 0 || rest->ptr[0] == '/' || rest->ptr[0] == '?');
 }
 
 /* What rules see: the target after the upstream's base path, as it is where it does not stand
  * below that. */
-static struct slice below_base(struct slice target, const struct route_upstream *u,
-                               struct arena *a)
+static struct slice below_base(struct slice target, const struct route_upstream *u, struct arena *a)
 {
     struct slice rest;
 
@@ -218,8 +215,12 @@ static struct slice below_base(struct slice target, const struct route_upstream 
 
 static struct route to_host(enum route_way way, struct route_place to, struct slice target, struct arena *a)
 {
-    return (struct route){ .way = way, .upstream = to.upstream, .authority = to.host->authority, .target = target,
-                           .prefix = SLICE(""), .path = below_base(target, to.upstream, a) };
+    return (struct route){ .way = way,
+                           .upstream = to.upstream,
+                           .authority = to.host->authority,
+                           .target = target,
+                           .prefix = SLICE(""),
+                           .path = below_base(target, to.upstream, a) };
 }
 
 static bool is_own(struct slice target)
@@ -236,9 +237,7 @@ static struct route by_prefix(const struct route_table *t, struct slice target, 
     struct slice                 rest;
 
     if (is_own(target))
-        return (struct route){
-            .way = ROUTE_OWN, .target = target, .path = target, .prefix = SLICE("")
-        };
+        return (struct route){ .way = ROUTE_OWN, .target = target, .path = target, .prefix = SLICE("") };
     if (target.len == 0 || target.ptr[0] != '/')
         return (struct route){ .way = ROUTE_NONE };
     while (end < target.len && target.ptr[end] != '/' && target.ptr[end] != '?')
@@ -255,8 +254,8 @@ static struct route by_prefix(const struct route_table *t, struct slice target, 
                            .prefix = slice_sub(target, 0, end) };
 }
 
-static struct route by_absolute(const struct route_table *t, const struct http_url *url,
-                                struct slice host, bool own_host, struct arena *a)
+static struct route by_absolute(const struct route_table *t, const struct http_url *url, struct slice host,
+                                bool own_host, struct arena *a)
 {
     struct route_place to = route_find_place(t, url->host, url->port, default_port_of(url));
     struct slice       target = join(SLICE(""), url->target, a);
@@ -269,8 +268,8 @@ static struct route by_absolute(const struct route_table *t, const struct http_u
     return (struct route){ .way = ROUTE_NONE };
 }
 
-struct route route_find(const struct route_table *t, struct slice target, struct slice host,
-                        bool own_host, struct arena *a)
+struct route route_find(const struct route_table *t, struct slice target, struct slice host, bool own_host,
+                        struct arena *a)
 {
     struct route_place to = { NULL, NULL };
     struct http_url    url;
@@ -279,7 +278,7 @@ struct route route_find(const struct route_table *t, struct slice target, struct
 
     if (target.len > 0 && target.ptr[0] != '/' && http_url_parse(target, &url))
         return by_absolute(t, &url, host, own_host, a);
-    if (own_host && is_own(target))   /* reserved, whatever `hosts` lists */
+    if (own_host && is_own(target)) /* reserved, whatever `hosts` lists */
         return by_prefix(t, target, a);
     if (host.ptr != NULL && http_authority_parse(host, &name, &port))
         to = route_find_place(t, name, port, 0);
@@ -287,8 +286,7 @@ struct route route_find(const struct route_table *t, struct slice target, struct
         return to_host(ROUTE_HOST, to, target, a);
     /* HTTP/1.0 may leave Host out; a foreign name in it is some page's way in (contract section 7).
      */
-    return own_host || host.ptr == NULL ? by_prefix(t, target, a)
-                                        : (struct route){ .way = ROUTE_NONE };
+    return own_host || host.ptr == NULL ? by_prefix(t, target, a) : (struct route){ .way = ROUTE_NONE };
 }
 
 struct route_place route_find_connected(const struct route_table *t, struct slice host, unsigned port)
@@ -296,7 +294,7 @@ struct route_place route_find_connected(const struct route_table *t, struct slic
     return route_find_place(t, host, port, port == PORT_HTTP ? PORT_HTTP : PORT_HTTPS);
 }
 
-struct inside {                           /* what a CONNECT led to */
+struct inside { /* what a CONNECT led to */
     struct route_place place;
     unsigned           default_port;
 };
@@ -315,7 +313,7 @@ static struct route_place named_inside(const struct route_table *t, struct slice
 
         *target = url.target;
         if (default_port == PORT_HTTP && in->default_port == PORT_HTTPS && (url.port == 0 || url.port == PORT_HTTP))
-            return nowhere;               /* that is another port than the client connected to */
+            return nowhere; /* that is another port than the client connected to */
         return route_find_place(t, url.host, url.port, default_port);
     }
     if (host.ptr == NULL)
@@ -348,15 +346,15 @@ bool route_leads_to(struct slice authority, const struct http_url *url)
     struct slice host;
     unsigned     port;
 
-    return http_authority_parse(authority, &host, &port) && slice_eq_nocase(host, url->host)
-        && port_matches(port, url->port, default_port_of(url));
+    return http_authority_parse(authority, &host, &port) && slice_eq_nocase(host, url->host) &&
+           port_matches(port, url->port, default_port_of(url));
 }
 
 const struct route_host *route_named_by(const struct route_upstream *u, const struct http_url *url)
 {
     for (unsigned i = 0; i < u->host_count; i++)
-        if (slice_eq_nocase(u->hosts[i].host, url->host)
-            && port_matches(u->hosts[i].port, url->port, default_port_of(url)))
+        if (slice_eq_nocase(u->hosts[i].host, url->host) &&
+            port_matches(u->hosts[i].port, url->port, default_port_of(url)))
             return &u->hosts[i];
     return NULL;
 }
@@ -371,8 +369,8 @@ const struct route_host *route_leading_to(const struct route_upstream *u, const 
 
 /* ---- rules ---- */
 
-const struct route_rule *route_rule_find(const struct route_upstream *u,
-                                         const struct http_request *r, struct slice path, struct arena *a)
+const struct route_rule *route_rule_find(const struct route_upstream *u, const struct http_request *r,
+                                         struct slice path, struct arena *a)
 {
     return u->index_of_rules != NULL ? rule_index_find(u->index_of_rules, r, path, a)
                                      : rules_find_plainly(u->rules, u->rule_count, r, path);

@@ -10,9 +10,9 @@
 
 struct rule_index {
     const struct route_rule *rules;
-    struct tree             *paths;        /* over the path */
-    struct tree             *parameters;   /* over each parameter of the query; NULL: none */
-    struct tree             *targets;      /* over path and query: of expressions that see both; NULL: none */
+    struct tree             *paths;      /* over the path */
+    struct tree             *parameters; /* over each parameter of the query; NULL: none */
+    struct tree             *targets;    /* over path and query: of expressions that see both; NULL: none */
 };
 
 /* ---- texts in order ---- */
@@ -65,7 +65,10 @@ static bool *find_dead(const struct route_rule *rules, unsigned count)
 }
 
 /* How often each part of a pattern with a query stands in all of them. */
-struct tally { struct slice *texts; unsigned count; };
+struct tally {
+    struct slice *texts;
+    unsigned      count;
+};
 
 static int by_bytes(const void *a, const void *b)
 {
@@ -148,9 +151,9 @@ static void add_expression(struct rule_index *x, const struct pattern *p, unsign
     struct literal l = literal_of(slice_sub(text, 1, text.len));
     bool           anywhere = !l.first;
 
-    if (anywhere && l.length < 2)     /* hardly a target without it */
+    if (anywhere && l.length < 2) /* hardly a target without it */
         l.length = 0;
-    if (!anywhere)                    /* what begins with the path's bytes */
+    if (!anywhere) /* what begins with the path's bytes */
         l.length = (unsigned)slice_find((struct slice){ l.bytes, l.length }, '?', 0);
     if (anywhere && l.length > 0 && pattern_sees_query(p)) {
         if (x->targets == NULL)
@@ -246,10 +249,10 @@ enum { ASKED_FIRST = 32 };
 struct find {
     struct tree_walk           walk;
     const struct route_rule   *rules;
-    const struct http_request *request;     /* NULL: whatever the method and the query */
+    const struct http_request *request; /* NULL: whatever the method and the query */
     struct slice               query;
     struct arena              *arena;
-    unsigned                  *asked;       /* what is to be asked when the walks are over */
+    unsigned                  *asked; /* what is to be asked when the walks are over */
     unsigned                   asked_count, asked_room;
     unsigned                   first_asked[ASKED_FIRST];
 };
@@ -323,8 +326,8 @@ static const struct route_rule *answer(struct find *f, struct slice target)
     return f->walk.below != UINT32_MAX ? &f->rules[f->walk.below] : NULL;
 }
 
-const struct route_rule *rule_index_find(const struct rule_index *x, const struct http_request *r,
-                                         struct slice target, struct arena *a)
+const struct route_rule *rule_index_find(const struct rule_index *x, const struct http_request *r, struct slice target,
+                                         struct arena *a)
 {
     size_t      end = slice_find(target, '?', 0);
     struct find f;

@@ -17,18 +17,18 @@
 #include "base/arena.h"
 #include "route/route.h"
 
-enum { RULES_PLAIN_MOST = 8 };        /* so few are tried one after the other */
+enum { RULES_PLAIN_MOST = 8 }; /* so few are tried one after the other */
 
 /* Borrows the rules.  NULL where there are few of them. */
 struct rule_index *rule_index_build(const struct route_rule *rules, unsigned count);
-void rule_index_free(struct rule_index *);                   /* NULL is fine */
+void               rule_index_free(struct rule_index *); /* NULL is fine */
 /* Scratch memory comes from the arena. */
-const struct route_rule *rule_index_find(const struct rule_index *, const struct http_request *,
-                                         struct slice target, struct arena *);
+const struct route_rule *rule_index_find(const struct rule_index *, const struct http_request *, struct slice target,
+                                         struct arena *);
 
 /* What route_rule_find() does where there is no index, and the definition of what it does with one. */
-const struct route_rule *rules_find_plainly(const struct route_rule *rules, unsigned count,
-                                            const struct http_request *, struct slice target);
+const struct route_rule *rules_find_plainly(const struct route_rule *rules, unsigned count, const struct http_request *,
+                                            struct slice target);
 
 /*
  * by[i]: the first rule before i that certainly matches all that i does, for every method of it; else `count`.
@@ -43,7 +43,11 @@ void rules_hidden(const struct route_rule *rules, unsigned count, unsigned *by);
 struct rule_index *rule_index_of(const struct route_rule *rules, unsigned count, const bool *leave_out);
 /* Rules below `below` whose pattern may match that path with these parameters, whatever the method: in order, in the
  * arena; how many.  *work is counted down by the steps that it takes. */
-struct rule_wish { struct slice path; const struct slice *parameters; unsigned parameter_count; };
+struct rule_wish {
+    struct slice        path;
+    const struct slice *parameters;
+    unsigned            parameter_count;
+};
 unsigned rule_index_likely(const struct rule_index *, const struct rule_wish *, unsigned below, struct arena *,
                            const unsigned **out, int64_t *work);
 /* Numbers of rules that have a pattern, by its text and then by number; free() them.  How many. */

@@ -9,49 +9,54 @@
 
 #include <stdlib.h>
 
-enum key {                            /* of an edge; below: that byte */
-    KEY_SEGMENT_BYTE = 256,           /* one byte, no '/' */
-    KEY_ANY_BYTE,
-    KEY_SEGMENT_LOOP,                 /* nothing; the child takes any number of them */
-    KEY_ANY_LOOP,
-    KEY_DESCENT                       /* the same, but what follows begins after a '/' (and so does it) */
+enum key {                         /* of an edge; below: that byte */
+           KEY_SEGMENT_BYTE = 256, /* one byte, no '/' */
+           KEY_ANY_BYTE,
+           KEY_SEGMENT_LOOP, /* nothing; the child takes any number of them */
+           KEY_ANY_LOOP,
+           KEY_DESCENT /* the same, but what follows begins after a '/' (and so does it) */
 };
 
 enum tree_told { TOLD_AT_ONCE, TOLD_TO_ASK, TOLD_AT_END };
 
-struct tree_entry {                   /* of a node: what has matched there */
+struct tree_entry { /* of a node: what has matched there */
     unsigned id;
     unsigned told;
 };
 
 struct tree_node {
-    uint32_t least;                   /* id below it */
-    uint32_t edges;                   /* the first one: bytes in order, then classes */
-    uint32_t stop;                    /* what is told here; 0: nothing */
+    uint32_t least; /* id below it */
+    uint32_t edges; /* the first one: bytes in order, then classes */
+    uint32_t stop;  /* what is told here; 0: nothing */
     uint16_t byte_count;
     uint8_t  class_count;
-    uint8_t  loop;                    /* KEY_..._LOOP - 256 over which it was reached; 0: another */
+    uint8_t  loop; /* KEY_..._LOOP - 256 over which it was reached; 0: another */
 };
 
-struct tree_stop { uint32_t first, at_once, at_end; }; /* entries: so many told on arrival, then so many at the end */
+struct tree_stop {
+    uint32_t first, at_once, at_end;
+}; /* entries: so many told on arrival, then so many at the end */
 
-struct growth {                       /* a node that is not laid out yet */
-    uint32_t child, sibling;          /* 0: none */
-    uint32_t entries;                 /* chain of struct grown_entry; 0: none */
+struct growth {              /* a node that is not laid out yet */
+    uint32_t child, sibling; /* 0: none */
+    uint32_t entries;        /* chain of struct grown_entry; 0: none */
     uint32_t least;
     uint16_t key;
 };
 
-struct grown_entry { struct tree_entry entry; uint32_t before; };
+struct grown_entry {
+    struct tree_entry entry;
+    uint32_t          before;
+};
 
 struct tree {
-    struct tree_node *nodes;
-    uint16_t      *edge_keys;
-    uint32_t      *edge_nodes;
-    uint32_t      *loop_numbers;      /* of each node with a loop: its bit; NULL: no loop */
-    struct tree_stop *stops;
+    struct tree_node  *nodes;
+    uint16_t          *edge_keys;
+    uint32_t          *edge_nodes;
+    uint32_t          *loop_numbers; /* of each node with a loop: its bit; NULL: no loop */
+    struct tree_stop  *stops;
     struct tree_entry *entries;
-    unsigned       node_count, edge_count, stop_count, entry_count, loop_count;
+    unsigned           node_count, edge_count, stop_count, entry_count, loop_count;
     /* until tree_finish() */
     struct growth      *growths;
     struct grown_entry *grown_entries;
@@ -73,8 +78,8 @@ struct tree *tree_new(void)
 
     t->grown_entry_room = 64;
     t->grown_entries = mem_alloc(t->grown_entry_room * sizeof t->grown_entries[0]);
-    t->grown_entry_count = 1;         /* 0 is none */
-    grow(t, 0);                       /* the root */
+    t->grown_entry_count = 1; /* 0 is none */
+    grow(t, 0);               /* the root */
     return t;
 }
 
@@ -150,8 +155,8 @@ static bool can_lay(const struct glob *g, unsigned pc, unsigned *left)
         if (*left == 0)
             return false;
         (*left)--;
-        if (op->code == OP_SPLIT && !program_loops(g, pc) && !program_descends(g, pc) && op->a != op->b
-            && !can_lay(g, op->a, left))
+        if (op->code == OP_SPLIT && !program_loops(g, pc) && !program_descends(g, pc) && op->a != op->b &&
+            !can_lay(g, op->a, left))
             return false;
         pc = op->code == OP_SPLIT ? op->b : op->code == OP_JUMP ? op->a : pc + 1u;
     }
@@ -173,7 +178,7 @@ void tree_add_literal(struct tree *t, struct slice literal, bool anywhere, unsig
 
 void tree_add(struct tree *t, const struct glob *g, unsigned id)
 {
-    enum { WAYS = 16 };               /* so many times as long as the program may all ways through it be */
+    enum { WAYS = 16 }; /* so many times as long as the program may all ways through it be */
     unsigned left = g->op_count * WAYS, all = left;
 
     if (id < t->growths[0].least)
@@ -189,7 +194,7 @@ void tree_add(struct tree *t, const struct glob *g, unsigned id)
 static int by_id(const void *a, const void *b)
 {
     const struct tree_entry *x = a, *y = b;
-    bool                x_ends = x->told == TOLD_AT_END, y_ends = y->told == TOLD_AT_END;
+    bool                     x_ends = x->told == TOLD_AT_END, y_ends = y->told == TOLD_AT_END;
 
     if (x_ends != y_ends)
         return x_ends ? 1 : -1;
@@ -217,13 +222,15 @@ static uint32_t lay_out_entries(struct tree *t, uint32_t chain)
     return t->stop_count++;
 }
 
-struct tree_pending { uint32_t growth, edge; };     /* laid out next, for that edge */
+struct tree_pending {
+    uint32_t growth, edge;
+}; /* laid out next, for that edge */
 
 static int by_key(const void *a, const void *b)
 {
     const struct tree_pending *x = a, *y = b;
 
-    return x->edge < y->edge ? -1 : x->edge > y->edge;           /* the key, until they are in order */
+    return x->edge < y->edge ? -1 : x->edge > y->edge; /* the key, until they are in order */
 }
 
 /* The children of `growth` in the order of their keys, after what is pending; how many. */
@@ -241,9 +248,9 @@ static unsigned gather(const struct tree *t, uint32_t growth, struct tree_pendin
 static void lay_out_node(struct tree *t, struct tree_pending *stack, unsigned *depth)
 {
     const struct tree_pending at = stack[--*depth];
-    const struct growth *g = &t->growths[at.growth];
-    struct tree_node    *n = &t->nodes[t->node_count];
-    unsigned             count = gather(t, at.growth, stack + *depth);
+    const struct growth      *g = &t->growths[at.growth];
+    struct tree_node         *n = &t->nodes[t->node_count];
+    unsigned                  count = gather(t, at.growth, stack + *depth);
 
     *n = (struct tree_node){ .least = g->least, .edges = t->edge_count, .stop = lay_out_entries(t, g->entries) };
     if (g->key >= KEY_SEGMENT_LOOP) {
@@ -276,7 +283,7 @@ static void lay_out_node(struct tree *t, struct tree_pending *stack, unsigned *d
 void tree_finish(struct tree *t)
 {
     struct tree_pending *stack = mem_alloc((t->growth_count + 1) * sizeof stack[0]);
-    unsigned        depth = 1;
+    unsigned             depth = 1;
 
     t->nodes = mem_alloc(t->growth_count * sizeof t->nodes[0]);
     t->edge_keys = mem_alloc(t->growth_count * sizeof t->edge_keys[0]);
@@ -284,7 +291,7 @@ void tree_finish(struct tree *t)
     t->loop_numbers = mem_alloc(t->growth_count * sizeof t->loop_numbers[0]);
     t->entries = mem_alloc(t->grown_entry_count * sizeof t->entries[0]);
     t->stops = mem_alloc((t->grown_entry_count + 1) * sizeof t->stops[0]);
-    t->stop_count = 1;                /* 0 is none */
+    t->stop_count = 1; /* 0 is none */
     while (depth > 0)
         lay_out_node(t, stack, &depth);
     CHECK(t->node_count == t->growth_count);
@@ -322,7 +329,10 @@ unsigned tree_nodes(const struct tree *t)
 
 /* ---- walking ---- */
 
-struct list { uint32_t *items; unsigned count, room; };
+struct list {
+    uint32_t *items;
+    unsigned  count, room;
+};
 
 enum { LIST_FIRST = 32, BITS_FIRST = 512 };
 
@@ -331,7 +341,7 @@ struct walk {
     struct tree_walk  *out;
     struct arena      *arena;
     struct list        now, next;
-    uint64_t          *on;            /* loops that stand in `next` */
+    uint64_t          *on; /* loops that stand in `next` */
     uint32_t           room[2][LIST_FIRST];
     uint64_t           bits[BITS_FIRST / 64];
 };
@@ -433,7 +443,7 @@ static uint32_t edge_over(const struct tree *t, const struct tree_node *n, uint8
 static void leave(struct walk *w, uint32_t at, uint8_t before, uint8_t byte)
 {
     const struct tree_node *n = &w->t->nodes[at];
-    uint32_t           edge;
+    uint32_t                edge;
 
     if (n->loop != 0 && (n->loop != KEY_SEGMENT_LOOP - 256 || byte != '/'))
         stay(w, at, byte);

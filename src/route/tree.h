@@ -25,15 +25,15 @@ struct tree *tree_new(void);
 /* `id`: what a walk tells; higher than all before. */
 void tree_add(struct tree *, const struct glob *, unsigned id);
 /* Whatever begins with the literal, or holds it, is to be asked. */
-void tree_add_literal(struct tree *, struct slice literal, bool anywhere, unsigned id);
-void tree_finish(struct tree *);
-void tree_free(struct tree *);                               /* NULL is fine */
+void     tree_add_literal(struct tree *, struct slice literal, bool anywhere, unsigned id);
+void     tree_finish(struct tree *);
+void     tree_free(struct tree *); /* NULL is fine */
 unsigned tree_nodes(const struct tree *);
 
 struct tree_walk {
-    unsigned below;                   /* only ids below it are told; told() may lower it */
+    unsigned below; /* only ids below it are told; told() may lower it */
     /* `certain`: that glob matches; else it is to be asked.  May come more than once for an id, in any order. */
-    void   (*told)(struct tree_walk *, unsigned id, bool certain);
+    void (*told)(struct tree_walk *, unsigned id, bool certain);
     /* out: how many nodes were gone to */
     unsigned steps;
 };

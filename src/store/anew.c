@@ -44,7 +44,7 @@ static void look_for_bodies(struct store *s)
         return;
     fd = bodies_open(s->directory_fd, &why);
     if (fd < 0)
-        return;                                      /* the next body says what is wrong */
+        return; /* the next body says what is wrong */
     dup3(fd, s->bodies_fd, O_CLOEXEC);
     close(fd);
     log_warning("cache_bodies_gone", "path=%s/bodies", s->path);
@@ -136,14 +136,17 @@ void anew_look(struct writer *w)
         return;
     }
     if (store_is_broken(s))
-        return;                                      /* damaged: the next start begins a new one */
+        return; /* damaged: the next start begins a new one */
     if (!db_is_in_place(s->db))
         begin(w);
     else
         look_for_bodies(s);
 }
 
-struct look { struct mail mail; struct store *store; };
+struct look {
+    struct mail   mail;
+    struct store *store;
+};
 
 static void receive_look(struct mail *m)
 {

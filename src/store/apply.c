@@ -55,7 +55,7 @@ void apply_keep_room(struct writer *w, uint64_t coming)
     r = db_give_back(w->store->db, &bytes);
     if (r == DB_OK && is_near_max(w, coming) && commit_once_more(w) == DB_OK)
         r = db_give_back(w->store->db, &bytes);
-    w->cannot_give_back = r != DB_OK;                /* this file system has no holes: eviction alone, then */
+    w->cannot_give_back = r != DB_OK; /* this file system has no holes: eviction alone, then */
     w->keeping_room = false;
 }
 
@@ -63,7 +63,7 @@ enum db_result apply_give_back(struct writer *w, uint64_t *bytes)
 {
     enum db_result r;
 
-    w->keeping_room = true;                          /* all of it counts as given back now */
+    w->keeping_room = true; /* all of it counts as given back now */
     r = store_is_broken(w->store) ? DB_BROKEN : commit_once_more(w);
     w->keeping_room = false;
     return r == DB_OK ? db_give_back(w->store->db, bytes) : r;

@@ -28,7 +28,7 @@ int bodies_open(int directory_fd, struct fault *why)
     int         fd;
 
     if (fstatat(directory_fd, "bodies", &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))
-        unlinkat(directory_fd, "bodies", 0);         /* a link is not followed */
+        unlinkat(directory_fd, "bodies", 0); /* a link is not followed */
     if (mkdirat(directory_fd, "bodies", 0700) != 0 && errno != EEXIST)
         return fault_set_errno(why, errno, "cannot make the directory \"bodies\" in the cache");
     fd = openat(directory_fd, "bodies", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

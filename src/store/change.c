@@ -16,7 +16,7 @@ enum { DROPPED_AT_ONCE = 1000, KEYS_AT_ONCE = 256 };
 struct variants {
     struct record_key keys[KEYS_AT_ONCE];
     unsigned          count;
-    unsigned          oldest;         /* index */
+    unsigned          oldest; /* index */
     int64_t           oldest_ns;
 };
 
@@ -42,7 +42,7 @@ static enum db_result find_variants(struct apply *a, const uint8_t hash[STORE_HA
 
         memcpy(v->keys[v->count].bytes, key.ptr, RECORD_KEY_BYTES);
         if (at > now_ns)
-            at = INT64_MIN;                          /* the clock was set back since */
+            at = INT64_MIN; /* the clock was set back since */
         if (at < v->oldest_ns) {
             v->oldest_ns = at;
             v->oldest = v->count;
@@ -75,8 +75,8 @@ static bool stands(struct apply *a, const struct record_key *key, uint64_t id)
     struct slice  value;
     struct record record;
 
-    return db_get(a->txn, a->store->tables.records, record_key_slice(key), &value) == DB_OK
-        && record_decode(record_key_slice(key), value, &record) && record.view.id == id;
+    return db_get(a->txn, a->store->tables.records, record_key_slice(key), &value) == DB_OK &&
+           record_decode(record_key_slice(key), value, &record) && record.view.id == id;
 }
 
 static enum db_result put(struct apply *a, struct work *work)
@@ -125,8 +125,7 @@ static enum db_result put(struct apply *a, struct work *work)
     if (r != DB_OK)
         return r;
     body = record_begin(&p, room);
-    if (p.body_file == 0 && p.body_bytes > 0 &&
-        spool_peek(c->body, 0, body, (size_t)p.body_bytes) != p.body_bytes)
+    if (p.body_file == 0 && p.body_bytes > 0 && spool_peek(c->body, 0, body, (size_t)p.body_bytes) != p.body_bytes)
         return DB_REFUSED;
     record_seal(&p.key, room, size);
     c->changed = 1;
@@ -183,7 +182,7 @@ static enum db_result rewrite(struct apply *a, const struct record_key *key, con
 
     memcpy(p.tag, old->tag, sizeof p.tag);
     size = record_size(&p);
-    if (size == 0 || !record_body_is_right(old))     /* never give a damaged body a checksum that fits */
+    if (size == 0 || !record_body_is_right(old)) /* never give a damaged body a checksum that fits */
         return DB_NOT_FOUND;
     shares_take(&a->counts.shares, v->upstream, entry_cost(a->writer->scratch.used));
     shares_add(&a->counts.shares, v->upstream, entry_cost(size));
@@ -266,7 +265,7 @@ enum db_result change_apply(struct apply *a, struct work *work)
     const unsigned kind = (unsigned)work->change->kind;
 
     CHECK(kind < sizeof rows / sizeof rows[0] && rows[kind] != NULL);
-    work->change->changed = 0;                       /* it may be tried for the second time */
+    work->change->changed = 0; /* it may be tried for the second time */
     work->change->new_id = 0;
     work->more = false;
     return rows[kind](a, work);

@@ -17,8 +17,10 @@
 void store_warn(struct store *s, enum writer_warning kind, const char *reason)
 {
     static const char *const events[] = {
-        [WARN_BODY] = "cache_body_failed", [WARN_COMMIT] = "cache_commit_failed",
-        [WARN_STATE] = "state_commit_failed", [WARN_BROKEN] = "cache_broken",
+        [WARN_BODY] = "cache_body_failed",
+        [WARN_COMMIT] = "cache_commit_failed",
+        [WARN_STATE] = "state_commit_failed",
+        [WARN_BROKEN] = "cache_broken",
     };
     const int64_t now_ns = clock_mono_ns();
 

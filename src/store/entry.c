@@ -31,7 +31,9 @@ static struct slice number_slice(const uint64_t *number)
 }
 
 /* Not values of one key (DUPSORT): a tag with many records would get pages of its own, and keep them. */
-struct tag_key { uint8_t bytes[STORE_HASH_BYTES + RECORD_KEY_BYTES]; };
+struct tag_key {
+    uint8_t bytes[STORE_HASH_BYTES + RECORD_KEY_BYTES];
+};
 
 static struct tag_key tag_key(const uint8_t tag[STORE_HASH_BYTES], const struct record_key *key)
 {
@@ -115,7 +117,10 @@ enum db_result entry_remove(struct apply *a, const struct record_key *key, uint6
 
 /* -- tags -- */
 
-struct tagged { struct record_key keys[KEYS_AT_ONCE]; unsigned count; };
+struct tagged {
+    struct record_key keys[KEYS_AT_ONCE];
+    unsigned          count;
+};
 
 /* The next keys with that tag, from *from on. */
 static enum db_result find_tagged(struct apply *a, const struct tag_key *from, unsigned at_most, struct tagged *v)
@@ -156,11 +161,11 @@ static enum db_result drop_tagged(struct apply *a, const struct tag_key *entry, 
 enum db_result entry_drop_tag(struct apply *a, const uint8_t tag[STORE_HASH_BYTES], uint64_t below_id, unsigned at_most,
                               struct record_key *from, uint64_t *dropped, bool *more)
 {
-    const unsigned  at_once = at_most < KEYS_AT_ONCE ? at_most : KEYS_AT_ONCE;
-    struct tag_key  at = tag_key(tag, from);
-    struct tagged   v;
-    unsigned        done = 0;
-    enum db_result  r;
+    const unsigned at_once = at_most < KEYS_AT_ONCE ? at_most : KEYS_AT_ONCE;
+    struct tag_key at = tag_key(tag, from);
+    struct tagged  v;
+    unsigned       done = 0;
+    enum db_result r;
 
     do {
         r = find_tagged(a, &at, at_once, &v);

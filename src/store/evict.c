@@ -12,22 +12,24 @@
 #include <string.h>
 
 enum {
-    ROWS           = 4,
-    LARGEST_COUNT  = 15,
-    FEWEST_WORDS   = 1 << 10,
-    MOST_WORDS     = 1 << 19,         /* 4 MiB; 28 bits tell one */
-    SAMPLES_A_WORD = 10,              /* then the counts are halved */
-    SLOTS_A_WORD   = 2,               /* of the table of last uses */
-    TICK_SHIFT     = 26,
+    ROWS = 4,
+    LARGEST_COUNT = 15,
+    FEWEST_WORDS = 1 << 10,
+    MOST_WORDS = 1 << 19, /* 4 MiB; 28 bits tell one */
+    SAMPLES_A_WORD = 10,  /* then the counts are halved */
+    SLOTS_A_WORD = 2,     /* of the table of last uses */
+    TICK_SHIFT = 26,
 };
 
-struct last_use { uint32_t who, when; };
+struct last_use {
+    uint32_t who, when;
+};
 
 struct evict {
     uint64_t        *words;
     struct last_use *uses;
-    uint64_t         mask;            /* words are a power of two */
-    uint64_t         samples;         /* since the last halving */
+    uint64_t         mask;    /* words are a power of two */
+    uint64_t         samples; /* since the last halving */
 };
 
 struct evict *evict_new(uint64_t records)
@@ -108,7 +110,7 @@ void evict_stored(struct evict *e, uint64_t name)
             unsigned  shift;
             uint64_t *word = counter_of(e, name, row, &shift);
 
-            if ((*word >> shift & 15) == least)          /* the others count somebody else too */
+            if ((*word >> shift & 15) == least) /* the others count somebody else too */
                 *word += UINT64_C(1) << shift;
         }
     }
@@ -148,7 +150,7 @@ double evict_worth(const struct evict *e, uint64_t name, uint32_t stored, uint64
     if (use->who == (uint32_t)(name >> 32) && now - use->when < now - stored)
         last = use->when;
     age = now - last;
-    if (age > UINT32_MAX / 2)                            /* stored by a clock that was ahead */
+    if (age > UINT32_MAX / 2) /* stored by a clock that was ahead */
         age = 0;
     worth = uses * uses / (1.0 + age) / size_steps(bytes);
     return invalidated ? worth / 16 : worth;

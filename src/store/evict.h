@@ -20,7 +20,7 @@ struct evict;
 
 /* `records`: as many as there may be, roughly. */
 struct evict *evict_new(uint64_t records);
-void          evict_free(struct evict *);            /* NULL is fine */
+void          evict_free(struct evict *); /* NULL is fine */
 
 /* A record's name here: from its hash and variant, 16 bytes each. */
 uint64_t evict_name(const void *hash, const void *variant);
@@ -28,9 +28,9 @@ uint64_t evict_name(const void *hash, const void *variant);
 uint32_t evict_ticks(int64_t wall_ns);
 
 /* A hit. */
-void   evict_use(struct evict *, uint64_t name, uint32_t now);
+void evict_use(struct evict *, uint64_t name, uint32_t now);
 /* A record was stored: somebody wanted it, and its own time says when. */
-void   evict_stored(struct evict *, uint64_t name);
+void evict_stored(struct evict *, uint64_t name);
 /* The smallest goes first. `stored`: ticks of when it was fetched. */
 double evict_worth(const struct evict *, uint64_t name, uint32_t stored, uint64_t bytes, bool invalidated,
                    uint32_t now);

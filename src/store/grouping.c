@@ -37,5 +37,5 @@ int64_t grouping_left(const struct grouping *g, int64_t now_ns)
 {
     const int64_t left_ns = g->begun_ns + g->wait_ns - now_ns;
 
-    return left_ns > 0 && left_ns <= g->wait_ns ? left_ns : 0;       /* a clock that was moved makes it due */
+    return left_ns > 0 && left_ns <= g->wait_ns ? left_ns : 0; /* a clock that was moved makes it due */
 }

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define GROUPING_SHORTEST_NS (5 * NS_PER_MS)
-#define GROUPING_PROMPT_NS   (250 * NS_PER_MS)       /* the first one waits no longer, however slow the disk is */
+#define GROUPING_PROMPT_NS   (250 * NS_PER_MS) /* the first one waits no longer, however slow the disk is */
 #define GROUPING_LONGEST_NS  (5 * NS_PER_SEC)
 #define GROUPING_QUIET_NS    (2 * NS_PER_SEC)
 
@@ -24,17 +24,17 @@ enum {
     GROUPING_BYTES = 4 * 1024 * 1024,
 };
 
-struct grouping {                     /* all zero: nothing was committed yet */
-    int64_t wait_ns;                  /* of the group that gathers */
-    int64_t begun_ns;                 /* monotonic: when the first of it came */
-    int64_t committed_ns;             /* when the last group was; 0: never */
-    int64_t took_ns;                  /* and how long it took */
+struct grouping {         /* all zero: nothing was committed yet */
+    int64_t wait_ns;      /* of the group that gathers */
+    int64_t begun_ns;     /* monotonic: when the first of it came */
+    int64_t committed_ns; /* when the last group was; 0: never */
+    int64_t took_ns;      /* and how long it took */
 };
 
 /* The first change of a group came. */
-void    grouping_begin(struct grouping *, int64_t now_ns);
+void grouping_begin(struct grouping *, int64_t now_ns);
 /* A group was committed, which took so long. */
-void    grouping_end(struct grouping *, int64_t took_ns, int64_t now_ns);
+void grouping_end(struct grouping *, int64_t took_ns, int64_t now_ns);
 /* For how long the group that gathers waits on; 0: it is due. */
 int64_t grouping_left(const struct grouping *, int64_t now_ns);
 

@@ -10,30 +10,30 @@
 #include <sys/mman.h>
 
 enum {
-    WAYS      = 2,
-    PLACES    = 16384,
-    SEEN      = 16384,
-    LOTTERY   = 8,                    /* once the ring is full, one in so many gets in */
-    ID_BYTES  = 24,                   /* of a value: its sums and its id: another version differs there */
+    WAYS = 2,
+    PLACES = 16384,
+    SEEN = 16384,
+    LOTTERY = 8,   /* once the ring is full, one in so many gets in */
+    ID_BYTES = 24, /* of a value: its sums and its id: another version differs there */
     HUGE_PAGE = 2 * 1024 * 1024,
 };
 
 struct hot_place {
-    uint64_t name;                    /* from the hash */
+    uint64_t name; /* from the hash */
     uint64_t snapshot;
-    uint64_t at;                      /* in the ring; 0: empty */
+    uint64_t at; /* in the ring; 0: empty */
     uint64_t value_bytes;
 };
 
-struct memory {                       /* in one piece, so that it fills huge pages */
+struct memory { /* in one piece, so that it fills huge pages */
     struct hot_place places[PLACES];
-    uint32_t     seen[SEEN];          /* of what came once */
-    char         ring[HOT_BYTES];
+    uint32_t         seen[SEEN]; /* of what came once */
+    char             ring[HOT_BYTES];
 };
 
 struct hot {
     struct memory *memory;
-    uint64_t       end;               /* where the next copy goes */
+    uint64_t       end; /* where the next copy goes */
     unsigned       drawn;
     bool           is_large;
 };
@@ -59,7 +59,7 @@ static void *map_aligned(size_t bytes)
     if (before > 0)
         munmap(all, before);
     munmap(all + before + bytes, HUGE_PAGE - before);
-    madvise(all + before, bytes, MADV_NOHUGEPAGE);   /* a few copies shall take a few pages */
+    madvise(all + before, bytes, MADV_NOHUGEPAGE); /* a few copies shall take a few pages */
     return all + before;
 }
 
@@ -77,7 +77,7 @@ struct hot *hot_open(void)
         return NULL;
     h = mem_alloc(sizeof *h);
     h->memory = memory;
-    h->end = HOT_BYTES;               /* no copy stands at 0 */
+    h->end = HOT_BYTES; /* no copy stands at 0 */
     return h;
 }
 
@@ -140,8 +140,8 @@ static bool is_copy_of(const struct hot *h, const struct hot_place *p, struct sl
 {
     const char *copy = copy_at(h, p->at);
 
-    return p->value_bytes == value.len && memcmp(copy, key.ptr, RECORD_KEY_BYTES) == 0
-        && memcmp(copy + RECORD_KEY_BYTES, value.ptr, value.len < ID_BYTES ? value.len : ID_BYTES) == 0;
+    return p->value_bytes == value.len && memcmp(copy, key.ptr, RECORD_KEY_BYTES) == 0 &&
+           memcmp(copy + RECORD_KEY_BYTES, value.ptr, value.len < ID_BYTES ? value.len : ID_BYTES) == 0;
 }
 
 static bool came_before(struct hot *h, uint64_t name)
@@ -165,7 +165,7 @@ static uint64_t write_copy(struct hot *h, struct slice key, struct slice value)
     const uint64_t bytes = (key.len + value.len + 15) / 16 * 16;
     uint64_t       at = h->end;
 
-    if (at % HOT_BYTES + bytes > HOT_BYTES)          /* in one piece */
+    if (at % HOT_BYTES + bytes > HOT_BYTES) /* in one piece */
         at += HOT_BYTES - at % HOT_BYTES;
     memcpy(copy_at(h, at), key.ptr, key.len);
     memcpy(copy_at(h, at) + key.len, value.ptr, value.len);
@@ -175,7 +175,7 @@ static uint64_t write_copy(struct hot *h, struct slice key, struct slice value)
 
 void hot_offer(struct hot *h, uint64_t snapshot, struct slice key, struct slice value)
 {
-    const uint64_t name = name_of(key.ptr);
+    const uint64_t    name = name_of(key.ptr);
     struct hot_place *p = places_of(h, name), *to = NULL;
 
     if (key.len != RECORD_KEY_BYTES || value.len > HOT_VALUE_BYTES)
@@ -186,7 +186,7 @@ void hot_offer(struct hot *h, uint64_t snapshot, struct slice key, struct slice 
             break;
         }
         if (to == NULL || p[i].at < to->at)
-            to = &p[i];                              /* the older one */
+            to = &p[i]; /* the older one */
     }
     if (is_of(h, to, key.ptr) && is_copy_of(h, to, key, value)) {
         to->snapshot = snapshot;

@@ -15,23 +15,23 @@
 #include "store/record.h"
 
 enum {
-    HOT_BYTES       = 8 * 1024 * 1024,        /* of copies; memory is taken as it is used */
-    HOT_VALUE_BYTES = 4 * 1024                /* a longer value is not copied */
+    HOT_BYTES = 8 * 1024 * 1024, /* of copies; memory is taken as it is used */
+    HOT_VALUE_BYTES = 4 * 1024   /* a longer value is not copied */
 };
 /* In a smaller one everything stands close together: copies spare the look-up, but are no reason for huge pages. */
 #define HOT_DATABASE_BYTES (UINT64_C(16) * 1024 * 1024)
 
 struct hot;
 
-struct hot *hot_open(void);                          /* NULL: there is no memory for it */
-void        hot_close(struct hot *);                 /* NULL is fine */
+struct hot *hot_open(void);          /* NULL: there is no memory for it */
+void        hot_close(struct hot *); /* NULL is fine */
 /* From now on it takes huge pages. */
-void        hot_enlarge(struct hot *);
-bool        hot_is_large(const struct hot *);
+void hot_enlarge(struct hot *);
+bool hot_is_large(const struct hot *);
 /* The key and the value, until the next hot_offer(); false: none that may be believed. */
-bool        hot_find(const struct hot *, const uint8_t hash[STORE_HASH_BYTES], uint64_t snapshot, struct slice *key,
-                     struct slice *value);
+bool hot_find(const struct hot *, const uint8_t hash[STORE_HASH_BYTES], uint64_t snapshot, struct slice *key,
+              struct slice *value);
 /* What the database had under that snapshot or a later one, and nothing else under its hash. */
-void        hot_offer(struct hot *, uint64_t snapshot, struct slice key, struct slice value);
+void hot_offer(struct hot *, uint64_t snapshot, struct slice key, struct slice value);
 
 #endif

@@ -26,35 +26,40 @@
 #include <stdatomic.h>
 
 enum {
-    VARIANTS_AT_MOST  = 64,           /* under one hash: the oldest goes */
-    TOUCHES           = 256,          /* of a reader's ring; half of it makes a merge */
-    VERIFIED          = 16384,
-    SUSPECTS          = 32,           /* damaged records that wait to be dropped */
-    UNCOMMITTED_BUCKETS = 8192,       /* a power of two; some times what a group holds */
-    BLOCK_BYTES       = 4096,         /* body files are counted in whole ones */
-    IDS_AT_ONCE       = 1 << 20,      /* marked as used before they are */
+    VARIANTS_AT_MOST = 64, /* under one hash: the oldest goes */
+    TOUCHES = 256,         /* of a reader's ring; half of it makes a merge */
+    VERIFIED = 16384,
+    SUSPECTS = 32,              /* damaged records that wait to be dropped */
+    UNCOMMITTED_BUCKETS = 8192, /* a power of two; some times what a group holds */
+    BLOCK_BYTES = 4096,         /* body files are counted in whole ones */
+    IDS_AT_ONCE = 1 << 20,      /* marked as used before they are */
 };
 
-struct totals { uint64_t body_files, body_bytes; };          /* stands in table meta as it is, as the next */
-struct set_back { uint64_t below; int64_t ns; };
+struct totals {
+    uint64_t body_files, body_bytes;
+}; /* stands in table meta as it is, as the next */
+struct set_back {
+    uint64_t below;
+    int64_t  ns;
+};
 
-struct counts {                       /* what the database says of itself, changed in its transactions */
+struct counts { /* what the database says of itself, changed in its transactions */
     struct totals totals;
     struct shares shares;
-    uint64_t      id_limit;           /* a restart begins there */
+    uint64_t      id_limit; /* a restart begins there */
 };
 
-struct uncommitted {                  /* announced changes, by hash: uncommitted.c */
+struct uncommitted { /* announced changes, by hash: uncommitted.c */
     pthread_mutex_t      lock;
-    struct store_change *buckets[UNCOMMITTED_BUCKETS];       /* lock; in order of announcement */
-    _Atomic unsigned     counts[UNCOMMITTED_BUCKETS];        /* changed under the lock, read by any thread */
+    struct store_change *buckets[UNCOMMITTED_BUCKETS]; /* lock; in order of announcement */
+    _Atomic unsigned     counts[UNCOMMITTED_BUCKETS];  /* changed under the lock, read by any thread */
 };
 
 /* What a look-up must heed beside the database: how many changes are announced, and this. */
-#define STORE_BROKEN_MARK (UINT64_C(1) << 63)
-#define STORE_READER_BEHIND (UINT64_C(1) << 32)  /* for each reader that reads a database that was replaced */
+#define STORE_BROKEN_MARK   (UINT64_C(1) << 63)
+#define STORE_READER_BEHIND (UINT64_C(1) << 32) /* for each reader that reads a database that was replaced */
 
-struct home {                         /* a database, until the last has gone over to the next: anew.c */
+struct home { /* a database, until the last has gone over to the next: anew.c */
     struct ref ref;
     struct db *db;
     db_table   records, files;
@@ -64,45 +69,55 @@ enum { REFUSES_COMMITS = 1, REFUSES_FILES = 2 };
 
 enum writer_warning { WARN_BODY, WARN_COMMIT, WARN_STATE, WARN_BROKEN, WARNINGS };
 
-struct tables { db_table records, tags, files, meta; };
+struct tables {
+    db_table records, tags, files, meta;
+};
 
-struct submitted {                    /* changes that are in no group yet */
+struct submitted { /* changes that are in no group yet */
     _Atomic unsigned changes;
     _Atomic uint64_t bytes;
-    struct mail      hurry;           /* to the writer, while hurry_posted */
+    struct mail      hurry; /* to the writer, while hurry_posted */
     _Atomic bool     hurry_posted;
 };
 
 struct store {
     char            *path;
-    struct db       *db;              /* the home's; the writer's, and under `moving` anybody's */
-    struct tables    tables;          /* the writer's */
-    int              directory_fd, file_fd, bodies_fd;       /* numbers that stay, whatever they lead to */
+    struct db       *db;                               /* the home's; the writer's, and under `moving` anybody's */
+    struct tables    tables;                           /* the writer's */
+    int              directory_fd, file_fd, bodies_fd; /* numbers that stay, whatever they lead to */
     unsigned         most_readers;
     uint64_t         max_bytes;
-    pthread_mutex_t  moving;          /* of what follows */
+    pthread_mutex_t  moving; /* of what follows */
     struct home     *home;
-    _Atomic unsigned turn;            /* how many homes there were before; read by any thread */
-    unsigned         reader_count;    /* that are open */
-    uint64_t         started_at;      /* ids and body files below it are of an earlier run */
+    _Atomic unsigned turn;         /* how many homes there were before; read by any thread */
+    unsigned         reader_count; /* that are open */
+    uint64_t         started_at;   /* ids and body files below it are of an earlier run */
     struct writer   *writer;
     struct verifier *verifier;
-    struct mailbox  *mailbox;         /* the writer's */
-    STAILQ_HEAD(, state) states;      /* with changes: the writer's */
-    struct { int64_t at_ns; uint64_t unsaid; } said[WARNINGS];       /* log lines of each kind: the writer's */
-    struct submitted waiting;
-    _Atomic uint64_t attention;       /* 0, mostly: see above */
-    _Atomic unsigned refusing;        /* REFUSES_...: what failed the last time */
+    struct mailbox  *mailbox;    /* the writer's */
+    STAILQ_HEAD(, state) states; /* with changes: the writer's */
+    struct {
+        int64_t  at_ns;
+        uint64_t unsaid;
+    } said[WARNINGS]; /* log lines of each kind: the writer's */
+    struct submitted   waiting;
+    _Atomic uint64_t   attention; /* 0, mostly: see above */
+    _Atomic unsigned   refusing;  /* REFUSES_...: what failed the last time */
     struct uncommitted uncommitted;
-    _Atomic uint64_t next_id;         /* of records and body files alike */
+    _Atomic uint64_t   next_id; /* of records and body files alike */
     /* Records with an id below it are older by so much than their times say. Steps add up: for those between two of
      * them that is too much. */
-    struct { _Atomic uint64_t below; _Atomic int64_t ns; } set_back;
-    _Atomic uint64_t generation;      /* commits, counted after each one before it is answered */
-    _Atomic uint64_t snapshot;        /* commits, counted before any of their changes leaves the table of
+    struct {
+        _Atomic uint64_t below;
+        _Atomic int64_t  ns;
+    } set_back;
+    _Atomic uint64_t generation; /* commits, counted after each one before it is answered */
+    _Atomic uint64_t snapshot;   /* commits, counted before any of their changes leaves the table of
                                        * what is announced */
-    _Atomic unsigned stride;          /* of so many touches one is left as a sample */
-    struct { _Atomic uint64_t records, body_files, bytes; } now;     /* written by the writer after each commit */
+    _Atomic unsigned stride;     /* of so many touches one is left as a sample */
+    struct {
+        _Atomic uint64_t records, body_files, bytes;
+    } now; /* written by the writer after each commit */
 };
 
 static inline bool store_is_broken(const struct store *s)
@@ -112,46 +127,46 @@ static inline bool store_is_broken(const struct store *s)
 
 struct store_reader {
     struct store     *store;
-    struct home      *home;           /* a reference */
-    unsigned          turn;           /* the store's when it went there */
-    struct db_txn    *txn;            /* the reader's thread, as all that follows unless said */
+    struct home      *home; /* a reference */
+    unsigned          turn; /* the store's when it went there */
+    struct db_txn    *txn;  /* the reader's thread, as all that follows unless said */
     struct db_cursor *cursor;
-    bool              borrowed;       /* the transaction is renewed */
-    struct hot       *hot;            /* NULL: nothing was found yet, or: */
-    bool              has_no_hot;     /* there was no memory */
-    uint32_t          verified[VERIFIED];     /* ids (lower half) of records whose body was found right */
+    bool              borrowed;           /* the transaction is renewed */
+    struct hot       *hot;                /* NULL: nothing was found yet, or: */
+    bool              has_no_hot;         /* there was no memory */
+    uint32_t          verified[VERIFIED]; /* ids (lower half) of records whose body was found right */
     uint32_t          random;
-    _Atomic uint64_t  touches[TOUCHES];                      /* names; the writer reads them */
-    _Atomic uint32_t  touched;        /* how many were ever put there */
-    uint32_t          merged;         /* writer */
+    _Atomic uint64_t  touches[TOUCHES]; /* names; the writer reads them */
+    _Atomic uint32_t  touched;          /* how many were ever put there */
+    uint32_t          merged;           /* writer */
     _Atomic bool      merge_posted, suspect_posted;
-    struct mail       merge, suspect, gone;                  /* to the writer; the last one frees the reader */
-    struct record_key suspect_key;    /* the writer's while suspect_posted */
-    struct arena      arena;          /* of uncommitted changes: what the last look-up found there */
+    struct mail       merge, suspect, gone; /* to the writer; the last one frees the reader */
+    struct record_key suspect_key;          /* the writer's while suspect_posted */
+    struct arena      arena;                /* of uncommitted changes: what the last look-up found there */
 };
 
 /* -- condition.c: any other file may say how the store is -- */
 
 /* At most one line a minute of each kind.  The writer's thread, as the next two. */
-void     store_warn(struct store *, enum writer_warning kind, const char *reason);
+void store_warn(struct store *, enum writer_warning kind, const char *reason);
 /* A transaction ended so: says what there is to say, if any. */
-void     store_failed(struct store *, enum db_result);
-void     store_publish(struct store *, const struct totals *);
+void store_failed(struct store *, enum db_result);
+void store_publish(struct store *, const struct totals *);
 /* Numbers for records and body files: never used before, by any run. Any thread. */
 uint64_t store_new_id(struct store *);
 
 /* -- home.c -- */
 
-struct home *home_new(struct db *, db_table records, db_table files);        /* takes the database over */
-void         home_release(struct home *);                    /* NULL is fine */
+struct home *home_new(struct db *, db_table records, db_table files); /* takes the database over */
+void         home_release(struct home *);                             /* NULL is fine */
 void         home_enter(struct store *, struct store_reader *);
 void         home_leave(struct store *, struct store_reader *);
 /* To the one that is in use.  Nothing of the reader's is open. */
-void         home_move(struct store *, struct store_reader *);
+void home_move(struct store *, struct store_reader *);
 
 /* -- open.c -- */
 
-struct store_opening {                /* what the database says at the start */
+struct store_opening { /* what the database says at the start */
     struct counts   counts;
     struct set_back set_back;
     uint64_t        next_id;
@@ -162,84 +177,93 @@ int store_open_database(struct store *, struct store_opening *, struct fault *wh
 
 /* -- uncommitted.c -- */
 
-struct overlay;                       /* what is announced under one key, copied for one look-up */
+struct overlay; /* what is announced under one key, copied for one look-up */
 
 /* In the reader's arena; NULL: nothing. Taken before the database is looked at: what is gone from here stands there. */
 struct overlay *overlay_take(struct store_reader *, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key);
 /* A record as it will be; false where another takes its place. */
-bool            overlay_apply(const struct overlay *, struct store_record *);
+bool overlay_apply(const struct overlay *, struct store_record *);
 /* The records that are not in the database yet; `i` from 0 on, false after the last. */
-bool            overlay_next(const struct overlay *, unsigned *i, struct store_record *out);
+bool overlay_next(const struct overlay *, unsigned *i, struct store_record *out);
 /* The body of an announced record, -1 where it is none. */
-int             uncommitted_body(struct store *, const struct store_record *);
+int uncommitted_body(struct store *, const struct store_record *);
 /* Tells the submitter.  It is not announced any more: it stands in the database by now, or will not. */
-void            store_answer(struct store *, struct store_change *, bool ok);
+void store_answer(struct store *, struct store_change *, bool ok);
 
 /* -- writer.c -- */
 
-struct work {                         /* one change in a group */
+struct work { /* one change in a group */
     struct store_change *change;
-    uint64_t             body_file;   /* of a PUT, already linked */
+    uint64_t             body_file; /* of a PUT, already linked */
     struct body_proof    proof;
-    bool                 refused;     /* the body's file could not be made: not a matter of the transaction */
-    bool                 more;        /* a DROP_TAG that is not done with yet */
+    bool                 refused; /* the body's file could not be made: not a matter of the transaction */
+    bool                 more;    /* a DROP_TAG that is not done with yet */
 };
 
-struct job {                          /* a change that takes several transactions */
-    struct store_change *change;      /* NULL: none. Its number: what is as new as that stays */
-    struct record_key    next_key;    /* where it goes on */
+struct job {                       /* a change that takes several transactions */
+    struct store_change *change;   /* NULL: none. Its number: what is as new as that stays */
+    struct record_key    next_key; /* where it goes on */
     unsigned             failures;
 };
 
-struct numbers { uint64_t *items; unsigned count, capacity; };
+struct numbers {
+    uint64_t *items;
+    unsigned  count, capacity;
+};
 STAILQ_HEAD(store_changes, store_change);
 
 struct writer {
-    struct store        *store;
-    pthread_t            thread;
-    bool                 stopping;
-    struct mail          stop;
+    struct store *store;
+    pthread_t     thread;
+    bool          stopping;
+    struct mail   stop;
 
-    struct store_changes changes;     /* received, not yet dealt with; in order */
+    struct store_changes changes; /* received, not yet dealt with; in order */
     bool                 urgent;
     struct grouping      grouping;
-    const char          *hold_file;   /* WEIR_HOLD_COMMITS, of tests: while it is there no change is made; NULL: none */
+    const char          *hold_file; /* WEIR_HOLD_COMMITS, of tests: while it is there no change is made; NULL: none */
     bool                 trim_due;
 
-    struct store_changes jobs;        /* after `job` */
+    struct store_changes jobs; /* after `job` */
     struct job           job;
 
-    struct { bool is_gone; int64_t tried_ns, said_ns; } anew;
-    uint64_t             set_back_kept;       /* set_back.below as it is in the database */
-    struct counts        counts;      /* as committed */
-    struct evict        *evict;
-    int64_t              merged_at_ns;
-    bool                 nothing_to_evict;
-    bool                 keeping_room, cannot_give_back;     /* apply.c */
-    struct sweep         sweep;
-    struct numbers       doomed;      /* body files without a record once this transaction is committed */
-    struct record_key    suspects[SUSPECTS];
-    unsigned             suspect_count;
-    struct { char *bytes; size_t room, used; } scratch;      /* a record that is being rewritten */
+    struct {
+        bool    is_gone;
+        int64_t tried_ns, said_ns;
+    } anew;
+    uint64_t          set_back_kept; /* set_back.below as it is in the database */
+    struct counts     counts;        /* as committed */
+    struct evict     *evict;
+    int64_t           merged_at_ns;
+    bool              nothing_to_evict;
+    bool              keeping_room, cannot_give_back; /* apply.c */
+    struct sweep      sweep;
+    struct numbers    doomed; /* body files without a record once this transaction is committed */
+    struct record_key suspects[SUSPECTS];
+    unsigned          suspect_count;
+    struct {
+        char  *bytes;
+        size_t room, used;
+    } scratch; /* a record that is being rewritten */
 };
 
 /* Bodies that make a group due. */
 uint64_t       store_group_bytes(const struct store *);
 struct writer *writer_start(struct store *, const struct counts *, struct fault *why);
-void           writer_stop(struct writer *);         /* commits what waits; NULL is fine */
+void           writer_stop(struct writer *); /* commits what waits; NULL is fine */
 /* Sets what its mails do on the writer's thread. */
-void           writer_init_reader(struct store_reader *);
+void writer_init_reader(struct store_reader *);
 
 /* -- anew.c -- */
 
 /* Is it still in its place?  Else begins a new one, or tries to. */
-void           anew_look(struct writer *);
+void anew_look(struct writer *);
 
 /* -- verify.c -- */
 
 struct verifier;
-struct verifier *verifier_start(struct store *);     /* NULL: it does not run */
-void             verifier_stop(struct verifier *);   /* NULL is fine */
+struct verifier *verifier_start(struct store *);   /* NULL: it does not run */
+void             verifier_stop(struct verifier *); /* NULL is fine */
 
 /* -- apply.c: the writer's transaction -- */
 
@@ -247,7 +271,7 @@ struct apply {
     struct writer *writer;
     struct store  *store;
     struct db_txn *txn;
-    struct counts  counts;            /* as they will be */
+    struct counts  counts; /* as they will be */
     uint64_t       freed_bytes;
     unsigned       removed, evicted;
 };
@@ -257,7 +281,7 @@ enum db_result apply_begin(struct writer *, struct apply *);
 enum db_result apply_commit(struct apply *);
 void           apply_abort(struct apply *);
 /* Before a write transaction: free pages go back to the file system where the disk space is near max_bytes. */
-void           apply_keep_room(struct writer *, uint64_t coming);
+void apply_keep_room(struct writer *, uint64_t coming);
 /* All free pages do; *bytes: how many. */
 enum db_result apply_give_back(struct writer *, uint64_t *bytes);
 
@@ -268,9 +292,9 @@ static inline enum db_result or_nothing(enum db_result r)
     return r == DB_NOT_FOUND ? DB_OK : r;
 }
 /* Bytes that a value of that size takes in the database, roughly. */
-uint64_t       entry_cost(uint64_t value_bytes);
+uint64_t entry_cost(uint64_t value_bytes);
 /* The same with its body file. */
-uint64_t       entry_fills(uint64_t value_bytes, uint64_t body_file, int64_t body_bytes);
+uint64_t entry_fills(uint64_t value_bytes, uint64_t body_file, int64_t body_bytes);
 /* All but the record itself. */
 enum db_result entry_add(struct apply *, const struct record_parts *);
 /* Removes the record and all that points to it; DB_NOT_FOUND where there is none below that id. */
@@ -288,47 +312,47 @@ enum db_result change_flush(struct apply *);
 /* -- reclaim.c: eviction -- */
 
 /* Bytes that must go so that `incoming` find room. */
-uint64_t       reclaim_need(const struct writer *, uint64_t incoming);
+uint64_t reclaim_need(const struct writer *, uint64_t incoming);
 /* Evicts until about `bytes` are free, at most `records`; DB_NOT_FOUND where there was nothing. */
 enum db_result reclaim_some(struct apply *, uint64_t bytes, unsigned records);
 /* Evicts what is the upstream's until it has room for `bytes` more within `most`; false where it cannot have. */
 enum db_result reclaim_share(struct apply *, struct slice upstream, uint64_t most, uint64_t bytes, bool *fits);
 /* A transaction of its own, as small as need be. False where it freed nothing. */
-bool           reclaim_bytes(struct writer *, uint64_t bytes);
-bool           reclaim_step(struct writer *);        /* as much as should go now */
+bool reclaim_bytes(struct writer *, uint64_t bytes);
+bool reclaim_step(struct writer *); /* as much as should go now */
 /* Before a group and its body files: evicts what would not have room beside them. */
-void           reclaim_before(struct writer *, uint64_t records, uint64_t files);
-void           reclaim_merge(struct writer *, struct store_reader *);
+void reclaim_before(struct writer *, uint64_t records, uint64_t files);
+void reclaim_merge(struct writer *, struct store_reader *);
 
 /* -- room.c: what it takes on the disk -- */
 
 enum { ROOM_CHANGE_BYTES = 20 * 1024 /* of pages that a small change writes, and the eviction for it */ };
 
 /* What one transaction should write at most. Any thread, as the next two. */
-uint64_t       room_txn_bytes(const struct store *);
+uint64_t room_txn_bytes(const struct store *);
 /* So many small changes make a group. */
-unsigned       room_changes(const struct store *);
+unsigned room_changes(const struct store *);
 /* So many records are removed in one transaction, `most` at most. */
-unsigned       room_at_once(const struct store *, unsigned most);
+unsigned room_at_once(const struct store *, unsigned most);
 /* What records and bodies may fill; a little more than that is lent while small records are traded. */
-uint64_t       room_limit(const struct store *);
-bool           room_is_over(const struct store *);
-uint64_t       room_used(const struct store *);
+uint64_t room_limit(const struct store *);
+bool     room_is_over(const struct store *);
+uint64_t room_used(const struct store *);
 /* max_bytes without what stands beside up to so many transactions. */
-uint64_t       room_beside(const struct store *, unsigned transactions);
+uint64_t room_beside(const struct store *, unsigned transactions);
 
 /* -- jobs.c: what takes several transactions, or stands in no group -- */
 
-void           job_add(struct writer *, struct store_change *);
-bool           job_step(struct writer *);            /* false: there is none */
-void           job_flush(struct writer *, struct store_change *);
-void           job_compact(struct writer *, struct store_change *);
-void           job_drop_suspects(struct writer *);
-bool           job_sweep(struct writer *);           /* false: it is done */
+void job_add(struct writer *, struct store_change *);
+bool job_step(struct writer *); /* false: there is none */
+void job_flush(struct writer *, struct store_change *);
+void job_compact(struct writer *, struct store_change *);
+void job_drop_suspects(struct writer *);
+bool job_sweep(struct writer *); /* false: it is done */
 
 /* -- state.c -- */
 
 /* Commits what waits, in one transaction for each state; answers. */
-void           state_write(struct store *);
+void state_write(struct store *);
 
 #endif

@@ -29,14 +29,18 @@ static void end_job(struct writer *w, bool ok)
 
 /* -- by pattern -- */
 
-struct jobs_found { struct record_key keys[DROPPED_AT_ONCE]; unsigned count; bool at_end; };
+struct jobs_found {
+    struct record_key keys[DROPPED_AT_ONCE];
+    unsigned          count;
+    bool              at_end;
+};
 
 static bool is_wanted(const struct store_change *c, struct slice key, struct slice value)
 {
     struct record r;
 
     if (c->matches == NULL || !record_decode(key, value, &r))
-        return true;                                 /* a damaged one goes with the rest */
+        return true; /* a damaged one goes with the rest */
     return r.view.id < c->number && c->matches(r.view.full_key, c->context);
 }
 
@@ -146,7 +150,7 @@ bool job_step(struct writer *w)
         STAILQ_REMOVE_HEAD(&w->jobs, queued);
         w->job = (struct job){ .change = next };
     }
-    r = store_is_broken(w->store)                  ? DB_REFUSED
+    r = store_is_broken(w->store)               ? DB_REFUSED
         : w->job.change->kind == STORE_DROP_TAG ? step_tag(w, &w->job, &done)
                                                 : step_matching(w, &w->job, &done);
     if (r == DB_OK) {
@@ -180,7 +184,7 @@ void job_flush(struct writer *w, struct store_change *c)
             apply_abort(&a);
     }
     if (r == DB_FULL) {
-        c->matches = NULL;                           /* one batch after another, then */
+        c->matches = NULL; /* one batch after another, then */
         job_add(w, c);
         return;
     }
@@ -211,9 +215,8 @@ static bool is_damaged(struct apply *a, const struct record_key *key)
         return false;
     if (!record_decode(record_key_slice(key), value, &r) || !record_body_is_right(&r))
         return true;
-    return r.view.proof.mark != 0
-        && bodies_verify(a->store->bodies_fd, r.view.body_file, r.view.body_bytes, r.view.proof.sum, NULL, NULL)
-               == BODY_WRONG;
+    return r.view.proof.mark != 0 && bodies_verify(a->store->bodies_fd, r.view.body_file, r.view.body_bytes,
+                                                   r.view.proof.sum, NULL, NULL) == BODY_WRONG;
 }
 
 void job_drop_suspects(struct writer *w)

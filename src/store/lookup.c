@@ -39,7 +39,7 @@ void store_reader_close(struct store_reader *r)
     if (r->store != NULL)
         home_leave(r->store, r);
     if (r->store != NULL)
-        mailbox_post(r->store->mailbox, &r->gone);   /* after whatever of it stands there */
+        mailbox_post(r->store->mailbox, &r->gone); /* after whatever of it stands there */
     else
         free(r);
 }
@@ -125,7 +125,12 @@ void store_clock_set_back(struct store *s, int64_t ns)
     atomic_fetch_add_explicit(&s->generation, 1, memory_order_release);
 }
 
-struct sought { struct slice full_key; store_accept accept; void *context; struct store_record *out; };
+struct sought {
+    struct slice         full_key;
+    store_accept         accept;
+    void                *context;
+    struct store_record *out;
+};
 
 /* One record more that might do. */
 static inline enum store_result offer(const struct sought *q, enum store_result result, const struct store_record *r)
@@ -140,12 +145,16 @@ static inline enum store_result offer(const struct sought *q, enum store_result 
     return STORE_HIT;
 }
 
-struct passed { struct slice key, value; unsigned count; };  /* the last of what stands under a hash, right or not */
+struct passed {
+    struct slice key, value;
+    unsigned     count;
+}; /* the last of what stands under a hash, right or not */
 
 /* `o` NULL: by the database alone. */
-static inline __attribute__((always_inline)) enum store_result
-scan(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], const struct sought *q, const struct overlay *o,
-     struct passed *seen)
+static inline __attribute__((always_inline)) enum store_result scan(struct store_reader *r,
+                                                                    const uint8_t        hash[STORE_HASH_BYTES],
+                                                                    const struct sought *q, const struct overlay *o,
+                                                                    struct passed *seen)
 {
     uint8_t           from[RECORD_KEY_BYTES] = { 0 };
     struct slice      key = { (const char *)from, sizeof from }, value;
@@ -163,11 +172,11 @@ scan(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], const struct 
         seen->count++;
         if (!record_decode(key, value, &record) || !body_is_right(r, &record)) {
             report(r, key);
-            seen->count++;                           /* no copy of that */
+            seen->count++; /* no copy of that */
             continue;
         }
         if (!slice_eq(record.view.full_key, q->full_key))
-            continue;                                /* another key with the same hash */
+            continue; /* another key with the same hash */
         if (o != NULL && !overlay_apply(o, &record.view))
             continue;
         heed_clock(r->store, &record.view);
@@ -181,7 +190,7 @@ scan(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], const struct 
 /* To the database that is in use, where another has been begun since. */
 static void go_over(struct store_reader *r)
 {
-    if (r->turn == r->store->turn)                   /* read without the lock: else it is seen the next time */
+    if (r->turn == r->store->turn) /* read without the lock: else it is seen the next time */
         return;
     store_reader_end(r);
     db_cursor_close(r->cursor);
@@ -192,9 +201,10 @@ static void go_over(struct store_reader *r)
 }
 
 /* Changes are announced, of this key or others; or another database was begun. */
-static __attribute__((noinline)) enum store_result
-scan_with_changes(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key,
-                  store_accept accept, void *context, struct store_record *out)
+static __attribute__((noinline)) enum store_result scan_with_changes(struct store_reader *r,
+                                                                     const uint8_t        hash[STORE_HASH_BYTES],
+                                                                     struct slice full_key, store_accept accept,
+                                                                     void *context, struct store_record *out)
 {
     const struct sought q = { full_key, accept, context, out };
     struct overlay     *o;
@@ -230,8 +240,8 @@ static void offer_copy(struct store_reader *r, uint64_t snapshot, const struct p
         r->hot = hot_open();
         r->has_no_hot = r->hot == NULL;
     }
-    if (r->hot != NULL && !hot_is_large(r->hot)
-        && atomic_load_explicit(&r->store->now.bytes, memory_order_relaxed) >= HOT_DATABASE_BYTES)
+    if (r->hot != NULL && !hot_is_large(r->hot) &&
+        atomic_load_explicit(&r->store->now.bytes, memory_order_relaxed) >= HOT_DATABASE_BYTES)
         hot_enlarge(r->hot);
     if (r->hot != NULL)
         hot_offer(r->hot, snapshot, seen->key, seen->value);
@@ -251,7 +261,7 @@ static enum store_result scan_settled(struct store_reader *r, const uint8_t hash
         store_reader_end(r);
         record_read(seen.key, seen.value, &record);
         if (!slice_eq(record.view.full_key, q->full_key))
-            return STORE_MISS;                       /* another key with the same hash, and it is alone there */
+            return STORE_MISS; /* another key with the same hash, and it is alone there */
         heed_clock(r->store, &record.view);
         return offer(q, STORE_MISS, &record.view);
     }
@@ -267,15 +277,14 @@ enum store_result store_lookup(struct store_reader *r, const uint8_t hash[STORE_
                                store_accept accept, void *context, struct store_record *out)
 {
     const struct sought q = { full_key, accept, context, out };
-    enum store_result  result;
+    enum store_result   result;
 
     if (r->store == NULL)
         return STORE_BROKEN;
     if (is_settled(r->store, hash))
         result = scan_settled(r, hash, &q);
     else
-        result = store_is_broken(r->store) ? STORE_BROKEN
-                                           : scan_with_changes(r, hash, full_key, accept, context, out);
+        result = store_is_broken(r->store) ? STORE_BROKEN : scan_with_changes(r, hash, full_key, accept, context, out);
     if (result != STORE_HIT)
         store_reader_end(r);
     return result;
@@ -294,7 +303,7 @@ int store_body_open(struct store *s, const struct store_record *record)
         return -1;
     fd = bodies_read(s->bodies_fd, record->body_file, record->body_bytes, &record->proof);
     if (fd < 0)
-        fd = uncommitted_body(s, record);            /* it has no name yet; where it has got one since: */
+        fd = uncommitted_body(s, record); /* it has no name yet; where it has got one since: */
     return fd >= 0 ? fd : bodies_read(s->bodies_fd, record->body_file, record->body_bytes, &record->proof);
 }
 
@@ -305,7 +314,7 @@ void store_touch(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], c
     if (r->store == NULL)
         return;
     stride = atomic_load_explicit(&r->store->stride, memory_order_relaxed);
-    r->random ^= r->random << 13;     /* of every hit: a call of the library would be dearer than the touch */
+    r->random ^= r->random << 13; /* of every hit: a call of the library would be dearer than the touch */
     r->random ^= r->random >> 17;
     r->random ^= r->random << 5;
     if (r->random % stride != 0)

@@ -46,7 +46,9 @@ static void get_shares(struct store *s, struct db_txn *txn, struct shares *out)
 /* `create`: the flag, or 0: DB_NOT_FOUND where one is missing. */
 static enum db_result open_tables(struct store *s, struct db_txn *txn, unsigned create)
 {
-    const struct { const char *name; db_table *table;
+    const struct {
+        const char *name;
+        db_table   *table;
     } rows[TABLES] = {
         { "meta", &s->tables.meta },
         { "records", &s->tables.records },
@@ -64,7 +66,7 @@ static enum db_result open_tables(struct store *s, struct db_txn *txn, unsigned 
             return r;
         r = db_cursor_open(txn, *rows[i].table, &cursor);
         if (r == DB_OK)
-            r = db_cursor_move(cursor, DB_FIRST, &key, &value);     /* the way down to a leaf is there */
+            r = db_cursor_move(cursor, DB_FIRST, &key, &value); /* the way down to a leaf is there */
         db_cursor_close(cursor);
         if (r == DB_NOT_FOUND)
             r = DB_OK;
@@ -108,7 +110,7 @@ static enum db_result read_meta(struct store *s, struct store_opening *o)
     get_shares(s, txn, &o->counts.shares);
     get_meta(s, txn, SLICE("set back"), &o->set_back, sizeof o->set_back);
     begin_sequence(s, txn, o);
-    return db_commit(txn);                           /* an abort would close the tables again */
+    return db_commit(txn); /* an abort would close the tables again */
 }
 
 static enum db_result write_meta(struct store *s)

@@ -5,13 +5,13 @@
 #include <stdint.h>
 
 struct store_options {
-    const char *path;                 /* cache directory; made (0700) where it is missing */
-    uint64_t    max_bytes;            /* LMDB pages and body files together */
-    unsigned    readers;              /* threads that look up: workers and the upstream thread */
+    const char *path;      /* cache directory; made (0700) where it is missing */
+    uint64_t    max_bytes; /* LMDB pages and body files together */
+    unsigned    readers;   /* threads that look up: workers and the upstream thread */
 };
 
 struct state_options {
-    const char *path;                 /* state directory; made (0700) where it is missing */
+    const char *path; /* state directory; made (0700) where it is missing */
 };
 
 #endif

@@ -18,14 +18,14 @@
 #include <sodium.h>
 
 enum {
-    SAMPLE          = 16,
-    VICTIMS         = 2,              /* of a sample */
-    SEARCHED        = 512,            /* records, for a sample of one upstream's */
-    SHARE_TRIES     = 64,
-    STEP_RECORDS    = 4096,
-    STEP_SHARE      = 64,             /* one part of max_bytes */
-    BUSY_STRIDE     = 8,
-    ROOM_STEPS      = 10000,
+    SAMPLE = 16,
+    VICTIMS = 2,    /* of a sample */
+    SEARCHED = 512, /* records, for a sample of one upstream's */
+    SHARE_TRIES = 64,
+    STEP_RECORDS = 4096,
+    STEP_SHARE = 64, /* one part of max_bytes */
+    BUSY_STRIDE = 8,
+    ROOM_STEPS = 10000,
 };
 
 struct reclaim_candidate {
@@ -57,7 +57,7 @@ static double worth_of(const struct writer *w, struct slice key, struct slice va
     uint64_t      bytes;
 
     if (!record_decode(key, value, &r))
-        return -1;                                   /* damaged: nothing is worth less */
+        return -1; /* damaged: nothing is worth less */
     bytes = value.len + (r.view.body_file != 0 ? (uint64_t)r.view.body_bytes : 0);
     return evict_worth(w->evict, evict_name(r.view.hash, r.view.variant), evict_ticks(r.view.received_wall_ns), bytes,
                        r.view.invalidated, now);
@@ -100,7 +100,7 @@ static enum db_result take_sample(struct apply *a, uint64_t upstream, struct rec
         if (r != DB_OK || key.len != RECORD_KEY_BYTES)
             break;
         if (round && *count > 0 && memcmp(key.ptr, sample[0].key.bytes, RECORD_KEY_BYTES) == 0)
-            break;                                   /* fewer than a sample in all */
+            break; /* fewer than a sample in all */
         if (upstream != 0 && !is_of(key, value, upstream))
             continue;
         memcpy(sample[*count].key.bytes, key.ptr, RECORD_KEY_BYTES);
@@ -131,8 +131,8 @@ enum db_result reclaim_some(struct apply *a, uint64_t bytes, unsigned records)
 
     while (a->freed_bytes < enough && records > 0) {
         struct reclaim_candidate sample[SAMPLE];
-        unsigned         count, wanted;
-        enum db_result   r = take_sample(a, 0, sample, &count);
+        unsigned                 count, wanted;
+        enum db_result           r = take_sample(a, 0, sample, &count);
 
         if (r != DB_OK)
             return r;
@@ -158,10 +158,10 @@ enum db_result reclaim_share(struct apply *a, struct slice upstream, uint64_t mo
         return DB_OK;
     for (unsigned tries = SHARE_TRIES; tries > 0 && share->bytes + bytes > most; tries--) {
         struct reclaim_candidate sample[SAMPLE];
-        unsigned         count;
-        enum db_result   r = take_sample(a, share->upstream, sample, &count);
+        unsigned                 count;
+        enum db_result           r = take_sample(a, share->upstream, sample, &count);
 
-        if (r == DB_NOT_FOUND)                       /* none at that place */
+        if (r == DB_NOT_FOUND) /* none at that place */
             continue;
         if (r != DB_OK)
             return r;
@@ -232,7 +232,7 @@ void reclaim_merge(struct writer *w, struct store_reader *reader)
     unsigned       stride = atomic_load_explicit(&w->store->stride, memory_order_relaxed);
     uint32_t       end = atomic_load_explicit(&reader->touched, memory_order_acquire);
 
-    if (end - reader->merged > TOUCHES)              /* the reader was quicker: those are overwritten */
+    if (end - reader->merged > TOUCHES) /* the reader was quicker: those are overwritten */
         reader->merged = end - TOUCHES;
     for (; reader->merged != end; reader->merged++)
         evict_use(w->evict, atomic_load_explicit(&reader->touches[reader->merged % TOUCHES], memory_order_relaxed),

@@ -14,8 +14,8 @@
 enum { FLAG_INVALIDATED = 1, FLAG_HAD_CREDENTIAL = 2, FLAG_PROOF = 4, FLAG_MASKED = 8 };
 
 struct record_head {
-    uint64_t sum;                     /* of all that follows, up to the body */
-    uint64_t body_sum;                /* of an inline body; FLAG_PROOF: of the file */
+    uint64_t sum;      /* of all that follows, up to the body */
+    uint64_t body_sum; /* of an inline body; FLAG_PROOF: of the file */
     uint64_t id;
     int64_t  requested_wall_ns, received_wall_ns;
     int64_t  body_bytes;
@@ -27,8 +27,13 @@ struct record_head {
     uint8_t  tag[STORE_HASH_BYTES];
 };
 
-struct fields_head { uint32_t stamp, count; };
-struct field_head { uint16_t id, name_bytes; uint32_t value_bytes; };
+struct fields_head {
+    uint32_t stamp, count;
+};
+struct field_head {
+    uint16_t id, name_bytes;
+    uint32_t value_bytes;
+};
 
 _Static_assert(sizeof(struct record_head) == 88, "no padding: all of it is checksummed");
 
@@ -68,7 +73,7 @@ static uint64_t head_sum(const void *key, const char *value, size_t bytes)
 
 /* -- fields -- */
 
-static uint32_t       names_stamp;    /* written once, under names_once */
+static uint32_t       names_stamp; /* written once, under names_once */
 static pthread_once_t names_once = PTHREAD_ONCE_INIT;
 
 static void make_names_stamp(void)
@@ -203,7 +208,7 @@ size_t record_size(const struct record_parts *p)
 
 char *record_begin(const struct record_parts *p, void *room)
 {
-    size_t      fields = p->fields != NULL ? fields_size(p->fields) : p->encoded_fields.len;
+    size_t             fields = p->fields != NULL ? fields_size(p->fields) : p->encoded_fields.len;
     struct record_head head = {
         .id = p->id,
         .requested_wall_ns = p->requested_wall_ns,
@@ -237,8 +242,8 @@ char *record_begin(const struct record_parts *p, void *room)
 void record_seal(const struct record_key *key, void *room, size_t size)
 {
     struct record_head head;
-    char       *value = room;
-    size_t      body;
+    char              *value = room;
+    size_t             body;
 
     memcpy(&head, value, sizeof head);
     body = head.body_file == 0 ? (size_t)head.body_bytes : 0;
@@ -252,8 +257,8 @@ void record_seal(const struct record_key *key, void *room, size_t size)
 /* Bytes of all that stands before the body. */
 static uint64_t bytes_before_body(const struct record_head *head)
 {
-    return sizeof *head + (uint64_t)head->full_key_bytes + head->selection_bytes + head->upstream_bytes
-         + head->fields_bytes + ((head->flags & FLAG_PROOF) != 0 && head->body_file != 0 ? sizeof(uint64_t) : 0);
+    return sizeof *head + (uint64_t)head->full_key_bytes + head->selection_bytes + head->upstream_bytes +
+           head->fields_bytes + ((head->flags & FLAG_PROOF) != 0 && head->body_file != 0 ? sizeof(uint64_t) : 0);
 }
 
 void record_read(struct slice key, struct slice value, struct record *out)
@@ -293,7 +298,7 @@ void record_read(struct slice key, struct slice value, struct record *out)
 bool record_decode(struct slice key, struct slice value, struct record *out)
 {
     struct record_head head;
-    uint64_t    before_body, body;
+    uint64_t           before_body, body;
 
     if (key.len != RECORD_KEY_BYTES || value.len < sizeof head)
         return false;

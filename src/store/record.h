@@ -16,9 +16,11 @@
 
 enum { RECORD_KEY_BYTES = 2 * STORE_HASH_BYTES };
 
-struct record_key { uint8_t bytes[RECORD_KEY_BYTES]; };      /* hash, then variant */
+struct record_key {
+    uint8_t bytes[RECORD_KEY_BYTES];
+}; /* hash, then variant */
 
-struct record_parts {                 /* what a record is made from */
+struct record_parts { /* what a record is made from */
     struct record_key         key;
     uint8_t                   tag[STORE_HASH_BYTES];
     uint64_t                  id;
@@ -26,14 +28,14 @@ struct record_parts {                 /* what a record is made from */
     unsigned                  status;
     bool                      invalidated, had_credential, masked;
     struct slice              full_key, selection, upstream;
-    const struct http_fields *fields;         /* NULL: encoded_fields instead */
+    const struct http_fields *fields; /* NULL: encoded_fields instead */
     struct slice              encoded_fields;
     int64_t                   body_bytes;
-    uint64_t                  body_file;      /* 0: inline */
-    struct body_proof         proof;          /* of the file */
+    uint64_t                  body_file; /* 0: inline */
+    struct body_proof         proof;     /* of the file */
 };
 
-struct record {                       /* what a value says */
+struct record { /* what a value says */
     struct store_record view;
     uint8_t             tag[STORE_HASH_BYTES];
     uint64_t            body_sum;
@@ -45,9 +47,9 @@ struct slice      record_key_slice(const struct record_key *);
 /* Bytes of the value; 0 where it cannot be encoded (a name over 64 KiB, a key over 4 GiB). */
 size_t record_size(const struct record_parts *);
 /* Writes all but an inline body; returns the place where that belongs. */
-char  *record_begin(const struct record_parts *, void *room);
+char *record_begin(const struct record_parts *, void *room);
 /* Puts the checksums, when the body is there. */
-void   record_seal(const struct record_key *, void *room, size_t size);
+void record_seal(const struct record_key *, void *room, size_t size);
 
 /* Fields as they stand in a record; ptr NULL where they cannot. */
 struct slice record_encode_fields(const struct http_fields *, struct arena *);

@@ -11,11 +11,11 @@
 #include <sys/stat.h>
 
 enum {
-    TXN_SHARE    = 24,                /* one part of max_bytes */
-    TXN_MOST     = 16 * 1024 * 1024,
+    TXN_SHARE = 24, /* one part of max_bytes */
+    TXN_MOST = 16 * 1024 * 1024,
     AT_ONCE_LEAST = 8,
-    PAGES_A_DROP = 3,                 /* that the removal of a record writes */
-    FIXED_BYTES  = 32 * 1024,         /* directory, lock files */
+    PAGES_A_DROP = 3,        /* that the removal of a record writes */
+    FIXED_BYTES = 32 * 1024, /* directory, lock files */
 };
 
 uint64_t room_txn_bytes(const struct store *s)

@@ -9,12 +9,17 @@
 
 #include <stdint.h>
 
-enum { SHARES_MOST = 256 };           /* upstreams; what further ones fill is not known, and not bounded */
+enum { SHARES_MOST = 256 }; /* upstreams; what further ones fill is not known, and not bounded */
 
-struct share { uint64_t upstream /* hash of its name */, bytes; };
-struct shares { unsigned count; struct share items[SHARES_MOST]; };
+struct share {
+    uint64_t upstream /* hash of its name */, bytes;
+};
+struct shares {
+    unsigned     count;
+    struct share items[SHARES_MOST];
+};
 
-uint64_t      shares_name(struct slice upstream);
+uint64_t shares_name(struct slice upstream);
 /* A new one is empty. NULL where there are too many. */
 struct share *shares_of(struct shares *, struct slice upstream);
 void          shares_add(struct shares *, struct slice upstream, uint64_t bytes);

@@ -41,27 +41,27 @@ enum drained { DRAINED_UNWANTED, DRAINED_WANTED };
 _Static_assert(FIRST_CHUNK_BYTES << (CHUNKS - 1) == SPOOL_MEMORY_BYTES, "the chunks hold it exactly");
 
 struct spool {
-    struct ref       ref;
-    int              directory_fd;        /* never changes */
+    struct ref ref;
+    int        directory_fd; /* never changes */
 
     /* Written by the writer before `length` covers what they are about. */
-    char            *chunks[CHUNKS];
-    _Atomic int64_t  memory_bytes;        /* bytes before it stand in chunks: fixed once there is a file */
-    _Atomic int64_t  gone;                /* ... but for those before this one; set under the lock */
-    _Atomic int64_t  spilled_from;        /* bytes from here on stand in spill_fd; INT64_MAX: none */
-    _Atomic int      file_fd, spill_fd;   /* -1: none; set once */
+    char           *chunks[CHUNKS];
+    _Atomic int64_t memory_bytes;      /* bytes before it stand in chunks: fixed once there is a file */
+    _Atomic int64_t gone;              /* ... but for those before this one; set under the lock */
+    _Atomic int64_t spilled_from;      /* bytes from here on stand in spill_fd; INT64_MAX: none */
+    _Atomic int     file_fd, spill_fd; /* -1: none; set once */
 
-    _Atomic int64_t  length;
-    _Atomic int      end;                 /* enum spool_end */
-    _Atomic bool     pass;
-    _Atomic int64_t  punched;             /* bytes before this are gone from the files */
+    _Atomic int64_t length;
+    _Atomic int     end; /* enum spool_end */
+    _Atomic bool    pass;
+    _Atomic int64_t punched; /* bytes before this are gone from the files */
 
-    pthread_mutex_t      lock;
-    LIST_HEAD(, spool_reader) readers;    /* lock */
-    int64_t              needed_from;     /* lock; the slowest reader there was */
-    _Atomic int          drained;         /* enum drained; changed under the lock */
-    struct mailbox      *drained_box;     /* lock */
-    struct mail         *drained_mail;    /* lock */
+    pthread_mutex_t lock;
+    LIST_HEAD(, spool_reader) readers; /* lock */
+    int64_t         needed_from;       /* lock; the slowest reader there was */
+    _Atomic int     drained;           /* enum drained; changed under the lock */
+    struct mailbox *drained_box;       /* lock */
+    struct mail    *drained_mail;      /* lock */
 };
 
 static void destroy(struct ref *ref)
@@ -105,7 +105,10 @@ void spool_release(struct spool *s)
 
 /* -- where a byte stands -- */
 
-struct run { unsigned chunk; size_t offset, room; };
+struct run {
+    unsigned chunk;
+    size_t   offset, room;
+};
 
 /* The chunk of a body offset, and how far it goes on from there. */
 static struct run chunk_at(int64_t offset)
@@ -279,7 +282,7 @@ static size_t write_memory(struct spool *s, int64_t offset, const char *bytes, s
         size_t     n = least(at.room, least(count - done, (size_t)(end - offset) - done));
 
         if (s->chunks[at.chunk] == NULL)
-            s->chunks[at.chunk] = mem_alloc_raw(at.room);    /* a chunk is begun at its first byte */
+            s->chunks[at.chunk] = mem_alloc_raw(at.room); /* a chunk is begun at its first byte */
         memcpy(s->chunks[at.chunk] + at.offset, bytes + done, n);
         done += n;
     }
@@ -352,18 +355,18 @@ static int put_bytes(struct spool *s, int64_t at, const char *bytes, size_t coun
 
 static bool is_in_memory(const struct spool *s)
 {
-    return atomic_load_explicit(&s->file_fd, memory_order_acquire) < 0
-        && atomic_load_explicit(&s->spill_fd, memory_order_acquire) < 0;
+    return atomic_load_explicit(&s->file_fd, memory_order_acquire) < 0 &&
+           atomic_load_explicit(&s->spill_fd, memory_order_acquire) < 0;
 }
 
 /* How much of a SPOOL_PASS the slowest reader has yet to take; INT64_MAX: some is in a file, and nobody takes it.  Who
  * has come too late for what is gone takes nothing. */
-static int64_t unread_bytes(struct spool *s)        /* under the lock */
+static int64_t unread_bytes(struct spool *s) /* under the lock */
 {
     const struct spool_reader *r;
     int64_t                    length = spool_length(s), slowest = INT64_MAX;
 
-    LIST_FOREACH(r, &s->readers, entry) {
+    LIST_FOREACH (r, &s->readers, entry) {
         int64_t seen = atomic_load_explicit(&r->seen, memory_order_acquire);
 
         if (seen < slowest && seen >= s->gone)
@@ -377,7 +380,7 @@ static int64_t unread_bytes(struct spool *s)        /* under the lock */
     return length > slowest ? length - slowest : 0;
 }
 
-static void post_drained(struct spool *s)           /* under the lock */
+static void post_drained(struct spool *s) /* under the lock */
 {
     const int64_t near = is_in_memory(s) ? SPOOL_MEMORY_BYTES / 4 : SPOOL_AHEAD_BYTES / 2;
 
@@ -412,7 +415,7 @@ static void wake_readers(struct spool *s)
     struct spool_reader *r;
 
     pthread_mutex_lock(&s->lock);
-    LIST_FOREACH(r, &s->readers, entry) {
+    LIST_FOREACH (r, &s->readers, entry) {
         int armed = ARMED;
 
         if (atomic_compare_exchange_strong(&r->armed, &armed, POSTED))
@@ -457,8 +460,8 @@ void spool_set_pass(struct spool *s)
 
 bool spool_is_ahead(const struct spool *s)
 {
-    struct spool *mutable = (struct spool *)s;      /* for the lock and what it has learned */
-    int64_t       unread;
+    struct spool *mutable = (struct spool *)s; /* for the lock and what it has learned */
+    int64_t unread;
 
     if (!spool_is_pass(s))
         return false;
@@ -485,7 +488,7 @@ static void receive_wake(struct mail *mail)
     struct spool_reader *r = CONTAINER_OF(mail, struct spool_reader, wake);
 
     atomic_store(&r->armed, IDLE);
-    r->receive(mail);                               /* may free the reader */
+    r->receive(mail); /* may free the reader */
 }
 
 void spool_reader_open(struct spool_reader *r, struct spool *s, struct mailbox *mailbox, int64_t offset)
@@ -515,7 +518,7 @@ void spool_reader_close(struct spool_reader *r)
     if (s == NULL)
         return;
     pthread_mutex_lock(&s->lock);
-    unread_bytes(s);                                /* the last one to go leaves its place standing */
+    unread_bytes(s); /* the last one to go leaves its place standing */
     LIST_REMOVE(r, entry);
     post_drained(s);
     pthread_mutex_unlock(&s->lock);
@@ -545,7 +548,7 @@ static void advance(struct spool_reader *r, size_t n)
 /* What there is to do at once; SPOOL_READ_WAIT: nothing. */
 static enum spool_read try_read(struct spool_reader *r, void *buffer, size_t count, size_t *got)
 {
-    enum spool_end end = spool_ended(r->spool);     /* before the length: see spool.h */
+    enum spool_end end = spool_ended(r->spool); /* before the length: see spool.h */
     int64_t        length = spool_length(r->spool);
     ssize_t        n;
 
@@ -569,10 +572,10 @@ enum spool_read spool_read(struct spool_reader *r, void *buffer, size_t count, s
 
     CHECK(count > 0);
     if (result != SPOOL_READ_WAIT || !atomic_compare_exchange_strong(&r->armed, &armed, ARMED))
-        return result;                              /* already armed or posted: `wake` will come */
+        return result; /* already armed or posted: `wake` will come */
     if (spool_length(r->spool) == r->offset && spool_ended(r->spool) == SPOOL_GROWING)
         return SPOOL_READ_WAIT;
-    armed = ARMED;                                  /* where the writer was quicker, `wake` is one for nothing */
+    armed = ARMED; /* where the writer was quicker, `wake` is one for nothing */
     atomic_compare_exchange_strong(&r->armed, &armed, IDLE);
     return try_read(r, buffer, count, got);
 }

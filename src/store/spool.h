@@ -32,8 +32,8 @@
 
 enum {
     SPOOL_MEMORY_BYTES = 256 * 1024,
-    SPOOL_WRITE_BYTES  = 64 * 1024,   /* written in such pieces, a SPOOL_PASS whose writer waits stays in memory */
-    SPOOL_AHEAD_BYTES  = 1024 * 1024  /* of a SPOOL_PASS that is in a file */
+    SPOOL_WRITE_BYTES = 64 * 1024,  /* written in such pieces, a SPOOL_PASS whose writer waits stays in memory */
+    SPOOL_AHEAD_BYTES = 1024 * 1024 /* of a SPOOL_PASS that is in a file */
 };
 
 enum spool_end { SPOOL_GROWING, SPOOL_WHOLE, SPOOL_CUT_SHORT };
@@ -41,26 +41,26 @@ enum spool_end { SPOOL_GROWING, SPOOL_WHOLE, SPOOL_CUT_SHORT };
 struct spool;
 
 struct spool_reader {                 /* embedded in what reads; one thread (the worker) */
-    struct spool        *spool;       /* holds a reference */
-    int64_t              offset;      /* next byte to read */
-    struct mailbox      *mailbox;     /* where `wake` is posted */
-    struct mail          wake;        /* the owner sets .receive */
+    struct spool            *spool;   /* holds a reference */
+    int64_t                  offset;  /* next byte to read */
+    struct mailbox          *mailbox; /* where `wake` is posted */
+    struct mail              wake;    /* the owner sets .receive */
     LIST_ENTRY(spool_reader) entry;   /* of the spool's readers; under its lock */
-    void               (*receive)(struct mail *);     /* the owner's, kept while ours stands in `wake` */
-    _Atomic int          armed;       /* whether `wake` is wanted or on its way: see spool.c */
-    _Atomic int64_t      seen;        /* offset as the writer may see it */
+    void (*receive)(struct mail *);   /* the owner's, kept while ours stands in `wake` */
+    _Atomic int     armed;            /* whether `wake` is wanted or on its way: see spool.c */
+    _Atomic int64_t seen;             /* offset as the writer may see it */
 };
 
 /* `directory_fd`: where an unnamed file is made when memory does not do; borrowed, must stay open.
  * -1: memory only (a memfd after the first SPOOL_MEMORY_BYTES), unbounded.  Never NULL. */
 struct spool *spool_new(int directory_fd);
-void spool_acquire(struct spool *);
-void spool_release(struct spool *);                  /* NULL is fine; the last one frees it */
+void          spool_acquire(struct spool *);
+void          spool_release(struct spool *); /* NULL is fine; the last one frees it */
 
 /* -- writer's thread -- */
 /* -1: neither disk nor memory had room (why says it); the spool is then cut short for its readers.
  * Where only the disk refused it is 0, and spool_is_pass() from then on: look at spool_is_ahead() after every write. */
-int  spool_write(struct spool *, const void *bytes, size_t count, struct fault *why);
+int spool_write(struct spool *, const void *bytes, size_t count, struct fault *why);
 /* Ends it and wakes all readers. The first end counts. */
 void spool_finish(struct spool *, enum spool_end end);
 /* From now on nothing after the slowest reader needs to be kept. Not to be undone. */
@@ -74,15 +74,15 @@ bool spool_is_ahead(const struct spool *);
 void spool_set_drained_mail(struct spool *, struct mailbox *, struct mail *);
 
 /* -- any thread -- */
-bool           spool_is_pass(const struct spool *);  /* cannot be stored; later readers may find its beginning gone */
-int64_t        spool_length(const struct spool *);   /* bytes published so far */
-enum spool_end spool_ended(const struct spool *);    /* read it before spool_length() to know the final length */
+bool           spool_is_pass(const struct spool *); /* cannot be stored; later readers may find its beginning gone */
+int64_t        spool_length(const struct spool *);  /* bytes published so far */
+enum spool_end spool_ended(const struct spool *);   /* read it before spool_length() to know the final length */
 /* The unnamed file with everything in it (of a SPOOL_PASS: with what memory did not take), or -1 while it stands in
  * memory (or the disk refused). Borrowed. */
-int            spool_file(const struct spool *);
+int spool_file(const struct spool *);
 /* Copies up to `count` bytes from `offset` without touching any reader; the number copied (0: none there), -1:
  * unreadable. */
-ssize_t        spool_peek(const struct spool *, int64_t offset, void *buffer, size_t count);
+ssize_t spool_peek(const struct spool *, int64_t offset, void *buffer, size_t count);
 
 /* -- reader's thread -- */
 /* Sets up at `offset` (0 unless the caller has had some); takes a reference. `wake.receive` must be set before;

@@ -27,17 +27,20 @@
 enum { FORMAT = 1, OWNERS_MOST = 8, READERS = 4, KEY_BYTES = 32, NAME_BYTES = 400 };
 #define MAP_BYTES (UINT64_C(256) * 1024 * 1024)
 
-struct owned { const struct state_owner *owner; db_table table; };
+struct owned {
+    const struct state_owner *owner;
+    db_table                  table;
+};
 
 struct state {
-    struct db *db;
-    db_table   meta;
-    struct owned tables[OWNERS_MOST];
-    unsigned   count;                 /* of `tables`, constant as they are */
-    uint8_t    key[KEY_BYTES];
-    bool       rows_lost;             /* constant once it is open */
-    STAILQ_HEAD(state_changes, state_change) changes;        /* writer's thread, as the next */
-    STAILQ_ENTRY(state) due;          /* of the store's `states`, while there are changes */
+    struct db                               *db;
+    db_table                                 meta;
+    struct owned                             tables[OWNERS_MOST];
+    unsigned                                 count; /* of `tables`, constant as they are */
+    uint8_t                                  key[KEY_BYTES];
+    bool                                     rows_lost; /* constant once it is open */
+    STAILQ_HEAD(state_changes, state_change) changes;   /* writer's thread, as the next */
+    STAILQ_ENTRY(state)                      due;       /* of the store's `states`, while there are changes */
 };
 
 /* -- the key -- */
@@ -129,7 +132,9 @@ static db_table table_of(const struct state *s, const struct state_owner *owner)
     return o->table;
 }
 
-struct format_name { char text[64]; };
+struct format_name {
+    char text[64];
+};
 
 static struct format_name format_name(const struct state_owner *owner)
 {
@@ -239,11 +244,11 @@ static enum db_open_result open_database(struct state *s, const char *path, stru
 }
 
 struct salvage {
-    struct state *state;
-    struct db_txn *txn;
+    struct state       *state;
+    struct db_txn      *txn;
     const struct owned *to;
-    unsigned rows;
-    enum db_result result;
+    unsigned            rows;
+    enum db_result      result;
 };
 
 /* Those of another format stay in the old file alone. */
@@ -255,8 +260,8 @@ static void see_format(void *context, struct slice key, struct slice value)
     if (v->to == NULL)
         return;
     name = format_name(v->to->owner);
-    if (slice_eq(key, slice_of(name.text))
-        && (value.len != sizeof v->to->owner->format || memcmp(value.ptr, &v->to->owner->format, value.len) != 0))
+    if (slice_eq(key, slice_of(name.text)) &&
+        (value.len != sizeof v->to->owner->format || memcmp(value.ptr, &v->to->owner->format, value.len) != 0))
         v->to = NULL;
 }
 
@@ -401,7 +406,7 @@ static void write_all(struct state *s, struct store *store)
     const bool           begun = r == DB_OK;
 
     STAILQ_CONCAT(&taken, &s->changes);
-    STAILQ_FOREACH(c, &taken, queued)
+    STAILQ_FOREACH (c, &taken, queued)
         if (r == DB_OK)
             r = apply(s, txn, c);
     if (r == DB_OK)
@@ -412,7 +417,8 @@ static void write_all(struct state *s, struct store *store)
         store_warn(store, WARN_STATE, r == DB_FULL ? "the ledger is full" : db_reason(s->db));
     else if (r != DB_OK)
         log_error("state_commit_failed", "reason=%s", log_quote(db_reason(s->db)));
-    STAILQ_FOREACH_SAFE(c, &taken, queued, next) {
+    STAILQ_FOREACH_SAFE(c, &taken, queued, next)
+    {
         c->ok = r == DB_OK;
         mailbox_post(c->reply_to, &c->done);
     }

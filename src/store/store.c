@@ -18,8 +18,9 @@ static int keep_descriptors(struct store *s, struct fault *why)
 {
     s->directory_fd = fcntl(db_directory(s->db), F_DUPFD_CLOEXEC, 0);
     s->file_fd = fcntl(db_file(s->db), F_DUPFD_CLOEXEC, 0);
-    return s->directory_fd >= 0 && s->file_fd >= 0 ? 0 : fault_set_errno(why, errno, "cannot open the cache in %s",
-                                                                         s->path);
+    return s->directory_fd >= 0 && s->file_fd >= 0
+               ? 0
+               : fault_set_errno(why, errno, "cannot open the cache in %s", s->path);
 }
 
 struct store *store_open(const struct store_options *options, struct fault *why, struct fault *note)

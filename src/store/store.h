@@ -33,8 +33,8 @@ struct store;
 struct store *store_open(const struct store_options *, struct fault *why, struct fault *note);
 /* Commits what was submitted, stops the writer. NULL is fine. All readers are closed before. */
 void store_close(struct store *);
-void store_settle(struct store *);                   /* main thread, some minutes after the start: see db_settle() */
-int  store_directory(const struct store *);          /* for spools; borrowed */
+void store_settle(struct store *);          /* main thread, some minutes after the start: see db_settle() */
+int  store_directory(const struct store *); /* for spools; borrowed */
 
 /* May an answer's head say that it is being stored?  Not where the store is broken or gone, or where the last one
  * like it could not be stored. `body_bytes`: -1: not known. Any thread. */
@@ -44,31 +44,31 @@ void store_refuses_files(struct store *);
 
 /* -- look-up: one reader per thread -- */
 struct store_reader;
-struct store_reader *store_reader_open(struct store *);      /* never NULL; look-ups miss where the store is broken */
-void store_reader_close(struct store_reader *);
+struct store_reader *store_reader_open(struct store *); /* never NULL; look-ups miss where the store is broken */
+void                 store_reader_close(struct store_reader *);
 
-struct body_proof {                   /* of a body file */
-    uint64_t sum;                     /* XXH3-64 of its content */
-    uint64_t mark;                    /* of its inode and time; 0: an older version stored it, and neither is known */
+struct body_proof { /* of a body file */
+    uint64_t sum;   /* XXH3-64 of its content */
+    uint64_t mark;  /* of its inode and time; 0: an older version stored it, and neither is known */
 };
 
-struct store_record {                 /* a view: borrows database pages until store_reader_end() */
-    struct slice full_key;
-    struct slice selection;           /* policy/vary.h */
-    struct slice encoded_fields;      /* see store_record_fields() */
-    unsigned     status;
-    int64_t      requested_wall_ns, received_wall_ns;
-    int64_t      set_back_ns;         /* by so much was the wall clock set back since, as far as anybody saw */
-    int64_t      body_bytes;
-    struct slice body;                /* inline; ptr NULL where it is a file */
-    uint64_t     body_file;           /* number of the body file; 0: inline */
-    struct body_proof proof;          /* of that file */
-    bool         invalidated;
-    bool         had_credential;
-    bool         masked;              /* fields hold marks: policy/mask.h */
-    struct slice upstream;            /* name of the upstream it came from */
-    uint64_t     id;                  /* of this version of the record: another after each change */
-    uint8_t      hash[STORE_HASH_BYTES], variant[STORE_HASH_BYTES];
+struct store_record { /* a view: borrows database pages until store_reader_end() */
+    struct slice      full_key;
+    struct slice      selection;      /* policy/vary.h */
+    struct slice      encoded_fields; /* see store_record_fields() */
+    unsigned          status;
+    int64_t           requested_wall_ns, received_wall_ns;
+    int64_t           set_back_ns; /* by so much was the wall clock set back since, as far as anybody saw */
+    int64_t           body_bytes;
+    struct slice      body;      /* inline; ptr NULL where it is a file */
+    uint64_t          body_file; /* number of the body file; 0: inline */
+    struct body_proof proof;     /* of that file */
+    bool              invalidated;
+    bool              had_credential;
+    bool              masked;   /* fields hold marks: policy/mask.h */
+    struct slice      upstream; /* name of the upstream it came from */
+    uint64_t          id;       /* of this version of the record: another after each change */
+    uint8_t           hash[STORE_HASH_BYTES], variant[STORE_HASH_BYTES];
 };
 
 enum store_result { STORE_HIT, STORE_MISS, STORE_OTHER_VARIANT, STORE_BROKEN };
@@ -97,48 +97,48 @@ bool store_is_changing(const struct store *, const uint8_t hash[STORE_HASH_BYTES
 
 /* -- changes: any thread -- */
 enum store_change_kind {
-    STORE_PUT,                        /* a whole response: replaces that variant */
-    STORE_FRESHEN,                    /* new fields and times for the record `id` (hash, variant), which is valid again;
+    STORE_PUT,           /* a whole response: replaces that variant */
+    STORE_FRESHEN,       /* new fields and times for the record `id` (hash, variant), which is valid again;
                                        * changed 0 where it is another by now */
-    STORE_INVALIDATE,                 /* all variants under `hash`: kept for validation only */
-    STORE_DROP,                       /* all variants under `hash` */
-    STORE_DROP_TAG,                   /* every record with `tag` (path_tag) */
-    STORE_DROP_MATCHING,              /* every record whose full key `matches` (purge by glob): scanned in batches,
+    STORE_INVALIDATE,    /* all variants under `hash`: kept for validation only */
+    STORE_DROP,          /* all variants under `hash` */
+    STORE_DROP_TAG,      /* every record with `tag` (path_tag) */
+    STORE_DROP_MATCHING, /* every record whose full key `matches` (purge by glob): scanned in batches,
                                        * between which other changes are made; what is stored meanwhile stays */
-    STORE_FLUSH,                      /* everything */
-    STORE_COMPACT                     /* free pages go back to the file system: `changed` is how many bytes that were */
+    STORE_FLUSH,         /* everything */
+    STORE_COMPACT        /* free pages go back to the file system: `changed` is how many bytes that were */
 };
 
-struct store_change {                 /* the submitter's memory until `done` is received */
-    struct mail         mail;         /* the writer's */
+struct store_change {            /* the submitter's memory until `done` is received */
+    struct mail            mail; /* the writer's */
     enum store_change_kind kind;
-    uint8_t             hash[STORE_HASH_BYTES], variant[STORE_HASH_BYTES], tag[STORE_HASH_BYTES];
-    uint64_t            id;           /* FRESHEN: see there. PUT: of the record under hash and variant that it was made
+    uint8_t                hash[STORE_HASH_BYTES], variant[STORE_HASH_BYTES], tag[STORE_HASH_BYTES];
+    uint64_t               id; /* FRESHEN: see there. PUT: of the record under hash and variant that it was made
                                        * of: stored only where that still stands; 0: of none */
-    struct slice        full_key, selection;
-    const char         *upstream;     /* name: counted for max_share and shown by status */
-    double              max_share;    /* PUT: the part of the cache that it may fill; 0: no bound */
-    unsigned            status;
-    struct http_fields  fields;       /* as stored */
-    int64_t             requested_wall_ns, received_wall_ns;
-    bool                had_credential, masked;
-    struct spool       *body;         /* whole, not passed; the submitter's reference, until `done`; NULL: no body */
-    int64_t             body_bytes;   /* of store_announce(): how long the body will be */
-    bool                is_first;     /* PUT: nothing is known to be stored under `hash`: no look-up is undone */
-    bool              (*matches)(struct slice full_key, void *context);   /* on the writer's thread, and on the upstream
+    struct slice           full_key, selection;
+    const char            *upstream;  /* name: counted for max_share and shown by status */
+    double                 max_share; /* PUT: the part of the cache that it may fill; 0: no bound */
+    unsigned               status;
+    struct http_fields     fields; /* as stored */
+    int64_t                requested_wall_ns, received_wall_ns;
+    bool                   had_credential, masked;
+    struct spool          *body;       /* whole, not passed; the submitter's reference, until `done`; NULL: no body */
+    int64_t                body_bytes; /* of store_announce(): how long the body will be */
+    bool                   is_first;   /* PUT: nothing is known to be stored under `hash`: no look-up is undone */
+    bool (*matches)(struct slice full_key, void *context); /* on the writer's thread, and on the upstream
                                        * thread before */
-    void               *context;
+    void *context;
     /* answer */
-    struct mailbox     *reply_to;     /* where `done` is posted after the commit; never NULL */
-    struct mail         done;         /* .receive set by the submitter */
-    bool                ok;           /* committed: readers see it from now on */
-    uint64_t            changed;      /* records stored or dropped */
-    uint64_t            new_id;
+    struct mailbox *reply_to; /* where `done` is posted after the commit; never NULL */
+    struct mail     done;     /* .receive set by the submitter */
+    bool            ok;       /* committed: readers see it from now on */
+    uint64_t        changed;  /* records stored or dropped */
+    uint64_t        new_id;
     /* the store's own: in the order of announcement, the id of what a PUT or FRESHEN stores */
-    uint64_t            number;
-    bool                announced, submitted;
-    struct store_change *next_announced;
-    STAILQ_ENTRY(store_change) queued;        /* the writer's */
+    uint64_t                   number;
+    bool                       announced, submitted;
+    struct store_change       *next_announced;
+    STAILQ_ENTRY(store_change) queued; /* the writer's */
 };
 /* The writer groups changes for up to some seconds (grouping.h); INVALIDATE, FLUSH and the DROPs are committed at once.
  * Changes of one thread are made in the order they were submitted. */
@@ -151,7 +151,10 @@ void store_withdraw(struct store *, struct store_change *);
 /* Somebody waits for a change that was submitted, or asks what is stored: what waits is committed now. Any thread. */
 void store_hurry(struct store *);
 
-struct store_status { uint64_t records, body_files, bytes, max_bytes; bool broken; };
-struct store_status store_status(struct store *);            /* any thread */
+struct store_status {
+    uint64_t records, body_files, bytes, max_bytes;
+    bool     broken;
+};
+struct store_status store_status(struct store *); /* any thread */
 
 #endif

@@ -17,15 +17,18 @@
 
 #include <fcntl.h>
 
-struct announced {                    /* a copy, in the reader's arena */
+struct announced { /* a copy, in the reader's arena */
     enum store_change_kind kind;
-    uint64_t               base;      /* the change's `id` */
-    bool                   founded;   /* a PUT: what it was made of stands, or it was made of nothing */
-    struct store_record    record;    /* of a FRESHEN: id, variant, fields and times; of an INVALIDATE: id */
-    struct spool          *body;      /* a reference, until the copy is made */
+    uint64_t               base;    /* the change's `id` */
+    bool                   founded; /* a PUT: what it was made of stands, or it was made of nothing */
+    struct store_record    record;  /* of a FRESHEN: id, variant, fields and times; of an INVALIDATE: id */
+    struct spool          *body;    /* a reference, until the copy is made */
 };
 
-struct overlay { struct announced *items; unsigned count; };
+struct overlay {
+    struct announced *items;
+    unsigned          count;
+};
 
 static unsigned bucket_of(const uint8_t hash[STORE_HASH_BYTES])
 {
@@ -82,7 +85,7 @@ static void take_out(struct store *s, struct store_change *c, bool made)
     atomic_fetch_sub(&s->attention, 1);
     pthread_mutex_unlock(&u->lock);
     c->announced = false;
-    if (!made)                        /* replies that were made of it are kept no longer */
+    if (!made) /* replies that were made of it are kept no longer */
         atomic_fetch_add_explicit(&s->generation, 1, memory_order_release);
 }
 
@@ -113,9 +116,9 @@ bool store_is_changing(const struct store *s, const uint8_t hash[STORE_HASH_BYTE
 
 static bool is_about(const struct store_change *c, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key)
 {
-    return memcmp(c->hash, hash, STORE_HASH_BYTES) == 0
-        && (c->kind == STORE_INVALIDATE || slice_eq(c->full_key, full_key))
-        && (c->kind != STORE_PUT || c->body == NULL || spool_length(c->body) >= c->body_bytes);
+    return memcmp(c->hash, hash, STORE_HASH_BYTES) == 0 &&
+           (c->kind == STORE_INVALIDATE || slice_eq(c->full_key, full_key)) &&
+           (c->kind != STORE_PUT || c->body == NULL || spool_length(c->body) >= c->body_bytes);
 }
 
 static void copy(struct announced *a, const struct store_change *c, struct arena *arena)
@@ -124,9 +127,12 @@ static void copy(struct announced *a, const struct store_change *c, struct arena
         .kind = c->kind,
         .base = c->id,
         .founded = c->id == 0,
-        .record = { .status = c->status, .requested_wall_ns = c->requested_wall_ns,
-                    .received_wall_ns = c->received_wall_ns, .had_credential = c->had_credential,
-                    .masked = c->masked, .id = c->number },
+        .record = { .status = c->status,
+                    .requested_wall_ns = c->requested_wall_ns,
+                    .received_wall_ns = c->received_wall_ns,
+                    .had_credential = c->had_credential,
+                    .masked = c->masked,
+                    .id = c->number },
     };
     memcpy(a->record.hash, c->hash, STORE_HASH_BYTES);
     memcpy(a->record.variant, c->variant, STORE_HASH_BYTES);
@@ -142,7 +148,7 @@ static void copy(struct announced *a, const struct store_change *c, struct arena
     if (c->body == NULL)
         return;
     a->record.body_bytes = c->body_bytes;
-    if (c->body_bytes > SPOOL_MEMORY_BYTES) {        /* it has a file: uncommitted_body() */
+    if (c->body_bytes > SPOOL_MEMORY_BYTES) { /* it has a file: uncommitted_body() */
         a->record.body_file = c->number;
         a->record.body = SLICE_NONE;
         return;
@@ -189,8 +195,8 @@ struct overlay *overlay_take(struct store_reader *r, const uint8_t hash[STORE_HA
             copy(&o->items[o->count++], c, &r->arena);
     pthread_mutex_unlock(&u->lock);
     for (unsigned i = 0; i < o->count; i++)
-        if (fetch_body(&o->items[i], &r->arena) && (o->items[i].kind == STORE_INVALIDATE
-                                                    || o->items[i].record.encoded_fields.ptr != NULL))
+        if (fetch_body(&o->items[i], &r->arena) &&
+            (o->items[i].kind == STORE_INVALIDATE || o->items[i].record.encoded_fields.ptr != NULL))
             o->items[kept++] = o->items[i];
     o->count = kept;
     return kept > 0 ? o : NULL;
@@ -205,10 +211,10 @@ static bool fold(const struct overlay *o, unsigned from, struct store_record *r)
         const struct store_record *n = &a->record;
         bool                       bound = a->base != 0 || a->kind == STORE_FRESHEN;
 
-        if (n->id <= r->id)           /* committed meanwhile */
+        if (n->id <= r->id) /* committed meanwhile */
             continue;
         if (a->kind == STORE_INVALIDATE) {
-            r->id = r->invalidated ? r->id : n->id;  /* another version: no 304 speaks of it */
+            r->id = r->invalidated ? r->id : n->id; /* another version: no 304 speaks of it */
             r->invalidated = true;
             continue;
         }

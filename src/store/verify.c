@@ -26,9 +26,9 @@ struct verifier {
     struct store        *store;
     pthread_t            thread;
     _Atomic bool         stopping;
-    struct store_reader *reader;      /* until the thread ends */
-    uint64_t             below;       /* numbers of earlier runs */
-    uint64_t             last;        /* in the order of the table, which is that of the bytes */
+    struct store_reader *reader; /* until the thread ends */
+    uint64_t             below;  /* numbers of earlier runs */
+    uint64_t             last;   /* in the order of the table, which is that of the bytes */
     bool                 has_last;
 };
 
@@ -46,7 +46,12 @@ static bool go_on(void *context)
     return pause_ms(context, 5);
 }
 
-struct one { uint64_t number; int64_t bytes; struct body_proof proof; struct record_key key; };
+struct one {
+    uint64_t          number;
+    int64_t           bytes;
+    struct body_proof proof;
+    struct record_key key;
+};
 
 /* The next one with a sum; false at the end. */
 static bool find_next(struct verifier *v, struct one *out)
@@ -69,9 +74,9 @@ static bool find_next(struct verifier *v, struct one *out)
             if (key.len != sizeof number || value.len != RECORD_KEY_BYTES)
                 continue;
             memcpy(&number, key.ptr, sizeof number);
-            if ((v->has_last && number == v->last) || number >= v->below
-                || db_get(txn, home->records, value, &record_value) != DB_OK
-                || !record_decode(value, record_value, &record) || record.view.proof.mark == 0)
+            if ((v->has_last && number == v->last) || number >= v->below ||
+                db_get(txn, home->records, value, &record_value) != DB_OK ||
+                !record_decode(value, record_value, &record) || record.view.proof.mark == 0)
                 continue;
             *out = (struct one){ number, record.view.body_bytes, record.view.proof, { { 0 } } };
             memcpy(out->key.bytes, value.ptr, RECORD_KEY_BYTES);
@@ -106,7 +111,7 @@ static void *run(void *argument)
         v->last = one.number;
         v->has_last = true;
     }
-    store_reader_close(v->reader);                   /* one that stays would cost look-ups: anew.c */
+    store_reader_close(v->reader); /* one that stays would cost look-ups: anew.c */
     return NULL;
 }
 

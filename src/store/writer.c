@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 enum {
-    EVICTED_AT_ONCE = 4096,           /* at most */
+    EVICTED_AT_ONCE = 4096, /* at most */
     LINK_TRIES = 8,
     QUIET_MS = 1000,
     FULL_TRIES = 4
@@ -75,7 +75,7 @@ void store_submit(struct store *s, struct store_change *c)
         return;
     }
     c->changed = c->new_id = 0;
-    if (!c->announced) {              /* else look-ups read it by now */
+    if (!c->announced) { /* else look-ups read it by now */
         c->body_bytes = c->body != NULL ? spool_length(c->body) : 0;
         store_announce(s, c);
     }
@@ -94,7 +94,7 @@ static void receive_hurry(struct mail *m)
     struct store *s = self->store;
 
     (void)m;
-    atomic_store(&s->waiting.hurry_posted, false);           /* what is submitted from now on asks anew */
+    atomic_store(&s->waiting.hurry_posted, false); /* what is submitted from now on asks anew */
     self->urgent = self->urgent || atomic_load(&s->waiting.changes) > 0;
 }
 
@@ -145,7 +145,7 @@ void writer_init_reader(struct store_reader *r)
 struct writer_group {
     struct work works[GROUPING_CHANGES];
     unsigned    count;
-    uint64_t    bytes, file_bytes;    /* of the records, and of the bodies that are files */
+    uint64_t    bytes, file_bytes; /* of the records, and of the bodies that are files */
 };
 
 static bool has_file(const struct store_change *c)
@@ -156,7 +156,8 @@ static bool has_file(const struct store_change *c)
 static uint64_t file_cost_of(const struct work *work)
 {
     return has_file(work->change) && !work->refused
-             ? ((uint64_t)spool_length(work->change->body) / BLOCK_BYTES + 1) * BLOCK_BYTES : 0;
+               ? ((uint64_t)spool_length(work->change->body) / BLOCK_BYTES + 1) * BLOCK_BYTES
+               : 0;
 }
 
 static uint64_t record_cost_of(const struct work *work)
@@ -182,8 +183,8 @@ static bool is_refused(const struct store *s, const struct store_change *c)
     if (c->kind != STORE_PUT || c->body == NULL)
         return false;
     bytes = (uint64_t)spool_length(c->body);
-    return spool_ended(c->body) != SPOOL_WHOLE || spool_is_pass(c->body) || bytes > room_limit(s)
-        || (c->max_share > 0 && (double)bytes > c->max_share * (double)s->max_bytes);
+    return spool_ended(c->body) != SPOOL_WHOLE || spool_is_pass(c->body) || bytes > room_limit(s) ||
+           (c->max_share > 0 && (double)bytes > c->max_share * (double)s->max_bytes);
 }
 
 /* The body's file comes before the transaction: a crash leaves an orphan, never a record without its body. */
@@ -248,7 +249,7 @@ static enum db_result try_works(struct writer *w, struct work *works, unsigned c
     need = incoming > 0 ? reclaim_need(w, incoming) : 0;
     if (need > 0) {
         r = reclaim_some(&a, need, room_at_once(w->store, EVICTED_AT_ONCE));
-        if (r == DB_NOT_FOUND)                       /* nothing is left to evict: max_bytes is tiny */
+        if (r == DB_NOT_FOUND) /* nothing is left to evict: max_bytes is tiny */
             r = DB_OK;
     }
     for (unsigned i = 0; i < count && r == DB_OK; i++)
@@ -327,8 +328,8 @@ static void gather(struct writer *w, struct writer_group *g)
     const uint64_t most = store_group_bytes(w->store), txn = room_txn_bytes(w->store);
     uint64_t       bodies = 0;
 
-    while (!STAILQ_EMPTY(&w->changes) && g->count < GROUPING_CHANGES
-           && (g->count == 0 || (bodies < most && g->bytes + g->count * (uint64_t)ROOM_CHANGE_BYTES < txn))) {
+    while (!STAILQ_EMPTY(&w->changes) && g->count < GROUPING_CHANGES &&
+           (g->count == 0 || (bodies < most && g->bytes + g->count * (uint64_t)ROOM_CHANGE_BYTES < txn))) {
         struct store_change *c = STAILQ_FIRST(&w->changes);
         struct work         *work = &g->works[g->count];
 
@@ -352,7 +353,7 @@ static void gather(struct writer *w, struct writer_group *g)
 static void run_group(struct writer *w)
 {
     struct writer_group *g = mem_alloc(sizeof *g);
-    const int64_t begun_ns = clock_mono_ns();
+    const int64_t        begun_ns = clock_mono_ns();
 
     anew_look(w);
     gather(w, g);
@@ -383,8 +384,8 @@ static int64_t wait_ns(const struct writer *w)
         return -1;
     if (w->hold_file != NULL && !w->stopping && access(w->hold_file, F_OK) == 0)
         return HELD_LOOK_NS;
-    if (w->stopping || w->urgent || atomic_load(&w->store->waiting.changes) >= room_changes(w->store)
-        || atomic_load(&w->store->waiting.bytes) >= store_group_bytes(w->store))
+    if (w->stopping || w->urgent || atomic_load(&w->store->waiting.changes) >= room_changes(w->store) ||
+        atomic_load(&w->store->waiting.bytes) >= store_group_bytes(w->store))
         return 0;
     return grouping_left(&w->grouping, clock_mono_ns());
 }

@@ -27,11 +27,11 @@ enum { FILE_BYTES = 16 * 1024, SERIAL_BYTES = 16, DAY_S = 86400, LIFE_DAYS = 365
 static const char file_name[] = "ca.pem", new_name[] = "ca.pem.new";
 
 struct authority {
-    int                       directory;
-    const char               *path;
-    pthread_mutex_t           lock;
-    struct issuer            *current;           /* under the lock; NULL: not read yet */
-    _Atomic(struct issuer *)  known;             /* the same, to be compared with and never followed */
+    int                      directory;
+    const char              *path;
+    pthread_mutex_t          lock;
+    struct issuer           *current; /* under the lock; NULL: not read yet */
+    _Atomic(struct issuer *) known;   /* the same, to be compared with and never followed */
 };
 
 /* -- certificates -- */
@@ -40,8 +40,9 @@ int issuer_make_key(gnutls_x509_privkey_t *key)
 {
     int rc = gnutls_x509_privkey_init(key);
 
-    return rc < 0 ? rc : gnutls_x509_privkey_generate(*key, GNUTLS_PK_ECDSA,
-                                                      GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
+    return rc < 0 ? rc
+                  : gnutls_x509_privkey_generate(*key, GNUTLS_PK_ECDSA,
+                                                 GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
 }
 
 int issuer_begin_certificate(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, int64_t from_s, int64_t to_s)
@@ -49,7 +50,7 @@ int issuer_begin_certificate(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, i
     unsigned char serial[SERIAL_BYTES];
     int           rc = gnutls_rnd(GNUTLS_RND_NONCE, serial, sizeof serial);
 
-    serial[0] = (unsigned char)((serial[0] & 0x3f) | 0x40);  /* positive, and of one length (RFC 5280 4.1.2.2) */
+    serial[0] = (unsigned char)((serial[0] & 0x3f) | 0x40); /* positive, and of one length (RFC 5280 4.1.2.2) */
     if (rc >= 0)
         rc = gnutls_x509_crt_set_version(crt, 3);
     if (rc >= 0)
@@ -80,8 +81,8 @@ static int set_name(gnutls_x509_crt_t crt)
     if (gethostname(host, sizeof host - 1) != 0)
         snprintf(host, sizeof host, "localhost");
     snprintf(name, sizeof name, "Weir CA %02x%02x%02x%02x of %.40s", mark[0], mark[1], mark[2], mark[3], host);
-    return rc >= 0 ? gnutls_x509_crt_set_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, name,
-                                                   (unsigned)strlen(name)) : rc;
+    return rc >= 0 ? gnutls_x509_crt_set_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, name, (unsigned)strlen(name))
+                   : rc;
 }
 
 static int make_certificate(struct issuer *i, int64_t now_s)
@@ -143,8 +144,7 @@ static int describe(struct issuer *i)
         rc = gnutls_x509_crt_get_fingerprint(i->certificate, GNUTLS_DIG_SHA256, digest, &digest_bytes);
     }
     if (rc >= 0)
-        rc = gnutls_x509_crt_get_dn_by_oid(i->certificate, GNUTLS_OID_X520_COMMON_NAME, 0, 0, f->subject,
-                                           &name_bytes);
+        rc = gnutls_x509_crt_get_dn_by_oid(i->certificate, GNUTLS_OID_X520_COMMON_NAME, 0, 0, f->subject, &name_bytes);
     if (rc < 0)
         return rc;
     for (size_t k = 0; k < digest_bytes; k++)
@@ -187,10 +187,9 @@ static int write_file(struct authority *a, const char *key, size_t key_bytes, co
     fd = openat(a->directory, new_name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return fault_set_errno(why, errno, "cannot write %s/%s", a->path, new_name);
-    ok = write_all(fd, key, key_bytes) == 0 && write_all(fd, certificate, strlen(certificate)) == 0
-        && fsync(fd) == 0;
-    if (close(fd) != 0 || !ok || renameat(a->directory, new_name, a->directory, file_name) != 0
-        || fsync(a->directory) != 0)
+    ok = write_all(fd, key, key_bytes) == 0 && write_all(fd, certificate, strlen(certificate)) == 0 && fsync(fd) == 0;
+    if (close(fd) != 0 || !ok || renameat(a->directory, new_name, a->directory, file_name) != 0 ||
+        fsync(a->directory) != 0)
         return fault_set_errno(why, errno, "cannot write %s/%s", a->path, file_name);
     return 0;
 }

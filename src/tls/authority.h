@@ -29,10 +29,10 @@ void authority_close(struct authority *);
 int authority_rotate(struct authority *, int64_t now_s, struct fault *why);
 
 struct authority_facts {
-    char    certificate[2048];        /* PEM */
-    char    fingerprint[96];          /* SHA-256, "AB:CD:..." as other tools print it */
-    char    subject[160];             /* its common name */
-    int64_t made_s, expires_s;        /* since 1970 */
+    char    certificate[2048]; /* PEM */
+    char    fingerprint[96];   /* SHA-256, "AB:CD:..." as other tools print it */
+    char    subject[160];      /* its common name */
+    int64_t made_s, expires_s; /* since 1970 */
 };
 
 /* Makes the CA where there is none. -1: *why. */
@@ -46,6 +46,6 @@ struct issuer;
 struct issuer *authority_issuer(struct authority *, int64_t now_s, struct fault *why);
 /* True while no rotation has replaced it. */
 bool authority_is_current(const struct authority *, const struct issuer *);
-void issuer_release(struct issuer *);                   /* NULL is fine */
+void issuer_release(struct issuer *); /* NULL is fine */
 
 #endif

@@ -67,8 +67,8 @@ static bool server_name(gnutls_session_t session, char *out, size_t bytes)
     size_t   length = bytes;
     unsigned type = GNUTLS_NAME_DNS;
 
-    return gnutls_server_name_get(session, out, &length, &type, 0) == GNUTLS_E_SUCCESS && type == GNUTLS_NAME_DNS
-        && length > 0 && strlen(out) == length;
+    return gnutls_server_name_get(session, out, &length, &type, 0) == GNUTLS_E_SUCCESS && type == GNUTLS_NAME_DNS &&
+           length > 0 && strlen(out) == length;
 }
 
 int handshake_retrieve(gnutls_session_t session, const gnutls_datum_t *authorities, int authority_count,
@@ -104,6 +104,6 @@ bool handshake_send(void *session, const char *bytes, size_t count)
 {
     struct handshake *h = gnutls_db_get_ptr(session);
 
-    h->holds_head = false;                          /* this is no head of libmicrohttpd's */
+    h->holds_head = false; /* this is no head of libmicrohttpd's */
     return gnutls_record_send(session, bytes, count) == (ssize_t)count;
 }

@@ -22,14 +22,14 @@ struct handshake {
     struct leaf *(*choose)(void *owner, const char *name);
     /* `count` bytes have come, in the clear (0: the end; negative: an error).  False: the session is given up.  May be
      * NULL. */
-    bool         (*heard)(void *owner, char *at, ssize_t count);
-    void          *owner;
-    unsigned      *under_way;         /* the owner's count of handshakes that are not done */
-    bool           is_under_way;
-    struct leaf   *leaf;              /* shown; held until handshake_end() */
-    bool           holds_head;        /* what is sent next is kept back for what comes after it */
-    char          *head;              /* kept back; or NULL */
-    size_t         head_bytes;        /* of it not sent yet */
+    bool (*heard)(void *owner, char *at, ssize_t count);
+    void        *owner;
+    unsigned    *under_way; /* the owner's count of handshakes that are not done */
+    bool         is_under_way;
+    struct leaf *leaf;       /* shown; held until handshake_end() */
+    bool         holds_head; /* what is sent next is kept back for what comes after it */
+    char        *head;       /* kept back; or NULL */
+    size_t       head_bytes; /* of it not sent yet */
 };
 
 /* `session` is a gnutls_session_t; `h` outlives it. */

@@ -10,11 +10,11 @@
 #include <gnutls/abstract.h>
 #include <gnutls/x509.h>
 
-struct issuer {                       /* constant once made, but for `ref` */
+struct issuer { /* constant once made, but for `ref` */
     struct ref             ref;
     gnutls_x509_crt_t      certificate;
     gnutls_x509_privkey_t  key;
-    gnutls_x509_privkey_t  leaf_key;  /* of every leaf; in memory only */
+    gnutls_x509_privkey_t  leaf_key; /* of every leaf; in memory only */
     struct authority_facts facts;
 };
 

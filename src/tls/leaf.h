@@ -17,11 +17,11 @@ struct leaf_cache;
 
 /* `authority` is lent for its life.  Never NULL. */
 struct leaf_cache *leaf_cache_open(struct authority *);
-void leaf_cache_close(struct leaf_cache *);             /* NULL is fine */
+void               leaf_cache_close(struct leaf_cache *); /* NULL is fine */
 
 /* A reference to the leaf for `name`: a host name, or an IP address ("192.0.2.1", "[2001:db8::1]").
  * NULL: *why. */
 struct leaf *leaf_acquire(struct leaf_cache *, const char *name, int64_t now_s, struct fault *why);
-void leaf_release(struct leaf *);                       /* NULL is fine */
+void         leaf_release(struct leaf *); /* NULL is fine */
 
 #endif

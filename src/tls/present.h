@@ -7,15 +7,15 @@
 #include "tls/issuer.h"
 #include "tls/leaf.h"
 
-struct leaf {                         /* constant once made, but for `ref` and `used` */
+struct leaf { /* constant once made, but for `ref` and `used` */
     struct ref       ref;
     char             name[LEAF_NAME_BYTES];
-    struct issuer   *issuer;          /* a reference */
+    struct issuer   *issuer; /* a reference */
     gnutls_pcert_st  certificate;
     bool             has_certificate;
     gnutls_privkey_t key;
     int64_t          renew_at_s, ends_s;
-    uint64_t         used;            /* the cache's: when, counted in look-ups */
+    uint64_t         used; /* the cache's: when, counted in look-ups */
 };
 
 #endif

@@ -46,7 +46,7 @@ static void record(struct flight *f, const struct turn *t, enum attempt_outcome 
 
 static double chance(struct upstream *up)
 {
-    up->random ^= up->random << 13;   /* xorshift64: jitter wants no more */
+    up->random ^= up->random << 13; /* xorshift64: jitter wants no more */
     up->random ^= up->random >> 7;
     up->random ^= up->random << 17;
     return (double)(up->random >> 11) / (double)(UINT64_C(1) << 53);
@@ -58,16 +58,15 @@ static int64_t wait_left(const struct flight *f)
     int64_t now = clock_mono_ns(), most = 0;
 
     EACH_WAITER(w, f)
-        if (w->at == WAITER_WAITING && waiter_wait_left(w, now) > most)
-            most = waiter_wait_left(w, now);
+    if (w->at == WAITER_WAITING && waiter_wait_left(w, now) > most)
+        most = waiter_wait_left(w, now);
     if (f->keep && most == 0)
         most = f->keep_until_ns > now ? f->keep_until_ns - now : f->leader->patience.max_wait_ns;
     return most;
 }
 
 /* Asks budget/; the answer counts only where the budget allows the next attempt in time, too. */
-static struct retry_answer ask_retry(struct flight *f, enum attempt_outcome outcome, unsigned status,
-                                     int64_t told_ns)
+static struct retry_answer ask_retry(struct flight *f, enum attempt_outcome outcome, unsigned status, int64_t told_ns)
 {
     const struct fetch   *fetch = f->leader;
     struct wait_cause     cause;
@@ -86,9 +85,9 @@ static struct retry_answer ask_retry(struct flight *f, enum attempt_outcome outc
     };
     struct retry_answer a = retry_decide(&f->site->options->retry, &q);
 
-    if (a.again && (f->up->stopping || !flight_goes_on(f)
-                    || forecast_wait(f->site, NULL, &f->charge, f->entry.priority, &f->entry.who, &cause)
-                           > q.wait_left_ns))
+    if (a.again &&
+        (f->up->stopping || !flight_goes_on(f) ||
+         forecast_wait(f->site, NULL, &f->charge, f->entry.priority, &f->entry.who, &cause) > q.wait_left_ns))
         a.again = false;
     return a;
 }
@@ -170,7 +169,7 @@ static bool ask_unexpecting(struct flight *f, struct turn *t)
     f->ask.unexpecting = true;
     f->again = true;
     dispatch_put(f);
-    t->stop = STOP_ENOUGH;            /* curl would send it again by itself */
+    t->stop = STOP_ENOUGH; /* curl would send it again by itself */
     return true;
 }
 
@@ -210,8 +209,8 @@ static void note_write(const struct turn *t)
 {
     const struct fetch *f = t->fetch;
 
-    if (!f->has_key && !http_method_is_safe(f->request.method) && t->answer->head.status >= 200
-        && t->answer->head.status < 400 && f->policy->invalidate != INVALIDATE_OFF)
+    if (!f->has_key && !http_method_is_safe(f->request.method) && t->answer->head.status >= 200 &&
+        t->answer->head.status < 400 && f->policy->invalidate != INVALIDATE_OFF)
         overtake_by_write(t->site, f);
 }
 
@@ -286,7 +285,7 @@ void attempt_interim(struct turn *t, unsigned status, const struct http_fields *
     for_others = http_fields_copy(&fields, arena);
     masked = auth_mask(t->fetch, MASK_STARS, &for_others, arena);
     EACH_WAITER(w, t->flight)
-        waiter_post_interim(w, status, masked && w->fetch != t->fetch ? &for_others : &fields);
+    waiter_post_interim(w, status, masked && w->fetch != t->fetch ? &for_others : &fields);
 }
 
 /* -- the body -- */
@@ -331,7 +330,7 @@ static bool check_body(struct flight *f, struct turn *t, const char *bytes, size
         return true;
     if (!sound)
         return false;
-    t->held = false;                  /* so far it is sound, and too long to be kept back */
+    t->held = false; /* so far it is sound, and too long to be kept back */
     record(f, t, ATTEMPT_OK, t->answer->head.status);
     return give(f, t);
 }
@@ -339,14 +338,14 @@ static bool check_body(struct flight *f, struct turn *t, const char *bytes, size
 /* Who has read the last byte may ask again before we hear of the end: look-ups must find it by then. */
 static bool is_last_of(const struct flight *f, const struct turn *t, size_t count)
 {
-    return f->storing && !t->held && t->body_bytes + (int64_t)count == t->answer->content_length
-        && t->answer->head.status != 206 && t->check == NULL;
+    return f->storing && !t->held && t->body_bytes + (int64_t)count == t->answer->content_length &&
+           t->answer->head.status != 206 && t->check == NULL;
 }
 
 bool attempt_takes(const struct turn *t)
 {
-    return t->answer == NULL || t->answer->body == NULL || t->flight == NULL || t->held || !t->may_wait
-        || !spool_is_ahead(t->answer->body);
+    return t->answer == NULL || t->answer->body == NULL || t->flight == NULL || t->held || !t->may_wait ||
+           !spool_is_ahead(t->answer->body);
 }
 
 bool attempt_body(struct turn *t, const char *bytes, size_t count)
@@ -390,8 +389,8 @@ void attempt_trailer(struct turn *t, struct slice name, struct slice value)
     struct http_fields added;
 
     /* RFC 9110 6.5.1: what frames or routes has no business in a trailer. */
-    if (a == NULL || (http_name_flags(http_name_parse(name)) & HTTP_HOP_BY_HOP) != 0
-        || slice_eq_nocase(name, SLICE("Content-Length")))
+    if (a == NULL || (http_name_flags(http_name_parse(name)) & HTTP_HOP_BY_HOP) != 0 ||
+        slice_eq_nocase(name, SLICE("Content-Length")))
         return;
     http_fields_add(&a->trailers, &a->trailer_arena, arena_copy(&a->trailer_arena, name),
                     arena_copy(&a->trailer_arena, value));
@@ -405,8 +404,8 @@ void attempt_trailer(struct turn *t, struct slice name, struct slice value)
 /* Nobody receives any more: those who have the head have all of it. */
 static void release_receivers(struct flight *f)
 {
-
-    EACH_WAITER_SAFE(w, f) {
+    EACH_WAITER_SAFE(w, f)
+    {
         if (w->at == WAITER_RECEIVING)
             waiter_unlink(w);
     }
@@ -480,9 +479,9 @@ static void cut(struct flight *f, struct turn *t, enum stop stop)
 static void report_breaker(struct turn *t, const struct transfer_end *end)
 {
     enum stop stop = end->stop;
-    bool      ours = stop == STOP_ABANDONED || stop == STOP_OVER_BUDGET || stop == STOP_DISK
-                  || stop == STOP_UPLOAD_BROKEN || stop == STOP_UPLOAD_STALLED || stop == STOP_SECOND_SENDING
-                  || stop == STOP_DEAD_CONNECTION || end->undone;
+    bool ours = stop == STOP_ABANDONED || stop == STOP_OVER_BUDGET || stop == STOP_DISK || stop == STOP_UPLOAD_BROKEN ||
+                stop == STOP_UPLOAD_STALLED || stop == STOP_SECOND_SENDING || stop == STOP_DEAD_CONNECTION ||
+                end->undone;
 
     if (end->answered)
         return;
@@ -551,7 +550,7 @@ void attempt_ended(struct turn *t, const struct transfer_end *end)
     }
     part(f, t);
     if (end->stop == STOP_OVER_BUDGET) {
-        dispatch_put(f);              /* nothing was sent: its turn comes again */
+        dispatch_put(f); /* nothing was sent: its turn comes again */
         return;
     }
     if (t->held)

@@ -11,23 +11,22 @@
 #include <stdlib.h>
 
 enum {
-    PLAIN_BYTES = 16 * 1024,          /* of what is inflated at a time */
-    FREE_BYTES  = 32 * 1024 * 1024,   /* inflated from however little */
-    TIMES_MOST  = 100                 /* beyond that: as much as what came. All others wait while it is read */
+    PLAIN_BYTES = 16 * 1024,       /* of what is inflated at a time */
+    FREE_BYTES = 32 * 1024 * 1024, /* inflated from however little */
+    TIMES_MOST = 100               /* beyond that: as much as what came. All others wait while it is read */
 };
 
 struct body_check {
-    struct inflater  *coding;         /* NULL: none */
-    bool              broken;         /* the coding is, or it is a bomb */
+    struct inflater  *coding; /* NULL: none */
+    bool              broken; /* the coding is, or it is a bomb */
     uint64_t          coded_bytes, plain_bytes;
     struct json_check json;
 };
 
 static bool is_judged(const struct http_response *head)
 {
-    return head->status >= 200 && head->status < 300
-        && head->status != 204 && head->status != 205 && head->status != 206
-        && http_media_is_json(http_fields_get(&head->fields, HTTP_CONTENT_TYPE));
+    return head->status >= 200 && head->status < 300 && head->status != 204 && head->status != 205 &&
+           head->status != 206 && http_media_is_json(http_fields_get(&head->fields, HTTP_CONTENT_TYPE));
 }
 
 /* No coding, or the one that says so (RFC 9110 8.4.1 has it for Accept-Encoding alone; some send it). */
@@ -35,8 +34,8 @@ static bool is_plain(const struct http_fields *f)
 {
     struct slice coding = slice_trim(http_fields_get(f, HTTP_CONTENT_ENCODING));
 
-    return http_fields_count(f, HTTP_CONTENT_ENCODING) <= 1
-        && (coding.len == 0 || slice_eq_nocase(coding, SLICE("identity")));
+    return http_fields_count(f, HTTP_CONTENT_ENCODING) <= 1 &&
+           (coding.len == 0 || slice_eq_nocase(coding, SLICE("identity")));
 }
 
 struct body_check *body_check_open(const struct http_response *head)

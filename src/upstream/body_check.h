@@ -16,7 +16,7 @@ struct body_check;
  * named), or its coding cannot be read here.
  */
 struct body_check *body_check_open(const struct http_response *head);
-void body_check_close(struct body_check *);          /* NULL is fine */
+void               body_check_close(struct body_check *); /* NULL is fine */
 
 /* False: it cannot become sound any more; further calls say the same. */
 bool body_check_feed(struct body_check *, const char *bytes, size_t count);

@@ -15,21 +15,21 @@
 
 enum {
     VALUES_MOST = 256,
-    ROWS_MOST = 4096                  /* of URLs: a client can make up any number of them */
+    ROWS_MOST = 4096 /* of URLs: a client can make up any number of them */
 };
 
 struct bust_row {
-    struct bust_row *next;            /* of its bucket */
+    struct bust_row *next; /* of its bucket */
     uint8_t          hash[VARIANT_HASH_BYTES];
     int64_t          every_ns;
     unsigned         count;
-    int64_t          used_ns[VALUES_MOST];    /* wall time; that of number 1 first */
+    int64_t          used_ns[VALUES_MOST]; /* wall time; that of number 1 first */
 };
 
 struct bust_change {
     struct state_change change;
     struct upstream    *up;
-    char                bytes[];      /* name, then value */
+    char                bytes[]; /* name, then value */
 };
 
 static struct bust_row **bucket_of(struct upstream *up, const uint8_t *hash)
@@ -99,7 +99,7 @@ static void load_row(void *context, struct slice name, struct slice value)
     size_t           times = value.len / sizeof r->used_ns[0];
 
     if (!is_row(name) || value.len % sizeof r->used_ns[0] != 0 || times < 2 || times > 1 + VALUES_MOST)
-        return;                       /* nothing that this version has written */
+        return; /* nothing that this version has written */
     r = mem_alloc(sizeof *r);
     memcpy(r->hash, name.ptr + 1, sizeof r->hash);
     memcpy(&r->every_ns, value.ptr, sizeof r->every_ns);
@@ -111,7 +111,11 @@ static void load_row(void *context, struct slice name, struct slice value)
 }
 
 const struct state_owner bust_rows = {
-    .table = "bust", .format = 1, .load = load_row, .stood_with = &keep_rows, .is_own = is_row,
+    .table = "bust",
+    .format = 1,
+    .load = load_row,
+    .stood_with = &keep_rows,
+    .is_own = is_row,
 };
 
 void bust_load(struct upstream *up)

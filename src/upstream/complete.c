@@ -12,7 +12,11 @@
 #include "policy/validate.h"
 
 /* What the API sends and where the stored bytes go: in front of it or after. */
-struct join { struct byte_range sent; struct slice front, back; int64_t complete; };
+struct join {
+    struct byte_range sent;
+    struct slice      front, back;
+    int64_t           complete;
+};
 
 static bool join_parts(const struct fetch *f, const struct answer *a, struct join *j)
 {
@@ -21,8 +25,8 @@ static bool join_parts(const struct fetch *f, const struct answer *a, struct joi
     struct slice           body = f->stored.part;
     int64_t                complete;
 
-    if (!policy_parts_combine(&f->stored.head, &other) || !policy_part_of(&f->stored.head, &held, &complete)
-        || !policy_part_of(&other, &j->sent, &j->complete) || complete < 0)
+    if (!policy_parts_combine(&f->stored.head, &other) || !policy_part_of(&f->stored.head, &held, &complete) ||
+        !policy_part_of(&other, &j->sent, &j->complete) || complete < 0)
         return false;
     j->front = j->back = SLICE("");
     j->complete = complete;
@@ -61,6 +65,6 @@ bool complete_end(struct turn *t)
 
     if (t->part_bytes == 0)
         return true;
-    return t->body_bytes == t->part_bytes
-        && (t->part_tail.len == 0 || spool_write(t->answer->body, t->part_tail.ptr, t->part_tail.len, &why) == 0);
+    return t->body_bytes == t->part_bytes &&
+           (t->part_tail.len == 0 || spool_write(t->answer->body, t->part_tail.ptr, t->part_tail.len, &why) == 0);
 }

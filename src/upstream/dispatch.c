@@ -13,8 +13,8 @@
 #include <stdlib.h>
 
 enum {
-    LOOK_MS  = 100,                   /* how soon it is seen that a client has gone on with its body */
-    LATE_MS  = 1,                     /* so long behind its reservation a request is charged anew */
+    LOOK_MS = 100, /* how soon it is seen that a client has gone on with its body */
+    LATE_MS = 1,   /* so long behind its reservation a request is charged anew */
     REVIEWED_MOST = 2000
 };
 
@@ -24,8 +24,8 @@ enum {
 static void end_wait(struct flight *f, int64_t now)
 {
     EACH_WAITER(w, f)
-        if (w->at == WAITER_WAITING)
-            w->wait_left_ns = waiter_wait_left(w, now);
+    if (w->at == WAITER_WAITING)
+        w->wait_left_ns = waiter_wait_left(w, now);
     timers_clear(&f->up->timers, &f->deadline);
 }
 
@@ -35,7 +35,7 @@ static void begin_wait(struct flight *f)
 
     f->unsent_from_ns = now;
     EACH_WAITER(w, f)
-        w->wait_from_ns = now;
+    w->wait_from_ns = now;
 }
 
 /* A retry's wait is over: the last real answer passes through, else what went wrong. */
@@ -58,13 +58,13 @@ static void end_waiting(struct flight *f, struct fetch_links *w)
 
 static void fire_deadline(struct timer *t)
 {
-    struct flight      *f = CONTAINER_OF(t, struct flight, deadline);
-    int64_t             now = clock_mono_ns();
-    struct wait_cause   cause;
-    int64_t             wait = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
+    struct flight    *f = CONTAINER_OF(t, struct flight, deadline);
+    int64_t           now = clock_mono_ns();
+    struct wait_cause cause;
+    int64_t           wait = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
 
     if (f->past.attempt_count == 0 && wait == 0 && f->site->in_flight < site_slots(f->site)) {
-        budget_kick(f->site->budget);       /* its turn is here: it is this thread that is late */
+        budget_kick(f->site->budget); /* its turn is here: it is this thread that is late */
         timers_set(&f->up->timers, &f->deadline, now + GRACE_MS * NS_PER_MS);
         return;
     }
@@ -72,11 +72,12 @@ static void fire_deadline(struct timer *t)
         bool somebody_may_wait = f->waiting == 0 && now < f->keep_until_ns;
 
         EACH_WAITER(w, f)
-            somebody_may_wait = somebody_may_wait || waiter_wait_left(w, now) > 0;
+        somebody_may_wait = somebody_may_wait || waiter_wait_left(w, now) > 0;
         if (!somebody_may_wait && end_retries(f))
             return;
     }
-    EACH_WAITER_SAFE(w, f) {
+    EACH_WAITER_SAFE(w, f)
+    {
         if (waiter_wait_left(w, now) > 0)
             continue;
         if (f->past.attempt_count == 0)
@@ -86,7 +87,7 @@ static void fire_deadline(struct timer *t)
     }
     if (flight_end_unwaited(f, now))
         return;
-    if (timer_is_set(&f->deadline) && f->deadline.at_ns <= now)        /* some wait on, others are through */
+    if (timer_is_set(&f->deadline) && f->deadline.at_ns <= now) /* some wait on, others are through */
         timers_set(&f->up->timers, &f->deadline, now + NS_PER_SEC);
 }
 
@@ -94,7 +95,7 @@ static void fire_pause(struct timer *t)
 {
     struct flight *f = CONTAINER_OF(t, struct flight, pause);
 
-    if (stall_goes_on(f))             /* it would take a place only to pause in it again */
+    if (stall_goes_on(f)) /* it would take a place only to pause in it again */
         timers_set(&f->up->timers, &f->pause, clock_mono_ns() + LOOK_MS * NS_PER_MS);
     else
         dispatch_put(f);
@@ -147,7 +148,7 @@ void dispatch_put(struct flight *f)
 {
     struct budget *b = f->site->budget;
 
-    if (f->state != FLIGHT_PAUSING && f->state != FLIGHT_NAMING)           /* back-off, name and queue are one wait */
+    if (f->state != FLIGHT_PAUSING && f->state != FLIGHT_NAMING) /* back-off, name and queue are one wait */
         begin_wait(f);
     flight_become(f, FLIGHT_WAITING);
     f->deadline.fire = fire_deadline;
@@ -156,7 +157,7 @@ void dispatch_put(struct flight *f)
     f->entry.arrived_ns = f->leader->patience.arrived_mono_ns;
     f->entry.priority = f->leader->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE;
     EACH_WAITER(w, f)
-        raise(f, w->fetch);
+    raise(f, w->fetch);
     f->entry.class = site_class(f->site, &f->charge);
     if (f->again)
         queue_put_again(b->queue, &f->entry);
@@ -170,8 +171,8 @@ void dispatch_put(struct flight *f)
 
 bool dispatch_pause(struct flight *f, int64_t after_ns)
 {
-    int64_t             now = clock_mono_ns();
-    bool                ended = false;
+    int64_t now = clock_mono_ns();
+    bool    ended = false;
 
     begin_wait(f);
     flight_become(f, FLIGHT_PAUSING);
@@ -179,7 +180,8 @@ bool dispatch_pause(struct flight *f, int64_t after_ns)
     f->pause.fire = fire_pause;
     f->deadline.fire = fire_deadline;
     timers_set(&f->up->timers, &f->pause, now + after_ns);
-    EACH_WAITER_SAFE(w, f) {
+    EACH_WAITER_SAFE(w, f)
+    {
         if (f->waiting > 1 && waiter_wait_left(w, now) < after_ns) {
             end_waiting(f, w);
             ended = true;
@@ -191,12 +193,15 @@ bool dispatch_pause(struct flight *f, int64_t after_ns)
 
 /* -- before budget is spent: the store may have it by now -- */
 
-struct dispatch_look { const struct fetch *fetch; struct arena arena; };
+struct dispatch_look {
+    const struct fetch *fetch;
+    struct arena        arena;
+};
 
 static bool accept_newer(const struct store_record *r, void *context)
 {
     struct dispatch_look *look = context;
-    struct http_fields fields;
+    struct http_fields    fields;
 
     if ((r->received_wall_ns <= look->fetch->seen.wall_ns && !look->fetch->seen.none) || r->invalidated)
         return false;
@@ -208,8 +213,8 @@ static bool accept_newer(const struct store_record *r, void *context)
 bool dispatch_is_stored(struct upstream *up, const struct fetch *f)
 {
     struct dispatch_look look = { .fetch = f };
-    struct store_record record;
-    bool                there;
+    struct store_record  record;
+    bool                 there;
 
     if (!f->has_key || f->must_be_new || f->seen.again)
         return false;
@@ -222,12 +227,12 @@ bool dispatch_is_stored(struct upstream *up, const struct fetch *f)
 /* True where nobody is left that the flight should be sent for. */
 static bool look_again(struct flight *f)
 {
-
     if (f->past.attempt_count > 0)
         return false;
     if (f->waiting == 0)
         return f->leader->refresh_behind ? false : dispatch_is_stored(f->up, f->leader);
-    EACH_WAITER_SAFE(w, f) {
+    EACH_WAITER_SAFE(w, f)
+    {
         if (dispatch_is_stored(f->up, w->fetch))
             waiter_post(w, FETCH_LOOK_AGAIN);
     }
@@ -246,10 +251,10 @@ static int64_t may_go(void *context, struct queue_entry *e, bool overtaken)
     if (hold > 0)
         return hold;
     if (f->site->in_flight >= site_slots(f->site))
-        return INT64_MAX;             /* until one ends: turn.c has its group asked again then */
+        return INT64_MAX; /* until one ends: turn.c has its group asked again then */
     wait = ledger_ask_ns(b->ledger, &f->charge, budget_time(), overtaken, &e->held);
     if (wait > 0 && e->held == QUEUE_HELD_BY_OWN)
-        e->class = site_class(f->site, &f->charge);  /* what the API says to one credential holds up no other */
+        e->class = site_class(f->site, &f->charge); /* what the API says to one credential holds up no other */
     return wait;
 }
 
@@ -279,7 +284,7 @@ static void send_flight(struct budget *b, struct flight *f)
     ledger_spend(b->ledger, &f->charge, now, &receipt);
     hold_send(&f->site->hold, now.mono_ns);
     flight_become(f, FLIGHT_SENDING);
-    f->overtaken = f->overtaken && f->leader->stored.id != 0;         /* it is asked anew, but of what was dropped */
+    f->overtaken = f->overtaken && f->leader->stored.id != 0; /* it is asked anew, but of what was dropped */
     turn_start(f, &receipt, now);
 }
 
@@ -287,7 +292,7 @@ static bool has_slot(const struct budget *b)
 {
     const struct site *s;
 
-    LIST_FOREACH(s, &b->sites, of_budget)
+    LIST_FOREACH (s, &b->sites, of_budget)
         if (s->waiting > 0 && s->in_flight < site_slots(s))
             return true;
     return false;
@@ -318,7 +323,7 @@ static void run_budget(struct budget *b)
         timers_set(&b->up->timers, &b->wake, time_add(clock_mono_ns(), wake));
     else
         timers_clear(&b->up->timers, &b->wake);
-    LIST_FOREACH(s, &b->sites, of_budget)
+    LIST_FOREACH (s, &b->sites, of_budget)
         stall_watch(s);
     keep_look(b);
 }
@@ -378,8 +383,8 @@ bool dispatch_sends(struct turn *t)
     struct flight    *f = t->flight;
     struct budget_now now = budget_time();
 
-    if (now.mono_ns - t->reserved_ns >= LATE_MS * NS_PER_MS && t->receipt.count > 0
-        && !stamp_anew(t, t->site->budget, now))
+    if (now.mono_ns - t->reserved_ns >= LATE_MS * NS_PER_MS && t->receipt.count > 0 &&
+        !stamp_anew(t, t->site->budget, now))
         return false;
     if (f != NULL && f->past.first_sent_ns == 0)
         f->past.first_sent_ns = now.mono_ns;
@@ -391,13 +396,14 @@ bool dispatch_sends(struct turn *t)
 /* What was not known when they came is known now. */
 static void tell(struct flight *f)
 {
-    int64_t             now = clock_mono_ns(), wait;
-    struct wait_cause   cause;
+    int64_t           now = clock_mono_ns(), wait;
+    struct wait_cause cause;
 
     if (f->state != FLIGHT_WAITING || f->past.attempt_count > 0 || f->waiting == 0)
         return;
     wait = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
-    EACH_WAITER_SAFE(w, f) {
+    EACH_WAITER_SAFE(w, f)
+    {
         if (wait > waiter_wait_left(w, now))
             waiter_refuse(w, wait, &cause);
     }
@@ -411,8 +417,8 @@ static void review(struct site *s)
     struct flight **found = mem_alloc((most > 0 ? most : 1) * sizeof *found);
 
     EACH_FLIGHT(f, s)
-        if (count < most && f->state == FLIGHT_WAITING)
-            found[count++] = f;
+    if (count < most && f->state == FLIGHT_WAITING)
+        found[count++] = f;
     while (count > 0)
         tell(found[--count]);
     free(found);

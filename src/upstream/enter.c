@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-#define LONG_WAIT_NS (INT64_C(1000) * 86400 * NS_PER_SEC)      /* "forever" and its like */
+#define LONG_WAIT_NS (INT64_C(1000) * 86400 * NS_PER_SEC) /* "forever" and its like */
 
 /* -- may it come -- */
 
@@ -34,10 +34,10 @@ static bool is_being_refreshed(const struct site *site, const struct fetch *fetc
     if (!fetch->refresh_behind)
         return false;
     EACH_FLIGHT(f, site)
-        if (f->leader->refresh_behind && memcmp(f->leader->key.hash, fetch->key.hash, sizeof fetch->key.hash) == 0
-            && slice_eq(f->leader->key.full, fetch->key.full)
-            && memcmp(f->leader->stored.variant, fetch->stored.variant, sizeof fetch->stored.variant) == 0)
-            return true;
+    if (f->leader->refresh_behind && memcmp(f->leader->key.hash, fetch->key.hash, sizeof fetch->key.hash) == 0 &&
+        slice_eq(f->leader->key.full, fetch->key.full) &&
+        memcmp(f->leader->stored.variant, fetch->stored.variant, sizeof fetch->stored.variant) == 0)
+        return true;
     return false;
 }
 
@@ -61,8 +61,8 @@ static bool try_join(struct flight *f, struct fetch_links *w)
     if (f->state >= FLIGHT_STREAMING)
         return share_late(f, w);
     /* What it asks for beyond that must be said to whoever stands before the API (RFC 9111 5.2.1.4), too. */
-    if ((w->fetch->must_be_new && !f->leader->must_be_new)
-        || (w->fetch->bust.every_ns != 0 && f->leader->bust.every_ns == 0))
+    if ((w->fetch->must_be_new && !f->leader->must_be_new) ||
+        (w->fetch->bust.every_ns != 0 && f->leader->bust.every_ns == 0))
         return false;
     if (f->state == FLIGHT_SENDING) {
         if (w->fetch->must_be_new && f->turn != NULL && f->turn->sent)
@@ -73,13 +73,13 @@ static bool try_join(struct flight *f, struct fetch_links *w)
     }
     if (is_spared(f->site, w))
         return true;
-    if (f->state == FLIGHT_NAMING) {     /* judged with it */
+    if (f->state == FLIGHT_NAMING) { /* judged with it */
         waiter_link(f, w);
         return true;
     }
     wait = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
     if (wait > w->wait_left_ns && dispatch_stands_higher(w->fetch, f))
-        wait = predict_alone(f->site, w->fetch, &cause);     /* where he will put it: dispatch_joined() */
+        wait = predict_alone(f->site, w->fetch, &cause); /* where he will put it: dispatch_joined() */
     w->fetch->outcome.predicted_ns = wait;
     if (wait > w->wait_left_ns) {
         waiter_refuse(w, wait, &cause);
@@ -119,11 +119,12 @@ static bool may_be_sent(struct slice target)
 
 static void crowd_out(struct flight *f)
 {
-    struct wait_cause   cause = { .limit = "queue" };
-    int64_t             wait = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
+    struct wait_cause cause = { .limit = "queue" };
+    int64_t           wait = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
 
     cause = (struct wait_cause){ .limit = "queue" };
-    EACH_WAITER_SAFE(w, f) {
+    EACH_WAITER_SAFE(w, f)
+    {
         w->fetch->said.queue_full = true;
         waiter_refuse(w, wait > NS_PER_SEC ? wait : NS_PER_SEC, &cause);
     }
@@ -146,8 +147,8 @@ static bool make_room(struct site *site, const struct fetch *fetch)
 
 static bool is_full(const struct site *site, int64_t wait)
 {
-    return site->waiting >= site->options->queue.max_length
-        && (wait > 0 || site->waiting > 0 || site->in_flight >= site_slots(site));
+    return site->waiting >= site->options->queue.max_length &&
+           (wait > 0 || site->waiting > 0 || site->in_flight >= site_slots(site));
 }
 
 /* No place in the queue, or a wait that is longer than it may be: said before the wait is begun. */
@@ -176,8 +177,8 @@ static const struct fetch *first_of(const struct flight *f)
     const struct fetch *first = f->leader;
 
     EACH_WAITER(w, f)
-        if (first->batch != w->fetch->batch ? first->batch : w->fetch->keep_permille < first->keep_permille)
-            first = w->fetch;
+    if (first->batch != w->fetch->batch ? first->batch : w->fetch->keep_permille < first->keep_permille)
+        first = w->fetch;
     return first;
 }
 
@@ -189,9 +190,10 @@ static void line_up(struct flight *f)
     bool                any = f->keep, full;
 
     EACH_WAITER(w, f)
-        any = any || wait <= waiter_wait_left(w, now);
+    any = any || wait <= waiter_wait_left(w, now);
     full = any && is_full(f->site, wait) && !make_room(f->site, first);
-    EACH_WAITER_SAFE(w, f) {
+    EACH_WAITER_SAFE(w, f)
+    {
         w->fetch->outcome.predicted_ns = wait;
         if (wait > waiter_wait_left(w, now)) {
             waiter_refuse(w, wait, &cause);
@@ -236,7 +238,7 @@ static void enter(struct site *site, struct fetch_links *w)
                 return;
     }
     if (is_being_refreshed(site, fetch)) {
-        waiter_post(w, FETCH_LOOK_AGAIN);            /* nobody waits for it */
+        waiter_post(w, FETCH_LOOK_AGAIN); /* nobody waits for it */
         return;
     }
     /* What has ended since it was looked up is a hit: it is on its way to the store, and a look-up finds it. */
@@ -291,8 +293,8 @@ static void receive_submit(struct mail *m)
 /* on_abort = "finish": a GET whose answer may serve the client's retry goes on without it. */
 static bool finishes(const struct fetch *f)
 {
-    return f->refresh_behind
-        || (f->request.method == HTTP_GET && f->has_key && f->may_store && !f->upstream->drop_on_abort);
+    return f->refresh_behind ||
+           (f->request.method == HTTP_GET && f->has_key && f->may_store && !f->upstream->drop_on_abort);
 }
 
 static void leave(struct fetch_links *w)
@@ -365,7 +367,7 @@ void fetch_leave(struct upstream *up, struct fetch *f)
         fetch_release(f);
         return;
     }
-    if (f->links->told && f->links->last) {         /* the upstream thread's reference is ours as well, then */
+    if (f->links->told && f->links->last) { /* the upstream thread's reference is ours as well, then */
         fetch_release(f);
         end(f);
         return;

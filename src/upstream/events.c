@@ -31,7 +31,7 @@ static void on_interim(void *owner, unsigned status, struct http_fields *fields,
 {
     struct turn *t = owner;
 
-    if (status != 100 && t->flight != NULL)          /* 100 was for us */
+    if (status != 100 && t->flight != NULL) /* 100 was for us */
         attempt_interim(t, status, fields, arena);
 }
 
@@ -39,15 +39,15 @@ static void on_interim(void *owner, unsigned status, struct http_fields *fields,
 static void on_wants_body(void *owner)
 {
     static const struct http_fields none;
-    struct turn   *t = owner;
-    struct flight *f = t->flight;
+    struct turn                    *t = owner;
+    struct flight                  *f = t->flight;
 
     if (!t->fetch->expects || f == NULL || f->ask.continued)
         return;
     f->ask.unexpecting = f->ask.continued = true;
     EACH_WAITER(w, f)
-        if (w->fetch->expects)
-            waiter_post_interim(w, 100, &none);
+    if (w->fetch->expects)
+        waiter_post_interim(w, 100, &none);
 }
 
 static enum body_source on_source(void *owner, void *buffer, size_t count, size_t *got)
@@ -141,8 +141,8 @@ static bool goes_on(const struct turn *t, const struct transfer_end *end)
     case AGAIN_MOVED:
         return !t->up->stopping;
     case AGAIN_NOT_DONE:
-        return t->flight->ask.undone < UNDONE_AT_ONCE && !t->up->stopping
-            && (t->sending.upload == NULL || upload_is_kept(t->sending.upload));
+        return t->flight->ask.undone < UNDONE_AT_ONCE && !t->up->stopping &&
+               (t->sending.upload == NULL || upload_is_kept(t->sending.upload));
     case AGAIN_NO:
         break;
     }
@@ -153,10 +153,11 @@ static bool goes_on(const struct turn *t, const struct transfer_end *end)
 static void go_on(struct turn *t, const struct transfer_end *end)
 {
     static const char *const reasons[] = { [AGAIN_DEAD_CONNECTION] = "dead_connection",
-                                           [AGAIN_MOVED] = "may_have_moved", [AGAIN_NOT_DONE] = "not_done" };
-    struct flight *f = t->flight;
-    struct receipt receipt = t->receipt;
-    int64_t        reserved_ns = t->reserved_ns;
+                                           [AGAIN_MOVED] = "may_have_moved",
+                                           [AGAIN_NOT_DONE] = "not_done" };
+    struct flight           *f = t->flight;
+    struct receipt           receipt = t->receipt;
+    int64_t                  reserved_ns = t->reserved_ns;
 
     log_debug("upstream_sent_again", " upstream=%s reason=%s", f->site->name, reasons[end->again]);
     f->ask.dead_connections += end->again == AGAIN_DEAD_CONNECTION;

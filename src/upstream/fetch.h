@@ -29,26 +29,26 @@
 
 enum fetch_event {
     FETCH_PENDING,
-    FETCH_HEAD,                       /* `answer` has the head; its body follows in the spool */
-    FETCH_NOT_MODIFIED,               /* the stored response still holds; answer->head is that, freshened */
-    FETCH_LOOK_AGAIN,                 /* the store has it by now: look up once more */
-    FETCH_SPARED,                     /* the budget is short: the stale one that is stored will do (may_spare) */
-    FETCH_REFUSED,                    /* the budget or the queue: `wait_ns` until it would be allowed; answer NULL */
-    FETCH_FAILED                      /* no usable answer: `outcome`, `error`; answer NULL */
+    FETCH_HEAD,         /* `answer` has the head; its body follows in the spool */
+    FETCH_NOT_MODIFIED, /* the stored response still holds; answer->head is that, freshened */
+    FETCH_LOOK_AGAIN,   /* the store has it by now: look up once more */
+    FETCH_SPARED,       /* the budget is short: the stale one that is stored will do (may_spare) */
+    FETCH_REFUSED,      /* the budget or the queue: `wait_ns` until it would be allowed; answer NULL */
+    FETCH_FAILED        /* no usable answer: `outcome`, `error`; answer NULL */
 };
 
-struct budget_word {                  /* of the charge's limit that has the smallest share left */
+struct budget_word { /* of the charge's limit that has the smallest share left */
     char     limit[64];
-    uint64_t allowed, left;           /* allowed 0: no limit holds */
-    int64_t  window_ns;               /* 0: not known */
+    uint64_t allowed, left; /* allowed 0: no limit holds */
+    int64_t  window_ns;     /* 0: not known */
     int64_t  resets_in_ns;
 };
 
-struct attempt {                      /* one try, for the log and Server-Timing */
-    enum attempt_outcome outcome;     /* budget/retry.h */
-    unsigned             status;      /* 0: none came */
-    int64_t              waited_ns;   /* in queue, for budget or back-off, before it */
-    int64_t              took_ns;     /* from sending to the head or the failure */
+struct attempt {                    /* one try, for the log and Server-Timing */
+    enum attempt_outcome outcome;   /* budget/retry.h */
+    unsigned             status;    /* 0: none came */
+    int64_t              waited_ns; /* in queue, for budget or back-off, before it */
+    int64_t              took_ns;   /* from sending to the head or the failure */
 };
 enum { ATTEMPTS_KEPT = 8, ATTEMPT_TEXT_BYTES = 16 };
 /* What it came to: the status of an answer that was one, else the outcome's token. */
@@ -67,146 +67,151 @@ struct outcome {                      /* what it took to get an answer: for the 
 
 /* What came from the API: shared by all who wait for it, immutable once posted. */
 struct answer {
-    struct ref            ref;        /* answer_release() */
-    struct arena          arena;      /* holds the head */
-    struct http_response  head;       /* end-to-end fields as the API sent them (or freshened) */
-    struct spool         *body;       /* NULL: no content (HEAD, 204, 304) */
-    int64_t               content_length;                    /* -1: unknown */
-    int64_t               requested_wall_ns, received_wall_ns;
-    enum storable         storable;   /* STORABLE_YES: it is being stored */
-    bool                  http2;
-    bool                  masked;     /* the head's fields hold marks: policy/mask.h */
-    struct http_fields    trailers;   /* valid once the spool has ended whole; in arena of its own */
-    struct arena          trailer_arena;
+    struct ref           ref;            /* answer_release() */
+    struct arena         arena;          /* holds the head */
+    struct http_response head;           /* end-to-end fields as the API sent them (or freshened) */
+    struct spool        *body;           /* NULL: no content (HEAD, 204, 304) */
+    int64_t              content_length; /* -1: unknown */
+    int64_t              requested_wall_ns, received_wall_ns;
+    enum storable        storable; /* STORABLE_YES: it is being stored */
+    bool                 http2;
+    bool                 masked;   /* the head's fields hold marks: policy/mask.h */
+    struct http_fields   trailers; /* valid once the spool has ended whole; in arena of its own */
+    struct arena         trailer_arena;
 };
 void answer_acquire(struct answer *);
-void answer_release(struct answer *);                        /* NULL is fine */
+void answer_release(struct answer *); /* NULL is fine */
 
 /* A 1xx head other than 101 (RFC 9110 15.2, 103 Early Hints), passed on as it comes; 100 to a fetch that expects it. */
 struct fetch_interim {
-    struct mail        mail;          /* .receive is the fetch's on.interim */
-    struct fetch      *fetch;         /* a reference */
+    struct mail        mail;  /* .receive is the fetch's on.interim */
+    struct fetch      *fetch; /* a reference */
     unsigned           status;
-    struct http_fields fields;        /* in `arena` */
+    struct http_fields fields; /* in `arena` */
     struct arena       arena;
 };
-void fetch_interim_free(struct fetch_interim *);             /* drops its reference too */
+void fetch_interim_free(struct fetch_interim *); /* drops its reference too */
 
 /* A credential that Weir adds as it sends: never among the request's fields nor in its target, so that no key, no
  * selection and no message can hold it.  `value` ptr NULL: none; else one of the two says where. */
-struct fetch_auth { struct slice header, param, value; };
-
-/* A refresh behind a CDN that keeps what it has for so long: which parameter makes it another URL; 0: none. */
-struct fetch_bust { int64_t every_ns; struct slice param; };
-
-struct fetch_caller {                 /* by whose right it is asked */
-    struct partition account;         /* whose budget it is: the credential's, all zero: none */
-    bool             has_credential;
-    bool             has_kin;         /* who brings another credential may have the same key */
-    bool             is_signed;       /* the request carries a signature of its own: policy/signature.h */
+struct fetch_auth {
+    struct slice header, param, value;
 };
 
-struct fetch_stored {                 /* the stored response that the request is also about */
-    bool                   validating;               /* its conditional fields are Weir's own, for this one */
-    bool                   completing;               /* its Range and If-Range are, for what `part` lacks */
-    bool                   heading;   /* a HEAD whose 200 speaks of this one, too (RFC 9111 4.3.5) */
-    struct stored_response head;      /* copied to the arena; head.status 0: none */
-    struct slice           part;      /* the bytes that there are */
+/* A refresh behind a CDN that keeps what it has for so long: which parameter makes it another URL; 0: none. */
+struct fetch_bust {
+    int64_t      every_ns;
+    struct slice param;
+};
+
+struct fetch_caller {         /* by whose right it is asked */
+    struct partition account; /* whose budget it is: the credential's, all zero: none */
+    bool             has_credential;
+    bool             has_kin;   /* who brings another credential may have the same key */
+    bool             is_signed; /* the request carries a signature of its own: policy/signature.h */
+};
+
+struct fetch_stored {                  /* the stored response that the request is also about */
+    bool                   validating; /* its conditional fields are Weir's own, for this one */
+    bool                   completing; /* its Range and If-Range are, for what `part` lacks */
+    bool                   heading;    /* a HEAD whose 200 speaks of this one, too (RFC 9111 4.3.5) */
+    struct stored_response head;       /* copied to the arena; head.status 0: none */
+    struct slice           part;       /* the bytes that there are */
     struct slice           selection;
-    uint64_t               id;        /* store_record.id; 0: none */
+    uint64_t               id; /* store_record.id; 0: none */
     uint8_t                variant[VARIANT_HASH_BYTES];
 };
 
 struct fetch_client {
-    struct slice        name;         /* for people; where the kernel gives it: as known then */
-    bool                is_named;     /* it gave itself that name, which is its program in `who` */
-    struct queue_who    who;          /* fairness is between these; the upstream thread's from the submission on */
-    struct peer_card   *card;         /* a reference: who that is, where `who` does not say it yet */
-    struct peer_finder *finder;       /* which may be asked for it */
+    struct slice        name;     /* for people; where the kernel gives it: as known then */
+    bool                is_named; /* it gave itself that name, which is its program in `who` */
+    struct queue_who    who;      /* fairness is between these; the upstream thread's from the submission on */
+    struct peer_card   *card;     /* a reference: who that is, where `who` does not say it yet */
+    struct peer_finder *finder;   /* which may be asked for it */
 };
 
 struct fetch_patience {
-    int64_t                       max_wait_ns;       /* queue.max_wait or Weir-Max-Wait */
-    const struct timeout_options *timeout;           /* of the rule, or of the upstream; of `config` */
-    int64_t                       read_ns;           /* that one's, or Weir-Timeout */
+    int64_t                       max_wait_ns; /* queue.max_wait or Weir-Max-Wait */
+    const struct timeout_options *timeout;     /* of the rule, or of the upstream; of `config` */
+    int64_t                       read_ns;     /* that one's, or Weir-Timeout */
     int64_t                       arrived_mono_ns;
 };
 
-struct fetch_seen {                   /* by the look-up before it */
-    int64_t wall_ns;                  /* a record received later than this: FETCH_LOOK_AGAIN */
-    bool    none;                     /* whatever is stored now came since */
-    bool    new_key;                  /* nothing at all was stored under the key, of no variant */
-    bool    again;                    /* has had FETCH_LOOK_AGAIN once: fetch now */
+struct fetch_seen {  /* by the look-up before it */
+    int64_t wall_ns; /* a record received later than this: FETCH_LOOK_AGAIN */
+    bool    none;    /* whatever is stored now came since */
+    bool    new_key; /* nothing at all was stored under the key, of no variant */
+    bool    again;   /* has had FETCH_LOOK_AGAIN once: fetch now */
 };
 
-struct fetch_callbacks {              /* on the worker; each may be NULL */
-    void (*interim)(struct mail *);   /* NULL: 1xx heads are not wanted */
-    void (*cut)(struct fetch *);      /* the body goes on, but no more for this one, whose time-out is over */
-    void (*gone)(struct fetch *);     /* see fetch_leave() */
+struct fetch_callbacks {            /* on the worker; each may be NULL */
+    void (*interim)(struct mail *); /* NULL: 1xx heads are not wanted */
+    void (*cut)(struct fetch *);    /* the body goes on, but no more for this one, whose time-out is over */
+    void (*gone)(struct fetch *);   /* see fetch_leave() */
 };
 
-struct fetch_said {                   /* why there is no answer */
-    enum attempt_outcome failed_as;   /* FETCH_FAILED */
+struct fetch_said {                 /* why there is no answer */
+    enum attempt_outcome failed_as; /* FETCH_FAILED */
     /* FETCH_FAILED: for people, never a credential; Proxy-Status details */
-    char                *error;       /* NULL: nothing; the fetch's own */
-    bool                 body_stalled;               /* FETCH_FAILED: its client paused, others waited for a place */
-    const char          *proxy_error;                /* RFC 9209 error type token: "connection_refused" ... */
-    int64_t              wait_ns;     /* FETCH_REFUSED: exact, from now */
-    const char          *limit;       /* FETCH_REFUSED: name of the limit, or "queue" */
-    bool                 queue_full;  /* FETCH_REFUSED: queue.max_length others wait */
-    const char          *blocked_by;  /* FETCH_REFUSED: by which word of the API's; NULL: the limit's own */
+    char       *error;        /* NULL: nothing; the fetch's own */
+    bool        body_stalled; /* FETCH_FAILED: its client paused, others waited for a place */
+    const char *proxy_error;  /* RFC 9209 error type token: "connection_refused" ... */
+    int64_t     wait_ns;      /* FETCH_REFUSED: exact, from now */
+    const char *limit;        /* FETCH_REFUSED: name of the limit, or "queue" */
+    bool        queue_full;   /* FETCH_REFUSED: queue.max_length others wait */
+    const char *blocked_by;   /* FETCH_REFUSED: by which word of the API's; NULL: the limit's own */
 };
 
 struct fetch {
     /* -- filled by the engine before fetch_submit(), constant after; text in `arena` -- */
     struct arena                   arena;
-    struct ref                    *config;        /* a reference: keeps `upstream` and `policy` alive */
+    struct ref                    *config; /* a reference: keeps `upstream` and `policy` alive */
     const struct upstream_options *upstream;
-    const struct policy_options   *policy;        /* of the matching rule */
-    struct slice                   authority;     /* which of the upstream's hosts is asked; text of `config` */
-    struct http_request            request;       /* target and fields as they go upstream (end to end) */
+    const struct policy_options   *policy;    /* of the matching rule */
+    struct slice                   authority; /* which of the upstream's hosts is asked; text of `config` */
+    struct http_request            request;   /* target and fields as they go upstream (end to end) */
     struct fetch_auth              auth;
-    struct slice                   path;          /* what limits' `match` sees */
+    struct slice                   path; /* what limits' `match` sees */
     struct fetch_bust              bust;
-    struct upload                 *upload;        /* a reference; NULL: no body */
-    bool                           expects;       /* its client sends the body when it hears 100 (RFC 9110 10.1.1):
+    struct upload                 *upload;  /* a reference; NULL: no body */
+    bool                           expects; /* its client sends the body when it hears 100 (RFC 9110 10.1.1):
                                                    * on.interim gets one when the body is wanted */
     struct fetch_caller            caller;
-    bool                           has_key;       /* false: passed through, neither shared nor stored */
+    bool                           has_key; /* false: passed through, neither shared nor stored */
     struct cache_key               key;
     /* of the last known Vary: flights are told apart by it */
-    uint8_t                        variant[VARIANT_HASH_BYTES];
-    bool                           may_store;     /* the request does not forbid it */
-    bool                           may_store_part;/* nothing better is stored than a 206 would be (RFC 9111 3.3) */
-    bool                           must_be_new;   /* joins only a flight not yet sent */
-    bool                           refresh_behind;/* nobody waits: stale-while-revalidate */
-    struct fetch_stored            stored;
-    bool                           may_spare;     /* a stale answer will do while the budget is short */
-    bool                           batch;         /* priority class */
-    unsigned                       keep_permille; /* of every limit, left for others: struct charge */
-    struct fetch_client            client;
-    struct fetch_patience          patience;
-    struct fetch_seen              seen;
-    struct request_wish            wish;          /* what the client says of freshness; its `client` is not set */
-    struct mailbox                *mailbox;       /* the worker's */
-    struct mail                    mail;          /* .receive set by the engine; posted once, with the final event */
-    struct fetch_callbacks         on;
-    void                          *engine;        /* whose fetch it is; untouched by the upstream thread */
-    void                          *owner;         /* the exchange; the worker's alone; NULL once it left */
+    uint8_t                variant[VARIANT_HASH_BYTES];
+    bool                   may_store;      /* the request does not forbid it */
+    bool                   may_store_part; /* nothing better is stored than a 206 would be (RFC 9111 3.3) */
+    bool                   must_be_new;    /* joins only a flight not yet sent */
+    bool                   refresh_behind; /* nobody waits: stale-while-revalidate */
+    struct fetch_stored    stored;
+    bool                   may_spare;     /* a stale answer will do while the budget is short */
+    bool                   batch;         /* priority class */
+    unsigned               keep_permille; /* of every limit, left for others: struct charge */
+    struct fetch_client    client;
+    struct fetch_patience  patience;
+    struct fetch_seen      seen;
+    struct request_wish    wish;    /* what the client says of freshness; its `client` is not set */
+    struct mailbox        *mailbox; /* the worker's */
+    struct mail            mail;    /* .receive set by the engine; posted once, with the final event */
+    struct fetch_callbacks on;
+    void                  *engine; /* whose fetch it is; untouched by the upstream thread */
+    void                  *owner;  /* the exchange; the worker's alone; NULL once it left */
 
     /* -- filled by the upstream thread before it posts `mail` -- */
-    enum fetch_event               event;
-    struct answer                 *answer;        /* the fetch's reference */
-    struct fetch_said              said;
-    struct outcome                 outcome;
+    enum fetch_event  event;
+    struct answer    *answer; /* the fetch's reference */
+    struct fetch_said said;
+    struct outcome    outcome;
 
-    struct fetch_links            *links;         /* the upstream thread's own */
-    struct ref                     ref;
+    struct fetch_links *links; /* the upstream thread's own */
+    struct ref          ref;
 };
 
 struct upstream;
 
-struct fetch *fetch_new(void);                               /* zeroed, one reference: the worker's */
+struct fetch *fetch_new(void); /* zeroed, one reference: the worker's */
 /* Hands it over (takes a second reference). The answer comes as mail; never from within this call. */
 void fetch_submit(struct upstream *, struct fetch *);
 /*

@@ -52,9 +52,9 @@ static bool is_equal(const struct flight *f, const struct site *site, const stru
 {
     const struct fetch *a = f->leader, *b = w->fetch;
 
-    return f->site == site && slice_eq(a->request.method_name, b->request.method_name)
-        && memcmp(a->key.hash, b->key.hash, sizeof a->key.hash) == 0 && slice_eq(a->key.full, b->key.full)
-        && memcmp(f->variant, w->variant, sizeof f->variant) == 0 && validated_id(a) == validated_id(b);
+    return f->site == site && slice_eq(a->request.method_name, b->request.method_name) &&
+           memcmp(a->key.hash, b->key.hash, sizeof a->key.hash) == 0 && slice_eq(a->key.full, b->key.full) &&
+           memcmp(f->variant, w->variant, sizeof f->variant) == 0 && validated_id(a) == validated_id(b);
 }
 
 struct flight *flight_equal(const struct site *site, const struct fetch_links *w, const struct flight *last)
@@ -82,8 +82,9 @@ void flight_remember_unshareable(struct flight *f)
     uint64_t hash = unshareable_hash(f->site, f->leader);
 
     if (is_shareable(f->leader))
-        f->up->unshareable[hash % UNSHAREABLE_SLOTS] =
-            (struct unshareable){ hash, clock_mono_ns() + UNSHAREABLE_SECONDS * NS_PER_SEC };
+        f->up->unshareable[hash % UNSHAREABLE_SLOTS] = (struct unshareable){
+            hash, clock_mono_ns() + UNSHAREABLE_SECONDS * NS_PER_SEC
+        };
 }
 
 static bool is_known_unshareable(const struct site *site, const struct fetch *f)
@@ -208,7 +209,8 @@ void flight_set_deadline(struct flight *f)
 
     if (f->state != FLIGHT_WAITING && f->state != FLIGHT_PAUSING)
         return;
-    EACH_WAITER(w, f) {
+    EACH_WAITER(w, f)
+    {
         int64_t until = time_add(w->wait_from_ns, w->wait_left_ns);
 
         if (until < next)
@@ -238,7 +240,7 @@ void flight_unstore(struct flight *f)
 {
     f->storing = false;
     if (f->committing || f->commit == NULL || !f->commit->change.announced)
-        return;                       /* while it is being committed it is the writer's */
+        return; /* while it is being committed it is the writer's */
     store_withdraw(f->up->store, &f->commit->change);
     spool_release(f->commit->change.body);
     f->commit->change.body = NULL;
@@ -246,11 +248,11 @@ void flight_unstore(struct flight *f)
 
 void flight_settle(struct flight *f)
 {
-    if (f->state == FLIGHT_OVER || f->turn != NULL || f->waiting > 0 || f->receiving > 0 || f->committing
-        || queue_waits(&f->entry) || timer_is_set(&f->pause) || (f->state == FLIGHT_NAMING && flight_goes_on(f)))
+    if (f->state == FLIGHT_OVER || f->turn != NULL || f->waiting > 0 || f->receiving > 0 || f->committing ||
+        queue_waits(&f->entry) || timer_is_set(&f->pause) || (f->state == FLIGHT_NAMING && flight_goes_on(f)))
         return;
     flight_hide(f);
-    flight_withdraw(f);              /* and its name is not looked for any more */
+    flight_withdraw(f); /* and its name is not looked for any more */
     flight_unstore(f);
     flight_become(f, FLIGHT_OVER);
     LIST_REMOVE(f, entry_of);
@@ -286,10 +288,10 @@ void flight_sweep(struct upstream *up)
 
 void flight_fail(struct flight *f, int64_t wait_ns)
 {
-
     flight_hide(f);
     flight_withdraw(f);
-    EACH_WAITER_SAFE(w, f) {
+    EACH_WAITER_SAFE(w, f)
+    {
         if (w->at == WAITER_WAITING)
             waiter_fail(w, flight_failure(f), wait_ns);
     }

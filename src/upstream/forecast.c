@@ -59,9 +59,10 @@ void forecast_goes(struct flight *f)
 /* Of what was cut off by us, or never sent, nobody knows how long it would have taken. */
 static bool tells(const struct turn *t)
 {
-    static const bool ours[] = { [STOP_ABANDONED] = true, [STOP_DEAD_CONNECTION] = true, [STOP_SECOND_SENDING] = true,
-                                 [STOP_SPOKE_FIRST] = true, [STOP_UNASKED] = true, [STOP_UPLOAD_BROKEN] = true,
-                                 [STOP_UPLOAD_STALLED] = true, [STOP_OVER_BUDGET] = true };
+    static const bool ours[] = {
+        [STOP_ABANDONED] = true, [STOP_DEAD_CONNECTION] = true, [STOP_SECOND_SENDING] = true, [STOP_SPOKE_FIRST] = true,
+        [STOP_UNASKED] = true,   [STOP_UPLOAD_BROKEN] = true,   [STOP_UPLOAD_STALLED] = true, [STOP_OVER_BUDGET] = true
+    };
 
     return t->sent_ns != 0 && ((size_t)t->stop >= sizeof ours / sizeof *ours || !ours[t->stop]);
 }
@@ -108,7 +109,7 @@ static bool fill_places(struct site *s, int64_t now, int64_t held_ns, struct tur
     if (!pace_is_known(&s->pace, now))
         return false;
     turns_begin(p, site_slots(s), s->in_flight);
-    LIST_FOREACH(t, &s->turns, entry)
+    LIST_FOREACH (t, &s->turns, entry)
         if (at++ % step == 0)
             turns_busy(p, is_endless(t) ? NULL : pace_of(s, kind_of(s, t->fetch), now), now - begun(t), held_ns, step);
     for (unsigned k = 0; k < KINDS; k++) {
@@ -121,15 +122,15 @@ static bool fill_places(struct site *s, int64_t now, int64_t held_ns, struct tur
 /* -- who goes before it -- */
 
 struct line {
-    struct site               *site;
-    const struct flight       *flight;     /* NULL: a newcomer */
-    const struct charge       *charge;
-    enum queue_priority        priority;
-    const struct queue_who    *who;
-    struct queue_class         class;
-    struct budget_now          now;
-    int64_t                    within_ns;  /* of interest is what goes before that */
-    uint64_t                   ahead;      /* of what it spends */
+    struct site            *site;
+    const struct flight    *flight; /* NULL: a newcomer */
+    const struct charge    *charge;
+    enum queue_priority     priority;
+    const struct queue_who *who;
+    struct queue_class class;
+    struct budget_now now;
+    int64_t           within_ns; /* of interest is what goes before that */
+    uint64_t          ahead;     /* of what it spends */
 };
 
 static uint64_t may_pass(void *context, const struct queue_entry *e, uint64_t entries)
@@ -171,8 +172,8 @@ static int64_t predict_places(struct line *line, int64_t held_ns, int64_t budget
     int64_t      wait_ns = held_ns > budget_ns ? held_ns : budget_ns, placed_ns;
     uint64_t     ahead = 0, before = 0;
 
-    if (line->site->in_flight + (uint64_t)line->site->waiting < site_slots(line->site)
-        || !fill_places(line->site, line->now.mono_ns, held_ns, &p))
+    if (line->site->in_flight + (uint64_t)line->site->waiting < site_slots(line->site) ||
+        !fill_places(line->site, line->now.mono_ns, held_ns, &p))
         return 0;
     for (int look = 0; look < LOOKS; look++) {
         line->within_ns = wait_ns;
@@ -190,11 +191,15 @@ static int64_t predict_places(struct line *line, int64_t held_ns, int64_t budget
 /* -- all of it -- */
 
 int64_t forecast_wait(struct site *site, const struct flight *f, const struct charge *charge,
-                         enum queue_priority priority, const struct queue_who *who, struct wait_cause *cause)
+                      enum queue_priority priority, const struct queue_who *who, struct wait_cause *cause)
 {
     struct budget      *b = site->budget;
-    struct line         line = { .site = site, .charge = charge, .priority = priority, .who = who,
-                                 .class = site_class(site, charge), .now = budget_time() };
+    struct line         line = { .site = site,
+                                 .charge = charge,
+                                 .priority = priority,
+                                 .who = who,
+                                 .class = site_class(site, charge),
+                                 .now = budget_time() };
     int64_t             hold = hold_predict_ns(&site->hold, line.now.mono_ns), pause = 0, wait, placed;
     const char         *tightest = NULL;
     struct ledger_cause told;
@@ -219,7 +224,7 @@ int64_t forecast_wait(struct site *site, const struct flight *f, const struct ch
         wait = hold;
     }
     if (placed > wait) {
-        if (wait < placed / 2)        /* else the most of it is the other's doing */
+        if (wait < placed / 2) /* else the most of it is the other's doing */
             *cause = (struct wait_cause){ .limit = "queue" };
         wait = placed;
     }

@@ -18,23 +18,23 @@
 enum { PLACES = 1024, TEXT_BYTES = 2048 };
 
 struct heard_place {
-    char             upstream[64];
-    struct partition account;
-    int64_t          heard_ns;        /* monotonic */
-    unsigned         count;           /* of pieces; 0: empty */
-    struct fade_piece *pieces;        /* and after them the texts that they speak of: one block */
+    char               upstream[64];
+    struct partition   account;
+    int64_t            heard_ns; /* monotonic */
+    unsigned           count;    /* of pieces; 0: empty */
+    struct fade_piece *pieces;   /* and after them the texts that they speak of: one block */
 };
 
 struct heard {
-    pthread_mutex_t  lock;
-    _Atomic uint64_t upstreams;       /* bits of the names of those that ever said something */
-    _Atomic uint64_t generation;      /* counts changes */
+    pthread_mutex_t    lock;
+    _Atomic uint64_t   upstreams;      /* bits of the names of those that ever said something */
+    _Atomic uint64_t   generation;     /* counts changes */
     struct heard_place places[PLACES]; /* under the lock */
 };
 
 static uint64_t hash_of(const char *upstream, const struct partition *account)
 {
-    uint64_t h = UINT64_C(0xcbf29ce484222325), word;        /* FNV-1a */
+    uint64_t h = UINT64_C(0xcbf29ce484222325), word; /* FNV-1a */
 
     for (const char *c = upstream; *c != '\0'; c++)
         h = (h ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
@@ -69,8 +69,7 @@ void heard_close(struct heard *h)
 
 static bool is_of(const struct heard_place *p, const char *upstream, const struct partition *account)
 {
-    return p->count > 0 && strcmp(p->upstream, upstream) == 0
-        && memcmp(&p->account, account, sizeof *account) == 0;
+    return p->count > 0 && strcmp(p->upstream, upstream) == 0 && memcmp(&p->account, account, sizeof *account) == 0;
 }
 
 static struct slice keep_text(struct slice s, char **end)
@@ -108,9 +107,9 @@ static struct fade_piece *keep_pieces(const struct fade_piece *pieces, unsigned 
 void heard_note(struct heard *h, const struct fetch *f, const struct http_response *head)
 {
     struct heard_place *p = &h->places[hash_of(f->upstream->name, &f->caller.account) % PLACES];
-    struct arena       arena = { 0 };
-    struct fade_piece *pieces, *kept;
-    unsigned           count = fade_read(head, clock_wall_ns(), &arena, &pieces);
+    struct arena        arena = { 0 };
+    struct fade_piece  *pieces, *kept;
+    unsigned            count = fade_read(head, clock_wall_ns(), &arena, &pieces);
 
     kept = keep_pieces(pieces, count);
     arena_free(&arena);
@@ -153,9 +152,9 @@ bool upstream_has_heard(const struct upstream *up, const char *upstream)
 int64_t upstream_heard(struct upstream *up, const char *upstream, const struct partition *account, struct arena *a,
                        struct http_fields *f)
 {
-    struct heard *h = up->heard;
+    struct heard       *h = up->heard;
     struct heard_place *p = &h->places[hash_of(upstream, account) % PLACES];
-    int64_t       stays_ns = INT64_MAX;
+    int64_t             stays_ns = INT64_MAX;
 
     pthread_mutex_lock(&h->lock);
     if (is_of(p, upstream, account))

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-enum { PLAIN_BYTES = 16 * 1024 };     /* of a body, decoded */
+enum { PLAIN_BYTES = 16 * 1024 }; /* of a body, decoded */
 
 /* -- the head -- */
 
@@ -35,8 +35,8 @@ static void tell_cut(struct site *s, const struct ledger_cut *cut)
 /* `went`: the API has it, and may have counted it. */
 static void settle(struct turn *t, const struct http_response *head, bool went)
 {
-    struct budget     *b = t->site->budget;
-    struct ledger_cut  cut;
+    struct budget    *b = t->site->budget;
+    struct ledger_cut cut;
     struct queue_class class;
 
     if (!went)
@@ -127,7 +127,8 @@ void hearing_forget(struct upstream *up, struct upstream_forget *f)
 {
     bool found = false, found_limit = false;
 
-    EACH_SITE(s, up) {
+    EACH_SITE(s, up)
+    {
         if (!s->configured || (f->upstream != NULL && strcmp(f->upstream, s->name) != 0))
             continue;
         found = true;
@@ -154,9 +155,9 @@ void hearing_body(struct turn *t, const char *bytes, size_t count)
 /* Whatever the coding: what cannot be decoded, or is cut off, is read as far as it goes. */
 static int64_t read_coded(struct inflater *coding, struct slice bytes)
 {
-    char    plain[PLAIN_BYTES];
-    size_t  used = 0, more;
-    bool    sound = true;
+    char   plain[PLAIN_BYTES];
+    size_t used = 0, more;
+    bool   sound = true;
 
     inflater_feed(coding, bytes.ptr, bytes.len);
     do {
@@ -169,11 +170,11 @@ static int64_t read_coded(struct inflater *coding, struct slice bytes)
 
 void hearing_end(struct turn *t)
 {
-    struct budget     *b = t->site->budget;
-    struct slice       text = { t->telling, t->telling_bytes };
-    struct inflater   *coding;
+    struct budget   *b = t->site->budget;
+    struct slice     text = { t->telling, t->telling_bytes };
+    struct inflater *coding;
     struct queue_class class;
-    int64_t            block_ns;
+    int64_t block_ns;
 
     if (t->telling == NULL)
         return;

@@ -47,154 +47,156 @@ struct flight;
 
 /* -- limits of our own -- */
 enum {
-    GRACE_MS              = 250,      /* a wait that was predicted to end just in time may end a little later */
-    BUST_BUCKETS          = 256,
-    BUST_MARK             = 1,        /* no budget's name begins so */
-    UNSHAREABLE_SLOTS     = 1024,
-    UNSHAREABLE_SECONDS   = 300,
-    SPARE_BODY_BYTES      = 64 * 1024,        /* of a failure that is tried again */
-    JSON_HELD_BYTES       = 1024 * 1024,      /* of a body that is checked before its head goes out */
-    TELLING_BYTES         = 1024,     /* of a refusal's body: where it may tell of a limit */
-    IDLE_FLIGHTS          = 64,
-    DEAD_CONNECTIONS      = 2,        /* found by one request: from then on it asks for a new one */
-    UNDONE_AT_ONCE        = 3,        /* sends of what the API says it has not done; then it is a failure */
-    RETRY_FLOOR           = 10        /* retries that `retry.share` always leaves, renewed one a second */
+    GRACE_MS = 250, /* a wait that was predicted to end just in time may end a little later */
+    BUST_BUCKETS = 256,
+    BUST_MARK = 1, /* no budget's name begins so */
+    UNSHAREABLE_SLOTS = 1024,
+    UNSHAREABLE_SECONDS = 300,
+    SPARE_BODY_BYTES = 64 * 1024,  /* of a failure that is tried again */
+    JSON_HELD_BYTES = 1024 * 1024, /* of a body that is checked before its head goes out */
+    TELLING_BYTES = 1024,          /* of a refusal's body: where it may tell of a limit */
+    IDLE_FLIGHTS = 64,
+    DEAD_CONNECTIONS = 2, /* found by one request: from then on it asks for a new one */
+    UNDONE_AT_ONCE = 3,   /* sends of what the API says it has not done; then it is a failure */
+    RETRY_FLOOR = 10      /* retries that `retry.share` always leaves, renewed one a second */
 };
 
 /* -- the ledger and its queue -- */
 struct budget {
-    SLIST_ENTRY(budget)   entry;      /* upstream->budgets */
+    SLIST_ENTRY(budget)   entry; /* upstream->budgets */
     struct upstream      *up;
-    char                 *name;       /* "upstream NAME" or "budget NAME": also the rows' name in the state */
-    struct ref           *config;     /* what `limits` borrows from */
-    struct limit_options *limits;     /* of all its sites, equal ones once */
+    char                 *name;   /* "upstream NAME" or "budget NAME": also the rows' name in the state */
+    struct ref           *config; /* what `limits` borrows from */
+    struct limit_options *limits; /* of all its sites, equal ones once */
     unsigned              limit_count;
     struct ledger        *ledger;
     struct queue         *queue;
-    struct timer          wake;       /* the queue may be asked again */
-    struct timer          save;       /* rows are due */
-    TAILQ_ENTRY(budget)   dirty;      /* upstream->dirty */
-    bool                  is_dirty;   /* to be dispatched before the loop sleeps */
-    struct table_node     by_name;    /* upstream->budget_names */
-    LIST_HEAD(, site)     sites;      /* those that spend from it, also ones on their way out */
+    struct timer          wake;     /* the queue may be asked again */
+    struct timer          save;     /* rows are due */
+    TAILQ_ENTRY(budget)   dirty;    /* upstream->dirty */
+    bool                  is_dirty; /* to be dispatched before the loop sleeps */
+    struct table_node     by_name;  /* upstream->budget_names */
+    LIST_HEAD(, site) sites;        /* those that spend from it, also ones on their way out */
 };
 
 TAILQ_HEAD(budgets, budget);
 
 /* -- one upstream at work -- */
 
-struct site_counts { uint64_t requests, attempts, retries, failures, unsent; };
+struct site_counts {
+    uint64_t requests, attempts, retries, failures, unsent;
+};
 
 struct site {
-    LIST_ENTRY(site)               entry;     /* upstream->sites */
+    LIST_ENTRY(site)               entry; /* upstream->sites */
     struct upstream               *up;
     char                          *name;
-    uint64_t                       number;    /* rises with each that comes */
-    struct ref                    *config;    /* what `options` is part of */
+    uint64_t                       number; /* rises with each that comes */
+    struct ref                    *config; /* what `options` is part of */
     const struct upstream_options *options;
-    bool                           configured;        /* in the configuration in effect */
+    bool                           configured; /* in the configuration in effect */
     struct budget                 *budget;
     struct origin                 *origin;
-    struct timer                   stall;     /* an upload has paused for long enough */
-    unsigned                       paused_uploads;    /* of `turns`: their clients have sent nothing more */
+    struct timer                   stall;          /* an upload has paused for long enough */
+    unsigned                       paused_uploads; /* of `turns`: their clients have sent nothing more */
     struct breaker                 breaker;
-    struct hold                    hold;      /* a 5xx asked for a pause */
-    bool                           cut_was_logged;    /* what it says of its limits cannot be meant: said once */
-    LIST_HEAD(, flight)            flights;   /* all of this site, the newest first */
-    TAILQ_HEAD(, naming)           namings;   /* of flights that do not yet stand in line, in order of arrival */
-    LIST_HEAD(, turn)              turns;     /* under way */
-    unsigned                       in_flight, waiting;
-    struct pace                    pace;      /* of all its requests */
-    struct kind                    kinds[KINDS];
-    unsigned                       paces;     /* noted since it was first known */
-    LIST_ENTRY(site)               review;    /* upstream->reviews: those who wait are to be told anew how long */
-    struct site_counts             counts;
-    double                         retry_balance;
-    int64_t                        retry_balance_ns;  /* when it was last renewed */
-    struct table_node              by_name;   /* upstream->site_names */
-    LIST_ENTRY(site)               of_budget; /* budget->sites */
+    struct hold                    hold;           /* a 5xx asked for a pause */
+    bool                           cut_was_logged; /* what it says of its limits cannot be meant: said once */
+    LIST_HEAD(, flight)  flights;                  /* all of this site, the newest first */
+    TAILQ_HEAD(, naming) namings;                  /* of flights that do not yet stand in line, in order of arrival */
+    LIST_HEAD(, turn)    turns;                    /* under way */
+    unsigned           in_flight, waiting;
+    struct pace        pace; /* of all its requests */
+    struct kind        kinds[KINDS];
+    unsigned           paces;  /* noted since it was first known */
+    LIST_ENTRY(site)   review; /* upstream->reviews: those who wait are to be told anew how long */
+    struct site_counts counts;
+    double             retry_balance;
+    int64_t            retry_balance_ns; /* when it was last renewed */
+    struct table_node  by_name;          /* upstream->site_names */
+    LIST_ENTRY(site)   of_budget;        /* budget->sites */
 };
 
 /* -- who waits -- */
 enum waiter_at { WAITER_NOWHERE, WAITER_WAITING, WAITER_RECEIVING /* has the head, the body is coming */ };
 
 struct fetch_links {
-    struct mail         submit, leave, gone, cut;     /* worker -> here, here -> worker */
-    void              (*receive)(struct mail *);      /* the engine's, of fetch->mail */
-    enum fetch_event    event;                /* what fetch->event becomes when that mail arrives */
-    struct upstream    *up;
-    struct site        *site;                 /* from its arrival on */
-    struct fetch       *fetch;
-    struct flight      *flight;
-    TAILQ_ENTRY(fetch_links) entry;           /* in the flight, in order of arrival */
-    STAILQ_ENTRY(fetch_links) held;           /* upstream->held: those that curl's work keeps waiting */
-    enum waiter_at      at;
-    bool                submitted, left;
-    bool                told;                 /* the worker's: fetch->mail has come */
-    bool                last;                 /* set before that: nothing here knows of the fetch any more */
-    uint8_t             variant[VARIANT_HASH_BYTES];  /* the fetch's, or what the split taught */
-    int64_t             wait_left_ns;         /* of max_wait, before the wait under way */
-    int64_t             wait_from_ns;         /* when that began */
-    char               *words;                /* hold fetch->limit and fetch->blocked_by; NULL: it was not refused */
+    struct mail submit, leave, gone, cut; /* worker -> here, here -> worker */
+    void (*receive)(struct mail *);       /* the engine's, of fetch->mail */
+    enum fetch_event          event;      /* what fetch->event becomes when that mail arrives */
+    struct upstream          *up;
+    struct site              *site; /* from its arrival on */
+    struct fetch             *fetch;
+    struct flight            *flight;
+    TAILQ_ENTRY(fetch_links)  entry; /* in the flight, in order of arrival */
+    STAILQ_ENTRY(fetch_links) held;  /* upstream->held: those that curl's work keeps waiting */
+    enum waiter_at            at;
+    bool                      submitted, left;
+    bool                      told; /* the worker's: fetch->mail has come */
+    bool                      last; /* set before that: nothing here knows of the fetch any more */
+    uint8_t                   variant[VARIANT_HASH_BYTES]; /* the fetch's, or what the split taught */
+    int64_t                   wait_left_ns;                /* of max_wait, before the wait under way */
+    int64_t                   wait_from_ns;                /* when that began */
+    char                     *words; /* hold fetch->limit and fetch->blocked_by; NULL: it was not refused */
 };
 
 TAILQ_HEAD(waiters, fetch_links);
 
 /* -- one wish -- */
-struct asking {                       /* how it is sent, after what came of it before */
-    bool     plain;                   /* without Weir's own conditions: the 304 was about something else */
-    bool     continued;               /* the client has been told to send its body */
-    bool     unexpecting;             /* without Expect: the body is here, or the API answered 417 to that */
-    int64_t  stalled_at;              /* failure.stalled: not again before the client has sent more than so much */
-    unsigned dead_connections;        /* it would have gone out on */
-    unsigned undone;                  /* times that the API said so */
+struct asking {                /* how it is sent, after what came of it before */
+    bool     plain;            /* without Weir's own conditions: the 304 was about something else */
+    bool     continued;        /* the client has been told to send its body */
+    bool     unexpecting;      /* without Expect: the body is here, or the API answered 417 to that */
+    int64_t  stalled_at;       /* failure.stalled: not again before the client has sent more than so much */
+    unsigned dead_connections; /* it would have gone out on */
+    unsigned undone;           /* times that the API said so */
 };
 
-struct past {                         /* what its attempts were like */
+struct past { /* what its attempts were like */
     struct attempt attempts[ATTEMPTS_KEPT];
     unsigned       attempt_count;
     int64_t        waited_ns, first_sent_ns, head_ns;
 };
 
 struct flight {
-    struct upstream    *up;
-    struct site        *site;
-    LIST_ENTRY(flight)  entry_of;     /* site->flights; once it is over upstream->dead or upstream->idle */
-    struct table_node   by_wish;      /* upstream->wishes */
-    bool                in_table;     /* others may join */
-    enum flight_state   state;        /* flight_become() */
-    struct fetch       *leader;       /* whose request is sent: a reference */
-    uint8_t             variant[VARIANT_HASH_BYTES];
-    struct waiters      waiters;
-    unsigned            waiting, receiving;   /* of these */
-    bool                keep;         /* goes on without anybody: on_abort = "finish", refresh_behind */
-    int64_t             keep_until_ns;        /* as long as that one would have waited */
+    struct upstream   *up;
+    struct site       *site;
+    LIST_ENTRY(flight) entry_of; /* site->flights; once it is over upstream->dead or upstream->idle */
+    struct table_node  by_wish;  /* upstream->wishes */
+    bool               in_table; /* others may join */
+    enum flight_state  state;    /* flight_become() */
+    struct fetch      *leader;   /* whose request is sent: a reference */
+    uint8_t            variant[VARIANT_HASH_BYTES];
+    struct waiters     waiters;
+    unsigned           waiting, receiving; /* of these */
+    bool               keep;               /* goes on without anybody: on_abort = "finish", refresh_behind */
+    int64_t            keep_until_ns;      /* as long as that one would have waited */
 
-    struct naming      *naming;       /* who asks is being found out; NULL: it is not */
-    struct queue_entry  entry;
-    struct charge       charge;
-    unsigned            kind;         /* while it waits: of site->kinds */
-    struct timer        pause;        /* back-off */
-    struct timer        deadline;     /* the next waiter whose wait is over */
-    int64_t             unsent_from_ns;       /* when the wait under way began */
-    bool                again;        /* was sent before: queue_put_again() */
-    struct asking       ask;
+    struct naming     *naming; /* who asks is being found out; NULL: it is not */
+    struct queue_entry entry;
+    struct charge      charge;
+    unsigned           kind;           /* while it waits: of site->kinds */
+    struct timer       pause;          /* back-off */
+    struct timer       deadline;       /* the next waiter whose wait is over */
+    int64_t            unsent_from_ns; /* when the wait under way began */
+    bool               again;          /* was sent before: queue_put_again() */
+    struct asking      ask;
 
-    struct turn        *turn;         /* at the API */
-    struct past         past;
-    struct failure     *failure;      /* the last one, flight_failure(); NULL: there was none */
-    struct answer      *spare;        /* the last listed status, for when it is not tried again after all */
+    struct turn    *turn; /* at the API */
+    struct past     past;
+    struct failure *failure; /* the last one, flight_failure(); NULL: there was none */
+    struct answer  *spare;   /* the last listed status, for when it is not tried again after all */
 
     /* from the head on */
-    struct answer      *answer;
-    struct answer      *others;       /* for all but the first: see share.c; NULL: it is the same */
-    struct slice        selection;    /* in answer's arena */
-    bool                joined_part;  /* to a stored one: stored only where that still stands */
-    bool                live;         /* a stream of events: for those who were there when it began */
-    bool                storing;      /* the body goes to the store when it is whole */
-    bool                overtaken;    /* by a write or a purge: it does not */
-    struct commit      *commit;       /* what goes to the store; NULL: nothing yet */
-    bool                committing;   /* its change is the writer's */
+    struct answer *answer;
+    struct answer *others;      /* for all but the first: see share.c; NULL: it is the same */
+    struct slice   selection;   /* in answer's arena */
+    bool           joined_part; /* to a stored one: stored only where that still stands */
+    bool           live;        /* a stream of events: for those who were there when it began */
+    bool           storing;     /* the body goes to the store when it is whole */
+    bool           overtaken;   /* by a write or a purge: it does not */
+    struct commit *commit;      /* what goes to the store; NULL: nothing yet */
+    bool           committing;  /* its change is the writer's */
 };
 
 struct commit {
@@ -204,43 +206,43 @@ struct commit {
 };
 
 /* -- one attempt -- */
-struct sending {                      /* of its body: stall.c */
-    struct upload *upload;            /* the fetch's; NULL: there is none */
-    bool           paused;            /* its client has sent nothing more */
-    int64_t        asked_ns;          /* when more of it was asked for */
-    int64_t        bytes;             /* have gone */
-    int64_t        paced_bytes, paced_ns;            /* of these at that time */
+struct sending {                          /* of its body: stall.c */
+    struct upload *upload;                /* the fetch's; NULL: there is none */
+    bool           paused;                /* its client has sent nothing more */
+    int64_t        asked_ns;              /* when more of it was asked for */
+    int64_t        bytes;                 /* have gone */
+    int64_t        paced_bytes, paced_ns; /* of these at that time */
 };
 
 struct turn {
-    struct upstream    *up;
-    LIST_ENTRY(turn)    entry;        /* of the site's */
-    struct site        *site;
-    struct flight      *flight;       /* NULL: nobody's any more, it is only read out */
-    struct fetch       *fetch;        /* whose request it sends: a reference */
-    struct transfer    *transfer;     /* NULL: it has ended */
+    struct upstream *up;
+    LIST_ENTRY(turn) entry; /* of the site's */
+    struct site     *site;
+    struct flight   *flight;   /* NULL: nobody's any more, it is only read out */
+    struct fetch    *fetch;    /* whose request it sends: a reference */
+    struct transfer *transfer; /* NULL: it has ended */
 
-    struct receipt      receipt;      /* reserved from dispatch, stamped anew when it is sent */
-    int64_t             reserved_ns;
-    struct charge       charge;
-    bool                sent;
-    int64_t             begun_ns, sent_ns;
-    enum stop           stop;         /* what the callback under way says; at the end: why it was ended */
+    struct receipt receipt; /* reserved from dispatch, stamped anew when it is sent */
+    int64_t        reserved_ns;
+    struct charge  charge;
+    bool           sent;
+    int64_t        begun_ns, sent_ns;
+    enum stop      stop; /* what the callback under way says; at the end: why it was ended */
 
-    struct answer      *answer;       /* made of the final head: a reference */
-    bool                chunked, may_wait;    /* see transfer_head */
-    bool                given;        /* waiters have the head */
-    bool                held;         /* the head waits for its body to be checked */
-    struct body_check  *check;        /* of the body, as `validate` asks; NULL: none */
-    int64_t             body_bytes;
-    int64_t             part_bytes;   /* a stored part is being completed by so many; 0: none is */
-    struct slice        part_tail;    /* of the stored part, after them; the fetch's */
-    char               *telling;      /* the beginning of a body that may tell of a limit; malloc'd, NULL: may not */
-    size_t              telling_bytes;
+    struct answer     *answer;            /* made of the final head: a reference */
+    bool               chunked, may_wait; /* see transfer_head */
+    bool               given;             /* waiters have the head */
+    bool               held;              /* the head waits for its body to be checked */
+    struct body_check *check;             /* of the body, as `validate` asks; NULL: none */
+    int64_t            body_bytes;
+    int64_t            part_bytes; /* a stored part is being completed by so many; 0: none is */
+    struct slice       part_tail;  /* of the stored part, after them; the fetch's */
+    char              *telling;    /* the beginning of a body that may tell of a limit; malloc'd, NULL: may not */
+    size_t             telling_bytes;
 
-    struct sending      sending;
-    struct mail         ready, drained, farewell;
-    bool                drained_wanted, mailed, ended;
+    struct sending sending;
+    struct mail    ready, drained, farewell;
+    bool           drained_wanted, mailed, ended;
 };
 
 /* -- the thread -- */
@@ -248,68 +250,70 @@ struct kept_row {
     SLIST_ENTRY(kept_row) entry;
     char                 *budget, *value;
     uint8_t               key[LEDGER_KEY_BYTES];
-    size_t                bytes;      /* of the value */
+    size_t                bytes; /* of the value */
 };
 
-struct kept_ledger {                  /* of the ledger, in the state */
-    SLIST_HEAD(, kept_row) rows;      /* as they were at the start, until their budget is made */
-    uint8_t                boot[LEDGER_BOOT_BYTES];
-    bool                   failed;    /* to be written: said in the log */
+struct kept_ledger {             /* of the ledger, in the state */
+    SLIST_HEAD(, kept_row) rows; /* as they were at the start, until their budget is made */
+    uint8_t boot[LEDGER_BOOT_BYTES];
+    bool    failed; /* to be written: said in the log */
 };
 
-struct pending {                      /* what has to come back before the thread may end */
-    unsigned farewells;               /* of turns that have ended: their last mail */
-    unsigned commits;                 /* changes at the writer */
-    unsigned saves;                   /* rows at the writer */
-    unsigned namings;                 /* that have mail to come */
+struct pending {        /* what has to come back before the thread may end */
+    unsigned farewells; /* of turns that have ended: their last mail */
+    unsigned commits;   /* changes at the writer */
+    unsigned saves;     /* rows at the writer */
+    unsigned namings;   /* that have mail to come */
 };
 
-struct unshareable { uint64_t hash; int64_t until_ns; };
+struct unshareable {
+    uint64_t hash;
+    int64_t  until_ns;
+};
 
 struct upstream {
-    pthread_t            thread;
-    struct mailbox      *mailbox;
-    int                  epoll_fd;
-    bool                 fake_clock;          /* WEIR_CLOCK_FILE: time may jump while the loop sleeps */
-    struct store        *store;
-    struct state        *state;
-    upstream_match       match;
-    struct store_reader *reader;
-    struct timers        timers;
-    struct arena         scratch;             /* reset by whoever used it */
-    struct origins      *origins;
-    const struct origin_events *events;       /* of all turns: turn_events */
-    uint64_t             last_site;   /* the number of the newest */
+    pthread_t                   thread;
+    struct mailbox             *mailbox;
+    int                         epoll_fd;
+    bool                        fake_clock; /* WEIR_CLOCK_FILE: time may jump while the loop sleeps */
+    struct store               *store;
+    struct state               *state;
+    upstream_match              match;
+    struct store_reader        *reader;
+    struct timers               timers;
+    struct arena                scratch; /* reset by whoever used it */
+    struct origins             *origins;
+    const struct origin_events *events;    /* of all turns: turn_events */
+    uint64_t                    last_site; /* the number of the newest */
     LIST_HEAD(, site)    sites, reviews;
     SLIST_HEAD(, budget) budgets;
-    struct budgets       dirty;
-    struct table         site_names, budget_names;
-    struct table         wishes;              /* flights that others may join */
-    LIST_HEAD(, flight)  dead;                /* to be freed at the end of the round */
-    LIST_HEAD(, flight)  idle;                /* memory for the next ones */
-    unsigned             idle_flight_count;
-    unsigned             flight_count;
-    struct unshareable   unshareable[UNSHAREABLE_SLOTS];
-    struct pending       pending;
-    struct kept_ledger   kept;
-    unsigned             bust_count;          /* in `busts` */
-    struct heard        *heard;               /* locks itself: heard.c */
-    struct bust_row     *busts[BUST_BUCKETS];         /* by the URL's hash: bust.c */
-    uint64_t             random;
-    struct mail          stop;
-    bool                 stopping;
-    bool                 holds;               /* origin/ is at work: what waiters are told waits for its end */
-    STAILQ_HEAD(, fetch_links) held;          /* in their order */
-    int64_t              disk_refused_ns;     /* said in the log at this time */
+    struct budgets dirty;
+    struct table   site_names, budget_names;
+    struct table   wishes;    /* flights that others may join */
+    LIST_HEAD(, flight) dead; /* to be freed at the end of the round */
+    LIST_HEAD(, flight) idle; /* memory for the next ones */
+    unsigned           idle_flight_count;
+    unsigned           flight_count;
+    struct unshareable unshareable[UNSHAREABLE_SLOTS];
+    struct pending     pending;
+    struct kept_ledger kept;
+    unsigned           bust_count;          /* in `busts` */
+    struct heard      *heard;               /* locks itself: heard.c */
+    struct bust_row   *busts[BUST_BUCKETS]; /* by the URL's hash: bust.c */
+    uint64_t           random;
+    struct mail        stop;
+    bool               stopping;
+    bool               holds;        /* origin/ is at work: what waiters are told waits for its end */
+    STAILQ_HEAD(, fetch_links) held; /* in their order */
+    int64_t disk_refused_ns;         /* said in the log at this time */
 };
 
 static inline struct budget_now budget_time(void);
 
-#define EACH_WAITER(w, f) \
-    for (struct fetch_links *w = TAILQ_FIRST(&(f)->waiters); w != NULL; w = TAILQ_NEXT(w, entry))
+#define EACH_WAITER(w, f) for (struct fetch_links *w = TAILQ_FIRST(&(f)->waiters); w != NULL; w = TAILQ_NEXT(w, entry))
 #define EACH_FLIGHT(f, site) \
     for (struct flight *f = LIST_FIRST(&(site)->flights); f != NULL; f = LIST_NEXT(f, entry_of))
-#define EACH_SITE(s, up) for (struct site *s = LIST_FIRST(&(up)->sites); s != NULL; s = LIST_NEXT(s, entry))
+#define EACH_SITE(s, up)   for (struct site *s = LIST_FIRST(&(up)->sites); s != NULL; s = LIST_NEXT(s, entry))
 #define EACH_BUDGET(b, up) for (struct budget *b = SLIST_FIRST(&(up)->budgets); b != NULL; b = SLIST_NEXT(b, entry))
 /* The body may remove the one, and no other. */
 #define EACH_WAITER_SAFE(w, f) \
@@ -329,15 +333,15 @@ void fetch_release(struct fetch *);
 void fetch_charge(struct charge *, const struct fetch *);
 
 /* waiter.c */
-void waiter_link(struct flight *, struct fetch_links *);
-void waiter_unlink(struct fetch_links *);
+void    waiter_link(struct flight *, struct fetch_links *);
+void    waiter_unlink(struct fetch_links *);
 int64_t waiter_wait_left(const struct fetch_links *, int64_t now_ns);
 /* Posts the final event; what it says stands in the fetch. Unlinks the waiter from its flight unless it receives. */
 void waiter_post(struct fetch_links *, enum fetch_event);
 void waiter_post_held(struct upstream *);
 void waiter_fail(struct fetch_links *, const struct failure *, int64_t wait_ns);
 void waiter_refuse(struct fetch_links *, int64_t wait_ns, const struct wait_cause *);
-void waiter_cut(struct fetch_links *);               /* no more of the body, which goes on for others */
+void waiter_cut(struct fetch_links *); /* no more of the body, which goes on for others */
 void waiter_post_interim(struct fetch_links *, unsigned status, const struct http_fields *);
 
 /* flight.c */
@@ -345,39 +349,39 @@ void waiter_post_interim(struct fetch_links *, unsigned status, const struct htt
 bool flight_may_share(const struct site *, const struct fetch *);
 void flight_remember_unshareable(struct flight *);
 /* One that asks the same, after `last` (NULL: the first); NULL: that was all. */
-struct flight *flight_equal(const struct site *, const struct fetch_links *, const struct flight *last);
-struct flight *flight_new(struct site *, struct fetch_links *, bool shared);
-void flight_hide(struct flight *);                   /* nobody joins any more */
-bool flight_goes_on(const struct flight *);          /* somebody waits, or it finishes by itself */
-struct failure *flight_failure(struct flight *);     /* to be written */
-void flight_set_deadline(struct flight *);
-void flight_withdraw(struct flight *);               /* out of queue, pause and deadline */
-void flight_unstore(struct flight *);                /* it is not stored after all */
+struct flight  *flight_equal(const struct site *, const struct fetch_links *, const struct flight *last);
+struct flight  *flight_new(struct site *, struct fetch_links *, bool shared);
+void            flight_hide(struct flight *);          /* nobody joins any more */
+bool            flight_goes_on(const struct flight *); /* somebody waits, or it finishes by itself */
+struct failure *flight_failure(struct flight *);       /* to be written */
+void            flight_set_deadline(struct flight *);
+void            flight_withdraw(struct flight *); /* out of queue, pause and deadline */
+void            flight_unstore(struct flight *);  /* it is not stored after all */
 /* Frees it at the end of the loop's round where nothing holds it. */
 void flight_settle(struct flight *);
 /* Nobody waits for it any more, and it does not finish by itself: ended, true. Else its deadline is set anew. */
 bool flight_end_unwaited(struct flight *, int64_t now_ns);
-void flight_fail(struct flight *, int64_t wait_ns);  /* everybody hears of flight->failure */
+void flight_fail(struct flight *, int64_t wait_ns); /* everybody hears of flight->failure */
 /* Somebody has left, or it will not be stored: ended where it does not go on. Not from within curl's callbacks. */
 void flight_look_who_waits(struct flight *);
 void flight_sweep(struct upstream *);
 void flight_free_idle(struct upstream *);
 
 /* enter.c: also fetch_submit() and fetch_leave() */
-void enter_again(struct site *, struct waiters *parted);      /* they have left a flight; empty after */
+void enter_again(struct site *, struct waiters *parted); /* they have left a flight; empty after */
 
 /* patience.c: of those who listen to an API that is silent since then, while the request is sent and nothing is paused
  */
 /* When the first of them gives up, and whether the attempt ends with that; INT64_MAX: nobody does. */
 int64_t patience_until(const struct turn *, int64_t since_ns, bool *ends);
-void patience_end(struct turn *, int64_t since_ns, int64_t now_ns);       /* tells those; it may be ended then */
+void    patience_end(struct turn *, int64_t since_ns, int64_t now_ns); /* tells those; it may be ended then */
 
 /* overtake.c */
 /* A write has changed this path: what was asked before is for those who asked, and not stored. */
 void overtake_by_write(struct site *, const struct fetch *write);
 
 /* dispatch.c */
-void dispatch_put(struct flight *);                  /* into the queue */
+void dispatch_put(struct flight *); /* into the queue */
 /* May this one go before the flight as it stands? */
 bool dispatch_stands_higher(const struct fetch *, const struct flight *);
 /* Its client is known by now: where it waits it moves to his place. */
@@ -386,8 +390,8 @@ void dispatch_renamed(struct flight *);
 void dispatch_joined(struct flight *, const struct fetch *by);
 /* Until it is tried again. Those who may not wait so long get what there is, at once: true where there are any. */
 bool dispatch_pause(struct flight *, int64_t after_ns);
-void dispatch_run(struct upstream *);                /* all dirty budgets */
-void dispatch_review(struct upstream *);             /* what became known is told to those whom it concerns */
+void dispatch_run(struct upstream *);    /* all dirty budgets */
+void dispatch_review(struct upstream *); /* what became known is told to those whom it concerns */
 /* PREREQ: may it go now? */
 bool dispatch_sends(struct turn *);
 /* Has the store got an answer to this since it was looked up? */
@@ -403,8 +407,8 @@ bool complete_end(struct turn *);
 void turn_start(struct flight *, const struct receipt *, struct budget_now);
 /* The flight wants no more of it: ended, without a word to the flight. */
 void turn_abandon(struct turn *);
-void turn_retire(struct turn *);                     /* it has ended */
-void turn_joined(struct turn *);                     /* somebody listens to it from now on; NULL is fine */
+void turn_retire(struct turn *); /* it has ended */
+void turn_joined(struct turn *); /* somebody listens to it from now on; NULL is fine */
 
 /* stall.c */
 /* Others wait for a place, and none is free: the upload that has paused longest may have to give up its own. */
@@ -429,12 +433,12 @@ void attempt_ended(struct turn *, const struct transfer_end *);
 void attempt_trailer(struct turn *, struct slice name, struct slice value);
 
 /*: what an attempt tells of the API's limits and health */
-void hearing_head(struct turn *);                /* t->answer is there */
-void hearing_body(struct turn *, const char *bytes, size_t count);
-void hearing_end(struct turn *);
-void hearing_nothing(struct turn *, bool went);      /* no head will come; the API may have counted it */
-void hearing_forget(struct upstream *, struct upstream_forget *);
-extern const char hearing_hold_name[];               /* under which a 5xx's pause is told and forgotten */
+void              hearing_head(struct turn *); /* t->answer is there */
+void              hearing_body(struct turn *, const char *bytes, size_t count);
+void              hearing_end(struct turn *);
+void              hearing_nothing(struct turn *, bool went); /* no head will come; the API may have counted it */
+void              hearing_forget(struct upstream *, struct upstream_forget *);
+extern const char hearing_hold_name[]; /* under which a 5xx's pause is told and forgotten */
 
 /* share.c */
 /* The flight's final head: decides whether it is stored, and who gets it. Those who do not have left the flight, and
@@ -457,35 +461,35 @@ void commit_head(struct flight *);
 void commit_freshen(struct flight *);
 
 /* site.c */
-struct site *site_of(struct upstream *, const struct fetch *);
+struct site       *site_of(struct upstream *, const struct fetch *);
 struct queue_class site_class(const struct site *, const struct charge *);
 void site_configure(struct upstream *, struct ref *config, const struct upstream_options *const *, unsigned count);
 void site_free_all(struct upstream *);
 /* Requests that may be under way at once. */
 unsigned site_slots(const struct site *);
-bool site_may_retry(struct site *, int64_t now_ns);
-void site_count_request(struct site *, int64_t now_ns);
-void site_spend_retry(struct site *);               /* out of retry.share, whether it was sent or not */
-void site_report_breaker(struct site *, bool ok, int64_t now_ns);
+bool     site_may_retry(struct site *, int64_t now_ns);
+void     site_count_request(struct site *, int64_t now_ns);
+void     site_spend_retry(struct site *); /* out of retry.share, whether it was sent or not */
+void     site_report_breaker(struct site *, bool ok, int64_t now_ns);
 
 /* keep.c */
 extern const struct state_owner keep_rows;
-void keep_load(struct upstream *);
-void keep_start(struct budget *);
-void keep_look(struct budget *);                     /* something was spent: rows may be due */
-void keep_stop(struct budget *);
-void keep_free(struct upstream *);
+void                            keep_load(struct upstream *);
+void                            keep_start(struct budget *);
+void                            keep_look(struct budget *); /* something was spent: rows may be due */
+void                            keep_stop(struct budget *);
+void                            keep_free(struct upstream *);
 
 /* heard.c */
 struct heard *heard_open(void);
-void          heard_close(struct heard *);           /* NULL is fine */
+void          heard_close(struct heard *); /* NULL is fine */
 void          heard_forget(struct heard *, const char *upstream);
 void          heard_note(struct heard *, const struct fetch *, const struct http_response *);
 
 /* bust.c */
 extern const struct state_owner bust_rows;
-void bust_load(struct upstream *);
-void bust_free(struct upstream *);
+void                            bust_load(struct upstream *);
+void                            bust_free(struct upstream *);
 /* The target as it is sent: for a refresh with the bust parameter, whose number is taken by that. */
 struct slice bust_target(struct turn *, struct slice target, struct arena *);
 

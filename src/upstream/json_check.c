@@ -7,15 +7,27 @@
 #include <string.h>
 
 enum json_check_state {
-    START,                            /* a value must come; before it may stand a byte order mark (RFC 8259 8.1) */
+    START, /* a value must come; before it may stand a byte order mark (RFC 8259 8.1) */
     MARK,
-    VALUE,                            /* a value must come */
-    FIRST_VALUE,                      /* after '[': a value or ']' */
-    FIRST_KEY,                        /* after '{': a name or '}' */
-    KEY, COLON,
-    AFTER,                            /* a value has ended */
-    STRING, ESCAPE, HEX, UTF8, LITERAL,
-    MINUS, ZERO, INTEGER, POINT, FRACTION, EXPONENT, EXPONENT_SIGN, EXPONENT_DIGITS,
+    VALUE,       /* a value must come */
+    FIRST_VALUE, /* after '[': a value or ']' */
+    FIRST_KEY,   /* after '{': a name or '}' */
+    KEY,
+    COLON,
+    AFTER, /* a value has ended */
+    STRING,
+    ESCAPE,
+    HEX,
+    UTF8,
+    LITERAL,
+    MINUS,
+    ZERO,
+    INTEGER,
+    POINT,
+    FRACTION,
+    EXPONENT,
+    EXPONENT_SIGN,
+    EXPONENT_DIGITS,
     BAD
 };
 
@@ -48,7 +60,7 @@ static enum json_check_state push(struct json_check *j, bool object)
     if (object)
         j->objects[j->depth / 8] |= (uint8_t)(1u << (j->depth % 8));
     else
-        j->objects[j->depth / 8] &= (uint8_t)~(1u << (j->depth % 8));
+        j->objects[j->depth / 8] &= (uint8_t) ~(1u << (j->depth % 8));
     j->depth++;
     return object ? FIRST_KEY : FIRST_VALUE;
 }
@@ -68,15 +80,24 @@ static enum json_check_state begin_literal(struct json_check *j, const char *res
 static enum json_check_state begin_value(struct json_check *j, unsigned char c)
 {
     switch (c) {
-    case '{': return push(j, true);
-    case '[': return push(j, false);
-    case '"': return begin_string(j, false);
-    case 't': return begin_literal(j, "rue");
-    case 'f': return begin_literal(j, "alse");
-    case 'n': return begin_literal(j, "ull");
-    case '-': return MINUS;
-    case '0': return ZERO;
-    default:  return is_digit(c) ? INTEGER : BAD;
+    case '{':
+        return push(j, true);
+    case '[':
+        return push(j, false);
+    case '"':
+        return begin_string(j, false);
+    case 't':
+        return begin_literal(j, "rue");
+    case 'f':
+        return begin_literal(j, "alse");
+    case 'n':
+        return begin_literal(j, "ull");
+    case '-':
+        return MINUS;
+    case '0':
+        return ZERO;
+    default:
+        return is_digit(c) ? INTEGER : BAD;
     }
 }
 
@@ -165,7 +186,9 @@ static enum json_check_state in_number(struct json_check *j, enum json_check_sta
         return is_digit(c) ? EXPONENT_DIGITS : BAD;
     case EXPONENT_SIGN:
         return is_digit(c) ? EXPONENT_DIGITS : BAD;
-    case INTEGER: case FRACTION: case EXPONENT_DIGITS:
+    case INTEGER:
+    case FRACTION:
+    case EXPONENT_DIGITS:
         if (is_digit(c))
             return at;
         break;
@@ -248,6 +271,5 @@ bool json_check_end(const struct json_check *j)
 {
     enum json_check_state at = (enum json_check_state)j->state;
 
-    return j->depth == 0
-        && (at == AFTER || at == ZERO || at == INTEGER || at == FRACTION || at == EXPONENT_DIGITS);
+    return j->depth == 0 && (at == AFTER || at == ZERO || at == INTEGER || at == FRACTION || at == EXPONENT_DIGITS);
 }

@@ -19,7 +19,7 @@ struct row_change {
     struct budget      *budget;
     uint8_t             key[LEDGER_KEY_BYTES];
     uint64_t            ticket;
-    char                bytes[];      /* name, then value */
+    char                bytes[]; /* name, then value */
 };
 
 /* -- loading -- */
@@ -88,10 +88,10 @@ void keep_free(struct upstream *up)
 
 static void receive_saved(struct mail *m)
 {
-    struct row_change  *r = CONTAINER_OF(m, struct row_change, change.done);
-    struct budget      *b = r->budget;
-    struct upstream    *up = b->up;
-    struct queue_class  class = ledger_row_class(r->key);
+    struct row_change *r = CONTAINER_OF(m, struct row_change, change.done);
+    struct budget     *b = r->budget;
+    struct upstream   *up = b->up;
+    struct queue_class class = ledger_row_class(r->key);
 
     up->pending.saves--;
     ledger_saved(b->ledger, r->key, r->ticket, r->change.ok, budget_time());
@@ -99,7 +99,7 @@ static void receive_saved(struct mail *m)
         log_error("ledger_not_kept", " budget=%s reason=%s", log_quote(b->name),
                   log_quote("the state directory cannot be written: what is spent would be forgotten by a restart"));
     up->kept.failed = !r->change.ok;
-    queue_reconsider(b->queue, r->change.ok ? &class : NULL);       /* where it failed, all go on without rows */
+    queue_reconsider(b->queue, r->change.ok ? &class : NULL); /* where it failed, all go on without rows */
     free(r);
     budget_kick(b);
 }

@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { LOOKED_AT = 8 };               /* flights that are looked at for their turn: a name comes in milliseconds */
+enum { LOOKED_AT = 8 }; /* flights that are looked at for their turn: a name comes in milliseconds */
 
 /* What is known of the client by now is what counts in the queue. */
 static void adopt(struct fetch *f)
@@ -43,8 +43,8 @@ static bool has_none_before(struct site *s, const struct fetch *f, const struct 
 {
     const struct queue_class class = site_class(s, charge);
 
-    return queue_length(s->budget->queue) == 0
-        || queue_ahead(s->budget->queue, &class, priority_of(f), &f->client.who) == 0;
+    return queue_length(s->budget->queue) == 0 ||
+           queue_ahead(s->budget->queue, &class, priority_of(f), &f->client.who) == 0;
 }
 
 /* Whoever it is: it could not be served in time. */
@@ -53,8 +53,8 @@ static bool is_hopeless(struct site *s, const struct fetch_links *w, const struc
     const struct budget_now now = budget_time();
     const char             *tightest;
 
-    return ledger_predict_ns(s->budget->ledger, charge, 0, now, &tightest) > w->wait_left_ns
-        || hold_predict_ns(&s->hold, now.mono_ns) > w->wait_left_ns;
+    return ledger_predict_ns(s->budget->ledger, charge, 0, now, &tightest) > w->wait_left_ns ||
+           hold_predict_ns(&s->hold, now.mono_ns) > w->wait_left_ns;
 }
 
 bool naming_is_needed(struct site *s, struct fetch_links *w)
@@ -123,7 +123,7 @@ void naming_begin(struct flight *f, void (*named)(struct flight *))
     n->up = f->up;
     n->flight = f;
     n->named = named;
-    flight_become(f, FLIGHT_NAMING);  /* named() tells by it that the flight stands in no line yet */
+    flight_become(f, FLIGHT_NAMING); /* named() tells by it that the flight stands in no line yet */
     if (peer_find(f->leader->client.finder, f->leader->client.card, &n->wait)) {
         free(n);
         adopt(f->leader);
@@ -158,7 +158,7 @@ static struct flight *let_in(struct site *s, int64_t *wake_ns)
     struct naming *n;
     unsigned       looked_at = 0;
 
-    TAILQ_FOREACH(n, &s->namings, entry) {
+    TAILQ_FOREACH (n, &s->namings, entry) {
         struct flight *f = n->flight;
         int64_t        turn = turn_ns(s, &f->charge);
 
@@ -181,7 +181,7 @@ struct flight *naming_let_in(struct budget *b, int64_t *wake_ns)
     struct flight *f;
     struct site   *s;
 
-    LIST_FOREACH(s, &b->sites, of_budget)
+    LIST_FOREACH (s, &b->sites, of_budget)
         if ((f = let_in(s, wake_ns)) != NULL)
             return f;
     return NULL;

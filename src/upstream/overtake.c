@@ -23,7 +23,7 @@ static void overtake(struct flight *f)
     flight_unstore(f);
     if (f->answer != NULL && f->answer->body != NULL && f->receiving + f->waiting <= 1)
         spool_set_pass(f->answer->body);
-    if (!f->up->holds)                /* else the body's next piece finds that nobody waits */
+    if (!f->up->holds) /* else the body's next piece finds that nobody waits */
         flight_look_who_waits(f);
 }
 
@@ -36,9 +36,10 @@ static struct slice without_query(struct slice path)
 
 void overtake_by_write(struct site *site, const struct fetch *write)
 {
-    struct slice   path = without_query(write->path);
+    struct slice path = without_query(write->path);
 
-    EACH_FLIGHT_SAFE(f, site) {
+    EACH_FLIGHT_SAFE(f, site)
+    {
         if (is_asked(f) && f->leader->has_key && slice_eq(without_query(f->leader->path), path))
             overtake(f);
     }
@@ -62,7 +63,11 @@ static bool is_about(const struct store_change *drop, const struct fetch *f)
     }
 }
 
-struct dropping { struct mail mail; struct upstream *up; struct store_change *change; };
+struct dropping {
+    struct mail          mail;
+    struct upstream     *up;
+    struct store_change *change;
+};
 
 static void receive_drop(struct mail *m)
 {
@@ -70,10 +75,11 @@ static void receive_drop(struct mail *m)
     struct upstream *up = d->up;
 
     EACH_SITE(s, up)
-        EACH_FLIGHT_SAFE(f, s) {
-            if (is_asked(f) && f->leader->has_key && is_about(d->change, f->leader))
-                overtake(f);
-        }
+    EACH_FLIGHT_SAFE(f, s)
+    {
+        if (is_asked(f) && f->leader->has_key && is_about(d->change, f->leader))
+            overtake(f);
+    }
     store_submit(up->store, d->change);
     free(d);
 }

@@ -23,7 +23,8 @@ static int64_t patience_ns(const struct turn *t)
 
     if (f == NULL)
         return t->fetch->patience.read_ns;
-    EACH_WAITER(w, f) {
+    EACH_WAITER(w, f)
+    {
         if (!is_bounded(w->fetch->patience.read_ns))
             return 0;
         if (w->fetch->patience.read_ns > most)
@@ -54,8 +55,9 @@ int64_t patience_until(const struct turn *t, int64_t since_ns, bool *ends)
     if (whole_ns > 0 && whole_ns < INT64_MAX - since_ns)
         next = since_ns + whole_ns;
     if (f == NULL || (f->waiting + f->receiving <= 1 && !f->keep))
-        return next;                  /* one alone is the attempt's own measure */
-    EACH_WAITER(w, f) {
+        return next; /* one alone is the attempt's own measure */
+    EACH_WAITER(w, f)
+    {
         int64_t at = gives_up_at(w, since_ns, whole_ns);
 
         if (at < next) {
@@ -84,10 +86,11 @@ static void give_up(const struct turn *t, struct fetch_links *w)
 
 void patience_end(struct turn *t, int64_t since_ns, int64_t now_ns)
 {
-    struct flight      *f = t->flight;
-    int64_t             whole_ns = patience_ns(t);
+    struct flight *f = t->flight;
+    int64_t        whole_ns = patience_ns(t);
 
-    EACH_WAITER_SAFE(w, f) {
+    EACH_WAITER_SAFE(w, f)
+    {
         if (gives_up_at(w, since_ns, whole_ns) <= now_ns)
             give_up(t, w);
     }

@@ -7,18 +7,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct wait { const void *bucket; const struct fetch *fetch; };       /* a request that would be charged to it */
-struct waits { struct wait *items; size_t count, capacity; };
+struct wait {
+    const void         *bucket;
+    const struct fetch *fetch;
+}; /* a request that would be charged to it */
+struct waits {
+    struct wait *items;
+    size_t       count, capacity;
+};
 
-struct report_candidate { double busy; const void *bucket; struct upstream_limit_report report; };
+struct report_candidate {
+    double                       busy;
+    const void                  *bucket;
+    struct upstream_limit_report report;
+};
 
 struct visit {
     struct arena                 *arena;
     const struct waits           *waits;
-    const char                   *only;          /* NULL: all */
+    const char                   *only; /* NULL: all */
     struct upstream_limit_report *limits;
     unsigned                      count, capacity;
-    struct report_candidate      *busiest;       /* of credentials; BUSIEST_TOLD places, in no order */
+    struct report_candidate      *busiest; /* of credentials; BUSIEST_TOLD places, in no order */
     unsigned                      busiest_count, others;
 };
 
@@ -40,8 +50,8 @@ static void add_flight(struct waits *w, const struct flight *f)
 
     for (unsigned i = 0; i < n; i++) {
         EACH_WAITER(each, f)
-            add_wait(w, buckets[i], each->fetch);
-        if (TAILQ_EMPTY(&f->waiters))         /* its client left, it goes on */
+        add_wait(w, buckets[i], each->fetch);
+        if (TAILQ_EMPTY(&f->waiters)) /* its client left, it goes on */
             add_wait(w, buckets[i], f->leader);
     }
 }
@@ -58,9 +68,9 @@ static struct waits find_waits(struct upstream *up)
     struct waits w = { 0 };
 
     EACH_SITE(s, up)
-        EACH_FLIGHT(f, s)
-            if (f->state == FLIGHT_WAITING || f->state == FLIGHT_NAMING)
-                add_flight(&w, f);
+    EACH_FLIGHT(f, s)
+    if (f->state == FLIGHT_WAITING || f->state == FLIGHT_NAMING)
+        add_flight(&w, f);
     if (w.count > 0)
         qsort(w.items, w.count, sizeof *w.items, compare_waits);
     return w;
@@ -98,7 +108,7 @@ static void count_client(struct upstream_limit_report *r, const struct fetch *f)
     struct upstream_waiting who = { .batch = f->batch, .count = 1 };
 
     name_client(f, who.client, sizeof who.client);
-    for (char *c = who.client; *c != '\0'; c++)      /* whatever a client calls itself, the report is text */
+    for (char *c = who.client; *c != '\0'; c++) /* whatever a client calls itself, the report is text */
         *c = *c >= 0x20 && *c < 0x7f ? *c : '?';
     for (unsigned i = 0; i < r->client_count; i++) {
         if (r->clients[i].batch == who.batch && strcmp(r->clients[i].client, who.client) == 0) {
@@ -131,7 +141,10 @@ static void hex(char *out, size_t bytes, const uint8_t *in)
 static const char *kind_text(enum limit_kind kind)
 {
     static const char *const texts[] = {
-        [LIMIT_SLIDING] = "sliding", [LIMIT_BUCKET] = "bucket", [LIMIT_FIXED] = "fixed", [LIMIT_LEARNED] = "learned",
+        [LIMIT_SLIDING] = "sliding",
+        [LIMIT_BUCKET] = "bucket",
+        [LIMIT_FIXED] = "fixed",
+        [LIMIT_LEARNED] = "learned",
     };
 
     return texts[kind];
@@ -311,13 +324,14 @@ void report_fill(struct upstream *up, struct upstream_report *r)
     uint64_t     last = r->last;
 
     EACH_SITE(s, up)
-        count += is_asked_for(s, r);
+    count += is_asked_for(s, r);
     left_out = r->most > 0 && count > r->most ? count - r->most : 0;
     r->count = count -= left_out;
     r->has_more = left_out > 0;
     r->entries = arena_alloc(&r->arena, (count > 0 ? count : 1) * sizeof *r->entries);
     /* Sites are hung in at the front: the report goes in order of the configuration, from the back. */
-    EACH_SITE(s, up) {
+    EACH_SITE(s, up)
+    {
         if (!is_asked_for(s, r))
             continue;
         if (left_out > 0) {

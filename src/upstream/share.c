@@ -31,7 +31,10 @@
 
 enum sharing { SHARE_ONE, SHARE_SELECTING, SHARE_ALL };
 
-struct judgement { enum storable storable; bool shareable; };
+struct judgement {
+    enum storable storable;
+    bool          shareable;
+};
 
 /* Size says nothing about who may have it, so it is looked at apart: see judge(). */
 static struct judgement ask_policy(const struct fetch *f, const struct answer *a, enum http_method as)
@@ -69,7 +72,7 @@ static struct judgement judge(struct flight *f, const struct fetch *fetch, struc
     struct judgement j = ask_policy(fetch, a, fetch->request.method);
     bool             head = j.storable == STORABLE_METHOD && fetch->request.method == HTTP_HEAD;
 
-    if (head)                         /* is not stored, but shared as the GET of it would be */
+    if (head) /* is not stored, but shared as the GET of it would be */
         j.shareable = ask_policy(fetch, a, HTTP_GET).shareable;
     if (j.storable != STORABLE_YES && !head)
         return j;
@@ -96,9 +99,10 @@ static enum sharing how_to_share(struct flight *f, const struct fetch *fetch, st
         return SHARE_SELECTING;
     if (status >= 500 || retry_status_listed(&f->site->options->retry, status))
         return SHARE_ALL;
-    if (status >= 400 && (a->storable == STORABLE_STATUS || a->storable == STORABLE_NO_LIFETIME
-                          || a->storable == STORABLE_AUTHORIZATION)
-        && policy_selection(fetch->policy, &a->head.fields, &fetch->request.fields, &a->arena, &f->selection))
+    if (status >= 400 &&
+        (a->storable == STORABLE_STATUS || a->storable == STORABLE_NO_LIFETIME ||
+         a->storable == STORABLE_AUTHORIZATION) &&
+        policy_selection(fetch->policy, &a->head.fields, &fetch->request.fields, &a->arena, &f->selection))
         return SHARE_SELECTING;
     return SHARE_ONE;
 }
@@ -106,8 +110,9 @@ static enum sharing how_to_share(struct flight *f, const struct fetch *fetch, st
 static bool selects(const struct flight *f, const struct answer *a, const struct fetch *fetch)
 {
     struct arena scratch = { 0 };
-    bool         yes = f->selection.ptr != NULL && policy_selects(fetch->policy, f->selection, &fetch->request.fields,
-                                      http_fields_get(&a->head.fields, HTTP_CONTENT_ENCODING), &scratch);
+    bool         yes = f->selection.ptr != NULL &&
+               policy_selects(fetch->policy, f->selection, &fetch->request.fields,
+                              http_fields_get(&a->head.fields, HTTP_CONTENT_ENCODING), &scratch);
 
     arena_free(&scratch);
     return yes;
@@ -118,8 +123,8 @@ static bool selects(const struct flight *f, const struct answer *a, const struct
 static void hand_over(struct fetch_links *w, struct answer *a, enum fetch_event event, bool stored)
 {
     struct flight *f = w->flight;
-    bool           receives = f->answer != NULL && a->body != NULL && a->body == f->answer->body
-                           && spool_ended(a->body) == SPOOL_GROWING;
+    bool           receives = f->answer != NULL && a->body != NULL && a->body == f->answer->body &&
+                    spool_ended(a->body) == SPOOL_GROWING;
 
     w->fetch->answer = a;
     answer_acquire(a);
@@ -136,8 +141,8 @@ static void hand_over(struct fetch_links *w, struct answer *a, enum fetch_event 
  * credentials again.  NULL where there is neither. */
 static struct answer *for_others(const struct answer *a, const struct fetch *asked)
 {
-    bool           cookies = asked->policy->set_cookie != SET_COOKIE_STORE
-                          && http_fields_find(&a->head.fields, HTTP_SET_COOKIE, 0) >= 0;
+    bool cookies = asked->policy->set_cookie != SET_COOKIE_STORE &&
+                   http_fields_find(&a->head.fields, HTTP_SET_COOKIE, 0) >= 0;
     struct answer *b;
 
     if (!cookies && !asked->caller.has_kin)
@@ -192,12 +197,13 @@ static bool will_be_stored(const struct flight *f)
 }
 
 /* Everyone who may have it gets it; those who may not are taken off the flight, in their order. */
-static void give_out(struct flight *f, const struct fetch *leader, struct answer *a, enum sharing how,
-                     bool of_account, struct waiters *parted)
+static void give_out(struct flight *f, const struct fetch *leader, struct answer *a, enum sharing how, bool of_account,
+                     struct waiters *parted)
 {
     unsigned given = 0;
 
-    EACH_WAITER_SAFE(w, f) {
+    EACH_WAITER_SAFE(w, f)
+    {
         bool gets = how == SHARE_ALL || w->fetch == leader || selects(f, a, w->fetch);
 
         if (w->at != WAITER_WAITING)
@@ -217,8 +223,8 @@ static void give_out(struct flight *f, const struct fetch *leader, struct answer
 
 void share_head(struct flight *f, struct turn *t, struct answer *a, struct waiters *parted)
 {
-    struct judgement    j = judge(f, t->fetch, a);
-    enum sharing        how;
+    struct judgement j = judge(f, t->fetch, a);
+    enum sharing     how;
 
     a->storable = j.storable;
     how = how_to_share(f, t->fetch, a, j.shareable);
@@ -250,8 +256,8 @@ void share_head(struct flight *f, struct turn *t, struct answer *a, struct waite
 
 void share_not_modified(struct flight *f, struct turn *t, struct answer *a)
 {
-    const struct fetch     *fetch = t->fetch;
-    struct http_fields      update = a->head.fields;
+    const struct fetch *fetch = t->fetch;
+    struct http_fields  update = a->head.fields;
 
     a->head.status = fetch->stored.head.head.status;
     a->head.fields = policy_freshen(&fetch->stored.head.head.fields, &update, &a->arena);
@@ -264,7 +270,8 @@ void share_not_modified(struct flight *f, struct turn *t, struct answer *a)
     if (a->storable == STORABLE_YES && !f->overtaken)
         commit_freshen(f);
     f->others = for_others(a, fetch);
-    EACH_WAITER_SAFE(w, f) {
+    EACH_WAITER_SAFE(w, f)
+    {
         hand_over(w, whose(a, f->others, true, w->fetch == fetch), FETCH_NOT_MODIFIED, f->committing);
     }
 }
@@ -289,8 +296,9 @@ bool share_late(struct flight *f, struct fetch_links *w)
         .body_bytes = a->content_length,
         .had_credential = f->leader->caller.has_credential,
     };
-    if (policy_decide(fetch->policy, &fetch->request, &fetch->wish, &r, false, clock_wall_ns()).verdict != VERDICT_SERVE
-        || !selects(f, a, fetch))
+    if (policy_decide(fetch->policy, &fetch->request, &fetch->wish, &r, false, clock_wall_ns()).verdict !=
+            VERDICT_SERVE ||
+        !selects(f, a, fetch))
         return false;
     waiter_link(f, w);
     hand_over(w, f->others != NULL ? f->others : a, FETCH_HEAD, true);
@@ -312,8 +320,8 @@ bool share_spare_with(struct flight *f, struct fetch_links *w)
 
 bool share_spare(struct flight *f)
 {
-    struct answer      *a = f->spare, *plain;
-    unsigned            given = 0;
+    struct answer *a = f->spare, *plain;
+    unsigned       given = 0;
 
     if (a == NULL || (a->body != NULL && spool_ended(a->body) == SPOOL_CUT_SHORT))
         return false;
@@ -321,7 +329,8 @@ bool share_spare(struct flight *f)
     flight_become(f, FLIGHT_ENDING);
     f->keep = false;
     plain = for_others(a, f->leader);
-    EACH_WAITER_SAFE(w, f) {
+    EACH_WAITER_SAFE(w, f)
+    {
         if (w->at == WAITER_WAITING)
             hand_over(w, whose(a, plain, given++ == 0, w->fetch == f->leader), FETCH_HEAD, false);
     }

@@ -20,8 +20,7 @@ enum { SLOTS_UNBOUNDED = 100000 };
 
 static void budget_name(char *out, size_t bytes, const struct upstream_options *o)
 {
-    snprintf(out, bytes, "%s %s", o->budget != NULL ? "budget" : "upstream",
-             o->budget != NULL ? o->budget : o->name);
+    snprintf(out, bytes, "%s %s", o->budget != NULL ? "budget" : "upstream", o->budget != NULL ? o->budget : o->name);
 }
 
 static uint64_t hash_of(const char *name)
@@ -31,7 +30,8 @@ static uint64_t hash_of(const char *name)
 
 static struct budget *budget_find(const struct upstream *up, const char *name)
 {
-    TABLE_EACH(n, &up->budget_names, hash_of(name)) {
+    TABLE_EACH(n, &up->budget_names, hash_of(name))
+    {
         struct budget *b = CONTAINER_OF(n, struct budget, by_name);
 
         if (strcmp(b->name, name) == 0)
@@ -65,10 +65,10 @@ static bool same_text(const char *a, const char *b)
 
 static bool same_limit(const struct limit_options *a, const struct limit_options *b)
 {
-    return a->kind == b->kind && a->count == b->count && a->window_ns == b->window_ns && a->burst == b->burst
-        && a->start_minute == b->start_minute && a->per_credential == b->per_credential
-        && a->methods == b->methods && a->cost_count == b->cost_count && same_text(a->name, b->name)
-        && same_text(a->zone, b->zone) && same_text(a->match, b->match);
+    return a->kind == b->kind && a->count == b->count && a->window_ns == b->window_ns && a->burst == b->burst &&
+           a->start_minute == b->start_minute && a->per_credential == b->per_credential && a->methods == b->methods &&
+           a->cost_count == b->cost_count && same_text(a->name, b->name) && same_text(a->zone, b->zone) &&
+           same_text(a->match, b->match);
 }
 
 static void add_limits(struct budget *b, const struct upstream_options *o)
@@ -89,7 +89,7 @@ static int64_t told_most(const struct budget *b, const struct site *only)
     int64_t            most_ns = only != NULL ? only->options->learned_most_ns : 0;
     const struct site *s;
 
-    LIST_FOREACH(s, &b->sites, of_budget)
+    LIST_FOREACH (s, &b->sites, of_budget)
         if (only == NULL && s->configured && s->options->learned_most_ns > most_ns)
             most_ns = s->options->learned_most_ns;
     return most_ns > 0 ? most_ns : INT64_MAX;
@@ -105,7 +105,7 @@ static void budget_renew(struct budget *b, struct ref *config, const struct site
 
     b->limits = mem_alloc(LEDGER_MAX_LIMITS * sizeof *b->limits);
     b->limit_count = 0;
-    LIST_FOREACH(s, &b->sites, of_budget)
+    LIST_FOREACH (s, &b->sites, of_budget)
         if (only != NULL ? s == only : s->configured)
             add_limits(b, s->options);
     b->ledger = ledger_new(b->limits, b->limit_count);
@@ -150,7 +150,8 @@ static void budget_free(struct budget *b)
 
 static struct site *site_find(const struct upstream *up, const char *name)
 {
-    TABLE_EACH(n, &up->site_names, hash_of(name)) {
+    TABLE_EACH(n, &up->site_names, hash_of(name))
+    {
         struct site *s = CONTAINER_OF(n, struct site, by_name);
 
         if (strcmp(s->name, name) == 0)
@@ -218,7 +219,7 @@ struct site *site_of(struct upstream *up, const struct fetch *f)
 
     if (s != NULL)
         return s;
-    s = site_new(up, f->upstream->name);            /* of a configuration that is on its way in or out */
+    s = site_new(up, f->upstream->name); /* of a configuration that is on its way in or out */
     site_set_options(s, f->config, f->upstream);
     if (s->budget->ledger == NULL)
         budget_renew(s->budget, f->config, s);
@@ -229,25 +230,25 @@ struct site *site_of(struct upstream *up, const struct fetch *f)
 static void take_out(struct upstream *up)
 {
     EACH_SITE(s, up)
-        EACH_FLIGHT(f, s)
-            queue_remove(s->budget->queue, &f->entry);
+    EACH_FLIGHT(f, s)
+    queue_remove(s->budget->queue, &f->entry);
 }
 
 static void put_back(struct upstream *up)
 {
     EACH_SITE(s, up)
-        EACH_FLIGHT(f, s)
-            if (f->state == FLIGHT_WAITING) {
-                f->entry.class = site_class(s, &f->charge);
-                queue_put_back(s->budget->queue, &f->entry);
-            }
+    EACH_FLIGHT(f, s)
+    if (f->state == FLIGHT_WAITING) {
+        f->entry.class = site_class(s, &f->charge);
+        queue_put_back(s->budget->queue, &f->entry);
+    }
 }
 
 static void drop_unused(struct upstream *up)
 {
     struct site *s, *next;
 
-    LIST_FOREACH_SAFE(s, &up->sites, entry, next)
+    LIST_FOREACH_SAFE (s, &up->sites, entry, next)
         if (!s->configured && LIST_EMPTY(&s->flights) && LIST_EMPTY(&s->turns))
             site_free(s);
 }
@@ -255,10 +256,10 @@ static void drop_unused(struct upstream *up)
 void site_configure(struct upstream *up, struct ref *config, const struct upstream_options *const *upstreams,
                     unsigned count)
 {
-    drop_unused(up);                  /* those that the configuration before this one had left out */
+    drop_unused(up); /* those that the configuration before this one had left out */
     take_out(up);
     EACH_SITE(s, up)
-        s->configured = false;
+    s->configured = false;
     for (unsigned i = 0; i < count; i++) {
         struct site *s = site_find(up, upstreams[i]->name);
 
@@ -267,11 +268,12 @@ void site_configure(struct upstream *up, struct ref *config, const struct upstre
         site_set_options(s, config, upstreams[i]);
         s->configured = true;
     }
-    EACH_BUDGET(b, up) {
+    EACH_BUDGET(b, up)
+    {
         const struct site *s;
         bool               used = false;
 
-        LIST_FOREACH(s, &b->sites, of_budget)
+        LIST_FOREACH (s, &b->sites, of_budget)
             used = used || s->configured;
         if (used)
             budget_renew(b, config, NULL);
@@ -302,7 +304,7 @@ unsigned site_slots(const struct site *s)
     unsigned            slots = SLOTS_UNBOUNDED;
     unsigned            connections = s->options->origin.max_connections;
 
-    if (connections > 0)              /* a request each, or many over HTTP/2: nothing is made to queue there */
+    if (connections > 0) /* a request each, or many over HTTP/2: nothing is made to queue there */
         slots = known.http2 ? connections * known.streams : connections;
     if (s->options->max_in_flight > 0 && s->options->max_in_flight < slots)
         slots = s->options->max_in_flight;

@@ -8,9 +8,9 @@
  */
 #include "upstream/internal.h"
 
-#define STALLED_NS (3 * NS_PER_SEC)
-#define DRIPPING_NS (10 * NS_PER_SEC)                /* in which fewer than PACE_BYTES came */
-#define AGAIN_NS   (250 * NS_PER_MS)
+#define STALLED_NS  (3 * NS_PER_SEC)
+#define DRIPPING_NS (10 * NS_PER_SEC) /* in which fewer than PACE_BYTES came */
+#define AGAIN_NS    (250 * NS_PER_MS)
 
 enum { PACE_BYTES = 4096 };
 
@@ -21,7 +21,7 @@ void stall_paused(struct turn *t)
     t->sending.paused = true;
     t->site->paused_uploads++;
     if (t->site->waiting > 0)
-        budget_kick(t->site->budget);             /* which comes to stall_watch() */
+        budget_kick(t->site->budget); /* which comes to stall_watch() */
 }
 
 void stall_resumed(struct turn *t)
@@ -48,7 +48,7 @@ static struct turn *first_to_go(const struct site *s, int64_t *at_ns)
 {
     struct turn *found = NULL, *t;
 
-    LIST_FOREACH(t, &s->turns, entry) {
+    LIST_FOREACH (t, &s->turns, entry) {
         int64_t at = t->sending.paced_ns + DRIPPING_NS;
 
         if (!is_waiting(t))
@@ -76,15 +76,15 @@ void stall_sent(struct turn *t, size_t bytes)
 static bool somebody_could_go(const struct site *s)
 {
     EACH_FLIGHT(f, s)
-        if (queue_waits(&f->entry) && ledger_wait_ns(s->budget->ledger, &f->charge, budget_time(), NULL) == 0)
-            return true;
+    if (queue_waits(&f->entry) && ledger_wait_ns(s->budget->ledger, &f->charge, budget_time(), NULL) == 0)
+        return true;
     return false;
 }
 
 static void fire_stall(struct timer *timer)
 {
-    struct site     *s = CONTAINER_OF(timer, struct site, stall);
-    int64_t          now = clock_mono_ns(), at = 0;
+    struct site *s = CONTAINER_OF(timer, struct site, stall);
+    int64_t      now = clock_mono_ns(), at = 0;
     struct turn *t = is_full(s) ? first_to_go(s, &at) : NULL;
 
     if (t == NULL)
@@ -103,7 +103,7 @@ static void fire_stall(struct timer *timer)
 
 void stall_watch(struct site *s)
 {
-    int64_t          at = 0;
+    int64_t      at = 0;
     struct turn *t = is_full(s) ? first_to_go(s, &at) : NULL;
 
     s->stall.fire = fire_stall;
@@ -115,6 +115,6 @@ void stall_watch(struct site *s)
 
 bool stall_goes_on(const struct flight *f)
 {
-    return f->failure != NULL && f->failure->stalled
-        && f->leader->upload != NULL && !upload_has_beyond(f->leader->upload, f->ask.stalled_at);
+    return f->failure != NULL && f->failure->stalled && f->leader->upload != NULL &&
+           !upload_has_beyond(f->leader->upload, f->ask.stalled_at);
 }

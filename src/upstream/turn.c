@@ -129,7 +129,7 @@ void turn_retire(struct turn *t)
     fetch_release(t->fetch);
     t->fetch = NULL;
     t->sending.upload = NULL;
-    queue_reconsider(s->budget->queue, &place);     /* one is free */
+    queue_reconsider(s->budget->queue, &place); /* one is free */
     budget_kick(s->budget);
     if (t->mailed) {
         t->up->pending.farewells++;

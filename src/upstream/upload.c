@@ -20,11 +20,11 @@ enum { FIRST_BYTES = 16 * 1024 };
 
 struct upload {
     struct ref      ref;
-    int64_t         length;              /* never changes */
-    pthread_mutex_t lock;                /* guards all below */
+    int64_t         length; /* never changes */
+    pthread_mutex_t lock;   /* guards all below */
     char           *buffer;
     size_t          capacity;
-    int64_t         start, read, end;    /* offsets in the body: of buffer[0], the reader, the writer */
+    int64_t         start, read, end; /* offsets in the body: of buffer[0], the reader, the writer */
     bool            ended, whole;
     bool            discarded;
     bool            worker_waits, reader_waits;
@@ -79,14 +79,14 @@ void upload_set_reader(struct upload *u, struct mailbox *box, struct mail *ready
     pthread_mutex_unlock(&u->lock);
 }
 
-static void wake_worker(struct upload *u)           /* under the lock */
+static void wake_worker(struct upload *u) /* under the lock */
 {
     if (u->worker_waits && u->worker_box != NULL)
         mailbox_post(u->worker_box, u->room);
     u->worker_waits = false;
 }
 
-static void wake_reader(struct upload *u)           /* under the lock */
+static void wake_reader(struct upload *u) /* under the lock */
 {
     if (u->reader_waits && u->reader_box != NULL)
         mailbox_post(u->reader_box, u->ready);
@@ -98,9 +98,9 @@ static void wake_reader(struct upload *u)           /* under the lock */
 /* Room for `count` more bytes after `end`, or for as many as may be held; returns how many. */
 static size_t make_room(struct upload *u, size_t count)
 {
-    size_t  held = (size_t)(u->end - u->start);
-    size_t  unread = (size_t)(u->end - u->read);
-    size_t  needed;
+    size_t held = (size_t)(u->end - u->start);
+    size_t unread = (size_t)(u->end - u->read);
+    size_t needed;
 
     if (u->start > 0 || held + count > UPLOAD_KEPT_BYTES) {
         if (unread >= UPLOAD_WINDOW_BYTES)
@@ -244,7 +244,7 @@ bool upload_whole(struct upload *u, const void **bytes, size_t *count)
 
     pthread_mutex_lock(&u->lock);
     kept = u->ended && u->whole && u->start == 0;
-    if (kept) {                                     /* nothing moves it any more: it has ended */
+    if (kept) { /* nothing moves it any more: it has ended */
         *bytes = u->buffer != NULL ? u->buffer : "";
         *count = (size_t)u->end;
     }

@@ -22,9 +22,9 @@ struct upload;
 /* `length` -1: unknown (chunked). Mailboxes outlive it. `room` is posted to the worker when a full upload has
  * space again; `ready` to the upstream thread when a drained one has bytes or its end. Both mails are the callers'. */
 struct upload *upload_new(int64_t length);
-void upload_acquire(struct upload *);
-void upload_release(struct upload *);                        /* NULL is fine */
-void upload_set_worker(struct upload *, struct mailbox *, struct mail *room);
+void           upload_acquire(struct upload *);
+void           upload_release(struct upload *); /* NULL is fine */
+void           upload_set_worker(struct upload *, struct mailbox *, struct mail *room);
 /* NULL mailbox: nobody reads any more */
 void upload_set_reader(struct upload *, struct mailbox *, struct mail *ready);
 
@@ -32,16 +32,16 @@ void upload_set_reader(struct upload *, struct mailbox *, struct mail *ready);
 /* Bytes taken; less than `count`: full, `room` will come (also when the reader is gone: then everything is taken and
  * dropped). */
 size_t upload_write(struct upload *, const void *bytes, size_t count);
-void   upload_finish(struct upload *, bool whole);           /* false: the client broke off */
+void   upload_finish(struct upload *, bool whole); /* false: the client broke off */
 
 /* -- upstream thread -- */
 enum upload_read { UPLOAD_BYTES, UPLOAD_WAIT, UPLOAD_END, UPLOAD_BROKEN };
 enum upload_read upload_read(struct upload *, void *buffer, size_t count, size_t *got);
 /* To the first byte again; false where that is gone. */
-bool upload_rewind(struct upload *);
-bool upload_is_kept(struct upload *);                        /* could upload_rewind() still succeed? */
-int64_t upload_length(const struct upload *);                /* -1: unknown */
-int64_t upload_written(struct upload *);                     /* bytes that the client has sent */
+bool    upload_rewind(struct upload *);
+bool    upload_is_kept(struct upload *);      /* could upload_rewind() still succeed? */
+int64_t upload_length(const struct upload *); /* -1: unknown */
+int64_t upload_written(struct upload *);      /* bytes that the client has sent */
 /* Has it sent more than that, or its end? */
 bool upload_has_beyond(struct upload *, int64_t bytes);
 /* Nobody will read on: the rest is taken and dropped. */

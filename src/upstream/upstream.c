@@ -69,15 +69,17 @@ static void run_round(struct upstream *up)
     run_due(up, clock_mono_ns());
     now = clock_mono_ns();
     if (timers_next_ns(&up->timers) <= now)
-        run_due(up, now);             /* curl's, mostly: what has just been dispatched goes out without another look */
+        run_due(up, now); /* curl's, mostly: what has just been dispatched goes out without another look */
     flight_sweep(up);
 }
 
 /* Everything ends; what the writer has of ours is waited for, since it is our memory. */
 static void wind_up(struct upstream *up)
 {
-    EACH_SITE(s, up) {
-        EACH_FLIGHT_SAFE(f, s) {
+    EACH_SITE(s, up)
+    {
+        EACH_FLIGHT_SAFE(f, s)
+        {
             f->keep = false;
             flight_withdraw(f);
             if (f->waiting > 0)
@@ -95,10 +97,10 @@ static void wind_up(struct upstream *up)
         }
     }
     EACH_SITE(s, up)
-        while (!LIST_EMPTY(&s->turns))
-            turn_abandon(LIST_FIRST(&s->turns));
+    while (!LIST_EMPTY(&s->turns))
+        turn_abandon(LIST_FIRST(&s->turns));
     EACH_BUDGET(b, up)
-        keep_stop(b);
+    keep_stop(b);
 }
 
 static bool is_awaiting(const struct upstream *up)
@@ -113,7 +115,7 @@ static void *run_thread(void *context)
     struct upstream *up = context;
 
     pthread_setname_np(pthread_self(), "upstream");
-    wait_exactly();                   /* its waits are the budgets' */
+    wait_exactly(); /* its waits are the budgets' */
     up->reader = store_reader_open(up->store);
     while (!up->stopping)
         run_round(up);
@@ -123,7 +125,7 @@ static void *run_thread(void *context)
         run_round(up);
     }
     flight_sweep(up);
-    mailbox_deliver(up->mailbox);     /* a fetch that was left at the last moment */
+    mailbox_deliver(up->mailbox); /* a fetch that was left at the last moment */
     flight_free_idle(up);
     site_free_all(up);
     store_reader_close(up->reader);
@@ -160,7 +162,7 @@ static int start_thread(struct upstream *up, struct fault *why)
     int      err;
 
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);       /* signals are main's */
+    pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are main's */
     err = pthread_create(&up->thread, NULL, run_thread, up);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (err != 0)
@@ -219,11 +221,11 @@ void upstream_close(struct upstream *up)
 /* -- asking and telling -- */
 
 struct configure {
-    struct mail                           mail;
-    struct upstream                      *up;
-    struct ref                           *config;
-    unsigned                              count;
-    const struct upstream_options        *upstreams[];
+    struct mail                    mail;
+    struct upstream               *up;
+    struct ref                    *config;
+    unsigned                       count;
+    const struct upstream_options *upstreams[];
 };
 
 static void receive_configure(struct mail *m)
@@ -252,12 +254,16 @@ void upstream_configure(struct upstream *up, struct ref *config, const struct up
     mailbox_post(up->mailbox, &c->mail);
 }
 
-struct upstream_question { struct mail mail; struct upstream *up; struct upstream_report *report; };
+struct upstream_question {
+    struct mail             mail;
+    struct upstream        *up;
+    struct upstream_report *report;
+};
 
 static void receive_question(struct mail *m)
 {
     struct upstream_question *q = CONTAINER_OF(m, struct upstream_question, mail);
-    struct upstream_report *r = q->report;
+    struct upstream_report   *r = q->report;
 
     if (r->forget != NULL)
         hearing_forget(q->up, r->forget);

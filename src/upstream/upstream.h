@@ -13,9 +13,9 @@
 #include "upstream/fetch.h"
 
 struct upstream_start {
-    struct store   *store;            /* may be broken, never NULL */
-    struct state   *state;            /* NULL: the ledger is not kept */
-    upstream_match  match;            /* pattern_matches() */
+    struct store  *store; /* may be broken, never NULL */
+    struct state  *state; /* NULL: the ledger is not kept */
+    upstream_match match; /* pattern_matches() */
 };
 
 /* Who owns rows in the state; ends with NULL. */
@@ -41,64 +41,64 @@ void upstream_drop(struct upstream *, struct store_change *);
 bool upstream_has_heard(const struct upstream *, const char *upstream);
 /* Adds the rate-limit fields of the last answer to that account (fetch.account), in the arena, counted down to now and
  * without what has run out; none where none came.  How long they stay as they are; INT64_MAX: until others come. */
-int64_t upstream_heard(struct upstream *, const char *upstream, const struct partition *account, struct arena *,
-                       struct http_fields *);
-uint64_t upstream_heard_generation(const struct upstream *);          /* another one: something else is heard */
+int64_t  upstream_heard(struct upstream *, const char *upstream, const struct partition *account, struct arena *,
+                        struct http_fields *);
+uint64_t upstream_heard_generation(const struct upstream *); /* another one: something else is heard */
 
 /* -- what it is doing, for status, limits and metrics -- */
-struct upstream_waiting {             /* of one client, for one bucket */
+struct upstream_waiting { /* of one client, for one bucket */
     char     client[64];
     bool     batch;
     unsigned count;
 };
 enum {
-    WAITING_NAMED = 8,                /* of more clients, only the count is told */
-    BUSIEST_TOLD = 20                 /* buckets of credentials of one upstream; of more, only how many there are */
+    WAITING_NAMED = 8, /* of more clients, only the count is told */
+    BUSIEST_TOLD = 20  /* buckets of credentials of one upstream; of more, only how many there are */
 };
 struct upstream_limit_report {
-    char     name[64];
-    const char *kind;                 /* "sliding" "bucket" "fixed" "learned" */
-    const char *told_by;              /* which word of the API's holds now; "": none */
-    unsigned waiting;                 /* requests that would be charged to it */
+    char                     name[64];
+    const char              *kind;    /* "sliding" "bucket" "fixed" "learned" */
+    const char              *told_by; /* which word of the API's holds now; "": none */
+    unsigned                 waiting; /* requests that would be charged to it */
     struct upstream_waiting *clients;
-    unsigned client_count;
-    char     credential[12];          /* first characters of the partition's hash in hex; "others-9": one that is
+    unsigned                 client_count;
+    char                     credential[12]; /* first characters of the partition's hash in hex; "others-9": one that is
                                        * shared for want of room; "": of the upstream */
-    uint64_t allowed, left;
-    int64_t  resets_in_ns, blocked_for_ns;
+    uint64_t                 allowed, left;
+    int64_t                  resets_in_ns, blocked_for_ns;
 };
 struct upstream_report_entry {
     char     name[64];
     unsigned in_flight, waiting, connections;
     uint64_t requests, attempts, retries, failures, unsent;
     bool     breaker_open;
-    int64_t  predicted_ns;            /* one would wait that comes now, of nobody known, without a credential;
+    int64_t  predicted_ns; /* one would wait that comes now, of nobody known, without a credential;
                                        * INT64_MAX: for ever */
-    int64_t  lost_ago_ns;             /* what is not known to be left counts as spent since then; -1: all is known */
+    int64_t  lost_ago_ns;  /* what is not known to be left counts as spent since then; -1: all is known */
     struct upstream_limit_report *limits;
-    unsigned limit_count;
-    unsigned more_limits;             /* buckets of credentials that are not told */
+    unsigned                      limit_count;
+    unsigned                      more_limits; /* buckets of credentials that are not told */
 };
 enum forget_result { FORGET_DONE, FORGET_NO_UPSTREAM, FORGET_NO_LIMIT };
-struct upstream_forget {              /* what APIs said of their limits, before the report is made */
-    const char        *upstream;      /* NULL: of all */
-    const char        *limit;         /* NULL: of all of it */
+struct upstream_forget {         /* what APIs said of their limits, before the report is made */
+    const char        *upstream; /* NULL: of all */
+    const char        *limit;    /* NULL: of all of it */
     enum forget_result result;
-    unsigned           forgotten;     /* limits that something was learned of */
+    unsigned           forgotten; /* limits that something was learned of */
 };
-struct upstream_report {              /* the asker's; answered by mail */
-    struct mail     mail;             /* upstream's */
-    struct mailbox *reply_to;
-    struct mail     done;
-    struct arena    arena;            /* holds the entries; the asker frees it */
+struct upstream_report {                /* the asker's; answered by mail */
+    struct mail                   mail; /* upstream's */
+    struct mailbox               *reply_to;
+    struct mail                   done;
+    struct arena                  arena; /* holds the entries; the asker frees it */
     struct upstream_report_entry *entries;
-    unsigned        count;
-    unsigned        most;             /* how many to tell at once; 0: all */
-    uint64_t        last;             /* the number of the last one told: the next report goes on after it */
-    bool            has_more;         /* than was told */
-    unsigned        flights;          /* in the table, committing ones included */
-    struct upstream_forget *forget;   /* NULL: nothing is to be forgotten */
-    const char     *only;             /* limits of that name, and of credentials that are shown so; NULL: the busiest */
+    unsigned                      count;
+    unsigned                      most;     /* how many to tell at once; 0: all */
+    uint64_t                      last;     /* the number of the last one told: the next report goes on after it */
+    bool                          has_more; /* than was told */
+    unsigned                      flights;  /* in the table, committing ones included */
+    struct upstream_forget       *forget;   /* NULL: nothing is to be forgotten */
+    const char *only; /* limits of that name, and of credentials that are shown so; NULL: the busiest */
 };
 void upstream_ask(struct upstream *, struct upstream_report *);
 

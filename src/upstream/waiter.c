@@ -88,7 +88,9 @@ static void tell_budget(struct fetch_links *w)
     fetch_charge(&charge, f);
     if (!ledger_lowest(w->site->budget->ledger, &charge, budget_time(), &s, &name))
         return;
-    f->outcome.budget = (struct budget_word){ .allowed = s.allowed, .left = s.left, .window_ns = s.window_ns,
+    f->outcome.budget = (struct budget_word){ .allowed = s.allowed,
+                                              .left = s.left,
+                                              .window_ns = s.window_ns,
                                               .resets_in_ns = s.resets_in_ns };
     text = slice_sub(slice_of(name), 0, sizeof f->outcome.budget.limit - 1);
     memcpy(f->outcome.budget.limit, text.ptr, text.len);
@@ -109,13 +111,13 @@ void waiter_post(struct fetch_links *w, enum fetch_event event)
     if (!w->left && !w->up->stopping)
         tell_budget(w);
     if (w->flight != NULL) {
-        if (event != FETCH_LOOK_AGAIN)              /* nothing was sent for it */
+        if (event != FETCH_LOOK_AGAIN) /* nothing was sent for it */
             tell_times(w, w->flight);
         if (w->at != WAITER_RECEIVING)
             waiter_unlink(w);
     }
     if (w->left)
-        return;                                     /* its `gone` is on the way already */
+        return; /* its `gone` is on the way already */
     w->event = event;
     if (!w->up->holds) {
         post_final(w);
@@ -190,7 +192,7 @@ void waiter_post_held(struct upstream *up)
     struct fetch_links *w, *next;
 
     STAILQ_FOREACH_SAFE(w, &up->held, held, next)
-        post_final(w);
+    post_final(w);
     STAILQ_INIT(&up->held);
 }
 

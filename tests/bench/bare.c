@@ -30,17 +30,17 @@ struct exchange {
     struct MHD_Response   *response;
     CURL                  *easy;
     struct curl_slist     *fields;
-    char                  *body, *head;       /* the head's lines as they came, without their ends */
+    char                  *body, *head; /* the head's lines as they came, without their ends */
     size_t                 body_bytes, body_room, head_bytes, head_room;
     long                   status;
     bool                   asked, answered;
 };
 
-static CURLM            *multi;
-static struct exchange  *idle;
-static int               epoll_fd;
-static int64_t           curl_due_ms = -1;
-static char              origin[64];
+static CURLM           *multi;
+static struct exchange *idle;
+static int              epoll_fd;
+static int64_t          curl_due_ms = -1;
+static char             origin[64];
 
 static void die(const char *what)
 {
@@ -170,8 +170,8 @@ static struct exchange *exchange_begin(struct MHD_Connection *mhd)
 
 static bool is_of_connection(const char *name)
 {
-    return strcasecmp(name, "Connection") == 0 || strcasecmp(name, "Transfer-Encoding") == 0
-        || strcasecmp(name, "Content-Length") == 0 || strcasecmp(name, "Keep-Alive") == 0;
+    return strcasecmp(name, "Connection") == 0 || strcasecmp(name, "Transfer-Encoding") == 0 ||
+           strcasecmp(name, "Content-Length") == 0 || strcasecmp(name, "Keep-Alive") == 0;
 }
 
 static enum MHD_Result copy_field(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
@@ -202,7 +202,7 @@ static void ask(struct exchange *x, const char *url)
 
 static enum MHD_Result answer(struct exchange *x)
 {
-    size_t          at = x->head_bytes > 0 ? strlen(x->head) + 1 : 0;     /* after the status line */
+    size_t          at = x->head_bytes > 0 ? strlen(x->head) + 1 : 0; /* after the status line */
     enum MHD_Result queued;
 
     x->response = MHD_create_response_from_buffer(x->body_bytes, x->body, MHD_RESPMEM_PERSISTENT);
@@ -261,8 +261,8 @@ static struct MHD_Daemon *start_daemon(void)
 {
     return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
                             on_request, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
-                            MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_SIGPIPE_HANDLED_BY_APP,
+                            1, MHD_OPTION_END);
 }
 
 static int open_listener(const char *port)
@@ -323,15 +323,15 @@ static void serve(struct MHD_Daemon *daemon, int listener)
                 accept_all(listener, daemon);
             else if (fd >= 0)
                 curl_multi_socket_action(multi, fd,
-                                         ((events[i].events & EPOLLIN) != 0 ? CURL_CSELECT_IN : 0)
-                                         | ((events[i].events & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0)
-                                         | ((events[i].events & (EPOLLERR | EPOLLHUP)) != 0 ? CURL_CSELECT_ERR : 0),
+                                         ((events[i].events & EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |
+                                             ((events[i].events & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0) |
+                                             ((events[i].events & (EPOLLERR | EPOLLHUP)) != 0 ? CURL_CSELECT_ERR : 0),
                                          &running);
         }
         take_finished();
         do
             MHD_run(daemon);
-        while (take_finished());      /* what has just been asked goes out at once */
+        while (take_finished()); /* what has just been asked goes out at once */
     }
 }
 

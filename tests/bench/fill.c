@@ -44,12 +44,19 @@ static struct store_change make_put(struct arena *a, unsigned long n, struct spo
     static const struct policy_options shared = { .shared = true };
     static const struct key_secret     none;
     const struct http_request request = { .method = HTTP_GET, .method_name = SLICE("GET"), .version_minor = 1 };
-    const struct key_input    in = { .scheme = SLICE("http"), .authority = SLICE("127.0.0.1:1"),
-                                     .target = arena_printf(a, "/k/%lu", n), .request = &request };
+    const struct key_input    in = { .scheme = SLICE("http"),
+                                     .authority = SLICE("127.0.0.1:1"),
+                                     .target = arena_printf(a, "/k/%lu", n),
+                                     .request = &request };
     const struct partition    nobody = { { 0 } };
     const struct cache_key    key = policy_key(&shared, &none, &in, &nobody, a);
-    struct store_change       c = { .kind = STORE_PUT, .full_key = key.full, .selection = SLICE(""), .upstream = "big",
-                                    .status = 200, .body = body, .done.receive = receive };
+    struct store_change       c = { .kind = STORE_PUT,
+                                    .full_key = key.full,
+                                    .selection = SLICE(""),
+                                    .upstream = "big",
+                                    .status = 200,
+                                    .body = body,
+                                    .done.receive = receive };
 
     memcpy(c.hash, key.hash, sizeof c.hash);
     memcpy(c.tag, key.path_tag, sizeof c.tag);
@@ -92,8 +99,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "fill DIRECTORY MAX_BYTES FROM TO BODY_BYTES\n");
         return 2;
     }
-    s = store_open(&(struct store_options){ .path = argv[1], .max_bytes = strtoull(argv[2], NULL, 10),
-                                            .readers = READERS }, &why, &note);
+    s = store_open(&(struct store_options){ .path = argv[1],
+                                            .max_bytes = strtoull(argv[2], NULL, 10),
+                                            .readers = READERS },
+                   &why, &note);
     if (s == NULL) {
         fprintf(stderr, "fill: %s\n", why.text);
         return 1;

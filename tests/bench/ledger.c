@@ -20,16 +20,25 @@ static struct charge charge_of(unsigned who, uint8_t credential[LEDGER_CREDENTIA
 {
     memset(credential, 0, LEDGER_CREDENTIAL_BYTES);
     memcpy(credential, &who, sizeof who);
-    return (struct charge){ .method = HTTP_GET, .method_name = SLICE("GET"), .path = SLICE("/v1/taxa"),
+    return (struct charge){ .method = HTTP_GET,
+                            .method_name = SLICE("GET"),
+                            .path = SLICE("/v1/taxa"),
                             .credential = credential };
 }
 
 int main(void)
 {
     struct limit_options limits[2] = {
-        { .name = "100/s burst 200", .kind = LIMIT_BUCKET, .count = 100, .window_ns = NS_PER_SEC, .burst = 200,
+        { .name = "100/s burst 200",
+          .kind = LIMIT_BUCKET,
+          .count = 100,
+          .window_ns = NS_PER_SEC,
+          .burst = 200,
           .per_credential = true },
-        { .name = "6000/min", .kind = LIMIT_SLIDING, .count = 6000, .window_ns = 60 * NS_PER_SEC,
+        { .name = "6000/min",
+          .kind = LIMIT_SLIDING,
+          .count = 6000,
+          .window_ns = 60 * NS_PER_SEC,
           .per_credential = true },
     };
     struct ledger *l = ledger_new(limits, 2);
@@ -54,7 +63,7 @@ int main(void)
             ledger_settle(l, &c, &receipts[who], NULL, now);
         }
         end = clock_mono_ns();
-        if (round == 0)               /* makes the buckets */
+        if (round == 0) /* makes the buckets */
             continue;
         if (middle - begin < reserve_ns)
             reserve_ns = middle - begin;

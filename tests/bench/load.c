@@ -39,9 +39,9 @@ struct client {
 /* Counts per 10 microseconds, the last one for all that is over half a second. */
 static uint64_t took[BUCKETS + 1];
 static uint64_t done, sent, at_most = UINT64_MAX, worst_ns;
-static char     request[8192];        /* with a '#' where the number of the request is to stand */
-static char    *number;               /* that '#'; NULL: all are alike */
-static bool     anew;                 /* a connection for each request */
+static char     request[8192]; /* with a '#' where the number of the request is to stand */
+static char    *number;        /* that '#'; NULL: all are alike */
+static bool     anew;          /* a connection for each request */
 static int      epoll_fd;
 static uint16_t port;
 
@@ -138,7 +138,7 @@ static void read_head(struct client *c)
         die(strtok(c->head, "\r"));
     have = c->head_length - (uint64_t)(end + 4 - c->head);
     c->body_left = body - have;
-    c->head_length = HEAD_BYTES;        /* marks that the head is done */
+    c->head_length = HEAD_BYTES; /* marks that the head is done */
     if (c->body_left == 0)
         finish(c);
 }
@@ -224,9 +224,9 @@ int main(int argc, char **argv)
         for (int i = 0; i < n; i++)
             read_some(event[i].data.ptr);
     }
-    printf("%llu requests, %.0f requests/s, p50 %.0f us, p99 %.0f us, worst %.0f us\n",
-           (unsigned long long)done, (double)done / ((double)(now_ns() - begin_ns) / 1e9), percentile_us(0.5),
-           percentile_us(0.99), (double)worst_ns / 1e3);
+    printf("%llu requests, %.0f requests/s, p50 %.0f us, p99 %.0f us, worst %.0f us\n", (unsigned long long)done,
+           (double)done / ((double)(now_ns() - begin_ns) / 1e9), percentile_us(0.5), percentile_us(0.99),
+           (double)worst_ns / 1e3);
     for (unsigned i = 0; i < clients; i++)
         if (client[i].fd > 0)
             close(client[i].fd);

@@ -30,7 +30,7 @@ enum { HEAD_BYTES = 16384, ANSWER_BYTES = 512, EVENTS = 256, BODY_BYTES = 1 << 2
 
 struct connection {
     int      fd;
-    unsigned have;                    /* bytes of a head */
+    unsigned have; /* bytes of a head */
     char     head[HEAD_BYTES + 1];
     char     answer[ANSWER_BYTES];
     unsigned answer_sent, answer_bytes;
@@ -38,9 +38,9 @@ struct connection {
 };
 
 static const struct timespec slow = { .tv_nsec = 300000000 };
-static char     body[BODY_BYTES];
-static int64_t  arrivals[ARRIVALS];   /* when the last ones came */
-static uint64_t requests, most, first_in_second;
+static char                  body[BODY_BYTES];
+static int64_t               arrivals[ARRIVALS]; /* when the last ones came */
+static uint64_t              requests, most, first_in_second;
 
 static void die(const char *what)
 {
@@ -71,8 +71,10 @@ static void answer_counts(struct connection *c)
     int  n = snprintf(text, sizeof text, "{\"requests\": %llu, \"most_in_a_second\": %llu}\n",
                       (unsigned long long)requests, (unsigned long long)most);
 
-    c->answer_bytes = (unsigned)snprintf(c->answer, sizeof c->answer, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n"
-                                         "Cache-Control: no-store\r\n\r\n%s", n, text);
+    c->answer_bytes = (unsigned)snprintf(c->answer, sizeof c->answer,
+                                         "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n"
+                                         "Cache-Control: no-store\r\n\r\n%s",
+                                         n, text);
     c->body_left = 0;
     requests = most = first_in_second = 0;
 }
@@ -89,10 +91,11 @@ static void answer_body(struct connection *c, const char *target, int64_t came_n
         nanosleep(&slow, NULL);
     strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
     c->body_left = slash != NULL ? strtoull(slash + 1, NULL, 10) : 0;
-    c->answer_bytes = (unsigned)snprintf(
-        c->answer, sizeof c->answer, "HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Type: application/octet-stream\r\n"
-        "Cache-Control: max-age=3600\r\nETag: \"bench\"\r\nContent-Length: %llu\r\n\r\n", date,
-        (unsigned long long)c->body_left);
+    c->answer_bytes = (unsigned)
+        snprintf(c->answer, sizeof c->answer,
+                 "HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Type: application/octet-stream\r\n"
+                 "Cache-Control: max-age=3600\r\nETag: \"bench\"\r\nContent-Length: %llu\r\n\r\n",
+                 date, (unsigned long long)c->body_left);
 }
 
 /* False: the connection has ended. */
@@ -143,13 +146,15 @@ static bool take_requests(struct connection *c, int64_t came_ns)
 /* This thread may be late, the kernel was not: *came_ns is when the bytes came, on the monotonic clock. */
 static ssize_t receive(int fd, void *to, size_t bytes, int64_t *came_ns)
 {
-    union { struct cmsghdr align; char bytes[CMSG_SPACE(sizeof(struct timespec))]; } control;
-    struct iovec     into = { to, bytes };
-    struct msghdr    m = { .msg_iov = &into, .msg_iovlen = 1, .msg_control = &control,
-                           .msg_controllen = sizeof control };
-    ssize_t          n = recvmsg(fd, &m, MSG_DONTWAIT);
-    struct cmsghdr  *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
-    struct timespec  stamp, real;
+    union {
+        struct cmsghdr align;
+        char           bytes[CMSG_SPACE(sizeof(struct timespec))];
+    } control;
+    struct iovec  into = { to, bytes };
+    struct msghdr m = { .msg_iov = &into, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+    ssize_t       n = recvmsg(fd, &m, MSG_DONTWAIT);
+    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+    struct timespec stamp, real;
 
     *came_ns = now_ns();
     if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_TIMESTAMPNS) {
@@ -198,10 +203,10 @@ static int open_listener(void)
     socklen_t          bytes = sizeof at;
     int                fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
 
-    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof one);      /* for what is accepted, too */
+    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof one); /* for what is accepted, too */
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 4096) != 0
-        || getsockname(fd, (struct sockaddr *)&at, &bytes) != 0)
+    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 4096) != 0 ||
+        getsockname(fd, (struct sockaddr *)&at, &bytes) != 0)
         die("listen");
     printf("%d\n", ntohs(at.sin_port));
     fflush(stdout);
@@ -231,7 +236,7 @@ int main(int argc, char **argv)
     static char listening, ending;
     int         epoll_fd = epoll_create1(EPOLL_CLOEXEC), listener = open_listener();
 
-    signal(SIGPIPE, SIG_IGN);         /* who asks may leave in mid-body */
+    signal(SIGPIPE, SIG_IGN); /* who asks may leave in mid-body */
     memset(body, 'x', sizeof body);
     watch(epoll_fd, listener, &listening);
     watch(epoll_fd, STDIN_FILENO, &ending);

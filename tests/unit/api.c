@@ -25,29 +25,33 @@ enum { MAX_CONNECTIONS = 256, MAX_REQUESTS = 1024, BUFFER_BYTES = 8 * 1024 * 102
 
 struct connection {
     struct api *origin;
-    pthread_t      thread;
-    int            fd;
-    unsigned       number, turn;
-    char          *buffer;
-    size_t         used;
+    pthread_t   thread;
+    int         fd;
+    unsigned    number, turn;
+    char       *buffer;
+    size_t      used;
 };
 
 struct api {
-    api_script     script;
-    const void       *context;
-    int               listener;
-    unsigned          port;
-    bool              leave_bodies;
-    pthread_t         thread;
-    pthread_mutex_t   lock;           /* guards all below */
-    pthread_cond_t    changed;
-    bool              closing, free_to_go;
-    unsigned          request_count, connection_count;
-    char             *texts[MAX_REQUESTS];
+    api_script         script;
+    const void        *context;
+    int                listener;
+    unsigned           port;
+    bool               leave_bodies;
+    pthread_t          thread;
+    pthread_mutex_t    lock; /* guards all below */
+    pthread_cond_t     changed;
+    bool               closing, free_to_go;
+    unsigned           request_count, connection_count;
+    char              *texts[MAX_REQUESTS];
     struct connection *connections[MAX_CONNECTIONS];
 };
 
-struct talk { struct connection *connection; unsigned number; bool hang_up; };
+struct talk {
+    struct connection *connection;
+    unsigned           number;
+    bool               hang_up;
+};
 
 /* -- reading a request -- */
 
@@ -96,7 +100,7 @@ static bool read_more(struct connection *c)
 static unsigned keep_text(struct connection *c, size_t bytes)
 {
     struct api *o = c->origin;
-    unsigned       number;
+    unsigned    number;
 
     pthread_mutex_lock(&o->lock);
     number = o->request_count++;
@@ -161,7 +165,7 @@ static void *accept_all(void *context)
 
 struct api *api_open(api_script script, const void *context)
 {
-    struct api     *o = mem_alloc(sizeof *o);
+    struct api        *o = mem_alloc(sizeof *o);
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t          bytes = sizeof a;
 
@@ -316,7 +320,7 @@ void talk_hang_up(struct talk *t)
 
 void talk_reset(struct talk *t)
 {
-    struct linger hard = { .l_onoff = 1, .l_linger = 0 };
+    struct linger   hard = { .l_onoff = 1, .l_linger = 0 };
     struct sockaddr nobody = { .sa_family = AF_UNSPEC };
 
     setsockopt(t->connection->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);

@@ -50,7 +50,9 @@ void rig_open(struct rig *r, api_script script, const void *context)
         .limits = r->limits,
         .retry = { .attempts = 1, .backoff_ns = NS_PER_MS, .max_backoff_ns = 10 * NS_PER_MS, .share = 1.0 },
         .queue = { .max_wait_ns = 60 * NS_PER_SEC, .max_length = 1000 },
-        .timeout = { .connect_ns = 30 * NS_PER_SEC, .read_ns = 30 * NS_PER_SEC, .write_ns = 30 * NS_PER_SEC,
+        .timeout = { .connect_ns = 30 * NS_PER_SEC,
+                     .read_ns = 30 * NS_PER_SEC,
+                     .write_ns = 30 * NS_PER_SEC,
                      .total_ns = 60 * NS_PER_SEC },
         .origin.max_connections = 10,
         .origin.max_idle_connections = 5,
@@ -95,7 +97,10 @@ void rig_start(struct rig *r)
 void rig_limit(struct rig *r, unsigned at, const char *name, uint64_t count, int64_t window_ns)
 {
     r->limits[at] = (struct limit_options){
-        .name = name, .kind = LIMIT_SLIDING, .count = count, .window_ns = window_ns,
+        .name = name,
+        .kind = LIMIT_SLIDING,
+        .count = count,
+        .window_ns = window_ns,
     };
     if (at >= r->options.limit_count)
         r->options.limit_count = at + 1;
@@ -140,9 +145,9 @@ static void receive_gone(struct fetch *f)
 
 struct fetch *rig_fetch(struct rig *r, const char *method, const char *target, const char *lines)
 {
-    struct fetch *f = fetch_new();
-    struct head   head = head_of(lines);
-    struct slice  query;
+    struct fetch   *f = fetch_new();
+    struct head     head = head_of(lines);
+    struct slice    query;
     struct bad_wish bad;
 
     ref_acquire(&r->config);
@@ -222,7 +227,11 @@ void rig_expect(struct rig *r, struct fetch *f, enum fetch_event event, unsigned
         assert_int_equal(f->answer->head.status, status);
 }
 
-struct reading { struct spool_reader reader; struct rig *rig; bool woken; };
+struct reading {
+    struct spool_reader reader;
+    struct rig         *rig;
+    bool                woken;
+};
 
 static void receive_wake(struct mail *m)
 {
@@ -291,8 +300,11 @@ static bool none_open(void *rig)
     return ((struct rig *)rig)->open_fetches == 0;
 }
 
-struct asked { struct upstream_report *report; bool done; };
-static struct asked asked;            /* the test's thread alone */
+struct asked {
+    struct upstream_report *report;
+    bool                    done;
+};
+static struct asked asked; /* the test's thread alone */
 
 static void receive_report(struct mail *m)
 {
@@ -320,7 +332,7 @@ void rig_settle(struct rig *r)
     struct upstream_report report;
 
     rig_until(r, none_open, r);
-    rig_report(r, &report);           /* its answer comes after everything that was asked before */
+    rig_report(r, &report); /* its answer comes after everything that was asked before */
     arena_free(&report.arena);
 }
 

@@ -12,21 +12,21 @@
 enum { RIG_LIMITS = 4 };
 
 struct rig {
-    struct api           *origin;
-    char                    *directory;
-    char                    *state_directory;
-    struct store            *store;
-    struct state            *state;   /* NULL unless rig_keep() */
-    struct upstream         *up;
-    struct mailbox          *box;     /* the worker's */
-    char                     authority[64];
-    struct ref               config;
-    struct upstream_options  options;
-    struct policy_options    policy;
-    struct limit_options     limits[RIG_LIMITS];
-    upstream_match           match;   /* of the limits' `pattern`; NULL: they have none */
-    unsigned                 open_fetches, interims;
-    unsigned                 last_interim;
+    struct api             *origin;
+    char                   *directory;
+    char                   *state_directory;
+    struct store           *store;
+    struct state           *state; /* NULL unless rig_keep() */
+    struct upstream        *up;
+    struct mailbox         *box; /* the worker's */
+    char                    authority[64];
+    struct ref              config;
+    struct upstream_options options;
+    struct policy_options   policy;
+    struct limit_options    limits[RIG_LIMITS];
+    upstream_match          match; /* of the limits' `pattern`; NULL: they have none */
+    unsigned                open_fetches, interims;
+    unsigned                last_interim;
 };
 
 /* No retries, no limits, time-outs of 30 s, ttl = "origin". */
@@ -50,8 +50,8 @@ enum fetch_event rig_await(struct rig *, struct fetch *);
 void rig_expect(struct rig *, struct fetch *, enum fetch_event event, unsigned status);
 /* Reads the body to its end; the bytes' count in *got, the first of them NUL-terminated in `out`. */
 enum spool_read rig_body(struct rig *, struct fetch *, char *out, size_t bytes, size_t *got);
-void rig_expect_body(struct rig *, struct fetch *, const char *text);
-void rig_leave(struct rig *, struct fetch *);
+void            rig_expect_body(struct rig *, struct fetch *, const char *text);
+void            rig_leave(struct rig *, struct fetch *);
 /* Until the fetches that were left are gone: then the thread has taken note of everything before it. */
 void rig_settle(struct rig *);
 /* What the thread says of itself; the caller frees the arena. */

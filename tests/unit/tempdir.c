@@ -15,8 +15,7 @@ char *tempdir_make(void)
     const char *parent = getenv("TMPDIR");
     char        path[4096];
 
-    CHECK(snprintf(path, sizeof path, "%s/weir-test-XXXXXX", parent != NULL ? parent : "/tmp") <
-          (int)sizeof path);
+    CHECK(snprintf(path, sizeof path, "%s/weir-test-XXXXXX", parent != NULL ? parent : "/tmp") < (int)sizeof path);
     CHECK(mkdtemp(path) != NULL);
     return mem_copy(slice_of(path));
 }

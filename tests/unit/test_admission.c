@@ -15,18 +15,32 @@
 #include <unistd.h>
 
 #define V4(a, b, c, d) .address = { a, b, c, d }, .address_bytes = 4
-#define USER(n)        { .kind = ACCESS_USER, .id = (n) }
-#define GROUP(n)       { .kind = ACCESS_GROUP, .id = (n) }
-#define NETWORK(n, ...) { .kind = ACCESS_NETWORK, .bits = (n), __VA_ARGS__ }
+#define USER(n) \
+    { \
+        .kind = ACCESS_USER, .id = (n) \
+    }
+#define GROUP(n) \
+    { \
+        .kind = ACCESS_GROUP, .id = (n) \
+    }
+#define NETWORK(n, ...) \
+    { \
+        .kind = ACCESS_NETWORK, .bits = (n), __VA_ARGS__ \
+    }
 
-static const struct peer ann = { .has_uid = true, .uid = 1000001, .gid = 1000007 },                /* a unix socket */
-                         ann_by_tcp = { .has_uid = true, .uid = 1000001, .gid = (gid_t)-1, V4(127, 0, 0, 1) },
+static const struct peer ann = { .has_uid = true, .uid = 1000001, .gid = 1000007 }, /* a unix socket */
+    ann_by_tcp = { .has_uid = true, .uid = 1000001, .gid = (gid_t)-1, V4(127, 0, 0, 1) },
                          nobody = { V4(192, 168, 7, 9) },
                          six = { .address = { 0x20, 1, 0xd, 0xb8, [15] = 1 }, .address_bytes = 16 };
 
 static void test_rules(void **state)
 {
-    static const struct { const char *name; const struct peer *peer; struct config_access to; bool yes; } rows[] = {
+    static const struct {
+        const char          *name;
+        const struct peer   *peer;
+        struct config_access to;
+        bool                 yes;
+    } rows[] = {
         { "user", &ann, USER(1000001), true },
         { "another_user", &ann, USER(1000002), false },
         { "user_by_tcp", &ann_by_tcp, USER(1000001), true },
@@ -64,7 +78,7 @@ static void test_rules(void **state)
 
 static void test_lists(void **state)
 {
-    static const struct config_access both[] = { USER(1000002), NETWORK(8, V4(192, 0, 0, 0)) };
+    static const struct config_access   both[] = { USER(1000002), NETWORK(8, V4(192, 0, 0, 0)) };
     static const struct config_upstream all = { .has_access = false }, none = { .has_access = true },
                                         two = { .has_access = true, .access = both, .access_count = 2 };
     struct groups *groups = groups_open();

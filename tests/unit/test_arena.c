@@ -50,7 +50,7 @@ static void test_reset_gives_the_same_memory_again(void **state)
         assert_int_equal(first[i], 0);
     arena_free(&a);
     assert_null(a.first);
-    arena_free(&a);                  /* empty is fine */
+    arena_free(&a); /* empty is fine */
     arena_reset(&a);
 }
 
@@ -91,7 +91,11 @@ static void test_copies_end_with_nul(void **state)
 
 static void test_joins_end_with_nul(void **state)
 {
-    static const struct { const char *name; struct slice parts[3]; const char *joined; } rows[] = {
+    static const struct {
+        const char  *name;
+        struct slice parts[3];
+        const char  *joined;
+    } rows[] = {
         { "in_order", { { "a", 1 }, { ": ", 2 }, { "bcd", 3 } }, "a: bcd" },
         { "empty_and_absent_parts_take_nothing", { { "", 0 }, { "x", 1 }, { NULL, 0 } }, "x" },
         { "nothing", { { NULL, 0 } }, "" },
@@ -126,7 +130,7 @@ static void test_a_small_one_takes_what_it_needs(void **state)
     memset(p, 1, 100);
     assert_ptr_not_equal(a.current, first);
     arena_recycle(&a);
-    assert_null(a.first);             /* else the next request would begin with little room */
+    assert_null(a.first); /* else the next request would begin with little room */
 
     arena_alloc(&a, 100);
     first = a.first;

@@ -75,7 +75,7 @@ static void test_late_failures_do_not_keep_it_open(void **state)
 
     (void)state;
     fail_times(&b, BREAKER_FAILURES, 0);
-    fail_times(&b, 50, NS_PER_SEC / 2);          /* sent before it opened */
+    fail_times(&b, 50, NS_PER_SEC / 2); /* sent before it opened */
     assert_true(breaker_allows(&b, NS_PER_SEC, &in_ns));
 }
 
@@ -103,11 +103,11 @@ static void test_a_well_probe_lifts_a_hold(void **state)
     assert_int_equal(hold_wait_ns(&h, 0), 0);
     hold_hear(&h, 600 * S, -S, 0, 5);
     assert_int_equal(hold_wait_ns(&h, 0), S);
-    assert_int_equal(hold_predict_ns(&h, 0), S);             /* nobody is told of 600 s yet */
+    assert_int_equal(hold_predict_ns(&h, 0), S); /* nobody is told of 600 s yet */
     assert_int_equal(hold_wait_ns(&h, S), 0);
     hold_send(&h, S);
-    assert_int_equal(hold_wait_ns(&h, S), S);                /* one at a time */
-    assert_false(hold_answered(&h, true, -S / 2, S + 1));    /* sent before it was heard: shows nothing */
+    assert_int_equal(hold_wait_ns(&h, S), S);             /* one at a time */
+    assert_false(hold_answered(&h, true, -S / 2, S + 1)); /* sent before it was heard: shows nothing */
     assert_true(hold_wait_ns(&h, S + 1) > 0);
     assert_true(hold_answered(&h, true, S, S + 2));
     assert_int_equal(hold_wait_ns(&h, S + 2), 0);
@@ -133,7 +133,7 @@ static void test_ill_probes_come_rarer_and_others_are_told_all_of_it(void **stat
         assert_true(hold_predict_ns(&h, now + 1) > 500 * S);
         now += 1 + seconds[i] * S;
     }
-    assert_int_equal(hold_predict_ns(&h, now), 0);           /* the next probe may go */
+    assert_int_equal(hold_predict_ns(&h, now), 0); /* the next probe may go */
 }
 
 static void test_a_hold_ends_by_itself(void **state)
@@ -146,7 +146,7 @@ static void test_a_hold_ends_by_itself(void **state)
     assert_int_equal(hold_wait_ns(&h, S / 2), 0);
     hold_hear(&h, INT64_MAX, 0, S, 5);
     assert_int_equal(hold_wait_ns(&h, S), S);
-    hold_hear(&h, S, S / 2, S + 1, 5);                       /* another that was sent before: no longer, no shorter */
+    hold_hear(&h, S, S / 2, S + 1, 5); /* another that was sent before: no longer, no shorter */
     assert_int_equal(hold_wait_ns(&h, S + 1), S - 1);
 }
 

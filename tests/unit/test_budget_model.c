@@ -47,35 +47,46 @@ enum {
     ROWS_MOST = 64
 };
 
-struct event { int64_t at_ns; uint64_t cost; };               /* in true time; cost 0: given back */
-struct history { struct event ring[EVENTS]; uint64_t count; };
+struct event {
+    int64_t  at_ns;
+    uint64_t cost;
+}; /* in true time; cost 0: given back */
+struct history {
+    struct event ring[EVENTS];
+    uint64_t     count;
+};
 
-struct write { uint8_t key[LEDGER_KEY_BYTES]; uint64_t ticket; char *value; size_t bytes; };
+struct write {
+    uint8_t  key[LEDGER_KEY_BYTES];
+    uint64_t ticket;
+    char    *value;
+    size_t   bytes;
+};
 
 struct open_request {
     struct charge  charge;
     struct receipt receipt;
     int64_t        at_ns;
-    uint64_t       event[LIMITS_MOST];          /* place in the history; UINT64_MAX: none */
+    uint64_t       event[LIMITS_MOST]; /* place in the history; UINT64_MAX: none */
 };
 
 struct model {
-    struct property      random;
-    struct limit_options limits[2][LIMITS_MOST]; /* of the ledger in use, and of the next */
-    unsigned             which, limit_count;
-    const struct limit_options *shape;           /* what they vary from */
-    struct ledger       *ledger;
-    struct history      *history;                /* [limit][credential], shared ones at credential 0 */
-    struct write         under_way[WRITES_MOST], disk[ROWS_MOST];
-    unsigned             write_first, write_count, row_count;
-    struct open_request  open[OPEN_MOST];
-    unsigned             open_count;
-    int64_t              true_ns, boot_began_ns, drift_ns;
-    uint8_t              boot[LEDGER_BOOT_BYTES];
-    bool                 spent_in_this_run;
-    uint64_t             sent, crashes, reloads, steps_of_clock;
-    unsigned             step;
-    uint64_t             seed;
+    struct property             random;
+    struct limit_options        limits[2][LIMITS_MOST]; /* of the ledger in use, and of the next */
+    unsigned                    which, limit_count;
+    const struct limit_options *shape; /* what they vary from */
+    struct ledger              *ledger;
+    struct history             *history; /* [limit][credential], shared ones at credential 0 */
+    struct write                under_way[WRITES_MOST], disk[ROWS_MOST];
+    unsigned                    write_first, write_count, row_count;
+    struct open_request         open[OPEN_MOST];
+    unsigned                    open_count;
+    int64_t                     true_ns, boot_began_ns, drift_ns;
+    uint8_t                     boot[LEDGER_BOOT_BYTES];
+    bool                        spent_in_this_run;
+    uint64_t                    sent, crashes, reloads, steps_of_clock;
+    unsigned                    step;
+    uint64_t                    seed;
 };
 
 static uint64_t below(struct model *m, uint64_t bound)
@@ -88,10 +99,10 @@ static struct budget_now now(const struct model *m)
     return (struct budget_now){ m->true_ns - m->boot_began_ns, WALL + m->true_ns + m->drift_ns };
 }
 
-#define BROKEN(m, ...)                                                                            \
-    do {                                                                                          \
-        print_error("seed %llu step %u: ", (unsigned long long)(m)->seed, (m)->step);             \
-        fail_msg(__VA_ARGS__);                                                                    \
+#define BROKEN(m, ...) \
+    do { \
+        print_error("seed %llu step %u: ", (unsigned long long)(m)->seed, (m)->step); \
+        fail_msg(__VA_ARGS__); \
     } while (0)
 
 /* -- the reference -- */
@@ -154,7 +165,7 @@ static void check(struct model *m, unsigned limit, const struct history *h)
             BROKEN(m, "%s: %llu in a window of %llu", o->name,
                    (unsigned long long)in_window(h, m->true_ns - wall_ns % o->window_ns), (unsigned long long)o->count);
         return;
-    case LIMIT_LEARNED:                          /* two windows may touch, one of them of twice the count */
+    case LIMIT_LEARNED: /* two windows may touch, one of them of twice the count */
         if (in_window(h, m->true_ns - o->window_ns) > 2 * 2 * m->shape[limit].count)
             BROKEN(m, "%s", o->name);
         return;
@@ -359,8 +370,10 @@ static struct charge any_charge(struct model *m)
     unsigned             who = (unsigned)below(m, CREDENTIALS);
     bool                 post = below(m, 5) == 0;
 
-    return (struct charge){ .method = post ? HTTP_POST : HTTP_GET, .method_name = post ? SLICE("POST") : SLICE("GET"),
-                            .path = SLICE("/"), .credential = who > 0 ? credentials[who] : NULL };
+    return (struct charge){ .method = post ? HTTP_POST : HTTP_GET,
+                            .method_name = post ? SLICE("POST") : SLICE("GET"),
+                            .path = SLICE("/"),
+                            .credential = who > 0 ? credentials[who] : NULL };
 }
 
 static void request(struct model *m)
@@ -477,7 +490,7 @@ static void run(const struct limit_options *shape, unsigned count)
     print_message("%u steps: %llu sent, %llu restarts, %llu reloads, %llu steps of the clock\n", steps,
                   (unsigned long long)m->sent, (unsigned long long)m->crashes, (unsigned long long)m->reloads,
                   (unsigned long long)m->steps_of_clock);
-    assert_true(m->sent > steps / 100);          /* a ledger that refuses everything proves nothing */
+    assert_true(m->sent > steps / 100); /* a ledger that refuses everything proves nothing */
     end_run(m);
     while (m->row_count > 0)
         free(m->disk[--m->row_count].value);

@@ -24,7 +24,10 @@
 static const struct queue_class one = { .shared = 1, .cost = 1 }, two = { .shared = 2, .cost = 1, .costs = 7 },
                                 ours = { .owned = 1, .owner = 5, .cost = 1 };
 
-struct job { struct queue_entry entry; char name; };
+struct job {
+    struct queue_entry entry;
+    char               name;
+};
 
 static struct queue_who user(uint64_t id)
 {
@@ -41,7 +44,9 @@ static void put(struct queue *q, struct job *j, char name, const struct queue_cl
 
 static int64_t always(void *context, struct queue_entry *e, bool overtaken)
 {
-    (void)context; (void)e; (void)overtaken;
+    (void)context;
+    (void)e;
+    (void)overtaken;
     return 0;
 }
 
@@ -93,7 +98,7 @@ static void test_clients_take_turns(void **state)
 /* A client with one request at a time gets every second place, not every one. */
 static void test_one_at_a_time_against_many(void **state)
 {
-    static const struct queue_class *const classes[] = { &one, &ours };      /* in the same band, in its own */
+    static const struct queue_class *const classes[] = { &one, &ours }; /* in the same band, in its own */
     struct queue_class                     shared = { .shared = 1, .owned = 1, .owner = 9, .cost = 1 };
 
     (void)state;
@@ -141,7 +146,11 @@ static void test_interactive_first_but_batch_does_not_starve(void **state)
     queue_free(q);
 }
 
-struct gate { uint32_t closed; int64_t wait_ns; unsigned asked, overtaken; };
+struct gate {
+    uint32_t closed;
+    int64_t  wait_ns;
+    unsigned asked, overtaken;
+};
 
 static int64_t gated(void *context, struct queue_entry *e, bool overtaken)
 {
@@ -166,7 +175,7 @@ static void test_an_exhausted_band_holds_up_nobody(void **state)
         put(q, &j[i], (char)('a' + i), &two, QUEUE_INTERACTIVE, 1, i);
     assert_string_equal(take(q, 9, gated, &g, 0), "def");
     g.asked = 0;
-    assert_null(queue_take(q, S, gated, &g, &wake));          /* not asked before its time */
+    assert_null(queue_take(q, S, gated, &g, &wake)); /* not asked before its time */
     assert_int_equal(g.asked, 0);
     assert_int_equal(wake, 4 * S);
     queue_reconsider(q, &two);
@@ -175,7 +184,7 @@ static void test_an_exhausted_band_holds_up_nobody(void **state)
     queue_reconsider(q, &one);
     g.closed = 0;
     assert_string_equal(take(q, 1, gated, &g, S), "a");
-    assert_int_equal(g.overtaken, 1);            /* three of the others went since */
+    assert_int_equal(g.overtaken, 1); /* three of the others went since */
     assert_string_equal(take(q, 9, gated, &g, S), "bc");
     assert_null(queue_take(q, S, gated, &g, &wake));
     assert_int_equal(wake, INT64_MAX);
@@ -185,7 +194,8 @@ static void test_an_exhausted_band_holds_up_nobody(void **state)
 /* The first of a band turns out to belong elsewhere: the rest of the band goes on. */
 static int64_t moved(void *context, struct queue_entry *e, bool overtaken)
 {
-    (void)context; (void)overtaken;
+    (void)context;
+    (void)overtaken;
     if (((struct job *)e)->name != 'a')
         return 0;
     e->class = two;
@@ -269,7 +279,7 @@ static void test_ahead_across_bands(void **state)
     for (int i = 40; i < 50; i++)
         put(q, &j[i], 'b', &one, QUEUE_BATCH, 3, i);
     for (int i = 50; i < 59; i++)
-        put(q, &j[i], 'x', &two, QUEUE_INTERACTIVE, 3, i);    /* of other limits: counts for nothing */
+        put(q, &j[i], 'x', &two, QUEUE_INTERACTIVE, 3, i); /* of other limits: counts for nothing */
     ahead = queue_ahead(q, &one, QUEUE_INTERACTIVE, &(struct queue_who){ .id[QUEUE_USER] = 1 });
     put(q, &j[59], 'n', &one, QUEUE_INTERACTIVE, 1, 59);
     while ((e = queue_take(q, 0, always, NULL, NULL)) != &j[59].entry)
@@ -281,7 +291,11 @@ static void test_ahead_across_bands(void **state)
 
 /* -- with a ledger -- */
 
-struct site { struct ledger *ledger; struct charge get, post; struct budget_now now; };
+struct site {
+    struct ledger    *ledger;
+    struct charge     get, post;
+    struct budget_now now;
+};
 
 static int64_t ask_ledger(void *context, struct queue_entry *e, bool overtaken)
 {
@@ -295,16 +309,20 @@ static int64_t ask_ledger(void *context, struct queue_entry *e, bool overtaken)
 static void test_a_dear_request_gets_its_turn(void **state)
 {
     static const struct limit_cost costs[] = { { 0, 0, "GET", 1 }, { 0, 0, "*", 5 } };
-    struct limit_options limit = {
-        .name = "x", .kind = LIMIT_BUCKET, .count = 10, .window_ns = S, .burst = 10, .costs = costs, .cost_count = 2
-    };
+    struct limit_options           limit = { .name = "x",
+                                             .kind = LIMIT_BUCKET,
+                                             .count = 10,
+                                             .window_ns = S,
+                                             .burst = 10,
+                                             .costs = costs,
+                                             .cost_count = 2 };
 
-    struct site   site = { .ledger = ledger_new(&limit, 1),
-                           .get = { .method = HTTP_GET, .method_name = SLICE("GET"), .path = SLICE("/") },
-                           .post = { .method = HTTP_POST, .method_name = SLICE("POST"), .path = SLICE("/") } };
-    struct queue *q = queue_new();
-    struct job    gets[400], posts[5];
-    int           gone_posts = 0, gone_gets = 0;
+    struct site        site = { .ledger = ledger_new(&limit, 1),
+                                .get = { .method = HTTP_GET, .method_name = SLICE("GET"), .path = SLICE("/") },
+                                .post = { .method = HTTP_POST, .method_name = SLICE("POST"), .path = SLICE("/") } };
+    struct queue      *q = queue_new();
+    struct job         gets[400], posts[5];
+    int                gone_posts = 0, gone_gets = 0;
     struct queue_class class_get = ledger_class(site.ledger, &site.get),
                        class_post = ledger_class(site.ledger, &site.post);
 
@@ -331,7 +349,7 @@ static void test_a_dear_request_gets_its_turn(void **state)
         site.now.wall_ns += wake;
     }
     assert_int_equal(gone_posts, 5);
-    assert_in_range(gone_gets + 5 * gone_posts, 200, 212);    /* nothing wasted while they saved up */
+    assert_in_range(gone_gets + 5 * gone_posts, 200, 212); /* nothing wasted while they saved up */
     ledger_free(site.ledger);
     queue_free(q);
 }
@@ -441,13 +459,15 @@ static void test_a_long_queue_costs_little_more(void **state)
 
 /* -- places: whoever takes them, whatever he spends -- */
 
-struct passing { uint64_t most; };
+struct passing {
+    uint64_t most;
+};
 
 static uint64_t may_pass(void *context, const struct queue_entry *e, uint64_t entries)
 {
     const struct passing *p = context;
 
-    return e->class.shared == 2 && entries > p->most ? p->most : entries;      /* `two` is short of its own budget */
+    return e->class.shared == 2 && entries > p->most ? p->most : entries; /* `two` is short of its own budget */
 }
 
 static void test_places_are_shared_over_classes(void **state)
@@ -469,7 +489,7 @@ static void test_places_are_shared_over_classes(void **state)
         { "the_only_class_is_at_another_place", 0, 0, 1, 0, 100, 0, 1 },
         { "of_batch_one_in_ten", 18, 0, 0, 30, 100, 20, 1 },
         { "another_user_has_one_of_the_next_turns", 20, 0, 0, 0, 100, 1, 7 },
-        { "also_where_the_first_waits_in_two_classes", 20, 20, 0, 0, 100, 3, 7 },         /* an estimate */
+        { "also_where_the_first_waits_in_two_classes", 20, 20, 0, 0, 100, 3, 7 }, /* an estimate */
     };
 
     (void)state;

@@ -14,11 +14,14 @@
 #include <cmocka.h>
 
 #define S    NS_PER_SEC
-#define WALL (INT64_C(1700006400) * S)          /* midnight in UTC */
+#define WALL (INT64_C(1700006400) * S) /* midnight in UTC */
 
 enum { WAITING = 20, CLIENTS = 2 };
 
-struct asker { struct queue_entry entry; struct charge charge; };
+struct asker {
+    struct queue_entry entry;
+    struct charge      charge;
+};
 
 struct simulation {
     struct ledger *ledger;
@@ -35,8 +38,9 @@ static struct budget_now at(int64_t ns)
 
 static void put(struct simulation *s, struct asker *a, bool is_batch, unsigned keep)
 {
-    *a = (struct asker){ .charge = { .method = HTTP_GET, .method_name = SLICE("GET"), .path = SLICE("/"),
-                                     .keep_permille = keep } };
+    *a = (struct asker){
+        .charge = { .method = HTTP_GET, .method_name = SLICE("GET"), .path = SLICE("/"), .keep_permille = keep }
+    };
     a->entry.priority = is_batch ? QUEUE_BATCH : QUEUE_INTERACTIVE;
     a->entry.who.id[QUEUE_USER] = is_batch ? 2 : 1;
     a->entry.arrived_ns = s->now_ns;
@@ -96,8 +100,8 @@ static void simulate(struct simulation *s, const char *rate, unsigned interactiv
 static const struct row {
     const char *rate;
     int64_t     for_ns;
-    double      all;                  /* what the limit allows in that time */
-    double      batch_alone;          /* of it, at a share of 80% */
+    double      all;         /* what the limit allows in that time */
+    double      batch_alone; /* of it, at a share of 80% */
 } rows[] = {
     { "1/s burst 1", 1000 * S, 1000, 0.8 },
     { "1/s burst 5", 1000 * S, 1000, 0.8 },
@@ -108,7 +112,7 @@ static const struct row {
     { "5/h", 200 * 3600 * S, 1000, 0.8 },
     { "100/min window 00:00 UTC", 600 * S, 1000, 0.8 },
     { "100/min window learned", 600 * S, 1000, 0.8 },
-    { "1/s", 1000 * S, 1000, 1.0 },   /* of one there is no part: it is its own */
+    { "1/s", 1000 * S, 1000, 1.0 }, /* of one there is no part: it is its own */
 };
 
 static void test_nobody_starves(void **state)
@@ -148,7 +152,9 @@ static void test_the_rest_is_there_for_others(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
         struct limit_options limit = { .name = rates[i] };
-        struct charge        batch = { .method = HTTP_GET, .method_name = SLICE("GET"), .path = SLICE("/"),
+        struct charge        batch = { .method = HTTP_GET,
+                                       .method_name = SLICE("GET"),
+                                       .path = SLICE("/"),
                                        .keep_permille = 200 };
         struct charge        other = batch;
         const char          *bad = NULL;

@@ -18,14 +18,17 @@ static const char *const params[] = { "api_key", NULL };
 static const char *const ignored[] = { "AWSALB*", "__cf_bm", "_ga", "*_lb", NULL };
 static const char *const matched[] = { "Cookie", "Connection", "Signature", "Authorization", NULL };
 
-static const struct policy_options plain = { .credential_headers = headers, .credential_params = params,
+static const struct policy_options plain = { .credential_headers = headers,
+                                             .credential_params = params,
                                              .ignore_cookies = ignored };
-static const struct policy_options shared = { .credential_headers = headers, .credential_params = params,
-                                              .ignore_cookies = ignored, .shared = true };
-static const struct policy_options keyed = { .credential_headers = headers, .ignore_cookies = ignored,
+static const struct policy_options shared = {
+    .credential_headers = headers, .credential_params = params, .ignore_cookies = ignored, .shared = true
+};
+static const struct policy_options keyed = { .credential_headers = headers,
+                                             .ignore_cookies = ignored,
                                              .key_body = true };
 static const struct policy_options matching = { .ignore_cookies = ignored, .match_headers = matched };
-static const struct key_secret secret = { { 1 } };
+static const struct key_secret     secret = { { 1 } };
 
 #define OAUTH(key, token, nonce) \
     "OAuth realm=\"x\", oauth_consumer_key=\"" key "\", oauth_token=\"" token "\", oauth_nonce=\"" nonce \
@@ -48,7 +51,9 @@ static const struct key_secret secret = { { 1 } };
 
 static void test_cookies(void **state)
 {
-    static const struct { const char *name, *cookies, *left; } rows[] = {
+    static const struct {
+        const char *name, *cookies, *left;
+    } rows[] = {
         { "none_is_ignored", "a=1; b=2", "a=1; b=2" },
         { "all_are", "AWSALB=x; AWSALBCORS=y;__cf_bm=z", "" },
         { "first", "AWSALB=x; a=1", "a=1" },
@@ -103,31 +108,30 @@ static void test_first_bytes(void **state)
 
 static void test_signatures(void **state)
 {
-    static const struct { const char *name, *target, *lines, *body, *identity; } rows[] = {
+    static const struct {
+        const char *name, *target, *lines, *body, *identity;
+    } rows[] = {
         { "none", "/?q=signature", NULL, NULL, NULL },
         { "bearer", "/", "Authorization: Bearer oauth_signature\n", NULL, NULL },
         { "oauth", "/", "Authorization: " OAUTH("k", "t", "1") "\n", NULL, "OAuth 1:k 1:t" },
         { "oauth_without_a_token", "/", "Authorization: OAuth oauth_consumer_key=k,oauth_signature=s\n", NULL,
           "OAuth 1:k" },
-        { "oauth_decoded", "/", "Authorization: oauth oauth_signature=s, oauth_consumer_key=\"%6b%3D=\"\n",
-          NULL, "OAuth 3:k==" },
+        { "oauth_decoded", "/", "Authorization: oauth oauth_signature=s, oauth_consumer_key=\"%6b%3D=\"\n", NULL,
+          "OAuth 3:k==" },
         { "oauth_2_of_salesforce", "/", "Authorization: OAuth 00Dx0!AQ\n", NULL, NULL },
         { "aws", "/", "Authorization: " AWS4("AKID", "2025") "\n", NULL, "AWS4- 4:AKID" },
         { "aws_without_spaces", "/",
-          "Authorization: AWS4-ECDSA-P256-SHA256 Credential=A/1,SignedHeaders=h,Signature=s\n", NULL,
-          "AWS4- 1:A" },
+          "Authorization: AWS4-ECDSA-P256-SHA256 Credential=A/1,SignedHeaders=h,Signature=s\n", NULL, "AWS4- 1:A" },
         { "aws_2", "/", "Authorization: AWS AKID:sig=\n", NULL, "AWS 4:AKID" },
         { "azure", "/", "Authorization: SharedKey account:sig=\n", NULL, "SharedKey 7:account" },
         { "azure_configuration", "/", "Authorization: HMAC-SHA256 Credential=c&SignedHeaders=h&Signature=s\n", NULL,
           "HMAC-SHA256 1:c" },
-        { "edge_grid", "/",
-          "Authorization: EG1-HMAC-SHA256 client_token=c;access_token=a;nonce=n;signature=s=\n", NULL,
+        { "edge_grid", "/", "Authorization: EG1-HMAC-SHA256 client_token=c;access_token=a;nonce=n;signature=s=\n", NULL,
           "EG1- 1:c 1:a" },
         { "digest", "/", "Authorization: " DIGEST("a/b", "01") "\n", NULL, "Digest 3:a/b 1:r" },
         { "digest_without_a_response", "/", "Authorization: Digest username=\"u\"\n", NULL, NULL },
         { "hawk", "/", "Authorization: Hawk id=\"i\", ts=\"1\", nonce=\"n\", mac=\"m\"\n", NULL, "Hawk 1:i" },
-        { "before_the_standard", "/", "Authorization: Signature keyId=\"k\",signature=\"s\"\n", NULL,
-          "Signature 1:k" },
+        { "before_the_standard", "/", "Authorization: Signature keyId=\"k\",signature=\"s\"\n", NULL, "Signature 1:k" },
         { "the_same_in_its_own_field", "/", "Signature: keyId=\"k\",signature=\"s\"\n", NULL, "Signature 1:k" },
         { "another_field_of_that_name", "/", "Signature: 0123abcd\n", NULL, NULL },
         { "message", "/", INPUT("me", "1"), NULL, "message 2:me" },
@@ -163,16 +167,26 @@ static void test_signatures(void **state)
 
 /* ---- what comes of it ---- */
 
-struct request { const char *target, *lines, *signer, *body; };
+struct request {
+    const char *target, *lines, *signer, *body;
+};
 
-struct made { struct partition account; struct caller caller; struct slice key; struct head head; };
+struct made {
+    struct partition account;
+    struct caller    caller;
+    struct slice     key;
+    struct head      head;
+};
 
 static struct made make(const struct policy_options *o, const struct request *r)
 {
     struct made         m = { .head = head_of(r->lines != NULL ? r->lines : "") };
     struct http_request request = { .method = HTTP_GET, .method_name = SLICE("GET"), .fields = m.head.fields };
-    struct key_input    in = { .scheme = SLICE("https"), .authority = SLICE("a"), .target = slice_of(r->target),
-                               .request = &request, .body = slice_of(r->body) };
+    struct key_input    in = { .scheme = SLICE("https"),
+                               .authority = SLICE("a"),
+                               .target = slice_of(r->target),
+                               .request = &request,
+                               .body = slice_of(r->body) };
 
     policy_signature(o, &request, in.target, in.body, &m.head.arena, &in.signature);
     in.signer = slice_of(r->signer != NULL ? r->signer : "uid 1");
@@ -190,79 +204,185 @@ static bool same(const struct partition *a, const struct partition *b)
 static void test_same(void **state)
 {
     static const struct {
-        const char *name;
+        const char                  *name;
         const struct policy_options *o;
-        bool account, key;            /* are the same */
-        struct request a, b;
+        bool                         account, key; /* are the same */
+        struct request               a, b;
     } rows[] = {
-        { "rotated_cookie", &plain, true, true, { "/", "Cookie: s=1; AWSALB=1\n", 0, 0 },
+        { "rotated_cookie",
+          &plain,
+          true,
+          true,
+          { "/", "Cookie: s=1; AWSALB=1\n", 0, 0 },
           { "/", "Cookie: AWSALB=2; s=1\n", 0, 0 } },
         { "rotated_and_none", &plain, true, true, { "/", "Cookie: AWSALB=1\n", 0, 0 }, { "/", NULL, 0, 0 } },
         { "two_sessions", &plain, false, false, { "/", "Cookie: s=1\n", 0, 0 }, { "/", "Cookie: s=2\n", 0, 0 } },
-        { "two_users_of_one_application", &plain, true, false, { "/", "X-Api-Key: k\nCookie: s=1\n", 0, 0 },
+        { "two_users_of_one_application",
+          &plain,
+          true,
+          false,
+          { "/", "X-Api-Key: k\nCookie: s=1\n", 0, 0 },
           { "/", "X-Api-Key: k\nCookie: s=2\n", 0, 0 } },
-        { "the_key_alone", &plain, true, false, { "/", "Authorization: Bearer k\nCookie: s=1\n", 0, 0 },
+        { "the_key_alone",
+          &plain,
+          true,
+          false,
+          { "/", "Authorization: Bearer k\nCookie: s=1\n", 0, 0 },
           { "/", "Authorization: Bearer k\n", 0, 0 } },
-        { "a_parameter_is_explicit", &plain, true, false, { "/?api_key=k", "Cookie: s=1\n", 0, 0 },
+        { "a_parameter_is_explicit",
+          &plain,
+          true,
+          false,
+          { "/?api_key=k", "Cookie: s=1\n", 0, 0 },
           { "/?api_key=k", NULL, 0, 0 } },
-        { "two_keys", &plain, false, false, { "/", "X-Api-Key: k\nCookie: s=1\n", 0, 0 },
+        { "two_keys",
+          &plain,
+          false,
+          false,
+          { "/", "X-Api-Key: k\nCookie: s=1\n", 0, 0 },
           { "/", "X-Api-Key: l\nCookie: s=1\n", 0, 0 } },
-        { "scheme_in_any_case", &plain, true, true, { "/", "Authorization: Bearer k\n", 0, 0 },
+        { "scheme_in_any_case",
+          &plain,
+          true,
+          true,
+          { "/", "Authorization: Bearer k\n", 0, 0 },
           { "/", "Authorization: bEARER  k\n", 0, 0 } },
-        { "token_has_case", &plain, false, false, { "/", "Authorization: Bearer k\n", 0, 0 },
+        { "token_has_case",
+          &plain,
+          false,
+          false,
+          { "/", "Authorization: Bearer k\n", 0, 0 },
           { "/", "Authorization: Bearer K\n", 0, 0 } },
-        { "two_schemes", &plain, false, false, { "/", "Authorization: Bearer k\n", 0, 0 },
+        { "two_schemes",
+          &plain,
+          false,
+          false,
+          { "/", "Authorization: Bearer k\n", 0, 0 },
           { "/", "Authorization: Basic k\n", 0, 0 } },
-        { "oauth_again", &plain, true, true, { "/", "Authorization: " OAUTH("k", "t", "1") "\n", 0, 0 },
+        { "oauth_again",
+          &plain,
+          true,
+          true,
+          { "/", "Authorization: " OAUTH("k", "t", "1") "\n", 0, 0 },
           { "/", "Authorization: " OAUTH("k", "t", "2") "\n", 0, 0 } },
-        { "oauth_of_another", &plain, false, false, { "/", "Authorization: " OAUTH("k", "t", "1") "\n", 0, 0 },
+        { "oauth_of_another",
+          &plain,
+          false,
+          false,
+          { "/", "Authorization: " OAUTH("k", "t", "1") "\n", 0, 0 },
           { "/", "Authorization: " OAUTH("k", "u", "1") "\n", 0, 0 } },
-        { "oauth_for_another_user_of_the_application", &plain, false, false,
+        { "oauth_for_another_user_of_the_application",
+          &plain,
+          false,
+          false,
           { "/", "Authorization: " OAUTH("k", "t", "1") ", xoauth_requestor_id=\"ann\"\n", 0, 0 },
           { "/", "Authorization: " OAUTH("k", "t", "1") ", xoauth_requestor_id=\"bob\"\n", 0, 0 } },
-        { "signed_and_a_token_besides", &plain, false, false,
+        { "signed_and_a_token_besides",
+          &plain,
+          false,
+          false,
           { "/", "Authorization: " OAUTH("k", "t", "1") "\nAuthorization: Bearer ann\n", 0, 0 },
           { "/", "Authorization: " OAUTH("k", "t", "1") "\nAuthorization: Bearer bob\n", 0, 0 } },
-        { "oauth_of_another_user_of_the_machine", &plain, false, false, { "/", "Authorization: " OAUTH("k",
-          "t", "1") "\n", "uid 1", 0 },
+        { "oauth_of_another_user_of_the_machine",
+          &plain,
+          false,
+          false,
+          { "/", "Authorization: " OAUTH("k", "t", "1") "\n", "uid 1", 0 },
           { "/", "Authorization: " OAUTH("k", "t", "1") "\n", "uid 2", 0 } },
-        { "oauth_under_shared", &shared, false, true, { "/", "Authorization: " OAUTH("k", "t", "1") "\n", 0, 0 },
+        { "oauth_under_shared",
+          &shared,
+          false,
+          true,
+          { "/", "Authorization: " OAUTH("k", "t", "1") "\n", 0, 0 },
           { "/", "Authorization: " OAUTH("l", "t", "1") "\n", 0, 0 } },
-        { "border_of_names", &plain, false, false, { "/", "Authorization: " OAUTH("k 1:t", "t", "1") "\n", 0, 0 },
+        { "border_of_names",
+          &plain,
+          false,
+          false,
+          { "/", "Authorization: " OAUTH("k 1:t", "t", "1") "\n", 0, 0 },
           { "/", "Authorization: " OAUTH("k", "t 1:t", "1") "\n", 0, 0 } },
-        { "aws_again", &plain, true, true, { "/", "Authorization: " AWS4("A", "1") "\n", 0, 0 },
+        { "aws_again",
+          &plain,
+          true,
+          true,
+          { "/", "Authorization: " AWS4("A", "1") "\n", 0, 0 },
           { "/", "Authorization: " AWS4("A", "2") "\n", 0, 0 } },
-        { "digest_again", &plain, true, true, { "/", "Authorization: " DIGEST("u", "1") "\n", 0, 0 },
+        { "digest_again",
+          &plain,
+          true,
+          true,
+          { "/", "Authorization: " DIGEST("u", "1") "\n", 0, 0 },
           { "/", "Authorization: " DIGEST("u", "2") "\n", 0, 0 } },
         { "message_again", &plain, true, true, { "/", INPUT("k", "1"), 0, 0 }, { "/", INPUT("k", "2"), 0, 0 } },
         { "message_and_anonymous", &plain, false, false, { "/", INPUT("k", "1"), 0, 0 }, { "/", NULL, 0, 0 } },
-        { "query_again", &plain, true, true, { "/?a=1&" QUERY("k", "1") "&b", NULL, 0, 0 },
+        { "query_again",
+          &plain,
+          true,
+          true,
+          { "/?a=1&" QUERY("k", "1") "&b", NULL, 0, 0 },
           { "/?a=1&b&" QUERY("k", "2"), NULL, 0, 0 } },
-        { "query_of_another", &plain, false, false, { "/?" QUERY("k", "1"), NULL, 0, 0 },
+        { "query_of_another",
+          &plain,
+          false,
+          false,
+          { "/?" QUERY("k", "1"), NULL, 0, 0 },
           { "/?" QUERY("l", "1"), NULL, 0, 0 } },
-        { "query_says_more", &plain, true, false, { "/?" QUERY("k", "1") "&oauth_verifier=1", NULL, 0, 0 },
+        { "query_says_more",
+          &plain,
+          true,
+          false,
+          { "/?" QUERY("k", "1") "&oauth_verifier=1", NULL, 0, 0 },
           { "/?" QUERY("k", "1") "&oauth_verifier=2", NULL, 0, 0 } },
-        { "presigned_again", &plain, true, true, { "/o?" AMZ("A", "1"), NULL, 0, 0 },
+        { "presigned_again",
+          &plain,
+          true,
+          true,
+          { "/o?" AMZ("A", "1"), NULL, 0, 0 },
           { "/o?" AMZ("A", "2"), NULL, 0, 0 } },
-        { "presigned_object", &plain, true, false, { "/o?" AMZ("A", "1") "&versionId=1", NULL, 0, 0 },
+        { "presigned_object",
+          &plain,
+          true,
+          false,
+          { "/o?" AMZ("A", "1") "&versionId=1", NULL, 0, 0 },
           { "/o?" AMZ("A", "1"), NULL, 0, 0 } },
-        { "presigned_under_shared", &shared, false, true, { "/o?" AMZ("A", "1"), NULL, 0, 0 },
+        { "presigned_under_shared",
+          &shared,
+          false,
+          true,
+          { "/o?" AMZ("A", "1"), NULL, 0, 0 },
           { "/o?" AMZ("B", "2"), NULL, 0, 0 } },
-        { "unsigned_parameters_count", &plain, true, false, { "/?oauth_nonce=1", NULL, 0, 0 },
+        { "unsigned_parameters_count",
+          &plain,
+          true,
+          false,
+          { "/?oauth_nonce=1", NULL, 0, 0 },
           { "/?oauth_nonce=2", NULL, 0, 0 } },
-        { "form_again", &keyed, true, true,
+        { "form_again",
+          &keyed,
+          true,
+          true,
           { "/", "Content-Type: application/x-www-form-urlencoded\n", 0, "q=1&" QUERY("k", "1") },
           { "/", "Content-Type: application/x-www-form-urlencoded\n", 0, "q=1&" QUERY("k", "2") } },
-        { "form_says_more", &keyed, true, false,
+        { "form_says_more",
+          &keyed,
+          true,
+          false,
           { "/", "Content-Type: application/x-www-form-urlencoded\n", 0, "q=1&" QUERY("k", "1") },
           { "/", "Content-Type: application/x-www-form-urlencoded\n", 0, "q=2&" QUERY("k", "1") } },
-        { "matched_cookie_without_the_ignored", &matching, true, true, { "/", "Cookie: s=1; _ga=1\n", 0, 0 },
+        { "matched_cookie_without_the_ignored",
+          &matching,
+          true,
+          true,
+          { "/", "Cookie: s=1; _ga=1\n", 0, 0 },
           { "/", "Cookie: s=1; _ga=2\n", 0, 0 } },
         { "matched_cookie", &matching, true, false, { "/", "Cookie: s=1\n", 0, 0 }, { "/", "Cookie: s=2\n", 0, 0 } },
-        { "matched_but_never_sent", &matching, true, true, { "/", "Connection: a\n", 0, 0 },
+        { "matched_but_never_sent",
+          &matching,
+          true,
+          true,
+          { "/", "Connection: a\n", 0, 0 },
           { "/", "Connection: b\n", 0, 0 } },
-        { "matched_signature", &matching, true, true, { "/", INPUT("k", "1"), 0, 0 },
-          { "/", INPUT("k", "2"), 0, 0 } },
+        { "matched_signature", &matching, true, true, { "/", INPUT("k", "1"), 0, 0 }, { "/", INPUT("k", "2"), 0, 0 } },
     };
 
     (void)state;
@@ -280,7 +400,9 @@ static void test_same(void **state)
 
 static void test_bare_targets(void **state)
 {
-    static const struct { const char *name, *target, *bare; } rows[] = {
+    static const struct {
+        const char *name, *target, *bare;
+    } rows[] = {
         { "no_query", "/a", "/a" },
         { "nothing_to_leave_out", "/a?b&&c=1&", "/a?b&&c=1&" },
         { "first", "/a?api_key=k&b=1", "/a?b=1" },
@@ -309,9 +431,8 @@ static void test_bare_targets(void **state)
 static void test_nothing_secret_in_key_or_log(void **state)
 {
     static const char *const targets[] = {
-        "/?" QUERY("k", "hush"), "/?" AMZ("A", "hush"), "/?oauth_token=hush", "/?Signature=hush",
-          "/?X-Amz-Security-Token=hush",
-        "/?%73ignature=hush",
+        "/?" QUERY("k", "hush"), "/?" AMZ("A", "hush"),         "/?oauth_token=hush",
+        "/?Signature=hush",      "/?X-Amz-Security-Token=hush", "/?%73ignature=hush",
     };
 
     (void)state;
@@ -320,8 +441,8 @@ static void test_nothing_secret_in_key_or_log(void **state)
         struct slice shown = policy_redact_target(&plain, slice_of(targets[i]), &a);
 
         /* The nonce is none: a log may say it. */
-        if (strstr(arena_copy(&a, shown).ptr, "ignature=hush") != NULL || strstr(arena_copy(&a, shown).ptr,
-          "oken=hush") != NULL)
+        if (strstr(arena_copy(&a, shown).ptr, "ignature=hush") != NULL ||
+            strstr(arena_copy(&a, shown).ptr, "oken=hush") != NULL)
             fail_msg("%.*s", SLICE_ARG(shown));
         arena_free(&a);
     }
@@ -330,12 +451,9 @@ static void test_nothing_secret_in_key_or_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cookies),
-        cmocka_unit_test(test_first_bytes),
-        cmocka_unit_test(test_signatures),
-        cmocka_unit_test(test_same),
-        cmocka_unit_test(test_bare_targets),
-        cmocka_unit_test(test_nothing_secret_in_key_or_log),
+        cmocka_unit_test(test_cookies),      cmocka_unit_test(test_first_bytes),
+        cmocka_unit_test(test_signatures),   cmocka_unit_test(test_same),
+        cmocka_unit_test(test_bare_targets), cmocka_unit_test(test_nothing_secret_in_key_or_log),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,7 +68,9 @@ static void test_names_and_classes(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct arena          a = { 0 };
-        struct exchange_input in = { .peer = "127.0.0.1:50814", .who = who, .known = who,
+        struct exchange_input in = { .peer = "127.0.0.1:50814",
+                                     .who = who,
+                                     .known = who,
                                      .owner = (void *)(uintptr_t)cases[i].who };
         struct request_wish   wish = { .batch = cases[i].says == SAYS_BATCH,
                                        .interactive = cases[i].says == SAYS_INTERACTIVE,
@@ -79,8 +81,7 @@ static void test_names_and_classes(void **state)
             http_fields_add(&in.request.fields, &a, SLICE("Proxy-Authorization"),
                             slice_of(cases[i].proxy_authorization));
         c = client_of(&config, &in, &wish, &a);
-        if (!slice_eq(c.name, slice_of(cases[i].name)) || c.batch != cases[i].batch ||
-            c.keep_permille != cases[i].keep)
+        if (!slice_eq(c.name, slice_of(cases[i].name)) || c.batch != cases[i].batch || c.keep_permille != cases[i].keep)
             fail_msg("%s: \"" SLICE_FMT "\" batch %d keep %u", cases[i].fact, SLICE_ARG(c.name), c.batch,
                      c.keep_permille);
         arena_free(&a);
@@ -89,42 +90,72 @@ static void test_names_and_classes(void **state)
 
 /* Whose turns they are: two requests that are alike down to a level, and differ from there on. */
 enum { SAME = QUEUE_LEVELS };
-#define V4(last) { 192, 0, 2, last }
-#define V6(network, host) { 0x20, 1, 0xd, 0xb8, 0, 0, 0, network, [15] = host }
+#define V4(last) \
+    { \
+        192, 0, 2, last \
+    }
+#define V6(network, host) \
+    { \
+        0x20, 1, 0xd, 0xb8, 0, 0, 0, network, [15] = host \
+    }
 
 static const struct {
     const char *fact;
-    struct { const char *weir_client; struct peer who; } a, b;
-    int         differ;
+    struct {
+        const char *weir_client;
+        struct peer who;
+    } a, b;
+    int differ;
 } pairs[] = {
-    { "users differ by uid, whatever they call themselves", { "ann", { .has_uid = true, .uid = 1, .connection = 1 } },
-      { "ann", { .has_uid = true, .uid = 2, .connection = 2 } }, QUEUE_USER },
-    { "names are below the user", { "ann", { .has_uid = true, .uid = 1, .connection = 1 } },
-      { "bob", { .has_uid = true, .uid = 1, .connection = 2 } }, QUEUE_PROGRAM },
+    { "users differ by uid, whatever they call themselves",
+      { "ann", { .has_uid = true, .uid = 1, .connection = 1 } },
+      { "ann", { .has_uid = true, .uid = 2, .connection = 2 } },
+      QUEUE_USER },
+    { "names are below the user",
+      { "ann", { .has_uid = true, .uid = 1, .connection = 1 } },
+      { "bob", { .has_uid = true, .uid = 1, .connection = 2 } },
+      QUEUE_PROGRAM },
     { "a name makes one program of two executables",
       { "ann", { .has_uid = true, .uid = 1, .pid = 5, .program = 8, .connection = 1 } },
-      { "ann", { .has_uid = true, .uid = 1, .pid = 6, .program = 4, .connection = 2 } }, QUEUE_PROCESS },
+      { "ann", { .has_uid = true, .uid = 1, .pid = 6, .program = 4, .connection = 2 } },
+      QUEUE_PROCESS },
     { "executables are programs",
       { NULL, { .has_uid = true, .uid = 1, .pid = 5, .program = 8, .connection = 1 } },
-      { NULL, { .has_uid = true, .uid = 1, .pid = 6, .program = 4, .connection = 2 } }, QUEUE_PROGRAM },
+      { NULL, { .has_uid = true, .uid = 1, .pid = 6, .program = 4, .connection = 2 } },
+      QUEUE_PROGRAM },
     { "another process of one executable",
       { NULL, { .has_uid = true, .uid = 1, .pid = 5, .program = 8, .connection = 1 } },
-      { NULL, { .has_uid = true, .uid = 1, .pid = 6, .program = 8, .connection = 2 } }, QUEUE_PROCESS },
-    { "processes that cannot be read are one program", { NULL, { .has_uid = true, .uid = 1, .connection = 1 } },
-      { NULL, { .has_uid = true, .uid = 1, .connection = 2 } }, QUEUE_CONNECTION },
-    { "a name is no executable", { "", { .has_uid = true, .uid = 1, .connection = 1 } },
-      { NULL, { .has_uid = true, .uid = 1, .connection = 2 } }, QUEUE_PROGRAM },
-    { "one connection", { NULL, { .has_uid = true, .uid = 1, .pid = 5, .program = 8, .connection = 1 } },
-      { NULL, { .has_uid = true, .uid = 1, .pid = 5, .program = 8, .connection = 1 } }, SAME },
+      { NULL, { .has_uid = true, .uid = 1, .pid = 6, .program = 8, .connection = 2 } },
+      QUEUE_PROCESS },
+    { "processes that cannot be read are one program",
+      { NULL, { .has_uid = true, .uid = 1, .connection = 1 } },
+      { NULL, { .has_uid = true, .uid = 1, .connection = 2 } },
+      QUEUE_CONNECTION },
+    { "a name is no executable",
+      { "", { .has_uid = true, .uid = 1, .connection = 1 } },
+      { NULL, { .has_uid = true, .uid = 1, .connection = 2 } },
+      QUEUE_PROGRAM },
+    { "one connection",
+      { NULL, { .has_uid = true, .uid = 1, .pid = 5, .program = 8, .connection = 1 } },
+      { NULL, { .has_uid = true, .uid = 1, .pid = 5, .program = 8, .connection = 1 } },
+      SAME },
     { "root is not nobody", { NULL, { .has_uid = true, .connection = 1 } }, { NULL, { .connection = 2 } }, QUEUE_USER },
-    { "addresses are users", { NULL, { .address = V4(1), .address_bytes = 4, .connection = 1 } },
-      { NULL, { .address = V4(2), .address_bytes = 4, .connection = 2 } }, QUEUE_USER },
-    { "names at one address are programs", { "ann", { .address = V4(1), .address_bytes = 4, .connection = 1 } },
-      { "bob", { .address = V4(1), .address_bytes = 4, .connection = 2 } }, QUEUE_PROGRAM },
-    { "an IPv6 network is one user", { NULL, { .address = V6(1, 1), .address_bytes = 16, .connection = 1 } },
-      { NULL, { .address = V6(1, 2), .address_bytes = 16, .connection = 2 } }, QUEUE_CONNECTION },
-    { "two IPv6 networks", { NULL, { .address = V6(1, 1), .address_bytes = 16, .connection = 1 } },
-      { NULL, { .address = V6(2, 1), .address_bytes = 16, .connection = 2 } }, QUEUE_USER },
+    { "addresses are users",
+      { NULL, { .address = V4(1), .address_bytes = 4, .connection = 1 } },
+      { NULL, { .address = V4(2), .address_bytes = 4, .connection = 2 } },
+      QUEUE_USER },
+    { "names at one address are programs",
+      { "ann", { .address = V4(1), .address_bytes = 4, .connection = 1 } },
+      { "bob", { .address = V4(1), .address_bytes = 4, .connection = 2 } },
+      QUEUE_PROGRAM },
+    { "an IPv6 network is one user",
+      { NULL, { .address = V6(1, 1), .address_bytes = 16, .connection = 1 } },
+      { NULL, { .address = V6(1, 2), .address_bytes = 16, .connection = 2 } },
+      QUEUE_CONNECTION },
+    { "two IPv6 networks",
+      { NULL, { .address = V6(1, 1), .address_bytes = 16, .connection = 1 } },
+      { NULL, { .address = V6(2, 1), .address_bytes = 16, .connection = 2 } },
+      QUEUE_USER },
     { "the user of a local connection is not its address",
       { NULL, { .has_uid = true, .uid = 7, .address = V4(1), .address_bytes = 4, .connection = 1 } },
       { NULL, { .has_uid = true, .uid = 7, .address = V4(2), .address_bytes = 4, .connection = 2 } },

@@ -21,7 +21,7 @@ static void write_offset(int fd, int64_t offset_ns)
 
 static void test_wall_clock_is_unix_time(void **state)
 {
-    time_t before = time(NULL) - 1;
+    time_t  before = time(NULL) - 1;
     int64_t now_s = clock_wall_ns() / NS_PER_SEC;
 
     (void)state;
@@ -54,20 +54,20 @@ static void test_clock_file_moves_both_clocks(void **state)
     assert_false(clock_start());
     assert_true(clock_wall_ns() - wall < DAY_NS / 2);
     setenv("WEIR_CLOCK_FILE", path, 1);
-    assert_false(clock_start());     /* too short: reading it would be a SIGBUS */
+    assert_false(clock_start()); /* too short: reading it would be a SIGBUS */
     assert_true(clock_wall_ns() - wall < DAY_NS / 2);
 
     write_offset(fd, DAY_NS);
     assert_true(clock_start());
     assert_true(clock_wall_ns() - wall >= DAY_NS && clock_wall_ns() - wall < 2 * DAY_NS);
     assert_true(clock_mono_ns() - mono >= DAY_NS && clock_mono_ns() - mono < 2 * DAY_NS);
-    write_offset(fd, 3 * DAY_NS);    /* at once, without another call */
+    write_offset(fd, 3 * DAY_NS); /* at once, without another call */
     assert_true(clock_wall_ns() - wall >= 3 * DAY_NS);
     assert_true(clock_mono_ns() - mono >= 3 * DAY_NS);
     write_offset(fd, -DAY_NS);
     assert_true(clock_wall_ns() < wall);
     assert_int_equal(clock_wall_step_ns(), 0);
-    write_offset(fd, 5 * DAY_NS);    /* both: no step of the one by the other */
+    write_offset(fd, 5 * DAY_NS); /* both: no step of the one by the other */
     assert_int_equal(clock_wall_step_ns(), 0);
     close(fd);
     unlink(path);

@@ -26,8 +26,7 @@ static void test_place_of_an_upstream(void **state)
     } rows[] = {
         { "https://API.example.org", "https", "api.example.org", "", "api.example.org", 0 },
         { "https://a.example.org:443/", "https", "a.example.org", "", "a.example.org", 0 },
-        { "http://a.example.org:443/v1/", "http", "a.example.org:443", "/v1", "a.example.org",
-          443 },
+        { "http://a.example.org:443/v1/", "http", "a.example.org:443", "/v1", "a.example.org", 443 },
         { "http://[::1]:81/a/b", "http", "[::1]:81", "/a/b", "[::1]", 81 },
         { "http://127.0.0.1:80", "http", "127.0.0.1", "", "127.0.0.1", 0 },
     };
@@ -38,12 +37,10 @@ static void test_place_of_an_upstream(void **state)
         struct config               *c;
         const struct route_upstream *r;
 
-        snprintf(text, sizeof text, "upstreams = ( { name = \"a\"; url = \"%s\"; } );",
-                 rows[i].url);
+        snprintf(text, sizeof text, "upstreams = ( { name = \"a\"; url = \"%s\"; } );", rows[i].url);
         c = conf_load_good(text);
         r = &c->upstreams[0].route;
-        if (!slice_eq(r->scheme, slice_of(rows[i].scheme)) ||
-            !slice_eq(r->authority, slice_of(rows[i].authority)) ||
+        if (!slice_eq(r->scheme, slice_of(rows[i].scheme)) || !slice_eq(r->authority, slice_of(rows[i].authority)) ||
             !slice_eq(r->base_path, slice_of(rows[i].base_path)) || r->host_count != 1 ||
             !slice_eq(r->hosts[0].host, slice_of(rows[i].host)) || r->hosts[0].port != rows[i].port)
             fail_msg("%s", rows[i].url);
@@ -54,7 +51,11 @@ static void test_place_of_an_upstream(void **state)
 /* Where a request for an entry of `hosts` goes. */
 static void test_hosts(void **state)
 {
-    static const struct { const char *name, *url, *entry, *host; unsigned port; const char *authority; } rows[] = {
+    static const struct {
+        const char *name, *url, *entry, *host;
+        unsigned    port;
+        const char *authority;
+    } rows[] = {
         { "own_name", "https://api.example.org", "UP.example.org", "up.example.org", 0, "up.example.org" },
         { "own_port", "https://api.example.org", "up.example.org:8443", "up.example.org", 8443, "up.example.org:8443" },
         { "port_of_the_url", "https://api.example.org:8443/v1", "up.example.org", "up.example.org", 0,
@@ -80,16 +81,16 @@ static void test_hosts(void **state)
         struct config           *c;
         const struct route_host *h;
 
-        snprintf(text, sizeof text, "upstreams = ( { name = \"a\"; url = \"%s\"; hosts = ( \"%s\" ); } );",
-                 rows[i].url, rows[i].entry);
+        snprintf(text, sizeof text, "upstreams = ( { name = \"a\"; url = \"%s\"; hosts = ( \"%s\" ); } );", rows[i].url,
+                 rows[i].entry);
         c = conf_load_good(text);
         h = c->upstreams[0].route.hosts;
-        if (c->upstreams[0].route.host_count != 1 || !slice_eq(h->host, slice_of(rows[i].host))
-            || h->port != rows[i].port || !slice_eq(h->authority, slice_of(rows[i].authority)))
+        if (c->upstreams[0].route.host_count != 1 || !slice_eq(h->host, slice_of(rows[i].host)) ||
+            h->port != rows[i].port || !slice_eq(h->authority, slice_of(rows[i].authority)))
             fail_msg("%s: " SLICE_FMT ":%u to " SLICE_FMT, rows[i].name, SLICE_ARG(h->host), h->port,
                      SLICE_ARG(h->authority));
-        if (slice_eq(h->authority, c->upstreams[0].route.authority)
-            && h->authority.ptr != c->upstreams[0].route.authority.ptr)
+        if (slice_eq(h->authority, c->upstreams[0].route.authority) &&
+            h->authority.ptr != c->upstreams[0].route.authority.ptr)
             fail_msg("%s: equal authorities are two texts", rows[i].name);
         config_release(c);
     }
@@ -97,7 +98,10 @@ static void test_hosts(void **state)
 
 static void test_via(void **state)
 {
-    static const struct { const char *name, *set, *url, *authority; bool is_http; } rows[] = {
+    static const struct {
+        const char *name, *set, *url, *authority;
+        bool        is_http;
+    } rows[] = {
         { "http", "\"http://proxy.corp:3128\"", "http://proxy.corp:3128", "proxy.corp:3128", true },
         { "slash", "\"http://proxy.corp:3128/\"", "http://proxy.corp:3128", "proxy.corp:3128", true },
         { "https", "{ url = \"https://[::1]:443\"; }", "https://[::1]:443", "[::1]:443", true },
@@ -114,8 +118,8 @@ static void test_via(void **state)
         snprintf(text, sizeof text, API "via = %s;" API_END, rows[i].set);
         c = conf_load_good(text);
         via = &c->upstreams[0].fetch.origin.via;
-        if (strcmp(via->url, rows[i].url) != 0 || !slice_eq(via->authority, slice_of(rows[i].authority))
-            || via->is_http != rows[i].is_http)
+        if (strcmp(via->url, rows[i].url) != 0 || !slice_eq(via->authority, slice_of(rows[i].authority)) ||
+            via->is_http != rows[i].is_http)
             fail_msg("%s: %s", rows[i].name, via->url);
         config_release(c);
     }
@@ -124,13 +128,12 @@ static void test_via(void **state)
 /* The first colon divides; what is no pair is an error that does not repeat it. */
 static void test_credentials_of_via(void **state)
 {
-    static const struct { const char *name, *value, *user, *password; } rows[] = {
-        { "pair", "ann:secret\n", "ann", "secret" },
-        { "colons", "ann:a:b:", "ann", "a:b:" },
-        { "empty_password", "ann:", "ann", "" },
-        { "no_colon", "ann", NULL, NULL },
-        { "no_user", ":secret", NULL, NULL },
-        { "empty", "", NULL, NULL },
+    static const struct {
+        const char *name, *value, *user, *password;
+    } rows[] = {
+        { "pair", "ann:secret\n", "ann", "secret" }, { "colons", "ann:a:b:", "ann", "a:b:" },
+        { "empty_password", "ann:", "ann", "" },     { "no_colon", "ann", NULL, NULL },
+        { "no_user", ":secret", NULL, NULL },        { "empty", "", NULL, NULL },
     };
 
     (void)state;
@@ -147,11 +150,11 @@ static void test_credentials_of_via(void **state)
         c = conf_load_good(text);
         good = config_read_secrets(c, problems);
         fclose(problems);
-        if (good != (rows[i].user != NULL)
-            || (good && (strcmp(c->upstreams[0].fetch.origin.via.user, rows[i].user) != 0
-                         || strcmp(c->upstreams[0].fetch.origin.via.password, rows[i].password) != 0))
-            || (!good && (strstr(said, "upstreams.a.via.value_file: the credential ") == NULL
-                          || strstr(said, "secret") != NULL)))
+        if (good != (rows[i].user != NULL) ||
+            (good && (strcmp(c->upstreams[0].fetch.origin.via.user, rows[i].user) != 0 ||
+                      strcmp(c->upstreams[0].fetch.origin.via.password, rows[i].password) != 0)) ||
+            (!good &&
+             (strstr(said, "upstreams.a.via.value_file: the credential ") == NULL || strstr(said, "secret") != NULL)))
             fail_msg("%s: %s", rows[i].name, said);
         free(said);
         config_release(c);
@@ -163,27 +166,31 @@ static void test_timeouts_of_rules(void **state)
 {
     struct config *c = conf_load_good(
         API "timeout = { connect = \"1s\"; read = \"2s\"; write = \"3s\"; total = \"4s\"; };"
-        "rules = ( { match = \"/a\"; },"
-        "          { match = \"/b\"; timeout = { total = \"1h\"; read = \"9s\"; }; share = false; } );"
-        API_END);
+            "rules = ( { match = \"/a\"; },"
+            "          { match = \"/b\"; timeout = { total = \"1h\"; read = \"9s\"; }; share = false; } );" API_END);
     const struct config_upstream *u = &c->upstreams[0];
     const struct timeout_options *t = u->rule_timeouts;
 
     (void)state;
     assert_true(u->fetch.timeout.connect_ns == NS_PER_SEC && u->fetch.timeout.total_ns == 4 * NS_PER_SEC);
     assert_memory_equal(&t[0], &u->fetch.timeout, sizeof t[0]);
-    assert_true(t[1].connect_ns == NS_PER_SEC && t[1].read_ns == 9 * NS_PER_SEC && t[1].write_ns == 3 * NS_PER_SEC
-                && t[1].total_ns == 3600 * NS_PER_SEC);
+    assert_true(t[1].connect_ns == NS_PER_SEC && t[1].read_ns == 9 * NS_PER_SEC && t[1].write_ns == 3 * NS_PER_SEC &&
+                t[1].total_ns == 3600 * NS_PER_SEC);
     assert_true(!u->route.rules[0].policy.alone && u->route.rules[1].policy.alone && !u->route.policy.alone);
     config_release(c);
 }
 
 static void test_ttls(void **state)
 {
-    static const struct { const char *text; enum ttl_kind kind; int64_t seconds; } rows[] = {
-        { "1h", TTL_FIXED, 3600 }, { "0s", TTL_FIXED, 0 }, { "origin", TTL_ORIGIN, 0 },
-        { "origin else 30m", TTL_ORIGIN_ELSE, 1800 }, { "never", TTL_NEVER, 0 },
-        { "revalidate", TTL_REVALIDATE, 0 }, { "forever", TTL_FOREVER, 0 },
+    static const struct {
+        const char   *text;
+        enum ttl_kind kind;
+        int64_t       seconds;
+    } rows[] = {
+        { "1h", TTL_FIXED, 3600 },     { "0s", TTL_FIXED, 0 },
+        { "origin", TTL_ORIGIN, 0 },   { "origin else 30m", TTL_ORIGIN_ELSE, 1800 },
+        { "never", TTL_NEVER, 0 },     { "revalidate", TTL_REVALIDATE, 0 },
+        { "forever", TTL_FOREVER, 0 },
     };
 
     (void)state;
@@ -195,8 +202,7 @@ static void test_ttls(void **state)
         snprintf(text, sizeof text, API "ttl = \"%s\";" API_END, rows[i].text);
         c = conf_load_good(text);
         ttl = &c->upstreams[0].route.policy.ttl;
-        if (ttl->kind != rows[i].kind ||
-            (rows[i].seconds > 0 && ttl->ns != rows[i].seconds * NS_PER_SEC))
+        if (ttl->kind != rows[i].kind || (rows[i].seconds > 0 && ttl->ns != rows[i].seconds * NS_PER_SEC))
             fail_msg("%s", rows[i].text);
         config_release(c);
     }
@@ -256,12 +262,11 @@ static void test_rules_inherit_what_they_do_not_say(void **state)
 static void test_limits(void **state)
 {
     struct config *c = conf_load_good(
-        API
-        "limits = ( \"60/min\", \"10/s burst 20\","
-        "{ rate = \"30/min\"; per = \"credential\"; match = \"/search/**\"; methods = ( \"GET\" );"
-        "  cost = ( \"304 0\", \"5xx 2\", \"GET 1\", \"* 5\" ); }, { rate = \"30/min\"; match = "
-        "\"/x\"; },"
-        "{ rate = \"30/min\"; name = \"mine\"; }, \"60/min\" );" API_END);
+        API "limits = ( \"60/min\", \"10/s burst 20\","
+            "{ rate = \"30/min\"; per = \"credential\"; match = \"/search/**\"; methods = ( \"GET\" );"
+            "  cost = ( \"304 0\", \"5xx 2\", \"GET 1\", \"* 5\" ); }, { rate = \"30/min\"; match = "
+            "\"/x\"; },"
+            "{ rate = \"30/min\"; name = \"mine\"; }, \"60/min\" );" API_END);
     const struct limit_options *l = c->upstreams[0].fetch.limits;
 
     (void)state;
@@ -293,23 +298,23 @@ static void test_limits(void **state)
 }
 
 static const char other_settings[] =
-        "listen = ( \"[::1]:81\", { address = \"unix:/x/y\"; mode = \"0660\"; group = \"g\"; } ); "
-        "workers = 3;"
-        "admin = { socket = \"/a/b\"; mode = \"0640\"; listen = \"127.0.0.1:9\"; };"
-        "log = { level = \"debug\"; access = \"/l\"; format = \"plain\"; };"
-        "proxy = { listen = \"127.0.0.1:3128\"; tunnel = \"allow\"; };"
-        "server = { allow_hosts = ( \"weir.lan\" ); max_connections = 7; idle_timeout = \"1s\"; };"
-        "clients = ( { match = \"ci\"; priority = \"batch\"; share = \"80%\"; } );" API
-        "set_headers = ( \"X-A: b c\", \"X-B:\" ); user_agent = \"u\"; on_abort = \"drop\"; mode = "
-        "\"offline\";"
-        "auth = { param = \"k\"; value_file = \"env:X\"; methods = ( \"POST\" ); }; budget = "
-        "\"x\"; max_share = \"25%\";"
-        "access = ( \"user:no-such-user\", \"10.0.0.0/8\", \"::1\", \"group:70\" ); allow_origins = ( \"https://o\" ); "
-        "intercept = false;"
-        "identities = ( { name = \"i\"; value_files = ( \"credential:a\", \"/dev/null\" ); } ); "
-        "invalidate = \"off\";"
-        "low_budget = { below = \"10%\"; stale = \"1h\"; }; hosts = ( \"H.example:8443\", \"h\" );"
-        "tls = { ca_file = \"ca.pem\"; cert_file = \"ca.pem\"; key_file = \"key\"; };" API_END;
+    "listen = ( \"[::1]:81\", { address = \"unix:/x/y\"; mode = \"0660\"; group = \"g\"; } ); "
+    "workers = 3;"
+    "admin = { socket = \"/a/b\"; mode = \"0640\"; listen = \"127.0.0.1:9\"; };"
+    "log = { level = \"debug\"; access = \"/l\"; format = \"plain\"; };"
+    "proxy = { listen = \"127.0.0.1:3128\"; tunnel = \"allow\"; };"
+    "server = { allow_hosts = ( \"weir.lan\" ); max_connections = 7; idle_timeout = \"1s\"; };"
+    "clients = ( { match = \"ci\"; priority = \"batch\"; share = \"80%\"; } );" API
+    "set_headers = ( \"X-A: b c\", \"X-B:\" ); user_agent = \"u\"; on_abort = \"drop\"; mode = "
+    "\"offline\";"
+    "auth = { param = \"k\"; value_file = \"env:X\"; methods = ( \"POST\" ); }; budget = "
+    "\"x\"; max_share = \"25%\";"
+    "access = ( \"user:no-such-user\", \"10.0.0.0/8\", \"::1\", \"group:70\" ); allow_origins = ( \"https://o\" ); "
+    "intercept = false;"
+    "identities = ( { name = \"i\"; value_files = ( \"credential:a\", \"/dev/null\" ); } ); "
+    "invalidate = \"off\";"
+    "low_budget = { below = \"10%\"; stale = \"1h\"; }; hosts = ( \"H.example:8443\", \"h\" );"
+    "tls = { ca_file = \"ca.pem\"; cert_file = \"ca.pem\"; key_file = \"key\"; };" API_END;
 
 static void test_other_settings_arrive(void **state)
 {
@@ -353,11 +358,11 @@ static void test_other_settings_arrive(void **state)
     assert_string_equal(u->fetch.budget, "x");
     assert_true(u->fetch.max_share > 0.24 && u->fetch.max_share < 0.26);
     assert_true(u->has_access && u->access_count == 4);
-    assert_true(u->access[0].kind == ACCESS_USER && u->access[0].id == UINT32_MAX);        /* no such user */
+    assert_true(u->access[0].kind == ACCESS_USER && u->access[0].id == UINT32_MAX); /* no such user */
     assert_true(u->access[1].kind == ACCESS_NETWORK && u->access[1].address[0] == 10 && u->access[1].bits == 8);
     assert_true(u->access[2].address_bytes == 16 && u->access[2].address[15] == 1 && u->access[2].bits == 128);
     assert_true(u->access[3].kind == ACCESS_GROUP && u->access[3].id == 70);
-    assert_string_equal(u->route.policy.credential_params[5], "k");       /* what auth sets is a credential */
+    assert_string_equal(u->route.policy.credential_params[5], "k"); /* what auth sets is a credential */
     assert_string_equal(u->allow_origins[0], "https://o");
     assert_false(u->intercept);
     assert_string_equal(u->identities[0].value_files[1], "/dev/null");
@@ -368,7 +373,7 @@ static void test_other_settings_arrive(void **state)
     assert_true(slice_eq(u->route.hosts[0].host, SLICE("h.example")));
     assert_int_equal(u->route.hosts[0].port, 8443);
     snprintf(ca, sizeof ca, "%s/ca.pem", conf_directory());
-    assert_string_equal(u->fetch.origin.tls.ca_file, ca);         /* beside the file that names it */
+    assert_string_equal(u->fetch.origin.tls.ca_file, ca); /* beside the file that names it */
     config_release(c);
 }
 
@@ -379,10 +384,8 @@ static void test_conf_d_adds_upstreams(void **state)
 
     (void)state;
     assert_int_equal(mkdir(conf_path("conf.d"), 0700), 0);
-    conf_write(conf_path("conf.d/2.conf"),
-               "upstreams = ( { name = \"c\"; url = \"https://c\"; } );");
-    conf_write(conf_path("conf.d/1.conf"),
-               "upstreams = ( { name = \"b\"; url = \"https://b\"; } );");
+    conf_write(conf_path("conf.d/2.conf"), "upstreams = ( { name = \"c\"; url = \"https://c\"; } );");
+    conf_write(conf_path("conf.d/1.conf"), "upstreams = ( { name = \"b\"; url = \"https://b\"; } );");
     conf_write(conf_path("conf.d/.x.conf"), "nonsense");
     conf_write(conf_path("conf.d/x.conf~"), "nonsense");
     c = conf_load_good("cache = { max_object_size = \"1MiB\"; };" API API_END);
@@ -393,12 +396,10 @@ static void test_conf_d_adds_upstreams(void **state)
     assert_int_equal(c->upstreams[2].route.index, 2);
     assert_int_equal(c->upstreams[2].route.policy.max_object_bytes, 1 << 20);
     config_release(c);
-    conf_write(conf_path("conf.d/2.conf"),
-               "\nupstreams = ( { name = \"a\"; url = \"x\"; } );\nworkers = 1;");
+    conf_write(conf_path("conf.d/2.conf"), "\nupstreams = ( { name = \"a\"; url = \"x\"; } );\nworkers = 1;");
     assert_null(conf_load(API API_END, &said));
     assert_non_null(strstr(said, "conf.d/2.conf:2: upstreams.a.url: \"x\" is no URL"));
-    assert_non_null(
-        strstr(said, "conf.d/2.conf:2: upstreams.a.name: two upstreams are called \"a\""));
+    assert_non_null(strstr(said, "conf.d/2.conf:2: upstreams.a.name: two upstreams are called \"a\""));
     assert_non_null(strstr(said, "conf.d/2.conf:3: workers: a file of conf.d only adds upstreams"));
     free(said);
     unlink(conf_path("conf.d/1.conf"));
@@ -419,8 +420,7 @@ static void test_include_beside_the_file(void **state)
     assert_string_equal(c->upstreams[0].route.name, "p");
     config_release(c);
     conf_write(conf_path("part"), "\n{ name = \"p\"; url = 3; }");
-    assert_null(
-        conf_load("upstreams = (\n@include \"part\"\n, { name = \"q\"; url = 4; } );", &said));
+    assert_null(conf_load("upstreams = (\n@include \"part\"\n, { name = \"q\"; url = 4; } );", &said));
     assert_non_null(strstr(said, "/part:2: upstreams.p.url: is a number"));
     assert_non_null(strstr(said, "/weir.conf:3: upstreams.q.url: is a number"));
     free(said);
@@ -456,17 +456,15 @@ static void test_dump_loads_to_the_same(void **state)
     (void)state;
     check_round_trip("the embedded default", config_load_default(NULL));
     check_round_trip("etc/weir.conf", config_load(conf_source("etc/weir.conf"), NULL));
-    check_round_trip("the contract's example",
-                     config_load(conf_source("tests/conf/good-contract.conf"), NULL));
-    check_round_trip(
-        "escapes",
-        conf_load_good(API "user_agent = \"a\\\\b \\\"c\\\" \\x7e\xc3\xa4\"; heuristic = 0.125;"
-                           "retry = { share = \"12.5%\"; on = ( ); }; hosts = ( );" API_END));
+    check_round_trip("the contract's example", config_load(conf_source("tests/conf/good-contract.conf"), NULL));
+    check_round_trip("escapes", conf_load_good(API "user_agent = \"a\\\\b \\\"c\\\" \\x7e\xc3\xa4\"; heuristic = 0.125;"
+                                                   "retry = { share = \"12.5%\"; on = ( ); }; hosts = ( );" API_END));
 }
 
 static void test_restart_needed(void **state)
 {
-    static const struct { const char *name, *text, *names;
+    static const struct {
+        const char *name, *text, *names;
     } rows[] = {
         { "nothing", "", "" },
         { "live_settings", "log = { level = \"debug\"; }; server = { max_connections = 5; };", "" },

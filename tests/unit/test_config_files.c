@@ -107,10 +107,9 @@ static void check_mentioned(void *context, const struct section *section, const 
 
 static void test_dump_has_every_setting(void **state)
 {
-    struct config *c =
-        conf_load_good("clients = ( { match = \"x\"; } );" API
-                       "limits = ( \"1/s\" ); rules = ( { match = \"/\"; } );"
-                       "identities = ( { name = \"x\"; value_files = ( \"env:X\" ); } );" API_END);
+    struct config *c = conf_load_good("clients = ( { match = \"x\"; } );" API
+                                      "limits = ( \"1/s\" ); rules = ( { match = \"/\"; } );"
+                                      "identities = ( { name = \"x\"; value_files = ( \"env:X\" ); } );" API_END);
     char          *text = conf_dump(c);
     struct mention m = { "the dump", text, 0 };
 
@@ -152,8 +151,7 @@ static void test_shipped_file_is_right_uncommented_too(void **state)
     struct config *c;
 
     (void)state;
-    for (char *line = text; line != NULL && *line != '\0';
-         line = strchr(line, '\n'), line += line != NULL)
+    for (char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n'), line += line != NULL)
         if (line[0] == '#' && line[1] != '\n' && (line[1] != ' ' || line[2] == ' '))
             line[0] = ' ';
     move_here(text);
@@ -200,10 +198,10 @@ static void test_shipped_and_embedded_upstreams_are_the_same(void **state)
 static void test_manual_has_the_table(void **state)
 {
     static const char begin[] = ".\\\" BEGIN settings\n", end[] = ".\\\" END settings\n";
-    char  *page = conf_read(conf_source("doc/weir.conf.5")), *tables = NULL;
-    size_t bytes = 0;
-    FILE  *out = open_memstream(&tables, &bytes);
-    char  *from = strstr(page, begin), *to = strstr(page, end);
+    char             *page = conf_read(conf_source("doc/weir.conf.5")), *tables = NULL;
+    size_t            bytes = 0;
+    FILE             *out = open_memstream(&tables, &bytes);
+    char             *from = strstr(page, begin), *to = strstr(page, end);
 
     (void)state;
     options_print_manual(out);

@@ -18,7 +18,10 @@
 
 enum { MANY = 10000, UPSTREAMS = 3000, FILES = 200 };
 
-struct text { char *bytes; size_t used, room; };
+struct text {
+    char  *bytes;
+    size_t used, room;
+};
 
 static void add(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void add(struct text *t, const char *format, ...)
@@ -86,15 +89,25 @@ static void test_each_of_many_rules_is_found(void **state)
     (void)state;
     add(&t, "upstreams = ( { name = \"a\"; url = \"https://a.example.org\"; rules = (\n");
     for (unsigned i = 0; i < MANY; i++)
-        add(&t, "{ match = \"%s%u%s\"; ttl = \"%us\"; },\n", i % 3 == 0 ? "/v1/item" : i % 3 == 1 ? "**/z" : "~^/x/y",
-            i, i % 3 == 0 ? "/**" : i % 3 == 1 ? "" : "/", i + 1);
+        add(&t, "{ match = \"%s%u%s\"; ttl = \"%us\"; },\n",
+            i % 3 == 0   ? "/v1/item"
+            : i % 3 == 1 ? "**/z"
+                         : "~^/x/y",
+            i,
+            i % 3 == 0   ? "/**"
+            : i % 3 == 1 ? ""
+                         : "/",
+            i + 1);
     add(&t, "{ match = \"/**\"; } ); } );\n");
     c = load(&t, &said);
     assert_non_null(c);
     assert_string_equal(said, "");
     for (unsigned i = 0; i < MANY; i++) {
-        snprintf(path, sizeof path, "%s%u%s", i % 3 == 0 ? "/v1/item" : i % 3 == 1 ? "/a/b/z" : "/x/y", i,
-                 i % 3 == 1 ? "" : "/w");
+        snprintf(path, sizeof path, "%s%u%s",
+                 i % 3 == 0   ? "/v1/item"
+                 : i % 3 == 1 ? "/a/b/z"
+                              : "/x/y",
+                 i, i % 3 == 1 ? "" : "/w");
         assert_ptr_equal(rule_for(c, path, &a), &c->upstreams[0].route.rules[i]);
     }
     assert_ptr_equal(rule_for(c, "/else", &a), &c->upstreams[0].route.rules[MANY]);
@@ -201,8 +214,10 @@ static void test_many_files_add_upstreams(void **state)
     assert_int_equal(mkdir(path, 0700), 0);
     for (unsigned i = 0; i < FILES; i++) {
         snprintf(path, sizeof path, "%s/conf.d/%03u.conf", directory, i);
-        snprintf(text, sizeof text, "upstreams = ( { name = \"u%u\"; url = \"https://h%u\"; },\n"
-                 "{ name = \"v%u\"; url = \"https://i%u\"; } );\n", i, i, i, i);
+        snprintf(text, sizeof text,
+                 "upstreams = ( { name = \"u%u\"; url = \"https://h%u\"; },\n"
+                 "{ name = \"v%u\"; url = \"https://i%u\"; } );\n",
+                 i, i, i, i);
         write_text(path, text);
     }
     snprintf(path, sizeof path, "%s/weir.conf", directory);

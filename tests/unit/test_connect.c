@@ -28,8 +28,10 @@ static void test_head(void **state)
           NULL },
         { "user", "CONNECT api.example:443 HTTP/1.1\r\n" HOST "Proxy-Authorization: Basic Y2k6eA==\r\n\r\n", 0,
           "api.example", 443, "ci" },
-        { "other_fields", "CONNECT api.example:443 HTTP/1.1\r\n" HOST
-          "Proxy-Connection: keep-alive\r\nUser-Agent: x y\r\nEmpty:\r\n\r\n", 0, "api.example", 443, NULL },
+        { "other_fields",
+          "CONNECT api.example:443 HTTP/1.1\r\n" HOST
+          "Proxy-Connection: keep-alive\r\nUser-Agent: x y\r\nEmpty:\r\n\r\n",
+          0, "api.example", 443, NULL },
         { "no_port", "CONNECT api.example HTTP/1.1\r\n" HOST "\r\n", 400, NULL, 0, NULL },
         { "port_0", "CONNECT api.example:0 HTTP/1.1\r\n" HOST "\r\n", 400, NULL, 0, NULL },
         { "port_too_large", "CONNECT api.example:65536 HTTP/1.1\r\n" HOST "\r\n", 400, NULL, 0, NULL },
@@ -67,8 +69,8 @@ static void test_head(void **state)
 
         if (problem_status(no.kind) != rows[i].status)
             fail_msg("%s: %u", rows[i].name, problem_status(no.kind));
-        if (problem_status(no.kind) == 0 && (!slice_eq(h.host, slice_of(rows[i].host)) || h.port != rows[i].port
-                               || !slice_eq(h.user, slice_of(rows[i].user))))
+        if (problem_status(no.kind) == 0 && (!slice_eq(h.host, slice_of(rows[i].host)) || h.port != rows[i].port ||
+                                             !slice_eq(h.user, slice_of(rows[i].user))))
             fail_msg("%s: %.*s %u %.*s", rows[i].name, SLICE_ARG(h.host), h.port, SLICE_ARG(h.user));
         property_free(text);
     }

@@ -18,11 +18,11 @@
 enum { THINGS = 300, ROUNDS = 20000 };
 
 struct thing {
-    unsigned          value;
-    bool              in;
-    struct heap_node  heap;
-    struct table_node table;
-    LIST_ENTRY(thing) list;
+    unsigned           value;
+    bool               in;
+    struct heap_node   heap;
+    struct table_node  table;
+    LIST_ENTRY(thing)  list;
     TAILQ_ENTRY(thing) queue;
 };
 
@@ -124,8 +124,8 @@ static void test_a_heap_is_renewed_where_many_have_changed(void **state)
 static struct thing *find(const struct table *t, unsigned value, uint64_t hash)
 {
     TABLE_EACH(n, t, hash)
-        if (CONTAINER_OF(n, struct thing, table)->value == value)
-            return CONTAINER_OF(n, struct thing, table);
+    if (CONTAINER_OF(n, struct thing, table)->value == value)
+        return CONTAINER_OF(n, struct thing, table);
     return NULL;
 }
 
@@ -201,12 +201,12 @@ static void test_a_list_is_left_once_and_may_be_freed_within_a_loop(void **state
         TAILQ_INSERT_TAIL(&queue, each, queue);
         assert_true(LIST_IS_IN(each, list));
     }
-    LIST_FOREACH_SAFE(each, &list, list, following)
+    LIST_FOREACH_SAFE (each, &list, list, following)
         if (each->value % 2 == 0) {
             LIST_TAKE(each, list);
-            LIST_TAKE(each, list);    /* once is enough */
+            LIST_TAKE(each, list); /* once is enough */
         }
-    TAILQ_FOREACH_SAFE(each, &queue, queue, following) {
+    TAILQ_FOREACH_SAFE (each, &queue, queue, following) {
         assert_int_equal(each->value, expected++);
         assert_int_equal(LIST_IS_IN(each, list), each->value % 2 == 1);
         LIST_TAKE(each, list);

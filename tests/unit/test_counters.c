@@ -33,7 +33,7 @@ static void test_sums_over_all_threads(void **state)
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, add_many, NULL), 0);
     add_many(NULL);
-    for (int i = 0; i < 100; i++) {              /* reading while they write: only ever more */
+    for (int i = 0; i < 100; i++) { /* reading while they write: only ever more */
         uint64_t now = counter_sum(COUNTER_HITS);
 
         assert_true(now >= last);
@@ -50,8 +50,7 @@ static void test_names_are_unique_and_usable_as_metrics(void **state)
 {
     (void)state;
     for (int i = 0; i < COUNTER_COUNT; i++) {
-        assert_int_equal(strspn(counter_table[i].name, "abcdefghijklmnopqrstuvwxyz_"),
-                         strlen(counter_table[i].name));
+        assert_int_equal(strspn(counter_table[i].name, "abcdefghijklmnopqrstuvwxyz_"), strlen(counter_table[i].name));
         assert_true(strlen(counter_table[i].name) > 0 && strlen(counter_table[i].help) > 0);
         for (int k = 0; k < i; k++)
             assert_string_not_equal(counter_table[i].name, counter_table[k].name);

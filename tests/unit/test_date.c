@@ -13,13 +13,16 @@
 #include <time.h>
 #include <cmocka.h>
 
-static const int64_t NOW_S = INT64_C(1795211100);       /* Fri, 20 Nov 2026 21:45:00 GMT */
+static const int64_t NOW_S = INT64_C(1795211100); /* Fri, 20 Nov 2026 21:45:00 GMT */
 
 enum { INVALID = -1 };
 
 static void test_forms(void **state)
 {
-    static const struct { const char *name, *text; int64_t seconds; } rows[] = {
+    static const struct {
+        const char *name, *text;
+        int64_t     seconds;
+    } rows[] = {
         { "imf_fixdate", "Sun, 06 Nov 1994 08:49:37 GMT", 784111777 },
         { "rfc_850", "Sunday, 06-Nov-94 08:49:37 GMT", 784111777 },
         { "asctime", "Sun Nov  6 08:49:37 1994", 784111777 },
@@ -32,7 +35,7 @@ static void test_forms(void **state)
         { "leap_day_of_2000", "Tue, 29 Feb 2000 00:00:00 GMT", 951782400 },
         { "leap_second", "Sat, 31 Dec 2016 23:59:60 GMT", 1483228800 },
         { "weekday_need_not_match", "Mon, 06 Nov 1994 08:49:37 GMT", 784111777 },
-        { "weekday_in_capitals", "THU, 18 Aug 2050 02:01:18 GMT", 2544400878 },  /* RFC 9111 4.2 */
+        { "weekday_in_capitals", "THU, 18 Aug 2050 02:01:18 GMT", 2544400878 }, /* RFC 9111 4.2 */
         { "month_in_capitals", "Thu, 18 AUG 2050 02:01:18 GMT", 2544400878 },
         { "zone_in_odd_case", "Thu, 18 Aug 2050 02:01:18 gMT", 2544400878 },
         { "rfc_850_in_50_years", "Thursday, 18-Aug-50 02:01:18 GMT", 2544400878 },
@@ -87,7 +90,11 @@ static void test_forms(void **state)
 /* RFC 9110 5.6.7: what seems to be more than 50 years ahead is in the past. */
 static void test_two_digit_years(void **state)
 {
-    static const struct { const char *name, *text; int64_t now_s; int year; } rows[] = {
+    static const struct {
+        const char *name, *text;
+        int64_t     now_s;
+        int         year;
+    } rows[] = {
         { "this_year", "Friday, 20-Nov-26 21:45:00 GMT", NOW_S, 2026 },
         { "fifty_years_to_the_second", "Friday, 20-Nov-76 21:45:00 GMT", NOW_S, 2076 },
         { "a_second_more", "Friday, 20-Nov-76 21:45:01 GMT", NOW_S, 1976 },
@@ -114,7 +121,7 @@ static void test_writes_what_the_library_writes(void **state)
 {
     static const char *const forms[] = { "%a, %d %b %Y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y",
                                          "%A, %d-%b-%y %H:%M:%S GMT" };
-    struct property p = { 11 };
+    struct property          p = { 11 };
 
     (void)state;
     for (int i = 0; i < 20000; i++) {
@@ -150,10 +157,23 @@ static void test_years_are_clamped(void **state)
 
 static void test_never_reads_beyond_the_text(void **state)
 {
-    static const char *const fragments[] = { "Sun", "Sunday", ", ", "06", " ", "Nov", "1994", "-",
-                                             "08:49:37", " GMT", "94", "  6", "Mon, 06 Nov 1994 ",
-                                             "Monday, 06-Nov-94 ", "Mon Nov  6 ", NULL };
-    struct property p = { 23 };
+    static const char *const fragments[] = { "Sun",
+                                             "Sunday",
+                                             ", ",
+                                             "06",
+                                             " ",
+                                             "Nov",
+                                             "1994",
+                                             "-",
+                                             "08:49:37",
+                                             " GMT",
+                                             "94",
+                                             "  6",
+                                             "Mon, 06 Nov 1994 ",
+                                             "Monday, 06-Nov-94 ",
+                                             "Mon Nov  6 ",
+                                             NULL };
+    struct property          p = { 23 };
 
     (void)state;
     for (int i = 0; i < 20000; i++) {

@@ -66,8 +66,9 @@ static void put_some(struct db *db, unsigned from, unsigned count, size_t bytes)
     assert_int_equal(db_begin(db, true, &txn), DB_OK);
     assert_int_equal(db_table_open(txn, "t", DB_CREATE, &table), DB_OK);
     for (unsigned i = from; i < from + count; i++)
-        assert_int_equal(
-            db_put(txn, table, (struct slice){ (const char *)&i, sizeof i }, (struct slice){ value, bytes }), DB_OK);
+        assert_int_equal(db_put(txn, table, (struct slice){ (const char *)&i, sizeof i },
+                                (struct slice){ value, bytes }),
+                         DB_OK);
     assert_int_equal(db_commit(txn), DB_OK);
     free(value);
 }
@@ -99,13 +100,15 @@ static void test_held_by_another(void **state)
     snprintf(expected, sizeof expected, "is in use by another weir (pid %ld)", (long)getpid());
     assert_non_null(strstr(why.text, expected));
     db_close(db);
-    db = must_open(below("held"), MIB);                       /* free again when it is closed */
+    db = must_open(below("held"), MIB); /* free again when it is closed */
     db_close(db);
 }
 
 static void test_unusable_directories(void **state)
 {
-    static const struct { const char *name, *path; } rows[] = {
+    static const struct {
+        const char *name, *path;
+    } rows[] = {
         { "below_a_file", "file/cache" },
         { "a_file_itself", "file" },
     };
@@ -129,8 +132,8 @@ static void test_damaged_files(void **state)
 {
     static const struct {
         const char *name;
-        off_t       length;             /* the file's new length; -1: as it is */
-        off_t       garbage_at;         /* -1: none */
+        off_t       length;     /* the file's new length; -1: as it is */
+        off_t       garbage_at; /* -1: none */
         bool        opens;
     } rows[] = {
         { "whole", -1, -1, true },
@@ -143,12 +146,12 @@ static void test_damaged_files(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        char           *path = strdup(below(rows[i].name));
-        char            file[8192];
-        struct db      *db = must_open(path, 64 * MIB);
-        struct fault    why = { "" };
-        static char     garbage[8192];
-        int             fd;
+        char               *path = strdup(below(rows[i].name));
+        char                file[8192];
+        struct db          *db = must_open(path, 64 * MIB);
+        struct fault        why = { "" };
+        static char         garbage[8192];
+        int                 fd;
         enum db_open_result result;
 
         put_some(db, 0, 1000, 1000);
@@ -175,8 +178,8 @@ static void test_damaged_files(void **state)
             assert_int_equal(db_set_aside(path, aside, sizeof aside, &why), 0);
             assert_int_equal(strncmp(aside, "data.mdb.damaged-", 17), 0);
             snprintf(file, sizeof file, "%s/%s", path, aside);
-            assert_int_equal(access(file, F_OK), 0);           /* kept */
-            db = must_open(path, 64 * MIB);                    /* begun anew */
+            assert_int_equal(access(file, F_OK), 0); /* kept */
+            db = must_open(path, 64 * MIB);          /* begun anew */
             db_close(db);
         }
         free(path);
@@ -280,11 +283,11 @@ static void test_reserve_delete_clear_and_count(void **state)
 static void test_cursors(void **state)
 {
     static const char *const keys[] = { "b", "d", "f" };
-    struct db        *db = must_open(below("cursors"), MIB);
-    struct slice      key = SLICE_NONE, value;
-    struct db_cursor *cursor;
-    struct db_txn    *txn;
-    db_table          table;
+    struct db               *db = must_open(below("cursors"), MIB);
+    struct slice             key = SLICE_NONE, value;
+    struct db_cursor        *cursor;
+    struct db_txn           *txn;
+    db_table                 table;
 
     (void)state;
     assert_int_equal(db_begin(db, true, &txn), DB_OK);
@@ -348,7 +351,7 @@ static void test_full_is_an_outcome_and_space_is_used_again(void **state)
     assert_true(strlen(db_reason(db)) > 0);
     db_abort(txn);
     assert_int_equal(db_space(db, &after), DB_OK);
-    assert_int_equal(after.used_bytes, before.used_bytes);    /* nothing of it stayed */
+    assert_int_equal(after.used_bytes, before.used_bytes); /* nothing of it stayed */
 
     assert_int_equal(db_begin(db, true, &txn), DB_OK);
     assert_int_equal(db_table_open(txn, "t", 0, &table), DB_OK);
@@ -357,7 +360,7 @@ static void test_full_is_an_outcome_and_space_is_used_again(void **state)
     assert_int_equal(db_space(db, &after), DB_OK);
     assert_true(after.free_bytes >= 100 * 1000);
     assert_true(after.used_bytes < before.used_bytes);
-    for (unsigned round = 0; round < 20; round++)             /* 20 x 200 KB go through 1 MiB */
+    for (unsigned round = 0; round < 20; round++) /* 20 x 200 KB go through 1 MiB */
         put_some(db, 0, 200, 1000);
     db_close(db);
 }
@@ -405,7 +408,7 @@ static void test_free_pages_go_back(void **state)
 
     (void)state;
     put_some(db, 0, COUNT, BYTES);
-    assert_int_equal(db_begin(db, false, &old), DB_OK);              /* it still needs what goes now */
+    assert_int_equal(db_begin(db, false, &old), DB_OK); /* it still needs what goes now */
     assert_int_equal(db_table_open(old, "t", 0, &table), DB_OK);
     delete_some(db, 0, COUNT - 1);
     put_some(db, 1000, 1, 10);
@@ -420,7 +423,7 @@ static void test_free_pages_go_back(void **state)
     assert_int_equal(db_give_back(db, &returned), DB_OK);
     assert_true(returned > (COUNT - 10) * BYTES);
     assert_true(file_blocks() + returned <= full + MIB);
-    put_some(db, 2000, COUNT, BYTES);                                /* and all is as it was */
+    put_some(db, 2000, COUNT, BYTES); /* and all is as it was */
     db_close(db);
     db = must_open(directory, 64 * MIB);
     assert_int_equal(db_begin(db, false, &old), DB_OK);

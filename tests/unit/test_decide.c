@@ -31,21 +31,21 @@ enum {
 
 struct row {
     const char *name;
-    const char *stored;                   /* head; NULL: nothing is stored */
-    int64_t     age_s;                    /* since it was received */
+    const char *stored; /* head; NULL: nothing is stored */
+    int64_t     age_s;  /* since it was received */
     const char *request;
     int         verdict;
     int         forward;
     const char *detail;
     unsigned    setting;
-    const char *method;                   /* NULL: GET */
+    const char *method; /* NULL: GET */
 };
 
 static const struct policy_options origin = { .ttl = { TTL_ORIGIN, 0 },
                                               .stale_if_error_ns = POLICY_UNSET,
                                               .stale_while_revalidate_ns = POLICY_UNSET };
 
-struct question {                         /* a row, set up */
+struct question { /* a row, set up */
     struct head            head, request_head;
     struct http_request    request;
     struct request_wish    wish;
@@ -55,7 +55,7 @@ struct question {                         /* a row, set up */
 
 static void set_up(struct question *q, const struct row *row, const struct policy_options *o)
 {
-    struct slice method = slice_of(row->method != NULL ? row->method : "GET");
+    struct slice    method = slice_of(row->method != NULL ? row->method : "GET");
     struct bad_wish bad;
 
     *q = (struct question){ .head = head_of(row->stored != NULL ? row->stored : ""),
@@ -66,8 +66,7 @@ static void set_up(struct question *q, const struct row *row, const struct polic
     q->request = (struct http_request){ .method = http_method_parse(method),
                                         .method_name = method,
                                         .fields = q->request_head.fields };
-    q->stored = (struct stored_response){ .head = { (row->setting & PART) != 0 ? 206 : 200,
-                                                    q->head.fields },
+    q->stored = (struct stored_response){ .head = { (row->setting & PART) != 0 ? 206 : 200, q->head.fields },
                                           .requested_wall_ns = T0,
                                           .received_wall_ns = T0,
                                           .body_bytes = (row->setting & PART) != 0 ? 5 : 10,
@@ -89,8 +88,8 @@ static struct decision decide(const struct row *row, const struct policy_options
     struct decision d;
 
     set_up(&q, row, o);
-    d = policy_decide(&q.options, &q.request, &q.wish, row->stored != NULL ? &q.stored : NULL,
-                      false, T0 + row->age_s * NS_PER_SEC);
+    d = policy_decide(&q.options, &q.request, &q.wish, row->stored != NULL ? &q.stored : NULL, false,
+                      T0 + row->age_s * NS_PER_SEC);
     tear_down(&q);
     return d;
 }
@@ -116,35 +115,28 @@ static void test_freshness(void **state)
     static const struct row rows[] = {
         { "nothing_stored", NULL, 0, "", FETCH, FWD_URI_MISS, "", 0, NULL },
         /* 4.2 */
-        { "fresh_below_max_age", "Cache-Control: max-age=60\n", 59, "", SERVE, FWD_NONE, "", 0,
-          NULL },
+        { "fresh_below_max_age", "Cache-Control: max-age=60\n", 59, "", SERVE, FWD_NONE, "", 0, NULL },
         { "stale_at_max_age", "Cache-Control: max-age=60\n", 60, "", ASK, FWD_STALE, "", 0, NULL },
-        { "stale_by_its_age", "Cache-Control: max-age=60\nAge: 50\n", 10, "", ASK, FWD_STALE, "", 0,
-          NULL },
-        { "stale_by_age_on_arrival", "Cache-Control: max-age=3600\nAge: 12000\n", 0, "", ASK,
-          FWD_STALE, "", 0, NULL },
+        { "stale_by_its_age", "Cache-Control: max-age=60\nAge: 50\n", 10, "", ASK, FWD_STALE, "", 0, NULL },
+        { "stale_by_age_on_arrival", "Cache-Control: max-age=3600\nAge: 12000\n", 0, "", ASK, FWD_STALE, "", 0, NULL },
         /* 4 */
         { "head_from_a_get", "Cache-Control: max-age=60\n", 1, "", SERVE, FWD_NONE, "", 0, "HEAD" },
-        { "must_revalidate_while_fresh", "Cache-Control: max-age=60, must-revalidate\n", 59, "",
-          SERVE, FWD_NONE, "", 0, NULL },
-        /* 5.2.2.4 */
-        { "no_cache", "Cache-Control: max-age=60, no-cache\n", 0, "", ASK, FWD_STALE, "no-cache", 0,
+        { "must_revalidate_while_fresh", "Cache-Control: max-age=60, must-revalidate\n", 59, "", SERVE, FWD_NONE, "", 0,
           NULL },
-        { "no_cache_of_fields", "Cache-Control: max-age=60, no-cache=\"a\"\n", 0, "", SERVE,
-          FWD_NONE, "", 0, NULL },
+        /* 5.2.2.4 */
+        { "no_cache", "Cache-Control: max-age=60, no-cache\n", 0, "", ASK, FWD_STALE, "no-cache", 0, NULL },
+        { "no_cache_of_fields", "Cache-Control: max-age=60, no-cache=\"a\"\n", 0, "", SERVE, FWD_NONE, "", 0, NULL },
         { "nothing_said", "ETag: \"a\"\n", 0, "", ASK, FWD_STALE, "", 0, NULL },
-        { "s_maxage_when_shared", "Cache-Control: max-age=1, s-maxage=60\n", 30, "", SERVE,
-          FWD_NONE, "", SHARED | CREDENTIAL, NULL },
-        { "s_maxage_when_private", "Cache-Control: max-age=1, s-maxage=60\n", 30, "", ASK,
-          FWD_STALE, "", CREDENTIAL, NULL },
+        { "s_maxage_when_shared", "Cache-Control: max-age=1, s-maxage=60\n", 30, "", SERVE, FWD_NONE, "",
+          SHARED | CREDENTIAL, NULL },
+        { "s_maxage_when_private", "Cache-Control: max-age=1, s-maxage=60\n", 30, "", ASK, FWD_STALE, "", CREDENTIAL,
+          NULL },
         /* 4.4 */
-        { "invalidated", "Cache-Control: max-age=60\n", 0, "", ASK, FWD_STALE, "invalidated",
-          INVALIDATED, NULL },
-        { "invalidated_not_by_max_stale", "Cache-Control: max-age=60\n", 0,
-          "Cache-Control: max-stale\n", ASK, FWD_STALE, "invalidated", INVALIDATED, NULL },
+        { "invalidated", "Cache-Control: max-age=60\n", 0, "", ASK, FWD_STALE, "invalidated", INVALIDATED, NULL },
+        { "invalidated_not_by_max_stale", "Cache-Control: max-age=60\n", 0, "Cache-Control: max-stale\n", ASK,
+          FWD_STALE, "invalidated", INVALIDATED, NULL },
         /* RFC 8246 */
-        { "immutable_when_stale", "Cache-Control: max-age=60, immutable\n", 60, "", ASK, FWD_STALE,
-          "", 0, NULL },
+        { "immutable_when_stale", "Cache-Control: max-age=60, immutable\n", 60, "", ASK, FWD_STALE, "", 0, NULL },
     };
 
     (void)state;
@@ -157,97 +149,80 @@ static void test_request_directives(void **state)
 {
     static const struct row rows[] = {
         /* 5.2.1.1 */
-        { "max_age_satisfied", FRESH, 10, "Cache-Control: max-age=10\n", SERVE, FWD_NONE, "", 0,
-          NULL },
-        { "max_age_exceeded", FRESH, 11, "Cache-Control: max-age=10\n", ASK, FWD_REQUEST,
-          "request-max-age", 0, NULL },
-        { "max_age_zero", FRESH, 1, "Cache-Control: max-age=0\n", ASK, FWD_REQUEST,
-          "request-max-age", 0, NULL },
-        { "max_age_sees_age", "Cache-Control: max-age=3600\nAge: 1800\n", 0,
-          "Cache-Control: max-age=600\n", ASK, FWD_REQUEST, "request-max-age", 0, NULL },
-        { "max_age_does_not_lengthen", FRESH, 60, "Cache-Control: max-age=1000\n", ASK, FWD_STALE,
-          "", 0, NULL },
-        { "max_age_junk_is_nothing", FRESH, 10, "Cache-Control: max-age=x\n", SERVE, FWD_NONE, "",
-          0, NULL },
-        { "max_age_with_max_stale", FRESH, 15, "Cache-Control: max-age=10, max-stale=5\n", SERVE,
-          FWD_NONE, "", 0, NULL },
-        { "max_age_beyond_max_stale", FRESH, 16, "Cache-Control: max-age=10, max-stale=5\n", ASK,
+        { "max_age_satisfied", FRESH, 10, "Cache-Control: max-age=10\n", SERVE, FWD_NONE, "", 0, NULL },
+        { "max_age_exceeded", FRESH, 11, "Cache-Control: max-age=10\n", ASK, FWD_REQUEST, "request-max-age", 0, NULL },
+        { "max_age_zero", FRESH, 1, "Cache-Control: max-age=0\n", ASK, FWD_REQUEST, "request-max-age", 0, NULL },
+        { "max_age_sees_age", "Cache-Control: max-age=3600\nAge: 1800\n", 0, "Cache-Control: max-age=600\n", ASK,
           FWD_REQUEST, "request-max-age", 0, NULL },
-        { "max_age_of_the_immutable", "Cache-Control: max-age=60, immutable\n", 10,
-          "Cache-Control: max-age=0\n", SERVE, FWD_NONE, "immutable",
+        { "max_age_does_not_lengthen", FRESH, 60, "Cache-Control: max-age=1000\n", ASK, FWD_STALE, "", 0, NULL },
+        { "max_age_junk_is_nothing", FRESH, 10, "Cache-Control: max-age=x\n", SERVE, FWD_NONE, "", 0, NULL },
+        { "max_age_with_max_stale", FRESH, 15, "Cache-Control: max-age=10, max-stale=5\n", SERVE, FWD_NONE, "", 0,
+          NULL },
+        { "max_age_beyond_max_stale", FRESH, 16, "Cache-Control: max-age=10, max-stale=5\n", ASK, FWD_REQUEST,
+          "request-max-age", 0, NULL },
+        { "max_age_of_the_immutable", "Cache-Control: max-age=60, immutable\n", 10, "Cache-Control: max-age=0\n", SERVE,
+          FWD_NONE, "immutable",
           /* RFC 8246 2 */
           0, NULL },
-        { "no_cache_of_the_immutable", "Cache-Control: max-age=60, immutable\n", 10,
-          "Cache-Control: no-cache\n", ASK, FWD_REQUEST, "request-no-cache", 0, NULL },
+        { "no_cache_of_the_immutable", "Cache-Control: max-age=60, immutable\n", 10, "Cache-Control: no-cache\n", ASK,
+          FWD_REQUEST, "request-no-cache", 0, NULL },
         /* 5.2.1.2 */
-        { "max_stale_within", FRESH, 70, "Cache-Control: max-stale=10\n", SERVE, FWD_NONE,
-          "max-stale", 0, NULL },
-        { "max_stale_beyond", FRESH, 71, "Cache-Control: max-stale=10\n", ASK, FWD_STALE, "", 0,
-          NULL },
-        { "max_stale_any", FRESH, 100000, "Cache-Control: max-stale\n", SERVE, FWD_NONE,
-          "max-stale", 0, NULL },
-        { "max_stale_by_age", "Cache-Control: max-age=1500\nAge: 2000\n", 0,
-          "Cache-Control: max-stale=1000\n", SERVE, FWD_NONE, "max-stale", 0, NULL },
+        { "max_stale_within", FRESH, 70, "Cache-Control: max-stale=10\n", SERVE, FWD_NONE, "max-stale", 0, NULL },
+        { "max_stale_beyond", FRESH, 71, "Cache-Control: max-stale=10\n", ASK, FWD_STALE, "", 0, NULL },
+        { "max_stale_any", FRESH, 100000, "Cache-Control: max-stale\n", SERVE, FWD_NONE, "max-stale", 0, NULL },
+        { "max_stale_by_age", "Cache-Control: max-age=1500\nAge: 2000\n", 0, "Cache-Control: max-stale=1000\n", SERVE,
+          FWD_NONE, "max-stale", 0, NULL },
         { "max_stale_not_over_must_revalidate", "Cache-Control: max-age=60, must-revalidate\n", 61,
           "Cache-Control: max-stale\n", ASK,
           /* 5.2.2.2 */
           FWD_STALE, "", 0, NULL },
-        { "max_stale_not_over_proxy_revalidate", "Cache-Control: max-age=60, proxy-revalidate\n",
-          61, "Cache-Control: max-stale\n", ASK,
+        { "max_stale_not_over_proxy_revalidate", "Cache-Control: max-age=60, proxy-revalidate\n", 61,
+          "Cache-Control: max-stale\n", ASK,
           /* 5.2.2.8 */
           FWD_STALE, "", 0, NULL },
-        { "max_stale_over_proxy_revalidate_when_private",
-          "Cache-Control: max-age=60, proxy-revalidate\n", 61, "Cache-Control: max-stale\n", SERVE,
-          FWD_NONE, "max-stale", CREDENTIAL, NULL },
-        { "max_stale_not_over_s_maxage", "Cache-Control: s-maxage=60\n", 61,
-          "Cache-Control: max-stale\n", ASK, FWD_STALE, "", 0, NULL },
-        { "max_stale_not_over_no_cache", "Cache-Control: max-age=60, no-cache\n", 61,
-          "Cache-Control: max-stale\n", ASK, FWD_STALE, "no-cache", 0, NULL },
+        { "max_stale_over_proxy_revalidate_when_private", "Cache-Control: max-age=60, proxy-revalidate\n", 61,
+          "Cache-Control: max-stale\n", SERVE, FWD_NONE, "max-stale", CREDENTIAL, NULL },
+        { "max_stale_not_over_s_maxage", "Cache-Control: s-maxage=60\n", 61, "Cache-Control: max-stale\n", ASK,
+          FWD_STALE, "", 0, NULL },
+        { "max_stale_not_over_no_cache", "Cache-Control: max-age=60, no-cache\n", 61, "Cache-Control: max-stale\n", ASK,
+          FWD_STALE, "no-cache", 0, NULL },
         /* 5.2.1.3 */
-        { "min_fresh_enough", FRESH, 50, "Cache-Control: min-fresh=10\n", SERVE, FWD_NONE, "", 0,
+        { "min_fresh_enough", FRESH, 50, "Cache-Control: min-fresh=10\n", SERVE, FWD_NONE, "", 0, NULL },
+        { "min_fresh_not_enough", FRESH, 51, "Cache-Control: min-fresh=10\n", ASK, FWD_REQUEST, "request-min-fresh", 0,
           NULL },
-        { "min_fresh_not_enough", FRESH, 51, "Cache-Control: min-fresh=10\n", ASK, FWD_REQUEST,
-          "request-min-fresh", 0, NULL },
-        { "min_fresh_sees_age", "Cache-Control: max-age=1500\nAge: 1000\n", 0,
-          "Cache-Control: min-fresh=1000\n", ASK, FWD_REQUEST, "request-min-fresh", 0, NULL },
-        { "min_fresh_of_the_stale", FRESH, 60, "Cache-Control: min-fresh=10\n", ASK, FWD_STALE, "",
-          0, NULL },
+        { "min_fresh_sees_age", "Cache-Control: max-age=1500\nAge: 1000\n", 0, "Cache-Control: min-fresh=1000\n", ASK,
+          FWD_REQUEST, "request-min-fresh", 0, NULL },
+        { "min_fresh_of_the_stale", FRESH, 60, "Cache-Control: min-fresh=10\n", ASK, FWD_STALE, "", 0, NULL },
         /* 5.2.1.4 */
-        { "no_cache", FRESH, 0, "Cache-Control: no-cache\n", ASK, FWD_REQUEST, "request-no-cache",
-          0, NULL },
-        { "must_revalidate_means_no_cache", FRESH, 0, "Cache-Control: must-revalidate\n", ASK,
-          FWD_REQUEST, "request-no-cache", 0, NULL },
-        { "no_cache_not_stored", NULL, 0, "Cache-Control: no-cache\n", FETCH, FWD_URI_MISS, "", 0,
-          NULL },
+        { "no_cache", FRESH, 0, "Cache-Control: no-cache\n", ASK, FWD_REQUEST, "request-no-cache", 0, NULL },
+        { "must_revalidate_means_no_cache", FRESH, 0, "Cache-Control: must-revalidate\n", ASK, FWD_REQUEST,
+          "request-no-cache", 0, NULL },
+        { "no_cache_not_stored", NULL, 0, "Cache-Control: no-cache\n", FETCH, FWD_URI_MISS, "", 0, NULL },
         /* 5.2.1.5 */
-        { "no_store", FRESH, 0, "Cache-Control: no-store\n", FETCH, FWD_REQUEST, "request-no-store",
-          0, NULL },
+        { "no_store", FRESH, 0, "Cache-Control: no-store\n", FETCH, FWD_REQUEST, "request-no-store", 0, NULL },
         /* 5.2.1.7 */
-        { "only_if_cached", FRESH, 0, "Cache-Control: only-if-cached\n", SERVE, FWD_NONE, "", 0,
+        { "only_if_cached", FRESH, 0, "Cache-Control: only-if-cached\n", SERVE, FWD_NONE, "", 0, NULL },
+        { "only_if_cached_not_stored", NULL, 0, "Cache-Control: only-if-cached\n", REFUSE, FWD_NONE, "only-if-cached",
+          0, NULL },
+        { "only_if_cached_stale", FRESH, 60, "Cache-Control: only-if-cached\n", REFUSE, FWD_NONE, "only-if-cached", 0,
           NULL },
-        { "only_if_cached_not_stored", NULL, 0, "Cache-Control: only-if-cached\n", REFUSE, FWD_NONE,
+        { "only_if_cached_with_max_stale", FRESH, 60, "Cache-Control: only-if-cached, max-stale\n", SERVE, FWD_NONE,
+          "max-stale", 0, NULL },
+        { "only_if_cached_with_no_cache", FRESH, 0, "Cache-Control: only-if-cached, no-cache\n", REFUSE, FWD_NONE,
           "only-if-cached", 0, NULL },
-        { "only_if_cached_stale", FRESH, 60, "Cache-Control: only-if-cached\n", REFUSE, FWD_NONE,
-          "only-if-cached", 0, NULL },
-        { "only_if_cached_with_max_stale", FRESH, 60, "Cache-Control: only-if-cached, max-stale\n",
-          SERVE, FWD_NONE, "max-stale", 0, NULL },
-        { "only_if_cached_with_no_cache", FRESH, 0, "Cache-Control: only-if-cached, no-cache\n",
-          REFUSE, FWD_NONE, "only-if-cached", 0, NULL },
-        { "only_if_cached_post", NULL, 0, "Cache-Control: only-if-cached\n", REFUSE, FWD_NONE,
-          "only-if-cached", 0, "POST" },
-        { "only_if_cached_refreshes_nothing",
-          "Cache-Control: max-age=60, stale-while-revalidate=60\n", 61,
+        { "only_if_cached_post", NULL, 0, "Cache-Control: only-if-cached\n", REFUSE, FWD_NONE, "only-if-cached", 0,
+          "POST" },
+        { "only_if_cached_refreshes_nothing", "Cache-Control: max-age=60, stale-while-revalidate=60\n", 61,
           "Cache-Control: only-if-cached\n", SERVE, FWD_NONE, "stale-while-revalidate", 0, NULL },
         /* 5.4 */
         { "pragma", FRESH, 0, "Pragma: no-cache\n", ASK, FWD_REQUEST, "request-no-cache", 0, NULL },
-        { "pragma_any_case", FRESH, 0, "Pragma: foo, No-Cache\n", ASK, FWD_REQUEST,
-          "request-no-cache", 0, NULL },
-        { "pragma_beside_cache_control", FRESH, 0, "Pragma: no-cache\nCache-Control: max-stale=1\n",
-          SERVE, FWD_NONE, "", 0, NULL },
+        { "pragma_any_case", FRESH, 0, "Pragma: foo, No-Cache\n", ASK, FWD_REQUEST, "request-no-cache", 0, NULL },
+        { "pragma_beside_cache_control", FRESH, 0, "Pragma: no-cache\nCache-Control: max-stale=1\n", SERVE, FWD_NONE,
+          "", 0, NULL },
         { "pragma_other", FRESH, 0, "Pragma: foo\n", SERVE, FWD_NONE, "", 0, NULL },
         /* no directive for a request */
-        { "response_directive_in_a_request", FRESH, 0,
-          "Cache-Control: s-maxage=0, private, no-transform\n", SERVE, FWD_NONE, "", 0, NULL },
+        { "response_directive_in_a_request", FRESH, 0, "Cache-Control: s-maxage=0, private, no-transform\n", SERVE,
+          FWD_NONE, "", 0, NULL },
     };
 
     (void)state;
@@ -267,10 +242,8 @@ static void test_methods_and_preconditions(void **state)
         { "if_match", FRESH, 0, "If-Match: \"a\"\n", PASS, FWD_REQUEST, "precondition", 0, NULL },
         { "last_event_id", FRESH, 0, "Last-Event-ID: 7\n", PASS, FWD_REQUEST, "last-event-id", 0, NULL },
         { "an_empty_last_event_id", FRESH, 0, "Last-Event-ID:\n", PASS, FWD_REQUEST, "last-event-id", 0, NULL },
-        { "if_unmodified_since", FRESH, 0, "If-Unmodified-Since: x\n", PASS, FWD_REQUEST,
-          "precondition", 0, NULL },
-        { "if_none_match_is_for_the_cache", FRESH, 0, "If-None-Match: \"a\"\n", SERVE, FWD_NONE, "",
-          0, NULL },
+        { "if_unmodified_since", FRESH, 0, "If-Unmodified-Since: x\n", PASS, FWD_REQUEST, "precondition", 0, NULL },
+        { "if_none_match_is_for_the_cache", FRESH, 0, "If-None-Match: \"a\"\n", SERVE, FWD_NONE, "", 0, NULL },
     };
 
     (void)state;
@@ -282,49 +255,43 @@ static void test_stale_while_revalidate(void **state)
     static const struct policy_options set = { .ttl = { TTL_ORIGIN, 0 },
                                                .stale_if_error_ns = POLICY_UNSET,
                                                .stale_while_revalidate_ns = 10 * NS_PER_SEC };
-    static const struct policy_options off = { .ttl = { TTL_ORIGIN, 0 },
-                                               .stale_if_error_ns = POLICY_UNSET };
+    static const struct policy_options off = { .ttl = { TTL_ORIGIN, 0 }, .stale_if_error_ns = POLICY_UNSET };
     static const struct policy_options fixed = { .ttl = { TTL_FIXED, 60 * NS_PER_SEC },
                                                  .stale_if_error_ns = POLICY_UNSET,
                                                  .stale_while_revalidate_ns = POLICY_UNSET };
 
     static const struct row by_origin[] = {
-        { "within", "Cache-Control: max-age=60, stale-while-revalidate=10\n", 70, "", BEHIND,
-          FWD_NONE, "stale-while-revalidate", 0, NULL },
-        { "beyond", "Cache-Control: max-age=60, stale-while-revalidate=10\n", 71, "", ASK,
-          FWD_STALE, "", 0, NULL },
-        { "while_fresh", "Cache-Control: max-age=60, stale-while-revalidate=10\n", 59, "", SERVE,
-          FWD_NONE, "", 0, NULL },
-        { "not_over_must_revalidate",
-          "Cache-Control: max-age=60, stale-while-revalidate=10, must-revalidate\n", 61, "", ASK,
-          FWD_STALE, "", 0, NULL },
-        { "not_over_no_cache", "Cache-Control: max-age=60, stale-while-revalidate=10, no-cache\n",
-          61, "", ASK, FWD_STALE, "no-cache", 0, NULL },
-        { "not_over_the_request's_no_cache",
-          "Cache-Control: max-age=60, stale-while-revalidate=10\n", 61, "Cache-Control: no-cache\n",
-          ASK, FWD_REQUEST, "request-no-cache", 0, NULL },
-        { "not_over_the_request's_max_age",
-          "Cache-Control: max-age=60, stale-while-revalidate=10\n", 61,
+        { "within", "Cache-Control: max-age=60, stale-while-revalidate=10\n", 70, "", BEHIND, FWD_NONE,
+          "stale-while-revalidate", 0, NULL },
+        { "beyond", "Cache-Control: max-age=60, stale-while-revalidate=10\n", 71, "", ASK, FWD_STALE, "", 0, NULL },
+        { "while_fresh", "Cache-Control: max-age=60, stale-while-revalidate=10\n", 59, "", SERVE, FWD_NONE, "", 0,
+          NULL },
+        { "not_over_must_revalidate", "Cache-Control: max-age=60, stale-while-revalidate=10, must-revalidate\n", 61, "",
+          ASK, FWD_STALE, "", 0, NULL },
+        { "not_over_no_cache", "Cache-Control: max-age=60, stale-while-revalidate=10, no-cache\n", 61, "", ASK,
+          FWD_STALE, "no-cache", 0, NULL },
+        { "not_over_the_request's_no_cache", "Cache-Control: max-age=60, stale-while-revalidate=10\n", 61,
+          "Cache-Control: no-cache\n", ASK, FWD_REQUEST, "request-no-cache", 0, NULL },
+        { "not_over_the_request's_max_age", "Cache-Control: max-age=60, stale-while-revalidate=10\n", 61,
           "Cache-Control: max-age=100\n", ASK, FWD_STALE, "", 0, NULL },
-        { "not_over_the_request's_min_fresh",
-          "Cache-Control: max-age=60, stale-while-revalidate=10\n", 61,
+        { "not_over_the_request's_min_fresh", "Cache-Control: max-age=60, stale-while-revalidate=10\n", 61,
           "Cache-Control: min-fresh=1\n", ASK, FWD_STALE, "", 0, NULL },
     };
     static const struct row by_setting[] = {
         { "setting_within", FRESH, 70, "", BEHIND, FWD_NONE, "stale-while-revalidate", 0, NULL },
         { "setting_beyond", FRESH, 71, "", ASK, FWD_STALE, "", 0, NULL },
-        { "setting_over_the_origin's", "Cache-Control: max-age=60, stale-while-revalidate=1000\n",
-          71, "", ASK, FWD_STALE, "", 0, NULL },
-        { "setting_not_over_must_revalidate", "Cache-Control: max-age=60, must-revalidate\n", 61,
-          "", ASK, FWD_STALE, "", 0, NULL },
+        { "setting_over_the_origin's", "Cache-Control: max-age=60, stale-while-revalidate=1000\n", 71, "", ASK,
+          FWD_STALE, "", 0, NULL },
+        { "setting_not_over_must_revalidate", "Cache-Control: max-age=60, must-revalidate\n", 61, "", ASK, FWD_STALE,
+          "", 0, NULL },
     };
     static const struct row switched_off[] = {
-        { "setting_of_nothing", "Cache-Control: max-age=60, stale-while-revalidate=1000\n", 61, "",
-          ASK, FWD_STALE, "", 0, NULL },
+        { "setting_of_nothing", "Cache-Control: max-age=60, stale-while-revalidate=1000\n", 61, "", ASK, FWD_STALE, "",
+          0, NULL },
     };
     static const struct row under_a_duration[] = {
-        { "origin's_word_is_replaced", "Cache-Control: max-age=1, stale-while-revalidate=1000\n",
-          61, "", ASK, FWD_STALE, "", 0, NULL },
+        { "origin's_word_is_replaced", "Cache-Control: max-age=1, stale-while-revalidate=1000\n", 61, "", ASK,
+          FWD_STALE, "", 0, NULL },
     };
 
     (void)state;
@@ -337,55 +304,47 @@ static void test_stale_while_revalidate(void **state)
 static void test_rules(void **state)
 {
     static const struct policy_status_ttl list[] = { { 404, 404, { TTL_FIXED, NS_PER_SEC } } };
-    static const struct policy_options fixed = { .ttl = { TTL_FIXED, 60 * NS_PER_SEC },
-                                                 .stale_if_error_ns = POLICY_UNSET,
-                                                 .stale_while_revalidate_ns = POLICY_UNSET };
+    static const struct policy_options    fixed = { .ttl = { TTL_FIXED, 60 * NS_PER_SEC },
+                                                    .stale_if_error_ns = POLICY_UNSET,
+                                                    .stale_while_revalidate_ns = POLICY_UNSET };
     static const struct policy_options    never = { .ttl = { TTL_NEVER, 0 } };
-    static const struct policy_options never_but_404 = { .ttl = { TTL_NEVER, 0 },
-                                                         .status = list,
-                                                         .status_count = 1 };
+    static const struct policy_options never_but_404 = { .ttl = { TTL_NEVER, 0 }, .status = list, .status_count = 1 };
     static const struct policy_options revalidate = { .ttl = { TTL_REVALIDATE, 0 },
                                                       .stale_if_error_ns = POLICY_UNSET,
                                                       .stale_while_revalidate_ns = POLICY_UNSET };
-    static const struct policy_options    forever = { .ttl = { TTL_FOREVER, 0 } };
+    static const struct policy_options forever = { .ttl = { TTL_FOREVER, 0 } };
 
     static const struct row fixed_rows[] = {
-        { "fixed_over_max_age", "Cache-Control: max-age=1\n", 59, "", SERVE, FWD_NONE, "", 0,
-          NULL },
-        { "fixed_over_no_cache", "Cache-Control: no-cache, no-store\n", 59, "", SERVE, FWD_NONE, "",
-          0, NULL },
+        { "fixed_over_max_age", "Cache-Control: max-age=1\n", 59, "", SERVE, FWD_NONE, "", 0, NULL },
+        { "fixed_over_no_cache", "Cache-Control: no-cache, no-store\n", 59, "", SERVE, FWD_NONE, "", 0, NULL },
         { "fixed_ends", "Cache-Control: max-age=1000\n", 60, "", ASK, FWD_STALE, "", 0, NULL },
         { "fixed_counts_from_the_fetch", "Age: 1000\n", 59, "", SERVE, FWD_NONE, "", 0, NULL },
-        { "fixed_not_over_the_request", "", 1, "Cache-Control: no-cache\n", ASK, FWD_REQUEST,
-          "request-no-cache", 0, NULL },
-        { "fixed_with_max_stale", "Cache-Control: must-revalidate\n", 61,
-          "Cache-Control: max-stale\n", SERVE, FWD_NONE, "max-stale", 0, NULL },
+        { "fixed_not_over_the_request", "", 1, "Cache-Control: no-cache\n", ASK, FWD_REQUEST, "request-no-cache", 0,
+          NULL },
+        { "fixed_with_max_stale", "Cache-Control: must-revalidate\n", 61, "Cache-Control: max-stale\n", SERVE, FWD_NONE,
+          "max-stale", 0, NULL },
         /* Weir-TTL, Weir-Refresh (contract section 4) */
         { "weir_ttl_shorter", "", 31, "Weir-TTL: 30s\n", ASK, FWD_STALE, "", 0, NULL },
         { "weir_ttl_longer", "", 1000, "Weir-TTL: 1h\n", SERVE, FWD_NONE, "", 0, NULL },
         { "weir_ttl_forever", "", 1000000, "Weir-TTL: forever\n", SERVE, FWD_NONE, "", 0, NULL },
-        { "weir_refresh_soft", "", 1, "Weir-Refresh: soft\n", ASK, FWD_REQUEST, "weir-refresh", 0,
-          NULL },
-        { "weir_refresh_hard", "", 1, "Weir-Refresh: hard\n", FETCH, FWD_REQUEST, "weir-refresh", 0,
-          NULL },
+        { "weir_refresh_soft", "", 1, "Weir-Refresh: soft\n", ASK, FWD_REQUEST, "weir-refresh", 0, NULL },
+        { "weir_refresh_hard", "", 1, "Weir-Refresh: hard\n", FETCH, FWD_REQUEST, "weir-refresh", 0, NULL },
     };
     static const struct row never_rows[] = {
         { "never", FRESH, 1, "", PASS, FWD_BYPASS, "rule-never", 0, NULL },
-        { "never_with_weir_ttl", FRESH, 1, "Weir-TTL: 1h\n", PASS, FWD_BYPASS, "rule-never", 0,
-          NULL },
+        { "never_with_weir_ttl", FRESH, 1, "Weir-TTL: 1h\n", PASS, FWD_BYPASS, "rule-never", 0, NULL },
     };
     static const struct row never_but_rows[] = {
         { "never_but_a_status", NULL, 0, "", FETCH, FWD_URI_MISS, "", 0, NULL },
     };
     static const struct row revalidate_rows[] = {
         { "revalidate", FRESH, 0, "", ASK, FWD_STALE, "ttl-revalidate", 0, NULL },
-        { "revalidate_not_by_max_stale", FRESH, 0, "Cache-Control: max-stale\n", ASK, FWD_STALE,
-          "ttl-revalidate", 0, NULL },
+        { "revalidate_not_by_max_stale", FRESH, 0, "Cache-Control: max-stale\n", ASK, FWD_STALE, "ttl-revalidate", 0,
+          NULL },
     };
     static const struct row forever_rows[] = {
         { "forever", "Cache-Control: max-age=1\n", 100000000, "", SERVE, FWD_NONE, "", 0, NULL },
-        { "forever_is_fresh_enough", "", 1, "Cache-Control: min-fresh=1000000\n", SERVE, FWD_NONE,
-          "", 0, NULL },
+        { "forever_is_fresh_enough", "", 1, "Cache-Control: min-fresh=1000000\n", SERVE, FWD_NONE, "", 0, NULL },
     };
 
     (void)state;
@@ -402,8 +361,7 @@ static void test_parts(void **state)
 #define STORED_PART FRESH "Content-Range: bytes 5-9/10\n"
     static const struct row rows[] = {
         { "held", STORED_PART, 0, "Range: bytes=-5\n", SERVE, FWD_NONE, "", PART, NULL },
-        { "not_held", STORED_PART, 0, "Range: bytes=0-5\n", FETCH, FWD_PARTIAL, "part", PART,
-          NULL },
+        { "not_held", STORED_PART, 0, "Range: bytes=0-5\n", FETCH, FWD_PARTIAL, "part", PART, NULL },
         { "whole", STORED_PART, 0, "", FETCH, FWD_PARTIAL, "part", PART, NULL },
         { "held_but_stale", STORED_PART, 60, "Range: bytes=-5\n", ASK, FWD_STALE, "", PART, NULL },
     };
@@ -426,62 +384,46 @@ static void test_other_variant(void **state)
 /* The rest of what a decision says. */
 static void test_numbers(void **state)
 {
-    static const struct row shown = {
-        "shown", "Cache-Control: max-age=60\nAge: 5\n", 10, "", SERVE, FWD_NONE, "", 0, NULL
-    };
+    static const struct row shown = { "shown", "Cache-Control: max-age=60\nAge: 5\n", 10, "", SERVE, FWD_NONE, "", 0,
+                                      NULL };
     static const struct policy_options fixed = { .ttl = { TTL_FIXED, 60 * NS_PER_SEC } };
-    struct decision         d = decide(&shown, &origin);
+    struct decision                    d = decide(&shown, &origin);
 
     (void)state;
     assert_int_equal(d.age_ns, 15 * NS_PER_SEC);
     assert_int_equal(d.ttl_ns, 45 * NS_PER_SEC);
     d = decide(&shown, &fixed);
-    assert_int_equal(d.age_ns, 15 * NS_PER_SEC);      /* 5.1: Age is the origin's view ... */
-    assert_int_equal(d.ttl_ns, 50 * NS_PER_SEC);      /* ... the ttl counts from the fetch */
+    assert_int_equal(d.age_ns, 15 * NS_PER_SEC); /* 5.1: Age is the origin's view ... */
+    assert_int_equal(d.ttl_ns, 50 * NS_PER_SEC); /* ... the ttl counts from the fetch */
 }
 
 static void test_storing_and_sharing(void **state)
 {
-    static const struct { struct row row; bool may_store, must_be_new;
+    static const struct {
+        struct row row;
+        bool       may_store, must_be_new;
     } rows[] = {
         { { "miss", NULL, 0, "", FETCH, FWD_URI_MISS, "", 0, NULL }, true, false },
         { { "stale", FRESH, 60, "", ASK, FWD_STALE, "", 0, NULL }, true, false },
-        { { "request_no_store", NULL, 0, "Cache-Control: no-store\n", FETCH, FWD_REQUEST,
-            "request-no-store", 0, NULL },
+        { { "request_no_store", NULL, 0, "Cache-Control: no-store\n", FETCH, FWD_REQUEST, "request-no-store", 0, NULL },
           false,
           true },
         { { "post", NULL, 0, "", PASS, FWD_METHOD, "method", 0, "POST" }, false, true },
-        { { "precondition", NULL, 0, "If-Match: *\n", PASS, FWD_REQUEST, "precondition", 0, NULL },
-          false,
-          true },
-        { { "no_cache_miss", NULL, 0, "Cache-Control: no-cache\n", FETCH, FWD_URI_MISS, "", 0,
-            NULL },
+        { { "precondition", NULL, 0, "If-Match: *\n", PASS, FWD_REQUEST, "precondition", 0, NULL }, false, true },
+        { { "no_cache_miss", NULL, 0, "Cache-Control: no-cache\n", FETCH, FWD_URI_MISS, "", 0, NULL }, true, true },
+        { { "no_cache", FRESH, 0, "Cache-Control: no-cache\n", ASK, FWD_REQUEST, "request-no-cache", 0, NULL },
           true,
           true },
-        { { "no_cache", FRESH, 0, "Cache-Control: no-cache\n", ASK, FWD_REQUEST, "request-no-cache",
-            0, NULL },
+        { { "pragma_miss", NULL, 0, "Pragma: no-cache\n", FETCH, FWD_URI_MISS, "", 0, NULL }, true, true },
+        { { "reload", FRESH, 1, "Cache-Control: max-age=0\n", ASK, FWD_REQUEST, "request-max-age", 0, NULL },
           true,
           true },
-        { { "pragma_miss", NULL, 0, "Pragma: no-cache\n", FETCH, FWD_URI_MISS, "", 0, NULL },
+        { { "hard", FRESH, 1, "Weir-Refresh: hard\n", FETCH, FWD_REQUEST, "weir-refresh", 0, NULL }, true, true },
+        { { "soft", FRESH, 1, "Weir-Refresh: soft\n", ASK, FWD_REQUEST, "weir-refresh", 0, NULL }, true, true },
+        { { "origin's_no_cache", "Cache-Control: no-cache\n", 1, "", ASK, FWD_STALE, "no-cache", 0, NULL },
           true,
           true },
-        { { "reload", FRESH, 1, "Cache-Control: max-age=0\n", ASK, FWD_REQUEST, "request-max-age",
-            0, NULL },
-          true,
-          true },
-        { { "hard", FRESH, 1, "Weir-Refresh: hard\n", FETCH, FWD_REQUEST, "weir-refresh", 0, NULL },
-          true,
-          true },
-        { { "soft", FRESH, 1, "Weir-Refresh: soft\n", ASK, FWD_REQUEST, "weir-refresh", 0, NULL },
-          true,
-          true },
-        { { "origin's_no_cache", "Cache-Control: no-cache\n", 1, "", ASK, FWD_STALE, "no-cache", 0,
-            NULL },
-          true,
-          true },
-        { { "invalidated", FRESH, 1, "", ASK, FWD_STALE, "invalidated", INVALIDATED, NULL },
-          true,
-          true },
+        { { "invalidated", FRESH, 1, "", ASK, FWD_STALE, "invalidated", INVALIDATED, NULL }, true, true },
     };
 
     (void)state;
@@ -490,8 +432,7 @@ static void test_storing_and_sharing(void **state)
 
         check(&rows[i].row, 1, &origin);
         if (d.may_store != rows[i].may_store || d.must_be_new != rows[i].must_be_new)
-            fail_msg("%s: may_store %d, must_be_new %d", rows[i].row.name, d.may_store,
-                     d.must_be_new);
+            fail_msg("%s: may_store %d, must_be_new %d", rows[i].row.name, d.may_store, d.must_be_new);
     }
 }
 
@@ -502,65 +443,55 @@ static void test_stale_if_error(void **state)
     static const struct policy_options day = { .ttl = { TTL_ORIGIN, 0 },
                                                .stale_if_error_ns = 86400 * NS_PER_SEC,
                                                .stale_while_revalidate_ns = POLICY_UNSET };
-    static const struct policy_options off = { .ttl = { TTL_ORIGIN, 0 },
-                                               .stale_while_revalidate_ns = POLICY_UNSET };
+    static const struct policy_options off = { .ttl = { TTL_ORIGIN, 0 }, .stale_while_revalidate_ns = POLICY_UNSET };
     static const struct policy_options fixed_day = { .ttl = { TTL_FIXED, 60 * NS_PER_SEC },
                                                      .stale_if_error_ns = 86400 * NS_PER_SEC };
     static const struct policy_options revalidate_day = { .ttl = { TTL_REVALIDATE, 0 },
                                                           .stale_if_error_ns = 86400 * NS_PER_SEC };
     static const struct {
-        const char *name;
+        const char                  *name;
         const struct policy_options *o;
-        const char *stored;
-        int64_t age_s;
-        const char *request;
-        unsigned setting;
-        int64_t window_s;
-        bool covered;
+        const char                  *stored;
+        int64_t                      age_s;
+        const char                  *request;
+        unsigned                     setting;
+        int64_t                      window_s;
+        bool                         covered;
     } rows[] = {
         { "nobody_says_so", &origin, FRESH, 61, "", 0, 0, false },
-        { "origin_says_so", &origin, "Cache-Control: max-age=60, stale-if-error=10\n", 70, "", 0,
-          10, true },
-        { "origin_beyond", &origin, "Cache-Control: max-age=60, stale-if-error=10\n", 71, "", 0, 10,
-          false },
-        { "request_says_so", &origin, FRESH, 70, "Cache-Control: stale-if-error=10\n", 0, 10,
-          true },
+        { "origin_says_so", &origin, "Cache-Control: max-age=60, stale-if-error=10\n", 70, "", 0, 10, true },
+        { "origin_beyond", &origin, "Cache-Control: max-age=60, stale-if-error=10\n", 71, "", 0, 10, false },
+        { "request_says_so", &origin, FRESH, 70, "Cache-Control: stale-if-error=10\n", 0, 10, true },
         { "setting", &day, FRESH, 3600, "", 0, 86400, true },
         { "setting_beyond", &day, FRESH, 86461, "", 0, 86400, false },
-        { "setting_over_the_origin's", &off, "Cache-Control: max-age=60, stale-if-error=10\n", 61,
-          "", 0, 0, false },
+        { "setting_over_the_origin's", &off, "Cache-Control: max-age=60, stale-if-error=10\n", 61, "", 0, 0, false },
         /* 5.2.2.2 */
-        { "not_over_must_revalidate", &day, "Cache-Control: max-age=60, must-revalidate\n", 61, "",
-          0, 0, false },
+        { "not_over_must_revalidate", &day, "Cache-Control: max-age=60, must-revalidate\n", 61, "", 0, 0, false },
         { "not_over_no_cache", &day, "Cache-Control: max-age=60, no-cache\n", 1, "", 0, 0, false },
         { "not_over_s_maxage", &day, "Cache-Control: s-maxage=60\n", 61, "", 0, 0, false },
-        { "over_s_maxage_when_private", &day, "Cache-Control: s-maxage=60, max-age=60\n", 61, "",
-          CREDENTIAL, 86400, true },
-        { "not_over_proxy_revalidate", &day, "Cache-Control: max-age=60, proxy-revalidate\n", 61,
-          "", 0, 0, false },
-        { "not_over_the_request's_no_cache", &day, FRESH, 1, "Cache-Control: no-cache\n", 0, 0,
-          false },
+        { "over_s_maxage_when_private", &day, "Cache-Control: s-maxage=60, max-age=60\n", 61, "", CREDENTIAL, 86400,
+          true },
+        { "not_over_proxy_revalidate", &day, "Cache-Control: max-age=60, proxy-revalidate\n", 61, "", 0, 0, false },
+        { "not_over_the_request's_no_cache", &day, FRESH, 1, "Cache-Control: no-cache\n", 0, 0, false },
         { "not_what_was_invalidated", &day, FRESH, 1, "", INVALIDATED, 0, false },
-        { "fresh_but_too_old_for_the_request", &origin, FRESH, 10, "Cache-Control: max-age=5\n", 0,
-          0, true },
-        { "fixed_over_must_revalidate", &fixed_day, "Cache-Control: must-revalidate\n", 61, "", 0,
-          86400, true },
+        { "fresh_but_too_old_for_the_request", &origin, FRESH, 10, "Cache-Control: max-age=5\n", 0, 0, true },
+        { "fixed_over_must_revalidate", &fixed_day, "Cache-Control: must-revalidate\n", 61, "", 0, 86400, true },
         { "revalidate_is_covered", &revalidate_day, "ETag: \"a\"\n", 61, "", 0, 86400, true },
-        { "revalidate_not_over_must_revalidate", &revalidate_day,
-          "Cache-Control: must-revalidate\n", 61, "", 0, 0, false },
+        { "revalidate_not_over_must_revalidate", &revalidate_day, "Cache-Control: must-revalidate\n", 61, "", 0, 0,
+          false },
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct row row = { rows[i].name, rows[i].stored,  rows[i].age_s, rows[i].request, 0, 0,
-                           "",           rows[i].setting, NULL };
+        struct row row = {
+            rows[i].name, rows[i].stored, rows[i].age_s, rows[i].request, 0, 0, "", rows[i].setting, NULL
+        };
         struct decision d = decide(&row, rows[i].o);
         struct question q;
         bool            covered;
 
         set_up(&q, &row, rows[i].o);
-        covered =
-            policy_stale_if_error(&q.options, &q.wish, &q.stored, T0 + rows[i].age_s * NS_PER_SEC);
+        covered = policy_stale_if_error(&q.options, &q.wish, &q.stored, T0 + rows[i].age_s * NS_PER_SEC);
         tear_down(&q);
         if (d.stale_if_error_ns != rows[i].window_s * NS_PER_SEC || covered != rows[i].covered)
             fail_msg("%s: %lld ns, %d", rows[i].name, (long long)d.stale_if_error_ns, covered);
@@ -571,14 +502,14 @@ static void test_stale_to_spare(void **state)
 {
     static const struct policy_options fixed = { .ttl = { TTL_FIXED, 60 * NS_PER_SEC } };
     static const struct {
-        const char *name;
+        const char                  *name;
         const struct policy_options *o;
-        const char *stored;
-        int64_t     age_s;
-        const char *request;
-        unsigned    setting;
-        int64_t     window_s;
-        bool        spared;
+        const char                  *stored;
+        int64_t                      age_s;
+        const char                  *request;
+        unsigned                     setting;
+        int64_t                      window_s;
+        bool                         spared;
     } rows[] = {
         { "within", &origin, FRESH, 61, "", 0, 10, true },
         { "at_the_end", &origin, FRESH, 70, "", 0, 10, true },
@@ -596,8 +527,9 @@ static void test_stale_to_spare(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct row      row = { rows[i].name, rows[i].stored, rows[i].age_s, rows[i].request, 0, 0,
-                                "", rows[i].setting, NULL };
+        struct row row = {
+            rows[i].name, rows[i].stored, rows[i].age_s, rows[i].request, 0, 0, "", rows[i].setting, NULL
+        };
         struct question q;
         bool            spared;
 
@@ -649,7 +581,9 @@ static void test_wish(void **state)
 static void test_bad_wishes(void **state)
 {
     static const char known[] = "it knows Weir-TTL, Weir-Refresh, Weir-Timeout, Weir-Max-Wait, Weir-Priority";
-    static const struct { const char *lines, *name, *value, *wanted; } rows[] = {
+    static const struct {
+        const char *lines, *name, *value, *wanted;
+    } rows[] = {
         { "Weir-TTL: 1 hour\n", "Weir-TTL", "1 hour", "\"1h\"" },
         { "Weir-TTL:\n", "Weir-TTL", "", "\"1h\"" },
         { "Weir-TTL: 1h\nWeir-TTL: 2h\n", "Weir-TTL", "1h", "twice" },
@@ -680,9 +614,9 @@ static void test_bad_wishes(void **state)
         struct bad_wish     bad = { SLICE_NONE, SLICE_NONE, NULL };
         bool                good = policy_wish(&r, &w, &bad);
 
-        if (good != (rows[i].name == NULL)
-            || (!good && (!slice_eq(bad.name, slice_of(rows[i].name)) || !slice_eq(bad.value, slice_of(rows[i].value))
-                          || strstr(bad.wanted, rows[i].wanted) == NULL)))
+        if (good != (rows[i].name == NULL) ||
+            (!good && (!slice_eq(bad.name, slice_of(rows[i].name)) || !slice_eq(bad.value, slice_of(rows[i].value)) ||
+                       strstr(bad.wanted, rows[i].wanted) == NULL)))
             fail_msg("%s: %d, \"" SLICE_FMT "\", %s", rows[i].lines, good, SLICE_ARG(bad.value),
                      bad.wanted != NULL ? bad.wanted : "");
         head_free(&head);

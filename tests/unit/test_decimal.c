@@ -14,7 +14,11 @@
 
 static void test_writes_numbers(void **state)
 {
-    static const struct { const char *name; uint64_t n; const char *text; } rows[] = {
+    static const struct {
+        const char *name;
+        uint64_t    n;
+        const char *text;
+    } rows[] = {
         { "zero_is_one_digit", 0, "0" },
         { "one_digit", 9, "9" },
         { "noughts_stay", 1000, "1000" },
@@ -31,7 +35,11 @@ static void test_writes_numbers(void **state)
 
 static void test_writes_milliseconds(void **state)
 {
-    static const struct { const char *name; int64_t ns; const char *text; } rows[] = {
+    static const struct {
+        const char *name;
+        int64_t     ns;
+        const char *text;
+    } rows[] = {
         { "nothing", 0, "0.0" },
         { "below_half_a_tenth", 49999, "0.0" },
         { "above_half_a_tenth", 50001, "0.1" },

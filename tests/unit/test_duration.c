@@ -15,7 +15,10 @@ enum { REFUSED = -1 };
 
 static void test_durations(void **state)
 {
-    static const struct { const char *text; int64_t ns; } rows[] = {
+    static const struct {
+        const char *text;
+        int64_t     ns;
+    } rows[] = {
         { "500ms", INT64_C(500000000) },
         { "30s", INT64_C(30000000000) },
         { "5m", INT64_C(300000000000) },

@@ -14,7 +14,9 @@
 
 static void test_one_spelling_for_one_wish(void **state)
 {
-    static const struct { const char *name, *lines, *normal; } rows[] = {
+    static const struct {
+        const char *name, *lines, *normal;
+    } rows[] = {
         { "curl", "Accept-Encoding: deflate, gzip, br, zstd\n", "br, deflate, gzip, zstd" },
         { "requests", "Accept-Encoding: gzip, deflate, br, zstd\n", "br, deflate, gzip, zstd" },
         { "case_and_blanks", "Accept-Encoding: GZip ,\tDeflate\n", "deflate, gzip" },
@@ -30,8 +32,7 @@ static void test_one_spelling_for_one_wish(void **state)
         { "any_and_one", "Accept-Encoding: gzip, *;q=0.1\n", "*, gzip" },
         { "nothing_else", "Accept-Encoding: gzip, *;q=0\n", "gzip" },
         { "prefixes_are_sorted", "Accept-Encoding: gzipx, gzip\n", "gzip, gzipx" },
-        { "bad_weight_is_no_weight", "Accept-Encoding: gzip;q=x, br;q=0x, a;q=, b;q=00\n",
-          "a, b, br, gzip" },
+        { "bad_weight_is_no_weight", "Accept-Encoding: gzip;q=x, br;q=0x, a;q=, b;q=00\n", "a, b, br, gzip" },
         { "member_without_a_name", "Accept-Encoding: ;q=1, gzip\n", "gzip" },
     };
 
@@ -48,15 +49,15 @@ static void test_one_spelling_for_one_wish(void **state)
 
 static void test_languages_in_order_of_preference(void **state)
 {
-    static const struct { const char *name, *lines, *normal; } rows[] = {
+    static const struct {
+        const char *name, *lines, *normal;
+    } rows[] = {
         { "order_says_nothing", "Accept-Language: en, de\n", "de, en" },
-        { "weights_make_the_order", "Accept-Language: en;q=0.5, DE-at;q=0.9, fr\n",
-          "fr, de-at;q=0.999, en;q=0.998" },
+        { "weights_make_the_order", "Accept-Language: en;q=0.5, DE-at;q=0.9, fr\n", "fr, de-at;q=0.999, en;q=0.998" },
         { "a_preference_is_no_equal", "Accept-Language: de, en;q=0.9\n", "de, en;q=0.999" },
-        { "numbers_of_weights_say_nothing", "Accept-Language: de;q=0.7, en;q=0.1\n",
-          "de, en;q=0.999" },
-        { "equal_weights_by_name",
-          "Accept-Language: c;q=0.5, b;q=0.5, a;q=0.5, d\n", "d, a;q=0.999, b;q=0.999, c;q=0.999" },
+        { "numbers_of_weights_say_nothing", "Accept-Language: de;q=0.7, en;q=0.1\n", "de, en;q=0.999" },
+        { "equal_weights_by_name", "Accept-Language: c;q=0.5, b;q=0.5, a;q=0.5, d\n",
+          "d, a;q=0.999, b;q=0.999, c;q=0.999" },
         { "thousandths_count", "Accept-Language: a;q=0.001, b;q=0.002\n", "b, a;q=0.999" },
         { "refused_is_told_apart", "Accept-Language: en;q=0, *\n", "*, en;q=0" },
         { "over_lines", "Accept-Language: a;q=0.1\nAccept-Language: b\n", "b, a;q=0.999" },
@@ -74,9 +75,12 @@ static void test_languages_in_order_of_preference(void **state)
     }
 }
 
-static void test_acceptable_codings(void **state)       /* RFC 9110 12.5.3 */
+static void test_acceptable_codings(void **state) /* RFC 9110 12.5.3 */
 {
-    static const struct { const char *name, *lines, *coding; bool acceptable; } rows[] = {
+    static const struct {
+        const char *name, *lines, *coding;
+        bool        acceptable;
+    } rows[] = {
         { "no_preference_takes_any", "", "gzip", true },
         { "no_preference_takes_none", "", NULL, true },
         { "listed", "Accept-Encoding: gzip\n", "gzip", true },
@@ -117,9 +121,9 @@ static void test_acceptable_codings(void **state)       /* RFC 9110 12.5.3 */
 /* A normal form of a normal form is itself: what is stored under it is found under it. */
 static void test_normal_forms_are_fixed_points(void **state)
 {
-    static const char *const fragments[] = { "gzip", "br", "x-gzip", "*", "identity", ",", ", ",
-                                             ";q=", "0", "1", "0.5", " ", "GZIP", "\"", ";", NULL };
-    struct property p = { 53 };
+    static const char *const fragments[] = { "gzip", "br", "x-gzip", "*", "identity", ",",  ", ", ";q=",
+                                             "0",    "1",  "0.5",    " ", "GZIP",     "\"", ";",  NULL };
+    struct property          p = { 53 };
 
     (void)state;
     for (int i = 0; i < 10000; i++) {
@@ -133,8 +137,7 @@ static void test_normal_forms_are_fixed_points(void **state)
         http_fields_add_id(&again, &a, HTTP_ACCEPT_ENCODING, normal);
         twice = http_accept_encoding_normalise(&again, &a);
         if (!slice_eq(normal, twice))
-            fail_msg("%.*s: %.*s, then %.*s", SLICE_ARG(value), SLICE_ARG(normal),
-                     SLICE_ARG(twice));
+            fail_msg("%.*s: %.*s, then %.*s", SLICE_ARG(value), SLICE_ARG(normal), SLICE_ARG(twice));
         normal = http_accept_language_normalise(&f, &a);
         http_fields_add_id(&again, &a, HTTP_ACCEPT_LANGUAGE, normal);
         assert_true(slice_eq(http_accept_language_normalise(&again, &a), normal));

@@ -37,7 +37,12 @@ static void test_worth(void **state)
 {
     static const struct {
         const char *name;
-        struct { unsigned uses; uint32_t last, stored; uint64_t bytes; bool invalidated; } less, more;
+        struct {
+            unsigned uses;
+            uint32_t last, stored;
+            uint64_t bytes;
+            bool     invalidated;
+        } less, more;
     } rows[] = {
         { "older_goes_first", { 0, 0, 100, 1000, false }, { 0, 0, 200, 1000, false } },
         { "unused_goes_first", { 0, 0, 100, 1000, false }, { 3, 100, 100, 1000, false } },
@@ -101,7 +106,7 @@ static uint32_t zipf(uint64_t *random)
     static uint32_t table[4096];
 
     if (table[4095] == 0) {
-        double at = 1, step = 1.00224914;                /* KEYS ^ (1 / 4096) */
+        double at = 1, step = 1.00224914; /* KEYS ^ (1 / 4096) */
 
         for (int i = 0; i < 4096; i++, at *= step)
             table[i] = (uint32_t)at;
@@ -134,7 +139,9 @@ static double lru_hits(const uint32_t *trace)
     return (double)hits / ACCESSES;
 }
 
-struct cached { uint32_t key, stored; };
+struct cached {
+    uint32_t key, stored;
+};
 
 static void evict_one(struct evict *e, struct cached *cache, int *place, unsigned *count, uint32_t now,
                       uint64_t *random)
@@ -170,7 +177,7 @@ static double own_hits(const uint32_t *trace, unsigned stride)
     for (unsigned i = 0; i < ACCESSES; i++) {
         uint32_t now = 1000 + i / 10;
 
-        bool     sampled = next_random(&random) % stride == 0;
+        bool sampled = next_random(&random) % stride == 0;
 
         if (place[trace[i]] != NOWHERE) {
             hits++;
@@ -193,7 +200,11 @@ static double own_hits(const uint32_t *trace, unsigned stride)
 
 static void test_hit_ratio_beats_lru(void **state)
 {
-    static const struct { const char *name; unsigned scan_of_1000, stride; double better_by; } rows[] = {
+    static const struct {
+        const char *name;
+        unsigned    scan_of_1000, stride;
+        double      better_by;
+    } rows[] = {
         { "zipf", 0, 1, 0.02 },
         { "zipf_and_scans", 400, 1, 0.03 },
         { "zipf_one_sample_in_eight", 0, 8, 0.01 },
@@ -231,7 +242,12 @@ static uint64_t disk_bytes(const char *directory)
 
 static void test_size_is_kept(void **state)
 {
-    static const struct { const char *name; uint64_t max_bytes; int64_t body; unsigned records, at_least; } rows[] = {
+    static const struct {
+        const char *name;
+        uint64_t    max_bytes;
+        int64_t     body;
+        unsigned    records, at_least;
+    } rows[] = {
         { "small_records_share_pages", 2 * MIB, 300, 6000, 1000 },
         { "inline_bodies", 4 * MIB, 20000, 600, 100 },
         { "body_files", 8 * MIB, 100000, 300, 40 },
@@ -240,10 +256,10 @@ static void test_size_is_kept(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        char              *directory = tempdir_make();
-        struct store      *s = open_store(directory, rows[i].max_bytes);
+        char               *directory = tempdir_make();
+        struct store       *s = open_store(directory, rows[i].max_bytes);
         struct store_status now = { 0 };
-        uint64_t           most = 0;
+        uint64_t            most = 0;
 
         for (unsigned n = 0; n < rows[i].records; n += 100) {
             if (!put_records(s, n, n + 100, rows[i].body))
@@ -259,7 +275,7 @@ static void test_size_is_kept(void **state)
                      (unsigned long long)most);
         if (now.records < rows[i].at_least)
             fail_msg("%s: only %llu records left", rows[i].name, (unsigned long long)now.records);
-        if (disk_bytes(directory) > 2 * now.max_bytes + MIB)  /* freed pages are used again */
+        if (disk_bytes(directory) > 2 * now.max_bytes + MIB) /* freed pages are used again */
             fail_msg("%s: the file takes %llu", rows[i].name, (unsigned long long)disk_bytes(directory));
         store_close(s);
         tempdir_remove(directory);
@@ -303,7 +319,7 @@ static void test_what_is_used_stays(void **state)
 
     (void)state;
     assert_true(put_records(s, 0, HOT, 5000));
-    for (unsigned n = 1000; n < 2500; n += 100) {             /* 12 MiB go through 2 */
+    for (unsigned n = 1000; n < 2500; n += 100) { /* 12 MiB go through 2 */
         for (unsigned k = 0; k < 5 * HOT; k++) {
             struct store_record record;
 
@@ -350,7 +366,7 @@ static void test_larger_than_the_cache_is_refused(void **state)
     (void)state;
     assert_true(put_records(s, 0, 10, 1000));
     assert_false(put_record(s, 50, 0, MIB));
-    assert_int_equal(store_status(s).records, 10);            /* and costs nobody its place */
+    assert_int_equal(store_status(s).records, 10); /* and costs nobody its place */
     store_close(s);
     tempdir_remove(directory);
 }
@@ -393,8 +409,13 @@ static unsigned count_left(struct store *s, unsigned from, unsigned to)
 
 static void test_an_upstream_keeps_to_its_share(void **state)
 {
-    static const struct { const char *name; int64_t bytes; unsigned at_most, at_least; } rows[] = {
-        { "inline_bodies", 20000, 105, 70 }, { "body_files", 70000, 30, 20 },
+    static const struct {
+        const char *name;
+        int64_t     bytes;
+        unsigned    at_most, at_least;
+    } rows[] = {
+        { "inline_bodies", 20000, 105, 70 },
+        { "body_files", 70000, 30, 20 },
     };
 
     (void)state;
@@ -407,7 +428,7 @@ static void test_an_upstream_keeps_to_its_share(void **state)
         for (unsigned n = 1000; n < 1300; n += 50)
             assert_true(put_greedy(s, n, n + 50, rows[i].bytes));
         store_close(s);
-        s = open_store(directory, 8 * MIB);           /* what it fills is remembered */
+        s = open_store(directory, 8 * MIB); /* what it fills is remembered */
         assert_true(put_greedy(s, 1300, 1350, rows[i].bytes));
         left = count_left(s, 1000, 1350);
         if (left > rows[i].at_most || left < rows[i].at_least)

@@ -14,9 +14,12 @@
 
 #define S   NS_PER_SEC
 #define MS  NS_PER_MS
-#define NOW (INT64_C(1700000000) * S)           /* Tue, 14 Nov 2023 22:13:20 GMT */
+#define NOW (INT64_C(1700000000) * S) /* Tue, 14 Nov 2023 22:13:20 GMT */
 
-static const struct { const char *name, *head; int64_t elapsed_ns; const char *left;
+static const struct {
+    const char *name, *head;
+    int64_t     elapsed_ns;
+    const char *left;
 } rows[] = {
     { "nothing", "Content-Type: text/plain\nRetry-After: 5\n", 0, "" },
     { "at_once", "X-RateLimit-Limit: 60\nX-RateLimit-Remaining: 0\nX-RateLimit-Reset: 30\n", 0,

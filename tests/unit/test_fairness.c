@@ -29,12 +29,17 @@ static int64_t always(void *context, struct queue_entry *e, bool overtaken)
     return 0;
 }
 
-struct job { struct queue_entry entry; int steady; /* which one; -1: a newcomer */ int64_t put_ns; };
+struct job {
+    struct queue_entry entry;
+    int                steady; /* which one; -1: a newcomer */
+    int64_t            put_ns;
+};
 
 static void put(struct queue *q, struct job *j, int steady, struct queue_who who, const struct queue_class *class,
                 int64_t now_ns)
 {
-    *j = (struct job){ .entry = { .class = *class, .who = who, .arrived_ns = now_ns }, .steady = steady,
+    *j = (struct job){ .entry = { .class = *class, .who = who, .arrived_ns = now_ns },
+                       .steady = steady,
                        .put_ns = now_ns };
     queue_put(q, &j->entry);
 }
@@ -45,10 +50,10 @@ enum { STEADY = 3, TURNS_A_SECOND = 4, SECONDS = 60, NEWCOMERS = 1000 * SECONDS 
 
 /* Ids: 0 means the same as everybody. */
 static const struct crowd {
-    const char       *name;
-    enum queue_level  steady_differ;             /* on this level, and are alike above it */
-    struct queue_who  crowd;                     /* UINT64_MAX: another one each */
-    bool              credentials;               /* each newcomer spends with a credential of its own, too */
+    const char      *name;
+    enum queue_level steady_differ; /* on this level, and are alike above it */
+    struct queue_who crowd;         /* UINT64_MAX: another one each */
+    bool             credentials;   /* each newcomer spends with a credential of its own, too */
 } crowds[] = {
     { "short processes of another program", QUEUE_PROGRAM, { { 0, 9, UINT64_MAX, UINT64_MAX } }, false },
     { "the same, each with another credential", QUEUE_PROGRAM, { { 0, 9, UINT64_MAX, UINT64_MAX } }, true },
@@ -91,14 +96,14 @@ static void run_crowd(const struct crowd *c)
         put(q, &steady[i], i, steady_who(c, i), &plain, 0);
     for (int i = 0; i < NEWCOMERS; i++) {
         struct queue_class class = plain;
-        int64_t            now_ns = i * MS;
+        int64_t now_ns = i * MS;
 
         if (c->credentials) {
             class.owned = 2;
             class.owner = (uint64_t)i + 1;
         }
         put(q, &newcomers[i], -1, newcomer_who(c, i), &class, now_ns);
-        if (i >= 2000)                /* nobody waits for more than two seconds */
+        if (i >= 2000) /* nobody waits for more than two seconds */
             queue_remove(q, &newcomers[i - 2000].entry);
         if (i % (1000 / TURNS_A_SECOND) == 0) {
             struct job *j = (struct job *)queue_take(q, now_ns, always, NULL, NULL);
@@ -169,7 +174,7 @@ static void test_what_was_used_outlives_the_connection(void **state)
         who.id[QUEUE_PROCESS] = 100 + (uint64_t)i;
         put(q, &comes, 1, who, &plain, i);
         turns += ((struct job *)queue_take(q, i, always, NULL, NULL))->steady == 1;
-        queue_remove(q, &comes.entry);           /* gives up, and comes as another */
+        queue_remove(q, &comes.entry); /* gives up, and comes as another */
     }
     assert_in_range(turns, 19, 21);
     queue_free(q);
@@ -226,39 +231,68 @@ static void test_many_that_begin_at_once(void **state)
 
 /* -- room -- */
 
-struct part { struct queue_who who; enum queue_priority priority; unsigned count; };
+struct part {
+    struct queue_who    who;
+    enum queue_priority priority;
+    unsigned            count;
+};
 
 static void test_whose_place_is_taken_in_a_full_queue(void **state)
 {
-    enum { U = UINT16_MAX };          /* another one each */
+    enum { U = UINT16_MAX }; /* another one each */
     static const struct {
-        const char *name;
-        struct part parts[3];         /* in order of arrival; all are known, but for U */
-        struct queue_who who;
+        const char         *name;
+        struct part         parts[3]; /* in order of arrival; all are known, but for U */
+        struct queue_who    who;
         enum queue_priority priority;
-        int         gives_way;        /* the last of that part; -1: nobody */
+        int                 gives_way; /* the last of that part; -1: nobody */
     } cases[] = {
         { "a crowd of newcomers makes room for who is known",
           { { { { 1, 1, U, U } }, 0, 9 }, { { { 1, 1, 2, 2 } }, 0, 1 } },
-          { { 1, 1, 3, 3 } }, 0, 0 },
-        { "newcomers make no room for a newcomer", { { { { 1, 1, U, U } }, 0, 9 }, { { { 1, 1, 2, 2 } }, 0, 1 } },
-          { { 1, 1, 77, 77 } }, 0, -1 },
-        { "a user's many for another user", { { { { 1, 1, 1, 1 } }, 0, 6 }, { { { 2, 1, 1, 1 } }, 0, 4 } },
-          { { 2, 1, 1, 1 } }, 0, 0 },
-        { "not for one more of the same size", { { { { 1, 1, 1, 1 } }, 0, 5 }, { { { 2, 1, 1, 1 } }, 0, 4 } },
-          { { 2, 1, 1, 1 } }, 0, -1 },
-        { "not for his own", { { { { 1, 1, 1, 1 } }, 0, 6 }, { { { 2, 1, 1, 1 } }, 0, 2 } },
-          { { 1, 1, 1, 1 } }, 0, -1 },
-        { "but a program's for another of his", { { { { 1, 1, 1, 1 } }, 0, 6 }, { { { 2, 1, 1, 1 } }, 0, 2 } },
-          { { 1, 2, 1, 1 } }, 0, 0 },
-        { "a new user's for a known one", { { { { U, 1, 1, 1 } }, 0, 5 }, { { { 2, 1, 1, 1 } }, 0, 2 } },
-          { { 2, 1, 1, 1 } }, 0, 0 },
-        { "batch for interactive", { { { { 1, 1, 1, 1 } }, QUEUE_BATCH, 1 }, { { { 2, 1, 1, 1 } }, 0, 6 } },
-          { { 2, 1, 1, 1 } }, 0, 0 },
+          { { 1, 1, 3, 3 } },
+          0,
+          0 },
+        { "newcomers make no room for a newcomer",
+          { { { { 1, 1, U, U } }, 0, 9 }, { { { 1, 1, 2, 2 } }, 0, 1 } },
+          { { 1, 1, 77, 77 } },
+          0,
+          -1 },
+        { "a user's many for another user",
+          { { { { 1, 1, 1, 1 } }, 0, 6 }, { { { 2, 1, 1, 1 } }, 0, 4 } },
+          { { 2, 1, 1, 1 } },
+          0,
+          0 },
+        { "not for one more of the same size",
+          { { { { 1, 1, 1, 1 } }, 0, 5 }, { { { 2, 1, 1, 1 } }, 0, 4 } },
+          { { 2, 1, 1, 1 } },
+          0,
+          -1 },
+        { "not for his own",
+          { { { { 1, 1, 1, 1 } }, 0, 6 }, { { { 2, 1, 1, 1 } }, 0, 2 } },
+          { { 1, 1, 1, 1 } },
+          0,
+          -1 },
+        { "but a program's for another of his",
+          { { { { 1, 1, 1, 1 } }, 0, 6 }, { { { 2, 1, 1, 1 } }, 0, 2 } },
+          { { 1, 2, 1, 1 } },
+          0,
+          0 },
+        { "a new user's for a known one",
+          { { { { U, 1, 1, 1 } }, 0, 5 }, { { { 2, 1, 1, 1 } }, 0, 2 } },
+          { { 2, 1, 1, 1 } },
+          0,
+          0 },
+        { "batch for interactive",
+          { { { { 1, 1, 1, 1 } }, QUEUE_BATCH, 1 }, { { { 2, 1, 1, 1 } }, 0, 6 } },
+          { { 2, 1, 1, 1 } },
+          0,
+          0 },
         { "interactive not for batch", { { { { 1, 1, 1, 1 } }, 0, 6 } }, { { 2, 1, 1, 1 } }, QUEUE_BATCH, -1 },
         { "the largest part of several",
           { { { { 1, 1, 1, 1 } }, 0, 3 }, { { { 2, 1, 1, 1 } }, 0, 4 }, { { { 3, 1, 1, 1 } }, 0, 2 } },
-          { { 4, 1, 1, 1 } }, 0, 1 },
+          { { 4, 1, 1, 1 } },
+          0,
+          1 },
     };
 
     (void)state;
@@ -268,7 +302,7 @@ static void test_whose_place_is_taken_in_a_full_queue(void **state)
         struct queue_entry *gives_way;
         unsigned            n = 0, last[3] = { 0 };
 
-        for (int k = 0; k <= 3; k++) {           /* they become known */
+        for (int k = 0; k <= 3; k++) { /* they become known */
             struct queue_who who = k < 3 ? cases[i].parts[k].who : cases[i].who;
 
             put(q, &jobs[0], 0, who, &plain, 0);
@@ -283,8 +317,9 @@ static void test_whose_place_is_taken_in_a_full_queue(void **state)
 
                 for (int level = 0; level < QUEUE_LEVELS; level++)
                     who.id[level] = who.id[level] == U ? 1000 + n : who.id[level];
-                jobs[n] = (struct job){ .entry = { .class = plain, .who = who, .arrived_ns = 1 + n,
-                                                   .priority = cases[i].parts[k].priority } };
+                jobs[n] = (struct job){
+                    .entry = { .class = plain, .who = who, .arrived_ns = 1 + n, .priority = cases[i].parts[k].priority }
+                };
                 queue_put(q, &jobs[n].entry);
                 last[k] = n;
             }
@@ -298,18 +333,20 @@ static void test_whose_place_is_taken_in_a_full_queue(void **state)
 /* -- the bound -- */
 
 enum { USERS = 3, BELOW = 2, REGULARS = USERS * BELOW * BELOW * BELOW, JOBS = 400, STEPS = 200000 };
-static const int of_level[QUEUE_LEVELS] = { USERS, USERS * BELOW, USERS * BELOW * BELOW, REGULARS };
+static const int of_level[QUEUE_LEVELS] = { USERS, USERS *BELOW, USERS *BELOW *BELOW, REGULARS };
 
 /* For each party: how often each sibling went while it waited, since its own last turn; the last: newcomers. */
-struct watched { unsigned waiting, since[USERS + 1]; };
+struct watched {
+    unsigned waiting, since[USERS + 1];
+};
 
 struct world {
     struct property p;
     struct queue   *q;
     struct job      jobs[JOBS];
-    int             newcomer_at[JOBS];           /* level on which it is new; QUEUE_LEVELS: it is known */
-    int             party[JOBS][QUEUE_LEVELS];   /* number on each level, while it is known */
-    uint64_t        others[JOBS], most[JOBS];    /* that went while it waited; that may */
+    int             newcomer_at[JOBS];         /* level on which it is new; QUEUE_LEVELS: it is known */
+    int             party[JOBS][QUEUE_LEVELS]; /* number on each level, while it is known */
+    uint64_t        others[JOBS], most[JOBS];  /* that went while it waited; that may */
     struct watched  watched[QUEUE_LEVELS][REGULARS];
     uint64_t        newest, went, went_known;
 };
@@ -321,12 +358,13 @@ static unsigned siblings(int level)
 
 static void place(struct world *w, int job, bool newcomer)
 {
-    static const struct queue_class classes[] = { { .shared = 1, .cost = 1 }, { .shared = 1, .cost = 1, .costs = 3 },
+    static const struct queue_class classes[] = { { .shared = 1, .cost = 1 },
+                                                  { .shared = 1, .cost = 1, .costs = 3 },
                                                   { .shared = 1, .owned = 2, .owner = 7, .cost = 1 } };
-    struct queue_who who;
-    int              number = (int)property_below(&w->p, REGULARS);
-    int              level = newcomer ? (int)property_below(&w->p, QUEUE_LEVELS) : QUEUE_LEVELS;
-    uint64_t         before = 0;
+    struct queue_who                who;
+    int                             number = (int)property_below(&w->p, REGULARS);
+    int                             level = newcomer ? (int)property_below(&w->p, QUEUE_LEVELS) : QUEUE_LEVELS;
+    uint64_t                        before = 0;
 
     for (int i = QUEUE_LEVELS - 1, n = number; i >= 0; n /= BELOW, i--)
         w->party[job][i] = n;
@@ -338,7 +376,7 @@ static void place(struct world *w, int job, bool newcomer)
     w->others[job] = 0;
     w->most[job] = before + 1;
     for (int i = 0; i < QUEUE_LEVELS; i++)
-        w->most[job] *= siblings(i) + 1;         /* itself, the known others, and one newcomer */
+        w->most[job] *= siblings(i) + 1; /* itself, the known others, and one newcomer */
     w->most[job]--;
     put(w->q, &w->jobs[job], job, who, &classes[property_below(&w->p, 3)], (int64_t)w->newest);
     for (int i = 0; i < level; i++) {
@@ -358,8 +396,8 @@ static void leave(struct world *w, int job)
 static void count_turn(struct world *w, int job)
 {
     for (int i = 0; i <= w->newcomer_at[job] && i < QUEUE_LEVELS; i++) {
-        bool     is_new = i == w->newcomer_at[job];
-        int      parent = w->party[job][i] / (int)siblings(i), own = w->party[job][i] % (int)siblings(i);
+        bool is_new = i == w->newcomer_at[job];
+        int  parent = w->party[job][i] / (int)siblings(i), own = w->party[job][i] % (int)siblings(i);
 
         for (unsigned k = 0; k < siblings(i); k++) {
             struct watched *x = &w->watched[i][parent * (int)siblings(i) + (int)k];
@@ -447,11 +485,11 @@ static void test_nobody_waits_longer_than_the_bound(void **state)
 /* A million, new on every level in turn: what is remembered of them is bounded, and the regulars stay. */
 static void test_a_million_newcomers_leave_little(void **state)
 {
-    struct queue   *q = queue_new();
-    struct property p = { 3 };
-    struct job      job, steady;
+    struct queue    *q = queue_new();
+    struct property  p = { 3 };
+    struct job       job, steady;
     struct queue_who regular = { { 1, 1, 1, 1 } };
-    size_t          most = 0;
+    size_t           most = 0;
 
     (void)state;
     for (uint64_t i = 0; i < 1000000; i++) {

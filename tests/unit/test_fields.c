@@ -41,15 +41,16 @@ static void test_every_known_name_is_found_in_any_case(void **state)
 
 static void test_other_names_are_other(void **state)
 {
-    static const char *const names[] = { "", "x", "Foo", "Etaq", "Cache\rControl", "Agf",
-                                         "If-Matcx", "Content-Lenxth", "\xff\xff", "ETa\x47\x47" };
+    static const char *const names[] = {
+        "", "x", "Foo", "Etaq", "Cache\rControl", "Agf", "If-Matcx", "Content-Lenxth", "\xff\xff", "ETa\x47\x47"
+    };
     struct property p = { 5 };
 
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (http_name_parse(slice_of(names[i])) != HTTP_NAME_OTHER)
             fail_msg("%s", names[i]);
-    for (int i = 0; i < 20000; i++) {        /* one byte of a known name changed */
+    for (int i = 0; i < 20000; i++) { /* one byte of a known name changed */
         enum http_name id = (enum http_name)(1 + property_below(&p, HTTP_NAME_COUNT - 1));
         struct slice   name = property_exact(slice_of(http_name_text(id)));
         char          *at = (char *)(uintptr_t)name.ptr + property_below(&p, name.len);
@@ -66,7 +67,10 @@ static void test_other_names_are_other(void **state)
 
 static void test_flags_of_names(void **state)
 {
-    static const struct { const char *name; unsigned flags; } rows[] = {
+    static const struct {
+        const char *name;
+        unsigned    flags;
+    } rows[] = {
         { "connection", HTTP_HOP_BY_HOP },
         { "Transfer-Encoding", HTTP_HOP_BY_HOP },
         { "Content-Length", HTTP_NOT_UPDATED | HTTP_SINGLE },
@@ -119,7 +123,9 @@ static void test_empty_value_is_not_absent(void **state)
 
 static void test_joins_lines(void **state)
 {
-    static const struct { const char *name, *lines, *asked, *joined; } rows[] = {
+    static const struct {
+        const char *name, *lines, *asked, *joined;
+    } rows[] = {
         { "none", "A: 1\n", "B", NULL },
         { "one_line", "A: 1, 2\n", "a", "1, 2" },
         { "two_lines", "A: 1\nB: x\na: 2\n", "A", "1, 2" },
@@ -133,8 +139,7 @@ static void test_joins_lines(void **state)
         struct head  h = head_of(rows[i].lines);
         struct slice joined = http_fields_join(&h.fields, slice_of(rows[i].asked), &h.arena);
 
-        if ((joined.ptr == NULL) != (rows[i].joined == NULL) ||
-            !slice_eq(joined, slice_of(rows[i].joined)))
+        if ((joined.ptr == NULL) != (rows[i].joined == NULL) || !slice_eq(joined, slice_of(rows[i].joined)))
             fail_msg("%s", rows[i].name);
         head_free(&h);
     }
@@ -179,16 +184,19 @@ static void test_copy_stands_alone(void **state)
 
 static void test_end_to_end_leaves_out(void **state)
 {
-    static const struct { const char *name, *lines, *kept; } rows[] = {
-        { "hop_by_hop", "Connection: close\nKeep-Alive: 1\nTE: trailers\nTrailer: x\n"
+    static const struct {
+        const char *name, *lines, *kept;
+    } rows[] = {
+        { "hop_by_hop",
+          "Connection: close\nKeep-Alive: 1\nTE: trailers\nTrailer: x\n"
           "Transfer-Encoding: chunked\nUpgrade: h2c\nProxy-Connection: x\nProxy-Authenticate: x\n"
-          "Proxy-Authorization: x\nProxy-Authentication-Info: x\nA: 1\n", "A" },
+          "Proxy-Authorization: x\nProxy-Authentication-Info: x\nA: 1\n",
+          "A" },
         { "listed_in_connection", "Connection: a, close\nA: 1\nB: 2\n", "B" },
         { "listed_on_two_lines", "Connection: a\nConnection: b\nA: 1\nB: 2\nC: 3\n", "C" },
         { "known_name_listed", "Connection: etag\nETag: x\nAge: 1\n", "Age" },
         { "weirs_own", "Weir-TTL: 1h\nWeir-Client: x\nAccept: y\n", "Accept" },
-        { "weir_cache_control_is_a_response_field", "Weir-Cache-Control: no-store\n",
-          "Weir-Cache-Control" },
+        { "weir_cache_control_is_a_response_field", "Weir-Cache-Control: no-store\n", "Weir-Cache-Control" },
         { "close_is_no_field", "Connection: close\nA: 1\n", "A" },
         { "nothing", "", "" },
     };
@@ -207,13 +215,15 @@ static void test_end_to_end_leaves_out(void **state)
 
 static void test_drop_named(void **state)
 {
-    static const struct { const char *name, *lines, *kept; } rows[] = {
+    static const struct {
+        const char *name, *lines, *kept;
+    } rows[] = {
         { "named_is_dropped", "A: 1\nConnection: a, B\nb: 2\nC: 3\na: 4\n", "C" },
         { "on_two_lines", "Connection: close\nConnection: a\nA: 1\nB: 2\n", "B" },
         { "credentials", "Connection: keep-alive, cookie\nCookie: s=1\nAuthorization: x\n", "Authorization" },
         { "nothing_is_named", "Connection: Keep-Alive\nA: 1\n", "Connection A" },
-        { "hop_by_hop_stays_for_weir",
-          "Connection: te, host, transfer-encoding\nHost: x\nTE: y\n", "Connection Host TE" },
+        { "hop_by_hop_stays_for_weir", "Connection: te, host, transfer-encoding\nHost: x\nTE: y\n",
+          "Connection Host TE" },
         { "weirs_own_stays", "Connection: weir-ttl, weir-unknown, a\nWeir-TTL: 1h\nWeir-Unknown: 1\nA: 1\n",
           "Weir-TTL Weir-Unknown" },
         { "no_connection", "A: 1\n", "A" },
@@ -242,8 +252,7 @@ static void test_tokens_and_values(void **state)
     for (int c = 0; c < 256; c++) {
         char         byte = (char)c;
         struct slice one = { &byte, 1 };
-        bool         token = c != 0 && c < 0x80 &&
-                     (isalnum(c) || strchr("!#$%&'*+-.^_`|~", c) != NULL);
+        bool         token = c != 0 && c < 0x80 && (isalnum(c) || strchr("!#$%&'*+-.^_`|~", c) != NULL);
 
         if (http_is_token(one) != token)
             fail_msg("byte %d as a token", c);

@@ -17,7 +17,7 @@
 
 enum { CROWD = 25 };
 
-#define BODY "Content-Length: 5\r\n\r\nhello"
+#define BODY  "Content-Length: 5\r\n\r\nhello"
 #define FRESH "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n" BODY
 
 static void say(struct talk *t, const void *text)
@@ -77,9 +77,9 @@ static void until_quiet(struct rig *r)
 
 static const struct share_row {
     const char *name, *method, *text, *lines;
-    unsigned    requests;             /* of CROWD equal fetches */
+    unsigned    requests; /* of CROWD equal fetches */
     bool        stored;
-    unsigned    cookies;              /* answers with Set-Cookie */
+    unsigned    cookies; /* answers with Set-Cookie */
 } shares[] = {
     { "fresh", "GET", FRESH, "", 1, true, 0 },
     { "fresh_head", "HEAD", "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 5\r\n\r\n", "", 1, false,
@@ -117,7 +117,7 @@ static void answers_are_shared_as_they_allow(void **state)
         r.options.retry.status_count = 1;
         rig_start(&r);
         submit_all(&r, f, CROWD, row->method, row->lines);
-        ask_once(&r);                 /* all of them are in */
+        ask_once(&r); /* all of them are in */
         api_let_go(r.origin);
         for (unsigned k = 0; k < CROWD; k++) {
             if (rig_await(&r, f[k]) != FETCH_HEAD)
@@ -168,7 +168,7 @@ static void variants_part_at_the_head(void **state)
         rig_expect_body(&r, f[i], i % 2 == 0 ? "de" : "fr");
         assert_true(f[i]->outcome.stored);
     }
-    assert_int_equal(api_requests(r.origin), 2);   /* those that parted found each other */
+    assert_int_equal(api_requests(r.origin), 2); /* those that parted found each other */
     leave_all(&r, f, COUNT);
     rig_close(&r);
 }
@@ -192,7 +192,7 @@ static void the_next_ones_do_not_wait_for_one_another(void **state)
     submit_all(&r, f, 1, "GET", "");
     rig_await(&r, f[0]);
     submit_all(&r, f + 1, 2, "GET", "");
-    api_await(r.origin, 3);        /* both, while neither is answered */
+    api_await(r.origin, 3); /* both, while neither is answered */
     api_let_go(r.origin);
     rig_await(&r, f[1]);
     rig_await(&r, f[2]);
@@ -225,7 +225,7 @@ static void one_may_join_while_the_body_comes(void **state)
     assert_int_equal(rig_await(&r, f[1]), FETCH_HEAD);
     assert_true(f[1]->outcome.collapsed);
     f[2] = rig_fetch(&r, "GET", "/x", "");
-    f[2]->must_be_new = true;         /* was asked for after that was sent */
+    f[2]->must_be_new = true; /* was asked for after that was sent */
     rig_submit(&r, f[2]);
     api_await(r.origin, 2);
     api_let_go(r.origin);
@@ -251,7 +251,7 @@ static void nobody_falls_between_flight_and_record(void **state)
     for (unsigned i = 0; i < 400; i++) {
         struct fetch *f = rig_fetch(&r, "GET", "/x", "");
 
-        f->seen.wall_ns = 1;     /* the store had nothing, long ago */
+        f->seen.wall_ns = 1; /* the store had nothing, long ago */
         rig_submit(&r, f);
         assert_true(rig_await(&r, f) == FETCH_HEAD || f->event == FETCH_LOOK_AGAIN);
         rig_leave(&r, f);
@@ -265,13 +265,13 @@ static void nobody_falls_between_flight_and_record(void **state)
         rig_leave(&r, f);
         f = rig_fetch(&r, "GET", "/x", "");
         f->seen.wall_ns = 1;
-        f->seen.wall_ns = INT64_MAX;     /* committed since, though it was received before */
+        f->seen.wall_ns = INT64_MAX; /* committed since, though it was received before */
         f->seen.none = true;
         rig_expect(&r, f, FETCH_LOOK_AGAIN, 0);
         rig_leave(&r, f);
         f = rig_fetch(&r, "GET", "/x", "");
         f->seen.wall_ns = 1;
-        f->seen.again = true;       /* once is enough */
+        f->seen.again = true; /* once is enough */
         rig_expect(&r, f, FETCH_HEAD, 200);
         rig_leave(&r, f);
     }
@@ -335,7 +335,7 @@ static void a_304_freshens_for_all(void **state)
         f[i] = validating_fetch(&r, i < 2 ? 7 : 8);
         rig_submit(&r, f[i]);
     }
-    api_await(r.origin, 2);        /* another record is another question */
+    api_await(r.origin, 2); /* another record is another question */
     ask_once(&r);
     api_let_go(r.origin);
     for (unsigned i = 0; i < 3; i++) {
@@ -483,7 +483,7 @@ static void nobody_waits_for_what_nobody_may_have(void **state)
     rig_expect(&r, f, FETCH_HEAD, 200);
     rig_leave(&r, f);
     rig_settle(&r);
-    until_quiet(&r);                  /* the connection was closed on it */
+    until_quiet(&r); /* the connection was closed on it */
     rig_close(&r);
 }
 
@@ -553,7 +553,7 @@ static void closing_ends_what_is_in_flight(void **state)
     waiting = rig_fetch(&r, "GET", "/z", "");
     rig_submit(&r, waiting);
     rig_leave(&r, streaming);
-    rig_leave(&r, waiting);           /* both go on by themselves: on_abort = "finish" */
+    rig_leave(&r, waiting); /* both go on by themselves: on_abort = "finish" */
     rig_close(&r);
     assert_int_equal(spool_ended(cut->body), SPOOL_CUT_SHORT);
     answer_release(cut);

@@ -11,7 +11,10 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-static const struct { const char *name; enum flight_state from, to; } allowed[] = {
+static const struct {
+    const char       *name;
+    enum flight_state from, to;
+} allowed[] = {
     { "a_new_one_stands_apart_to_be_named", FLIGHT_NEW, FLIGHT_NAMING },
     { "a_new_one_stands_in_line", FLIGHT_NEW, FLIGHT_WAITING },
     { "a_new_one_is_refused", FLIGHT_NEW, FLIGHT_OVER },

@@ -15,7 +15,10 @@ enum { FAULTY = -2, NONE = -1 };
 
 static void test_length(void **state)
 {
-    static const struct { const char *name, *fields; int64_t length; } rows[] = {
+    static const struct {
+        const char *name, *fields;
+        int64_t     length;
+    } rows[] = {
         { "none", "X: 1", NONE },
         { "zero", "Content-Length: 0", 0 },
         { "one_number", "Content-Length: 20", 20 },
@@ -63,7 +66,11 @@ static void test_length(void **state)
 
 static void test_transfer_encoding(void **state)
 {
-    static const struct { const char *name, *fields; unsigned minor; bool ok, doubtful; } rows[] = {
+    static const struct {
+        const char *name, *fields;
+        unsigned    minor;
+        bool        ok, doubtful;
+    } rows[] = {
         { "chunked", "Transfer-Encoding: chunked", 1, true, false },
         { "any_case", "transfer-encoding: Chunked", 1, true, false },
         { "of_1_0", "Transfer-Encoding: chunked", 0, true, true },

@@ -35,7 +35,7 @@ static void test_age(void **state)
     /* requested, received and now in seconds from T0 */
     static const struct {
         const char *name, *lines;
-        int64_t requested, received, now, age;
+        int64_t     requested, received, now, age;
     } rows[] = {
         /* 4.2.3 */
         { "resident_time", DATE_T0, 0, 0, 10, 10 },
@@ -47,14 +47,10 @@ static void test_age(void **state)
         /* corrected_age_value alone */
         { "slow_origin_clock", "Date: Sun, 06 Nov 1994 07:49:37 GMT\n", 0, 0, 10, 10 },
         { "fast_origin_clock", "Date: Sun, 06 Nov 1994 09:49:37 GMT\n", 0, 0, 10, 10 },
-        { "old_date_by_http_1_0", "Date: Sun, 06 Nov 1994 07:49:37 GMT\nVia: 1.1 a, 1.0 b\n", 0, 0,
-          10, 3610 },
-        { "old_date_by_http_1_0_long", "Date: Sun, 06 Nov 1994 07:49:37 GMT\nVia: HTTP/1.0 b\n", 0,
-          0, 10, 3610 },
-        { "old_date_by_http_1_1", "Date: Sun, 06 Nov 1994 07:49:37 GMT\nVia: 1.1 a\n", 0, 0, 10,
-          10 },
-        { "age_over_apparent_age", "Date: Sun, 06 Nov 1994 08:49:30 GMT\nVia: 1.0 b\nAge: 100\n", 0,
-          0, 0, 100 },
+        { "old_date_by_http_1_0", "Date: Sun, 06 Nov 1994 07:49:37 GMT\nVia: 1.1 a, 1.0 b\n", 0, 0, 10, 3610 },
+        { "old_date_by_http_1_0_long", "Date: Sun, 06 Nov 1994 07:49:37 GMT\nVia: HTTP/1.0 b\n", 0, 0, 10, 3610 },
+        { "old_date_by_http_1_1", "Date: Sun, 06 Nov 1994 07:49:37 GMT\nVia: 1.1 a\n", 0, 0, 10, 10 },
+        { "age_over_apparent_age", "Date: Sun, 06 Nov 1994 08:49:30 GMT\nVia: 1.0 b\nAge: 100\n", 0, 0, 0, 100 },
         { "clock_stepped_back", DATE_T0, 0, 0, -100, 0 },
         { "clock_stepped_back_while_waiting", DATE_T0, 10, 0, 5, 5 },
         { "first_member_counts", "Age: 7200, 0\n", 0, 0, 0, 7200 }, /* 5.1 */
@@ -88,8 +84,8 @@ static void test_age(void **state)
 /* Times at the ends of what a clock can say do not overflow. */
 static void test_age_is_bounded(void **state)
 {
-    static const int64_t times[] = { INT64_MIN, -1, 0, 1, INT64_MAX };
-    struct head          h = head_of(DATE_T0 "Age: 2147483648\nVia: 1.0 x\n");
+    static const int64_t   times[] = { INT64_MIN, -1, 0, 1, INT64_MAX };
+    struct head            h = head_of(DATE_T0 "Age: 2147483648\nVia: 1.0 x\n");
     struct stored_response r = stored(&h, 200);
 
     (void)state;
@@ -107,15 +103,14 @@ enum { STALE_FORBIDDEN = 1, ALWAYS = 2 };
 static const int64_t FOREVER = INT64_MAX;
 
 struct lifetime_row {
-    const char *name, *lines;
-    unsigned    status, setting;
-    int64_t     seconds;
+    const char          *name, *lines;
+    unsigned             status, setting;
+    int64_t              seconds;
     enum lifetime_source source;
-    unsigned    flags;
+    unsigned             flags;
 };
 
-static void check_lifetime(const struct lifetime_row *row, const struct policy_options *base,
-                           int64_t override_ns)
+static void check_lifetime(const struct lifetime_row *row, const struct policy_options *base, int64_t override_ns)
 {
     struct head            h = head_of(row->lines);
     struct stored_response r = stored(&h, row->status);
@@ -131,18 +126,16 @@ static void check_lifetime(const struct lifetime_row *row, const struct policy_o
         fail_msg("%s: %lld ns", row->name, (long long)l.ns);
     if (l.source != row->source)
         fail_msg("%s: source %d", row->name, (int)l.source);
-    if (l.explicit_stale != ((row->flags & STALE_FORBIDDEN) != 0) ||
-        l.always_validate != ((row->flags & ALWAYS) != 0))
+    if (l.explicit_stale != ((row->flags & STALE_FORBIDDEN) != 0) || l.always_validate != ((row->flags & ALWAYS) != 0))
         fail_msg("%s: stale %d, always %d", row->name, l.explicit_stale, l.always_validate);
     head_free(&h);
 }
 
-#define CHECK_ROWS(rows, ...)                                                             \
-    do {                                                                                  \
-        static const struct policy_options options = { .stale_if_error_ns = POLICY_UNSET, \
-                                                       __VA_ARGS__ };                     \
-        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)                         \
-            check_lifetime(&rows[i], &options, POLICY_UNSET);                             \
+#define CHECK_ROWS(rows, ...) \
+    do { \
+        static const struct policy_options options = { .stale_if_error_ns = POLICY_UNSET, __VA_ARGS__ }; \
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) \
+            check_lifetime(&rows[i], &options, POLICY_UNSET); \
     } while (0)
 
 #define LM_DAY "Last-Modified: Sat, 05 Nov 1994 08:49:37 GMT\n" DATE_T0
@@ -155,87 +148,65 @@ static void test_origin_lifetime(void **state)
         { "max_age", "Cache-Control: max-age=60\n", 200, 0, 60, LIFETIME_MAX_AGE, 0 },
         { "max_age_zero", "Cache-Control: max-age=0\n", 200, 0, 0, LIFETIME_MAX_AGE, 0 },
         /* 4.2.1 */
-        { "max_age_negative_is_stale", "Cache-Control: max-age=-1\n", 200, 0, 0, LIFETIME_MAX_AGE,
-          0 },
-        { "max_age_junk_is_stale", "Cache-Control: max-age=3600a\n", 200, 0, 0, LIFETIME_MAX_AGE,
-          0 },
-        { "max_age_huge", "Cache-Control: max-age=99999999999\n", 200, 0, INT64_C(2147483648),
-          LIFETIME_MAX_AGE, 0 },
-        { "max_age_first_counts", "Cache-Control: max-age=1, max-age=60\n", 200, 0, 1,
-          LIFETIME_MAX_AGE, 0 },
-        { "max_age_over_expires",
-          "Cache-Control: max-age=60\nExpires: Sun, 06 Nov 1994 09:49:37 GMT\n" DATE_T0, 200, 0, 60,
+        { "max_age_negative_is_stale", "Cache-Control: max-age=-1\n", 200, 0, 0, LIFETIME_MAX_AGE, 0 },
+        { "max_age_junk_is_stale", "Cache-Control: max-age=3600a\n", 200, 0, 0, LIFETIME_MAX_AGE, 0 },
+        { "max_age_huge", "Cache-Control: max-age=99999999999\n", 200, 0, INT64_C(2147483648), LIFETIME_MAX_AGE, 0 },
+        { "max_age_first_counts", "Cache-Control: max-age=1, max-age=60\n", 200, 0, 1, LIFETIME_MAX_AGE, 0 },
+        { "max_age_over_expires", "Cache-Control: max-age=60\nExpires: Sun, 06 Nov 1994 09:49:37 GMT\n" DATE_T0, 200, 0,
+          60,
           /* 5.3 */
           LIFETIME_MAX_AGE, 0 },
-        { "max_age_zero_over_expires",
-          "Cache-Control: max-age=0\nExpires: Sun, 06 Nov 1994 09:49:37 GMT\n" DATE_T0, 200, 0, 0,
-          LIFETIME_MAX_AGE, 0 },
-        { "s_maxage_shared", "Cache-Control: max-age=60, s-maxage=600\n", 200, SHARED | CREDENTIAL,
-          600, LIFETIME_S_MAXAGE,
+        { "max_age_zero_over_expires", "Cache-Control: max-age=0\nExpires: Sun, 06 Nov 1994 09:49:37 GMT\n" DATE_T0,
+          200, 0, 0, LIFETIME_MAX_AGE, 0 },
+        { "s_maxage_shared", "Cache-Control: max-age=60, s-maxage=600\n", 200, SHARED | CREDENTIAL, 600,
+          LIFETIME_S_MAXAGE,
           /* 5.2.2.10 */
           STALE_FORBIDDEN },
-        { "s_maxage_without_credential", "Cache-Control: max-age=60, s-maxage=600\n", 200, 0, 600,
-          LIFETIME_S_MAXAGE, STALE_FORBIDDEN },
-        { "s_maxage_private", "Cache-Control: max-age=60, s-maxage=600\n", 200, CREDENTIAL, 60,
-          LIFETIME_MAX_AGE, 0 },
-        { "s_maxage_private_alone", "Cache-Control: s-maxage=600\n", 200, CREDENTIAL, 0,
-          LIFETIME_NONE, 0 },
-        { "s_maxage_zero", "Cache-Control: max-age=60, s-maxage=0\n", 200, SHARED, 0,
-          LIFETIME_S_MAXAGE, STALE_FORBIDDEN },
-        { "expires", "Expires: Sun, 06 Nov 1994 08:50:37 GMT\n" DATE_T0, 200, 0, 60,
-          LIFETIME_EXPIRES, 0 },
-        { "expires_past", "Expires: Sun, 06 Nov 1994 08:48:37 GMT\n" DATE_T0, 200, 0, 0,
-          LIFETIME_EXPIRES, 0 },
-        { "expires_is_date", "Expires: Sun, 06 Nov 1994 08:49:37 GMT\n" DATE_T0, 200, 0, 0,
-          LIFETIME_EXPIRES, 0 },
+        { "s_maxage_without_credential", "Cache-Control: max-age=60, s-maxage=600\n", 200, 0, 600, LIFETIME_S_MAXAGE,
+          STALE_FORBIDDEN },
+        { "s_maxage_private", "Cache-Control: max-age=60, s-maxage=600\n", 200, CREDENTIAL, 60, LIFETIME_MAX_AGE, 0 },
+        { "s_maxage_private_alone", "Cache-Control: s-maxage=600\n", 200, CREDENTIAL, 0, LIFETIME_NONE, 0 },
+        { "s_maxage_zero", "Cache-Control: max-age=60, s-maxage=0\n", 200, SHARED, 0, LIFETIME_S_MAXAGE,
+          STALE_FORBIDDEN },
+        { "expires", "Expires: Sun, 06 Nov 1994 08:50:37 GMT\n" DATE_T0, 200, 0, 60, LIFETIME_EXPIRES, 0 },
+        { "expires_past", "Expires: Sun, 06 Nov 1994 08:48:37 GMT\n" DATE_T0, 200, 0, 0, LIFETIME_EXPIRES, 0 },
+        { "expires_is_date", "Expires: Sun, 06 Nov 1994 08:49:37 GMT\n" DATE_T0, 200, 0, 0, LIFETIME_EXPIRES, 0 },
         /* 5.3 */
         { "expires_zero_is_past", "Expires: 0\n" DATE_T0, 200, 0, 0, LIFETIME_EXPIRES, 0 },
         { "expires_empty_is_past", "Expires:\n" DATE_T0, 200, 0, 0, LIFETIME_EXPIRES, 0 },
-        { "expires_other_zone_is_past", "Expires: Sun, 06 Nov 1994 08:50:37 UTC\n" DATE_T0, 200, 0,
-          0, LIFETIME_EXPIRES, 0 },
-        { "expires_rfc850", "Expires: Sunday, 06-Nov-94 08:50:37 GMT\n" DATE_T0, 200, 0, 60,
-          LIFETIME_EXPIRES, 0 },
-        { "expires_asctime", "Expires: Sun Nov  6 08:50:37 1994\n" DATE_T0, 200, 0, 60,
-          LIFETIME_EXPIRES, 0 },
-        { "expires_without_date", "Expires: Sun, 06 Nov 1994 08:50:37 GMT\n", 200, 0, 60,
-          LIFETIME_EXPIRES, 0 },
-        { "expires_is_free_of_skew",
-          "Expires: Sun, 06 Nov 1994 10:50:37 GMT\nDate: Sun, 06 Nov 1994 10:49:37 GMT\n", 200, 0,
-          60, LIFETIME_EXPIRES, 0 },
-        { "expires_far", "Expires: Fri, 31 Dec 9999 23:59:59 GMT\n" DATE_T0, 200, 0, FOREVER,
-          LIFETIME_EXPIRES, 0 },
-        { "expires_first_line_counts",
-          "Expires: Sun, 06 Nov 1994 08:50:37 GMT\nExpires: 0\n" DATE_T0, 200, 0, 60,
-          LIFETIME_EXPIRES, 0 },
-        { "explicit_for_any_status", "Cache-Control: max-age=60\n", 599, 0, 60, LIFETIME_MAX_AGE,
+        { "expires_other_zone_is_past", "Expires: Sun, 06 Nov 1994 08:50:37 UTC\n" DATE_T0, 200, 0, 0, LIFETIME_EXPIRES,
           0 },
-        { "targeted_over_cache_control",
-          "Cache-Control: max-age=1\nCDN-Cache-Control: max-age=60\n", 200, 0, 60, LIFETIME_MAX_AGE,
+        { "expires_rfc850", "Expires: Sunday, 06-Nov-94 08:50:37 GMT\n" DATE_T0, 200, 0, 60, LIFETIME_EXPIRES, 0 },
+        { "expires_asctime", "Expires: Sun Nov  6 08:50:37 1994\n" DATE_T0, 200, 0, 60, LIFETIME_EXPIRES, 0 },
+        { "expires_without_date", "Expires: Sun, 06 Nov 1994 08:50:37 GMT\n", 200, 0, 60, LIFETIME_EXPIRES, 0 },
+        { "expires_is_free_of_skew", "Expires: Sun, 06 Nov 1994 10:50:37 GMT\nDate: Sun, 06 Nov 1994 10:49:37 GMT\n",
+          200, 0, 60, LIFETIME_EXPIRES, 0 },
+        { "expires_far", "Expires: Fri, 31 Dec 9999 23:59:59 GMT\n" DATE_T0, 200, 0, FOREVER, LIFETIME_EXPIRES, 0 },
+        { "expires_first_line_counts", "Expires: Sun, 06 Nov 1994 08:50:37 GMT\nExpires: 0\n" DATE_T0, 200, 0, 60,
+          LIFETIME_EXPIRES, 0 },
+        { "explicit_for_any_status", "Cache-Control: max-age=60\n", 599, 0, 60, LIFETIME_MAX_AGE, 0 },
+        { "targeted_over_cache_control", "Cache-Control: max-age=1\nCDN-Cache-Control: max-age=60\n", 200, 0, 60,
+          LIFETIME_MAX_AGE,
           /* RFC 9213 2.2 */
           0 },
-        { "targeted_over_expires",
-          "Expires: Sun, 06 Nov 1994 09:49:37 GMT\nCDN-Cache-Control: public\n" DATE_T0, 200, 0, 0,
-          LIFETIME_NONE, 0 },
-        { "invalid_targeted_falls_back",
-          "Cache-Control: max-age=1\nCDN-Cache-Control: max-age=\"60\n", 200, 0, 1,
+        { "targeted_over_expires", "Expires: Sun, 06 Nov 1994 09:49:37 GMT\nCDN-Cache-Control: public\n" DATE_T0, 200,
+          0, 0, LIFETIME_NONE, 0 },
+        { "invalid_targeted_falls_back", "Cache-Control: max-age=1\nCDN-Cache-Control: max-age=\"60\n", 200, 0, 1,
           LIFETIME_MAX_AGE, 0 },
-        { "weir's_own_target_first",
-          "CDN-Cache-Control: max-age=1\nWeir-Cache-Control: max-age=60\n", 200, 0, 60,
+        { "weir's_own_target_first", "CDN-Cache-Control: max-age=1\nWeir-Cache-Control: max-age=60\n", 200, 0, 60,
           LIFETIME_MAX_AGE, 0 },
-        { "must_revalidate", "Cache-Control: max-age=60, must-revalidate\n", 200, 0, 60,
-          LIFETIME_MAX_AGE, STALE_FORBIDDEN },
-        { "proxy_revalidate_shared", "Cache-Control: max-age=60, proxy-revalidate\n", 200, 0, 60,
-          LIFETIME_MAX_AGE, STALE_FORBIDDEN },
-        { "proxy_revalidate_private", "Cache-Control: max-age=60, proxy-revalidate\n", 200,
-          CREDENTIAL, 60, LIFETIME_MAX_AGE, 0 },
+        { "must_revalidate", "Cache-Control: max-age=60, must-revalidate\n", 200, 0, 60, LIFETIME_MAX_AGE,
+          STALE_FORBIDDEN },
+        { "proxy_revalidate_shared", "Cache-Control: max-age=60, proxy-revalidate\n", 200, 0, 60, LIFETIME_MAX_AGE,
+          STALE_FORBIDDEN },
+        { "proxy_revalidate_private", "Cache-Control: max-age=60, proxy-revalidate\n", 200, CREDENTIAL, 60,
+          LIFETIME_MAX_AGE, 0 },
         /* 5.2.2.4 */
-        { "no_cache", "Cache-Control: max-age=60, no-cache\n", 200, 0, 60, LIFETIME_MAX_AGE,
-          STALE_FORBIDDEN | ALWAYS },
-        { "no_cache_of_fields", "Cache-Control: max-age=60, no-cache=\"foo\"\n", 200, 0, 60,
-          LIFETIME_MAX_AGE, 0 },
+        { "no_cache", "Cache-Control: max-age=60, no-cache\n", 200, 0, 60, LIFETIME_MAX_AGE, STALE_FORBIDDEN | ALWAYS },
+        { "no_cache_of_fields", "Cache-Control: max-age=60, no-cache=\"foo\"\n", 200, 0, 60, LIFETIME_MAX_AGE, 0 },
         /* 5.4 */
-        { "pragma_in_a_response_is_nothing", "Cache-Control: max-age=60\nPragma: no-cache\n", 200,
-          0, 60, LIFETIME_MAX_AGE, 0 },
+        { "pragma_in_a_response_is_nothing", "Cache-Control: max-age=60\nPragma: no-cache\n", 200, 0, 60,
+          LIFETIME_MAX_AGE, 0 },
         /* 4.2.2 */
         { "heuristic_off", LM_DAY, 200, 0, 0, LIFETIME_NONE, 0 },
         { "heuristic", LM_DAY, 200, HEURISTIC, 8640, LIFETIME_HEURISTIC, 0 },
@@ -245,16 +216,13 @@ static void test_origin_lifetime(void **state)
         { "heuristic_not_302", LM_DAY, 302, HEURISTIC, 0, LIFETIME_NONE, 0 },
         { "heuristic_not_403", LM_DAY, 403, HEURISTIC, 0, LIFETIME_NONE, 0 },
         { "heuristic_not_503", LM_DAY, 503, HEURISTIC, 0, LIFETIME_NONE, 0 },
-        { "heuristic_public_599", "Cache-Control: public\n" LM_DAY, 599, HEURISTIC, 8640,
+        { "heuristic_public_599", "Cache-Control: public\n" LM_DAY, 599, HEURISTIC, 8640, LIFETIME_HEURISTIC, 0 },
+        { "heuristic_not_beside_explicit", "Cache-Control: max-age=1\n" LM_DAY, 200, HEURISTIC, 1, LIFETIME_MAX_AGE,
+          0 },
+        { "heuristic_not_beside_expires", "Expires: 0\n" LM_DAY, 200, HEURISTIC, 0, LIFETIME_EXPIRES, 0 },
+        { "heuristic_future_is_nothing", "Last-Modified: Mon, 07 Nov 1994 08:49:37 GMT\n" DATE_T0, 200, HEURISTIC, 0,
           LIFETIME_HEURISTIC, 0 },
-        { "heuristic_not_beside_explicit", "Cache-Control: max-age=1\n" LM_DAY, 200, HEURISTIC, 1,
-          LIFETIME_MAX_AGE, 0 },
-        { "heuristic_not_beside_expires", "Expires: 0\n" LM_DAY, 200, HEURISTIC, 0,
-          LIFETIME_EXPIRES, 0 },
-        { "heuristic_future_is_nothing", "Last-Modified: Mon, 07 Nov 1994 08:49:37 GMT\n" DATE_T0,
-          200, HEURISTIC, 0, LIFETIME_HEURISTIC, 0 },
-        { "heuristic_needs_a_date", "Last-Modified: once\n" DATE_T0, 200, HEURISTIC, 0,
-          LIFETIME_NONE, 0 },
+        { "heuristic_needs_a_date", "Last-Modified: once\n" DATE_T0, 200, HEURISTIC, 0, LIFETIME_NONE, 0 },
     };
 
     (void)state;
@@ -266,10 +234,9 @@ static void test_origin_lifetime(void **state)
 static void test_rule_lifetime(void **state)
 {
     static const struct lifetime_row fixed[] = {
-        { "fixed_over_max_age", "Cache-Control: max-age=1, must-revalidate\n", 200, 0, 60,
-          LIFETIME_RULE, 0 },
-        { "fixed_over_no_store_and_private", "Cache-Control: no-store, private, no-cache\n", 200, 0,
-          60, LIFETIME_RULE, 0 },
+        { "fixed_over_max_age", "Cache-Control: max-age=1, must-revalidate\n", 200, 0, 60, LIFETIME_RULE, 0 },
+        { "fixed_over_no_store_and_private", "Cache-Control: no-store, private, no-cache\n", 200, 0, 60, LIFETIME_RULE,
+          0 },
         { "fixed_over_expires", "Expires: 0\nPragma: no-cache\n", 200, 0, 60, LIFETIME_RULE, 0 },
         { "fixed_203", "", 203, 0, 60, LIFETIME_RULE, 0 },
         { "fixed_206_as_200", "", 206, 0, 60, LIFETIME_RULE, 0 },
@@ -278,8 +245,7 @@ static void test_rule_lifetime(void **state)
         { "fixed_308", "", 308, 0, 60, LIFETIME_RULE, 0 },
         { "fixed_does_not_cover_204", "", 204, 0, 0, LIFETIME_NONE, 0 },
         { "fixed_does_not_cover_302", "", 302, 0, 0, LIFETIME_NONE, 0 },
-        { "fixed_leaves_404_to_the_origin", "Cache-Control: max-age=5\n", 404, 0, 5,
-          LIFETIME_MAX_AGE, 0 },
+        { "fixed_leaves_404_to_the_origin", "Cache-Control: max-age=5\n", 404, 0, 5, LIFETIME_MAX_AGE, 0 },
         { "fixed_does_not_cover_500", "", 500, 0, 0, LIFETIME_NONE, 0 },
     };
     static const struct lifetime_row forever[] = {
@@ -290,28 +256,24 @@ static void test_rule_lifetime(void **state)
         { "else_where_nothing_is_said", DATE_T0, 200, 0, 60, LIFETIME_ELSE, 0 },
         { "else_not_beside_max_age", "Cache-Control: max-age=0\n", 200, 0, 0, LIFETIME_MAX_AGE, 0 },
         { "else_not_beside_expires", "Expires: 0\n", 200, 0, 0, LIFETIME_EXPIRES, 0 },
-        { "else_not_beside_no_cache", "Cache-Control: no-cache\n", 200, 0, 0, LIFETIME_NONE,
-          STALE_FORBIDDEN | ALWAYS },
+        { "else_not_beside_no_cache", "Cache-Control: no-cache\n", 200, 0, 0, LIFETIME_NONE, STALE_FORBIDDEN | ALWAYS },
         { "else_not_beside_no_store", "Cache-Control: no-store\n", 200, 0, 0, LIFETIME_NONE, 0 },
         { "else_not_beside_pragma", "Pragma: no-cache\n", 200, 0, 0, LIFETIME_NONE, 0 },
         { "else_beside_public", "Cache-Control: public\n", 200, 0, 60, LIFETIME_ELSE, 0 },
-        { "else_beside_private_of_a_private_cache", "Cache-Control: private\n", 200, CREDENTIAL, 60,
-          LIFETIME_ELSE, 0 },
-        { "else_keeps_must_revalidate", "Cache-Control: must-revalidate\n", 200, 0, 60,
-          LIFETIME_ELSE, STALE_FORBIDDEN },
-        { "else_beside_s_maxage_of_others", "Cache-Control: s-maxage=5\n", 200, CREDENTIAL, 60,
-          LIFETIME_ELSE, 0 },
+        { "else_beside_private_of_a_private_cache", "Cache-Control: private\n", 200, CREDENTIAL, 60, LIFETIME_ELSE, 0 },
+        { "else_keeps_must_revalidate", "Cache-Control: must-revalidate\n", 200, 0, 60, LIFETIME_ELSE,
+          STALE_FORBIDDEN },
+        { "else_beside_s_maxage_of_others", "Cache-Control: s-maxage=5\n", 200, CREDENTIAL, 60, LIFETIME_ELSE, 0 },
         { "else_behind_heuristic", LM_DAY, 200, HEURISTIC, 8640, LIFETIME_HEURISTIC, 0 },
         { "else_does_not_cover_404", "", 404, 0, 0, LIFETIME_NONE, 0 },
     };
     static const struct lifetime_row revalidate[] = {
         { "revalidate", "Cache-Control: max-age=60\n", 200, 0, 0, LIFETIME_RULE, ALWAYS },
-        { "revalidate_keeps_must_revalidate", "Cache-Control: must-revalidate\n", 200, 0, 0,
-          LIFETIME_RULE, ALWAYS | STALE_FORBIDDEN },
+        { "revalidate_keeps_must_revalidate", "Cache-Control: must-revalidate\n", 200, 0, 0, LIFETIME_RULE,
+          ALWAYS | STALE_FORBIDDEN },
     };
     static const struct lifetime_row never[] = {
-        { "never", "Cache-Control: max-age=60\n", 200, 0, 0, LIFETIME_RULE,
-          ALWAYS | STALE_FORBIDDEN },
+        { "never", "Cache-Control: max-age=60\n", 200, 0, 0, LIFETIME_RULE, ALWAYS | STALE_FORBIDDEN },
     };
     static const struct policy_status_ttl list[] = {
         { 404, 404, { TTL_FIXED, MINUTE_NS } },
@@ -323,8 +285,7 @@ static void test_rule_lifetime(void **state)
         { "listed_404", "Cache-Control: no-store\n", 404, 0, 60, LIFETIME_RULE, 0 },
         { "listed_first_match", "", 404, 0, 60, LIFETIME_RULE, 0 },
         { "listed_class", "", 403, 0, 120, LIFETIME_RULE, 0 },
-        { "listed_never", "Cache-Control: max-age=60\n", 503, 0, 0, LIFETIME_RULE,
-          ALWAYS | STALE_FORBIDDEN },
+        { "listed_never", "Cache-Control: max-age=60\n", 503, 0, 0, LIFETIME_RULE, ALWAYS | STALE_FORBIDDEN },
         { "listed_origin", "Cache-Control: max-age=7\n", 301, 0, 7, LIFETIME_MAX_AGE, 0 },
         { "not_listed", "", 200, 0, 600, LIFETIME_RULE, 0 },
     };
@@ -348,8 +309,7 @@ static void test_override(void **state)
     static const struct lifetime_row rows[] = {
         { "override_origin", "Cache-Control: max-age=5\n", 200, 0, 30, LIFETIME_RULE, 0 },
         { "override_fixed", "", 200, 0, 30, LIFETIME_RULE, 0 },
-        { "override_covers_as_a_duration", "Cache-Control: max-age=5\n", 404, 0, 5,
-          LIFETIME_MAX_AGE, 0 },
+        { "override_covers_as_a_duration", "Cache-Control: max-age=5\n", 404, 0, 5, LIFETIME_MAX_AGE, 0 },
         { "override_not_never", "", 200, 0, 0, LIFETIME_RULE, ALWAYS | STALE_FORBIDDEN },
     };
 
@@ -380,17 +340,20 @@ static void test_ttl_left(void **state)
 /* The clock was set back: what was received before is from the future, and stale. */
 static void test_from_the_future_is_stale(void **state)
 {
-    static const struct { const char *name; int64_t now_s, age_s, left_s; } rows[] = {
-        { "just_now",        0,     0,   100 },
-        { "a_second_ago",    1,     1,    99 },
-        { "in_a_second",    -1,     0,    -1 },
-        { "in_an_hour",     -3600,  0, -3600 },
-        { "at_the_epoch",   -784111777, 0, -784111777 },
+    static const struct {
+        const char *name;
+        int64_t     now_s, age_s, left_s;
+    } rows[] = {
+        { "just_now", 0, 0, 100 },
+        { "a_second_ago", 1, 1, 99 },
+        { "in_a_second", -1, 0, -1 },
+        { "in_an_hour", -3600, 0, -3600 },
+        { "at_the_epoch", -784111777, 0, -784111777 },
     };
-    static const enum lifetime_source sources[] = { LIFETIME_RULE, LIFETIME_S_MAXAGE, LIFETIME_MAX_AGE,
+    static const enum lifetime_source sources[] = { LIFETIME_RULE,    LIFETIME_S_MAXAGE,  LIFETIME_MAX_AGE,
                                                     LIFETIME_EXPIRES, LIFETIME_HEURISTIC, LIFETIME_ELSE };
-    struct head            h = head_of(DATE_T0);
-    struct stored_response r = stored(&h, 200);
+    struct head                       h = head_of(DATE_T0);
+    struct stored_response            r = stored(&h, 200);
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0] * 6; i++) {
@@ -398,8 +361,8 @@ static void test_from_the_future_is_stale(void **state)
         const struct lifetime l = { .ns = s_to_ns(100), .source = sources[i % 6] };
         const int64_t         now = s_to_ns(T0 + rows[row].now_s);
 
-        if (policy_age_ns(&r, now) != s_to_ns(rows[row].age_s)
-            || policy_ttl_left_ns(&r, &l, now) != s_to_ns(rows[row].left_s))
+        if (policy_age_ns(&r, now) != s_to_ns(rows[row].age_s) ||
+            policy_ttl_left_ns(&r, &l, now) != s_to_ns(rows[row].left_s))
             fail_msg("%s: age %lld, left %lld", rows[row].name, (long long)policy_age_ns(&r, now),
                      (long long)policy_ttl_left_ns(&r, &l, now));
     }
@@ -422,10 +385,11 @@ static void test_from_the_future_is_stale(void **state)
  * for longer than the lifetime after the moment at which the clock says it came, and no overflow. */
 static void test_steps_of_the_clock(void **state)
 {
-    static const int64_t steps_s[] = { 1, 2, 60, 3599, 3600, 86400, 30 * 86400, 366 * 86400,
-                                       INT64_C(10) * 366 * 86400 };
-    struct property      p = { 1111 };
-    struct head          h = head_of(DATE_T0 "Age: 7\n");
+    static const int64_t steps_s[] = {
+        1, 2, 60, 3599, 3600, 86400, 30 * 86400, 366 * 86400, INT64_C(10) * 366 * 86400
+    };
+    struct property        p = { 1111 };
+    struct head            h = head_of(DATE_T0 "Age: 7\n");
     struct stored_response r = stored(&h, 200);
 
     (void)state;
@@ -458,10 +422,14 @@ static void test_steps_of_the_clock(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_age),           cmocka_unit_test(test_age_is_bounded),
-        cmocka_unit_test(test_origin_lifetime), cmocka_unit_test(test_rule_lifetime),
-        cmocka_unit_test(test_override),      cmocka_unit_test(test_ttl_left),
-        cmocka_unit_test(test_from_the_future_is_stale), cmocka_unit_test(test_steps_of_the_clock),
+        cmocka_unit_test(test_age),
+        cmocka_unit_test(test_age_is_bounded),
+        cmocka_unit_test(test_origin_lifetime),
+        cmocka_unit_test(test_rule_lifetime),
+        cmocka_unit_test(test_override),
+        cmocka_unit_test(test_ttl_left),
+        cmocka_unit_test(test_from_the_future_is_stale),
+        cmocka_unit_test(test_steps_of_the_clock),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

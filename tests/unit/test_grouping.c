@@ -21,11 +21,16 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#define MS NS_PER_MS
+#define MS       NS_PER_MS
 #define START_NS (1000 * NS_PER_SEC)
 
 /* Groups one after another, the first of each `every_ns` after the last commit. */
-struct flow { const char *name; int64_t took_ns, every_ns; unsigned groups; int64_t waits_ns; };
+struct flow {
+    const char *name;
+    int64_t     took_ns, every_ns;
+    unsigned    groups;
+    int64_t     waits_ns;
+};
 
 static int64_t wait_of_last(const struct flow *f)
 {
@@ -102,12 +107,12 @@ static void test_a_stream_is_committed_in_few_groups(void **state)
         store_submit(f->store, &changes[n]);
         usleep(500);
         done += mailbox_deliver(box);
-        assert_true(is_hit(f, n));                    /* committed or not */
+        assert_true(is_hit(f, n)); /* committed or not */
     }
     store_hurry(f->store);
     for (; done < COUNT; done += mailbox_deliver(box))
         CHECK(poll(&watch, 1, 20000) == 1);
-    if (store_generation(f->store) - before > 16)     /* at 5 ms each it would be some sixty */
+    if (store_generation(f->store) - before > 16) /* at 5 ms each it would be some sixty */
         fail_msg("%llu commits", (unsigned long long)(store_generation(f->store) - before));
     mailbox_close(box);
     arena_free(&a);
@@ -135,12 +140,12 @@ static void test_a_lone_change_is_committed_unasked(void **state)
 static void submit_and_wait_for_death(const char *directory, int told)
 {
     static struct store_change changes[200];
-    struct store   *s = open_store(directory, UINT64_C(1) << 30);
-    struct mailbox *box = mailbox_open();
-    struct arena    a = { 0 };
+    struct store              *s = open_store(directory, UINT64_C(1) << 30);
+    struct mailbox            *box = mailbox_open();
+    struct arena               a = { 0 };
 
-    alarm(60);                                        /* nothing is left of it where the test fails */
-    CHECK(put_records(s, 0, 50, 3000));               /* these are committed, and heard of */
+    alarm(60);                          /* nothing is left of it where the test fails */
+    CHECK(put_records(s, 0, 50, 3000)); /* these are committed, and heard of */
     for (unsigned n = 0; n < 200; n++) {
         changes[n] = make_put(&a, 1000 + n, 0, NULL);
         changes[n].reply_to = box;
@@ -191,7 +196,7 @@ static void test_killed_in_mid_group(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_killed_in_mid_group),   /* forks: before there are threads */
+        cmocka_unit_test(test_killed_in_mid_group), /* forks: before there are threads */
         cmocka_unit_test(test_waits),
         cmocka_unit_test(test_a_clock_that_was_moved_makes_it_due),
         cmocka_unit_test_setup_teardown(test_a_stream_is_committed_in_few_groups, setup, teardown),

@@ -21,14 +21,14 @@ static void test_framing(void **state)
         unsigned    status;
     } rows[] = {
         { "plain_get", 1, "Host: localhost", 20, 0 },
-        { "no_host_in_1_1", 1, "Accept: x", 20, 400 },                       /* RFC 9112 3.2 */
+        { "no_host_in_1_1", 1, "Accept: x", 20, 400 }, /* RFC 9112 3.2 */
         { "no_host_in_1_0", 0, "Accept: x", 20, 0 },
         { "two_hosts", 1, "Host: a\nHost: a", 20, 400 },
         { "host_with_path", 1, "Host: a/b", 20, 400 },
         { "host_with_userinfo", 1, "Host: u@a", 20, 400 },
         { "empty_host", 1, "Host: ", 20, 400 },
-        { "length_and_chunked", 1, "Host: a\nContent-Length: 3\nTransfer-Encoding: chunked", 20, 400 },  /* 6.1 */
-        { "two_lengths", 1, "Host: a\nContent-Length: 3\nContent-Length: 3", 20, 400 },                  /* 6.3 */
+        { "length_and_chunked", 1, "Host: a\nContent-Length: 3\nTransfer-Encoding: chunked", 20, 400 }, /* 6.1 */
+        { "two_lengths", 1, "Host: a\nContent-Length: 3\nContent-Length: 3", 20, 400 },                 /* 6.3 */
         { "list_of_lengths", 1, "Host: a\nContent-Length: 3, 3", 20, 400 },
         { "negative_length", 1, "Host: a\nContent-Length: -1", 20, 400 },
         { "signed_length", 1, "Host: a\nContent-Length: +1", 20, 400 },
@@ -37,7 +37,7 @@ static void test_framing(void **state)
         { "length", 1, "Host: a\nContent-Length: 3", 20, 0 },
         { "chunked", 1, "Host: a\nTransfer-Encoding: chunked", 20, 0 },
         { "chunked_in_capitals", 1, "Host: a\nTransfer-Encoding: CHUNKED", 20, 0 },
-        { "chunked_in_1_0", 0, "Host: a\nTransfer-Encoding: chunked", 20, 400 },                        /* 6.1 */
+        { "chunked_in_1_0", 0, "Host: a\nTransfer-Encoding: chunked", 20, 400 }, /* 6.1 */
         { "gzip_coding", 1, "Host: a\nTransfer-Encoding: gzip, chunked", 20, 400 },
         { "two_codings", 1, "Host: a\nTransfer-Encoding: chunked\nTransfer-Encoding: chunked", 20, 400 },
         { "head_of_32_kib", 1, "Host: a", GUARD_HEAD_BYTES, 0 },
@@ -47,8 +47,10 @@ static void test_framing(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct head         h = head_of(rows[i].lines);
-        struct http_request r = { .method = HTTP_GET, .method_name = SLICE("GET"),
-                                  .version_minor = rows[i].minor, .fields = h.fields };
+        struct http_request r = { .method = HTTP_GET,
+                                  .method_name = SLICE("GET"),
+                                  .version_minor = rows[i].minor,
+                                  .fields = h.fields };
         struct refusal      no = guard_framing(&r, rows[i].head_bytes);
 
         if (problem_status(no.kind) != rows[i].status)
@@ -61,7 +63,10 @@ static void test_framing(void **state)
 
 static void test_method_is_a_token(void **state)
 {
-    static const struct { const char *method; unsigned status; } rows[] = {
+    static const struct {
+        const char *method;
+        unsigned    status;
+    } rows[] = {
         { "GET", 0 }, { "M-SEARCH", 0 }, { "x", 0 }, { "", 400 }, { "G(T", 400 }, { "G T", 400 }, { "G\x01T", 400 },
     };
 
@@ -69,7 +74,7 @@ static void test_method_is_a_token(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct http_request r = { .method_name = slice_of(rows[i].method), .version_minor = 0 };
 
-        if (problem_status(guard_framing(&r, 20).kind) != rows[i].status)                  /* RFC 9110 9.1 */
+        if (problem_status(guard_framing(&r, 20).kind) != rows[i].status) /* RFC 9110 9.1 */
             fail_msg("\"%s\"", rows[i].method);
     }
 }
@@ -78,11 +83,14 @@ static void test_own_host(void **state)
 {
     static const struct config_listener listeners[] = { { .address = "192.0.2.7:8080" }, { .address = "unix:/x" } };
     static const char *const            allowed[] = { "weir.lan", "box:9000", NULL };
-    static const struct { const char *name, *host; bool own; } rows[] = {
+    static const struct {
+        const char *name, *host;
+        bool        own;
+    } rows[] = {
         { "localhost", "localhost", true },
         { "localhost_with_port", "localhost:8080", true },
         { "localhost_in_capitals", "LOCALHOST", true },
-        { "below_localhost", "weir.localhost", true },                         /* RFC 6761 6.3 */
+        { "below_localhost", "weir.localhost", true }, /* RFC 6761 6.3 */
         { "loopback_address", "127.0.0.1:8080", true },
         { "another_loopback_address", "127.9.9.9", true },
         { "loopback_v6", "[::1]:8080", true },
@@ -107,7 +115,7 @@ static void test_own_host(void **state)
 
 static void test_origin(void **state)
 {
-    static const char *const            allowed[] = { "https://lab.example", NULL }, *const any[] = { "*", NULL };
+    static const char *const allowed[] = { "https://lab.example", NULL }, *const any[] = { "*", NULL };
     static const struct config_upstream listed = { .allow_origins = allowed }, open = { .allow_origins = any };
     static const struct {
         const char                   *name;
@@ -138,11 +146,11 @@ static void test_origin(void **state)
         struct head         h = head_of(rows[i].lines);
         struct http_request r = { .method = HTTP_GET, .version_minor = 1, .fields = h.fields };
 
-        struct slice        allowed_origin;
-        bool                other_page = rows[i].up != NULL && rows[i].status == 0;
+        struct slice allowed_origin;
+        bool         other_page = rows[i].up != NULL && rows[i].status == 0;
 
-        if (problem_status(guard_origin(rows[i].up, &r, SLICE("localhost:8080"), &allowed_origin).kind)
-            != rows[i].status)
+        if (problem_status(guard_origin(rows[i].up, &r, SLICE("localhost:8080"), &allowed_origin).kind) !=
+            rows[i].status)
             fail_msg("%s", rows[i].name);
         if ((allowed_origin.ptr != NULL) != other_page)
             fail_msg("%s: is said to be another site's page, or not to be", rows[i].name);

@@ -25,7 +25,11 @@
 
 static void test_heads(void **state)
 {
-    static const struct { const char *name; bool announced; const char *sent, *got; } rows[] = {
+    static const struct {
+        const char *name;
+        bool        announced;
+        const char *sent, *got;
+    } rows[] = {
         { "announced", true, HEAD, BARE },
         { "not_announced", false, HEAD, HEAD },
         { "without_a_length", true, PLAIN, PLAIN },
@@ -134,7 +138,12 @@ static unsigned segments(int fd)
 /* The kernel keeps a head back for 200 ms, which a busy machine may let pass. */
 static void test_followed(void **state)
 {
-    static const struct { const char *name; enum head_kind kind; const char *first; unsigned segments; } rows[] = {
+    static const struct {
+        const char    *name;
+        enum head_kind kind;
+        const char    *first;
+        unsigned       segments;
+    } rows[] = {
         { "a_head_goes_with_its_body", HEAD_FOLLOWED, PLAIN, 1 },
         { "what_is_not_announced_goes_alone", HEAD_AS_IT_IS, PLAIN, 2 },
         { "what_is_no_head_goes_alone", HEAD_FOLLOWED, BODY, 2 },
@@ -186,12 +195,12 @@ static void test_followed_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_heads), cmocka_unit_test(test_followed), cmocka_unit_test(test_followed_once),
-        cmocka_unit_test(test_once), cmocka_unit_test(test_forgotten),
-        cmocka_unit_test(test_what_did_not_go_is_still_announced),
+        cmocka_unit_test(test_heads),         cmocka_unit_test(test_followed),
+        cmocka_unit_test(test_followed_once), cmocka_unit_test(test_once),
+        cmocka_unit_test(test_forgotten),     cmocka_unit_test(test_what_did_not_go_is_still_announced),
     };
 
     if (!tricks_start(TRICKS_MEASURED_WITH))
-        return 77;                     /* built without: nothing to test */
+        return 77; /* built without: nothing to test */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,8 +18,8 @@
 
 /* -- the copies -- */
 
-static char               value_bytes[HOT_VALUE_BYTES + 1];
-static struct record_key  key_bytes;
+static char              value_bytes[HOT_VALUE_BYTES + 1];
+static struct record_key key_bytes;
 
 static struct slice key_of(unsigned n)
 {
@@ -31,7 +31,7 @@ static struct slice key_of(unsigned n)
 static struct slice value_of(unsigned n, unsigned version, size_t bytes)
 {
     memset(value_bytes, (int)(n % 251), sizeof value_bytes);
-    memcpy(value_bytes, &version, sizeof version);   /* where the sums and the id stand */
+    memcpy(value_bytes, &version, sizeof version); /* where the sums and the id stand */
     return (struct slice){ value_bytes, bytes };
 }
 
@@ -43,7 +43,7 @@ static void offer(struct hot *h, unsigned times, uint64_t snapshot, unsigned n, 
 
 static bool has(struct hot *h, uint64_t snapshot, unsigned n, unsigned version, size_t bytes)
 {
-    struct slice  key, value;
+    struct slice   key, value;
     const uint8_t *hash = (const uint8_t *)key_of(n).ptr;
 
     if (!hot_find(h, hash, snapshot, &key, &value))
@@ -60,15 +60,15 @@ static void test_which_are_believed(void **state)
     (void)state;
     assert_non_null(h);
     offer(h, 1, 5, 1, 0, 500);
-    assert_false(has(h, 5, 1, 0, 500));               /* came once */
+    assert_false(has(h, 5, 1, 0, 500)); /* came once */
     offer(h, 1, 5, 1, 0, 500);
     assert_true(has(h, 5, 1, 0, 500));
-    assert_false(has(h, 6, 1, 0, 500));               /* there was a commit since */
+    assert_false(has(h, 6, 1, 0, 500)); /* there was a commit since */
     offer(h, 1, 6, 1, 0, 500);
-    assert_true(has(h, 6, 1, 0, 500));                /* and it is the same record */
+    assert_true(has(h, 6, 1, 0, 500)); /* and it is the same record */
     assert_false(has(h, 5, 1, 0, 500));
     offer(h, 1, 7, 1, 1, 500);
-    assert_true(has(h, 7, 1, 1, 500));                /* another version of it */
+    assert_true(has(h, 7, 1, 1, 500)); /* another version of it */
     offer(h, 1, 8, 1, 1, 400);
     assert_true(has(h, 8, 1, 1, 400));
     offer(h, 3, 8, 2, 0, HOT_VALUE_BYTES);
@@ -88,7 +88,7 @@ static void test_written_over(void **state)
 
     (void)state;
     for (unsigned n = 0; n < COUNT; n++)
-        offer(h, 16, 1, n, 0, BYTES - n % 700);       /* some win the lottery */
+        offer(h, 16, 1, n, 0, BYTES - n % 700); /* some win the lottery */
     for (unsigned n = 0; n < COUNT; n++) {
         const bool is_there = has(h, 1, n, 0, BYTES - n % 700);
 
@@ -131,8 +131,8 @@ static void compare(struct fixture *f, unsigned n)
         assert_int_equal(got.body_bytes, want.body_bytes);
         assert_int_equal(got.set_back_ns, want.set_back_ns);
         assert_memory_equal(got.variant, want.variant, sizeof got.variant);
-        assert_true(slice_eq(got.encoded_fields, want.encoded_fields) && slice_eq(got.selection, want.selection)
-                    && slice_eq(got.upstream, want.upstream) && slice_eq(got.body, want.body));
+        assert_true(slice_eq(got.encoded_fields, want.encoded_fields) && slice_eq(got.selection, want.selection) &&
+                    slice_eq(got.upstream, want.upstream) && slice_eq(got.body, want.body));
     }
     store_reader_end(f->reader);
     store_reader_close(fresh);
@@ -148,8 +148,12 @@ static bool change(struct fixture *f, unsigned n, unsigned random)
     bool                ok;
 
     switch (random % 16) {
-    case 0: c.kind = STORE_DROP; break;
-    case 1: c.kind = STORE_INVALIDATE; break;
+    case 0:
+        c.kind = STORE_DROP;
+        break;
+    case 1:
+        c.kind = STORE_INVALIDATE;
+        break;
     case 2:
         if (look_up(f->reader, n, &r) == STORE_HIT) {
             c.kind = STORE_FRESHEN;
@@ -158,9 +162,14 @@ static bool change(struct fixture *f, unsigned n, unsigned random)
         }
         store_reader_end(f->reader);
         break;
-    case 3: c.kind = STORE_DROP_TAG; break;
-    case 4: store_clock_set_back(f->store, 1000000); break;
-    default: break;
+    case 3:
+        c.kind = STORE_DROP_TAG;
+        break;
+    case 4:
+        store_clock_set_back(f->store, 1000000);
+        break;
+    default:
+        break;
     }
     ok = do_change(f->store, &c);
     spool_release(body);
@@ -189,7 +198,7 @@ static void test_look_ups_are_the_databases(void **state)
         make_hash(hash, "key", n);
         copies += f->reader->hot != NULL && hot_find(f->reader->hot, hash, f->store->snapshot, &key, &value);
     }
-    assert_true(copies > STEPS / 4);                  /* it was they that were compared */
+    assert_true(copies > STEPS / 4); /* it was they that were compared */
 }
 
 static void test_huge_pages_are_for_large_databases(void **state)

@@ -19,8 +19,10 @@ static const char text[] = "{\"a\": [1, 2, 3], \"b\": \"some text that comes aga
 /* Appends `text` in a frame of its own. */
 static size_t pack(int window_bits, unsigned char *out, size_t room)
 {
-    z_stream z = { .next_in = (Bytef *)(uintptr_t)text, .avail_in = sizeof text - 1,
-                   .next_out = out, .avail_out = (uInt)room };
+    z_stream z = { .next_in = (Bytef *)(uintptr_t)text,
+                   .avail_in = sizeof text - 1,
+                   .next_out = out,
+                   .avail_out = (uInt)room };
 
     assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, window_bits, 8, Z_DEFAULT_STRATEGY), Z_OK);
     assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
@@ -54,7 +56,7 @@ static void codings_are_undone(void **state)
     static const struct {
         const char *name, *coding;
         int         frame, members;
-        int         cut;              /* bytes missing at the end */
+        int         cut; /* bytes missing at the end */
         int         result;
         bool        whole;
     } rows[] = {
@@ -123,7 +125,10 @@ static void a_bomb_passes_in_pieces(void **state)
 
 static void what_is_not_read_is_not_opened(void **state)
 {
-    static const struct { const char *name, *lines; bool opens; } rows[] = {
+    static const struct {
+        const char *name, *lines;
+        bool        opens;
+    } rows[] = {
         { "gzip", "Content-Encoding: gzip\n", true },
         { "none", "Content-Type: text/plain\n", false },
         { "empty", "Content-Encoding: \n", false },

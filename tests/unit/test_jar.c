@@ -13,7 +13,9 @@
 
 static void test_outward(void **state)
 {
-    static const struct { const char *name, *base, *target, *given, *expected; } rows[] = {
+    static const struct {
+        const char *name, *base, *target, *given, *expected;
+    } rows[] = {
         { "whole_host", "", "/x", "a=1; Path=/", "a=1; Path=/api" },
         { "below", "", "/x", "a=1; Path=/v1", "a=1; Path=/api/v1" },
         { "below_with_a_slash", "", "/x", "a=1; Path=/v1/", "a=1; Path=/api/v1/" },
@@ -55,7 +57,9 @@ static void test_outward(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct route_upstream u = { .base_path = slice_of(rows[i].base) };
-        const struct route          r = { .way = ROUTE_PREFIX, .upstream = &u, .target = slice_of(rows[i].target),
+        const struct route          r = { .way = ROUTE_PREFIX,
+                                          .upstream = &u,
+                                          .target = slice_of(rows[i].target),
                                           .prefix = SLICE("/api") };
         struct arena                a = { 0 };
         struct slice                given = property_exact(slice_of(rows[i].given));
@@ -70,7 +74,9 @@ static void test_outward(void **state)
 
 static void test_inward(void **state)
 {
-    static const struct { const char *name, *given, *expected; } rows[] = {
+    static const struct {
+        const char *name, *given, *expected;
+    } rows[] = {
         { "nothing_of_ours", "a=1;b=2", "a=1;b=2" },
         { "renamed", "a=1; weir-__Host-sid=2; b=3", "a=1; __Host-sid=2; b=3" },
         { "any_case", "weir-__secure-x=1", "__secure-x=1" },
@@ -96,11 +102,9 @@ static void test_inward(void **state)
 /* Whatever names an API gives, it gets the same back. */
 static void test_there_and_back(void **state)
 {
-    static const char *const           names[] = { "sid", "__Host-a", "weir-__Host-a", "weir-weir-b", "__http-x",
-                                                   "weir-" };
+    static const char *const names[] = { "sid", "__Host-a", "weir-__Host-a", "weir-weir-b", "__http-x", "weir-" };
     static const struct route_upstream u = { .base_path = { "", 0 } };
-    static const struct route          r = { .way = ROUTE_PREFIX, .upstream = &u, .target = { "/", 1 },
-                                             .prefix = { "/a", 2 } };
+    static const struct route r = { .way = ROUTE_PREFIX, .upstream = &u, .target = { "/", 1 }, .prefix = { "/a", 2 } };
 
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

@@ -16,22 +16,22 @@
 
 static void test_strings(void **state)
 {
-    static const struct { const char *name, *text, *json; } rows[] = {
+    static const struct {
+        const char *name, *text, *json;
+    } rows[] = {
         { "plain", "abc /", "\"abc /\"" },
         { "empty", "", "\"\"" },
         { "quotes", "a\"b\\c", "\"a\\\"b\\\\c\"" },
         { "short_escapes", "\b\f\n\r\t", "\"\\b\\f\\n\\r\\t\"" },
         { "other_control_bytes", "\x01\x1f\x7f", "\"\\u0001\\u001f\\u007f\"" },
-        { "utf8", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
-          "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\"" },
+        { "utf8", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\"" },
         { "latin1", "a\xe4z", "\"a\xef\xbf\xbdz\"" },
         { "lonely_continuation", "\x80", "\"\xef\xbf\xbd\"" },
         { "overlong", "\xc0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\"" },
         { "overlong_three", "\xe0\x80\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"" },
         { "surrogate", "\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"" },
         { "last_before_surrogates", "\xed\x9f\xbf", "\"\xed\x9f\xbf\"" },
-        { "over_10ffff", "\xf4\x90\x80\x80",
-          "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"" },
+        { "over_10ffff", "\xf4\x90\x80\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"" },
         { "cut_short", "a\xe2\x82", "\"a\xef\xbf\xbd\xef\xbf\xbd\"" },
     };
 
@@ -69,9 +69,9 @@ static void test_keys_bring_their_commas(void **state)
     json_key(&o, "f");
     json_raw(&o, SLICE("true}]}"));
     assert_false(o.overflow);
-    assert_true(slice_eq((struct slice){ buffer, o.used },
-                         SLICE("{\"a\":-9223372036854775808,\"b\":{\"c\":0},\"d\":\"{\","
-                               "\"e\":[{\"f\":true}]}")));
+    assert_true(
+        slice_eq((struct slice){ buffer, o.used }, SLICE("{\"a\":-9223372036854775808,\"b\":{\"c\":0},\"d\":\"{\","
+                                                         "\"e\":[{\"f\":true}]}")));
 }
 
 /* In every smaller buffer it says so, writes not a byte beyond, and stays so. */
@@ -102,10 +102,9 @@ static void test_overflow_is_said(void **state)
 
 static void test_jansson_reads_it(void **state)
 {
-    static const char *const fragments[] = { "\"", "\\", "a", "\n", "\x01", "\xc3\xa4", "\xff",
-                                             "\xed\xa0\x80", "\xf0\x9f", "\xe2\x82\xac", "/",
-                                             NULL };
-    struct property p = { 59 };
+    static const char *const fragments[] = { "\"",   "\\",           "a",        "\n",           "\x01", "\xc3\xa4",
+                                             "\xff", "\xed\xa0\x80", "\xf0\x9f", "\xe2\x82\xac", "/",    NULL };
+    struct property          p = { 59 };
 
     (void)state;
     for (int i = 0; i < 5000; i++) {
@@ -171,10 +170,8 @@ static void test_utf8_comes_back(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_strings),
-        cmocka_unit_test(test_keys_bring_their_commas),
-        cmocka_unit_test(test_overflow_is_said),
-        cmocka_unit_test(test_jansson_reads_it),
+        cmocka_unit_test(test_strings),          cmocka_unit_test(test_keys_bring_their_commas),
+        cmocka_unit_test(test_overflow_is_said), cmocka_unit_test(test_jansson_reads_it),
         cmocka_unit_test(test_utf8_comes_back),
     };
 

@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct { const char *name, *text; bool valid; } rows[] = {
+static const struct {
+    const char *name, *text;
+    bool        valid;
+} rows[] = {
     { "empty_object", "{}", true },
     { "empty_array_with_space", " [ ] \r\n\t", true },
     { "nested", "{\"a\":[1,2,{\"b\":null}],\"c\":{\"d\":true,\"e\":false}}", true },

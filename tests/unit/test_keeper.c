@@ -27,7 +27,7 @@ struct rig {
     struct mailbox     *mailbox;
     struct keeper      *keeper;
     struct reload_order orders[ORDERS];
-    unsigned            told[ORDERS], told_count;       /* which order came when */
+    unsigned            told[ORDERS], told_count; /* which order came when */
 };
 
 static void receive(struct mail *m)
@@ -73,7 +73,7 @@ static struct rig *rig_open(void)
     assert_non_null(first);
     rig->keeper = keeper_start(rig->file, first, rig->mailbox, &why);
     assert_non_null(rig->keeper);
-    config_release(first);            /* the keeper's own reference stays */
+    config_release(first); /* the keeper's own reference stays */
     return rig;
 }
 
@@ -155,7 +155,7 @@ static void test_the_keeper_frees_what_others_let_go(void **state)
     await(rig, 2);
     config_release(rig->orders[0].fresh);
     rig->orders[0].fresh = NULL;
-    order(rig, 2);                    /* what is dead is freed between two orders, or before it sleeps */
+    order(rig, 2); /* what is dead is freed between two orders, or before it sleeps */
     await(rig, 3);
     while (keeper_freed(rig->keeper) < 1)
         sched_yield();
@@ -178,11 +178,11 @@ static void test_a_stop_ends_what_blocks(void **state)
     assert_int_equal(mkfifo(path, 0600), 0);
     for (unsigned i = 0; i < 3; i++)
         order(rig, i);
-    while ((end = open(path, O_WRONLY | O_NONBLOCK)) < 0)       /* the keeper reads */
+    while ((end = open(path, O_WRONLY | O_NONBLOCK)) < 0) /* the keeper reads */
         sched_yield();
     keeper_stop(rig->keeper);
     close(end);
-    order(rig, 3);                    /* too late */
+    order(rig, 3); /* too late */
     await(rig, ORDERS);
     for (unsigned i = 0; i < ORDERS; i++)
         assert_null(rig->orders[i].fresh);

@@ -14,7 +14,7 @@
 
 #define S   NS_PER_SEC
 #define MS  NS_PER_MS
-#define NOW (INT64_C(1700000000) * S)           /* Tue, 14 Nov 2023 22:13:20 GMT */
+#define NOW (INT64_C(1700000000) * S) /* Tue, 14 Nov 2023 22:13:20 GMT */
 
 /* "Name: value\n" lines. */
 static struct http_response response(unsigned status, const char *head, struct arena *a)
@@ -34,9 +34,9 @@ static struct http_response response(unsigned status, const char *head, struct a
 
 static const struct {
     const char *name, *head;
-    unsigned count;
+    unsigned    count;
     const char *resource;
-    int64_t allowed, remaining, reset_in_ns, window_ns;
+    int64_t     allowed, remaining, reset_in_ns, window_ns;
 } rows[] = {
     { "nothing", "Content-Type: text/plain\n", 0, "", -1, -1, -1, -1 },
     { "github",
@@ -189,10 +189,10 @@ static void test_heads(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct arena a = { 0 };
+        struct arena        a = { 0 };
         struct learned_hint h[LEARNED_MAX] = { { .allowed = -1, .remaining = -1, .window_ns = -1, .reset_in_ns = -1 } };
         struct http_response r = response(200, rows[i].head, &a);
-        unsigned count = learned_read(&r, NOW, &a, h);
+        unsigned             count = learned_read(&r, NOW, &a, h);
 
         if (count != rows[i].count ||
             (count > 0 && (!slice_eq(h[0].resource, slice_of(rows[i].resource)) || h[0].allowed != rows[i].allowed ||
@@ -209,9 +209,9 @@ static void test_blocks(void **state)
 {
     static const struct {
         const char *name;
-        unsigned status;
+        unsigned    status;
         const char *head;
-        int64_t block_ns;
+        int64_t     block_ns;
     } cases[] = {
         { "429_in_seconds", 429, "Retry-After: 30\n", 30 * S },
         { "as_date", 429, "Retry-After: Tue, 14 Nov 2023 22:13:30 GMT\n", 10 * S },
@@ -238,7 +238,7 @@ static void test_blocks(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct arena         a = { 0 };
         struct http_response r = response(cases[i].status, cases[i].head, &a);
-        int64_t block_ns = learned_is_refusal(r.status) ? learned_wait(&r, NOW).wait_ns : -1;
+        int64_t              block_ns = learned_is_refusal(r.status) ? learned_wait(&r, NOW).wait_ns : -1;
 
         if (block_ns != cases[i].block_ns)
             fail_msg("%s: %lld", cases[i].name, (long long)block_ns);
@@ -249,7 +249,12 @@ static void test_blocks(void **state)
 static void test_bodies(void **state)
 {
 #define SECONDARY "{\"message\":\"You have exceeded a Secondary rate limit. Please wait a few minutes\"}"
-    static const struct { const char *name; unsigned status; const char *head, *body; int64_t block_ns; } cases[] = {
+    static const struct {
+        const char *name;
+        unsigned    status;
+        const char *head, *body;
+        int64_t     block_ns;
+    } cases[] = {
         { "secondary_limit", 403, "X-RateLimit-Remaining: 4000\n", SECONDARY, 60 * S },
         { "secondary_limit_without_a_word_in_the_head", 429, "", SECONDARY, 60 * S },
         { "older_words", 403, "", "You have triggered an abuse detection mechanism.", 60 * S },
@@ -265,7 +270,7 @@ static void test_bodies(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct arena         a = { 0 };
         struct http_response r = response(cases[i].status, cases[i].head, &a);
-        int64_t block_ns = learned_body_may_tell(&r) ? learned_body_block_ns(slice_of(cases[i].body)) : -1;
+        int64_t              block_ns = learned_body_may_tell(&r) ? learned_body_block_ns(slice_of(cases[i].body)) : -1;
 
         if (block_ns != cases[i].block_ns)
             fail_msg("%s: %lld", cases[i].name, (long long)block_ns);
@@ -276,7 +281,10 @@ static void test_bodies(void **state)
 /* What was in a cache on the way says nothing of the budget now. */
 static void test_old_answers(void **state)
 {
-    static const struct { const char *name, *head; bool old; } cases[] = {
+    static const struct {
+        const char *name, *head;
+        bool        old;
+    } cases[] = {
         { "age", "Age: 3000\n", true },
         { "age_zero", "Age: 0\n", false },
         { "age_that_is_none", "Age: soon\n", false },
@@ -314,11 +322,12 @@ static void test_old_answers(void **state)
 /* What is heard is bounded, whatever an API sends: a list of thousands, lines of thousands. */
 static void test_long_lists(void **state)
 {
-    static const struct { const char *name; unsigned lines, members, count; } cases[] = {
-        { "as_many_as_are_heard", 1, LEARNED_MAX, LEARNED_MAX },
-        { "more_than_are_heard", 1, 1000, LEARNED_MAX },
-        { "beyond_what_any_api_means", 1, 100000, 0 },
-        { "as_lines", 900, 1, LEARNED_MAX },
+    static const struct {
+        const char *name;
+        unsigned    lines, members, count;
+    } cases[] = {
+        { "as_many_as_are_heard", 1, LEARNED_MAX, LEARNED_MAX }, { "more_than_are_heard", 1, 1000, LEARNED_MAX },
+        { "beyond_what_any_api_means", 1, 100000, 0 },           { "as_lines", 900, 1, LEARNED_MAX },
         { "as_lines_of_lists", 900, 100, LEARNED_MAX },
     };
 
@@ -345,7 +354,12 @@ static void test_long_lists(void **state)
 /* Refused, and only a reset: a wait.  Not where it says that something is left, and not of another unit. */
 static void test_reset_alone(void **state)
 {
-    static const struct { const char *name; unsigned status; const char *head; unsigned count; } cases[] = {
+    static const struct {
+        const char *name;
+        unsigned    status;
+        const char *head;
+        unsigned    count;
+    } cases[] = {
         { "429", 429, "X-RateLimit-Limit: 9\nX-RateLimit-Reset: 30\n", 1 },
         { "403", 403, "X-RateLimit-Reset: 30\n", 1 },
         { "200", 200, "X-RateLimit-Limit: 9\nX-RateLimit-Reset: 30\n", 0 },
@@ -368,7 +382,9 @@ static void test_reset_alone(void **state)
 /* Tokens and points are of a unit of their own, and stand after what is said of requests. */
 static void test_units(void **state)
 {
-    static const struct { const char *name, *unit; } cases[] = {
+    static const struct {
+        const char *name, *unit;
+    } cases[] = {
         { "x-ratelimit-remaining-tokens", "tokens" },
         { "x-ratelimit-remaining-input-tokens", "input-tokens" },
         { "anthropic-ratelimit-output-tokens-remaining", "output-tokens" },
@@ -401,8 +417,8 @@ static void test_401_says_nothing(void **state)
 {
     struct arena         a = { 0 };
     struct learned_hint  h[LEARNED_MAX];
-    struct http_response r =
-        response(401, "X-RateLimit-Limit: 60\nX-RateLimit-Remaining: 0\nX-RateLimit-Reset: 9\n", &a);
+    struct http_response r = response(401, "X-RateLimit-Limit: 60\nX-RateLimit-Remaining: 0\nX-RateLimit-Reset: 9\n",
+                                      &a);
 
     (void)state;
     assert_int_equal(learned_read(&r, NOW, &a, h), 0);
@@ -412,14 +428,9 @@ static void test_401_says_nothing(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_heads),
-        cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_old_answers),
-        cmocka_unit_test(test_long_lists),
-        cmocka_unit_test(test_reset_alone),
-        cmocka_unit_test(test_units),
-        cmocka_unit_test(test_401_says_nothing),
+        cmocka_unit_test(test_heads),       cmocka_unit_test(test_blocks),           cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_old_answers), cmocka_unit_test(test_long_lists),       cmocka_unit_test(test_reset_alone),
+        cmocka_unit_test(test_units),       cmocka_unit_test(test_401_says_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

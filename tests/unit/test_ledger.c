@@ -68,9 +68,10 @@ static struct limit_options matching(struct limit_options o, const char *prefix)
 
 static struct charge get(const char *path, const uint8_t *credential)
 {
-    return (struct charge){
-        .method = HTTP_GET, .method_name = SLICE("GET"), .path = slice_of(path), .credential = credential
-    };
+    return (struct charge){ .method = HTTP_GET,
+                            .method_name = SLICE("GET"),
+                            .path = slice_of(path),
+                            .credential = credential };
 }
 
 static struct ledger *make(const struct limit_options *limits, unsigned count)
@@ -143,7 +144,7 @@ static void test_all_or_nothing(void **state)
     assert_int_equal(drain(l, &c, 2 * S), 3);
     assert_true(ledger_wait_ns(l, &c, at(2 * S), &name) > 50 * S);
     assert_string_equal(name, "8/min");
-    for (int i = 0; i < 50; i++)                 /* asking takes nothing from anyone */
+    for (int i = 0; i < 50; i++) /* asking takes nothing from anyone */
         assert_true(ledger_wait_ns(l, &c, at(2 * S), NULL) > 0);
     assert_int_equal(drain(l, &c, 61 * S), 5);
     ledger_free(l);
@@ -173,7 +174,7 @@ static void test_credentials_are_apart(void **state)
     (void)state;
     assert_int_equal(drain(l, &of_ann, 0), 5);
     assert_int_equal(drain(l, &of_bob, 0), 5);
-    assert_int_equal(drain(l, &of_none, 0), 2);  /* the whole upstream's */
+    assert_int_equal(drain(l, &of_none, 0), 2); /* the whole upstream's */
     ledger_free(l);
 }
 
@@ -208,7 +209,7 @@ static void test_costs(void **state)
     post.method = HTTP_POST;
     post.method_name = SLICE("POST");
     assert_int_equal(drain(l, &post, 0), 2);
-    for (int i = 0; i < 50; i++)                 /* each 304 is given back */
+    for (int i = 0; i < 50; i++) /* each 304 is given back */
         answer(l, &c, 70 * S, 304, "");
     assert_int_equal(drain(l, &c, 70 * S), 10);
     ledger_free(l);
@@ -226,7 +227,7 @@ static void test_a_dear_status_is_charged_ahead(void **state)
     limits[0].cost_count = 1;
     l = make(limits, 1);
     answer(l, &c, 0, 200, "");
-    answer(l, &c, 0, 404, "");                   /* costs 1 after all */
+    answer(l, &c, 0, 404, ""); /* costs 1 after all */
     answer(l, &c, 0, 200, "");
     assert_int_equal(drain(l, &c, 0), 0);
     ledger_free(l);
@@ -243,7 +244,7 @@ static void test_return(void **state)
     assert_true(spend(l, &c, 0, &a));
     assert_true(spend(l, &c, 0, &b));
     ledger_return(l, &a);
-    ledger_return(l, &a);                        /* empty by now */
+    ledger_return(l, &a); /* empty by now */
     assert_int_equal(drain(l, &c, 0), 1);
     ledger_settle(l, &c, &b, NULL, at(0));
     ledger_free(l);
@@ -268,7 +269,7 @@ static void test_share_kept(void **state)
 
 /* -- what the API says -- */
 
-#define GITHUB(resource, limit, left, reset)                                                         \
+#define GITHUB(resource, limit, left, reset) \
     "X-RateLimit-Resource: " resource "\nX-RateLimit-Limit: " limit "\nX-RateLimit-Remaining: " left \
     "\nX-RateLimit-Reset: " reset "\n"
 
@@ -343,7 +344,7 @@ static void test_a_learned_limit_is_told_by_the_only_name(void **state)
     assert_int_equal(drain(l, &c, now), 2);
     now = 122 * S;
     answer(l, &c, now, 200, GITHUB("core", "500", "499", "60"));
-    assert_int_equal(drain(l, &c, now), 9);      /* capped by ours */
+    assert_int_equal(drain(l, &c, now), 9); /* capped by ours */
     assert_true(wait_of(l, "/x/1", ann, now) <= 60 * S + LIMIT_GUARD_NS);
     ledger_free(l);
 }
@@ -376,12 +377,14 @@ static void test_a_learned_limit_is_told_by_the_policy_of_its_window(void **stat
     struct charge  c = get("/x", ann);
 
     (void)state;
-    answer(l, &c, 0, 200, "RateLimit: \"burst\";r=9;t=1, \"hourly\";r=3;t=100\n"
-                          "RateLimit-Policy: \"burst\";q=10;w=1, \"hourly\";q=4;w=3600\n");
+    answer(l, &c, 0, 200,
+           "RateLimit: \"burst\";r=9;t=1, \"hourly\";r=3;t=100\n"
+           "RateLimit-Policy: \"burst\";q=10;w=1, \"hourly\";q=4;w=3600\n");
     assert_int_equal(drain(l, &c, 0), 3);
     assert_int_equal(wait_of(l, "/never/asked", ann, 0), 100 * S + LIMIT_GUARD_NS);
-    answer(l, &c, 101 * S, 200, "RateLimit: \"burst\";r=9;t=1, \"hourly\";r=3;t=3600\n"
-                                "RateLimit-Policy: \"burst\";q=10;w=1, \"hourly\";q=4;w=3600\n");
+    answer(l, &c, 101 * S, 200,
+           "RateLimit: \"burst\";r=9;t=1, \"hourly\";r=3;t=3600\n"
+           "RateLimit-Policy: \"burst\";q=10;w=1, \"hourly\";q=4;w=3600\n");
     assert_int_equal(drain(l, &c, 101 * S), 3);
     ledger_free(l);
 }
@@ -420,8 +423,8 @@ static void test_what_cannot_be_meant_is_cut(void **state)
         { "reset_a_second_late", minute, 200,
           "X-RateLimit-Limit: 60\nX-RateLimit-Remaining: 0\nX-RateLimit-Reset: 61\n", 61 * S + LIMIT_GUARD_NS, 0 },
         { "reset_of_another_limit", minute, 200,
-          "X-RateLimit-Limit: 5000\nX-RateLimit-Remaining: 0\nX-RateLimit-Reset: 2400\n",
-          2400 * S + LIMIT_GUARD_NS, 0 },
+          "X-RateLimit-Limit: 5000\nX-RateLimit-Remaining: 0\nX-RateLimit-Reset: 2400\n", 2400 * S + LIMIT_GUARD_NS,
+          0 },
         { "reset_of_another_limit_beyond", minute, 200,
           "X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 99999999999999999999\n", 3600 * S + LIMIT_GUARD_NS, 1 },
         { "reset_of_a_learned_limit", learned, 200, "X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 7000\n",
@@ -467,7 +470,7 @@ static void test_cause(void **state)
     assert_int_equal(ledger_cause(l, &c, 0, at(0)).by, TOLD_BY_X_RATELIMIT);
     answer(l, &c, S, 429, "Retry-After: 600\n");
     assert_int_equal(ledger_cause(l, &c, 0, at(2 * S)).by, TOLD_BY_RETRY_AFTER);
-    answer(l, &c, 3 * S, 200, "X-RateLimit-Remaining: 9\nX-RateLimit-Reset: 90\n");  /* said later, holds nothing */
+    answer(l, &c, 3 * S, 200, "X-RateLimit-Remaining: 9\nX-RateLimit-Reset: 90\n"); /* said later, holds nothing */
     assert_int_equal(ledger_cause(l, &c, 0, at(4 * S)).by, TOLD_BY_RETRY_AFTER);
     assert_int_equal(ledger_cause(l, &c, 0, at(4 * S)).heard_wall_ns, at(S).wall_ns);
     ledger_free(l);
@@ -490,9 +493,9 @@ static void test_forget(void **state)
     assert_true(wait_of(l, "/x", ann, S) > 2900 * S);
     assert_int_equal(ledger_forget(l, NULL, at(S)), 1);
     assert_int_equal(wait_of(l, "/x", ann, S), 0);
-    assert_int_equal(drain(l, &c, S), 2);        /* what is configured holds as before */
+    assert_int_equal(drain(l, &c, S), 2); /* what is configured holds as before */
     assert_int_equal(ledger_forget(l, NULL, at(S)), 0);
-    assert_true(wait_of(l, "/x", ann, S) > 50 * S);          /* what was spent stays spent */
+    assert_true(wait_of(l, "/x", ann, S) > 50 * S); /* what was spent stays spent */
     answer(l, &c, 2 * S, 200, GITHUB("uploads", "40", "0", "3000"));
     assert_int_equal(ledger_forget(l, "UPLOADS", at(2 * S)), 1);
     ledger_free(l);
@@ -553,7 +556,7 @@ static void test_old_answers_say_nothing(void **state)
 static void test_resources_without_limits(void **state)
 {
     struct ledger *l = make(NULL, 0);
-    struct charge code = get("/search/code", NULL), issues = get("/search/issues", NULL),
+    struct charge  code = get("/search/code", NULL), issues = get("/search/issues", NULL),
                   repo = get("/repos/a/b", NULL);
 
     (void)state;
@@ -605,7 +608,7 @@ static void test_unnamed_belongs_to_the_limit_that_matched(void **state)
     answer(l, &search, 0, 429, "Retry-After: 30\n");
     assert_int_equal(wait_of(l, "/search", ann, 0), 30 * S);
     assert_int_equal(wait_of(l, "/x", ann, 0), 0);
-    assert_int_equal(wait_of(l, "/search", bob, 0), 0);      /* another credential */
+    assert_int_equal(wait_of(l, "/search", bob, 0), 0); /* another credential */
     answer(l, &other, 0, 200, "X-RateLimit-Limit: 100\nX-RateLimit-Remaining: 1\nX-RateLimit-Reset: 20\n");
     assert_int_equal(drain(l, &other, 0), 1);
     assert_int_equal(wait_of(l, "/x", bob, 0), 0);
@@ -624,7 +627,7 @@ static void test_remaining_less_what_is_under_way(void **state)
     for (int i = 0; i < 4; i++)
         assert_true(spend(l, &c, 0, &r[i]));
     answer(l, &c, 0, 200, "X-RateLimit-Remaining: 10\nX-RateLimit-Reset: 20\n");
-    ledger_return(l, &r[0]);                     /* this one was never sent */
+    ledger_return(l, &r[0]); /* this one was never sent */
     assert_int_equal(drain(l, &c, 0), 7);
     for (int i = 1; i < 4; i++)
         ledger_settle(l, &c, &r[i], NULL, at(0));
@@ -656,8 +659,9 @@ static void test_policies_of_the_draft(void **state)
     struct charge        c = get("/", ann);
 
     (void)state;
-    answer(l, &c, 0, 200, "RateLimit: \"burst\";r=50;t=30, \"daily\";r=2;t=4000\n"
-                          "RateLimit-Policy: \"burst\";q=100;w=60, \"daily\";q=1000;w=86400\n");
+    answer(l, &c, 0, 200,
+           "RateLimit: \"burst\";r=50;t=30, \"daily\";r=2;t=4000\n"
+           "RateLimit-Policy: \"burst\";q=100;w=60, \"daily\";q=1000;w=86400\n");
     assert_int_equal(drain(l, &c, 0), 2);
     assert_int_equal(wait_of(l, "/", ann, 0), 4000 * S + LIMIT_GUARD_NS);
     ledger_free(l);
@@ -742,11 +746,11 @@ static void test_reload_keeps_what_was_spent(void **state)
     assert_true(spend(old, &c, 0, &open));
     ledger_adopt(new, old, at(S));
     ledger_free(old);
-    ledger_return(new, &open);                   /* of the old one, good for the new */
+    ledger_return(new, &open); /* of the old one, good for the new */
     assert_int_equal(drain(new, &c, S), 8);
     assert_int_equal(drain(new, &c, 62 * S), 8);
     assert_int_equal(drain(new, &c, 130 * S), 8);
-    assert_int_equal(drain(new, &c, 200 * S), 4);            /* 30 an hour, 2 of them before the reload */
+    assert_int_equal(drain(new, &c, 200 * S), 4); /* 30 an hour, 2 of them before the reload */
     ledger_free(new);
 }
 
@@ -768,7 +772,10 @@ static void test_reload_keeps_what_the_api_said(void **state)
 
 /* -- telling -- */
 
-struct visited { unsigned count, blocked; char names[256]; };
+struct visited {
+    unsigned count, blocked;
+    char     names[256];
+};
 
 static void note(void *context, const void *bucket, const struct limit_options *o, const uint8_t *credential,
                  const struct limit_state *s)
@@ -920,7 +927,7 @@ static void test_many_buckets_cost_little(void **state)
     for (unsigned i = 0; i < ROUNDS; i++) {
         int64_t took_ns = round_ns(many, MANY, &many_now);
 
-        if (i > 0 && took_ns < many_ns)   /* the first one makes them */
+        if (i > 0 && took_ns < many_ns) /* the first one makes them */
             many_ns = took_ns;
         for (unsigned k = 0; k < FEW_A_ROUND; k++) {
             took_ns = round_ns(few, FEW, &few_now);

@@ -29,7 +29,12 @@ static const uint8_t boot[LEDGER_BOOT_BYTES] = "this boot......";
 
 enum { PLACES = 1 << 16, UNDER_WAY = 1 << 16 };
 
-struct row { uint8_t key[LEDGER_KEY_BYTES]; uint64_t ticket; char *value; size_t bytes; };
+struct row {
+    uint8_t  key[LEDGER_KEY_BYTES];
+    uint64_t ticket;
+    char    *value;
+    size_t   bytes;
+};
 struct disk {
     struct row rows[PLACES], under_way[UNDER_WAY];
     unsigned   count, under_way_count;
@@ -111,11 +116,11 @@ static void wipe(struct disk *d)
 /* -- one that spends -- */
 
 struct world {
-    struct disk   *disk;
-    struct ledger *ledger;
+    struct disk                *disk;
+    struct ledger              *ledger;
     const struct limit_options *limits;
-    unsigned       limit_count, accounts_most, rows_most;
-    int64_t        ns;
+    unsigned                    limit_count, accounts_most, rows_most;
+    int64_t                     ns;
 };
 
 static struct budget_now now(const struct world *w)
@@ -157,9 +162,10 @@ static void end(struct world *w)
 static bool spend(struct world *w, uint64_t who, const struct http_response *answer)
 {
     uint8_t        credential[LEDGER_CREDENTIAL_BYTES] = { 0 };
-    struct charge  c = {
-        .method = HTTP_GET, .method_name = SLICE("GET"), .path = SLICE("/x/y"), .credential = credential
-    };
+    struct charge  c = { .method = HTTP_GET,
+                         .method_name = SLICE("GET"),
+                         .path = SLICE("/x/y"),
+                         .credential = credential };
     struct receipt r;
 
     who = (who + 1) * UINT64_C(0x9e3779b97f4a7c15);
@@ -177,21 +183,21 @@ static bool spend(struct world *w, uint64_t who, const struct http_response *ans
 
 enum { MILLION = 1000000, BOUND = LEDGER_ACCOUNTS_MOST + LEDGER_OTHERS };
 
-static const struct limit_options of_all = { .name = "all", .kind = LIMIT_SLIDING, .count = MILLION,
-                                             .window_ns = 60 * S },
-                                  each = { .name = "each", .kind = LIMIT_SLIDING, .count = 3, .window_ns = 60 * S,
-                                           .per_credential = true },
-                                  each_by_day = { .name = "day", .kind = LIMIT_FIXED, .count = 5,
-                                                  .window_ns = 86400 * S, .zone = "UTC", .per_credential = true };
+static const struct limit_options
+    of_all = { .name = "all", .kind = LIMIT_SLIDING, .count = MILLION, .window_ns = 60 * S },
+    each = { .name = "each", .kind = LIMIT_SLIDING, .count = 3, .window_ns = 60 * S, .per_credential = true },
+    each_by_day = {
+        .name = "day", .kind = LIMIT_FIXED, .count = 5, .window_ns = 86400 * S, .zone = "UTC", .per_credential = true
+    };
 
 /* -- a million, each new -- */
 
 static void test_a_million_credentials_leave_little(void **state)
 {
     const struct {
-        const char *name;
+        const char          *name;
         struct limit_options limits[3];
-        unsigned    count, asked, accounts, least_spent;
+        unsigned             count, asked, accounts, least_spent;
     } cases[] = {
         { "no limit of a credential: as soon as nothing of it is under way", { of_all }, 1, MILLION, 1024, MILLION },
         { "a limit each", { of_all, each }, 2, MILLION, BOUND, 120000 },
@@ -243,7 +249,7 @@ static void test_what_an_api_says_to_each_leaves_little(void **state)
     }
     print_message("%u accounts, %u rows\n", w.accounts_most, w.rows_most);
     assert_true(w.accounts_most <= BOUND);
-    assert_true(w.rows_most <= 17 * BOUND);      /* NAMED_MOST of each, were they told so many */
+    assert_true(w.rows_most <= 17 * BOUND); /* NAMED_MOST of each, were they told so many */
     assert_true(w.rows_most >= LEDGER_ACCOUNTS_MOST);
     end(&w);
 }
@@ -287,7 +293,7 @@ static void test_an_end_writes_only_what_is_new(void **state)
     before = w.disk->writes;
     ledger_stop(w.ledger, now(&w), put, w.disk);
     sync_disk(w.disk, w.ledger, now(&w), UINT_MAX);
-    assert_int_equal(w.disk->writes - before, 10 + 1);        /* and that the end was clean */
+    assert_int_equal(w.disk->writes - before, 10 + 1); /* and that the end was clean */
     ledger_free(w.ledger);
     start(&w);
     for (uint64_t who = 0; who < 5000; who++) {
@@ -312,10 +318,10 @@ static void test_rows_with_nothing_left_to_say_go(void **state)
         save(&w, UINT_MAX);
     assert_int_equal(w.disk->count, 5000 + 1);
     w.ns += 100 * S;
-    ledger_free(w.ledger);                       /* kill -9: what they lent counts as spent once more */
+    ledger_free(w.ledger); /* kill -9: what they lent counts as spent once more */
     start(&w);
     assert_int_equal(w.disk->count, 5000 + 1);
-    for (int i = 0; i < 40; i++) {               /* nothing is asked, and they are looked through all the same */
+    for (int i = 0; i < 40; i++) { /* nothing is asked, and they are looked through all the same */
         w.ns += i % 20 == 0 ? 700 * S : 0;
         save(&w, UINT_MAX);
     }
@@ -335,7 +341,7 @@ static void test_rows_with_nothing_left_to_say_go(void **state)
 /* -- never over -- */
 
 enum { WHO_MOST = 40000, REMEMBERED = 8 };
-static int64_t times[WHO_MOST][REMEMBERED];
+static int64_t  times[WHO_MOST][REMEMBERED];
 static unsigned spent_by[WHO_MOST];
 
 /* More credentials than there are accounts, coming back at random; restarts of all kinds, reloads, and a slow disk. */

@@ -23,8 +23,16 @@ enum { ROWS = 64 };
 static const uint8_t ann[LEDGER_CREDENTIAL_BYTES] = "ann's credentia", bob[LEDGER_CREDENTIAL_BYTES] = "bob's credentia";
 static const uint8_t boots[2][LEDGER_BOOT_BYTES] = { "this boot......", "another boot..." };
 
-struct row { uint8_t key[LEDGER_KEY_BYTES]; uint64_t ticket; char *value; size_t bytes; };
-struct disk { struct row rows[ROWS], under_way[ROWS]; unsigned count, under_way_count, puts; };
+struct row {
+    uint8_t  key[LEDGER_KEY_BYTES];
+    uint64_t ticket;
+    char    *value;
+    size_t   bytes;
+};
+struct disk {
+    struct row rows[ROWS], under_way[ROWS];
+    unsigned   count, under_way_count, puts;
+};
 
 static struct budget_now at(int64_t ns)
 {
@@ -33,9 +41,10 @@ static struct budget_now at(int64_t ns)
 
 static struct charge get(const char *path, const uint8_t *credential)
 {
-    return (struct charge){
-        .method = HTTP_GET, .method_name = SLICE("GET"), .path = slice_of(path), .credential = credential
-    };
+    return (struct charge){ .method = HTTP_GET,
+                            .method_name = SLICE("GET"),
+                            .path = slice_of(path),
+                            .credential = credential };
 }
 
 static struct limit_options sliding(const char *name, uint64_t count, int64_t window_ns)
@@ -189,7 +198,7 @@ static void test_lost_rows_count_as_spent(void **state)
     ledger_stop(l, at(S), put, d);
     sync_disk(d, NULL, 0);
     ledger_free(l);
-    for (unsigned i = 0; i < d->count; i++)          /* all but the state's own row are noise */
+    for (unsigned i = 0; i < d->count; i++) /* all but the state's own row are noise */
         if (memcmp(d->rows[i].key, lease_state_key, LEDGER_KEY_BYTES) != 0) {
             memset(d->rows[i].value, 0x55, d->rows[i].bytes);
             lost++;
@@ -200,11 +209,11 @@ static void test_lost_rows_count_as_spent(void **state)
     assert_int_equal(ledger_lost_ago_ns(l, at(20 * S)), 10 * S);
     assert_int_equal(drain(d, l, &all, 11 * S), 0);
     assert_int_equal(drain(d, l, &bobs, 11 * S), 0);
-    ledger_free(l);                                  /* kill -9 */
+    ledger_free(l); /* kill -9 */
     l = start(d, limits, 2, 0, at(30 * S));
     assert_int_equal(drain(d, l, &all, 31 * S), 0);
     assert_true(ledger_wait_ns(l, &all, at(31 * S), NULL) <= 7200 * S);
-    assert_int_equal(drain(d, l, &bobs, 3700 * S), 0);       /* nothing is known of his own two hours */
+    assert_int_equal(drain(d, l, &bobs, 3700 * S), 0); /* nothing is known of his own two hours */
     assert_int_equal(drain(d, l, &bobs, 7300 * S), 10);
     assert_int_equal(ledger_lost_ago_ns(l, at(7300 * S)), -1);
     ledger_free(l);
@@ -233,7 +242,7 @@ static void test_what_was_salvaged_is_exact(void **state)
         ledger_load(l, d->rows[i].key, (struct slice){ d->rows[i].value, d->rows[i].bytes });
     ledger_rows_lost(l);
     ledger_start(l, boots[0], at(2 * S));
-    assert_int_equal(drain(d, l, &c, 2 * S), 0);             /* of the one without a row nothing is known */
+    assert_int_equal(drain(d, l, &c, 2 * S), 0); /* of the one without a row nothing is known */
     assert_int_equal(drain(d, l, &c, 1900 * S), 70);
     ledger_free(l);
     wipe(d);
@@ -255,7 +264,7 @@ static void test_a_clean_stop_is_exact(void **state)
     sync_disk(d, NULL, 0);
     ledger_free(l);
     l = start(d, limits, 2, 0, at(40 * MS));
-    assert_int_equal(drain(d, l, &c, 40 * MS), 20);          /* of the second's; nothing is lost */
+    assert_int_equal(drain(d, l, &c, 40 * MS), 20); /* of the second's; nothing is lost */
     assert_int_equal(drain(d, l, &c, 3 * S), 50);
     assert_int_equal(drain(d, l, &c, 6 * S), 0);
     ledger_free(l);
@@ -267,10 +276,10 @@ static void test_a_crash_loses_little_and_doubles_nothing(void **state)
 {
     static const struct {
         const char *name;
-        uint64_t count;
-        unsigned spent;
-        int64_t quiet_ns;
-        unsigned lost_most;
+        uint64_t    count;
+        unsigned    spent;
+        int64_t     quiet_ns;
+        unsigned    lost_most;
     } rows[] = {
         { "five_a_day", 5, 2, S, 1 },
         { "hundred_a_day", 100, 50, S, 1 },
@@ -297,7 +306,7 @@ static void test_a_crash_loses_little_and_doubles_nothing(void **state)
         save(d, l, 0);
         if (rows[i].quiet_ns > 0)
             save(d, l, rows[i].quiet_ns);
-        ledger_free(l);                          /* kill -9 */
+        ledger_free(l); /* kill -9 */
         l = start(d, limits, 1, 0, at(2 * S));
         left = drain(d, l, &c, 2 * S);
         if (spent + left > rows[i].count || spent + left + rows[i].lost_most < rows[i].count)
@@ -319,7 +328,7 @@ static void test_a_second_is_forgotten_after_a_second(void **state)
     assert_int_equal(drain(d, l, &c, 0), 10);
     puts = d->puts;
     assert_int_equal(drain(d, l, &c, 2 * S), 10);
-    assert_int_equal(d->puts, puts);             /* costs no rows */
+    assert_int_equal(d->puts, puts); /* costs no rows */
     ledger_free(l);
     l = start(d, limits, 1, 0, at(2 * S + 10 * MS));
     assert_int_equal(drain(d, l, &c, 2 * S + 20 * MS), 0);
@@ -338,7 +347,7 @@ static void test_nobody_waits_for_the_disk(void **state)
     unsigned             refused = 0;
 
     (void)state;
-    for (int i = 0; i < 3000; i++) {             /* a hundred a second; the disk takes 30 ms */
+    for (int i = 0; i < 3000; i++) { /* a hundred a second; the disk takes 30 ms */
         int64_t ns = i * 10 * MS;
 
         refused += !spend(l, &c, ns);
@@ -356,7 +365,12 @@ static void test_nobody_waits_for_the_disk(void **state)
 /* What lasts for some tenths of a second is lent, not a part of the quota. */
 static void test_a_crash_at_a_steady_pace_loses_little(void **state)
 {
-    static const struct { const char *name; uint64_t count; int64_t every_ns; unsigned lost_most; } rows[] = {
+    static const struct {
+        const char *name;
+        uint64_t    count;
+        int64_t     every_ns;
+        unsigned    lost_most;
+    } rows[] = {
         { "twenty_a_second", 100000, 50 * MS, 64 },
         { "two_hundred_a_second", 100000, 5 * MS, 256 },
         { "two_thousand_a_second", 100000, MS / 2, 1024 },
@@ -371,7 +385,7 @@ static void test_a_crash_at_a_steady_pace_loses_little(void **state)
         unsigned             refused = 0, spent = 0, left;
         int64_t              ns = 0, written_ns = 0;
 
-        for (; ns < 20 * S; ns += rows[i].every_ns) {        /* the disk takes 20 ms */
+        for (; ns < 20 * S; ns += rows[i].every_ns) { /* the disk takes 20 ms */
             if (spend(l, &c, ns))
                 spent++;
             else
@@ -382,7 +396,7 @@ static void test_a_crash_at_a_steady_pace_loses_little(void **state)
             }
         }
         assert_true(refused * 50 < spent);
-        ledger_free(l);                          /* kill -9 */
+        ledger_free(l); /* kill -9 */
         l = start(d, limits, 1, 0, at(ns));
         left = drain(d, l, &c, ns);
         if (spent + left > rows[i].count || spent + left + rows[i].lost_most < rows[i].count)
@@ -407,7 +421,7 @@ static void test_over_a_reboot(void **state)
     assert_true(ledger_wait_ns(l, &c, later, NULL) > (86400 - 30000) * S);
     assert_true(ledger_wait_ns(l, &c, later, NULL) <= (86400 - 30000 + 3600) * S + LIMIT_GUARD_NS);
     ledger_free(l);
-    later.wall_ns = WALL + 10 * S;               /* the clock lost a day: not blocked for two */
+    later.wall_ns = WALL + 10 * S; /* the clock lost a day: not blocked for two */
     l = start(d, limits, 1, 1, later);
     assert_true(ledger_wait_ns(l, &c, later, NULL) <= 86400 * S + LIMIT_GUARD_NS);
     ledger_free(l);
@@ -422,7 +436,7 @@ static void test_a_step_between_two_runs(void **state)
         sliding("half an hour", 20, 1800 * S),
         { .name = "fixed", .kind = LIMIT_FIXED, .count = 1000, .window_ns = 3600 * S, .zone = "UTC" }
     };
-    struct charge        c = get("/", NULL);
+    struct charge c = get("/", NULL);
 
     (void)state;
     for (int i = 0; i < 2; i++) {
@@ -450,7 +464,7 @@ static void test_what_the_api_said_holds_over_restarts(void **state)
     (void)state;
     answer(l, &graph, 0, 200, "X-RateLimit-Resource", "graphql", "X-RateLimit-Reset", "500");
     answer(l, &plain, 0, 429, "Retry-After", "300", "X-RateLimit-Reset", "200");
-    save(d, l, 0);                    /* a word that stops is kept at once, before any crash */
+    save(d, l, 0); /* a word that stops is kept at once, before any crash */
     ledger_free(l);
     l = start(d, limits, 1, 0, at(2 * S));
     assert_int_equal(ledger_wait_ns(l, &graph, at(2 * S), NULL), 498 * S + LIMIT_GUARD_NS);
@@ -482,7 +496,7 @@ static void test_a_disk_that_fails_stops_nobody(void **state)
         n++;
     assert_int_equal(n, 100);
     assert_in_range(ledger_save_due_ns(l, at(0)), 1, 10 * S);
-    save(d, l, 10 * S);                          /* it can be written again */
+    save(d, l, 10 * S); /* it can be written again */
     ledger_free(l);
     l = start(d, limits, 1, 0, at(11 * S));
     assert_int_equal(drain(d, l, &c, 11 * S), 0);
@@ -529,7 +543,7 @@ static void test_rows_of_what_is_no_more_are_deleted(void **state)
     save(d, less, S);
     assert_int_equal(d->count, before - 1);
     ledger_free(less);
-    l = start(d, limits, 1, 0, at(2 * S));       /* the day's was kept all the time */
+    l = start(d, limits, 1, 0, at(2 * S)); /* the day's was kept all the time */
     assert_int_equal(drain(d, l, &c, 2 * S), 0);
     ledger_free(l);
     wipe(d);

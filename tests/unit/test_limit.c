@@ -61,7 +61,10 @@ static unsigned drain(struct limit *l, struct budget_now now)
 
 static void test_all_may_come_at_once(void **state)
 {
-    static const struct { const char *text; unsigned count; } rows[] = {
+    static const struct {
+        const char *text;
+        unsigned    count;
+    } rows[] = {
         { "1/s", 1 }, { "60/min", 60 }, { "512/min", 512 }, { "513/min", 513 }, { "10000/day", 10000 },
     };
 
@@ -87,7 +90,10 @@ static void check_window(const char *name, const int64_t *times, size_t n, uint6
 /* Random arrivals, at times in bursts: never over in any window. */
 static void test_never_over(void **state)
 {
-    static const struct { const char *text; uint64_t count; int64_t window_ns;
+    static const struct {
+        const char *text;
+        uint64_t    count;
+        int64_t     window_ns;
     } rows[] = {
         { "1/s", 1, S },
         { "5/s", 5, S },
@@ -131,11 +137,11 @@ static void test_hardly_wasted(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct limit         *l = make(rows[i]);
-        struct limit_options  o = { 0 };
-        const char           *bad;
-        int64_t               now = 0, end;
-        uint64_t              sent = 0, due;
+        struct limit        *l = make(rows[i]);
+        struct limit_options o = { 0 };
+        const char          *bad;
+        int64_t              now = 0, end;
+        uint64_t             sent = 0, due;
 
         limit_parse(slice_of(rows[i]), &o, &bad);
         end = 20 * o.window_ns;
@@ -150,7 +156,7 @@ static void test_hardly_wasted(void **state)
             }
             limit_spend(l, 1, at(now));
             sent++;
-            now += o.window_ns / (int64_t)o.count / 7;        /* not all at once: the groups drift */
+            now += o.window_ns / (int64_t)o.count / 7; /* not all at once: the groups drift */
         }
         due = 20 * o.count;
         if (sent < due - due / 200)
@@ -237,7 +243,7 @@ static void test_burst_of_one_spaces_evenly(void **state)
     int           sent = 0;
 
     (void)state;
-    for (; now < 20 * S; now += 1700 * NS_PER_US) {           /* a timer that is late each time */
+    for (; now < 20 * S; now += 1700 * NS_PER_US) { /* a timer that is late each time */
         if (limit_wait_ns(l, 1, at(now)) > 0)
             continue;
         limit_spend(l, 1, at(now));
@@ -252,7 +258,7 @@ static void test_burst_of_one_spaces_evenly(void **state)
 
 static void test_bucket_rate_is_exact(void **state)
 {
-    struct limit *l = make("3/s burst 1");                    /* a third of a second is no whole number of ns */
+    struct limit *l = make("3/s burst 1"); /* a third of a second is no whole number of ns */
     int64_t       now = 0;
 
     (void)state;
@@ -309,7 +315,10 @@ static void test_bucket_never_over_with_returns(void **state)
 
 static void test_fixed_windows_in_zones(void **state)
 {
-    static const struct { const char *name, *text; int64_t wall_s, next_s; } rows[] = {
+    static const struct {
+        const char *name, *text;
+        int64_t     wall_s, next_s;
+    } rows[] = {
         { "utc_midnight", "5/day window 00:00 UTC", 1700000000, 1700006400 },
         { "utc_noon", "5/day window 12:00 UTC", 1700000000, 1700049600 },
         { "los_angeles_in_winter", "5/day window 00:00 America/Los_Angeles", 1700000000, 1700035200 },
@@ -345,15 +354,15 @@ static void test_fixed_windows_in_zones(void **state)
 static void test_fixed_window_and_steps_of_the_clock(void **state)
 {
     struct limit     *l = make("5/day window 00:00 UTC");
-    struct budget_now now = { 0, INT64_C(1700006400) * S + 600 * S };        /* ten past midnight */
+    struct budget_now now = { 0, INT64_C(1700006400) * S + 600 * S }; /* ten past midnight */
 
     (void)state;
     assert_int_equal(drain(l, now), 5);
-    now.wall_ns -= 3600 * S;                     /* ten past eleven, once more */
+    now.wall_ns -= 3600 * S; /* ten past eleven, once more */
     assert_int_equal(drain(l, now), 0);
-    now.wall_ns += 3600 * S;                     /* that midnight began no window */
+    now.wall_ns += 3600 * S; /* that midnight began no window */
     assert_int_equal(drain(l, now), 0);
-    now.wall_ns -= 40 * DAY;                     /* a wrong date: spent stays spent, but not for 40 days */
+    now.wall_ns -= 40 * DAY; /* a wrong date: spent stays spent, but not for 40 days */
     assert_int_equal(drain(l, now), 0);
     assert_true(limit_wait_ns(l, 1, now) <= DAY);
     limit_free(l);
@@ -363,9 +372,16 @@ static void test_fixed_window_and_steps_of_the_clock(void **state)
  * half a window of true time, nobody waits for longer than a window, and nothing overflows. */
 static void test_no_step_of_the_wall_clock_opens_or_locks(void **state)
 {
-    static const char *const texts[] = { "7/min", "7/min burst 7", "7/min burst 2", "7/day window 00:00 UTC",
-                                         "7/h window 00:30 UTC", "7/h window learned", "7/month window 00:00 UTC" };
-    static const int64_t     steps_s[] = { 1, 2, 59, 60, 61, 3599, 3600, 7200, 36000, 86399, 86400, 25 * 3600,
+    static const char *const texts[] = { "7/min",
+                                         "7/min burst 7",
+                                         "7/min burst 2",
+                                         "7/day window 00:00 UTC",
+                                         "7/h window 00:30 UTC",
+                                         "7/h window learned",
+                                         "7/month window 00:00 UTC" };
+    static const int64_t     steps_s[] = { 1,         2,          59,          60,
+                                           61,        3599,       3600,        7200,
+                                           36000,     86399,      86400,       25 * 3600,
                                            27 * 3600, 30 * 86400, 366 * 86400, INT64_C(10) * 366 * 86400 };
     struct property          p = { 24 };
 
@@ -382,8 +398,8 @@ static void test_no_step_of_the_wall_clock_opens_or_locks(void **state)
 
             drain(l, now);
             wait_ns = limit_wait_ns(l, 1, now);
-            if (wait_ns <= 0 || wait_ns > longest_ns || limit_predict_ns(l, 0, now) > longest_ns
-                || limit_state(l, now).resets_in_ns > longest_ns + window_ns)
+            if (wait_ns <= 0 || wait_ns > longest_ns || limit_predict_ns(l, 0, now) > longest_ns ||
+                limit_state(l, now).resets_in_ns > longest_ns + window_ns)
                 fail_msg("%s: waits %lld s", texts[i % 7], (long long)(wait_ns / S));
             now.wall_ns += property_below(&p, 2) == 0 ? step_ns : -step_ns;
             if (limit_wait_ns(l, 1, now) > longest_ns)
@@ -499,7 +515,7 @@ static void test_block(void **state)
     assert_false(limit_is_whole(l, at(9 * S)));
     assert_int_equal(limit_wait_ns(l, 1, at(10 * S)), 0);
     assert_true(limit_is_whole(l, at(10 * S)));
-    limit_block(l, INT64_MAX, TOLD_BY_RETRY_AFTER, at(10 * S));  /* a mistake of the API does not freeze for ever */
+    limit_block(l, INT64_MAX, TOLD_BY_RETRY_AFTER, at(10 * S)); /* a mistake of the API does not freeze for ever */
     assert_true(limit_wait_ns(l, 1, at(10 * S)) <= 32 * DAY);
     limit_free(l);
 }
@@ -514,7 +530,7 @@ static void test_learned_window(void **state)
     /* The API began its window earlier: its word counts for the end. */
     learn(l, 0, 100, 600 * S, at(S));
     assert_int_equal(limit_wait_ns(l, 1, at(S)), 600 * S + LIMIT_GUARD_NS);
-    learn(l, 0, 100, 598 * S, at(2 * S));  /* the same, in whole seconds */
+    learn(l, 0, 100, 598 * S, at(2 * S)); /* the same, in whole seconds */
     assert_int_equal(limit_wait_ns(l, 1, at(601 * S)), LIMIT_GUARD_NS);
     assert_int_equal(drain(l, at(602 * S)), 100);
     learn(l, 40, 100, 3600 * S, at(603 * S));
@@ -529,10 +545,10 @@ static void test_learned_window_begun_by_the_api(void **state)
     (void)state;
     limit_spend(l, 90, at(0));
     learn(l, 10, 100, 60 * S, at(0));
-    learn(l, 95, 100, 3600 * S, at(59 * S));            /* its clock is a second ahead: a new window */
+    learn(l, 95, 100, 3600 * S, at(59 * S)); /* its clock is a second ahead: a new window */
     assert_int_equal(limit_wait_ns(l, 96, at(61 * S)), 3598 * S + LIMIT_GUARD_NS);
     assert_int_equal(drain(l, at(61 * S)), 95);
-    learn(l, 99, 100, 1 * S, at(62 * S));               /* an old answer that came late */
+    learn(l, 99, 100, 1 * S, at(62 * S)); /* an old answer that came late */
     assert_int_equal(drain(l, at(64 * S)), 0);
     limit_free(l);
 }
@@ -551,14 +567,14 @@ static void test_predictions_come_true(void **state)
                                         "3/s burst 2",
                                         "50/h window 00:00 UTC",
                                         "50/h window learned" };
-    struct property p = { 11 };
+    struct property          p = { 11 };
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct limit *l = make(rows[i]);
         int64_t       start = 0, now, predicted[300];
 
-        for (int k = 0; k < 40; k++) {           /* some history */
+        for (int k = 0; k < 40; k++) { /* some history */
             start += (int64_t)property_below(&p, 300) * MS;
             if (limit_wait_ns(l, 1, at(start)) == 0)
                 limit_spend(l, 1, at(start));
@@ -618,7 +634,7 @@ static void test_images_tell_the_same(void **state)
             there.mono_ns += 50 * MS, there.wall_ns += 50 * MS;
             a = limit_wait_ns(l, 1, then);
             b = limit_wait_ns(copy, 1, there);
-            if (llabs(a - b) > 1)                /* an arrival time's fraction is rounded up */
+            if (llabs(a - b) > 1) /* an arrival time's fraction is rounded up */
                 fail_msg("%s: %lld and %lld", rows[i], (long long)a, (long long)b);
             if (a <= 0 && b <= 0) {
                 limit_spend(l, 1, then);
@@ -662,8 +678,8 @@ static void test_image_under_another_count(void **state)
 {
     struct limit *l = make("60/min"), *less = make("20/min"), *more = make("1000/min"), *slow = make("5/s burst 30"),
                  *fast = make("10/s burst 20");
-    char          image[16384];
-    size_t        bytes;
+    char   image[16384];
+    size_t bytes;
 
     (void)state;
     for (int i = 0; i < 60; i++)
@@ -671,7 +687,7 @@ static void test_image_under_another_count(void **state)
     bytes = limit_save(l, image, at(6 * S));
     assert_true(limit_restore(less, image, bytes, 0, true, at(6 * S)));
     assert_int_equal(drain(less, at(6 * S)), 0);
-    assert_true(limit_wait_ns(less, 1, at(6 * S)) > 57 * S);  /* until fewer than 20 are left in the window */
+    assert_true(limit_wait_ns(less, 1, at(6 * S)) > 57 * S); /* until fewer than 20 are left in the window */
     assert_true(limit_restore(more, image, bytes, 0, true, at(6 * S)));
     assert_int_equal(drain(more, at(6 * S)), 940);
     assert_int_equal(drain(fast, at(0)), 20);

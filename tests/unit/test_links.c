@@ -14,7 +14,10 @@
 #include <cmocka.h>
 #include <zlib.h>
 
-#define TEXT(literal) { literal, sizeof(literal) - 1 }
+#define TEXT(literal) \
+    { \
+        literal, sizeof(literal) - 1 \
+    }
 
 static const struct route_host hosts[] = {
     { TEXT("api.example.org"), 0, TEXT("api.example.org") },
@@ -25,16 +28,33 @@ static const struct route_host hosts[] = {
 static const struct route_host one_host[] = { { TEXT("based.example.org"), 0, TEXT("127.0.0.1:9000") } };
 
 static const struct route_upstream plain = {
-    .name = "api", .scheme = TEXT("https"), .authority = TEXT("api.example.org"), .base_path = TEXT(""),
-    .hosts = hosts, .host_count = 4,
+    .name = "api",
+    .scheme = TEXT("https"),
+    .authority = TEXT("api.example.org"),
+    .base_path = TEXT(""),
+    .hosts = hosts,
+    .host_count = 4,
 };
 static const struct route_upstream based = {
-    .name = "based", .scheme = TEXT("http"), .authority = TEXT("127.0.0.1:9000"), .base_path = TEXT("/v1"),
-    .hosts = one_host, .host_count = 1,
+    .name = "based",
+    .scheme = TEXT("http"),
+    .authority = TEXT("127.0.0.1:9000"),
+    .base_path = TEXT("/v1"),
+    .hosts = one_host,
+    .host_count = 1,
 };
 
-#define PREFIX(u, authority, name) { &(u), TEXT(authority), TEXT("http://127.0.0.1:8080"), TEXT(name) }
-#define HTTP(u, authority, host)   { &(u), TEXT(authority), TEXT("http://" host), { NULL, 0 } }
+#define PREFIX(u, authority, name) \
+    { \
+        &(u), TEXT(authority), TEXT("http://127.0.0.1:8080"), TEXT(name) \
+    }
+#define HTTP(u, authority, host) \
+    { \
+        &(u), TEXT(authority), TEXT("http://" host), \
+        { \
+            NULL, 0 \
+        } \
+    }
 
 static const struct links prefix_plain = PREFIX(plain, "api.example.org", "/api"),
                           prefix_based = PREFIX(based, "127.0.0.1:9000", "/based"),
@@ -45,7 +65,11 @@ static const struct links prefix_plain = PREFIX(plain, "api.example.org", "/api"
 
 static void test_urls(void **state)
 {
-    static const struct { const char *name; const struct links *links; const char *from, *to; } rows[] = {
+    static const struct {
+        const char         *name;
+        const struct links *links;
+        const char         *from, *to;
+    } rows[] = {
         { "absolute", &prefix_plain, "https://api.example.org/x?page=2", "http://127.0.0.1:8080/api/x?page=2" },
         { "other_scheme", &prefix_plain, "http://api.example.org/x", "http://127.0.0.1:8080/api/x" },
         { "capitals_in_the_host", &prefix_plain, "HTTPS://API.example.ORG/x", "http://127.0.0.1:8080/api/x" },
@@ -101,7 +125,9 @@ static void test_urls(void **state)
 
 static void test_fields(void **state)
 {
-    static const struct { const char *name, *from, *to; } rows[] = {
+    static const struct {
+        const char *name, *from, *to;
+    } rows[] = {
         { "location", "Location: /x", "/api/x" },
         { "content_location", "Content-Location: https://api.example.org/x", "http://127.0.0.1:8080/api/x" },
         { "link", "Link: <https://api.example.org/x?p=2>; rel=\"next\", </x?p=9>; rel=last",
@@ -163,7 +189,11 @@ static size_t filter(struct relink *r, const char *body, size_t count, size_t st
     return used;
 }
 
-static const struct { const char *name; const struct links *links; const char *from, *to; } bodies[] = {
+static const struct {
+    const char         *name;
+    const struct links *links;
+    const char         *from, *to;
+} bodies[] = {
     { "string", &prefix_plain, "{\"url\":\"https://api.example.org/x\"}", "{\"url\":\"http://127.0.0.1:8080/api/x\"}" },
     { "whole_string", &prefix_plain, "[\"https://api.example.org\"]", "[\"http://127.0.0.1:8080/api\"]" },
     { "query", &prefix_plain, "\"https://api.example.org?x\"", "\"http://127.0.0.1:8080/api?x\"" },
@@ -234,7 +264,9 @@ static void test_bodies(void **state)
 
 static size_t gzip(const char *text, size_t count, char *out, size_t room)
 {
-    z_stream z = { .next_in = (Bytef *)(uintptr_t)text, .avail_in = (uInt)count, .next_out = (Bytef *)out,
+    z_stream z = { .next_in = (Bytef *)(uintptr_t)text,
+                   .avail_in = (uInt)count,
+                   .next_out = (Bytef *)out,
                    .avail_out = (uInt)room };
 
     assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
@@ -245,7 +277,9 @@ static size_t gzip(const char *text, size_t count, char *out, size_t room)
 
 static size_t gunzip(const char *bytes, size_t count, char *out, size_t room)
 {
-    z_stream z = { .next_in = (Bytef *)(uintptr_t)bytes, .avail_in = (uInt)count, .next_out = (Bytef *)out,
+    z_stream z = { .next_in = (Bytef *)(uintptr_t)bytes,
+                   .avail_in = (uInt)count,
+                   .next_out = (Bytef *)out,
                    .avail_out = (uInt)room };
 
     assert_int_equal(inflateInit2(&z, 31), Z_OK);
@@ -313,25 +347,33 @@ static void test_broken_gzip(void **state)
 
     (void)state;
     filter(r, in, count - 4, 16, out, sizeof out, &sound);
-    assert_false(sound);                              /* cut */
+    assert_false(sound); /* cut */
     relink_close(r);
     in[15] = (char)(in[15] ^ 0x55);
     r = open_filter(&prefix_plain, gzip_head);
     filter(r, in, count, 16, out, sizeof out, &sound);
-    assert_false(sound);                              /* damaged */
+    assert_false(sound); /* damaged */
     relink_close(r);
     r = open_filter(&prefix_plain, gzip_head);
     assert_int_equal(filter(r, in, 0, 1, out, sizeof out, &sound), 0);
-    assert_true(sound);                               /* no body at all is none */
+    assert_true(sound); /* no body at all is none */
     relink_close(r);
 }
 
 static void test_what_is_filtered(void **state)
 {
-    static const struct { const char *head; bool yes; } rows[] = {
-        { json_head, true }, { gzip_head, true }, { "Content-Type: APPLICATION/JSON", true },
-        { "Content-Type: application/x-ndjson", true }, { "Content-Type: application/geo+json;x=y", true },
-        { "Content-Type: text/html", false }, { "Content-Type: application/jsonp", false }, { "X: y", false },
+    static const struct {
+        const char *head;
+        bool        yes;
+    } rows[] = {
+        { json_head, true },
+        { gzip_head, true },
+        { "Content-Type: APPLICATION/JSON", true },
+        { "Content-Type: application/x-ndjson", true },
+        { "Content-Type: application/geo+json;x=y", true },
+        { "Content-Type: text/html", false },
+        { "Content-Type: application/jsonp", false },
+        { "X: y", false },
         { "Content-Type: application/json\nContent-Encoding: br", false },
         { "Content-Type: application/json\nContent-Encoding: gzip, br", false },
         { "Content-Type: application/json\nContent-Encoding: gzip\nContent-Encoding: gzip", false },
@@ -362,11 +404,15 @@ static void test_whole_body(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_urls),           cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_fields),
         cmocka_unit_test(test_long_link_field),
-        cmocka_unit_test(test_bodies),         cmocka_unit_test(test_gzip_bodies),
-        cmocka_unit_test(test_long_gzip_body), cmocka_unit_test(test_broken_gzip),
-        cmocka_unit_test(test_what_is_filtered), cmocka_unit_test(test_whole_body),
+        cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_gzip_bodies),
+        cmocka_unit_test(test_long_gzip_body),
+        cmocka_unit_test(test_broken_gzip),
+        cmocka_unit_test(test_what_is_filtered),
+        cmocka_unit_test(test_whole_body),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,15 +19,16 @@ static struct slice members_of(struct http_list list, struct arena *a)
 
     while (http_list_next(&list, &member)) {
         assert_true(member.len > 0);
-        all = arena_printf(a, SLICE_FMT "%s" SLICE_FMT, SLICE_ARG(all), all.len > 0 ? " | " : "",
-                           SLICE_ARG(member));
+        all = arena_printf(a, SLICE_FMT "%s" SLICE_FMT, SLICE_ARG(all), all.len > 0 ? " | " : "", SLICE_ARG(member));
     }
     return all;
 }
 
 static void test_members_of_a_value(void **state)
 {
-    static const struct { const char *name, *value, *members; } rows[] = {
+    static const struct {
+        const char *name, *value, *members;
+    } rows[] = {
         { "one", "a", "a" },
         { "several", "a, b,c ,\td", "a | b | c | d" },
         { "empty_members_are_passed_over", ",, a, ,b,", "a | b" },
@@ -59,7 +60,9 @@ static void test_members_of_a_value(void **state)
 
 static void test_members_over_lines(void **state)
 {
-    static const struct { const char *name, *lines, *members; } rows[] = {
+    static const struct {
+        const char *name, *lines, *members;
+    } rows[] = {
         { "no_line", "A: 1\n", "" },
         { "two_lines", "Vary: a, b\nA: 1\nvary: c\n", "a | b | c" },
         { "empty_lines", "Vary:\nVary: ,\nVary: a\nVary:\n", "a" },
@@ -80,7 +83,9 @@ static void test_members_over_lines(void **state)
 
 static void test_parameters(void **state)
 {
-    static const struct { const char *name, *member, *key, *value; } rows[] = {
+    static const struct {
+        const char *name, *member, *key, *value;
+    } rows[] = {
         { "with_value", "a=1", "a", "1" },
         { "without", "a", "a", NULL },
         { "empty_value", "a=", "a", "" },
@@ -105,7 +110,9 @@ static void test_parameters(void **state)
 
 static void test_quoted_strings(void **state)
 {
-    static const struct { const char *name, *value, *text; } rows[] = {
+    static const struct {
+        const char *name, *value, *text;
+    } rows[] = {
         { "token", "abc", "abc" },
         { "quoted", "\"a b\"", "a b" },
         { "empty", "\"\"", "" },
@@ -132,9 +139,9 @@ static void test_quoted_strings(void **state)
 /* Members lie in order within the value and between them there is nothing but what separates. */
 static void test_members_cover_the_value(void **state)
 {
-    static const char *const fragments[] = { ",", "\"", "\\", "a", " ", "\t", "=", "max-age=\"1\"",
+    static const char *const fragments[] = { ",",  "\"",      "\\", "a", " ", "\t", "=", "max-age=\"1\"",
                                              ", ", "\"a,b\"", NULL };
-    struct property p = { 31 };
+    struct property          p = { 31 };
 
     (void)state;
     for (int i = 0; i < 20000; i++) {
@@ -158,7 +165,7 @@ static void test_members_cover_the_value(void **state)
 static void test_quoting_comes_back(void **state)
 {
     static const char *const fragments[] = { "\"", "\\", "a", ",", NULL };
-    struct property p = { 37 };
+    struct property          p = { 37 };
 
     (void)state;
     for (int i = 0; i < 5000; i++) {

@@ -64,7 +64,10 @@ static struct options options_of_an_accepted(const struct listener *l)
 
 static void test_opened(void **state)
 {
-    static const struct { const char *name, *address; const char *control; } rows[] = {
+    static const struct {
+        const char *name, *address;
+        const char *control;
+    } rows[] = {
         { "loopback", "127.0.0.1:0", "reno" },
         { "another_address_of_it", "127.1.2.3:0", "reno" },
         { "loopback_of_ipv6", "[::1]:0", "reno" },
@@ -83,7 +86,7 @@ static void test_opened(void **state)
         if (listener_open(&l, &c, LISTENER_DATA, true, &why) != 0) {
             if (rows[i].address[0] != '[')
                 fail_msg("%s: %s", rows[i].name, why.text);
-            continue;                              /* a machine without IPv6 */
+            continue; /* a machine without IPv6 */
         }
         o = options_of_an_accepted(&l);
         if (!o.nodelay || strcmp(o.control, rows[i].control != NULL ? rows[i].control : usual.control) != 0)
@@ -108,7 +111,9 @@ static int systemds_socket(const char *control)
 
 static void test_opened_by_systemd(void **state)
 {
-    static const struct { const char *name, *said, *control; } rows[] = {
+    static const struct {
+        const char *name, *said, *control;
+    } rows[] = {
         { "of_which_the_unit_says_nothing", NULL, "reno" },
         { "of_which_the_unit_says_reno", "reno", "reno" },
         { "of_which_the_unit_says_cubic", "cubic", "cubic" },
@@ -124,7 +129,7 @@ static void test_opened_by_systemd(void **state)
         int             fd = systemds_socket(rows[i].said);
 
         if (fd < 0 || (rows[i].said != NULL && strcmp(rows[i].said, usual.control) == 0)) {
-            close(fd);                             /* not to be had here, or the system's: said or not looks the same */
+            close(fd); /* not to be had here, or the system's: said or not looks the same */
             continue;
         }
         assert_int_equal(listener_adopt(&l, fd, LISTENER_DATA, false, &why), 0);

@@ -44,8 +44,7 @@ static int restore(void **state)
 }
 
 /* Only while a line is logged: cmocka writes to standard error too. */
-#define LOGGED(call) \
-    (dup2(writing_end, STDERR_FILENO), (call), dup2(real_stderr, STDERR_FILENO), read_back())
+#define LOGGED(call) (dup2(writing_end, STDERR_FILENO), (call), dup2(real_stderr, STDERR_FILENO), read_back())
 
 static const char *read_back(void)
 {
@@ -61,8 +60,9 @@ static const char *behind_time(const char *line)
 {
     int year, month, day, hour, minute, second, ms, used = 0;
 
-    assert_int_equal(sscanf(line, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ %n", &year, &month, &day, &hour,
-                            &minute, &second, &ms, &used), 7);
+    assert_int_equal(sscanf(line, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ %n", &year, &month, &day, &hour, &minute, &second, &ms,
+                            &used),
+                     7);
     assert_int_equal(used, 25);
     assert_true(year >= 2024 && month >= 1 && month <= 12 && day >= 1 && day <= 31);
     return line + used;
@@ -73,8 +73,7 @@ static void test_line_is_time_level_event_pairs(void **state)
     (void)state;
     assert_string_equal(behind_time(LOGGED(log_info("started", "port=%d workers=%d", 8080, 2))),
                         "info started port=8080 workers=2\n");
-    assert_string_equal(behind_time(LOGGED(log_error("broken", " path=%s", "/x"))),
-                        "error broken path=/x\n");
+    assert_string_equal(behind_time(LOGGED(log_error("broken", " path=%s", "/x"))), "error broken path=/x\n");
     assert_string_equal(behind_time(LOGGED(log_warning("odd", "%s", ""))), "warning odd\n");
 }
 
@@ -94,8 +93,7 @@ static void test_one_event_is_one_line(void **state)
     const char *line;
 
     (void)state;
-    assert_string_equal(behind_time(LOGGED(log_info("e", "a=%s", "x\ny\x1b[31m\x7f"))),
-                        "info e a=x y [31m \n");
+    assert_string_equal(behind_time(LOGGED(log_info("e", "a=%s", "x\ny\x1b[31m\x7f"))), "info e a=x y [31m \n");
     line = LOGGED(log_info("long", "a=%0*d", 6000, 1));
     assert_in_range(strlen(line), 3000, 4096);
     assert_string_equal(line + strlen(line) - 5, "0...\n");
@@ -106,8 +104,7 @@ static void test_errno_survives(void **state)
 {
     (void)state;
     errno = ENOENT;
-    assert_string_equal(behind_time(LOGGED(log_info("e", "reason=%m"))),
-                        "info e reason=No such file or directory\n");
+    assert_string_equal(behind_time(LOGGED(log_info("e", "reason=%m"))), "info e reason=No such file or directory\n");
     errno = ENOENT;
     log_debug("e", "a=%d", 1);
     assert_int_equal(errno, ENOENT);
@@ -115,7 +112,9 @@ static void test_errno_survives(void **state)
 
 static void test_quotes_and_escapes(void **state)
 {
-    static const struct { const char *name, *text, *quoted; } rows[] = {
+    static const struct {
+        const char *name, *text, *quoted;
+    } rows[] = {
         { "plain", "abc", "\"abc\"" },
         { "empty", "", "\"\"" },
         { "null", NULL, "\"\"" },

@@ -52,7 +52,10 @@ static bool is_readable(const struct mailbox *box, int wait_ms)
     return poll(&p, 1, wait_ms) == 1;
 }
 
-struct sending { struct mailbox *box; int sender; };
+struct sending {
+    struct mailbox *box;
+    int             sender;
+};
 
 static void *send_notes(void *argument)
 {
@@ -116,7 +119,7 @@ static void test_quiet_mail_wakes_nobody_and_comes_in_its_turn(void **state)
     in_order = true;
     mailbox_post_quietly(box, &make_note(0, 0)->mail);
     assert_false(is_readable(box, 0));
-    mailbox_post(box, &make_note(0, 1)->mail);               /* though the box was not empty */
+    mailbox_post(box, &make_note(0, 1)->mail); /* though the box was not empty */
     assert_true(is_readable(box, 0));
     mailbox_post_quietly(box, &make_note(0, 2)->mail);
     assert_int_equal(mailbox_deliver(box), 3);
@@ -156,7 +159,10 @@ static void test_mail_posted_by_a_receiver_waits_for_the_next_delivery(void **st
     mailbox_close(again.box);
 }
 
-struct counted { struct ref ref; int destroyed; };
+struct counted {
+    struct ref ref;
+    int        destroyed;
+};
 
 static void count_destroyed(struct ref *r)
 {

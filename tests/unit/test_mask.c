@@ -17,12 +17,16 @@ static const char *const headers[] = { "Authorization", "Cookie", "X-Api-Key", N
 static const char *const params[] = { "api_key", "token", NULL };
 static const char *const ignored[] = { "AWSALB", NULL };
 
-static const struct policy_options plain = { .credential_headers = headers, .credential_params = params,
+static const struct policy_options plain = { .credential_headers = headers,
+                                             .credential_params = params,
                                              .ignore_cookies = ignored };
-static const struct policy_options shared = { .credential_headers = headers, .credential_params = params,
-                                              .ignore_cookies = ignored, .shared = true };
+static const struct policy_options shared = {
+    .credential_headers = headers, .credential_params = params, .ignore_cookies = ignored, .shared = true
+};
 
-struct request { const char *target, *lines; };
+struct request {
+    const char *target, *lines;
+};
 
 static struct secrets *secrets_of(const struct policy_options *o, const struct request *r, struct head *head)
 {
@@ -34,7 +38,10 @@ static struct secrets *secrets_of(const struct policy_options *o, const struct r
 }
 
 /* What a record would hold, and what is made of it again for each. */
-struct run { struct slice kept, owners, others; bool found; };
+struct run {
+    struct slice kept, owners, others;
+    bool         found;
+};
 
 static struct run run(const struct policy_options *o, const struct request *owner, const struct request *other,
                       const char *text, struct arena *a)
@@ -63,64 +70,168 @@ static struct run run(const struct policy_options *o, const struct request *owne
 static void test_there_and_back(void **state)
 {
     static const struct {
-        const char *name;
+        const char                  *name;
         const struct policy_options *o;
-        struct request owner, other;
-        const char *text, *secret;    /* NULL: nothing is to be found */
-        const char *others;
+        struct request               owner, other;
+        const char                  *text, *secret; /* NULL: nothing is to be found */
+        const char                  *others;
     } rows[] = {
-        { "bearer", &plain, { "/", "Authorization: Bearer hush-hush\n" }, { "/", "" }, "</x?t=hush-hush>; rel=next",
-          "hush-hush", "</x?t=***>; rel=next" },
-        { "another_brings_his_own", &plain, { "/", "Authorization: Bearer hush-hush\n" },
-          { "/", "authorization: Bearer mine-mine\n" }, "<x?t=hush-hush>", "hush-hush", "<x?t=mine-mine>" },
-        { "two_cookies_of_one_name", &plain, { "/", "Cookie: sid=hush-one; sid=hush-two\n" },
-          { "/", "Cookie: sid=mine-one; sid=mine-two\n" }, "<hush-two>, <hush-one>", "hush-",
+        { "bearer",
+          &plain,
+          { "/", "Authorization: Bearer hush-hush\n" },
+          { "/", "" },
+          "</x?t=hush-hush>; rel=next",
+          "hush-hush",
+          "</x?t=***>; rel=next" },
+        { "another_brings_his_own",
+          &plain,
+          { "/", "Authorization: Bearer hush-hush\n" },
+          { "/", "authorization: Bearer mine-mine\n" },
+          "<x?t=hush-hush>",
+          "hush-hush",
+          "<x?t=mine-mine>" },
+        { "two_cookies_of_one_name",
+          &plain,
+          { "/", "Cookie: sid=hush-one; sid=hush-two\n" },
+          { "/", "Cookie: sid=mine-one; sid=mine-two\n" },
+          "<hush-two>, <hush-one>",
+          "hush-",
           "<mine-two>, <mine-one>" },
-        { "the_second_is_his_alone", &plain, { "/", "Cookie: sid=hush-one; sid=hush-two\n" },
-          { "/", "Cookie: sid=mine-one\n" }, "<hush-two>, <hush-one>", "hush-", "<***>, <mine-one>" },
-        { "two_parameters_of_one_name", &plain, { "/?token=hush-one&token=hush-two", "" }, { "/", "" },
-          "</?token=hush-two>", "hush-", "</?token=***>" },
-        { "one_begins_with_another", &plain, { "/", "Cookie: a=hush-hush; b=hush-hush-longer\n" }, { "/", "" },
-          "hush-hush-longer hush-hush", "longer", "*** ***" },
-        { "without_a_scheme", &plain, { "/", "X-Api-Key: hush-hush\n" }, { "/", "X-Api-Key: other!\n" },
+        { "the_second_is_his_alone",
+          &plain,
+          { "/", "Cookie: sid=hush-one; sid=hush-two\n" },
+          { "/", "Cookie: sid=mine-one\n" },
+          "<hush-two>, <hush-one>",
+          "hush-",
+          "<***>, <mine-one>" },
+        { "two_parameters_of_one_name",
+          &plain,
+          { "/?token=hush-one&token=hush-two", "" },
+          { "/", "" },
+          "</?token=hush-two>",
+          "hush-",
+          "</?token=***>" },
+        { "one_begins_with_another",
+          &plain,
+          { "/", "Cookie: a=hush-hush; b=hush-hush-longer\n" },
+          { "/", "" },
+          "hush-hush-longer hush-hush",
+          "longer",
+          "*** ***" },
+        { "without_a_scheme",
+          &plain,
+          { "/", "X-Api-Key: hush-hush\n" },
+          { "/", "X-Api-Key: other!\n" },
           "hush-hush,hush-hush",
-          "hush-hush", "other!,other!" },
-        { "encoded", &plain, { "/", "X-Api-Key: a+/=?:&b\n" }, { "/", "X-Api-Key: <+/+>+\n" },
+          "hush-hush",
+          "other!,other!" },
+        { "encoded",
+          &plain,
+          { "/", "X-Api-Key: a+/=?:&b\n" },
+          { "/", "X-Api-Key: <+/+>+\n" },
           "k=a%2B%2F%3D%3F%3A%26b&x",
-          "a%2B", "k=<%2B%2F%2B>%2B&x" },
-        { "encoded_in_lower_case", &plain, { "/", "X-Api-Key: a+/=?:&b\n" }, { "/", "" }, "k=a%2b%2f%3d%3f%3a%26b",
-          "a%2b", "k=***" },
-        { "encoded_in_part", &plain, { "/", "X-Api-Key: a+/=?:&b\n" }, { "/", "" }, "k=a%2B/=%3F:%26b", "a%2B",
+          "a%2B",
+          "k=<%2B%2F%2B>%2B&x" },
+        { "encoded_in_lower_case",
+          &plain,
+          { "/", "X-Api-Key: a+/=?:&b\n" },
+          { "/", "" },
+          "k=a%2b%2f%3d%3f%3a%26b",
+          "a%2b",
           "k=***" },
-        { "plain_with_reserved_bytes", &plain, { "/", "X-Api-Key: a+/=?:&b\n" }, { "/", "" }, "a+/=?:&b", "a+/=",
+        { "encoded_in_part",
+          &plain,
+          { "/", "X-Api-Key: a+/=?:&b\n" },
+          { "/", "" },
+          "k=a%2B/=%3F:%26b",
+          "a%2B",
+          "k=***" },
+        { "plain_with_reserved_bytes",
+          &plain,
+          { "/", "X-Api-Key: a+/=?:&b\n" },
+          { "/", "" },
+          "a+/=?:&b",
+          "a+/=",
           "***" },
-        { "base64", &plain, { "/", "X-Api-Key: a+/=?:&b\n" }, { "/", "X-Api-Key: foobar\n" }, "t YSsvPT86JmI= t",
+        { "base64",
+          &plain,
+          { "/", "X-Api-Key: a+/=?:&b\n" },
+          { "/", "X-Api-Key: foobar\n" },
+          "t YSsvPT86JmI= t",
           "YSsv",
           "t Zm9vYmFy t" },
         { "base64_unpadded", &plain, { "/", "X-Api-Key: a+/=?:&b\n" }, { "/", "" }, "YSsvPT86JmI.", "YSsv", "***." },
-        { "base64_of_urls", &plain, { "/", "X-Api-Key: \xff\xef\xff\xff\xff\xff\n" }, { "/", "" }, "_-______",
-          "_-__", "***" },
-        { "parameter", &plain, { "/?token=hush-hush", "" }, { "/?token=mine-mine", "" }, "/x?token=hush-hush&page=2",
-          "hush-hush", "/x?token=mine-mine&page=2" },
-        { "parameter_encoded", &plain, { "/?api_key=hush%20hush", "" }, { "/", "" }, "/x?k=hush+hush,hush%20hush",
+        { "base64_of_urls",
+          &plain,
+          { "/", "X-Api-Key: \xff\xef\xff\xff\xff\xff\n" },
+          { "/", "" },
+          "_-______",
+          "_-__",
+          "***" },
+        { "parameter",
+          &plain,
+          { "/?token=hush-hush", "" },
+          { "/?token=mine-mine", "" },
+          "/x?token=hush-hush&page=2",
+          "hush-hush",
+          "/x?token=mine-mine&page=2" },
+        { "parameter_encoded",
+          &plain,
+          { "/?api_key=hush%20hush", "" },
+          { "/", "" },
+          "/x?k=hush+hush,hush%20hush",
           "hush",
           "/x?k=***,***" },
-        { "basic", &plain, { "/", "Authorization: Basic YW5uOmh1c2gtaHVzaA==\n" }, { "/", "" },
-          "YW5uOmh1c2gtaHVzaA== ann:hush-hush hush-hush ann", "hush", "*** *** *** ann" },
-        { "basic_with_a_key_as_user", &plain, { "/", "Authorization: Basic c2stbGl2ZS14OjE=\n" }, { "/", "" },
+        { "basic",
+          &plain,
+          { "/", "Authorization: Basic YW5uOmh1c2gtaHVzaA==\n" },
+          { "/", "" },
+          "YW5uOmh1c2gtaHVzaA== ann:hush-hush hush-hush ann",
+          "hush",
+          "*** *** *** ann" },
+        { "basic_with_a_key_as_user",
+          &plain,
+          { "/", "Authorization: Basic c2stbGl2ZS14OjE=\n" },
+          { "/", "" },
           "k=sk-live-x",
-          "sk-live-x", "k=***" },
-        { "cookie", &plain, { "/", "Cookie: a=1; sid=hush-hush\n" }, { "/", "Cookie: sid=mine-mine\n" }, "x=hush-hush",
-          "hush-hush", "x=mine-mine" },
+          "sk-live-x",
+          "k=***" },
+        { "cookie",
+          &plain,
+          { "/", "Cookie: a=1; sid=hush-hush\n" },
+          { "/", "Cookie: sid=mine-mine\n" },
+          "x=hush-hush",
+          "hush-hush",
+          "x=mine-mine" },
         { "ignored_cookie", &plain, { "/", "Cookie: AWSALB=balance-1\n" }, { "/", "" }, "x=balance-1", NULL, NULL },
-        { "short_ones_are_words", &plain, { "/?token=next", "X-Api-Key: demo1\n" }, { "/", "" }, "next demo1", NULL,
+        { "short_ones_are_words",
+          &plain,
+          { "/?token=next", "X-Api-Key: demo1\n" },
+          { "/", "" },
+          "next demo1",
+          NULL,
           NULL },
         { "cookie_of_all", &shared, { "/", "Cookie: lang=english\n" }, { "/", "" }, "english", NULL, NULL },
-        { "session_under_shared", &shared, { "/", "Cookie: sid=0123456789abcdef\n" }, { "/", "" }, "x=0123456789abcdef",
-          "0123456789abcdef", "x=***" },
-        { "signed_query", &plain, { "/?oauth_token=hush-hush&oauth_signature=sign%3Dsign", "" }, { "/", "" },
-          "/x?oauth_token=hush-hush&s=sign=sign", "hush-hush", "/x?oauth_token=***&s=***" },
-        { "nothing_is_said", &plain, { "/", "Authorization: Bearer hush-hush\n" }, { "/", "" }, "hush-hus", NULL,
+        { "session_under_shared",
+          &shared,
+          { "/", "Cookie: sid=0123456789abcdef\n" },
+          { "/", "" },
+          "x=0123456789abcdef",
+          "0123456789abcdef",
+          "x=***" },
+        { "signed_query",
+          &plain,
+          { "/?oauth_token=hush-hush&oauth_signature=sign%3Dsign", "" },
+          { "/", "" },
+          "/x?oauth_token=hush-hush&s=sign=sign",
+          "hush-hush",
+          "/x?oauth_token=***&s=***" },
+        { "nothing_is_said",
+          &plain,
+          { "/", "Authorization: Bearer hush-hush\n" },
+          { "/", "" },
+          "hush-hus",
+          NULL,
           NULL },
         { "cut_at_its_end", &plain, { "/", "Authorization: Bearer a%2Bcdef\n" }, { "/", "" }, "a%2Bcde%", NULL, NULL },
     };
@@ -131,11 +242,11 @@ static void test_there_and_back(void **state)
         struct run   r = run(rows[i].o, &rows[i].owner, &rows[i].other, rows[i].text, &a);
         const char  *secret = rows[i].secret;
 
-        if (r.found != (secret != NULL) || (strcmp(rows[i].name, "parameter_encoded") != 0
-                                            && !slice_eq(r.owners, slice_of(rows[i].text))))
+        if (r.found != (secret != NULL) ||
+            (strcmp(rows[i].name, "parameter_encoded") != 0 && !slice_eq(r.owners, slice_of(rows[i].text))))
             fail_msg("%s: %d %.*s", rows[i].name, r.found, SLICE_ARG(r.owners));
-        if (secret != NULL && (memmem(r.kept.ptr, r.kept.len, secret, strlen(secret)) != NULL
-                               || !slice_eq(r.others, slice_of(rows[i].others))))
+        if (secret != NULL && (memmem(r.kept.ptr, r.kept.len, secret, strlen(secret)) != NULL ||
+                               !slice_eq(r.others, slice_of(rows[i].others))))
             fail_msg("%s: %.*s", rows[i].name, SLICE_ARG(r.others));
         arena_free(&a);
     }
@@ -167,9 +278,11 @@ static void test_no_line_gets_into_a_field(void **state)
 
 static void test_damaged_marks(void **state)
 {
-    static const struct slice texts[] = { { "a\0", 2 }, { "a\0h", 3 }, { "a\0ha0X-Api-Key\0", 15 }, { "a\0\0\0\0",
-        5 } };
-    const struct request owner = { "/", "X-Api-Key: hush-hush\n" };
+    static const struct slice texts[] = { { "a\0", 2 },
+                                          { "a\0h", 3 },
+                                          { "a\0ha0X-Api-Key\0", 15 },
+                                          { "a\0\0\0\0", 5 } };
+    const struct request      owner = { "/", "X-Api-Key: hush-hush\n" };
 
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
@@ -190,11 +303,10 @@ static void test_damaged_marks(void **state)
 static void test_work_is_bounded(void **state)
 {
     enum { TEXT = 200 * 1024, COOKIES = 60, EACH = 400 };
-    struct arena         a = { 0 };
-    char                *text = arena_alloc(&a, TEXT + 1), *lines = arena_alloc(&a, COOKIES * (EACH + 8) + 16),
-                         *at = lines;
-    struct request       owner = { "/", lines };
-    struct run           r;
+    struct arena   a = { 0 };
+    char          *text = arena_alloc(&a, TEXT + 1), *lines = arena_alloc(&a, COOKIES * (EACH + 8) + 16), *at = lines;
+    struct request owner = { "/", lines };
+    struct run     r;
 
     (void)state;
     memset(text, 'a', TEXT);

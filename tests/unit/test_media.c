@@ -9,7 +9,10 @@
 
 static void types_are_told_apart(void **state)
 {
-    static const struct { const char *type; bool is, has; } rows[] = {
+    static const struct {
+        const char *type;
+        bool        is, has;
+    } rows[] = {
         { "application/json", true, true },
         { "Application/JSON; charset=UTF-8", true, true },
         { "application/json;charset=\"utf-8\"", true, true },
@@ -36,8 +39,8 @@ static void types_are_told_apart(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (http_media_is_json(slice_of(rows[i].type)) != rows[i].is
-            || http_media_has_json(slice_of(rows[i].type)) != rows[i].has)
+        if (http_media_is_json(slice_of(rows[i].type)) != rows[i].is ||
+            http_media_has_json(slice_of(rows[i].type)) != rows[i].has)
             fail_msg("\"%s\" is JSON: %d, has JSON: %d", rows[i].type, http_media_is_json(slice_of(rows[i].type)),
                      http_media_has_json(slice_of(rows[i].type)));
     assert_false(http_media_is_json(SLICE_NONE));
@@ -53,7 +56,10 @@ static void parameters_make_no_other_type(void **state)
 
 static void event_streams_are_told_apart(void **state)
 {
-    static const struct { const char *type; bool is; } rows[] = {
+    static const struct {
+        const char *type;
+        bool        is;
+    } rows[] = {
         { "text/event-stream", true },
         { "Text/Event-Stream;charset=utf-8", true },
         { "text/event-stream ; odd", true },

@@ -18,22 +18,14 @@ static void test_methods(void **state)
         enum http_method method;
         bool             safe, idempotent;
     } rows[] = {
-        { "GET", HTTP_GET, true, true },
-        { "HEAD", HTTP_HEAD, true, true },
-        { "POST", HTTP_POST, false, false },
-        { "PUT", HTTP_PUT, false, true },
-        { "DELETE", HTTP_DELETE, false, true },
-        { "OPTIONS", HTTP_OPTIONS, true, true },
-        { "TRACE", HTTP_TRACE, true, true },
-        { "CONNECT", HTTP_CONNECT, false, false },
-        { "PATCH", HTTP_PATCH, false, false },
-        { "PURGE", HTTP_PURGE, false, true },
-        { "QUERY", HTTP_QUERY, true, true },
-        { "get", HTTP_OTHER, false, false },         /* 9.1: case-sensitive */
-        { "GETS", HTTP_OTHER, false, false },
-        { "GE", HTTP_OTHER, false, false },
-        { "PROPFIND", HTTP_OTHER, false, false },
-        { "", HTTP_OTHER, false, false },
+        { "GET", HTTP_GET, true, true },          { "HEAD", HTTP_HEAD, true, true },
+        { "POST", HTTP_POST, false, false },      { "PUT", HTTP_PUT, false, true },
+        { "DELETE", HTTP_DELETE, false, true },   { "OPTIONS", HTTP_OPTIONS, true, true },
+        { "TRACE", HTTP_TRACE, true, true },      { "CONNECT", HTTP_CONNECT, false, false },
+        { "PATCH", HTTP_PATCH, false, false },    { "PURGE", HTTP_PURGE, false, true },
+        { "QUERY", HTTP_QUERY, true, true },      { "get", HTTP_OTHER, false, false }, /* 9.1: case-sensitive */
+        { "GETS", HTTP_OTHER, false, false },     { "GE", HTTP_OTHER, false, false },
+        { "PROPFIND", HTTP_OTHER, false, false }, { "", HTTP_OTHER, false, false },
     };
 
     (void)state;
@@ -51,8 +43,7 @@ static void test_statuses_without_content(void **state)
 {
     (void)state;
     for (unsigned status = 100; status < 1000; status++)
-        if (http_status_has_no_body(status) !=
-            (status < 200 || status == 204 || status == 304))
+        if (http_status_has_no_body(status) != (status < 200 || status == 204 || status == 304))
             fail_msg("%u", status);
 }
 

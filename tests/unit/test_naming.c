@@ -61,7 +61,7 @@ static void test_one_that_is_named_meanwhile_stands_in_line(void **state)
     rig_open(&r, answer, NULL);
     rig_limit(&r, 0, "one at a time", 1, 200 * NS_PER_MS);
     r.limits[0].match = "/**";
-    r.limits[0].pattern = &r;         /* match_and_tell() does without */
+    r.limits[0].pattern = &r; /* match_and_tell() does without */
     r.match = match_and_tell;
     finder = peer_finder_open();
     box = mailbox_open();

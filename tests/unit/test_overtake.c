@@ -28,8 +28,8 @@ static bool drops_x(struct slice full_key, void *context)
 static const struct drop_row {
     const char            *name;
     enum store_change_kind kind;
-    const char            *target;    /* that the drop is of */
-    bool                   stored;    /* what was asked for at /x before it */
+    const char            *target; /* that the drop is of */
+    bool                   stored; /* what was asked for at /x before it */
 } drops[] = {
     { "flush", STORE_FLUSH, "/", false },
     { "its_key", STORE_DROP, "/x", false },
@@ -39,7 +39,10 @@ static const struct drop_row {
     { "matching", STORE_DROP_MATCHING, "/x", false },
 };
 
-struct dropped { struct store_change change; bool done; };
+struct dropped {
+    struct store_change change;
+    bool                done;
+};
 static struct dropped dropped;
 
 static void receive_dropped(struct mail *m)
@@ -83,7 +86,7 @@ static void a_drop_overtakes_what_it_is_about(void **state)
         api_await(r.origin, 1);
         drop(&r, &drops[i]);
         rig_submit(&r, f[1]);
-        rig_report(&r, &report);      /* it has been seen */
+        rig_report(&r, &report); /* it has been seen */
         arena_free(&report.arena);
         api_let_go(r.origin);
         for (unsigned k = 0; k < 2; k++) {

@@ -124,7 +124,7 @@ static void test_what_lmdb_wrote_is_sound(void **state)
         struct db_txn *reader = NULL;
         char           after[32];
 
-        if (property_below(&p, 4) == 0)              /* keeps pages from being used again */
+        if (property_below(&p, 4) == 0) /* keeps pages from being used again */
             assert_int_equal(db_begin(b->db, false, &reader), DB_OK);
         commit_some(b, &p, i % 40 == 0 ? 2000 : 60);
         db_abort(reader);
@@ -294,7 +294,7 @@ static void test_a_damaged_one_is_found_or_does_no_harm(void **state)
         used += result == 0;
     }
     print_message("%u found, %u harmless\n", found, used);
-    assert_true(found > 100 && used > 10);           /* what stands in free pages and values is no damage here */
+    assert_true(found > 100 && used > 10); /* what stands in free pages and values is no damage here */
 }
 
 /* -- salvaging -- */
@@ -326,8 +326,8 @@ static void test_what_can_be_read_is_salvaged(void **state)
 
         snprintf(key, sizeof key, "%06u", i);
         memset(value, (int)i, i % 50 == 0 ? 6000 : 100);
-        assert_int_equal(db_put(txn, b->tables[1], slice_of(key),
-                                (struct slice){ value, i % 50 == 0 ? 6000 : 100 }), DB_OK);
+        assert_int_equal(db_put(txn, b->tables[1], slice_of(key), (struct slice){ value, i % 50 == 0 ? 6000 : 100 }),
+                         DB_OK);
         assert_int_equal(db_put(txn, b->tables[2], slice_of(key), SLICE("other")), DB_OK);
     }
     assert_int_equal(db_commit(txn), DB_OK);
@@ -344,8 +344,8 @@ static void test_what_can_be_read_is_salvaged(void **state)
         unsigned char page[4096];
 
         assert_int_equal(pread(fd, page, sizeof page, at), (ssize_t)sizeof page);
-        if (page[10] == 2 && memmem(page, sizeof page, "000500", 6) != NULL
-            && memmem(page, sizeof page, "other", 5) == NULL)
+        if (page[10] == 2 && memmem(page, sizeof page, "000500", 6) != NULL &&
+            memmem(page, sizeof page, "other", 5) == NULL)
             assert_int_equal(pwrite(fd, value, 4096, at), 4096);
     }
     close(fd);

@@ -29,18 +29,14 @@ static void test_variable_else_home(void **state)
         const char     *variable, *value, *home, *expected;
     } rows[] = {
         { "config", paths_user_config, "XDG_CONFIG_HOME", "/c", "/h", "/c/weir/weir.conf" },
-        { "config_default", paths_user_config, "XDG_CONFIG_HOME", NULL, "/h",
-          "/h/.config/weir/weir.conf" },
+        { "config_default", paths_user_config, "XDG_CONFIG_HOME", NULL, "/h", "/h/.config/weir/weir.conf" },
         { "cache", paths_user_cache, "XDG_CACHE_HOME", "/c", NULL, "/c/weir" },
         { "cache_default", paths_user_cache, "XDG_CACHE_HOME", NULL, "/h", "/h/.cache/weir" },
         { "state", paths_user_state, "XDG_STATE_HOME", "/s", "/h", "/s/weir" },
         { "state_default", paths_user_state, "XDG_STATE_HOME", NULL, "/h", "/h/.local/state/weir" },
-        { "runtime", paths_user_runtime, "XDG_RUNTIME_DIR", "/run/user/1", "/h",
-          "/run/user/1/weir" },
-        { "runtime_default", paths_user_runtime, "XDG_RUNTIME_DIR", NULL, "/h",
-          "/h/.local/state/weir/run" },
-        { "relative_is_passed_over", paths_user_cache, "XDG_CACHE_HOME", "c", "/h",
-          "/h/.cache/weir" },
+        { "runtime", paths_user_runtime, "XDG_RUNTIME_DIR", "/run/user/1", "/h", "/run/user/1/weir" },
+        { "runtime_default", paths_user_runtime, "XDG_RUNTIME_DIR", NULL, "/h", "/h/.local/state/weir/run" },
+        { "relative_is_passed_over", paths_user_cache, "XDG_CACHE_HOME", "c", "/h", "/h/.cache/weir" },
         { "empty_is_passed_over", paths_user_cache, "XDG_CACHE_HOME", "", "/h", "/h/.cache/weir" },
         { "no_home", paths_user_cache, "XDG_CACHE_HOME", NULL, NULL, NULL },
         { "relative_home", paths_user_cache, "XDG_CACHE_HOME", NULL, "h", NULL },
@@ -55,8 +51,7 @@ static void test_variable_else_home(void **state)
         set_or_clear(rows[i].variable, rows[i].value);
         set_or_clear("HOME", rows[i].home);
         result = rows[i].path(out, sizeof out);
-        if (rows[i].expected == NULL ? result != -1
-                                     : result != 0 || strcmp(out, rows[i].expected) != 0)
+        if (rows[i].expected == NULL ? result != -1 : result != 0 || strcmp(out, rows[i].expected) != 0)
             fail_msg("%s: %s", rows[i].name, out);
         unsetenv(rows[i].variable);
     }

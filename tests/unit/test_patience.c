@@ -44,7 +44,7 @@ static void say_half_and_wait(struct talk *t, const void *context)
     talk_say(t, "llo");
 }
 
-static unsigned cut_count;
+static unsigned            cut_count;
 static const struct fetch *cuts[SHARERS];
 
 static void note_cut(struct fetch *f)
@@ -74,7 +74,7 @@ static void share(struct rig *r, const struct row *row, api_script script, struc
         rig_submit(r, f[i]);
     }
     api_await(r->origin, 1);
-    rig_report(r, &report);           /* all of them have been seen */
+    rig_report(r, &report); /* all of them have been seen */
     arena_free(&report.arena);
 }
 

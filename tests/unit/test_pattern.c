@@ -37,7 +37,10 @@ static bool matches(const struct pattern *p, const char *target)
 
 static void test_matches(void **state)
 {
-    static const struct { const char *name, *pattern, *target; bool matches; } rows[] = {
+    static const struct {
+        const char *name, *pattern, *target;
+        bool        matches;
+    } rows[] = {
         { "literal_is_itself", "/v1/taxa", "/v1/taxa", true },
         { "literal_is_whole", "/v1/taxa", "/v1/taxa/", false },
         { "literal_is_no_prefix", "/v1/taxa", "/v1/taxafoo", false },
@@ -141,7 +144,9 @@ static void test_matches(void **state)
 
 static void test_refused(void **state)
 {
-    static const struct { const char *name, *pattern, *says; } rows[] = {
+    static const struct {
+        const char *name, *pattern, *says;
+    } rows[] = {
         { "empty", "", "empty" },
         { "no_slash", "v1/taxa", "character 1" },
         { "open_brace", "/a{b,c", "character 3" },
@@ -168,8 +173,12 @@ static void test_refused(void **state)
 static void test_no_explosion(void **state)
 {
     static const char *const patterns[] = {
-        "/a*a*a*a*a*a*a*a*a*a*b", "/**a**a**a**a**a**a**a**b", "/{a,aa,aaa}*{a,aa}*{a,aa}*b",
-        "/x?q=a*a*a*a*a*a*a*a*b", "~^/(a+)+b", "~^/(a|aa)+$b",
+        "/a*a*a*a*a*a*a*a*a*a*b",
+        "/**a**a**a**a**a**a**a**b",
+        "/{a,aa,aaa}*{a,aa}*{a,aa}*b",
+        "/x?q=a*a*a*a*a*a*a*a*b",
+        "~^/(a+)+b",
+        "~^/(a|aa)+$b",
     };
     enum { LONG = 20000 };
     char *target = malloc(LONG + 6);
@@ -200,7 +209,10 @@ static void test_too_long(void **state)
 
 static void test_hides(void **state)
 {
-    static const struct { const char *earlier, *later; bool hides; } rows[] = {
+    static const struct {
+        const char *earlier, *later;
+        bool        hides;
+    } rows[] = {
         { "/a", "/a", true },
         { "/a", "/b", false },
         { "/a/**", "/a", true },
@@ -226,8 +238,8 @@ static void test_hides(void **state)
         { "/{a,b}", "/{b,c}", false },
         { "/a*", "/a*b", true },
         { "/a*b", "/a*", false },
-        { "/**", "**", true },              /* a path begins with a slash */
-        { "~^/a", "/a", false },            /* an expression is not looked into */
+        { "/**", "**", true },   /* a path begins with a slash */
+        { "~^/a", "/a", false }, /* an expression is not looked into */
         { "~^/a", "~^/a", true },
         { "/s", "/s?q=1", true },
         { "/s?q=1", "/s", false },
@@ -238,8 +250,7 @@ static void test_hides(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct pattern *earlier = compile("hides", rows[i].earlier),
-                       *later = compile("hides", rows[i].later);
+        struct pattern *earlier = compile("hides", rows[i].earlier), *later = compile("hides", rows[i].later);
 
         if (pattern_hides(earlier, later) != rows[i].hides)
             fail_msg("%s before %s", rows[i].earlier, rows[i].later);
@@ -251,9 +262,7 @@ static void test_hides(void **state)
 /* Whatever is hidden matches nothing that its hider does not: tried on random pairs and targets. */
 static void test_hidden_is_never_needed(void **state)
 {
-    static const char *const bits[] = {
-        "/", "a", "b", "*", "**", "?", "{a,b}", "{,/a}", "/**", NULL
-    };
+    static const char *const bits[] = { "/", "a", "b", "*", "**", "?", "{a,b}", "{,/a}", "/**", NULL };
     static const char *const parts[] = { "/", "a", "b", "c", NULL };
     struct property          random = { 7 };
     unsigned                 hidden = 0;
@@ -279,8 +288,7 @@ static void test_hidden_is_never_needed(void **state)
                 snprintf(text, sizeof text, "/%.*s", SLICE_ARG(target));
                 property_free(target);
                 if (pattern_matches(p[1], slice_of(text)) && !pattern_matches(p[0], slice_of(text)))
-                    fail_msg("%s: %s hides %s", text, pattern_text(p[0]).ptr,
-                             pattern_text(p[1]).ptr);
+                    fail_msg("%s: %s hides %s", text, pattern_text(p[0]).ptr, pattern_text(p[1]).ptr);
             }
         }
         pattern_free(p[0]);
@@ -292,12 +300,8 @@ static void test_hidden_is_never_needed(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matches),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_no_explosion),
-        cmocka_unit_test(test_too_long),
-        cmocka_unit_test(test_hides),
-        cmocka_unit_test(test_hidden_is_never_needed),
+        cmocka_unit_test(test_matches),  cmocka_unit_test(test_refused), cmocka_unit_test(test_no_explosion),
+        cmocka_unit_test(test_too_long), cmocka_unit_test(test_hides),   cmocka_unit_test(test_hidden_is_never_needed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-struct pair { int listener, client, accepted; };
+struct pair {
+    int listener, client, accepted;
+};
 
 static struct peer_finder *finder;
 static struct mailbox     *mailbox;
@@ -139,11 +141,16 @@ static void test_unix(void **state)
 
 static void test_tcp(void **state)
 {
-    static const struct { const char *name; int listen, client; bool mapped; unsigned address_bytes; } cases[] = {
-        { "IPv4",                            AF_INET,  AF_INET,  false, 4 },
-        { "IPv6",                            AF_INET6, AF_INET6, false, 16 },
-        { "IPv4 client of an IPv6 listener", AF_INET6, AF_INET,  true,  4 },
-        { "mapped on both sides",            AF_INET6, AF_INET6, true,  4 },
+    static const struct {
+        const char *name;
+        int         listen, client;
+        bool        mapped;
+        unsigned    address_bytes;
+    } cases[] = {
+        { "IPv4", AF_INET, AF_INET, false, 4 },
+        { "IPv6", AF_INET6, AF_INET6, false, 16 },
+        { "IPv4 client of an IPv6 listener", AF_INET6, AF_INET, true, 4 },
+        { "mapped on both sides", AF_INET6, AF_INET6, true, 4 },
     };
 
     (void)state;
@@ -195,14 +202,14 @@ again:
     assert_true(open_pair(AF_INET, AF_INET, false, &p));
     if (setsockopt(p.client, IPPROTO_TCP, TCP_REPAIR, &on, sizeof on) != 0) {
         close_pair(&p);
-        skip();                       /* asks for CAP_NET_ADMIN */
+        skip(); /* asks for CAP_NET_ADMIN */
     }
     assert_int_equal(getsockname(p.client, (struct sockaddr *)&sa, &bytes), 0);
     close(p.client);
     p.client = -1;
     other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(other, (struct sockaddr *)&sa, bytes) != 0) {    /* another program was quicker */
+    if (bind(other, (struct sockaddr *)&sa, bytes) != 0) { /* another program was quicker */
         close(other);
         close_pair(&p);
         goto again;
@@ -226,7 +233,7 @@ static void test_another_process(void **state)
     assert_true(open_pair(AF_INET, AF_INET, false, &p));
     assert_int_equal(pipe(go), 0);
     child = fork();
-    if (child == 0) {                 /* it has the client's socket alone from now on */
+    if (child == 0) { /* it has the client's socket alone from now on */
         char byte;
 
         close(go[1]);
@@ -234,7 +241,7 @@ static void test_another_process(void **state)
     }
     close(p.client);
     p.client = -1;
-    for (int i = 0; i < 20; i++) {    /* where hundreds of others start at this moment, again */
+    for (int i = 0; i < 20; i++) { /* where hundreds of others start at this moment, again */
         look_up(p.accepted, &who);
         if (who.pid != 0)
             break;
@@ -259,7 +266,6 @@ static void test_what_is_no_connection(void **state)
     look_up(-1, &who);
     assert_false(who.has_uid);
 }
-
 
 /* -- a client that is hard to find -- */
 
@@ -345,7 +351,7 @@ static void test_a_crowd_costs_a_few_walks(void **state)
         struct peer who;
 
         for (int again = 0; again < 20 && !peer_card_is_told(cards[i]); again++)
-            find(cards[i]);           /* the machine was so slow that patience ended */
+            find(cards[i]); /* the machine was so slow that patience ended */
         peer_card_read(cards[i], &who);
         assert_int_equal(who.pid, client);
         assert_true(who.started != 0 && who.program != 0);
@@ -410,7 +416,7 @@ static void test_who_leaves_is_not_told(void **state)
     assert_false(peer_find(finder, c, &wait));
     left = peer_find_leave(finder, &wait);
     if (!left)
-        await(1);                     /* it was quicker: the mail had been posted then */
+        await(1); /* it was quicker: the mail had been posted then */
     find(c);
     assert_true(peer_card_is_told(c));
     peer_card_release(c);
@@ -443,7 +449,7 @@ static void test_a_namespace_without_users(void **state)
         _exit(look_from_a_namespace());
     assert_int_equal(waitpid(child, &status, 0), child);
     if (WEXITSTATUS(status) == 77)
-        skip();                       /* not allowed here */
+        skip(); /* not allowed here */
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
@@ -466,7 +472,7 @@ static int tear_down(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_namespace_without_users),    /* first: what a process knows of its own it keeps */
+        cmocka_unit_test(test_a_namespace_without_users), /* first: what a process knows of its own it keeps */
         cmocka_unit_test(test_unix),
         cmocka_unit_test(test_tcp),
         cmocka_unit_test(test_a_closed_client_is_nobody),

@@ -24,10 +24,10 @@ static void test_a_client_has_its_part(void **state)
     assert_true(places_take(p, fds[0][0], 2));
     assert_true(places_take(p, fds[1][0], 2));
     assert_false(places_take(p, fds[2][0], 2));
-    places_leave(p, fds[2][0]);                       /* took none: nothing is given back */
+    places_leave(p, fds[2][0]); /* took none: nothing is given back */
     assert_false(places_take(p, fds[2][0], 2));
     places_leave(p, fds[0][0]);
-    places_leave(p, fds[0][0]);                       /* only once */
+    places_leave(p, fds[0][0]); /* only once */
     assert_true(places_take(p, fds[2][0], 2));
     assert_false(places_take(p, fds[3][0], 2));
     for (int i = 0; i < PAIRS; i++) {

@@ -100,23 +100,23 @@ static void test_no_other_memory_is_meant(void **state)
     struct pool p = { 0 };
 
     (void)state;
-    one_request(&p, false, HEAD, 0);                         /* MHD closes: what it zeroes is no reset */
+    one_request(&p, false, HEAD, 0); /* MHD closes: what it zeroes is no reset */
     assert_null(p.memory);
     assert_int_equal(count_of(memory, memory + POOL_BYTES, '\0'), POOL_BYTES);
 
     memset(memory, 'x', 2 * POOL_BYTES);
     pool_enter(&p, memory + 4);
     pool_end(&p, true, HEAD, 0, IDLE_NS);
-    zero(memory + POOL_BYTES, POOL_BYTES);                   /* a pool, but the request does not stand in it */
+    zero(memory + POOL_BYTES, POOL_BYTES); /* a pool, but the request does not stand in it */
     assert_null(p.memory);
     assert_int_equal(memory[2 * POOL_BYTES - 1], '\0');
 
     one_request(&p, true, HEAD, 0);
     memset(memory, 'x', 2 * POOL_BYTES);
     pool_enter(&p, memory + 4);
-    zero(memory + PAGE, 8192);                               /* MHD shrinks a buffer */
+    zero(memory + PAGE, 8192); /* MHD shrinks a buffer */
     assert_int_equal(memory[PAGE], 'x');
-    zero(memory + POOL_BYTES - 4096, 8192);                  /* reaches out of the pool */
+    zero(memory + POOL_BYTES - 4096, 8192); /* reaches out of the pool */
     assert_int_equal(memory[POOL_BYTES - 1], '\0');
     pool_leave();
     zero(memory + PAGE, 8192);
@@ -125,7 +125,12 @@ static void test_no_other_memory_is_meant(void **state)
 
 static void test_pages_go_back(void **state)
 {
-    static const struct { const char *name; int64_t now_ns; char next; bool go; } rows[] = {
+    static const struct {
+        const char *name;
+        int64_t     now_ns;
+        char        next;
+        bool        go;
+    } rows[] = {
         { "behind_a_rest", NS_PER_SEC, '\0', true },
         { "not_at_once", NS_PER_SEC - 1, '\0', false },
         { "not_when_mhd_may_have_closed", IDLE_NS - NS_PER_SEC, '\0', false },
@@ -159,7 +164,11 @@ static void test_nothing_goes_back_in_a_request(void **state)
 /* Whatever stands in it: all of it is there again, and nothing in between. */
 static void test_a_parked_pool_is_whole_again(void **state)
 {
-    static const struct { const char *name; size_t at[3], bytes[3]; bool parks; } rows[] = {
+    static const struct {
+        const char *name;
+        size_t      at[3], bytes[3];
+        bool        parks;
+    } rows[] = {
         { "a_head_and_its_records", { 0, POOL_BYTES - 400 }, { 300, 400 }, true },
         { "a_piece_over_a_page_s_end", { PAGE - 10, 5 * PAGE - 1, 0 }, { 20, 2, 1 }, true },
         { "the_last_byte", { POOL_BYTES - 1 }, { 1 }, true },
@@ -196,9 +205,9 @@ static void test_a_pool_begins_where_the_first_bytes_are_read_to(void **state)
 
     (void)state;
     pool_read(&p, memory);
-    pool_read(&p, memory + PAGE);                            /* more of the same head */
+    pool_read(&p, memory + PAGE); /* more of the same head */
     assert_ptr_equal(p.memory, memory);
-    pool_read(&q, memory + 16);                              /* a pool out of malloc() */
+    pool_read(&q, memory + 16); /* a pool out of malloc() */
     pool_read(&q, memory);
     assert_null(q.memory);
     assert_false(pool_park(&q));
@@ -218,7 +227,8 @@ int main(void)
         cmocka_unit_test(test_a_pool_begins_where_the_first_bytes_are_read_to),
     };
 #ifndef WEIR_OWN_MEMSET
-    static const struct CMUnitTest parking[] = {             /* the others need the program's own memset() */
+    static const struct CMUnitTest parking[] = {
+        /* the others need the program's own memset() */
         cmocka_unit_test(test_a_parked_pool_is_whole_again),
         cmocka_unit_test(test_a_pool_begins_where_the_first_bytes_are_read_to),
     };
@@ -227,6 +237,6 @@ int main(void)
     return tricks_start(TRICKS_MEASURED_WITH) ? cmocka_run_group_tests(parking, make_memory, drop_memory) : 77;
 #endif
     if (!tricks_start(TRICKS_MEASURED_WITH))
-        return 77;                     /* built without: nothing to test */
+        return 77; /* built without: nothing to test */
     return cmocka_run_group_tests(tests, make_memory, drop_memory);
 }

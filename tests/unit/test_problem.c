@@ -16,27 +16,39 @@
 
 static void test_texts(void **state)
 {
-    static const struct { const char *fact; struct problem_text problem; const char *text; } rows[] = {
+    static const struct {
+        const char         *fact;
+        struct problem_text problem;
+        const char         *text;
+    } rows[] = {
         { "all_members_in_their_order",
           { PROBLEM_OVER_BUDGET, PROBLEM_TYPED, { "Wait.", 5 }, "inat", "60/min", "Retry-After", true, 1500 },
           TYPED("\"detail\":\"Wait.\",\"upstream\":\"inat\",\"limit\":\"60/min\",\"blocked_by\":\"Retry-After\","
                 "\"retry_after_ms\":1500") },
-        { "what_there_is_not_is_not_said", { .kind = PROBLEM_OVER_BUDGET, .detail = { "Wait.", 5 } },
+        { "what_there_is_not_is_not_said",
+          { .kind = PROBLEM_OVER_BUDGET, .detail = { "Wait.", 5 } },
           TYPED("\"detail\":\"Wait.\"") },
         { "no_detail_is_an_empty_one", { .kind = PROBLEM_OVER_BUDGET }, TYPED("\"detail\":\"\"") },
-        { "to_try_again_at_once_is_said", { .kind = PROBLEM_OVER_BUDGET, .has_retry_after = true },
+        { "to_try_again_at_once_is_said",
+          { .kind = PROBLEM_OVER_BUDGET, .has_retry_after = true },
           TYPED("\"detail\":\"\",\"retry_after_ms\":0") },
-        { "without_a_type", { .kind = PROBLEM_ADMIN_REFUSED, .form = PROBLEM_UNTYPED, .detail = { "No.", 3 } },
+        { "without_a_type",
+          { .kind = PROBLEM_ADMIN_REFUSED, .form = PROBLEM_UNTYPED, .detail = { "No.", 3 } },
           "{\"title\":\"Refused\",\"status\":403,\"detail\":\"No.\"}\n" },
-        { "indented", { .kind = PROBLEM_NO_LIMIT, .form = PROBLEM_INDENTED, .detail = { "No.", 3 } },
+        { "indented",
+          { .kind = PROBLEM_NO_LIMIT, .form = PROBLEM_INDENTED, .detail = { "No.", 3 } },
           "{\n  \"title\": \"No such limit\",\n  \"status\": 404,\n  \"detail\": \"No.\"\n}" },
-        { "quotes_and_backslashes", { .kind = PROBLEM_OVER_BUDGET, .detail = { "a\"b\\c", 5 }, .limit = "\"x\"" },
+        { "quotes_and_backslashes",
+          { .kind = PROBLEM_OVER_BUDGET, .detail = { "a\"b\\c", 5 }, .limit = "\"x\"" },
           TYPED("\"detail\":\"a\\\"b\\\\c\",\"limit\":\"\\\"x\\\"\"") },
-        { "control_bytes", { .kind = PROBLEM_OVER_BUDGET, .detail = { "\r\n\x01\x7f\0", 5 } },
+        { "control_bytes",
+          { .kind = PROBLEM_OVER_BUDGET, .detail = { "\r\n\x01\x7f\0", 5 } },
           TYPED("\"detail\":\"\\r\\n\\u0001\\u007f\\u0000\"") },
-        { "what_is_no_utf8", { .kind = PROBLEM_OVER_BUDGET, .detail = { "a\xe4\xed\xa0\x80z", 6 } },
+        { "what_is_no_utf8",
+          { .kind = PROBLEM_OVER_BUDGET, .detail = { "a\xe4\xed\xa0\x80z", 6 } },
           TYPED("\"detail\":\"a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz\"") },
-        { "utf8_as_it_is", { .kind = PROBLEM_OVER_BUDGET, .detail = { "\xc3\xa4\xf0\x9f\x98\x80", 6 } },
+        { "utf8_as_it_is",
+          { .kind = PROBLEM_OVER_BUDGET, .detail = { "\xc3\xa4\xf0\x9f\x98\x80", 6 } },
           TYPED("\"detail\":\"\xc3\xa4\xf0\x9f\x98\x80\"") },
     };
 
@@ -62,7 +74,7 @@ static void test_bounds(void **state)
 
     (void)state;
     for (size_t room = 0; room <= needed; room++) {
-        char       *out = malloc(room > 0 ? room : 1);      /* a byte beyond is the sanitizer's to find */
+        char       *out = malloc(room > 0 ? room : 1); /* a byte beyond is the sanitizer's to find */
         size_t      n = problem_write(out, room, &p);
         json_t     *parsed = json_loadb(out, n, 0, NULL);
         const char *detail = json_string_value(json_object_get(parsed, "detail"));
@@ -89,7 +101,8 @@ static void test_the_room_asked_for_is_enough(void **state)
     for (int kind = PROBLEM_NONE + 1; kind < PROBLEM_COUNT; kind++)
         for (size_t i = 0; i < sizeof bytes; i++) {
             char                detail[300], out[4096];
-            struct problem_text p = { .kind = (enum problem_kind)kind, .form = PROBLEM_INDENTED,
+            struct problem_text p = { .kind = (enum problem_kind)kind,
+                                      .form = PROBLEM_INDENTED,
                                       .detail = { detail, sizeof detail } };
             size_t              room = problem_room(sizeof detail), n;
             json_t             *parsed;
@@ -98,8 +111,8 @@ static void test_the_room_asked_for_is_enough(void **state)
             assert_true(room <= sizeof out);
             n = problem_write(out, room, &p);
             parsed = json_loadb(out, n, 0, NULL);
-            assert_true(json_string_length(json_object_get(parsed, "detail"))
-                        == sizeof detail * (bytes[i] == '\xff' ? 3 : 1));
+            assert_true(json_string_length(json_object_get(parsed, "detail")) ==
+                        sizeof detail * (bytes[i] == '\xff' ? 3 : 1));
             json_decref(parsed);
         }
 }
@@ -111,8 +124,8 @@ static void test_table(void **state)
     for (int i = PROBLEM_NONE + 1; i < PROBLEM_COUNT; i++) {
         const struct problem_type *t = &problem_types[i];
 
-        if (t->status < 400 || t->status > 599 || t->title[0] == '\0'
-            || strspn(t->name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(t->name))
+        if (t->status < 400 || t->status > 599 || t->title[0] == '\0' ||
+            strspn(t->name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(t->name))
             fail_msg("%s: %u %s", t->name, t->status, t->title);
         for (int k = i + 1; k < PROBLEM_COUNT; k++)
             assert_string_not_equal(t->name, problem_types[k].name);

@@ -15,7 +15,10 @@
 
 static void test_time_of_start(void **state)
 {
-    static const struct { const char *fact, *text; uint64_t start; } cases[] = {
+    static const struct {
+        const char *fact, *text;
+        uint64_t    start;
+    } cases[] = {
         { "field 22", "1 (init) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 167 9", 4711 },
         { "a name with spaces", "7 (a b c) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12 167 9", 12 },
         { "a name that looks like the rest", "7 (x) S 1 2 3) R 0 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 99 167", 99 },
@@ -32,7 +35,10 @@ static void test_time_of_start(void **state)
 
 static void test_links(void **state)
 {
-    static const struct { const char *fact, *text; unsigned inode; } cases[] = {
+    static const struct {
+        const char *fact, *text;
+        unsigned    inode;
+    } cases[] = {
         { "a socket", "socket:[4711]", 4711 },
         { "the largest", "socket:[4294967295]", 4294967295U },
         { "larger than there is", "socket:[4294971967]", 0 },
@@ -51,7 +57,12 @@ static void test_links(void **state)
 
 static void test_ids_that_are_none(void **state)
 {
-    static const struct { const char *fact; uint32_t id; const char *map, *overflow; bool is_none; } cases[] = {
+    static const struct {
+        const char *fact;
+        uint32_t    id;
+        const char *map, *overflow;
+        bool        is_none;
+    } cases[] = {
         { "nobody of the whole machine", 65534, "         0          0 4294967295\n", "65534\n", false },
         { "in a namespace of one user", 65534, "0 1000 1\n", "65534\n", true },
         { "another user there", 0, "0 1000 1\n", "65534\n", false },
@@ -101,7 +112,7 @@ static void test_known_processes(void **state)
     assert_int_equal(of[0]->fd, 7);
     assert_int_equal(known_of(&k, 1, of, 1), 1);
     assert_int_equal(of[0]->pid, 10);
-    known_put(&k, 3, 10, 130, 3);     /* the pid is another user's process by now */
+    known_put(&k, 3, 10, 130, 3); /* the pid is another user's process by now */
     assert_false(knows(&k, 1, 10, 100));
     assert_true(knows(&k, 3, 10, 130));
     known_of(&k, 3, of, 1);
@@ -120,7 +131,7 @@ static void test_nobody_puts_out_others(void **state)
         known_put(&k, 2, 100 + i, 1, 3);
     assert_true(knows(&k, 1, 1, 1));
     assert_int_equal(known_of(&k, 2, of, KNOWN_MOST), KNOWN_OF_USER);
-    for (unsigned user = 3; user < 60; user++)       /* more users than there is room for: whoever has most gives */
+    for (unsigned user = 3; user < 60; user++) /* more users than there is room for: whoever has most gives */
         known_put(&k, user, (pid_t)(10000 + user), 1, 3);
     for (unsigned user = 100; user < 110; user++)
         for (int i = 0; i < KNOWN_OF_USER; i++)
@@ -132,10 +143,8 @@ static void test_nobody_puts_out_others(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_time_of_start),
-        cmocka_unit_test(test_links),
-        cmocka_unit_test(test_ids_that_are_none),
-        cmocka_unit_test(test_known_processes),
+        cmocka_unit_test(test_time_of_start),          cmocka_unit_test(test_links),
+        cmocka_unit_test(test_ids_that_are_none),      cmocka_unit_test(test_known_processes),
         cmocka_unit_test(test_nobody_puts_out_others),
     };
 

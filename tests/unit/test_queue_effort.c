@@ -18,15 +18,19 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#define S  NS_PER_SEC
-#define MS NS_PER_MS
+#define S    NS_PER_SEC
+#define MS   NS_PER_MS
 #define WALL (INT64_C(1700000017) * S)
 
 enum { EACH = 2, ASKS_MOST = 4, LOOKS_MOST = 16, MANY = 8000 };
 
 enum clients { ONE_CONNECTION, ONE_PROCESS, MANY_PROCESSES, MANY_USERS };
 
-struct job { struct queue_entry entry; struct charge charge; uint8_t credential[LEDGER_CREDENTIAL_BYTES]; };
+struct job {
+    struct queue_entry entry;
+    struct charge      charge;
+    uint8_t            credential[LEDGER_CREDENTIAL_BYTES];
+};
 
 struct site {
     struct ledger *ledger;
@@ -61,8 +65,11 @@ static int64_t may_go(void *context, struct queue_entry *e, bool overtaken)
 static void open_site(struct site *s, const struct limit_options *limits, unsigned count, unsigned credentials,
                       unsigned each, enum clients clients)
 {
-    *s = (struct site){ .ledger = ledger_new(limits, count), .queue = queue_new(), .count = credentials * each,
-                        .now_ns = S, .has_places = true };
+    *s = (struct site){ .ledger = ledger_new(limits, count),
+                        .queue = queue_new(),
+                        .count = credentials * each,
+                        .now_ns = S,
+                        .has_places = true };
     s->jobs = calloc(s->count, sizeof *s->jobs);
     for (unsigned i = 0; i < s->count; i++) {
         struct job *j = &s->jobs[i];
@@ -70,7 +77,9 @@ static void open_site(struct site *s, const struct limit_options *limits, unsign
 
         memcpy(j->credential, &credential, sizeof credential);
         j->credential[15] = 1;
-        j->charge = (struct charge){ .method = HTTP_GET, .method_name = SLICE("GET"), .path = SLICE("/"),
+        j->charge = (struct charge){ .method = HTTP_GET,
+                                     .method_name = SLICE("GET"),
+                                     .path = SLICE("/"),
                                      .credential = j->credential };
         j->entry.class = ledger_class(s->ledger, &j->charge);
         j->entry.arrived_ns = s->now_ns + i;
@@ -93,7 +102,7 @@ static void answer(struct site *s, struct job *j)
 {
     struct receipt       receipt;
     struct http_response ok = { .status = 200 };
-    struct queue_class   class, place = { 0 };
+    struct queue_class class, place = { 0 };
 
     ledger_spend(s->ledger, &j->charge, now(s), &receipt);
     ledger_settle(s->ledger, &j->charge, &receipt, &ok, now(s));
@@ -133,8 +142,8 @@ static void check(const struct limit_options *limits, unsigned count, unsigned e
             send(&s, s.count);
             effort.asks = queue_effort(s.queue).asks - effort.asks;
             effort.looks = queue_effort(s.queue).looks - effort.looks;
-            if (s.sent != s.count || effort.asks > (uint64_t)ASKS_MOST * s.sent
-                || effort.looks > (uint64_t)LOOKS_MOST * s.sent)
+            if (s.sent != s.count || effort.asks > (uint64_t)ASKS_MOST * s.sent ||
+                effort.looks > (uint64_t)LOOKS_MOST * s.sent)
                 fail_msg("%s, %u credentials, clients %d: %llu asked and %llu looked at for %u sent of %u", what,
                          credentials[i], (int)clients, (unsigned long long)effort.asks,
                          (unsigned long long)effort.looks, s.sent, s.count);
@@ -142,10 +151,9 @@ static void check(const struct limit_options *limits, unsigned count, unsigned e
         }
 }
 
-static const struct limit_options shared = { .name = "all", .kind = LIMIT_BUCKET, .count = 1000, .window_ns = S,
-                                             .burst = 1 },
-                                  own = { .name = "own", .kind = LIMIT_BUCKET, .count = 6, .window_ns = 60 * S,
-                                          .burst = 1, .per_credential = true };
+static const struct limit_options
+    shared = { .name = "all", .kind = LIMIT_BUCKET, .count = 1000, .window_ns = S, .burst = 1 },
+    own = { .name = "own", .kind = LIMIT_BUCKET, .count = 6, .window_ns = 60 * S, .burst = 1, .per_credential = true };
 
 static void test_a_shared_limit_is_asked_once(void **state)
 {
@@ -196,8 +204,8 @@ static void test_what_comes_back_to_one(void **state)
 {
     struct site         s;
     struct queue_effort before;
-    struct queue_class  class;
-    struct job         *j;
+    struct queue_class class;
+    struct job *j;
 
     (void)state;
     open_site(&s, &own, 1, MANY, 2, ONE_PROCESS);

@@ -15,8 +15,7 @@
 #include <cmocka.h>
 
 /* "0-4 6-9", "ignore" or "unsatisfiable". */
-static const char *describe(enum range_result result, const struct byte_range *ranges,
-                            unsigned count)
+static const char *describe(enum range_result result, const struct byte_range *ranges, unsigned count)
 {
     static char text[1024];
     size_t      used = 0;
@@ -34,11 +33,13 @@ static struct stored_response stored(const struct head *h, unsigned status, int6
 {
     static const int64_t received = INT64_C(784111777000000000);
 
-    return (struct stored_response){ .head = { status, h->fields }, .requested_wall_ns = received,
-                                     .received_wall_ns = received, .body_bytes = length };
+    return (struct stored_response){ .head = { status, h->fields },
+                                     .requested_wall_ns = received,
+                                     .received_wall_ns = received,
+                                     .body_bytes = length };
 }
 
-#define HEAD_FIELDS                                                                               \
+#define HEAD_FIELDS \
     "ETag: \"a\"\nDate: Sun, 06 Nov 1994 08:49:37 GMT\nLast-Modified: Sat, 05 Nov 1994 08:49:37 " \
     "GMT\n"
 
@@ -46,7 +47,7 @@ static void test_ranges(void **state)
 {
     static const struct {
         const char *name, *request;
-        int64_t length;
+        int64_t     length;
         const char *expected;
     } rows[] = {
         { "none", "", 10, "ignore" },
@@ -84,8 +85,7 @@ static void test_ranges(void **state)
           "Range: "
           "bytes=0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18,20-20,22-22,24-24,26-26,28-28,"
           "30-30\n",
-          99,
-          "0-0 2-2 4-4 6-6 8-8 10-10 12-12 14-14 16-16 18-18 20-20 22-22 24-24 26-26 28-28 30-30" },
+          99, "0-0 2-2 4-4 6-6 8-8 10-10 12-12 14-14 16-16 18-18 20-20 22-22 24-24 26-26 28-28 30-30" },
         { "seventeen_are_too_many",
           "Range: "
           "bytes=0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18,20-20,22-22,24-24,26-26,28-28,"
@@ -97,13 +97,10 @@ static void test_ranges(void **state)
         { "if_range_tag", "Range: bytes=0-1\nIf-Range: \"a\"\n", 10, "0-1" },
         { "if_range_other_tag", "Range: bytes=0-1\nIf-Range: \"b\"\n", 10, "ignore" },
         { "if_range_weak_tag", "Range: bytes=0-1\nIf-Range: W/\"a\"\n", 10, "ignore" },
-        { "if_range_date", "Range: bytes=0-1\nIf-Range: Sat, 05 Nov 1994 08:49:37 GMT\n", 10,
-          "0-1" },
-        { "if_range_later_date", "Range: bytes=0-1\nIf-Range: Sat, 05 Nov 1994 08:49:38 GMT\n", 10,
-          "ignore" },
+        { "if_range_date", "Range: bytes=0-1\nIf-Range: Sat, 05 Nov 1994 08:49:37 GMT\n", 10, "0-1" },
+        { "if_range_later_date", "Range: bytes=0-1\nIf-Range: Sat, 05 Nov 1994 08:49:38 GMT\n", 10, "ignore" },
         { "if_range_junk", "Range: bytes=0-1\nIf-Range: a\n", 10, "ignore" },
-        { "if_range_keeps_the_unsatisfiable_away", "Range: bytes=90-\nIf-Range: \"b\"\n", 10,
-          "ignore" },
+        { "if_range_keeps_the_unsatisfiable_away", "Range: bytes=90-\nIf-Range: \"b\"\n", 10, "ignore" },
     };
 
     (void)state;
@@ -125,27 +122,24 @@ static void test_ranges(void **state)
 static void test_where_ranges_count(void **state)
 {
     static const struct {
-        const char *name;
+        const char      *name;
         enum http_method method;
-        unsigned status;
-        const char *head;
-        bool counts;
+        unsigned         status;
+        const char      *head;
+        bool             counts;
     } rows[] = {
         { "get_200", HTTP_GET, 200, HEAD_FIELDS, true },
         { "head", HTTP_HEAD, 200, HEAD_FIELDS, false }, /* RFC 9110 14.2 */
         { "post", HTTP_POST, 200, HEAD_FIELDS, false },
         { "get_404", HTTP_GET, 404, HEAD_FIELDS, false },
         { "date_too_near_to_be_strong", HTTP_GET, 200, /* 8.8.2.2 */
-          "Date: Sat, 05 Nov 1994 08:49:37 GMT\nLast-Modified: Sat, 05 Nov 1994 08:49:37 GMT\n",
-          false },
-        { "date_without_date", HTTP_GET, 200, "Last-Modified: Sat, 05 Nov 1994 08:49:37 GMT\n",
-          false },
+          "Date: Sat, 05 Nov 1994 08:49:37 GMT\nLast-Modified: Sat, 05 Nov 1994 08:49:37 GMT\n", false },
+        { "date_without_date", HTTP_GET, 200, "Last-Modified: Sat, 05 Nov 1994 08:49:37 GMT\n", false },
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct head request =
-            head_of("Range: bytes=0-1\nIf-Range: Sat, 05 Nov 1994 08:49:37 GMT\n");
+        struct head            request = head_of("Range: bytes=0-1\nIf-Range: Sat, 05 Nov 1994 08:49:37 GMT\n");
         struct head            head = head_of(rows[i].head);
         struct http_request    q = { .method = rows[i].method, .fields = request.fields };
         struct stored_response r = stored(&head, rows[i].status, 10);
@@ -195,8 +189,8 @@ static void test_content_range(void **state)
 {
     static const struct {
         const char *name, *value;
-        bool valid;
-        int64_t first, last, complete;
+        bool        valid;
+        int64_t     first, last, complete;
     } rows[] = {
         { "whole_form", "bytes 0-99/1234", true, 0, 99, 1234 },
         { "unknown_length", "bytes 0-99/*", true, 0, 99, -1 },
@@ -237,7 +231,7 @@ static void test_in_part(void **state)
 {
     static const struct {
         const char *name, *content_range;
-        int64_t length;
+        int64_t     length;
         const char *request, *expected;
     } rows[] = {
         { "same", "bytes 5-9/10", 5, "Range: bytes=5-9\n", "5-9" },
@@ -264,15 +258,14 @@ static void test_in_part(void **state)
         unsigned               count;
         enum range_result      result;
 
-        http_fields_add_id(&head.fields, &head.arena, HTTP_CONTENT_RANGE,
-                           slice_of(rows[i].content_range));
+        http_fields_add_id(&head.fields, &head.arena, HTTP_CONTENT_RANGE, slice_of(rows[i].content_range));
         r = stored(&head, 206, rows[i].length);
         result = policy_range_in_part(&q, &r, out, &count);
         if (strcmp(describe(result, out, count), rows[i].expected) != 0)
             fail_msg("%s: %s", rows[i].name, describe(result, out, count));
         if (policy_holds_range(&q, &r) != (result != RANGE_IGNORE && count < 2))
             fail_msg("%s: holds", rows[i].name);
-        head.fields.count--;              /* head_free() gives back what head_of() made */
+        head.fields.count--; /* head_free() gives back what head_of() made */
         head_free(&request);
         head_free(&head);
     }
@@ -281,7 +274,9 @@ static void test_in_part(void **state)
 /* RFC 9111 3.4: what lacks is asked for under the strong validator, or not at all. */
 static void test_completing(void **state)
 {
-    static const struct { const char *name, *head, *range; } rows[] = {
+    static const struct {
+        const char *name, *head, *range;
+    } rows[] = {
         { "end_lacks", "Content-Range: bytes 0-4/10\nETag: \"a\"\n", "bytes=5-" },
         { "end_of_unknown_lacks", "Content-Range: bytes 0-4/*\nETag: \"a\"\n", "bytes=5-" },
         { "beginning_lacks", "Content-Range: bytes 5-9/10\nETag: \"a\"\n", "bytes=0-4" },
@@ -315,7 +310,9 @@ static void test_completing(void **state)
 static void test_combining(void **state)
 {
     static const char *const first = "Content-Range: bytes 0-4/10\nETag: \"a\"\n";
-    static const struct { const char *name, *other; bool combine;
+    static const struct {
+        const char *name, *other;
+        bool        combine;
     } rows[] = {
         { "adjoining", "Content-Range: bytes 5-9/10\nETag: \"a\"\n", true },
         { "overlapping", "Content-Range: bytes 3-9/10\nETag: \"a\"\n", true },
@@ -326,8 +323,7 @@ static void test_combining(void **state)
         { "other_length", "Content-Range: bytes 5-10/11\nETag: \"a\"\n", false },
         { "unknown_length", "Content-Range: bytes 5-9/*\nETag: \"a\"\n", true },
         { "malformed", "Content-Range: bytes 5-\nETag: \"a\"\n", false },
-        { "two_content_ranges",
-          "Content-Range: bytes 5-9/10\nContent-Range: bytes 5-9/10\nETag: \"a\"\n", false },
+        { "two_content_ranges", "Content-Range: bytes 5-9/10\nContent-Range: bytes 5-9/10\nETag: \"a\"\n", false },
     };
 
     (void)state;

@@ -108,7 +108,12 @@ static unsigned say(struct pair *p, bool holds, const char *all, size_t head, si
 
 static void test_answers(void **state)
 {
-    static const struct { const char *name; bool holds; size_t limit, head, body; unsigned records; } rows[] = {
+    static const struct {
+        const char *name;
+        bool        holds;
+        size_t      limit, head, body;
+        unsigned    records;
+    } rows[] = {
         { "a_head_and_its_body_are_one", true, 0, 200, 1024, 1 },
         { "what_is_not_announced_goes_alone", false, 0, 200, 1024, 2 },
         { "a_record_is_filled", true, 0, 200, RECORD - 200, 1 },
@@ -187,13 +192,15 @@ static void test_a_head_that_never_went(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers), cmocka_unit_test(test_a_run), cmocka_unit_test(test_an_own_word),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_a_run),
+        cmocka_unit_test(test_an_own_word),
         cmocka_unit_test(test_a_head_that_never_went),
     };
 
 #ifndef WEIR_MHD_TRICKS
     (void)tests;
-    return 77;                         /* the library's own */
+    return 77; /* the library's own */
 #endif
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,13 +14,19 @@
 #define S NS_PER_SEC
 
 static const unsigned             listed[] = { 429, 500, 502, 503, 504 };
-static const struct retry_options options = { .attempts = 5, .backoff_ns = S / 2, .max_backoff_ns = 30 * S,
-                                              .statuses = listed, .status_count = 5, .share = 0.2 };
+static const struct retry_options options = {
+    .attempts = 5, .backoff_ns = S / 2, .max_backoff_ns = 30 * S, .statuses = listed, .status_count = 5, .share = 0.2
+};
 
 static struct retry_question question(enum attempt_outcome outcome, unsigned status, enum http_method method)
 {
-    return (struct retry_question){ .outcome = outcome, .status = status, .attempts_made = 1, .method = method,
-                                    .body_kept = true, .told_ns = -1, .wait_left_ns = 30 * S,
+    return (struct retry_question){ .outcome = outcome,
+                                    .status = status,
+                                    .attempts_made = 1,
+                                    .method = method,
+                                    .body_kept = true,
+                                    .told_ns = -1,
+                                    .wait_left_ns = 30 * S,
                                     .share_left = true };
 }
 
@@ -97,7 +103,12 @@ static void test_bounds(void **state)
 
 static void test_pauses(void **state)
 {
-    static const struct { const char *name; unsigned made; double chance; int64_t after_ns; } rows[] = {
+    static const struct {
+        const char *name;
+        unsigned    made;
+        double      chance;
+        int64_t     after_ns;
+    } rows[] = {
         { "first_least", 1, 0.0, S / 4 },
         { "first_most", 1, 1.0, S / 2 },
         { "second_least", 2, 0.0, S / 2 },
@@ -129,9 +140,9 @@ static void test_retry_after_counts(void **state)
     (void)state;
     q.told_ns = 7 * S;
     assert_int_equal(retry_decide(&options, &q).after_ns, 7 * S);
-    q.told_ns = 31 * S;                          /* over what the client waits */
+    q.told_ns = 31 * S; /* over what the client waits */
     assert_false(retry_decide(&options, &q).again);
-    q.told_ns = 0;                               /* not at once with all the others */
+    q.told_ns = 0; /* not at once with all the others */
     assert_int_equal(retry_decide(&options, &q).after_ns, S / 4);
     q.told_ns = -1;
     assert_int_equal(retry_decide(&options, &q).after_ns, S / 4);
@@ -148,12 +159,8 @@ static void test_tokens(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_which),
-        cmocka_unit_test(test_key_makes_it_repeatable),
-        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_pauses),
-        cmocka_unit_test(test_retry_after_counts),
-        cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_which),  cmocka_unit_test(test_key_makes_it_repeatable), cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_pauses), cmocka_unit_test(test_retry_after_counts),      cmocka_unit_test(test_tokens),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,7 +41,12 @@ static uint64_t disk_bytes(const char *directory)
     return bytes;
 }
 
-struct watcher { const char *directory; _Atomic bool stopping; uint64_t most; unsigned looks; };
+struct watcher {
+    const char  *directory;
+    _Atomic bool stopping;
+    uint64_t     most;
+    unsigned     looks;
+};
 
 static void *watch(void *context)
 {
@@ -59,7 +64,13 @@ static void *watch(void *context)
 
 enum { KINDS = 6, GROUP = 50 };
 
-struct row { const char *name; uint64_t max_bytes; unsigned times; int64_t bodies[KINDS]; double filled; };
+struct row {
+    const char *name;
+    uint64_t    max_bytes;
+    unsigned    times;
+    int64_t     bodies[KINDS];
+    double      filled;
+};
 
 static unsigned pour(struct store *s, const struct row *row)
 {
@@ -100,8 +111,8 @@ static void check_row(const struct row *row)
     w.stopping = true;
     pthread_join(thread, NULL);
     print_message("%-30s most %.2f of %llu MiB, %.2f in use, %llu of %u records, %u looks\n", row->name,
-                  (double)w.most / (double)MIB, (unsigned long long)(row->max_bytes / MIB),
-                  (double)left / (double)MIB, (unsigned long long)store_status(s).records, poured, w.looks);
+                  (double)w.most / (double)MIB, (unsigned long long)(row->max_bytes / MIB), (double)left / (double)MIB,
+                  (unsigned long long)store_status(s).records, poured, w.looks);
     if (w.most > row->max_bytes)
         fail_msg("%s: %llu KiB on the disk", row->name, (unsigned long long)(w.most / KIB));
     if ((double)left < row->filled * (double)row->max_bytes)
@@ -114,14 +125,14 @@ static void check_row(const struct row *row)
 static void test_the_disk_space_stays_within_max_size(void **state)
 {
     static const struct row rows[] = {
-        { "8_MiB_small",     8 * MIB, 4, { 300, 700, 1500, 200, 900, 3000 }, 0.6 },
-        { "8_MiB_mixed",     8 * MIB, 5, { 300, 30000, 2000, 90000, 9000, 64000 }, 0.5 },
-        { "8_MiB_large",     8 * MIB, 5, { 3000000, 700000, 2000, 70000, 400000, 100 }, 0.3 },
-        { "16_MiB_small",   16 * MIB, 3, { 300, 700, 1500, 200, 900, 3000 }, 0.7 },
-        { "16_MiB_inline",  16 * MIB, 4, { 5000, 9000, 20000, 40000, 60000, 13000 }, 0.6 },
-        { "16_MiB_files",   16 * MIB, 4, { 70000, 100000, 150000, 300000, 66000, 90000 }, 0.6 },
-        { "64_MiB_small",   64 * MIB, 2, { 500, 900, 1500, 1200, 900, 3000 }, 0.7 },
-        { "64_MiB_mixed",   64 * MIB, 3, { 800, 30000, 2000, 120000, 9000, 70000 }, 0.7 },
+        { "8_MiB_small", 8 * MIB, 4, { 300, 700, 1500, 200, 900, 3000 }, 0.6 },
+        { "8_MiB_mixed", 8 * MIB, 5, { 300, 30000, 2000, 90000, 9000, 64000 }, 0.5 },
+        { "8_MiB_large", 8 * MIB, 5, { 3000000, 700000, 2000, 70000, 400000, 100 }, 0.3 },
+        { "16_MiB_small", 16 * MIB, 3, { 300, 700, 1500, 200, 900, 3000 }, 0.7 },
+        { "16_MiB_inline", 16 * MIB, 4, { 5000, 9000, 20000, 40000, 60000, 13000 }, 0.6 },
+        { "16_MiB_files", 16 * MIB, 4, { 70000, 100000, 150000, 300000, 66000, 90000 }, 0.6 },
+        { "64_MiB_small", 64 * MIB, 2, { 500, 900, 1500, 1200, 900, 3000 }, 0.7 },
+        { "64_MiB_mixed", 64 * MIB, 3, { 800, 30000, 2000, 120000, 9000, 70000 }, 0.7 },
     };
 
     (void)state;

@@ -11,7 +11,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#define TEXT(literal) { literal, sizeof(literal) - 1 }
+#define TEXT(literal) \
+    { \
+        literal, sizeof(literal) - 1 \
+    }
 
 static const struct route_host github_hosts[] = { { TEXT("api.github.com"), 0, TEXT("api.github.com") },
                                                   { TEXT("uploads.github.com"), 8443, TEXT("uploads.github.com:8443") },
@@ -44,90 +47,69 @@ static const struct route_upstream upstreams[] = {
 enum { COUNT = sizeof upstreams / sizeof upstreams[0] };
 
 struct row {
-    const char    *name, *target, *host;      /* host NULL: absent */
+    const char    *name, *target, *host; /* host NULL: absent */
     bool           own;
     enum route_way way;
     const char    *upstream, *goes_to, *path, *prefix;
 };
 
 static const struct row rows[] = {
-    { "prefix", "/inat/v1/taxa?q=x", "127.0.0.1:8080", true, ROUTE_PREFIX, "inat", "/v1/taxa?q=x",
-      "/v1/taxa?q=x", "/inat" },
-    { "prefix_with_base_path", "/coscine/v2/x", "localhost", true, ROUTE_PREFIX, "coscine",
-      "/coscine/api/v2/x", "/v2/x", "/coscine" },
+    { "prefix", "/inat/v1/taxa?q=x", "127.0.0.1:8080", true, ROUTE_PREFIX, "inat", "/v1/taxa?q=x", "/v1/taxa?q=x",
+      "/inat" },
+    { "prefix_with_base_path", "/coscine/v2/x", "localhost", true, ROUTE_PREFIX, "coscine", "/coscine/api/v2/x",
+      "/v2/x", "/coscine" },
     { "prefix_alone", "/inat", "localhost", true, ROUTE_PREFIX, "inat", "/", "/", "/inat" },
     { "prefix_with_slash", "/inat/", "localhost", true, ROUTE_PREFIX, "inat", "/", "/", "/inat" },
-    { "prefix_with_query", "/inat?a=1", "localhost", true, ROUTE_PREFIX, "inat", "/?a=1", "/?a=1",
-      "/inat" },
-    { "prefix_alone_with_base_path", "/coscine", "localhost", true, ROUTE_PREFIX, "coscine",
-      "/coscine/api", "/", "/coscine" },
-    { "prefix_query_with_base_path", "/coscine?a", "localhost", true, ROUTE_PREFIX, "coscine",
-      "/coscine/api?a", "/?a", "/coscine" },
+    { "prefix_with_query", "/inat?a=1", "localhost", true, ROUTE_PREFIX, "inat", "/?a=1", "/?a=1", "/inat" },
+    { "prefix_alone_with_base_path", "/coscine", "localhost", true, ROUTE_PREFIX, "coscine", "/coscine/api", "/",
+      "/coscine" },
+    { "prefix_query_with_base_path", "/coscine?a", "localhost", true, ROUTE_PREFIX, "coscine", "/coscine/api?a", "/?a",
+      "/coscine" },
     { "prefix_is_whole", "/inatx/v1", "localhost", true, ROUTE_NONE, NULL, NULL, NULL, NULL },
     { "prefix_case_counts", "/Inat/v1", "localhost", true, ROUTE_NONE, NULL, NULL, NULL, NULL },
     { "prefix_unknown", "/nothing/v1", "localhost", true, ROUTE_NONE, NULL, NULL, NULL, NULL },
     { "root_is_nobodys", "/", "localhost", true, ROUTE_NONE, NULL, NULL, NULL, NULL },
-    { "bytes_are_kept", "/inat/clans/%232PP//a/../%2F?x&&x=2;y+z", "localhost", true, ROUTE_PREFIX,
-      "inat", "/clans/%232PP//a/../%2F?x&&x=2;y+z", "/clans/%232PP//a/../%2F?x&&x=2;y+z", "/inat" },
-    { "double_slash_behind_the_prefix", "/inat//x", "localhost", true, ROUTE_PREFIX, "inat", "//x",
-      "//x", "/inat" },
-    { "foreign_host_has_no_prefix", "/inat/v1", "evil.example", false, ROUTE_NONE, NULL, NULL, NULL,
-      NULL },
-    { "http_1_0_without_host", "/inat/v1", NULL, false, ROUTE_PREFIX, "inat", "/v1", "/v1",
-      "/inat" },
-    { "own", "/.weir/health", "localhost:8080", true, ROUTE_OWN, NULL, "/.weir/health",
+    { "bytes_are_kept", "/inat/clans/%232PP//a/../%2F?x&&x=2;y+z", "localhost", true, ROUTE_PREFIX, "inat",
+      "/clans/%232PP//a/../%2F?x&&x=2;y+z", "/clans/%232PP//a/../%2F?x&&x=2;y+z", "/inat" },
+    { "double_slash_behind_the_prefix", "/inat//x", "localhost", true, ROUTE_PREFIX, "inat", "//x", "//x", "/inat" },
+    { "foreign_host_has_no_prefix", "/inat/v1", "evil.example", false, ROUTE_NONE, NULL, NULL, NULL, NULL },
+    { "http_1_0_without_host", "/inat/v1", NULL, false, ROUTE_PREFIX, "inat", "/v1", "/v1", "/inat" },
+    { "own", "/.weir/health", "localhost:8080", true, ROUTE_OWN, NULL, "/.weir/health", "/.weir/health", "" },
+    { "own_with_query", "/.weir?x", "localhost:8080", true, ROUTE_OWN, NULL, "/.weir?x", "/.weir?x", "" },
+    { "own_is_whole", "/.weird/health", "localhost:8080", true, ROUTE_NONE, NULL, NULL, NULL, NULL },
+    { "own_only_under_own_names", "/.weir/health", "api.github.com", false, ROUTE_HOST, "github", "/.weir/health",
       "/.weir/health", "" },
-    { "own_with_query", "/.weir?x", "localhost:8080", true, ROUTE_OWN, NULL, "/.weir?x", "/.weir?x",
-      "" },
-    { "own_is_whole", "/.weird/health", "localhost:8080", true, ROUTE_NONE, NULL, NULL, NULL,
-      NULL },
-    { "own_only_under_own_names", "/.weir/health", "api.github.com", false, ROUTE_HOST, "github",
-      "/.weir/health", "/.weir/health", "" },
-    { "host", "/repos/x", "api.github.com", false, ROUTE_HOST, "github", "/repos/x", "/repos/x",
-      "" },
-    { "host_any_case", "/repos/x", "API.GitHub.com", false, ROUTE_HOST, "github", "/repos/x",
-      "/repos/x", "" },
-    { "host_with_root_dot", "/repos/x", "api.github.com.", false, ROUTE_HOST, "github", "/repos/x",
-      "/repos/x", "" },
-    { "host_default_port", "/x", "api.github.com:443", false, ROUTE_HOST, "github", "/x", "/x",
-      "" },
-    { "host_default_port_plain", "/x", "api.github.com:80", false, ROUTE_HOST, "github", "/x", "/x",
-      "" },
+    { "host", "/repos/x", "api.github.com", false, ROUTE_HOST, "github", "/repos/x", "/repos/x", "" },
+    { "host_any_case", "/repos/x", "API.GitHub.com", false, ROUTE_HOST, "github", "/repos/x", "/repos/x", "" },
+    { "host_with_root_dot", "/repos/x", "api.github.com.", false, ROUTE_HOST, "github", "/repos/x", "/repos/x", "" },
+    { "host_default_port", "/x", "api.github.com:443", false, ROUTE_HOST, "github", "/x", "/x", "" },
+    { "host_default_port_plain", "/x", "api.github.com:80", false, ROUTE_HOST, "github", "/x", "/x", "" },
     { "host_other_port", "/x", "api.github.com:8080", false, ROUTE_NONE, NULL, NULL, NULL, NULL },
-    { "host_listed_port", "/x", "uploads.github.com:8443", false, ROUTE_HOST, "github", "/x", "/x",
-      "" },
-    { "host_listed_port_is_needed", "/x", "uploads.github.com", false, ROUTE_NONE, NULL, NULL, NULL,
-      NULL },
-    { "host_listed_default_port", "/x", "secure.example", false, ROUTE_HOST, "coscine", "/x", "/x",
-      "" },
-    { "host_wins_over_prefix", "/inat/v1", "api.github.com", false, ROUTE_HOST, "github",
-      "/inat/v1", "/inat/v1", "" },
-    { "host_path_below_base", "/coscine/api/v2?x", "127.0.0.1:9000", true, ROUTE_HOST, "coscine",
-      "/coscine/api/v2?x", "/v2?x", "" },
-    { "host_path_is_base", "/coscine/api", "127.0.0.1:9000", true, ROUTE_HOST, "coscine",
-      "/coscine/api", "/", "" },
-    { "host_path_beside_base", "/coscine/apix", "127.0.0.1:9000", true, ROUTE_HOST, "coscine",
-      "/coscine/apix", "/coscine/apix", "" },
+    { "host_listed_port", "/x", "uploads.github.com:8443", false, ROUTE_HOST, "github", "/x", "/x", "" },
+    { "host_listed_port_is_needed", "/x", "uploads.github.com", false, ROUTE_NONE, NULL, NULL, NULL, NULL },
+    { "host_listed_default_port", "/x", "secure.example", false, ROUTE_HOST, "coscine", "/x", "/x", "" },
+    { "host_wins_over_prefix", "/inat/v1", "api.github.com", false, ROUTE_HOST, "github", "/inat/v1", "/inat/v1", "" },
+    { "host_path_below_base", "/coscine/api/v2?x", "127.0.0.1:9000", true, ROUTE_HOST, "coscine", "/coscine/api/v2?x",
+      "/v2?x", "" },
+    { "host_path_is_base", "/coscine/api", "127.0.0.1:9000", true, ROUTE_HOST, "coscine", "/coscine/api", "/", "" },
+    { "host_path_beside_base", "/coscine/apix", "127.0.0.1:9000", true, ROUTE_HOST, "coscine", "/coscine/apix",
+      "/coscine/apix", "" },
     { "host_malformed", "/inat/x", "a b", false, ROUTE_NONE, NULL, NULL, NULL, NULL },
     { "host_empty", "/inat/x", "", false, ROUTE_NONE, NULL, NULL, NULL, NULL },
-    { "absolute", "http://api.github.com/repos/x?y", "api.github.com", false, ROUTE_ABSOLUTE,
-      "github", "/repos/x?y", "/repos/x?y", "" },
-    { "absolute_without_path", "http://api.github.com", "api.github.com", false, ROUTE_ABSOLUTE,
-      "github", "/", "/", "" },
-    { "absolute_with_query_only", "http://api.github.com?a=1", "x", false, ROUTE_ABSOLUTE, "github",
-      "/?a=1", "/?a=1", "" },
-    { "absolute_wins_over_host", "http://api.inaturalist.org/x", "api.github.com", false,
-      ROUTE_ABSOLUTE, "inat", "/x", "/x", "" },
-    { "absolute_default_port", "http://api.github.com:80/x", "x", false, ROUTE_ABSOLUTE, "github",
-      "/x", "/x", "" },
-    { "absolute_other_port", "http://api.github.com:443/x", "x", false, ROUTE_NONE, NULL, NULL,
-      NULL, NULL },
-    { "absolute_https_port", "https://api.github.com:443/x", "x", false, ROUTE_ABSOLUTE, "github",
-      "/x", "/x", "" },
-    { "absolute_of_weir_itself", "http://localhost:8080/inat/v1", "localhost:8080", true,
-      ROUTE_PREFIX, "inat", "/v1", "/v1", "/inat" },
-    { "absolute_unknown", "http://other.example/inat/v1", "localhost:8080", true, ROUTE_NONE, NULL,
-      NULL, NULL, NULL },
+    { "absolute", "http://api.github.com/repos/x?y", "api.github.com", false, ROUTE_ABSOLUTE, "github", "/repos/x?y",
+      "/repos/x?y", "" },
+    { "absolute_without_path", "http://api.github.com", "api.github.com", false, ROUTE_ABSOLUTE, "github", "/", "/",
+      "" },
+    { "absolute_with_query_only", "http://api.github.com?a=1", "x", false, ROUTE_ABSOLUTE, "github", "/?a=1", "/?a=1",
+      "" },
+    { "absolute_wins_over_host", "http://api.inaturalist.org/x", "api.github.com", false, ROUTE_ABSOLUTE, "inat", "/x",
+      "/x", "" },
+    { "absolute_default_port", "http://api.github.com:80/x", "x", false, ROUTE_ABSOLUTE, "github", "/x", "/x", "" },
+    { "absolute_other_port", "http://api.github.com:443/x", "x", false, ROUTE_NONE, NULL, NULL, NULL, NULL },
+    { "absolute_https_port", "https://api.github.com:443/x", "x", false, ROUTE_ABSOLUTE, "github", "/x", "/x", "" },
+    { "absolute_of_weir_itself", "http://localhost:8080/inat/v1", "localhost:8080", true, ROUTE_PREFIX, "inat", "/v1",
+      "/v1", "/inat" },
+    { "absolute_unknown", "http://other.example/inat/v1", "localhost:8080", true, ROUTE_NONE, NULL, NULL, NULL, NULL },
     { "asterisk", "*", "localhost", true, ROUTE_NONE, NULL, NULL, NULL, NULL },
     { "asterisk_to_a_host", "*", "api.github.com", false, ROUTE_HOST, "github", "*", "*", "" },
     { "empty", "", "localhost", true, ROUTE_NONE, NULL, NULL, NULL, NULL },
@@ -147,16 +129,14 @@ static void test_find(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct arena a = { 0 };
         struct slice target = property_exact(slice_of(rows[i].target));
-        struct slice host =
-            rows[i].host != NULL ? property_exact(slice_of(rows[i].host)) : SLICE_NONE;
+        struct slice host = rows[i].host != NULL ? property_exact(slice_of(rows[i].host)) : SLICE_NONE;
         struct route r = route_find(t, target, host, rows[i].own, &a);
 
         if (r.way != rows[i].way)
             fail_msg("%s: way %d", rows[i].name, (int)r.way);
         if ((r.upstream == NULL) != (rows[i].upstream == NULL) ||
             (r.upstream != NULL && strcmp(r.upstream->name, rows[i].upstream) != 0))
-            fail_msg("%s: upstream %s", rows[i].name,
-                     r.upstream != NULL ? r.upstream->name : "none");
+            fail_msg("%s: upstream %s", rows[i].name, r.upstream != NULL ? r.upstream->name : "none");
         compare(rows[i].name, "target", r.target, rows[i].goes_to);
         compare(rows[i].name, "path", r.path, rows[i].path);
         compare(rows[i].name, "prefix", r.prefix, rows[i].prefix);
@@ -201,8 +181,7 @@ static void test_find_inside(void **state)
         { "connect_to_port_80_and_host_says_443", "api.github.com:80", "/x", "api.github.com:443", NULL, NULL, true },
         { "connect_to_port_80_absolute", "api.github.com:80", "http://api.github.com/x", "x", "github", "/x", true },
         { "connect_to_port_80_absolute_to_another", "api.github.com:80", "http://api.inaturalist.org/x", "x", NULL,
-          NULL,
-          true },
+          NULL, true },
         { "connect_to_port_80_host_of_another", "api.github.com:80", "/x", "api.inaturalist.org", NULL, NULL, true },
         { "connect_to_port_80_where_443_is_listed", "secure.example:80", "/x", "secure.example", NULL, NULL, true },
         { "connect_to_port_81", "api.github.com:81", "/x", "api.github.com", NULL, NULL, true },
@@ -251,7 +230,11 @@ static void test_empty_table(void **state)
 /* The name asked for is the name sent; base-URL mode asks the url's; an alias gets whom it stands for. */
 static void test_authority(void **state)
 {
-    static const struct { const char *name, *target, *host; bool own; const char *authority; } rows_of[] = {
+    static const struct {
+        const char *name, *target, *host;
+        bool        own;
+        const char *authority;
+    } rows_of[] = {
         { "prefix", "/github/x", "localhost", true, "api.github.com" },
         { "prefix_with_port", "/coscine/x", "localhost", true, "127.0.0.1:9000" },
         { "host_of_the_url", "/x", "api.github.com", false, "api.github.com" },
@@ -298,8 +281,7 @@ static void test_first_host_wins(void **state)
     both[0].name = "first";
     both[1].name = "second";
     t = route_table_build(both, 2);
-    assert_string_equal(
-        route_find(t, SLICE("/x"), SLICE("api.github.com"), false, &a).upstream->name, "first");
+    assert_string_equal(route_find(t, SLICE("/x"), SLICE("api.github.com"), false, &a).upstream->name, "first");
     route_table_free(t);
     arena_free(&a);
 }
@@ -307,7 +289,7 @@ static void test_first_host_wins(void **state)
 static void test_rules(void **state)
 {
     enum { GET_AND_HEAD = 1u << HTTP_GET | 1u << HTTP_HEAD };
-    static const char *const     others[] = { "REPORT", NULL };
+    static const char *const others[] = { "REPORT", NULL };
 
     struct route_rule rules[] = {
         { .pattern = pattern_compile(SLICE("/v1/taxa/**"), NULL), .methods = GET_AND_HEAD },
@@ -315,18 +297,16 @@ static void test_rules(void **state)
         { .pattern = pattern_compile(SLICE("/dav/**"), NULL), .other_methods = others },
         { .pattern = pattern_compile(SLICE("/v1/**"), NULL), .methods = GET_AND_HEAD },
     };
-    const struct route_upstream  u = { .name = "u", .rules = rules, .rule_count = 4 };
-    static const struct { const char *name, *method, *path; int rule; } cases[] = {
-        { "first_match", "GET", "/v1/taxa/1", 0 },
-        { "head_as_get", "HEAD", "/v1/taxa/1", 0 },
-        { "later_match", "GET", "/v1/places", 3 },
-        { "none", "GET", "/v2", -1 },
-        { "method_passes_over", "POST", "/v1/taxa/1", -1 },
-        { "method_matches", "POST", "/graphql?x=1", 1 },
-        { "method_differs", "GET", "/graphql", -1 },
-        { "other_method", "REPORT", "/dav/x", 2 },
-        { "other_method_differs", "MKCOL", "/dav/x", -1 },
-        { "other_method_has_case", "report", "/dav/x", -1 },
+    const struct route_upstream u = { .name = "u", .rules = rules, .rule_count = 4 };
+    static const struct {
+        const char *name, *method, *path;
+        int         rule;
+    } cases[] = {
+        { "first_match", "GET", "/v1/taxa/1", 0 },          { "head_as_get", "HEAD", "/v1/taxa/1", 0 },
+        { "later_match", "GET", "/v1/places", 3 },          { "none", "GET", "/v2", -1 },
+        { "method_passes_over", "POST", "/v1/taxa/1", -1 }, { "method_matches", "POST", "/graphql?x=1", 1 },
+        { "method_differs", "GET", "/graphql", -1 },        { "other_method", "REPORT", "/dav/x", 2 },
+        { "other_method_differs", "MKCOL", "/dav/x", -1 },  { "other_method_has_case", "report", "/dav/x", -1 },
     };
 
     (void)state;
@@ -349,12 +329,8 @@ static void test_rules(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_find),
-        cmocka_unit_test(test_find_inside),
-        cmocka_unit_test(test_authority),
-        cmocka_unit_test(test_empty_table),
-        cmocka_unit_test(test_first_host_wins),
-        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_find),        cmocka_unit_test(test_find_inside),     cmocka_unit_test(test_authority),
+        cmocka_unit_test(test_empty_table), cmocka_unit_test(test_first_host_wins), cmocka_unit_test(test_rules),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,7 +61,10 @@ enum { ROW_RULES = 5 };
 
 static void test_first_match(void **state)
 {
-    static const struct { const char *name, *rules[ROW_RULES], *target; int first; } rows[] = {
+    static const struct {
+        const char *name, *rules[ROW_RULES], *target;
+        int         first;
+    } rows[] = {
         { "earlier_wins", { "/a/**", "/a/b" }, "/a/b", 0 },
         { "narrower_first_wins", { "/a/b", "/a/**" }, "/a/b", 0 },
         { "later_where_the_first_does_not_match", { "/a/b", "/a/**" }, "/a/c", 1 },
@@ -90,10 +93,11 @@ static void test_first_match(void **state)
         { "braces_with_nothing", { "/a{,.json}", "/**" }, "/a", 0 },
         { "braces_end_a_sequence", { "{/a/**,/b}c", "/**" }, "/ac", 0 },
         { "braces_nested_deep", { "/{a,{b,{c,{d,e}}}}", "/**" }, "/e", 0 },
-        { "more_alternatives_than_are_laid_out", { "/{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}/x", "/**" },
-          "/abababbab/x", 0 },
-        { "more_alternatives_not", { "/{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}/x", "/**" },
-          "/abababbac/x", 1 },
+        { "more_alternatives_than_are_laid_out",
+          { "/{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}/x", "/**" },
+          "/abababbab/x",
+          0 },
+        { "more_alternatives_not", { "/{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}/x", "/**" }, "/abababbac/x", 1 },
         { "escaped_star", { "/\\*", "/*" }, "/a", 1 },
         { "high_bytes", { "/\xc3\xa4", "/\xc3\xa5" }, "/\xc3\xa5", 1 },
         { "query_is_asked", { "/s?q=1", "/s?q=2", "/s" }, "/s?q=2", 1 },
@@ -175,17 +179,16 @@ static void test_methods_pass_rules_over(void **state)
 
 /* ---- generated cases ---- */
 
-static const char *const glob_parts[] = {
-    "/", "/", "/", "/a", "/b", "a", "b", "ab", "*", "**", "/**", "/**/", "/*", "?", "{a,b}", "{a,}", "{/a,/b/**}",
-    "{a*,?b}", "{**,a}", "\\*", "{a,{b,*}}", ".", NULL
-};
-static const char *const query_parts[] = { "?a=1", "?b=*", "&a=1", "&b=2", "?a={1,2}", "&c=?", "\\?", "\\?a", "&**",
-                                           NULL };
-static const char *const expressions[] = {
-    "~^/a", "~a", "~b$", "~^/a/b$", "~ab", "~a?b", "~(a|b)/", "~^/(a|b)", "~^/[ab]+", "~[?]a=1", "~^/a\\?a=1", "~a/b*",
-    "~b=2$", "~ab|ba", "~.", "~^/ab{1,2}", "~a{2}b", "~^(?:/a)+$", "~/a(?=b)", "~(?i)/A", "~a\\.b", "~\\x61b",
-    "~[^/]b/", "~[?&]b=2", NULL
-};
+static const char *const glob_parts[] = { "/",          "/",       "/",      "/a",   "/b",        "a", "b",     "ab",
+                                          "*",          "**",      "/**",    "/**/", "/*",        "?", "{a,b}", "{a,}",
+                                          "{/a,/b/**}", "{a*,?b}", "{**,a}", "\\*",  "{a,{b,*}}", ".", NULL };
+static const char *const query_parts[] = { "?a=1", "?b=*", "&a=1", "&b=2", "?a={1,2}",
+                                           "&c=?", "\\?",  "\\?a", "&**",  NULL };
+static const char *const expressions[] = { "~^/a",       "~a",      "~b$",        "~^/a/b$",  "~ab",
+                                           "~a?b",       "~(a|b)/", "~^/(a|b)",   "~^/[ab]+", "~[?]a=1",
+                                           "~^/a\\?a=1", "~a/b*",   "~b=2$",      "~ab|ba",   "~.",
+                                           "~^/ab{1,2}", "~a{2}b",  "~^(?:/a)+$", "~/a(?=b)", "~(?i)/A",
+                                           "~a\\.b",     "~\\x61b", "~[^/]b/",    "~[?&]b=2", NULL };
 enum { EXPRESSIONS = sizeof expressions / sizeof expressions[0] - 1 };
 static const char *const target_parts[] = { "/", "/a", "/b", "a", "b", "ab", "ba", "aab", ".", "*", "a.b", NULL };
 static const char *const target_query_parts[] = { "?a=1", "&b=2", "&a=2", "?", "&", "&c=x", "?b=", "a", NULL };
@@ -228,10 +231,12 @@ static void make_rule(struct property *p, struct route_rule *out)
 {
     static const char *const others[] = { "REPORT", NULL };
 
-    static const unsigned sets[] = { GET_AND_HEAD, GET_AND_HEAD, GET_AND_HEAD, 1u << HTTP_GET, 1u << HTTP_POST, 0,
-                                        GET_AND_HEAD | 1u << HTTP_POST };
+    static const unsigned sets[] = {
+        GET_AND_HEAD, GET_AND_HEAD, GET_AND_HEAD, 1u << HTTP_GET, 1u << HTTP_POST, 0, GET_AND_HEAD | 1u << HTTP_POST
+    };
 
-    *out = (struct route_rule){ .pattern = make_pattern(p), .methods = sets[property_below(p, 7)],
+    *out = (struct route_rule){ .pattern = make_pattern(p),
+                                .methods = sets[property_below(p, 7)],
                                 .other_methods = property_below(p, 8) == 0 ? others : NULL };
 }
 
@@ -268,8 +273,8 @@ static void test_same_as_one_after_the_other(void **state)
 
 static bool covers_plainly(const struct route_rule *earlier, const struct route_rule *later)
 {
-    return (later->methods & ~earlier->methods) == 0
-        && (later->other_methods == NULL || earlier->other_methods != NULL);
+    return (later->methods & ~earlier->methods) == 0 &&
+           (later->other_methods == NULL || earlier->other_methods != NULL);
 }
 
 static void test_hidden_is_the_first_that_hides(void **state)
@@ -289,8 +294,8 @@ static void test_hidden_is_the_first_that_hides(void **state)
         for (unsigned i = 0; i < count; i++) {
             unsigned first = 0;
 
-            while (first < i && !(covers_plainly(&rules[first], &rules[i])
-                                  && pattern_hides(rules[first].pattern, rules[i].pattern)))
+            while (first < i &&
+                   !(covers_plainly(&rules[first], &rules[i]) && pattern_hides(rules[first].pattern, rules[i].pattern)))
                 first++;
             if (by[i] != (first < i ? first : count))
                 fail_msg(SLICE_FMT ": hidden by %u and not by %u", SLICE_ARG(pattern_text(rules[i].pattern)), first,
@@ -324,7 +329,10 @@ static void test_a_glob_matches_its_witness(void **state)
 
 static void test_literals(void **state)
 {
-    static const struct { const char *name, *expression, *literal; bool first; } rows[] = {
+    static const struct {
+        const char *name, *expression, *literal;
+        bool        first;
+    } rows[] = {
         { "anchored", "^/v1/taxa", "/v1/taxa", true },
         { "anywhere", "taxa", "taxa", false },
         { "the_longest", "^/v[0-9]+/places/", "/places/", false },
@@ -375,7 +383,10 @@ static void test_literals(void **state)
 
 /* ---- bounds ---- */
 
-struct counted { struct tree_walk walk; unsigned told; };
+struct counted {
+    struct tree_walk walk;
+    unsigned         told;
+};
 
 static void count_told(struct tree_walk *walk, unsigned id, bool certain)
 {
@@ -384,7 +395,10 @@ static void count_told(struct tree_walk *walk, unsigned id, bool certain)
     ((struct counted *)(void *)walk)->told++;
 }
 
-struct shape { const char *name, *format, *target; unsigned told, steps; };
+struct shape {
+    const char *name, *format, *target;
+    unsigned    told, steps;
+};
 
 /* However many there are, a walk goes to as many nodes as the target has bytes, times a few. */
 static void test_a_walk_does_not_grow_with_the_rules(void **state)

@@ -19,22 +19,26 @@
 
 /* -- the script -- */
 
-struct line {                         /* what becomes of one request; the last line holds for all that follow */
+struct line { /* what becomes of one request; the last line holds for all that follow */
     enum again           again;
-    enum attempt_outcome failed_as;   /* where no head comes */
-    unsigned             interim;     /* a 1xx before the head; 0: none */
-    unsigned             status;      /* 0: no head comes */
+    enum attempt_outcome failed_as; /* where no head comes */
+    unsigned             interim;   /* a 1xx before the head; 0: none */
+    unsigned             status;    /* 0: no head comes */
     const char          *fields, *body;
-    bool                 is_cut;      /* the body breaks off */
+    bool                 is_cut; /* the body breaks off */
 };
 
 enum { LINES = 4 };
 
 static const struct line *script;
-static unsigned           asked, asked_afresh;       /* the upstream thread's until it is closed */
+static unsigned           asked, asked_afresh; /* the upstream thread's until it is closed */
 
-struct origins { struct origins_start start; };
-struct origin { struct origins *all; };
+struct origins {
+    struct origins_start start;
+};
+struct origin {
+    struct origins *all;
+};
 struct transfer {
     struct origin              *origin;
     const struct origin_events *events;
@@ -106,8 +110,11 @@ static enum stop give_head(struct transfer *t)
 {
     const struct line   *l = t->line;
     struct transfer_head head = {
-        .status = l->status, .content_length = l->body != NULL ? (int64_t)strlen(l->body) : -1, .may_wait = true,
-        .sent_wall_ns = clock_wall_ns(), .came_wall_ns = clock_wall_ns(),
+        .status = l->status,
+        .content_length = l->body != NULL ? (int64_t)strlen(l->body) : -1,
+        .may_wait = true,
+        .sent_wall_ns = clock_wall_ns(),
+        .came_wall_ns = clock_wall_ns(),
     };
     struct head made;
     enum stop   stop;
@@ -152,7 +159,9 @@ static void fire(struct timer *timer)
     start->acts(start->context, true);
     stop = act(t);
     end(t, (struct transfer_end){ .complete = t->answered && stop == STOP_NONE && !t->line->is_cut,
-                                  .undone = t->line->again == AGAIN_NOT_DONE, .again = t->line->again, .stop = stop });
+                                  .undone = t->line->again == AGAIN_NOT_DONE,
+                                  .again = t->line->again,
+                                  .stop = stop });
     start->acts(start->context, false);
 }
 
@@ -209,31 +218,59 @@ void transfer_failure(const struct transfer *t, struct failure *f)
 
 /* -- the tests -- */
 
-#define WHOLE { .status = 200, .fields = "Cache-Control: max-age=60\n", .body = "hello" }
-#define SAME(...) { __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__ }
+#define WHOLE \
+    { \
+        .status = 200, .fields = "Cache-Control: max-age=60\n", .body = "hello" \
+    }
+#define SAME(...) \
+    { \
+        __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__ \
+    }
 
 static const struct row {
-    const char          *name;
-    unsigned             attempts;    /* allowed */
-    struct line          lines[LINES];
-    enum fetch_event     event;
-    const char          *body;        /* NULL: it is cut */
-    unsigned             requests, told, afresh;
+    const char      *name;
+    unsigned         attempts; /* allowed */
+    struct line      lines[LINES];
+    enum fetch_event event;
+    const char      *body; /* NULL: it is cut */
+    unsigned         requests, told, afresh;
 } rows[] = {
     { "a_whole_answer", 1, SAME(WHOLE), FETCH_HEAD, "hello", 1, 1, 0 },
-    { "a_failure_is_tried_again", 3,
+    { "a_failure_is_tried_again",
+      3,
       { { .failed_as = ATTEMPT_REFUSED }, { .failed_as = ATTEMPT_DROPPED }, WHOLE, WHOLE },
-      FETCH_HEAD, "hello", 3, 3, 0 },
+      FETCH_HEAD,
+      "hello",
+      3,
+      3,
+      0 },
     { "as_often_as_it_may_be", 2, SAME({ .failed_as = ATTEMPT_REFUSED }), FETCH_FAILED, NULL, 2, 2, 0 },
-    { "what_was_not_done_is_no_attempt", 1, { { .again = AGAIN_NOT_DONE }, WHOLE, WHOLE, WHOLE },
-      FETCH_HEAD, "hello", 2, 1, 0 },
-    { "a_dead_connection_is_none_either", 1,
+    { "what_was_not_done_is_no_attempt",
+      1,
+      { { .again = AGAIN_NOT_DONE }, WHOLE, WHOLE, WHOLE },
+      FETCH_HEAD,
+      "hello",
+      2,
+      1,
+      0 },
+    { "a_dead_connection_is_none_either",
+      1,
       { { .again = AGAIN_DEAD_CONNECTION }, { .again = AGAIN_DEAD_CONNECTION }, WHOLE, WHOLE },
-      FETCH_HEAD, "hello", 3, 1, 1 },
-    { "a_listed_status_is_tried_again", 2,
-      { { .status = 503, .body = "no" }, WHOLE, WHOLE, WHOLE }, FETCH_HEAD, "hello", 2, 2, 0 },
-    { "a_body_that_breaks_off", 3, SAME({ .status = 200, .body = "hello", .is_cut = true }),
-      FETCH_HEAD, NULL, 1, 1, 0 },
+      FETCH_HEAD,
+      "hello",
+      3,
+      1,
+      1 },
+    { "a_listed_status_is_tried_again",
+      2,
+      { { .status = 503, .body = "no" }, WHOLE, WHOLE, WHOLE },
+      FETCH_HEAD,
+      "hello",
+      2,
+      2,
+      0 },
+    { "a_body_that_breaks_off", 3, SAME({ .status = 200, .body = "hello", .is_cut = true }), FETCH_HEAD, NULL, 1, 1,
+      0 },
 };
 
 static void run_row(const struct row *row)

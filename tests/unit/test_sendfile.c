@@ -19,12 +19,17 @@ enum { ASKED = 128 * 1024, FILE_BYTES = 5 * 1024 * 1024, PIECE = 256 * 1024 };
 
 static void test_pieces(void **state)
 {
-    static const struct { const char *name; int64_t end; off64_t from; ssize_t sent; } rows[] = {
+    static const struct {
+        const char *name;
+        int64_t     end;
+        off64_t     from;
+        ssize_t     sent;
+    } rows[] = {
         { "to_the_end_of_the_response", 200000, 0, 200000 },
         { "from_where_it_is", 1000000, 800000, 200000 },
         { "a_piece_of_what_is_left", 1000000, 600000, PIECE },
         { "a_range_ends_before_the_file", ASKED + 1, 0, ASKED + 1 },
-        { "what_is_asked_is_all_there_is", 1000, 0, ASKED },      /* MHD never asks for more than it has */
+        { "what_is_asked_is_all_there_is", 1000, 0, ASKED }, /* MHD never asks for more than it has */
         { "not_all_of_a_large_one", FILE_BYTES, 0, PIECE },
         { "an_unknown_one_as_asked", -1, 0, ASKED },
     };
@@ -52,6 +57,6 @@ int main(void)
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_pieces) };
 
     if (!tricks_start(TRICKS_MEASURED_WITH))
-        return 77;                     /* built without: nothing to test */
+        return 77; /* built without: nothing to test */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

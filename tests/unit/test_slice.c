@@ -13,12 +13,15 @@
 
 static void test_compares_without_case(void **state)
 {
-    static const struct { const char *name, *a, *b; bool equal; } rows[] = {
+    static const struct {
+        const char *name, *a, *b;
+        bool        equal;
+    } rows[] = {
         { "same", "Accept", "Accept", true },
         { "case_differs", "aCCEPT", "Accept", true },
         { "both_empty", "", "", true },
         { "one_is_longer", "Accept", "Accepts", false },
-        { "only_letters_fold", "a-b", "a\rb", false },       /* 0x2d and 0x0d */
+        { "only_letters_fold", "a-b", "a\rb", false }, /* 0x2d and 0x0d */
         { "at_sign_is_not_a_backquote", "@", "`", false },
         { "bracket_is_not_a_brace", "[", "{", false },
         { "three_letters", "aGE", "Age", true },
@@ -56,7 +59,9 @@ static void test_cuts_are_clamped(void **state)
 
 static void test_trims_only_blanks(void **state)
 {
-    static const struct { const char *name, *text, *trimmed; } rows[] = {
+    static const struct {
+        const char *name, *text, *trimmed;
+    } rows[] = {
         { "nothing_to_do", "a b", "a b" },
         { "spaces_and_tabs", " \t a \t", "a" },
         { "all_blank", " \t ", "" },
@@ -85,7 +90,11 @@ static void test_finds_at_or_behind(void **state)
 
 static void test_reads_numbers(void **state)
 {
-    static const struct { const char *name, *text; bool valid; int64_t value; } rows[] = {
+    static const struct {
+        const char *name, *text;
+        bool        valid;
+        int64_t     value;
+    } rows[] = {
         { "zero", "0", true, 0 },
         { "leading_zeros", "007", true, 7 },
         { "largest", "9223372036854775807", true, INT64_MAX },
@@ -114,10 +123,8 @@ static void test_reads_numbers(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_compares_without_case),
-        cmocka_unit_test(test_cuts_are_clamped),
-        cmocka_unit_test(test_trims_only_blanks),
-        cmocka_unit_test(test_finds_at_or_behind),
+        cmocka_unit_test(test_compares_without_case), cmocka_unit_test(test_cuts_are_clamped),
+        cmocka_unit_test(test_trims_only_blanks),     cmocka_unit_test(test_finds_at_or_behind),
         cmocka_unit_test(test_reads_numbers),
     };
 

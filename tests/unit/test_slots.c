@@ -80,7 +80,7 @@ static void test_a_pool_comes_back_without_what_it_held(void **state)
 
 static int by_address(const void *a, const void *b)
 {
-    const uintptr_t x = (uintptr_t)*(char *const *)a, y = (uintptr_t)*(char *const *)b;
+    const uintptr_t x = (uintptr_t) * (char *const *)a, y = (uintptr_t) * (char *const *)b;
 
     return x < y ? -1 : x > y;
 }
@@ -122,7 +122,11 @@ static void test_few_keep_their_pages(void **state)
 
 static void test_nothing_else_is_meant(void **state)
 {
-    static const struct { const char *name; size_t bytes; int protection, flags; } rows[] = {
+    static const struct {
+        const char *name;
+        size_t      bytes;
+        int         protection, flags;
+    } rows[] = {
         { "longer", POOL_BYTES * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS },
         { "shorter", POOL_BYTES / 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS },
         { "to_be_read", POOL_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS },
@@ -139,7 +143,7 @@ static void test_nothing_else_is_meant(void **state)
         if (other >= pool && other < pool + (size_t)SLOTS * POOL_BYTES)
             fail_msg("%s: stands in a slot", rows[i].name);
         assert_int_equal(munmap(other, rows[i].bytes), 0);
-        assert_int_not_equal(mincore(other, PAGE, &resident), 0);             /* it is gone */
+        assert_int_not_equal(mincore(other, PAGE, &resident), 0); /* it is gone */
     }
 }
 
@@ -177,7 +181,7 @@ int main(void)
 
 #ifndef SLOTS_ARE_OWN
     (void)tests;
-    return 77;                        /* MHD maps and unmaps by itself */
+    return 77; /* MHD maps and unmaps by itself */
 #else
     return tricks_start(TRICKS_MEASURED_WITH) ? cmocka_run_group_tests(tests, NULL, NULL) : 77;
 #endif

@@ -26,7 +26,12 @@ static bool is_kept(int fd)
 
 static void test_options(void **state)
 {
-    static const struct { const char *name; bool is_kept; int level, option; bool is_set; } rows[] = {
+    static const struct {
+        const char *name;
+        bool        is_kept;
+        int         level, option;
+        bool        is_set;
+    } rows[] = {
         { "cork_of_one_that_is_kept", true, IPPROTO_TCP, TCP_CORK, false },
         { "nodelay_of_one_that_is_kept", true, IPPROTO_TCP, TCP_NODELAY, false },
         { "another_option_of_it", true, IPPROTO_TCP, TCP_QUICKACK, true },
@@ -38,7 +43,7 @@ static void test_options(void **state)
 
     (void)state;
     if (!tricks_start(TRICKS_MEASURED_WITH))
-        skip();                        /* built without */
+        skip(); /* built without */
     assert_int_equal(TCP_NODELAY, SO_DEBUG);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -105,7 +110,9 @@ static void test_a_unix_socket(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_options), cmocka_unit_test(test_an_acknowledgement), cmocka_unit_test(test_a_unix_socket),
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_an_acknowledgement),
+        cmocka_unit_test(test_a_unix_socket),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

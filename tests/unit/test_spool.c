@@ -126,7 +126,7 @@ static void test_bodies(void **state)
         int64_t         length;
         size_t          write_step, read_step;
         int64_t         from;
-        bool            on_disk;        /* a directory is given */
+        bool            on_disk; /* a directory is given */
         bool            is_file;
         enum spool_end  end;
         enum spool_read last;
@@ -164,9 +164,8 @@ static void test_bodies(void **state)
             fail_msg("%s: file or not", rows[i].name);
         if (spool_is_pass(s))
             fail_msg("%s: must be storable", rows[i].name);
-        if (rows[i].length >= 10 &&
-            (spool_peek(s, rows[i].length - 10, tail, sizeof tail) != 10 ||
-             !bytes_are_right(tail, rows[i].length - 10, 10)))
+        if (rows[i].length >= 10 && (spool_peek(s, rows[i].length - 10, tail, sizeof tail) != 10 ||
+                                     !bytes_are_right(tail, rows[i].length - 10, 10)))
             fail_msg("%s: peek at the last ten", rows[i].name);
         if (spool_peek(s, rows[i].length, tail, sizeof tail) != 0)
             fail_msg("%s: peek behind the end", rows[i].name);
@@ -186,9 +185,9 @@ static void test_file_holds_it_from_the_first_byte(void **state)
     assert_int_equal(pread(spool_file(s), bytes, SPOOL_MEMORY_BYTES + 10, 0), SPOOL_MEMORY_BYTES + 10);
     assert_true(bytes_are_right(bytes, 0, SPOOL_MEMORY_BYTES + 10));
     spool_finish(s, SPOOL_WHOLE);
-    assert_int_equal(spool_write(s, "x", 1, NULL), -1);       /* it has ended */
+    assert_int_equal(spool_write(s, "x", 1, NULL), -1); /* it has ended */
     spool_finish(s, SPOOL_CUT_SHORT);
-    assert_int_equal(spool_ended(s), SPOOL_WHOLE);            /* the first end counts */
+    assert_int_equal(spool_ended(s), SPOOL_WHOLE); /* the first end counts */
     free(bytes);
     spool_release(s);
 }
@@ -202,16 +201,16 @@ static void test_wakes_once(void **state)
     (void)state;
     listener_open(&l, s, box, 0);
     write_until(s, 10, 10);
-    assert_int_equal(mailbox_deliver(box), 0);                /* nobody waited */
+    assert_int_equal(mailbox_deliver(box), 0); /* nobody waited */
     assert_int_equal(read_all(&l, 100, "wakes"), SPOOL_READ_WAIT);
-    write_until(s, 30, 10);                                   /* two writes, one mail */
+    write_until(s, 30, 10); /* two writes, one mail */
     assert_false(spool_reader_idle(&l.reader));
     assert_int_equal(mailbox_deliver(box), 1);
     assert_int_equal(l.woken, 1);
     assert_true(l.idle_in_receive);
     assert_int_equal(read_all(&l, 100, "wakes"), SPOOL_READ_WAIT);
     spool_finish(s, SPOOL_WHOLE);
-    assert_int_equal(mailbox_deliver(box), 1);                /* the end wakes too */
+    assert_int_equal(mailbox_deliver(box), 1); /* the end wakes too */
     assert_int_equal(read_all(&l, 100, "wakes"), SPOOL_READ_END);
     spool_reader_close(&l.reader);
     assert_int_equal(mailbox_deliver(box), 0);
@@ -230,14 +229,14 @@ static void test_close_with_a_wake_in_flight(void **state)
     assert_int_equal(read_all(&l, 100, "close"), SPOOL_READ_WAIT);
     write_until(s, 10, 10);
     spool_reader_close(&l.reader);
-    assert_false(spool_reader_idle(&l.reader));               /* it stands in the mailbox */
+    assert_false(spool_reader_idle(&l.reader)); /* it stands in the mailbox */
     assert_int_equal(mailbox_deliver(box), 1);
     assert_int_equal(l.woken, 1);
     assert_true(spool_reader_idle(&l.reader));
 
-    listener_open(&l, s, box, 0);                             /* the same memory again */
+    listener_open(&l, s, box, 0); /* the same memory again */
     assert_int_equal(read_all(&l, 100, "close"), SPOOL_READ_WAIT);
-    spool_reader_close(&l.reader);                            /* armed, not posted */
+    spool_reader_close(&l.reader); /* armed, not posted */
     assert_true(spool_reader_idle(&l.reader));
     write_until(s, 20, 10);
     assert_int_equal(mailbox_deliver(box), 0);
@@ -247,7 +246,10 @@ static void test_close_with_a_wake_in_flight(void **state)
 
 /* -- passing through -- */
 
-struct drained { struct mail mail; unsigned count; };
+struct drained {
+    struct mail mail;
+    unsigned    count;
+};
 
 static void receive_drained(struct mail *m)
 {
@@ -266,12 +268,12 @@ static void test_pass_gives_disk_back_and_holds_the_writer(void **state)
     spool_set_pass(s);
     assert_false(spool_is_ahead(s));
     write_until(s, SPOOL_MEMORY_BYTES + 10, BLOCK);
-    assert_true(spool_is_ahead(s));                           /* a file, and nobody to read it */
+    assert_true(spool_is_ahead(s)); /* a file, and nobody to read it */
     spool_set_drained_mail(s, box, &d.mail);
     assert_int_equal(mailbox_deliver(box), 0);
     listener_open(&l, s, box, 0);
     mailbox_deliver(box);
-    assert_int_equal(d.count, 1);                             /* a reader near enough has come */
+    assert_int_equal(d.count, 1); /* a reader near enough has come */
     assert_false(spool_is_ahead(s));
 
     for (int64_t length = 2 * MIB; length <= 12 * MIB; length += 2 * MIB) {
@@ -281,7 +283,7 @@ static void test_pass_gives_disk_back_and_holds_the_writer(void **state)
         assert_int_equal(read_all(&l, BLOCK, "pass"), SPOOL_READ_WAIT);
         assert_false(spool_is_ahead(s));
         mailbox_deliver(box);
-        assert_int_equal(d.count, 1 + length / (2 * MIB));    /* once each time it was set */
+        assert_int_equal(d.count, 1 + length / (2 * MIB)); /* once each time it was set */
     }
     assert_int_equal(fstat(spool_file(s), &st), 0);
     assert_int_equal(st.st_size, 12 * MIB);
@@ -289,7 +291,7 @@ static void test_pass_gives_disk_back_and_holds_the_writer(void **state)
 
     struct listener late = { 0 };
 
-    listener_open(&late, s, box, MIB);                        /* what is gone is never shown as zeros */
+    listener_open(&late, s, box, MIB); /* what is gone is never shown as zeros */
     assert_int_equal(read_all(&late, BLOCK, "late"), SPOOL_READ_CUT);
     spool_reader_close(&late.reader);
     spool_finish(s, SPOOL_WHOLE);
@@ -319,13 +321,13 @@ static void test_pass_stays_in_memory_where_its_writer_waits(void **state)
 
     (void)state;
     spool_set_pass(s);
-    write_politely(s, MIB);                                   /* nobody has come yet */
+    write_politely(s, MIB); /* nobody has come yet */
     assert_int_equal(spool_length(s), SPOOL_MEMORY_BYTES);
     listener_open(&fast, s, box, 0);
     listener_open(&slow, s, box, 0);
     for (int64_t length = spool_length(s); length < 12 * MIB; length = spool_length(s)) {
         assert_int_equal(read_all(&fast, 10000, "fast"), SPOOL_READ_WAIT);
-        assert_true(spool_is_ahead(s));                       /* of the slow one */
+        assert_true(spool_is_ahead(s)); /* of the slow one */
         spool_set_drained_mail(s, box, &d.mail);
         mailbox_deliver(box);
         assert_int_equal(read_all(&slow, 777, "slow"), SPOOL_READ_WAIT);
@@ -336,12 +338,12 @@ static void test_pass_stays_in_memory_where_its_writer_waits(void **state)
         assert_int_equal(spool_file(s), -1);
     }
     assert_true(d.count > 12 * MIB / SPOOL_MEMORY_BYTES / 2);
-    listener_open(&late, s, box, 0);                          /* its bytes are others by now */
+    listener_open(&late, s, box, 0); /* its bytes are others by now */
     assert_int_equal(read_all(&late, BLOCK, "late"), SPOOL_READ_CUT);
     assert_int_equal(late.reader.offset, 0);
     assert_int_equal(read_all(&fast, BLOCK, "fast"), SPOOL_READ_WAIT);
     assert_int_equal(read_all(&slow, BLOCK, "slow"), SPOOL_READ_WAIT);
-    assert_false(spool_is_ahead(s));                          /* the late one is waited for by nobody */
+    assert_false(spool_is_ahead(s)); /* the late one is waited for by nobody */
     spool_reader_close(&late.reader);
     spool_finish(s, SPOOL_WHOLE);
     assert_int_equal(read_all(&fast, BLOCK, "fast"), SPOOL_READ_END);
@@ -356,7 +358,11 @@ static void test_pass_stays_in_memory_where_its_writer_waits(void **state)
 /* Nobody may lose a byte where memory ends, wherever that is. */
 static void test_pass_goes_into_a_file_where_its_writer_does_not_wait(void **state)
 {
-    static const struct { const char *name; int64_t read, length; bool is_file; } rows[] = {
+    static const struct {
+        const char *name;
+        int64_t     read, length;
+        bool        is_file;
+    } rows[] = {
         { "all_in_memory", 0, SPOOL_MEMORY_BYTES, false },
         { "one_byte_too_many", 0, SPOOL_MEMORY_BYTES + 1, true },
         { "one_byte_read", 1, SPOOL_MEMORY_BYTES + 1, false },
@@ -416,7 +422,7 @@ static void test_drained_is_told_when_the_slowest_leaves(void **state)
     spool_reader_close(&slow.reader);
     mailbox_deliver(box);
     assert_int_equal(d.count, 1);
-    spool_set_drained_mail(s, box, &d.mail);                  /* already drained: at once */
+    spool_set_drained_mail(s, box, &d.mail); /* already drained: at once */
     mailbox_deliver(box);
     assert_int_equal(d.count, 2);
     spool_reader_close(&fast.reader);
@@ -427,7 +433,7 @@ static void test_drained_is_told_when_the_slowest_leaves(void **state)
 /* A cache directory that takes no files (deleted, or its disk is full): the client still gets its answer. */
 static void test_refused_by_the_disk_goes_on_in_memory(void **state)
 {
-    int             fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);     /* takes no files */
+    int             fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* takes no files */
     struct spool   *s = spool_new(fd);
     struct mailbox *box = mailbox_open();
     struct listener l = { 0 };
@@ -483,7 +489,7 @@ static void *read_in_thread(void *argument)
 
         p->waits++;
         while (p->l.woken == before) {
-            if (poll(&watch, 1, 20000) == 0) {                /* a lost wake-up: fail, do not hang */
+            if (poll(&watch, 1, 20000) == 0) { /* a lost wake-up: fail, do not hang */
                 p->right = false;
                 break;
             }
@@ -540,7 +546,7 @@ static void run_threads(bool pass)
     for (int i = 0; i < READERS; i++) {
         pthread_join(threads[i], NULL);
         if (pass && paces[i].last == SPOOL_READ_CUT)
-            continue;                                         /* it came when the beginning was gone */
+            continue; /* it came when the beginning was gone */
         assert_true(paces[i].right);
         assert_int_equal(paces[i].last, SPOOL_READ_END);
         assert_int_equal(paces[i].total, THREADED_BYTES);

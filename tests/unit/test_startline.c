@@ -16,7 +16,7 @@ static const struct {
     const char *fact;
     const char *bytes;
     unsigned    says;
-    const char *part;                     /* of title or detail; may be NULL */
+    const char *part; /* of title or detail; may be NULL */
 } cases[] = {
     { "nothing", "", MORE, NULL },
     { "a_method", "GET", MORE, NULL },
@@ -99,8 +99,8 @@ static void test_judge(void **state)
 
         if (says != cases[i].says)
             fail_msg("%s: %u", cases[i].fact, says);
-        if (cases[i].part != NULL && strstr(problem_types[no.kind].title, cases[i].part) == NULL
-            && strstr(no.detail, cases[i].part) == NULL)
+        if (cases[i].part != NULL && strstr(problem_types[no.kind].title, cases[i].part) == NULL &&
+            strstr(no.detail, cases[i].part) == NULL)
             fail_msg("%s: %s %s", cases[i].fact, problem_types[no.kind].title, no.detail);
         free((void *)(uintptr_t)bytes.ptr);
     }

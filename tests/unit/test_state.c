@@ -26,7 +26,10 @@ struct both {
     struct state *state;
 };
 
-struct listing { char text[1000]; unsigned rows; };
+struct listing {
+    char     text[1000];
+    unsigned rows;
+};
 
 static void list_one(void *context, struct slice name, struct slice value)
 {
@@ -45,9 +48,13 @@ static bool is_seconds(struct slice name)
 /* `older` as every version knew it, `newer` since; and both as a later version may have them. */
 static const struct state_owner older = { .table = "ledger", .format = 1, .load = list_one };
 static const struct state_owner newer = {
-    .table = "second", .format = 1, .load = list_one, .stood_with = &older, .is_own = is_seconds,
+    .table = "second",
+    .format = 1,
+    .load = list_one,
+    .stood_with = &older,
+    .is_own = is_seconds,
 };
-static const struct state_owner later = { .table = "second", .format = 2, .load = list_one };
+static const struct state_owner        later = { .table = "second", .format = 2, .load = list_one };
 static const struct state_owner *const owners[] = { &older, &newer, NULL };
 static const struct state_owner *const owners_before[] = { &older, NULL };
 static const struct state_owner *const owners_later[] = { &older, &later, NULL };
@@ -71,7 +78,7 @@ static struct state *must_open(const char *path, struct fault *note)
 static int begin(void **state)
 {
     struct both *f = calloc(1, sizeof *f);
-    char            path[4096];
+    char         path[4096];
 
     f->directory = tempdir_make();
     f->cache = tempdir_make();
@@ -174,7 +181,7 @@ static void test_without_a_cache_the_caller_writes(void **state)
 
 static void test_a_flush_does_not_touch_it(void **state)
 {
-    struct both     *f = *state;
+    struct both        *f = *state;
     struct store_change flush = { .kind = STORE_FLUSH };
 
     assert_true(change(f, f->store, "a", "1"));
@@ -185,10 +192,10 @@ static void test_a_flush_does_not_touch_it(void **state)
 /* What kill -9 leaves is what was answered. */
 static void test_answered_is_there_without_closing(void **state)
 {
-    struct both *f = *state;
-    char            copy[4096], command[9000];
-    struct state   *other;
-    struct listing  l = { "", 0 };
+    struct both   *f = *state;
+    char           copy[4096], command[9000];
+    struct state  *other;
+    struct listing l = { "", 0 };
 
     assert_true(change(f, f->store, "quota", "used up"));
     snprintf(copy, sizeof copy, "%s/copy", f->directory);
@@ -215,8 +222,8 @@ static void damage_pages_with(const struct both *f, const char *text)
     for (off_t at = 8192; at < st.st_size; at += 4096) {
         unsigned char page[4096];
 
-        if (pread(fd, page, sizeof page, at) == (ssize_t)sizeof page && page[10] == 2
-            && memmem(page, sizeof page, text, strlen(text)) != NULL)
+        if (pread(fd, page, sizeof page, at) == (ssize_t)sizeof page && page[10] == 2 &&
+            memmem(page, sizeof page, text, strlen(text)) != NULL)
             assert_int_equal(pwrite(fd, noise, sizeof noise, at), (ssize_t)sizeof noise);
     }
     close(fd);
@@ -302,9 +309,9 @@ static void test_another_format_of_one_owner(void **state)
 static void test_key(void **state)
 {
     struct both *f = *state;
-    uint8_t         first[32];
-    struct fault    note;
-    struct stat     st;
+    uint8_t      first[32];
+    struct fault note;
+    struct stat  st;
 
     memcpy(first, state_key(f->state), sizeof first);
     assert_memory_not_equal(first, ((const uint8_t[32]){ 0 }), 32);
@@ -326,8 +333,8 @@ static void test_key(void **state)
 static void test_damaged_ledger_is_set_aside(void **state)
 {
     struct both *f = *state;
-    uint8_t         key[32];
-    struct fault    note;
+    uint8_t      key[32];
+    struct fault note;
 
     memcpy(key, state_key(f->state), sizeof key);
     assert_true(change(f, f->store, "a", "1"));
@@ -337,17 +344,17 @@ static void test_damaged_ledger_is_set_aside(void **state)
     note = reopen(f);
     assert_non_null(strstr(note.text, "data.mdb.damaged-"));
     assert_string_equal(list(f).text, "");
-    assert_memory_equal(state_key(f->state), key, sizeof key);    /* the key has nothing to do with it */
+    assert_memory_equal(state_key(f->state), key, sizeof key); /* the key has nothing to do with it */
     assert_true(change(f, f->store, "a", "1"));
 }
 
 /* One page of many is noise: the rows of the others are kept. */
 static void test_rows_are_salvaged(void **state)
 {
-    struct both       *f = *state;
-    char               value[1001];
-    struct fault       note;
-    unsigned           rows;
+    struct both *f = *state;
+    char         value[1001];
+    struct fault note;
+    unsigned     rows;
 
     memset(value, 'v', 1000);
     value[1000] = '\0';
@@ -376,12 +383,16 @@ static void test_rows_are_salvaged(void **state)
  */
 static void test_whose_directory_it_is(void **state)
 {
-    static const struct { const char *name; unsigned mode; const char *says; } rows[] = {
-        { "for_its_owner",        0700, NULL },
-        { "read_by_others",       0755, NULL },
+    static const struct {
+        const char *name;
+        unsigned    mode;
+        const char *says;
+    } rows[] = {
+        { "for_its_owner", 0700, NULL },
+        { "read_by_others", 0755, NULL },
         { "written_by_its_group", 0770, "may be written by others (mode 0770)" },
-        { "written_by_all",       0777, "may be written by others (mode 0777)" },
-        { "with_a_sticky_bit",    01777, "may be written by others (mode 1777)" },
+        { "written_by_all", 0777, "may be written by others (mode 0777)" },
+        { "with_a_sticky_bit", 01777, "may be written by others (mode 1777)" },
     };
     struct both               *f = *state;
     char                       path[4096];
@@ -439,7 +450,7 @@ static void test_what_is_no_file(void **state)
 
 static void test_held_by_another(void **state)
 {
-    struct both            *f = *state;
+    struct both               *f = *state;
     char                       path[4096];
     const struct state_options options = { .path = path };
     struct fault               why = { "" };

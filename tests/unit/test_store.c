@@ -22,7 +22,10 @@ enum { MIB = 1024 * 1024 };
 
 static void test_bodies_survive_a_restart(void **state)
 {
-    static const struct { const char *name; int64_t bytes; } rows[] = {
+    static const struct {
+        const char *name;
+        int64_t     bytes;
+    } rows[] = {
         { "empty", 0 },
         { "one_byte", 1 },
         { "one_less_than_inline", STORE_INLINE_BYTES - 1 },
@@ -60,7 +63,7 @@ static void test_no_body_is_an_empty_one(void **state)
     assert_int_equal(r.body_bytes, 0);
     assert_non_null(r.body.ptr);
     store_reader_end(f->reader);
-    store_reader_end(f->reader);                              /* harmless */
+    store_reader_end(f->reader); /* harmless */
     arena_free(&a);
 }
 
@@ -123,12 +126,12 @@ static void test_variants(void **state)
     for (unsigned v = 0; v < 3; v++)
         assert_true(has_record(f->store, f->reader, 1, v, 10 + v));
     assert_int_equal(look_up(f->reader, 1, &r), STORE_HIT);
-    assert_int_equal(r.body_bytes, 12);                       /* the newest of those that would do */
+    assert_int_equal(r.body_bytes, 12); /* the newest of those that would do */
     assert_int_equal(store_lookup(f->reader, hash, make_full_key(&a, 1), take_none, &asked, &r), STORE_OTHER_VARIANT);
     assert_int_equal(asked, 3);
-    assert_true(put_record(f->store, 1, 1, 70000));           /* replaced, with a file */
+    assert_true(put_record(f->store, 1, 1, 70000)); /* replaced, with a file */
     assert_true(has_record(f->store, f->reader, 1, 1, 70000));
-    assert_true(put_record(f->store, 1, 1, 5));               /* and the file is gone again */
+    assert_true(put_record(f->store, 1, 1, 5)); /* and the file is gone again */
     assert_true(has_record(f->store, f->reader, 1, 1, 5));
     assert_int_equal(store_status(f->store).records, 3);
     assert_int_equal(store_status(f->store).body_files, 0);
@@ -140,7 +143,7 @@ static void test_the_oldest_of_65_variants_goes(void **state)
     struct fixture *f = *state;
 
     assert_true(put_variants(f->store, 1, 1, 64, 1));
-    assert_true(put_record(f->store, 1, 0, 1));               /* the oldest comes last */
+    assert_true(put_record(f->store, 1, 0, 1)); /* the oldest comes last */
     assert_int_equal(store_status(f->store).records, 64);
     assert_true(put_record(f->store, 1, 100, 1));
     assert_int_equal(store_status(f->store).records, 64);
@@ -175,7 +178,7 @@ static void test_a_clock_set_back_prefers_no_old_variant(void **state)
     for (unsigned v = 3; v < 66; v++)
         assert_true(put_received(f, v, now_ns + v));
     assert_int_equal(store_status(f->store).records, 64);
-    assert_false(has_record(f->store, f->reader, 1, 1, 0));   /* of all 65 the one from the future went */
+    assert_false(has_record(f->store, f->reader, 1, 1, 0)); /* of all 65 the one from the future went */
     assert_int_equal(look_up(f->reader, 1, &r), STORE_HIT);
     assert_int_equal(r.received_wall_ns, now_ns + 65);
     store_reader_end(f->reader);
@@ -214,7 +217,7 @@ static void test_freshen(void **state)
     assert_true(slice_eq(http_fields_get(&fields, HTTP_ETAG), SLICE("\"new\"")));
     store_reader_end(f->reader);
 
-    c.received_wall_ns = 5;                                   /* it is another version by now */
+    c.received_wall_ns = 5; /* it is another version by now */
     assert_true(do_change(f->store, &c));
     assert_int_equal(c.changed, 0);
     assert_int_equal(look_up(f->reader, 1, &r), STORE_HIT);
@@ -237,7 +240,7 @@ static void test_invalidated_is_kept_until_freshened(void **state)
     assert_true(do_change(f->store, &c));
     assert_int_equal(c.changed, 2);
     assert_true(has_record(f->store, f->reader, 1, 0, 100));
-    assert_true(has_record(f->store, f->reader, 1, 1, 100000));        /* its body file too */
+    assert_true(has_record(f->store, f->reader, 1, 1, 100000)); /* its body file too */
     assert_int_equal(look_up(f->reader, 1, &r), STORE_HIT);
     assert_true(r.invalidated);
     assert_int_equal(look_up(f->reader, 2, &r), STORE_HIT);
@@ -262,20 +265,35 @@ static bool ends_with_7(struct slice full_key, void *context)
     return slice_ends_with(full_key, SLICE("7"));
 }
 
-static bool is_in_first_hundred(unsigned n) { return n < 100; }
-static bool is_17(unsigned n) { return n == 17; }
-static bool ends_in_7(unsigned n) { return n % 10 == 7; }
-static bool is_any(unsigned n) { return n < 300; }
-static bool is_20(unsigned n) { return n == 20; }
+static bool is_in_first_hundred(unsigned n)
+{
+    return n < 100;
+}
+static bool is_17(unsigned n)
+{
+    return n == 17;
+}
+static bool ends_in_7(unsigned n)
+{
+    return n % 10 == 7;
+}
+static bool is_any(unsigned n)
+{
+    return n < 300;
+}
+static bool is_20(unsigned n)
+{
+    return n == 20;
+}
 
 static void test_drops(void **state)
 {
     static const struct {
         const char            *name;
         enum store_change_kind kind;
-        unsigned               of;          /* hash and tag are those of this record */
-        bool                 (*gone)(unsigned n);
-        uint64_t               changed, files_left;
+        unsigned               of; /* hash and tag are those of this record */
+        bool (*gone)(unsigned n);
+        uint64_t changed, files_left;
     } rows[] = {
         { "drop_one", STORE_DROP, 17, is_17, 1, 30 },
         { "drop_one_with_a_file", STORE_DROP, 20, is_20, 1, 29 },

@@ -38,7 +38,12 @@ static bool ends_with_7(struct slice full_key, void *context)
 
 static void test_bodies_that_may_not_be_stored(void **state)
 {
-    static const struct { const char *name; int64_t bytes; enum spool_end end; bool pass; } rows[] = {
+    static const struct {
+        const char    *name;
+        int64_t        bytes;
+        enum spool_end end;
+        bool           pass;
+    } rows[] = {
         { "cut_short", 100, SPOOL_CUT_SHORT, false },
         { "cut_short_file", 300000, SPOOL_CUT_SHORT, false },
         { "passed", 100, SPOOL_WHOLE, true },
@@ -89,7 +94,7 @@ static void test_a_body_file_that_is_gone_or_cut_is_a_miss(void **state)
     assert_int_equal(unlink(path), 0);
     assert_int_equal(store_body_open(f->store, &r), -1);
     store_reader_end(f->reader);
-    assert_true(put_record(f->store, 1, 0, 100000));          /* fetched anew, it is whole again */
+    assert_true(put_record(f->store, 1, 0, 100000)); /* fetched anew, it is whole again */
     assert_true(has_record(f->store, f->reader, 1, 0, 100000));
 }
 
@@ -118,7 +123,10 @@ static unsigned overwrite_in_file(const char *path, const char *text)
 
 static void test_overwritten_pages_are_a_miss_and_dropped(void **state)
 {
-    static const struct { const char *name; const char *where; } rows[] = {
+    static const struct {
+        const char *name;
+        const char *where;
+    } rows[] = {
         { "in_the_head", "things?id=1" },
         { "in_the_body", "body text that can be found" },
     };
@@ -138,7 +146,7 @@ static void test_overwritten_pages_are_a_miss_and_dropped(void **state)
         fixture_open(f);
         if (is_hit(f, 1))
             fail_msg("%s: garbage was a hit", rows[i].name);
-        c.kind = STORE_DROP;                                  /* the writer is past the report now */
+        c.kind = STORE_DROP; /* the writer is past the report now */
         assert_true(do_change(f->store, &c));
         assert_int_equal(store_status(f->store).records, 0);
         c.kind = STORE_PUT;
@@ -166,7 +174,12 @@ static void set_format(struct fixture *f, uint32_t format)
 
 static void test_damaged_or_strange_databases_are_set_aside(void **state)
 {
-    static const struct { const char *name; off_t length; const char *marker; uint32_t format; } rows[] = {
+    static const struct {
+        const char *name;
+        off_t       length;
+        const char *marker;
+        uint32_t    format;
+    } rows[] = {
         { "truncated", 20000, NULL, 0 },
         { "marked_by_the_last_run", -1, "damaged", 0 },
         { "of_a_newer_format", -1, NULL, 99 },
@@ -371,9 +384,9 @@ static void test_sweep_removes_orphans_only(void **state)
     assert_int_equal(files_in_bodies(f), 630);
     fixture_open(f);
     while (files_in_bodies(f) > 30 && clock_mono_ns() < deadline_ns)
-        assert_true(put_record(f->store, 1000, 0, 100));      /* changes go on meanwhile */
+        assert_true(put_record(f->store, 1000, 0, 100)); /* changes go on meanwhile */
     assert_int_equal(files_in_bodies(f), 30);
-    put_300(f);                                               /* new files take the place of the old ones */
+    put_300(f); /* new files take the place of the old ones */
     assert_int_equal(files_in_bodies(f), 30);
 }
 
@@ -384,9 +397,9 @@ static void test_promises(void **state)
     const int64_t   small = 1000, large = 100000, unknown = -1;
 
     assert_false(store_promises(NULL, small));
-    assert_true(store_promises(f->store, small) && store_promises(f->store, large)
-                && store_promises(f->store, unknown));
-    store_refuses_files(f->store);                   /* a spool met a full disk */
+    assert_true(store_promises(f->store, small) && store_promises(f->store, large) &&
+                store_promises(f->store, unknown));
+    store_refuses_files(f->store); /* a spool met a full disk */
     assert_true(store_promises(f->store, small));
     assert_false(store_promises(f->store, large) || store_promises(f->store, unknown));
     assert_true(put_record(f->store, 1, 0, small));
@@ -406,7 +419,7 @@ static void test_begun_anew_under_its_readers(void **state)
         const unsigned n = turn * 10;
 
         assert_true(put_record(f->store, n, 0, 1000));
-        assert_int_equal(look_up(f->reader, n, &r), STORE_HIT);       /* and keeps it borrowed */
+        assert_int_equal(look_up(f->reader, n, &r), STORE_HIT); /* and keeps it borrowed */
         tempdir_remove(strdup(f->directory));
         assert_false(store_promises(f->store, 1000));
         assert_true(put_record(f->store, n + 1, 0, 100000));
@@ -415,7 +428,7 @@ static void test_begun_anew_under_its_readers(void **state)
             assert_int_equal((unsigned char)r.body.ptr[i], body_byte(n, i));
         assert_true(has_record(f->store, f->reader, n + 1, 0, 100000));
         assert_false(has_record(f->store, f->reader, n, 0, 1000));
-        if (turn != 2)                               /* the other one is behind by two, then */
+        if (turn != 2) /* the other one is behind by two, then */
             assert_true(has_record(f->store, other, n + 1, 0, 100000));
         assert_true(store_promises(f->store, 1000));
         late = store_reader_open(f->store);

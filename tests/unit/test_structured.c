@@ -24,12 +24,10 @@ static void test_bare_items(void **state)
         { "integer", "42", true, SF_INTEGER, 42, "42" },
         { "negative", "-42", true, SF_INTEGER, -42, "-42" },
         { "zeros", "-0042", true, SF_INTEGER, -42, "-0042" },
-        { "fifteen_digits", "999999999999999", true, SF_INTEGER, INT64_C(999999999999999),
-          "999999999999999" },
+        { "fifteen_digits", "999999999999999", true, SF_INTEGER, INT64_C(999999999999999), "999999999999999" },
         { "decimal", "1.5", true, SF_DECIMAL, 1500, "1.5" },
         { "negative_decimal", "-0.125", true, SF_DECIMAL, -125, "-0.125" },
-        { "largest_decimal", "999999999999.999", true, SF_DECIMAL, INT64_C(999999999999999),
-          "999999999999.999" },
+        { "largest_decimal", "999999999999.999", true, SF_DECIMAL, INT64_C(999999999999999), "999999999999.999" },
         { "string", "\"a b\"", true, SF_STRING, 0, "a b" },
         { "empty_string", "\"\"", true, SF_STRING, 0, "" },
         { "escapes", "\"a\\\"b\\\\\"", true, SF_STRING, 0, "a\"b\\" },
@@ -90,8 +88,7 @@ static void test_bare_items(void **state)
 
         if (valid != rows[i].valid || list.count != (valid ? 1 : 77))
             fail_msg("%s", rows[i].name);
-        if (valid && (list.items[0].value.type != rows[i].type ||
-                      list.items[0].value.integer != rows[i].integer ||
+        if (valid && (list.items[0].value.type != rows[i].type || list.items[0].value.integer != rows[i].integer ||
                       !slice_eq(list.items[0].value.text, slice_of(rows[i].item))))
             fail_msg("%s: %.*s", rows[i].name, SLICE_ARG(list.items[0].value.text));
         property_free(text);
@@ -106,21 +103,22 @@ static struct slice written(const struct sf_members *members, struct arena *a)
     for (unsigned i = 0; i < members->count; i++) {
         const struct sf_member *m = &members->items[i];
 
-        all = arena_printf(a, SLICE_FMT "%s" SLICE_FMT "=" SLICE_FMT, SLICE_ARG(all),
-                           i > 0 ? " | " : "", SLICE_ARG(m->key), SLICE_ARG(m->value.text));
+        all = arena_printf(a, SLICE_FMT "%s" SLICE_FMT "=" SLICE_FMT, SLICE_ARG(all), i > 0 ? " | " : "",
+                           SLICE_ARG(m->key), SLICE_ARG(m->value.text));
         if (m->value.type == SF_BOOLEAN)
             all = arena_printf(a, SLICE_FMT "<%d>", SLICE_ARG(all), (int)m->value.integer);
         for (unsigned k = 0; k < m->parameter_count; k++)
             all = arena_printf(a, SLICE_FMT ";" SLICE_FMT "=" SLICE_FMT, SLICE_ARG(all),
-                               SLICE_ARG(m->parameters[k].key),
-                               SLICE_ARG(m->parameters[k].value.text));
+                               SLICE_ARG(m->parameters[k].key), SLICE_ARG(m->parameters[k].value.text));
     }
     return all;
 }
 
 static void test_dictionaries(void **state)
 {
-    static const struct { const char *name, *text, *members; } rows[] = {
+    static const struct {
+        const char *name, *text, *members;
+    } rows[] = {
         { "cache_control", "max-age=60, no-store", "max-age=60 | no-store=<1>" },
         { "blanks_and_tabs", "a=1 ,\tb=2", "a=1 | b=2" },
         { "parameters", "a=1;x;y=2 , b;z=\"q\"", "a=1;x=;y=2 | b=<1>;z=q" },
@@ -164,10 +162,11 @@ static void test_dictionaries(void **state)
 
 static void test_lists(void **state)
 {
-    static const struct { const char *name, *text, *members; } rows[] = {
+    static const struct {
+        const char *name, *text, *members;
+    } rows[] = {
         { "ratelimit", "\"default\";r=50;t=30, \"daily\";r=1", "=default;r=50;t=30 | =daily;r=1" },
-        { "cache_status", "weir; hit; ttl=30, \"x y\"; fwd=miss",
-          "=weir;hit=;ttl=30 | =x y;fwd=miss" },
+        { "cache_status", "weir; hit; ttl=30, \"x y\"; fwd=miss", "=weir;hit=;ttl=30 | =x y;fwd=miss" },
         { "the_same_item_twice", "a, a", "=a | =a" },
         { "trailing_comma", "a,", NULL },
         { "no_comma", "a b", NULL },
@@ -198,8 +197,7 @@ static void test_limits_hold(void **state)
 
         for (unsigned i = 0; i < count; i++)
             used += (size_t)sprintf(text + used, "%sa%u", i > 0 ? "," : "", i);
-        assert_int_equal(sf_parse_dictionary((struct slice){ text, used }, &a, &members),
-                         count <= SF_MEMBERS_MAX);
+        assert_int_equal(sf_parse_dictionary((struct slice){ text, used }, &a, &members), count <= SF_MEMBERS_MAX);
         if (count <= SF_MEMBERS_MAX)
             assert_int_equal(members.count, count);
         arena_free(&a);
@@ -220,7 +218,7 @@ static void test_strings_are_written(void **state)
 static void test_written_strings_are_read(void **state)
 {
     static const char *const fragments[] = { "\"", "\\", "a", " ", ",", ";", "=", NULL };
-    struct property p = { 67 };
+    struct property          p = { 67 };
 
     (void)state;
     for (int i = 0; i < 10000; i++) {
@@ -244,11 +242,10 @@ static void test_written_strings_are_read(void **state)
 /* What a valid field is made of parses alone to the same. */
 static void test_members_parse_alone(void **state)
 {
-    static const char *const fragments[] = { "a", "b=", "1", "-2.5", ",", ", ", ";", "\"x\\\"\"",
-                                             "(", ")", " ", "?1", ":YQ==:", "@3", "%\"a%20\"", "=",
-                                             "*t", NULL };
-    struct property p = { 71 };
-    int             parsed = 0;
+    static const char *const fragments[] = { "a", "b=", "1",  "-2.5",   ",",  ", ",        ";", "\"x\\\"\"", "(",
+                                             ")", " ",  "?1", ":YQ==:", "@3", "%\"a%20\"", "=", "*t",        NULL };
+    struct property          p = { 71 };
+    int                      parsed = 0;
 
     (void)state;
     for (int i = 0; i < 30000; i++) {
@@ -266,8 +263,7 @@ static void test_members_parse_alone(void **state)
 
                 if (m->value.text.ptr == NULL || m->value.type == SF_STRING)
                     continue;
-                alone = arena_printf(&a, SLICE_FMT "=" SLICE_FMT, SLICE_ARG(m->key),
-                                     SLICE_ARG(m->value.text));
+                alone = arena_printf(&a, SLICE_FMT "=" SLICE_FMT, SLICE_ARG(m->key), SLICE_ARG(m->value.text));
                 assert_true(sf_parse_dictionary(alone, &a, &again) && again.count == 1);
                 assert_true(again.items[0].value.type == m->value.type &&
                             again.items[0].value.integer == m->value.integer);

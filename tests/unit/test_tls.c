@@ -137,7 +137,7 @@ static void damage_is_said_and_mended_by_rotation(void **state)
     assert_true(read(fd, key, sizeof key - 1) > 0);
     close(fd);
     *strstr(key, "-----BEGIN CERTIFICATE") = '\0';
-    snprintf(mixed, sizeof mixed, "%s%s", key, whole.certificate);       /* another key's certificate */
+    snprintf(mixed, sizeof mixed, "%s%s", key, whole.certificate); /* another key's certificate */
     for (const char *const *bad = (const char *const[]){ "", "nonsense\n", key, whole.certificate, mixed, NULL };
          *bad != NULL; bad++) {
         write_file(f, *bad);
@@ -192,8 +192,8 @@ static void an_unwritable_place_is_said(void **state)
 struct meeting {
     struct fixture    *f;
     struct leaf_cache *cache;
-    const char        *without_name;         /* leaf for a client that sends none */
-    const char        *refused;              /* this one is */
+    const char        *without_name; /* leaf for a client that sends none */
+    const char        *refused;      /* this one is */
     char               asked[LEAF_NAME_BYTES];
 };
 
@@ -225,13 +225,13 @@ static int shake(gnutls_session_t client, gnutls_session_t server)
  * and against `expects`. */
 static int meet(struct meeting *m, const char *sni, const char *expects, const char *priorities)
 {
-    struct authority_facts            ca = facts(m->f);
-    const gnutls_datum_t              pem = { (unsigned char *)ca.certificate, (unsigned)strlen(ca.certificate) };
-    gnutls_certificate_credentials_t  trust, shown;
-    gnutls_session_t                  client, server;
-    unsigned                          under_way = 0;
-    struct handshake                  h = { .choose = choose, .owner = m, .under_way = &under_way };
-    int                               fds[2], rc;
+    struct authority_facts           ca = facts(m->f);
+    const gnutls_datum_t             pem = { (unsigned char *)ca.certificate, (unsigned)strlen(ca.certificate) };
+    gnutls_certificate_credentials_t trust, shown;
+    gnutls_session_t                 client, server;
+    unsigned                         under_way = 0;
+    struct handshake                 h = { .choose = choose, .owner = m, .under_way = &under_way };
+    int                              fds[2], rc;
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
     gnutls_certificate_allocate_credentials(&trust);
@@ -273,18 +273,18 @@ static void a_strict_client_accepts_the_leaf(void **state)
         const char *name, *sni, *expects, *priorities;
         int         result;
     } cases[] = {
-        { "by_sni",                  "api.example.org", "api.example.org", NULL, 0 },
-        { "by_sni_of_any_case",      "API.example.org", "api.example.org", NULL, 0 },
-        { "without_sni",             NULL, "fallback.example", NULL, 0 },
-        { "tls_1_2",                 "api.example.org", "api.example.org", tls12, 0 },
-        { "tls_1_3",                 "api.example.org", "api.example.org", tls13, 0 },
-        { "tls_1_2_without_sni",     NULL, "fallback.example", tls12, 0 },
-        { "a_long_name",             LONG_NAME, LONG_NAME, NULL, 0 },
+        { "by_sni", "api.example.org", "api.example.org", NULL, 0 },
+        { "by_sni_of_any_case", "API.example.org", "api.example.org", NULL, 0 },
+        { "without_sni", NULL, "fallback.example", NULL, 0 },
+        { "tls_1_2", "api.example.org", "api.example.org", tls12, 0 },
+        { "tls_1_3", "api.example.org", "api.example.org", tls13, 0 },
+        { "tls_1_2_without_sni", NULL, "fallback.example", tls12, 0 },
+        { "a_long_name", LONG_NAME, LONG_NAME, NULL, 0 },
         { "another_name_is_noticed", "api.example.org", "other.example.org", NULL,
           GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR },
-        { "a_refused_name",          "evil.example", "evil.example", NULL, GNUTLS_E_FATAL_ALERT_RECEIVED },
-        { "a_refused_name_tls_1_2",  "evil.example", "evil.example", tls12, GNUTLS_E_FATAL_ALERT_RECEIVED },
-        { "tls_1_1_is_too_old",      "api.example.org", "api.example.org", tls11, GNUTLS_E_AGAIN },
+        { "a_refused_name", "evil.example", "evil.example", NULL, GNUTLS_E_FATAL_ALERT_RECEIVED },
+        { "a_refused_name_tls_1_2", "evil.example", "evil.example", tls12, GNUTLS_E_FATAL_ALERT_RECEIVED },
+        { "tls_1_1_is_too_old", "api.example.org", "api.example.org", tls11, GNUTLS_E_AGAIN },
     };
     struct meeting m = { .f = *state, .without_name = "fallback.example", .refused = "evil.example" };
 
@@ -301,7 +301,9 @@ static void a_strict_client_accepts_the_leaf(void **state)
 static void addresses_stand_in_the_leaf_as_such(void **state)
 {
     static const char *const names[][2] = {
-        { "127.0.0.1", "127.0.0.1" }, { "::1", "::1" }, { "[2001:db8::7]", "2001:db8::7" },
+        { "127.0.0.1", "127.0.0.1" },
+        { "::1", "::1" },
+        { "[2001:db8::7]", "2001:db8::7" },
     };
     struct meeting m = { .f = *state };
 
@@ -321,7 +323,7 @@ static void after_a_rotation_leaves_are_new(void **state)
     m.cache = leaf_cache_open(m.f->authority);
     assert_int_equal(meet(&m, NULL, "a.example", NULL), 0);
     assert_int_equal(authority_rotate(m.f->authority, m.f->now_s, NULL), 0);
-    assert_int_equal(meet(&m, NULL, "a.example", NULL), 0);              /* the client trusts the new one alone */
+    assert_int_equal(meet(&m, NULL, "a.example", NULL), 0); /* the client trusts the new one alone */
     leaf_cache_close(m.cache);
 }
 
@@ -335,7 +337,7 @@ static struct leaf *get(struct leaf_cache *c, const char *name, int64_t now_s)
     if (l == NULL)
         fail_msg("%s: %s", name, why.text);
     leaf_release(l);
-    return l;                                            /* the cache's own reference is left */
+    return l; /* the cache's own reference is left */
 }
 
 static void a_leaf_is_kept_and_renewed_before_its_end(void **state)

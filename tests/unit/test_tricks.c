@@ -47,8 +47,8 @@ static struct {
     enum head_kind         kind;
     const char            *read_to[8];
     unsigned               reads, options;
-    size_t                 largest;       /* that came in one round */
-    char                   heard[4096];   /* the beginning of it */
+    size_t                 largest;     /* that came in one round */
+    char                   heard[4096]; /* the beginning of it */
     size_t                 heard_bytes;
 } t;
 
@@ -96,8 +96,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, con
     return MHD_queue_response(mhd, t.status, t.response);
 }
 
-static void on_completed(void *context, struct MHD_Connection *mhd, void **request,
-                         enum MHD_RequestTerminationCode why)
+static void on_completed(void *context, struct MHD_Connection *mhd, void **request, enum MHD_RequestTerminationCode why)
 {
     (void)context;
     (void)mhd;
@@ -144,7 +143,7 @@ static void begin(bool is_tcp)
 
     memset(&t, 0, sizeof t);
     t.status = 200;
-    t.response = MHD_create_response_from_buffer(2, (void *)(uintptr_t)"ok", MHD_RESPMEM_PERSISTENT);
+    t.response = MHD_create_response_from_buffer(2, (void *)(uintptr_t) "ok", MHD_RESPMEM_PERSISTENT);
     if (is_tcp) {
         connect_tcp();
     } else {
@@ -160,9 +159,8 @@ static void begin(bool is_tcp)
     sockopt_keep(is_ours);
     t.daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
                                 on_request, NULL, MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL,
-                                MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-                                MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
-                                MHD_OPTION_CONNECTION_TIMEOUT, 60u, MHD_OPTION_STRICT_FOR_CLIENT, 0,
+                                MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                                (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, 60u, MHD_OPTION_STRICT_FOR_CLIENT, 0,
                                 MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
     assert_non_null(t.daemon);
     assert_int_equal(MHD_add_connection(t.daemon, t.server, (struct sockaddr *)&peer, sizeof peer), MHD_YES);
@@ -237,10 +235,10 @@ static void test_it_zeroes_its_pool_by_memset_after_a_request(void **state)
 {
     (void)state;
 #ifndef WEIR_OWN_MEMSET
-    skip();                            /* the sanitizer's own comes first */
+    skip(); /* the sanitizer's own comes first */
 #endif
     begin(false);
-    t.pool.is_looked_for = true;       /* so that the reset alone tells where it is */
+    t.pool.is_looked_for = true; /* so that the reset alone tells where it is */
     ask(SIMPLE, 50);
     assert_ptr_equal(t.pool.memory, t.read_to[0]);
     assert_true(t.pool.is_resting);
@@ -260,7 +258,7 @@ static void test_it_maps_its_pool_by_mmap(void **state)
     munmap(slot, POOL_BYTES);
     begin(false);
     ask(SIMPLE, 50);
-    assert_ptr_equal(t.read_to[0], slot);                    /* the first that is free */
+    assert_ptr_equal(t.read_to[0], slot); /* the first that is free */
     end();
     assert_ptr_equal(mmap(NULL, POOL_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), slot);
     slots_close();
@@ -285,8 +283,13 @@ static void test_nothing_of_its_pool_is_needed_while_it_waits(void **state)
 
 static void test_it_sends_a_head_by_send_with_the_length_last(void **state)
 {
-    static const struct { const char *name; enum head_kind kind; bool has_length; } rows[] = {
-        { "as_it_is", HEAD_AS_IT_IS, true }, { "bare", HEAD_BARE, false },
+    static const struct {
+        const char    *name;
+        enum head_kind kind;
+        bool           has_length;
+    } rows[] = {
+        { "as_it_is", HEAD_AS_IT_IS, true },
+        { "bare", HEAD_BARE, false },
     };
 
     (void)state;
@@ -295,7 +298,7 @@ static void test_it_sends_a_head_by_send_with_the_length_last(void **state)
         begin(false);
         t.status = 304;
         t.kind = rows[i].kind;
-        respond_with(MHD_create_response_from_buffer(0, (void *)(uintptr_t)"", MHD_RESPMEM_PERSISTENT));
+        respond_with(MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT));
         MHD_add_response_header(t.response, "ETag", "\"v\"");
         ask(SIMPLE, 30);
         assert_int_equal(strstr(t.heard, "Content-Length: 0\r\n") != NULL, rows[i].has_length);
@@ -342,7 +345,10 @@ static void test_it_steers_sockets_by_setsockopt(void **state)
 
 static void test_it_leaves_a_head_as_it_was(void **state)
 {
-    static const struct { const char *name, *request; bool is_plain; } rows[] = {
+    static const struct {
+        const char *name, *request;
+        bool        is_plain;
+    } rows[] = {
         { "plain", SIMPLE, true },
         { "spaces_around_a_value", "GET / HTTP/1.1\r\nHost: h\r\nA: \t b\r\n\r\n", true },
         { "an_empty_value", "GET / HTTP/1.1\r\nHost: h\r\nA:\r\n\r\n", true },
@@ -379,9 +385,12 @@ static void test_a_response_says_what_stands_in_its_own_copy(void **state)
 
 static void test_for_which_version(void **state)
 {
-    static const struct { const char *version; bool are_on; } rows[] = {
-        { TRICKS_MEASURED_WITH, true }, { "0.9.76", false }, { "0.9.7", false }, { "0.9.75.1", false },
-        { "1.0.0", false },
+    static const struct {
+        const char *version;
+        bool        are_on;
+    } rows[] = {
+        { TRICKS_MEASURED_WITH, true }, { "0.9.76", false }, { "0.9.7", false },
+        { "0.9.75.1", false },          { "1.0.0", false },
     };
 
     (void)state;
@@ -391,7 +400,7 @@ static void test_for_which_version(void **state)
         assert_int_equal(trick(TRICK_MEMSET), rows[i].are_on);
         assert_int_equal(trick(TRICK_KEPT), rows[i].are_on);
     }
-    assert_true(tricks_start(tricks_library()));     /* the one that this machine has */
+    assert_true(tricks_start(tricks_library())); /* the one that this machine has */
 }
 
 int main(void)
@@ -410,8 +419,8 @@ int main(void)
     };
 
     if (!tricks_are_for(TRICKS_MEASURED_WITH))
-        return 77;                     /* built without */
+        return 77; /* built without */
     if (!tricks_are_for(tricks_library()))
-        return 77;                     /* another library: none of them is used with it */
+        return 77; /* another library: none of them is used with it */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,14 +40,21 @@ static int64_t mean_ms(const struct pace *p)
 
 static void test_pace(void **state)
 {
-    struct row { const char *name; unsigned of_first; int64_t first; unsigned of_second; int64_t second; bool known;
-                 int64_t low, high; };
+    struct row {
+        const char *name;
+        unsigned    of_first;
+        int64_t     first;
+        unsigned    of_second;
+        int64_t     second;
+        bool        known;
+        int64_t     low, high;
+    };
     static const struct row rows[] = {
         { "nothing_is_known", 0, 0, 0, 0, false, 0, 0 },
         { "three_are_not_enough", 3, 500, 0, 0, false, 0, 0 },
         { "four_are", 4, 500, 0, 0, true, 500, 500 },
         { "one_outlier_among_few", 4, 100, 1, 30000, true, 100, 100 },
-        { "half_of_few_are_slow", 4, 100, 4, 900, true, 500, 500 },   /* as the middle one: the fifth of eight */
+        { "half_of_few_are_slow", 4, 100, 4, 900, true, 500, 500 }, /* as the middle one: the fifth of eight */
         { "two_outliers_among_many", 60, 100, 2, 30000, true, 100, 100 },
         { "a_tenth_is_slow", 57, 100, 7, 2000, true, 280, 340 },
         { "seven_slower_are_no_turn", 40, 100, 7, 1000, true, 190, 250 },
@@ -81,30 +88,36 @@ static void test_pace_is_forgotten(void **state)
         pace_note(&p, 5000 * MS, 0);
     assert_true(pace_is_known(&p, 599 * NS_PER_SEC));
     assert_false(pace_is_known(&p, 601 * NS_PER_SEC));
-    pace_note(&p, 10 * MS, 601 * NS_PER_SEC);        /* and what is old does not count beside it */
+    pace_note(&p, 10 * MS, 601 * NS_PER_SEC); /* and what is old does not count beside it */
     assert_int_equal(p.count, 1);
     assert_false(pace_is_known(&p, 601 * NS_PER_SEC));
 }
 
 static void test_what_is_left_of_one_under_way(void **state)
 {
-    static const int64_t took[] = { 100, 100, 100, 100, 100, 100, 100, 100, 100, 200, 200, 200, 200, 200, 200, 200, 200,
-                                    200, 200, 200 };
-    struct pace p = pace_of(took, sizeof took / sizeof *took);
+    static const int64_t took[] = { 100, 100, 100, 100, 100, 100, 100, 100, 100, 200,
+                                    200, 200, 200, 200, 200, 200, 200, 200, 200, 200 };
+    struct pace          p = pace_of(took, sizeof took / sizeof *took);
 
     (void)state;
     assert_int_equal(pace_left_ns(&p, 0, 0.0), 100 * MS);
     assert_int_equal(pace_left_ns(&p, 0, 0.9), 200 * MS);
-    assert_int_equal(pace_left_ns(&p, 150 * MS, 0.0), 50 * MS);         /* it is one of the long ones, then */
-    assert_int_equal(pace_left_ns(&p, 250 * MS, 0.5), 0);               /* overdue */
-    assert_int_equal(pace_left_ns(&p, 900 * MS, 0.5), -1);              /* who knows */
+    assert_int_equal(pace_left_ns(&p, 150 * MS, 0.0), 50 * MS); /* it is one of the long ones, then */
+    assert_int_equal(pace_left_ns(&p, 250 * MS, 0.5), 0);       /* overdue */
+    assert_int_equal(pace_left_ns(&p, 900 * MS, 0.5), -1);      /* who knows */
 }
 
 /* -- the turn, where everything takes 100 ms -- */
 
 static void test_turns(void **state)
 {
-    struct row { const char *name; unsigned count, busy; int64_t age; uint64_t ahead; int64_t wait, slack; };
+    struct row {
+        const char *name;
+        unsigned    count, busy;
+        int64_t     age;
+        uint64_t    ahead;
+        int64_t     wait, slack;
+    };
     static const struct row rows[] = {
         { "a_free_place", 10, 9, 40, 0, 0, 0 },
         { "the_last_free_place_is_anothers", 10, 9, 40, 1, 60, 0 },
@@ -119,7 +132,7 @@ static void test_turns(void **state)
         { "a_thousand_places_and_long", 1000, 1000, 40, 250000, 60 + 25000, 100 },
         { "there_were_more_places_before", 5, 10, 40, 0, 60, 0 },
         { "no_place_at_all", 0, 0, 0, 5, 0, 0 },
-        { "all_places_are_lost", 3, 3, 10000, 5, 0, 0 },      /* then nothing is foretold */
+        { "all_places_are_lost", 3, 3, 10000, 5, 0, 0 }, /* then nothing is foretold */
     };
     static const int64_t took[] = { 100, 100, 100, 100, 100, 100, 100, 100, 100, 100 };
     struct pace          pace = pace_of(took, 10);
@@ -128,7 +141,7 @@ static void test_turns(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct row *r = &rows[i];
         unsigned          step = r->busy / TURNS_PLACES + 1;
-        struct turns     p;
+        struct turns      p;
         int64_t           wait;
 
         turns_begin(&p, r->count, r->busy);
@@ -145,12 +158,12 @@ static void test_places_that_never_become_free(void **state)
 {
     static const int64_t took[] = { 100, 100, 100, 100, 100 };
     struct pace          pace = pace_of(took, 5);
-    struct turns        p;
+    struct turns         p;
 
     (void)state;
     turns_begin(&p, 4, 4);
-    turns_busy(&p, NULL, 0, 0, 1);                   /* a stream of events */
-    turns_busy(&p, &pace, 9000 * MS, 0, 1);          /* hangs */
+    turns_busy(&p, NULL, 0, 0, 1);          /* a stream of events */
+    turns_busy(&p, &pace, 9000 * MS, 0, 1); /* hangs */
     turns_busy(&p, &pace, 50 * MS, 0, 1);
     turns_busy(&p, &pace, 50 * MS, 0, 1);
     turns_of_kind(&p, &pace, 0, 1, 1);
@@ -162,12 +175,12 @@ static void test_kinds_wait_in_proportion(void **state)
 {
     static const int64_t fast_ms[] = { 100, 100, 100, 100 }, slow_ms[] = { 900, 900, 900, 900 };
     struct pace          fast = pace_of(fast_ms, 4), slow = pace_of(slow_ms, 4);
-    struct turns        p;
+    struct turns         p;
 
     (void)state;
     turns_begin(&p, 1, 0);
     turns_of_kind(&p, &fast, 0, 30, 40);
-    turns_of_kind(&p, &fast, 30, 30, 40);              /* of this one none waits */
+    turns_of_kind(&p, &fast, 30, 30, 40); /* of this one none waits */
     turns_of_kind(&p, &slow, 30, 40, 40);
     assert_int_equal(p.times_count, TURNS_TIMES);
     assert_in_range(turns_wait_ns(&p, 40) / MS, 39 * 300, 41 * 300);
@@ -177,11 +190,11 @@ static void test_after_a_pause(void **state)
 {
     static const int64_t took[] = { 100, 100, 100, 100 };
     struct pace          pace = pace_of(took, 4);
-    struct turns        p;
+    struct turns         p;
 
     (void)state;
     turns_begin(&p, 1, 1);
-    turns_busy(&p, &pace, 0, 2000 * MS, 1);          /* long through by then */
+    turns_busy(&p, &pace, 0, 2000 * MS, 1); /* long through by then */
     turns_of_kind(&p, &pace, 0, 1, 1);
     assert_int_equal(turns_wait_ns(&p, 0), 0);
     assert_int_equal(turns_wait_ns(&p, 3), 300 * MS);
@@ -193,16 +206,19 @@ enum service { FIXED, JITTERED_10, JITTERED_40, LONG_TAIL, BIMODAL, BY_RULE, SPI
 enum { SIM_REQUESTS = 3000, SIM_PLACES = 100, SIM_WARM = 200 };
 
 struct row {
-    const char  *name;
-    unsigned     places;
-    enum service service;
-    int64_t      mean_ms;
-    struct limit_options limit;       /* count 0: none */
-    int64_t      max_wait_ms;
-    double       right;               /* so many within 10 % or 50 ms, at the least */
+    const char          *name;
+    unsigned             places;
+    enum service         service;
+    int64_t              mean_ms;
+    struct limit_options limit; /* count 0: none */
+    int64_t              max_wait_ms;
+    double               right; /* so many within 10 % or 50 ms, at the least */
 };
 
-struct request { int64_t came_ns, told_ns, began_ns, ends_ns; unsigned kind; };
+struct request {
+    int64_t  came_ns, told_ns, began_ns, ends_ns;
+    unsigned kind;
+};
 
 struct sim {
     const struct row *row;
@@ -213,7 +229,7 @@ struct sim {
     struct pace       all, paces[2];
     struct request    requests[SIM_REQUESTS];
     unsigned          came, began;
-    unsigned          busy[SIM_PLACES], busy_count;  /* numbers of requests */
+    unsigned          busy[SIM_PLACES], busy_count; /* numbers of requests */
 };
 
 static double uniform(struct sim *s)
@@ -233,7 +249,7 @@ static int64_t service_ns(struct sim *s, unsigned kind)
         return (int64_t)(mean * (0.9 + 0.2 * u));
     case JITTERED_40:
         return (int64_t)(mean * (0.6 + 0.8 * u));
-    case LONG_TAIL:                   /* mostly a half, a tenth of them 5.5 times as much */
+    case LONG_TAIL: /* mostly a half, a tenth of them 5.5 times as much */
         return (int64_t)(u < 0.9 ? mean / 2 * (0.9 + 0.2 * u / 0.9) : mean * 5.5);
     case BIMODAL:
         return (int64_t)(u < 0.5 ? mean * 0.5 : mean * 1.5);
@@ -265,9 +281,9 @@ static const struct pace *pace_of_kind(const struct sim *s, unsigned kind)
 /* What upstream/forecast.c does, for one line in order of arrival. */
 static int64_t forecast_ns(struct sim *s)
 {
-    uint64_t      ahead = s->came - s->began;
-    int64_t       spent_ns = budget_ns(s, ahead), wait_ns;
-    unsigned      of_kind[2] = { 0 }, step = s->busy_count / TURNS_PLACES + 1;
+    uint64_t     ahead = s->came - s->began;
+    int64_t      spent_ns = budget_ns(s, ahead), wait_ns;
+    unsigned     of_kind[2] = { 0 }, step = s->busy_count / TURNS_PLACES + 1;
     struct turns p;
 
     if (!pace_is_known(&s->all, s->now_ns) || s->busy_count + ahead < s->row->places)
@@ -369,9 +385,18 @@ static void simulate(struct sim *s)
     }
 }
 
-#define NO_LIMIT { .count = 0 }
-#define SLIDING(n, ns) { .kind = LIMIT_SLIDING, .name = "l", .count = (n), .window_ns = (ns) }
-#define BUCKET(n, b) { .kind = LIMIT_BUCKET, .name = "l", .count = (n), .window_ns = NS_PER_SEC, .burst = (b) }
+#define NO_LIMIT \
+    { \
+        .count = 0 \
+    }
+#define SLIDING(n, ns) \
+    { \
+        .kind = LIMIT_SLIDING, .name = "l", .count = (n), .window_ns = (ns) \
+    }
+#define BUCKET(n, b) \
+    { \
+        .kind = LIMIT_BUCKET, .name = "l", .count = (n), .window_ns = NS_PER_SEC, .burst = (b) \
+    }
 
 /* Where something takes half or twice the time by chance, few of them take anything: then nobody can know it better. */
 static const struct row rows[] = {

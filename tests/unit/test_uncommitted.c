@@ -26,7 +26,7 @@
 
 enum { KEY = 7, VARIANTS = 3, OPS = 16, TEXT_BYTES = 64 };
 
-static char hold_file[512];           /* while it is there nothing is committed */
+static char hold_file[512]; /* while it is there nothing is committed */
 
 static void hold(void)
 {
@@ -62,7 +62,7 @@ struct play {
     struct mailbox     *box;
     struct store_change changes[OPS];
     unsigned            count, answered;
-    uint64_t            newest[VARIANTS];     /* id of the version that was submitted last; 0: none */
+    uint64_t            newest[VARIANTS]; /* id of the version that was submitted last; 0: none */
 };
 
 static struct play *receiving;
@@ -115,11 +115,13 @@ static void play_one(struct play *p, char kind, unsigned v)
     c->reply_to = p->box;
     c->done.receive = receive;
     switch (kind) {
-    case 'F': case 'f':
+    case 'F':
+    case 'f':
         c->kind = STORE_FRESHEN;
         c->id = kind == 'F' ? p->newest[v] : 1;
         break;
-    case 'C': case 'c':
+    case 'C':
+    case 'c':
         c->id = kind == 'C' ? p->newest[v] : 1;
         /* fall through */
     case 'P':
@@ -180,7 +182,9 @@ static void describe(struct fixture *f, char out[TEXT_BYTES])
 }
 
 /* "2/0": the head of operation 2, the body of operation 0. */
-static const struct case_row { const char *name, *committed, *announced, *seen; } rows[] = {
+static const struct case_row {
+    const char *name, *committed, *announced, *seen;
+} rows[] = {
     { "nothing", "", "", "- - -" },
     { "a_put_is_seen", "", "P0", "0/0 - -" },
     { "the_later_put_of_a_variant_counts", "", "P0 P0", "1/1 - -" },
@@ -287,10 +291,17 @@ static bool body_is_right(struct fixture *f, const struct store_record *r, unsig
 
 static void test_bodies(void **state)
 {
-    static const struct { const char *name; int64_t bytes; } sizes[] = {
-        { "empty", 0 }, { "one_byte", 1 }, { "inline_exactly", STORE_INLINE_BYTES },
-        { "in_memory_but_a_file_later", STORE_INLINE_BYTES + 1 }, { "all_of_a_spools_memory", SPOOL_MEMORY_BYTES },
-        { "a_file", SPOOL_MEMORY_BYTES + 1 }, { "a_megabyte", 1024 * 1024 },
+    static const struct {
+        const char *name;
+        int64_t     bytes;
+    } sizes[] = {
+        { "empty", 0 },
+        { "one_byte", 1 },
+        { "inline_exactly", STORE_INLINE_BYTES },
+        { "in_memory_but_a_file_later", STORE_INLINE_BYTES + 1 },
+        { "all_of_a_spools_memory", SPOOL_MEMORY_BYTES },
+        { "a_file", SPOOL_MEMORY_BYTES + 1 },
+        { "a_megabyte", 1024 * 1024 },
     };
     struct fixture     *f = *state;
     struct arena        a = { 0 };
@@ -349,7 +360,7 @@ static void test_seen_with_its_last_byte_and_no_earlier(void **state)
     assert_true(slice_eq(r.body, SLICE("hello")));
     store_reader_end(f->reader);
     store_withdraw(f->store, &c);
-    store_withdraw(f->store, &c);     /* harmless */
+    store_withdraw(f->store, &c); /* harmless */
     assert_int_equal(look_up(f->reader, KEY, &r), STORE_MISS);
     assert_false(store_is_changing(f->store, c.hash));
     spool_release(body);
@@ -367,7 +378,7 @@ static void test_a_first_one_undoes_no_look_up(void **state)
     store_announce(f->store, &c);
     assert_int_equal(store_generation(f->store), generation);
     store_withdraw(f->store, &c);
-    assert_true(store_generation(f->store) != generation);    /* a reply may have been made of it meanwhile */
+    assert_true(store_generation(f->store) != generation); /* a reply may have been made of it meanwhile */
     arena_free(&a);
 }
 
@@ -379,7 +390,7 @@ static void test_what_the_writer_refuses_is_seen_no_longer(void **state)
     struct store_change c = make_put(&a, KEY, 0, body);
     struct store_record r;
 
-    spool_set_pass(body);             /* its beginning may be gone: no record */
+    spool_set_pass(body); /* its beginning may be gone: no record */
     assert_false(do_change(f->store, &c));
     assert_int_equal(look_up(f->reader, KEY, &r), STORE_MISS);
     spool_release(body);
@@ -419,7 +430,12 @@ static void test_a_drop_behind_it_drops_it(void **state)
 
 /* -- nobody falls between the two -- */
 
-struct looking { struct store_reader *reader; _Atomic int64_t last; _Atomic bool stop; bool failed; };
+struct looking {
+    struct store_reader *reader;
+    _Atomic int64_t      last;
+    _Atomic bool         stop;
+    bool                 failed;
+};
 
 static void *look_all_the_time(void *context)
 {
@@ -478,8 +494,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_first_one_undoes_no_look_up, setup_held, teardown_held),
         cmocka_unit_test_setup_teardown(test_what_the_writer_refuses_is_seen_no_longer, setup_held, teardown_held),
         cmocka_unit_test_setup_teardown(test_a_drop_behind_it_drops_it, setup_held, teardown_held),
-        cmocka_unit_test_setup_teardown(test_nobody_falls_between_announcement_and_commit, setup_held,
-                                        teardown_held),
+        cmocka_unit_test_setup_teardown(test_nobody_falls_between_announcement_and_commit, setup_held, teardown_held),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

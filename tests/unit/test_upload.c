@@ -13,7 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct side { struct mailbox *box; struct mail mail; unsigned woken; };
+struct side {
+    struct mailbox *box;
+    struct mail     mail;
+    unsigned        woken;
+};
 
 static struct side worker, reader;
 
@@ -100,7 +104,11 @@ static enum upload_read drain(struct upload *u, size_t *at, size_t most)
 
 enum { KIB = 1024, MIB = 1024 * 1024 };
 
-static const struct { const char *name; size_t bytes; bool kept; } sizes[] = {
+static const struct {
+    const char *name;
+    size_t      bytes;
+    bool        kept;
+} sizes[] = {
     { "an_empty_body_is_kept", 0, true },
     { "one_byte_is_kept", 1, true },
     { "a_body_of_the_kept_size_is_kept", MIB, true },
@@ -148,11 +156,11 @@ static void an_unread_body_is_bounded(void **state)
     assert_true(written <= MIB);
     assert_int_equal(woken(&worker), 0);
     drain(u, &read, 700 * KIB);
-    assert_int_equal(woken(&worker), 0);              /* more than half of the window is unread still */
+    assert_int_equal(woken(&worker), 0); /* more than half of the window is unread still */
     drain(u, &read, SIZE_MAX);
     assert_int_equal(woken(&worker), 1);
     written += offer(u, written, 64 * KIB);
-    assert_false(upload_is_kept(u));                  /* only now its beginning is gone */
+    assert_false(upload_is_kept(u)); /* only now its beginning is gone */
     assert_int_equal(drain(u, &read, SIZE_MAX), UPLOAD_WAIT);
     assert_int_equal(read, written);
     upload_release(u);

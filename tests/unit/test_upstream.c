@@ -31,7 +31,7 @@ static void say_text(struct talk *t, const void *text)
 static void say_in_turn(struct talk *t, const void *texts)
 {
     const char *const *list = texts;
-    const char  *text = list[0];
+    const char        *text = list[0];
 
     for (unsigned i = 0; i < talk_number(t) && list[i + 1] != NULL; i++)
         text = list[i + 1];
@@ -98,7 +98,9 @@ static void targets_that_cannot_be_sent_are_refused(void **state)
     rig_close(&r);
 }
 
-static const struct { const char *name, *method, *lines, *wanted; } heads[] = {
+static const struct {
+    const char *name, *method, *lines, *wanted;
+} heads[] = {
     { "nothing_is_added", "GET", "", "GET /x HTTP/1.1\r\nHost: %s\r\n\r\n" },
     { "names_keep_case_and_order", "GET", "b-second: 2\nA-FIRST: 1\nUser-Agent: me\n",
       "GET /x HTTP/1.1\r\nHost: %s\r\nb-second: 2\r\nA-FIRST: 1\r\nUser-Agent: me\r\n\r\n" },
@@ -147,10 +149,10 @@ static const struct answer_row {
     const char     *name, *method, *text;
     bool            hang_up;
     unsigned        status;
-    const char     *body;             /* NULL: none */
+    const char     *body; /* NULL: none */
     enum spool_read end;
     int64_t         length;
-    const char     *trailer;          /* value of X-Sum; NULL: none */
+    const char     *trailer; /* value of X-Sum; NULL: none */
 } answers[] = {
     { "length", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", false, 200, "hello", SPOOL_READ_END, 5,
       NULL },
@@ -225,8 +227,8 @@ static void answers_come_as_they_are(void **state)
             fail_msg("%s: ended %d with \"%s\"", a->name, end, body);
         if (f->answer->trailers.count > 0)
             trailer = f->answer->trailers.items[0].value;
-        if ((trailer.ptr != NULL) != (a->trailer != NULL) || f->answer->trailers.count > 1
-            || (a->trailer != NULL && !slice_eq(trailer, slice_of(a->trailer))))
+        if ((trailer.ptr != NULL) != (a->trailer != NULL) || f->answer->trailers.count > 1 ||
+            (a->trailer != NULL && !slice_eq(trailer, slice_of(a->trailer))))
             fail_msg("%s: %u trailers, the first is " SLICE_FMT, a->name, f->answer->trailers.count,
                      SLICE_ARG(trailer));
         if (strcmp(a->name, "early_hints_and_processing_pass") == 0 && (r.interims != 1 || r.last_interim != 103))
@@ -237,10 +239,10 @@ static void answers_come_as_they_are(void **state)
 }
 
 static const struct {
-    const char *name, *text;
-    bool reset;
+    const char          *name, *text;
+    bool                 reset;
     enum attempt_outcome outcome;
-    const char *token;
+    const char          *token;
 } broken[] = {
     { "closed_without_a_byte", "", false, ATTEMPT_DROPPED, "connection_terminated" },
     { "reset_without_a_byte", "", true, ATTEMPT_DROPPED, "connection_terminated" },
@@ -271,8 +273,8 @@ static void broken_heads_fail(void **state)
         rig_start(&r);
         f = rig_fetch(&r, "GET", "/x?key=secret", "");
         rig_submit(&r, f);
-        if (rig_await(&r, f) != FETCH_FAILED || f->said.failed_as != broken[i].outcome
-            || (broken[i].token != NULL && strcmp(f->said.proxy_error, broken[i].token) != 0))
+        if (rig_await(&r, f) != FETCH_FAILED || f->said.failed_as != broken[i].outcome ||
+            (broken[i].token != NULL && strcmp(f->said.proxy_error, broken[i].token) != 0))
             fail_msg("%s: event %d outcome %d %s (%s)", broken[i].name, f->event, f->said.failed_as,
                      f->said.proxy_error != NULL ? f->said.proxy_error : "", f->said.error);
         assert_null(strstr(f->said.error, "secret"));
@@ -327,8 +329,8 @@ static uint64_t limit_left(struct rig *r)
 
 static const unsigned listed[] = { 429, 503 };
 
-#define HELLO  OK_HEAD "Content-Length: 5\r\n\r\nhello"
-#define SORRY  "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
+#define HELLO OK_HEAD "Content-Length: 5\r\n\r\nhello"
+#define SORRY "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
 
 static const struct retry_row {
     const char          *name, *method;
@@ -337,7 +339,7 @@ static const struct retry_row {
     enum fetch_event     event;
     unsigned             status;
     const char          *body;
-    unsigned             requests;    /* at the origin, and charged */
+    unsigned             requests; /* at the origin, and charged */
     unsigned             attempts_told;
     enum attempt_outcome first;
 } retries[] = {
@@ -426,14 +428,13 @@ static void failures_are_tried_again(void **state)
         rig_start(&r);
         f = rig_fetch(&r, row->method, "/x", "");
         rig_submit(&r, f);
-        if (rig_await(&r, f) != row->event
-            || (row->event == FETCH_HEAD && f->answer->head.status != row->status))
+        if (rig_await(&r, f) != row->event || (row->event == FETCH_HEAD && f->answer->head.status != row->status))
             fail_msg("%s: event %d %s", row->name, f->event, f->said.error);
-        if (row->body != NULL && (rig_body(&r, f, body, sizeof body, &got) != SPOOL_READ_END
-                                  || strcmp(body, row->body) != 0))
+        if (row->body != NULL &&
+            (rig_body(&r, f, body, sizeof body, &got) != SPOOL_READ_END || strcmp(body, row->body) != 0))
             fail_msg("%s: body \"%s\"", row->name, body);
-        if (api_requests(r.origin) != row->requests || f->outcome.attempt_count != row->attempts_told
-            || f->outcome.attempts[0].outcome != row->first)
+        if (api_requests(r.origin) != row->requests || f->outcome.attempt_count != row->attempts_told ||
+            f->outcome.attempts[0].outcome != row->first)
             fail_msg("%s: %u requests, %u attempts, the first %s", row->name, api_requests(r.origin),
                      f->outcome.attempt_count, attempt_outcome_token(f->outcome.attempts[0].outcome));
         rig_leave(&r, f);
@@ -456,10 +457,10 @@ static void drop_second_turn(struct talk *t, const void *context)
 }
 
 static const struct {
-    const char *name, *method;
-    unsigned attempts;
+    const char      *name, *method;
+    unsigned         attempts;
     enum fetch_event event;
-    unsigned requests;
+    unsigned         requests;
 } reused[] = {
     { "tried_again_by_us_and_charged_again", "GET", 2, FETCH_HEAD, 3 },
     { "never_sent_again_by_itself", "GET", 1, FETCH_FAILED, 2 },
@@ -497,7 +498,7 @@ static void a_reused_connection_that_dies_is_our_own_retry(void **state)
 static void a_refused_connection_costs_nothing(void **state)
 {
     struct rig    r;
-    struct api *gone = api_open(say_text, NULL);
+    struct api   *gone = api_open(say_text, NULL);
     struct fetch *f;
 
     (void)state;
@@ -622,7 +623,12 @@ static void an_attempt_has_an_end(void **state)
 
 /* -- bodies up -- */
 
-struct feed { struct rig *rig; struct upload *upload; struct mail room; bool has_room; };
+struct feed {
+    struct rig    *rig;
+    struct upload *upload;
+    struct mail    room;
+    bool           has_room;
+};
 
 static void receive_room(struct mail *m)
 {
@@ -665,7 +671,11 @@ static void end_feed(struct feed *feed)
     upload_release(feed->upload);
 }
 
-static const struct upload_row { const char *name; int64_t length; size_t bytes; } uploads[] = {
+static const struct upload_row {
+    const char *name;
+    int64_t     length;
+    size_t      bytes;
+} uploads[] = {
     { "one_byte", 1, 1 },
     { "nothing", 0, 0 },
     { "kept_size", 1024 * 1024, 1024 * 1024 },
@@ -792,7 +802,7 @@ static void an_answer_before_the_upload_ended_passes(void **state)
     feed_bytes(&feed, 100000);
     assert_int_equal(rig_await(&r, f), FETCH_HEAD);
     assert_int_equal(f->answer->head.status, 413);
-    feed_bytes(&feed, 50 * 1024 * 1024 - 100000);     /* taken and dropped */
+    feed_bytes(&feed, 50 * 1024 * 1024 - 100000); /* taken and dropped */
     upload_finish(feed.upload, true);
     rig_expect_body(&r, f, "big");
     rig_leave(&r, f);
@@ -801,7 +811,10 @@ static void an_answer_before_the_upload_ended_passes(void **state)
     rig_close(&r);
 }
 
-struct patience { struct feed *feed; struct fetch *fetch; };
+struct patience {
+    struct feed  *feed;
+    struct fetch *fetch;
+};
 
 static bool has_room_or_event(void *patience)
 {
@@ -835,7 +848,7 @@ static void an_upload_nobody_takes_times_out(void **state)
     patience = (struct patience){ &feed, f };
     rig_submit(&r, f);
     memset(piece, 'u', sizeof piece);
-    while (f->event == FETCH_PENDING) {               /* as long as something is taken, until nothing is */
+    while (f->event == FETCH_PENDING) { /* as long as something is taken, until nothing is */
         feed.has_room = false;
         if (upload_write(feed.upload, piece, sizeof piece) < sizeof piece)
             rig_until(&r, has_room_or_event, &patience);
@@ -854,11 +867,11 @@ static void an_upload_nobody_takes_times_out(void **state)
 #define JSON_HEAD OK_HEAD "Content-Type: application/json\r\n"
 
 static const struct {
-    const char *name;
-    const char *texts[3];
+    const char      *name;
+    const char      *texts[3];
     enum fetch_event event;
-    const char *body;
-    unsigned requests;
+    const char      *body;
+    unsigned         requests;
 } json[] = {
     { "sound", { JSON_HEAD "Content-Length: 7\r\n\r\n{\"a\":1}" }, FETCH_HEAD, "{\"a\":1}", 1 },
     { "unsound_then_sound",
@@ -914,10 +927,10 @@ static void say_large(struct talk *t, const void *head)
 
 static void a_slow_reader_holds_the_api_back(void **state)
 {
-    static const char    head[] = "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 25165824\r\n\r\n";
-    struct rig           r;
-    struct fetch        *f;
-    size_t               got;
+    static const char head[] = "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 25165824\r\n\r\n";
+    struct rig        r;
+    struct fetch     *f;
+    size_t            got;
 
     (void)state;
     rig_open(&r, say_large, head);
@@ -955,7 +968,10 @@ static void say_chunks(struct talk *t, const void *head)
     talk_until_closed(t);
 }
 
-struct ear { struct spool_reader reader; unsigned woken; };
+struct ear {
+    struct spool_reader reader;
+    unsigned            woken;
+};
 
 static void receive_ear(struct mail *m)
 {
@@ -1053,7 +1069,7 @@ static void waiting_goes_in_order_and_within_the_limit(void **state)
     (void)state;
     rig_open(&r, say_text, "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\nok");
     rig_limit(&r, 0, "pairs", 2, 200 * NS_PER_MS);
-    r.options.origin.max_connections = 1;    /* on several, one may overtake another on its way */
+    r.options.origin.max_connections = 1; /* on several, one may overtake another on its way */
     rig_start(&r);
     began = clock_mono_ns();
     for (unsigned i = 0; i < COUNT; i++) {
@@ -1141,7 +1157,7 @@ static void one_that_waits_too_long_is_refused(void **state)
 
     (void)state;
     rig_open(&r, swallow_nothing, NULL);
-    r.options.max_in_flight = 1;      /* whose end nobody can predict */
+    r.options.max_in_flight = 1; /* whose end nobody can predict */
     rig_start(&r);
     first = rig_fetch(&r, "POST", "/x", "");
     rig_submit(&r, first);
@@ -1176,7 +1192,7 @@ static void a_new_configuration_keeps_what_was_spent(void **state)
     again = r.options;
     upstream_configure(r.up, &r.config, all, 1);
     assert_int_equal(limit_left(&r), 99);
-    upstream_configure(r.up, &r.config, NULL, 0);     /* taken away, and back again */
+    upstream_configure(r.up, &r.config, NULL, 0); /* taken away, and back again */
     upstream_configure(r.up, &r.config, NULL, 0);
     upstream_configure(r.up, &r.config, all, 1);
     assert_int_equal(limit_left(&r), 99);

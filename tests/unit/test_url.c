@@ -74,8 +74,7 @@ static void test_urls(void **state)
         if (valid != (rows[i].host != NULL))
             fail_msg("%s", rows[i].name);
         if (valid && (!slice_eq(url.host, slice_of(rows[i].host)) || url.port != rows[i].port ||
-                      url.port_given != rows[i].port_given ||
-                      !slice_eq(url.target, slice_of(rows[i].target))))
+                      url.port_given != rows[i].port_given || !slice_eq(url.target, slice_of(rows[i].target))))
             fail_msg("%s", rows[i].name);
         if (!valid && url.port != 77)
             fail_msg("%s: touched", rows[i].name);
@@ -85,7 +84,10 @@ static void test_urls(void **state)
 
 static void test_authorities(void **state)
 {
-    static const struct { const char *text, *host; unsigned port; } rows[] = {
+    static const struct {
+        const char *text, *host;
+        unsigned    port;
+    } rows[] = {
         { "h", "h", 0 },
         { "h:8080", "h", 8080 },
         { "h:", "h", 0 },
@@ -124,19 +126,16 @@ static void test_authorities(void **state)
 
 static void test_targets(void **state)
 {
-    static const struct { const char *text; bool valid; } rows[] = {
-        { "/", true },
-        { "/a/../b//c?d=%zz&", true },
-        { "*", true },
-        { "/\xff\x80", true },
-        { "", false },
-        { "*a", false },
-        { "a", false },
-        { "?a", false },
-        { "/a b", false },
-        { "/a\tb", false },
-        { "/a\x7f", false },
-        { "/a#b", false },
+    static const struct {
+        const char *text;
+        bool        valid;
+    } rows[] = {
+        { "/", true },          { "/a/../b//c?d=%zz&", true },
+        { "*", true },          { "/\xff\x80", true },
+        { "", false },          { "*a", false },
+        { "a", false },         { "?a", false },
+        { "/a b", false },      { "/a\tb", false },
+        { "/a\x7f", false },    { "/a#b", false },
         { "http://h/", false },
     };
 
@@ -149,12 +148,10 @@ static void test_targets(void **state)
 
 static void test_targets_are_split_at_the_first_mark(void **state)
 {
-    static const struct { const char *text, *path, *query; } rows[] = {
-        { "/a", "/a", NULL },
-        { "/a?", "/a", "" },
-        { "/a?b?c", "/a", "b?c" },
-        { "?", "", "" },
-        { "", "", NULL },
+    static const struct {
+        const char *text, *path, *query;
+    } rows[] = {
+        { "/a", "/a", NULL }, { "/a?", "/a", "" }, { "/a?b?c", "/a", "b?c" }, { "?", "", "" }, { "", "", NULL },
     };
 
     (void)state;
@@ -172,7 +169,7 @@ static void test_targets_are_split_at_the_first_mark(void **state)
 static void test_query_parameters_lose_nothing(void **state)
 {
     static const char *const fragments[] = { "&", "a", "=", "%26", "+", ";", NULL };
-    struct property p = { 41 };
+    struct property          p = { 41 };
 
     (void)state;
     for (int i = 0; i < 10000; i++) {
@@ -206,7 +203,9 @@ static void test_absent_query_has_no_parameters(void **state)
 
 static void test_parameter_names_are_decoded(void **state)
 {
-    static const struct { const char *parameter, *name; } rows[] = {
+    static const struct {
+        const char *parameter, *name;
+    } rows[] = {
         { "api_key=secret", "api_key" },
         { "api%5Fkey=secret", "api_key" },
         { "api%5fkey", "api_key" },
@@ -236,11 +235,11 @@ static void test_parameter_names_are_decoded(void **state)
 /* What parses is made of what was there, and parses the same when it is put together again. */
 static void test_urls_put_together_parse_the_same(void **state)
 {
-    static const char *const fragments[] = { "http", "https", "://", "h", ":", "80", "[::1]", "/",
-                                             "?", "#", "@", "example.org", "%41", "[", "]", " ",
-                                             "http://", "https://a", NULL };
-    struct property p = { 43 };
-    int             parsed = 0;
+    static const char *const fragments[] = { "http", "https", "://",     "h",         ":",           "80",  "[::1]",
+                                             "/",    "?",     "#",       "@",         "example.org", "%41", "[",
+                                             "]",    " ",     "http://", "https://a", NULL };
+    struct property          p = { 43 };
+    int                      parsed = 0;
 
     (void)state;
     for (int i = 0; i < 30000; i++) {
@@ -251,12 +250,10 @@ static void test_urls_put_together_parse_the_same(void **state)
 
         if (http_url_parse(text, &url)) {
             parsed++;
-            length = snprintf(made, sizeof made, SLICE_FMT "://" SLICE_FMT ":%u" SLICE_FMT,
-                              SLICE_ARG(url.scheme), SLICE_ARG(url.host), url.port,
-                              SLICE_ARG(url.target));
+            length = snprintf(made, sizeof made, SLICE_FMT "://" SLICE_FMT ":%u" SLICE_FMT, SLICE_ARG(url.scheme),
+                              SLICE_ARG(url.host), url.port, SLICE_ARG(url.target));
             assert_true(http_url_parse((struct slice){ made, (size_t)length }, &again));
-            assert_true(slice_eq(again.host, url.host) && again.port == url.port &&
-                        slice_eq(again.target, url.target));
+            assert_true(slice_eq(again.host, url.host) && again.port == url.port && slice_eq(again.target, url.target));
             assert_true(slice_ends_with(text, url.target));
             assert_true(slice_starts_with(url.authority, url.host));
         }

@@ -14,19 +14,19 @@
 
 #include <stdio.h>
 
-static const char *const credential_headers[] = { "Authorization", "Cookie", NULL };
+static const char *const           credential_headers[] = { "Authorization", "Cookie", NULL };
 static const struct policy_options plain = { .credential_headers = credential_headers };
 static const struct policy_options no_credentials = { .credential_headers = NULL };
 
 static void test_selection_text(void **state)
 {
-    static const struct { const char *name, *response, *request, *selection;
+    static const struct {
+        const char *name, *response, *request, *selection;
     } rows[] = {
         { "no_vary", "Age: 1\n", "Foo: 1\n", "" },
         { "empty_vary", "Vary:\n", "Foo: 1\n", "" },
         { "one_name", "Vary: Foo\n", "Foo: 1\n", "foo: 1\n" },
-        { "sorted_once_and_lower", "Vary: Foo, bar\nVary: FOO,,baz\n", "bar: b\nFoo: f\n",
-          "bar: b\nbaz\nfoo: f\n" },
+        { "sorted_once_and_lower", "Vary: Foo, bar\nVary: FOO,,baz\n", "bar: b\nFoo: f\n", "bar: b\nbaz\nfoo: f\n" },
         { "absent_is_told_from_empty", "Vary: Foo, Bar\n", "Foo:\n", "bar\nfoo: \n" },
         { "lines_are_combined", "Vary: Foo\n", "Foo: 1\nFoo: 2\n", "foo: 1,2\n" },
         { "space_around_commas", "Vary: Foo\n", "Foo: 1 ,\t2\n", "foo: 1,2\n" },
@@ -34,10 +34,9 @@ static void test_selection_text(void **state)
         { "quoted_commas_stay", "Vary: Foo\n", "Foo: \"a, b\", c\n", "foo: \"a, b\",c\n" },
         { "quoted_quotes_stay", "Vary: Foo\n", "Foo: \"a\\\", b\", c\n", "foo: \"a\\\", b\",c\n" },
         { "encoding_is_normalised", "Vary: Accept-Encoding\n",
-          "Accept-Encoding: GZIP;q=0.9 , br, x-gzip, deflate;q=0\n",
-          "accept-encoding: br, gzip\n" },
-        { "credentials_are_the_partition's", "Vary: Cookie, Foo, authorization\n",
-          "Cookie: s\nAuthorization: s\n", "foo\n" },
+          "Accept-Encoding: GZIP;q=0.9 , br, x-gzip, deflate;q=0\n", "accept-encoding: br, gzip\n" },
+        { "credentials_are_the_partition's", "Vary: Cookie, Foo, authorization\n", "Cookie: s\nAuthorization: s\n",
+          "foo\n" },
         { "never_sent", "Vary: Host, Connection, Weir-TTL, Foo, weir-unknown\n", "Host: a\nConnection: b\n", "foo\n" },
         { "signed_is_the_partition's", "Vary: Signature, Signature-Input\n",
           "Signature-Input: s=();keyid=\"k\"\nSignature: s=:1:\n", "signature: \nsignature-input: \n" },
@@ -48,8 +47,7 @@ static void test_selection_text(void **state)
         struct head  response = head_of(rows[i].response), request = head_of(rows[i].request);
         struct slice selection;
 
-        if (!policy_selection(&plain, &response.fields, &request.fields, &request.arena,
-                              &selection) ||
+        if (!policy_selection(&plain, &response.fields, &request.fields, &request.arena, &selection) ||
             !slice_eq(selection, slice_of(rows[i].selection)))
             fail_msg("%s: %.*s", rows[i].name, SLICE_ARG(selection));
         head_free(&response);
@@ -59,7 +57,9 @@ static void test_selection_text(void **state)
 
 static void test_star(void **state)
 {
-    static const struct { const char *name, *response; } rows[] = {
+    static const struct {
+        const char *name, *response;
+    } rows[] = {
         { "star", "Vary: *\n" },
         { "star_first", "Vary: *, Foo\n" },
         { "star_last", "Vary: Foo, *\n" },
@@ -84,7 +84,9 @@ static void test_star(void **state)
 /* The request `first` fetched a response with `response`; does it answer `second`? */
 static void test_selects(void **state)
 {
-    static const struct { const char *name, *response, *first, *second; bool selects;
+    static const struct {
+        const char *name, *response, *first, *second;
+        bool        selects;
     } rows[] = {
         { "no_vary_selects_all", "Age: 1\n", "Foo: 1\n", "Foo: 2\n", true },
         { "same_value", "Vary: Foo\n", "Foo: 1\n", "Foo: 1\n", true },
@@ -98,8 +100,7 @@ static void test_selects(void **state)
         { "empty_is_not_absent", "Vary: Foo\n", "Foo:\n", "", false },
         { "two_of_two", "Vary: Foo, Bar\n", "Foo: 1\nBar: a\n", "Bar: a\nFoo: 1\n", true },
         { "one_of_two", "Vary: Foo, Bar\n", "Foo: 1\nBar: a\n", "Foo: 1\nBar: b\n", false },
-        { "one_of_three", "Vary: Foo, Bar, Baz\n", "Foo: 1\nBar: a4\nBaz: 7\n",
-          "Foo: 1\nBar: a\nBaz: 7\n", false },
+        { "one_of_three", "Vary: Foo, Bar, Baz\n", "Foo: 1\nBar: a4\nBaz: 7\n", "Foo: 1\nBar: a\nBaz: 7\n", false },
         { "others_do_not_matter", "Vary: Foo\n", "Foo: 1\nOther: 2\n", "Foo: 1\nOther: 3\n", true },
         { "another_signature", "Vary: Signature\n", "Signature: keyId=\"k\",signature=\"1\"\n",
           "Signature: keyId=\"k\",signature=\"2\"\n", true },
@@ -109,20 +110,18 @@ static void test_selects(void **state)
         { "order_of_lines_matters", "Vary: Foo\n", "Foo: 1\nFoo: 2\n", "Foo: 2\nFoo: 1\n", false },
         { "encoding_spellings", "Vary: Accept-Encoding\n", "Accept-Encoding: gzip, deflate\n",
           "accept-encoding: deflate;q=0.5,gzip;q=1.0\n", true },
-        { "plain_does_for_every_coding", "Vary: Accept-Encoding\n", "Accept-Encoding: gzip\n",
-          "Accept-Encoding: br\n", true },
+        { "plain_does_for_every_coding", "Vary: Accept-Encoding\n", "Accept-Encoding: gzip\n", "Accept-Encoding: br\n",
+          true },
         { "plain_is_refused", "Vary: Accept-Encoding\n", "Accept-Encoding: gzip\n",
           "Accept-Encoding: br, identity;q=0\n", false },
         { "encoding_and_another", "Vary: Accept-Encoding, Foo\n", "Accept-Encoding: gzip\nFoo: 1\n",
           "Accept-Encoding: br\nFoo: 2\n", false },
         { "language_space_and_case", "Vary: Accept-Language\n", "Accept-Language: en-GB,de;q=0.5\n",
           "Accept-Language: EN-gb , de; q=0.5\n", true },
-        { "language_order", "Vary: Accept-Language\n", "Accept-Language: en, de\n",
-          "Accept-Language: de, en\n", true },
+        { "language_order", "Vary: Accept-Language\n", "Accept-Language: en, de\n", "Accept-Language: de, en\n", true },
         { "language_preference", "Vary: Accept-Language\n", "Accept-Language: en, de;q=0.9\n",
           "Accept-Language: de, en;q=0.9\n", false },
-        { "language_differs", "Vary: Accept-Language\n", "Accept-Language: en\n",
-          "Accept-Language: de\n", false },
+        { "language_differs", "Vary: Accept-Language\n", "Accept-Language: en\n", "Accept-Language: de\n", false },
         { "value_with_colon", "Vary: Foo\n", "Foo: a: b\n", "Foo: a: b\n", true },
     };
 
@@ -132,8 +131,7 @@ static void test_selects(void **state)
                     second = head_of(rows[i].second);
         struct slice selection;
 
-        assert_true(
-            policy_selection(&plain, &response.fields, &first.fields, &first.arena, &selection));
+        assert_true(policy_selection(&plain, &response.fields, &first.fields, &first.arena, &selection));
         selection = property_exact(selection);
         if (policy_selects(&plain, selection, &second.fields, SLICE_NONE, &second.arena) != rows[i].selects)
             fail_msg("%s", rows[i].name);
@@ -148,7 +146,10 @@ static void test_selects(void **state)
  * `first` in `coding`, with and without a Vary that says so, for `second`? */
 static void test_one_coding_for_all_who_take_it(void **state)
 {
-    static const struct { const char *name, *coding, *first, *second; bool selects; } rows[] = {
+    static const struct {
+        const char *name, *coding, *first, *second;
+        bool        selects;
+    } rows[] = {
         { "the_same_spelling", "gzip", "gzip, deflate", "gzip, deflate", true },
         { "requests", "gzip", "gzip, deflate, br", "gzip, deflate", true },
         { "curl", "gzip", "gzip", "deflate, gzip, br, zstd", true },
@@ -192,8 +193,8 @@ static void test_one_coding_for_all_who_take_it(void **state)
             first = head_of(lines[1]);
             second = head_of(lines[2]);
             assert_true(policy_selection(&plain, &response.fields, &first.fields, &first.arena, &selection));
-            if (policy_selects(&plain, selection, &second.fields, slice_of(rows[i].coding), &second.arena)
-                != rows[i].selects)
+            if (policy_selects(&plain, selection, &second.fields, slice_of(rows[i].coding), &second.arena) !=
+                rows[i].selects)
                 fail_msg("%s, Vary %d", rows[i].name, vary);
             head_free(&response);
             head_free(&first);
@@ -210,8 +211,7 @@ static void test_secrets_are_hashed(void **state)
     struct slice selection;
 
     (void)state;
-    assert_true(policy_selection(&no_credentials, &response.fields, &request.fields, &request.arena,
-                                 &selection));
+    assert_true(policy_selection(&no_credentials, &response.fields, &request.fields, &request.arena, &selection));
     assert_null(memmem(selection.ptr, selection.len, "hunter2", 7));
     assert_true(policy_selects(&plain, selection, &request.fields, SLICE_NONE, &request.arena));
     assert_false(policy_selects(&plain, selection, &other.fields, SLICE_NONE, &other.arena));
@@ -225,7 +225,10 @@ static void test_cookies_that_are_no_credential(void **state)
 {
     static const char *const           ignored[] = { "lb*", NULL };
     static const struct policy_options o = { .ignore_cookies = ignored };
-    static const struct { const char *name, *first, *second; bool selects; } rows[] = {
+    static const struct {
+        const char *name, *first, *second;
+        bool        selects;
+    } rows[] = {
         { "rotated", "Cookie: lang=de; lb=1\n", "Cookie: lb=2; lang=de\n", true },
         { "only_ignored_and_none", "Cookie: lb=1\n", "", true },
         { "another", "Cookie: lang=de; lb=1\n", "Cookie: lang=en; lb=1\n", false },

@@ -26,7 +26,7 @@
 enum call { NONE, PWAIT2, PPOLL, PLAIN };
 
 /* What the calls of the library were asked, by whatever thread; they are carried out. */
-static _Atomic int     last_call, lacking;      /* an errno: epoll_pwait2() fails with it */
+static _Atomic int     last_call, lacking; /* an errno: epoll_pwait2() fails with it */
 static _Atomic int64_t last_ns;
 static _Atomic int64_t shortest_ns = INT64_MAX; /* of what was not 0 */
 static _Atomic int     pwait2_calls;
@@ -35,7 +35,7 @@ static void note(enum call call, int64_t ns)
 {
     last_call = call;
     last_ns = ns;
-    if (ns > 0 && ns < shortest_ns && (call == PWAIT2 || lacking != 0))     /* the writer's are PPOLL */
+    if (ns > 0 && ns < shortest_ns && (call == PWAIT2 || lacking != 0)) /* the writer's are PPOLL */
         shortest_ns = ns;
 }
 
@@ -66,7 +66,7 @@ int epoll_wait(int fd, struct epoll_event *events, int most, int ms)
 
 int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *t, const sigset_t *mask)
 {
-    struct timespec copy = t != NULL ? *t : (struct timespec){ 0 };     /* the kernel writes what is left there */
+    struct timespec copy = t != NULL ? *t : (struct timespec){ 0 }; /* the kernel writes what is left there */
 
     note(PPOLL, ns_of(t));
     return (int)syscall(SYS_ppoll, fds, count, t != NULL ? &copy : NULL, mask, _NSIG / 8);
@@ -74,7 +74,9 @@ int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *t, const sigs
 
 /* -- one wait -- */
 
-struct fixture { int epoll_fd, pipe[2]; };
+struct fixture {
+    int epoll_fd, pipe[2];
+};
 
 static struct fixture fixture_open(void)
 {
@@ -185,8 +187,11 @@ static void test_upstream_waits_for_parts_of_a_millisecond(void **state)
 
     (void)state;
     rig_open(&r, say, "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\r\n");
-    r.limits[0] = (struct limit_options){ .kind = LIMIT_BUCKET, .name = "tight", .count = 5000,
-                                          .window_ns = NS_PER_SEC, .burst = 1 };
+    r.limits[0] = (struct limit_options){ .kind = LIMIT_BUCKET,
+                                          .name = "tight",
+                                          .count = 5000,
+                                          .window_ns = NS_PER_SEC,
+                                          .burst = 1 };
     r.options.limits = r.limits;
     r.options.limit_count = 1;
     r.options.origin.max_connections = REQUESTS;
@@ -214,14 +219,14 @@ static void test_without_the_call(void **state)
     struct epoll_event e;
 
     (void)state;
-    lacking = EPERM;                  /* what systemd's filter says; the kernel says ENOSYS */
+    lacking = EPERM; /* what systemd's filter says; the kernel says ENOSYS */
     pwait2_calls = 0;
     for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) {
         assert_int_equal(wait_epoll(f.epoll_fd, &e, 1, waits[i]), 0);
         assert_int_equal(last_call, PPOLL);
         assert_true(last_ns == waits[i]);
     }
-    assert_true(pwait2_calls <= 1);   /* not asked for again */
+    assert_true(pwait2_calls <= 1); /* not asked for again */
     test_it_never_ends_before_its_time(state);
     test_what_is_there_ends_it(state);
     test_upstream_waits_for_parts_of_a_millisecond(state);

@@ -15,13 +15,16 @@
 
 #define S   NS_PER_SEC
 #define MS  NS_PER_MS
-#define NOW (INT64_C(1700000000) * S)           /* Tue, 14 Nov 2023 22:13:20 GMT */
+#define NOW (INT64_C(1700000000) * S) /* Tue, 14 Nov 2023 22:13:20 GMT */
 #define DAY (86400 * S)
 
 enum { SILENT = -1, ODD = -2 };
 #define BEYOND INT64_MAX
 
-static const struct row { const char *name, *text; int64_t in_ns; } rows[] = {
+static const struct row {
+    const char *name, *text;
+    int64_t     in_ns;
+} rows[] = {
     /* what RFC 9110 10.2.3 has */
     { "seconds", "120", 120 * S },
     { "zero", "0", 0 },

@@ -14,8 +14,8 @@ enum MHD_Result call_take_admin_body(struct call *call, const char *bytes, size_
     char  *whole;
 
     if (had + *count > ADMIN_BODY_BYTES) {
-        refuse_connection(call->connection, &(struct refusal){ PROBLEM_CONTENT_TOO_LARGE,
-                                                               "A call's content may have 1 MiB." });
+        refuse_connection(call->connection,
+                          &(struct refusal){ PROBLEM_CONTENT_TOO_LARGE, "A call's content may have 1 MiB." });
         return MHD_NO;
     }
     whole = arena_alloc_raw(&call->arena, had + *count);
@@ -35,8 +35,8 @@ static bool admin_is_refused(const struct call *call)
 
     if (call->connection->is_unix)
         return false;
-    return guard_framing(r, call_head_bytes(call)).kind != PROBLEM_NONE || host.ptr == NULL
-        || !guard_is_own_host(call->worker->config, host) || guard_origin(NULL, r, host, NULL).kind != PROBLEM_NONE;
+    return guard_framing(r, call_head_bytes(call)).kind != PROBLEM_NONE || host.ptr == NULL ||
+           !guard_is_own_host(call->worker->config, host) || guard_origin(NULL, r, host, NULL).kind != PROBLEM_NONE;
 }
 
 static bool may_use(void *owner, const struct config_upstream *up)
@@ -56,8 +56,8 @@ static struct admin_rights rights_of(const struct call *call)
 enum MHD_Result call_answer_admin(struct call *call)
 {
     if (call->admin == NULL && admin_is_refused(call))
-        return call_queue_problem(call, &(struct refusal){ PROBLEM_ADMIN_REFUSED,
-                                                           "Host and Origin must be Weir's own." });
+        return call_queue_problem(call,
+                                  &(struct refusal){ PROBLEM_ADMIN_REFUSED, "Host and Origin must be Weir's own." });
     if (call->admin == NULL)
         call->admin = admin_begin(call->worker->admin, call->worker->config, &call->request, call->admin_body,
                                   rights_of(call), call_wake, call);

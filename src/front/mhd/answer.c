@@ -115,7 +115,9 @@ enum MHD_Result call_queue_kept(struct call *call)
 
     call->reply_bytes = k->body_bytes;
     return queue(call, k->status, k->response,
-                 k->status == 304 ? HEAD_BARE : k->is_file && k->body_bytes > 0 ? HEAD_FOLLOWED : HEAD_AS_IT_IS);
+                 k->status == 304                  ? HEAD_BARE
+                 : k->is_file && k->body_bytes > 0 ? HEAD_FOLLOWED
+                                                   : HEAD_AS_IT_IS);
 }
 
 /* For the next one with this head.  True: the response is the table's. */
@@ -123,8 +125,8 @@ static bool keep_reply(struct call *call, struct MHD_Response *response)
 {
     struct worker *w = call->worker;
 
-    if (call->head.rest.ptr == NULL || call->asked_who || w->stopping
-        || !kept_offer(w->kept, &call->head, call->exchange, response, clock_mono_ns()))
+    if (call->head.rest.ptr == NULL || call->asked_who || w->stopping ||
+        !kept_offer(w->kept, &call->head, call->exchange, response, clock_mono_ns()))
         return false;
     w->keeps = true;
     return true;
@@ -140,12 +142,12 @@ enum MHD_Result call_queue_reply(struct call *call, const struct reply *reply)
         .read = read_body,
         .context = call,
     };
-    struct MHD_Response    *response;
-    enum MHD_Result         queued;
-    bool                    bare = response_is_bare(reply, options.is_head);
+    struct MHD_Response *response;
+    enum MHD_Result      queued;
+    bool                 bare = response_is_bare(reply, options.is_head);
 
-    if (reply->kind == REPLY_STREAM && reply->length < 0 && call->request.version_minor == 0 && call->admin == NULL
-        && call->connection->is_unix)     /* its cut-short end could not be told from its end */
+    if (reply->kind == REPLY_STREAM && reply->length < 0 && call->request.version_minor == 0 && call->admin == NULL &&
+        call->connection->is_unix) /* its cut-short end could not be told from its end */
         return call_queue_problem(call, &(struct refusal){ PROBLEM_ANSWER_HAS_NO_LENGTH,
                                                            "Ask with HTTP/1.1 on a unix socket." });
     response = response_make(reply, &options, &call->arena);
@@ -156,7 +158,9 @@ enum MHD_Result call_queue_reply(struct call *call, const struct reply *reply)
     call->streaming = reply->kind == REPLY_STREAM;
     call->reply_bytes = reply->kind == REPLY_EMPTY ? 0 : reply->length;
     queued = queue(call, reply->status, response,
-                   bare ? HEAD_BARE : is_followed(call, reply) ? HEAD_FOLLOWED : HEAD_AS_IT_IS);
+                   bare                       ? HEAD_BARE
+                   : is_followed(call, reply) ? HEAD_FOLLOWED
+                                              : HEAD_AS_IT_IS);
     if ((bare && reply->status != 304) || !keep_reply(call, response))
         MHD_destroy_response(response);
     if (call->exchange != NULL)

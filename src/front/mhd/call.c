@@ -54,7 +54,7 @@ static struct call *new_call(struct worker *w)
     call->worker = w;
     link_call(w, call);
     if (w->call_count > MANY_CALLS && call->arena.first == NULL)
-        arena_begin_small(&call->arena, SMALL_BYTES);         /* so many are waiting, as this one is likely to do */
+        arena_begin_small(&call->arena, SMALL_BYTES); /* so many are waiting, as this one is likely to do */
     return call;
 }
 
@@ -146,7 +146,7 @@ bool call_any(const struct worker *w)
 {
     const struct call *call;
 
-    LIST_FOREACH(call, &w->calls, entry)
+    LIST_FOREACH (call, &w->calls, entry)
         if (call->stage != CALL_HEAD)
             return true;
     return false;
@@ -156,7 +156,7 @@ void call_break_all(struct worker *w)
 {
     struct call *call;
 
-    LIST_FOREACH(call, &w->calls, entry) {
+    LIST_FOREACH (call, &w->calls, entry) {
         if (!call->gone)
             w->broken_off++;
         call->gone = true;
@@ -241,8 +241,8 @@ static enum MHD_Result continue_exchange(struct call *call, enum exchange_state 
 /* The client's next piece of a body has to come in time. */
 static void await_body(struct call *call)
 {
-    call->connection->deadline_ns = call->has_body
-        ? clock_real_ns() + call->worker->config->body_timeout_ns : INT64_MAX;
+    call->connection->deadline_ns = call->has_body ? clock_real_ns() + call->worker->config->body_timeout_ns
+                                                   : INT64_MAX;
 }
 
 /* The head is there, its body is not: what must be refused is refused before it is taken, which also closes the
@@ -261,7 +261,7 @@ static enum MHD_Result await_want(struct call *call, enum exchange_state state)
         return MHD_YES;
     }
     call->stage = CALL_EXPECT;
-    call->connection->deadline_ns = INT64_MAX;              /* the API's turn */
+    call->connection->deadline_ns = INT64_MAX; /* the API's turn */
     call_suspend(call);
     return MHD_YES;
 }
@@ -275,8 +275,10 @@ static int64_t certain_body_bytes(const struct call *call)
         return 0;
     if (call->body_bytes >= 0)
         return http_fields_count(f, HTTP_CONTENT_LENGTH) == 1 ? call->body_bytes : -2;
-    return http_fields_count(f, HTTP_TRANSFER_ENCODING) == 1
-        && slice_eq_nocase(http_fields_get(f, HTTP_TRANSFER_ENCODING), SLICE("chunked")) ? -1 : -2;
+    return http_fields_count(f, HTTP_TRANSFER_ENCODING) == 1 &&
+                   slice_eq_nocase(http_fields_get(f, HTTP_TRANSFER_ENCODING), SLICE("chunked"))
+               ? -1
+               : -2;
 }
 
 static enum MHD_Result refuse_head(struct call *call)
@@ -333,7 +335,7 @@ static enum MHD_Result on_body(struct call *call, const char *bytes, size_t *cou
     *count -= taken;
     await_body(call);
     if (*count > 0) {
-        call->connection->deadline_ns = INT64_MAX;          /* the API's turn */
+        call->connection->deadline_ns = INT64_MAX; /* the API's turn */
         call_suspend(call);
     } else if (call->connection->peer_closed) {
         read_on(call);
@@ -408,8 +410,7 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
     c = call->connection;
     received = received_bytes(call);
     if (call->exchange != NULL)
-        exchange_close(call->exchange, whole,
-                       call->streaming ? call->sent_bytes : whole ? call->reply_bytes : 0);
+        exchange_close(call->exchange, whole, call->streaming ? call->sent_bytes : whole ? call->reply_bytes : 0);
     if (call->kept != NULL) {
         repeat_end(call->kept->repeat, w->engine, &call->repetition,
                    &(struct repeat_client){ c->peer, call_label_whole(call) }, whole, whole ? call->reply_bytes : 0);

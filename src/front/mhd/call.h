@@ -10,15 +10,15 @@
 #include "front/mhd/kept.h"
 #include "front/mhd/rawhead.h"
 
-enum { CALL_ANSWER_ROOM = 24 * 1024 };    /* of the pool, for the head of an answer */
+enum { CALL_ANSWER_ROOM = 24 * 1024 }; /* of the pool, for the head of an answer */
 
-enum { MANY_CALLS = 64 };                 /* of a worker: then those that come take no more memory than they need */
+enum { MANY_CALLS = 64 }; /* of a worker: then those that come take no more memory than they need */
 
 enum call_stage {
-    CALL_HEAD,                        /* nothing but the target is known */
-    CALL_EXPECT,                      /* the client waits for a 100 before it sends the body */
-    CALL_BODY,                        /* taking the body, if any */
-    CALL_ANSWER                       /* the request is whole */
+    CALL_HEAD,   /* nothing but the target is known */
+    CALL_EXPECT, /* the client waits for a 100 before it sends the body */
+    CALL_BODY,   /* taking the body, if any */
+    CALL_ANSWER  /* the request is whole */
 };
 
 struct call {
@@ -28,23 +28,23 @@ struct call {
     struct arena           arena;
     enum call_stage        stage;
     struct slice           target;
-    const char            *raw_target;        /* in MHD's buffer */
+    const char            *raw_target; /* in MHD's buffer */
     struct rawhead         raw;
-    size_t                 head_bytes;        /* 0: it is not whole */
+    size_t                 head_bytes; /* 0: it is not whole */
     struct http_request    request;
     bool                   has_body;
     int64_t                body_bytes;
     struct exchange       *exchange;
-    struct kept_head       head;      /* rest.ptr NULL: one whose reply is not kept */
-    struct kept           *kept;      /* its reply, instead of an exchange */
+    struct kept_head       head; /* rest.ptr NULL: one whose reply is not kept */
+    struct kept           *kept; /* its reply, instead of an exchange */
     struct repetition      repetition;
     bool                   asked_who; /* the answer may depend on it */
     struct admin_call     *admin;
     struct slice           admin_body;
     bool                   suspended;
-    unsigned               sweep;             /* when that was */
-    TAILQ_ENTRY(call)      suspension;      /* of the worker's suspended ones */
-    bool                   gone;      /* broken off: the next callback closes the connection */
+    unsigned               sweep;      /* when that was */
+    TAILQ_ENTRY(call)      suspension; /* of the worker's suspended ones */
+    bool                   gone;       /* broken off: the next callback closes the connection */
     int64_t                sent_bytes;
     int64_t                reply_bytes;
     bool                   streaming;
@@ -54,12 +54,10 @@ struct call {
 };
 
 /* -- call.c: libmicrohttpd's callbacks, and what the worker does with all calls -- */
-void *call_on_target(void *worker, const char *uri, struct MHD_Connection *);
+void           *call_on_target(void *worker, const char *uri, struct MHD_Connection *);
 enum MHD_Result call_on_request(void *worker, struct MHD_Connection *, const char *url, const char *method,
-                                const char *version, const char *upload_data, size_t *upload_data_size,
-                                void **context);
-void call_on_completed(void *worker, struct MHD_Connection *, void **context,
-                       enum MHD_RequestTerminationCode);
+                                const char *version, const char *upload_data, size_t *upload_data_size, void **context);
+void call_on_completed(void *worker, struct MHD_Connection *, void **context, enum MHD_RequestTerminationCode);
 /* MHD has closed the connection, and may have forgotten to say so of its request. */
 void call_on_closed(struct connection *);
 /* The client has closed its side. */
@@ -93,14 +91,14 @@ struct slice call_label_whole(void *call);
 /* See struct exchange_input. The answer depends on who it is from then on. */
 const struct peer *call_known(void *call);
 const struct peer *call_who(void *call);
-struct peer_card *call_card(void *call);
+struct peer_card  *call_card(void *call);
 
 /* -- head.c -- */
 /* The same head as one that was answered within the second?  Then nothing of it has to be read again. */
-bool   call_find_kept(struct call *, const char *method, const char *version, size_t head_bytes);
-void   call_read_head(struct call *, const char *method, const char *version);
+bool call_find_kept(struct call *, const char *method, const char *version, size_t head_bytes);
+void call_read_head(struct call *, const char *method, const char *version);
 /* Has MHD room left for a body's lines and the head of an answer?  Else nobody could hear one. */
-bool   call_head_fits(const struct call *, size_t head_bytes);
+bool call_head_fits(const struct call *, size_t head_bytes);
 /* About how long the head is. */
 size_t call_head_bytes(const struct call *);
 

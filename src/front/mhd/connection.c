@@ -65,7 +65,7 @@ static void remember(struct worker *w, int fd, struct connection *c)
 }
 
 void connection_begins_or_ends(void *context, struct MHD_Connection *mhd, void **socket_context,
-                          enum MHD_ConnectionNotificationCode what)
+                               enum MHD_ConnectionNotificationCode what)
 {
     struct worker     *w = context;
     struct connection *c;
@@ -118,7 +118,9 @@ struct connection *connection_open(struct worker *w, const struct arrival *a)
     c->connected = copy_or_null(a->connected);
     c->proxy_user = copy_or_null(a->proxy_user);
     c->card = a->card;
-    c->handshake = (struct handshake){ .choose = certificate_choose, .owner = c, .under_way = &w->handshakes,
+    c->handshake = (struct handshake){ .choose = certificate_choose,
+                                       .owner = c,
+                                       .under_way = &w->handshakes,
                                        .heard = trick(TRICK_INTAKE) ? intake_heard_tls : NULL };
     c->intake.is_timed = true;
     c->idle_timeout_ns = w->mhd_idle_ns;
@@ -136,7 +138,7 @@ void connection_sweep_all(struct worker *w, int64_t now)
 {
     struct connection *c;
 
-    LIST_FOREACH(c, &w->open, entry) {
+    LIST_FOREACH (c, &w->open, entry) {
         pool_sweep(&c->pool, now);
         if ((c->deadline_ns <= now && intake_is_late(c, now)) || (c->peer_closed && c->call == NULL)) {
             c->peer_closed = false;

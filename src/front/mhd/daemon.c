@@ -44,22 +44,18 @@ static struct MHD_Daemon *start_daemon(struct worker *w, bool is_tls)
         { MHD_OPTION_END, 0, NULL },
     };
 
-    return MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG
-            | (is_tls ? MHD_USE_TLS : 0u), 0, NULL, NULL,
-        call_on_request, w,
-        MHD_OPTION_ARRAY, is_tls ? tls : tls + 2,
-        MHD_OPTION_EXTERNAL_LOGGER, mhd_log, w,
-        MHD_OPTION_URI_LOG_CALLBACK, call_on_target, w,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, NULL,
-        MHD_OPTION_NOTIFY_COMPLETED, call_on_completed, w,
-        MHD_OPTION_NOTIFY_CONNECTION, connection_begins_or_ends, w,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTION_LIMIT,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(w->mhd_idle_ns / NS_PER_SEC),
-        MHD_OPTION_STRICT_FOR_CLIENT, 0,            /* or it refuses by itself what engine/guard.c has words for */
-        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,       /* or sendfile is off in an external loop */
-        MHD_OPTION_END);
+    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+                                (is_tls ? MHD_USE_TLS : 0u),
+                            0, NULL, NULL, call_on_request, w, MHD_OPTION_ARRAY, is_tls ? tls : tls + 2,
+                            MHD_OPTION_EXTERNAL_LOGGER, mhd_log, w, MHD_OPTION_URI_LOG_CALLBACK, call_on_target, w,
+                            MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+                            call_on_completed, w, MHD_OPTION_NOTIFY_CONNECTION, connection_begins_or_ends, w,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+                            (unsigned)CONNECTION_LIMIT, MHD_OPTION_CONNECTION_TIMEOUT,
+                            (unsigned)(w->mhd_idle_ns / NS_PER_SEC), MHD_OPTION_STRICT_FOR_CLIENT,
+                            0, /* or it refuses by itself what engine/guard.c has words for */
+                            MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, /* or sendfile is off in an external loop */
+                            MHD_OPTION_END);
 }
 
 static void on_event(struct watch *watch, uint32_t events)
@@ -112,7 +108,7 @@ static struct shard *shard_with_room(struct worker *w, bool is_tls)
     int           kind = is_tls ? SHARD_TLS : SHARD_PLAIN;
     struct shard *s;
 
-    STAILQ_FOREACH(s, &w->shards[kind], entry)
+    STAILQ_FOREACH (s, &w->shards[kind], entry)
         if (s->connections < SHARD_CONNECTIONS)
             return s;
     s = start_shard(w, is_tls);

@@ -9,7 +9,7 @@
 #include "front/net/arrival.h"
 
 /* The first ones; -1 and *why where it cannot. */
-int  daemon_start(struct worker *, struct fault *why);
+int daemon_start(struct worker *, struct fault *why);
 /* Gives it to libmicrohttpd, which closes it in the end. */
 void daemon_serve(struct worker *, const struct arrival *);
 /* Closes all connections. */

@@ -67,7 +67,7 @@ void call_read_head(struct call *call, const char *method, const char *version)
     if (http_fields_find(&r->fields, HTTP_TRANSFER_ENCODING, 0) >= 0)
         call->body_bytes = -1;
     else if (length.ptr != NULL && !slice_to_int64(length, &call->body_bytes))
-        call->body_bytes = -1;            /* MHD may see a number there: it is refused before that body is waited for */
+        call->body_bytes = -1; /* MHD may see a number there: it is refused before that body is waited for */
     call->has_body = call->body_bytes != 0;
 }
 

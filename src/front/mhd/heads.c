@@ -17,7 +17,10 @@
 enum { PLACES = 1024 };
 
 /* The descriptor and one, so that all zero is an empty table. */
-static _Thread_local struct { int fd_and_one; enum head_kind kind; } announced[PLACES];
+static _Thread_local struct {
+    int            fd_and_one;
+    enum head_kind kind;
+} announced[PLACES];
 
 void heads_announce(int fd, enum head_kind kind)
 {

@@ -15,8 +15,8 @@
 
 enum head_kind {
     HEAD_AS_IT_IS,
-    HEAD_BARE,                        /* without its length */
-    HEAD_FOLLOWED                     /* a body comes at once: the kernel keeps the head back for it */
+    HEAD_BARE,    /* without its length */
+    HEAD_FOLLOWED /* a body comes at once: the kernel keeps the head back for it */
 };
 
 /* After tricks_start(), before the workers start. */

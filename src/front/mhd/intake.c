@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { RECORD_BYTES = 16384 };         /* of TLS, which is read a record at a time (RFC 8446 5.1) */
+enum { RECORD_BYTES = 16384 }; /* of TLS, which is read a record at a time (RFC 8446 5.1) */
 
 static _Thread_local struct worker *here;
 
@@ -53,7 +53,7 @@ static void hide_lines(char *at, size_t count)
 
 static enum startline_verdict judge(const char *from, const char *end, const char **line, struct refusal *no)
 {
-    while (from < end && (*from == '\r' || *from == '\n'))          /* RFC 9112 2.2 */
+    while (from < end && (*from == '\r' || *from == '\n')) /* RFC 9112 2.2 */
         from++;
     *line = from < end ? from : NULL;
     return startline_judge((struct slice){ from, (size_t)(end - from) }, no);
@@ -128,8 +128,8 @@ static bool take_plain_get(struct intake *in, const char *at, size_t count)
 {
     enum { LEAST_BYTES = sizeof "GET / HTTP/1.1\r\n\r\n" - 1 };
 
-    if (in->stage != INTAKE_LINE || in->held != 0 || at != in->base || count < LEAST_BYTES
-        || memcmp(at, "GET /", 5) != 0 || memcmp(at + count - 4, "\r\n\r\n", 4) != 0)
+    if (in->stage != INTAKE_LINE || in->held != 0 || at != in->base || count < LEAST_BYTES ||
+        memcmp(at, "GET /", 5) != 0 || memcmp(at + count - 4, "\r\n\r\n", 4) != 0)
         return false;
     in->line = at;
     in->held = count;
@@ -200,7 +200,7 @@ static ssize_t heard(int fd, char *at, ssize_t count, size_t room)
 {
     struct connection *c = is_connection(fd) ? here->by_fd[fd] : NULL;
 
-    if (c == NULL || c->is_tls || take(c, at, count, room))    /* what comes out of TLS is told apart */
+    if (c == NULL || c->is_tls || take(c, at, count, room)) /* what comes out of TLS is told apart */
         return count;
     errno = ECONNRESET;
     return -1;
@@ -288,11 +288,12 @@ static bool has_time_left(struct connection *c, int64_t now)
 static void say_timeout(struct connection *c)
 {
     static const struct refusal too_slow = {
-        PROBLEM_REQUEST_TIMEOUT, "The rest of the request did not come in time (head_timeout, body_timeout)." };
+        PROBLEM_REQUEST_TIMEOUT, "The rest of the request did not come in time (head_timeout, body_timeout)."
+    };
     const struct intake *in = &c->intake;
 
-    if ((in->stage == INTAKE_LINE && in->line != NULL) || in->stage == INTAKE_HEAD || in->stage == INTAKE_LENGTH
-        || in->stage == INTAKE_CHUNKS)
+    if ((in->stage == INTAKE_LINE && in->line != NULL) || in->stage == INTAKE_HEAD || in->stage == INTAKE_LENGTH ||
+        in->stage == INTAKE_CHUNKS)
         refuse_connection(c, &too_slow);
 }
 
@@ -312,7 +313,7 @@ void intake_refuse_doomed(struct worker *w)
     if (!w->has_doomed)
         return;
     w->has_doomed = false;
-    LIST_FOREACH(c, &w->open, entry)
+    LIST_FOREACH (c, &w->open, entry)
         if (c->is_doomed)
             refuse_connection(c, &c->intake.doom);
 }
@@ -343,6 +344,6 @@ void intake_log(struct worker *w, const char *text)
     if (w->current->begun == NULL && w->current->intake.stage == INTAKE_HEAD && w->current->intake.line != NULL)
         judge_again(&w->current->intake, &no);
     if (problem_status(no.kind) >= 500 && w->current->begun != NULL)
-        w->current->begun->answering = false;            /* not a byte of it has gone out */
+        w->current->begun->answering = false; /* not a byte of it has gone out */
     refuse_connection(w->current, &no);
 }

@@ -23,24 +23,24 @@ struct connection;
 struct worker;
 
 enum intake_stage {
-    INTAKE_LINE,                      /* a request line is on its way */
-    INTAKE_HEAD,                      /* it was one; fields follow */
-    INTAKE_LENGTH,                    /* content of a known length */
+    INTAKE_LINE,   /* a request line is on its way */
+    INTAKE_HEAD,   /* it was one; fields follow */
+    INTAKE_LENGTH, /* content of a known length */
     INTAKE_CHUNKS,
-    INTAKE_WHOLE,                     /* the request is; its answer is on its way */
-    INTAKE_PASS                       /* not looked at any more */
+    INTAKE_WHOLE, /* the request is; its answer is on its way */
+    INTAKE_PASS   /* not looked at any more */
 };
 
 struct intake {
     enum intake_stage stage;
-    char             *base;           /* MHD's buffer; NULL: nothing has come yet */
-    const char       *line;           /* the request line in it; NULL: not begun */
-    size_t            held;           /* bytes from `base` on; while WHOLE: those after the request */
-    enum intake_stage next;           /* of the next request, LINE or HEAD */
-    int64_t           left;           /* LENGTH */
+    char             *base; /* MHD's buffer; NULL: nothing has come yet */
+    const char       *line; /* the request line in it; NULL: not begun */
+    size_t            held; /* bytes from `base` on; while WHOLE: those after the request */
+    enum intake_stage next; /* of the next request, LINE or HEAD */
+    int64_t           left; /* LENGTH */
     struct chunked    chunked;
-    bool              is_timed;       /* the connection's deadline is that of this request's head */
-    struct refusal    doom;           /* of the next request; status 0: none */
+    bool              is_timed; /* the connection's deadline is that of this request's head */
+    struct refusal    doom;     /* of the next request; status 0: none */
 };
 
 /* This thread's connections are looked at from here on; NULL: no more. */

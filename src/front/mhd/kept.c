@@ -16,27 +16,29 @@
 #include <stdlib.h>
 
 enum {
-    PLACES      = 16384,
-    WAYS        = 4,                  /* places of a hash */
-    SEEN        = 32768,
-    BYTES_MOST  = 32 * 1024 * 1024,
+    PLACES = 16384,
+    WAYS = 4, /* places of a hash */
+    SEEN = 32768,
+    BYTES_MOST = 32 * 1024 * 1024,
     IDLE_SWEEPS = 10,
-    BODY_MOST   = 64 * 1024,          /* in memory; a file's is not */
-    FILES_MOST  = 64,                 /* descriptors */
-    FIXED_BYTES = 2048,               /* response object, fields, log line: about */
-    HEAD_MOST   = 4096
+    BODY_MOST = 64 * 1024, /* in memory; a file's is not */
+    FILES_MOST = 64,       /* descriptors */
+    FIXED_BYTES = 2048,    /* response object, fields, log line: about */
+    HEAD_MOST = 4096
 };
 
 #define KEPT_WITHIN (100 * NS_PER_MS)
 
-struct kept_seen { uint32_t tag, at_ms; };
+struct kept_seen {
+    uint32_t tag, at_ms;
+};
 
 struct kept_table {
-    struct kept *places[PLACES];
+    struct kept     *places[PLACES];
     struct kept_seen seen[SEEN];
-    unsigned     count, files;
-    size_t       bytes;
-    unsigned     hand;                /* where room is looked for */
+    unsigned         count, files;
+    size_t           bytes;
+    unsigned         hand; /* where room is looked for */
 };
 
 struct kept_table *kept_open(void)
@@ -146,9 +148,9 @@ struct kept_head kept_head(struct slice target, struct slice rest)
 
 static bool is_same(const struct kept *k, const struct kept_head *h)
 {
-    return k->hash == h->hash && k->head_bytes == h->target.len + 1 + h->rest.len
-        && memcmp(k->head, h->target.ptr, h->target.len) == 0 && k->head[h->target.len] == '\0'
-        && memcmp(k->head + h->target.len + 1, h->rest.ptr, h->rest.len) == 0;
+    return k->hash == h->hash && k->head_bytes == h->target.len + 1 + h->rest.len &&
+           memcmp(k->head, h->target.ptr, h->target.len) == 0 && k->head[h->target.len] == '\0' &&
+           memcmp(k->head + h->target.len + 1, h->rest.ptr, h->rest.len) == 0;
 }
 
 struct kept *kept_find(struct kept_table *t, const struct kept_head *h, struct engine *e, int64_t now_wall_ns)
@@ -171,8 +173,8 @@ struct kept *kept_find(struct kept_table *t, const struct kept_head *h, struct e
 static bool comes_often(struct kept_table *t, const struct kept_head *h, int64_t now_ns)
 {
     struct kept_seen *s = &t->seen[(h->hash >> 32) % SEEN];
-    const uint32_t tag = (uint32_t)h->hash, now_ms = (uint32_t)(now_ns / NS_PER_MS);
-    const bool     lately = s->tag == tag && now_ms - s->at_ms <= KEPT_WITHIN / NS_PER_MS;
+    const uint32_t    tag = (uint32_t)h->hash, now_ms = (uint32_t)(now_ns / NS_PER_MS);
+    const bool        lately = s->tag == tag && now_ms - s->at_ms <= KEPT_WITHIN / NS_PER_MS;
 
     *s = (struct kept_seen){ tag, now_ms };
     return lately && h->target.len + h->rest.len <= HEAD_MOST;
@@ -215,8 +217,8 @@ bool kept_offer(struct kept_table *t, const struct kept_head *h, const struct ex
     struct repeat      *repeat;
     struct kept        *k;
 
-    if ((reply->kind == REPLY_BYTES && reply->length > BODY_MOST) || !comes_often(t, h, now_ns)
-        || (repeat = repeat_of(x)) == NULL)
+    if ((reply->kind == REPLY_BYTES && reply->length > BODY_MOST) || !comes_often(t, h, now_ns) ||
+        (repeat = repeat_of(x)) == NULL)
         return false;
     k = mem_alloc(sizeof *k);
     k->repeat = repeat;

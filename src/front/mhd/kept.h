@@ -14,43 +14,46 @@
 
 #include <microhttpd.h>
 
-struct kept_number {                  /* in the value of a field of the response */
+struct kept_number { /* in the value of a field of the response */
     char    *digits;
     size_t   count;
     uint64_t said;
 };
 
-struct kept {                         /* read only */
+struct kept { /* read only */
     struct repeat       *repeat;
     struct MHD_Response *response;
     unsigned             status;
-    int64_t              body_bytes;  /* that go out */
+    int64_t              body_bytes; /* that go out */
     /* -- the table's -- */
-    unsigned             users;       /* the table is one */
-    uint64_t             hash;
-    char                *head;
-    size_t               head_bytes, cost_bytes;
-    bool                 is_file;
-    struct kept_number   age, ttl;
-    unsigned             idle_sweeps; /* since it was asked for */
+    unsigned           users; /* the table is one */
+    uint64_t           hash;
+    char              *head;
+    size_t             head_bytes, cost_bytes;
+    bool               is_file;
+    struct kept_number age, ttl;
+    unsigned           idle_sweeps; /* since it was asked for */
 };
 
 struct kept_table;
 
-struct kept_head { struct slice target, rest; uint64_t hash; };      /* of a request; borrowed */
+struct kept_head {
+    struct slice target, rest;
+    uint64_t     hash;
+}; /* of a request; borrowed */
 
 struct kept_table *kept_open(void);
-void               kept_close(struct kept_table *);                  /* NULL is fine */
+void               kept_close(struct kept_table *); /* NULL is fine */
 struct kept_head   kept_head(struct slice target, struct slice rest);
 /* NULL: none that still holds.  What is found says the time. */
-struct kept       *kept_find(struct kept_table *, const struct kept_head *, struct engine *, int64_t now_wall_ns);
+struct kept *kept_find(struct kept_table *, const struct kept_head *, struct engine *, int64_t now_wall_ns);
 /* Keeps the exchange's reply, where it may be given again and its head comes often; false: it does not.  Else the
  * caller's reference to the response is the table's. Before exchange_reply_taken(). */
-bool               kept_offer(struct kept_table *, const struct kept_head *, const struct exchange *,
-                              struct MHD_Response *, int64_t now_ns);
-void               kept_use(struct kept *);
-void               kept_release(struct kept *);
+bool kept_offer(struct kept_table *, const struct kept_head *, const struct exchange *, struct MHD_Response *,
+                int64_t now_ns);
+void kept_use(struct kept *);
+void kept_release(struct kept *);
 /* Drops those that do not hold any more or that nobody asks for; true while any is left. Once a second. */
-bool               kept_sweep(struct kept_table *, struct engine *, int64_t now_wall_ns);
+bool kept_sweep(struct kept_table *, struct engine *, int64_t now_wall_ns);
 
 #endif

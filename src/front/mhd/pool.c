@@ -30,11 +30,11 @@ struct parked {
     char     blocks[][BLOCK_BYTES];
 };
 
-static const int64_t rest_ns = NS_PER_SEC, margin_ns = 2 * NS_PER_SEC;    /* MHD's time-outs are whole seconds */
+static const int64_t rest_ns = NS_PER_SEC, margin_ns = 2 * NS_PER_SEC; /* MHD's time-outs are whole seconds */
 
 static _Thread_local struct {
-    struct pool *pool;                /* that MHD works on; NULL: none */
-    bool         has_ended;           /* its request: what is zeroed next is its rest */
+    struct pool *pool;      /* that MHD works on; NULL: none */
+    bool         has_ended; /* its request: what is zeroed next is its rest */
 } now;
 
 void pool_enter(struct pool *p, const char *target)
@@ -169,7 +169,7 @@ void pool_close(struct pool *p)
 }
 
 #if defined WEIR_OWN_MEMSET && defined WEIR_MHD_TRICKS
-void *__memset_chk(void *at, int byte, size_t count, size_t room);
+void                                  *__memset_chk(void *at, int byte, size_t count, size_t room);
 
 /* Where it saw that the room is enough, the compiler would make it memset() again. */
 static void *libc_memset(void *at, int byte, size_t count)
@@ -184,8 +184,8 @@ static bool is_reset(struct pool *p, char *at, size_t count)
 {
     char *memory = at + count - POOL_BYTES;
 
-    if (p->memory == NULL && count > POOL_BYTES / 2 && count <= POOL_BYTES && (uintptr_t)memory % PAGE_BYTES == 0
-        && p->target >= memory && p->target < at + count)
+    if (p->memory == NULL && count > POOL_BYTES / 2 && count <= POOL_BYTES && (uintptr_t)memory % PAGE_BYTES == 0 &&
+        p->target >= memory && p->target < at + count)
         p->memory = memory;
     return p->memory != NULL && p->memory == memory;
 }

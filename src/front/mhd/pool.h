@@ -26,14 +26,14 @@
 /* Sets the largest head and a response head's room.  Over 32 KiB MHD maps it. */
 enum { POOL_BYTES = 64 * 1024 };
 
-struct pool {                         /* of a connection; all zero: not known yet */
-    char       *memory;
-    bool        is_looked_for;        /* MHD has read into it: where it begins is known by now, or never from that */
-    struct parked *parked;            /* what stood in it; NULL: it stands there */
-    const char *target;               /* of the request, inside */
-    size_t      received_bytes;       /* of the request that has ended, from the beginning on */
-    bool        is_resting;           /* ready for a next request, of which there is no whole line yet */
-    int64_t     ended_ns, closed_ns;  /* the last request; when MHD closes for want of a next one */
+struct pool { /* of a connection; all zero: not known yet */
+    char          *memory;
+    bool           is_looked_for;       /* MHD has read into it: where it begins is known by now, or never from that */
+    struct parked *parked;              /* what stood in it; NULL: it stands there */
+    const char    *target;              /* of the request, inside */
+    size_t         received_bytes;      /* of the request that has ended, from the beginning on */
+    bool           is_resting;          /* ready for a next request, of which there is no whole line yet */
+    int64_t        ended_ns, closed_ns; /* the last request; when MHD closes for want of a next one */
 };
 
 /* MHD calls back for the connection and goes on with it. `target`: from the request line, which it has read. */

@@ -23,7 +23,7 @@ static bool is_cleared(const char *at, size_t count)
 
 void rawhead_begin(struct rawhead *h, const char *target, size_t target_bytes, const char *version)
 {
-    h->plain = version == target + target_bytes + 1;         /* else a NUL cut the target */
+    h->plain = version == target + target_bytes + 1; /* else a NUL cut the target */
     h->end = version + VERSION_BYTES;
 }
 
@@ -43,8 +43,8 @@ void rawhead_field(struct rawhead *h, const char *name, size_t name_bytes, const
  * shows by the length. */
 bool rawhead_is_plain(const struct rawhead *h, const char *head, size_t head_bytes)
 {
-    return !trick(TRICK_RAWHEAD) || (h->plain && is_cleared(h->end, 2 * CRLF_BYTES)
-                                   && h->end + 2 * CRLF_BYTES == head + head_bytes);
+    return !trick(TRICK_RAWHEAD) ||
+           (h->plain && is_cleared(h->end, 2 * CRLF_BYTES) && h->end + 2 * CRLF_BYTES == head + head_bytes);
 }
 
 struct slice rawhead_rest(const struct rawhead *h, const char *head, size_t head_bytes, const char *version)

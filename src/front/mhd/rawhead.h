@@ -17,8 +17,8 @@
 
 #include <stdbool.h>
 
-struct rawhead {                      /* a cursor over MHD's buffer */
-    const char *end;                  /* of the part seen last */
+struct rawhead {     /* a cursor over MHD's buffer */
+    const char *end; /* of the part seen last */
     bool        plain;
 };
 

@@ -24,10 +24,10 @@ enum { LINGERING_MOST = 256, READ_BYTES = 64 * 1024, READS_MOST = 16 };
 static const int64_t linger_ns = 2 * NS_PER_SEC, answered_ns = 3 * NS_PER_SEC;
 
 struct lingering {
-    struct watch      watch;
-    struct worker    *worker;
-    int               fd;
-    int64_t           deadline_ns;
+    struct watch          watch;
+    struct worker        *worker;
+    int                   fd;
+    int64_t               deadline_ns;
     LIST_ENTRY(lingering) entry;
 };
 
@@ -59,8 +59,8 @@ static bool is_head(const struct connection *c)
         return startline_is_head((struct slice){ in->base, in->held });
     if (c->begun != NULL && c->begun->request.method_name.ptr != NULL)
         return c->begun->request.method == HTTP_HEAD;
-    return in->line != NULL && in->stage != INTAKE_WHOLE
-        && startline_is_head((struct slice){ in->line, (size_t)(in->base + in->held - in->line) });
+    return in->line != NULL && in->stage != INTAKE_WHOLE &&
+           startline_is_head((struct slice){ in->line, (size_t)(in->base + in->held - in->line) });
 }
 
 static void send_it(struct connection *c, const char *text, size_t bytes)
@@ -122,8 +122,10 @@ void refuse_connection(struct connection *c, const struct refusal *no)
     c->refused = true;
     c->is_doomed = false;
     if (c->begun == NULL || !c->begun->answering) {
-        bytes = refuse_text(text, sizeof text, no, problem_status(no->kind) == 502 ? "http_response_header_section_size"
-                                                                : "http_request_error", is_head(c));
+        bytes = refuse_text(text, sizeof text, no,
+                            problem_status(no->kind) == 502 ? "http_response_header_section_size"
+                                                            : "http_request_error",
+                            is_head(c));
         send_it(c, text, bytes);
         log_it(c, no);
     }
@@ -171,8 +173,7 @@ void refuse_linger(struct worker *w, int fd)
     if (own < 0)
         return;
     l = mem_alloc(sizeof *l);
-    *l = (struct lingering){ .watch = { on_more }, .worker = w, .fd = own,
-                             .deadline_ns = clock_real_ns() + linger_ns };
+    *l = (struct lingering){ .watch = { on_more }, .worker = w, .fd = own, .deadline_ns = clock_real_ns() + linger_ns };
     LIST_INSERT_HEAD(&w->lingering, l, entry);
     w->lingering_count++;
     event.data.ptr = &l->watch;
@@ -184,7 +185,7 @@ void refuse_sweep(struct worker *w, int64_t now)
 {
     struct lingering *l, *next;
 
-    LIST_FOREACH_SAFE(l, &w->lingering, entry, next)
+    LIST_FOREACH_SAFE (l, &w->lingering, entry, next)
         if (l->deadline_ns <= now)
             forget(l);
 }

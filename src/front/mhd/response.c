@@ -11,8 +11,11 @@
 #include <unistd.h>
 
 enum {
-    STREAM_BLOCK_BYTES = 32 * 1024, LONG_BLOCK_BYTES = 64 * 1024, LONG_BYTES = 512 * 1024,
-    FIELD_OVERHEAD = 4, HEAD_OVERHEAD = 256
+    STREAM_BLOCK_BYTES = 32 * 1024,
+    LONG_BLOCK_BYTES = 64 * 1024,
+    LONG_BYTES = 512 * 1024,
+    FIELD_OVERHEAD = 4,
+    HEAD_OVERHEAD = 256
 };
 
 /* MHD zeroes the block that a stream is read into, and sends it piece by piece. */
@@ -23,7 +26,10 @@ static size_t block_bytes(int64_t length)
     return length > 0 && length < STREAM_BLOCK_BYTES ? (size_t)length : STREAM_BLOCK_BYTES;
 }
 
-struct mapping { void *start; size_t bytes; };
+struct mapping {
+    void  *start;
+    size_t bytes;
+};
 
 /* For a head that announces a length whose body is never asked for (HEAD). */
 static ssize_t read_nothing(void *context, uint64_t position, char *buffer, size_t count)
@@ -53,7 +59,7 @@ bool response_is_bare(const struct reply *r, bool is_head)
 static struct MHD_Response *make_empty(const struct reply *r, bool is_head)
 {
     if (!is_head || response_is_bare(r, is_head))
-        return MHD_create_response_from_buffer(0, (void *)(uintptr_t)"", MHD_RESPMEM_PERSISTENT);
+        return MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
     return MHD_create_response_from_callback((uint64_t)r->length, 1024, read_nothing, NULL, NULL);
 }
 
@@ -68,10 +74,10 @@ static void unmap(void *context)
 /* A stored body's file never changes. */
 static struct MHD_Response *make_mapped(const struct reply *r)
 {
-    size_t               before = (size_t)(r->offset % sysconf(_SC_PAGESIZE));
-    size_t               bytes = before + (size_t)r->length;
-    void                *start = r->length > 0 ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, r->fd,
-                                                      (off_t)(r->offset - (int64_t)before)) : MAP_FAILED;
+    size_t before = (size_t)(r->offset % sysconf(_SC_PAGESIZE));
+    size_t bytes = before + (size_t)r->length;
+    void *start = r->length > 0 ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, r->fd, (off_t)(r->offset - (int64_t)before))
+                                : MAP_FAILED;
     struct MHD_Response *response;
     struct mapping      *m;
 
@@ -79,8 +85,8 @@ static struct MHD_Response *make_mapped(const struct reply *r)
         return MHD_create_response_from_fd_at_offset64((uint64_t)r->length, r->fd, (uint64_t)r->offset);
     m = mem_alloc(sizeof *m);
     *m = (struct mapping){ start, bytes };
-    response = MHD_create_response_from_buffer_with_free_callback_cls((size_t)r->length, (char *)start + before,
-                                                                      unmap, m);
+    response = MHD_create_response_from_buffer_with_free_callback_cls((size_t)r->length, (char *)start + before, unmap,
+                                                                      m);
     if (response != NULL)
         close(r->fd);
     else
@@ -92,8 +98,7 @@ static struct MHD_Response *make_body(const struct reply *r, const struct respon
 {
     switch (r->kind) {
     case REPLY_BYTES:
-        return MHD_create_response_from_buffer(r->bytes.len, (void *)(uintptr_t)r->bytes.ptr,
-                                               MHD_RESPMEM_MUST_COPY);
+        return MHD_create_response_from_buffer(r->bytes.len, (void *)(uintptr_t)r->bytes.ptr, MHD_RESPMEM_MUST_COPY);
     case REPLY_FILE:
         sendfile_until(r->fd, r->offset + r->length);
         if (o->map_files)
@@ -126,7 +131,7 @@ struct MHD_Response *response_make(const struct reply *r, const struct response_
     response = make_body(r, o);
     if (response == NULL)
         return NULL;
-    if (o->close || r->close)           /* before Date: after it MHD would send a second Date */
+    if (o->close || r->close) /* before Date: after it MHD would send a second Date */
         MHD_add_response_header(response, "Connection", "close");
     for (unsigned i = 0; i < r->fields.count; i++)
         MHD_add_response_header(response, arena_copy(a, r->fields.items[i].name).ptr,

@@ -9,12 +9,12 @@
 #include <microhttpd.h>
 
 struct response_options {
-    bool   is_head;                   /* the request's method is HEAD */
-    bool   close;                     /* say Connection: close */
-    bool   map_files;                 /* the connection speaks TLS: MHD would read a file in pieces of 4 KiB */
-    size_t head_room;                 /* bytes a response head may have in MHD's pool */
-    MHD_ContentReaderCallback     read;       /* REPLY_STREAM, called with `context` */
-    void                         *context;
+    bool                      is_head;   /* the request's method is HEAD */
+    bool                      close;     /* say Connection: close */
+    bool                      map_files; /* the connection speaks TLS: MHD would read a file in pieces of 4 KiB */
+    size_t                    head_room; /* bytes a response head may have in MHD's pool */
+    MHD_ContentReaderCallback read;      /* REPLY_STREAM, called with `context` */
+    void                     *context;
 };
 
 /* Is its head to say no length (front/mhd/heads.h)?  RFC 9110 8.6. */

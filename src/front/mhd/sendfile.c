@@ -13,7 +13,10 @@
 /* A client that reads as fast as this holds others up for some ten microseconds at a time. */
 enum { PLACES = 256, PIECE_BYTES = 256 * 1024 };
 
-static _Thread_local struct { int fd; int64_t end; } known[PLACES];
+static _Thread_local struct {
+    int     fd;
+    int64_t end;
+} known[PLACES];
 
 void sendfile_until(int fd, int64_t end)
 {

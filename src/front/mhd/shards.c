@@ -20,7 +20,7 @@ void shards_touch_all(struct worker *w)
     struct shard *s;
 
     for (int kind = SHARD_PLAIN; kind <= SHARD_TLS; kind++)
-        STAILQ_FOREACH(s, &w->shards[kind], entry)
+        STAILQ_FOREACH (s, &w->shards[kind], entry)
             shard_touch(s);
 }
 
@@ -49,7 +49,7 @@ void shards_limit_wait(struct worker *w, int64_t *ns)
         if (wait < *ns)
             *ns = wait;
     }
-    SLIST_FOREACH(s, &w->due_shards, due) {
+    SLIST_FOREACH (s, &w->due_shards, due) {
         int64_t wait = s->is_tls && w->handshakes > 0 ? NS_PER_MS : 0;
 
         if (wait < *ns)

@@ -16,17 +16,17 @@
 #include <microhttpd.h>
 
 enum { SHARD_CONNECTIONS = 256 };
-enum { SHARD_PLAIN, SHARD_TLS };      /* of struct worker's `shards` */
+enum { SHARD_PLAIN, SHARD_TLS }; /* of struct worker's `shards` */
 
 struct shard {
-    struct watch       watch;
-    struct worker     *worker;
-    struct MHD_Daemon *daemon;
-    bool               is_tls, is_first;
-    bool               is_due;            /* stands in worker->due_shards */
-    unsigned           connections;
-    STAILQ_ENTRY(shard) entry;            /* of the worker's of its kind */
-    SLIST_ENTRY(shard) due;
+    struct watch        watch;
+    struct worker      *worker;
+    struct MHD_Daemon  *daemon;
+    bool                is_tls, is_first;
+    bool                is_due; /* stands in worker->due_shards */
+    unsigned            connections;
+    STAILQ_ENTRY(shard) entry; /* of the worker's of its kind */
+    SLIST_ENTRY(shard)  due;
 };
 
 /* Something happened: it is to run in this round, or the next. */

@@ -18,9 +18,9 @@
 enum { WORD_SLOTS = 64, WORDS = SLOTS / WORD_SLOTS, PAGE_BYTES = 4096 };
 
 static _Thread_local struct {
-    char    *memory;                  /* NULL: not open */
-    uint64_t clean[WORDS];            /* free, without pages */
-    uint64_t warm[WORDS];             /* free, with pages that are all zero */
+    char    *memory;       /* NULL: not open */
+    uint64_t clean[WORDS]; /* free, without pages */
+    uint64_t warm[WORDS];  /* free, with pages that are all zero */
     unsigned warm_count;
 } here;
 
@@ -91,8 +91,8 @@ static void clear(char *slot)
 
 static bool is_slot(const char *at, size_t bytes)
 {
-    return here.memory != NULL && bytes == POOL_BYTES && at >= here.memory
-        && at < here.memory + (size_t)SLOTS * POOL_BYTES && (size_t)(at - here.memory) % POOL_BYTES == 0;
+    return here.memory != NULL && bytes == POOL_BYTES && at >= here.memory &&
+           at < here.memory + (size_t)SLOTS * POOL_BYTES && (size_t)(at - here.memory) % POOL_BYTES == 0;
 }
 
 static void give_back(char *at)
@@ -106,16 +106,16 @@ static void give_back(char *at)
         here.warm_count++;
     } else if (madvise(at, POOL_BYTES, MADV_DONTNEED) == 0) {
         here.clean[slot / WORD_SLOTS] |= bit;
-    }                                 /* else nobody gets it any more */
+    } /* else nobody gets it any more */
 }
 
 void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
     void *slot;
 
-    if (bytes == POOL_BYTES && here.memory != NULL && at == NULL && fd == -1
-        && protection == (PROT_READ | PROT_WRITE) && flags == (MAP_PRIVATE | MAP_ANONYMOUS)
-        && (slot = take_slot()) != NULL)
+    if (bytes == POOL_BYTES && here.memory != NULL && at == NULL && fd == -1 &&
+        protection == (PROT_READ | PROT_WRITE) && flags == (MAP_PRIVATE | MAP_ANONYMOUS) &&
+        (slot = take_slot()) != NULL)
         return slot;
     return (void *)syscall(SYS_mmap, at, bytes, protection, flags, fd, offset);
 }

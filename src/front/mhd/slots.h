@@ -18,8 +18,8 @@
 #endif
 
 enum {
-    SLOTS      = 256,
-    SLOTS_WARM = 32                   /* of those nobody has, so many keep their pages */
+    SLOTS = 256,
+    SLOTS_WARM = 32 /* of those nobody has, so many keep their pages */
 };
 
 /* Of this thread, before its first connection. */

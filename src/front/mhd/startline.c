@@ -75,7 +75,7 @@ static enum startline_verdict judge_line(struct slice line, struct refusal *no)
         last--;
     if (last == method + 1)
         return bad(no, slice_starts_with(slice_sub(line, last, line.len), SLICE("HTTP/")) ? &has_no_target
-                                                                                           : &has_no_version);
+                                                                                          : &has_no_version);
     return judge_version(slice_sub(line, last, line.len), no);
 }
 

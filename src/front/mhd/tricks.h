@@ -28,26 +28,26 @@
 #define TRICKS_MEASURED_WITH "0.9.75"
 
 enum trick {
-    TRICK_MEMSET   = 1,
-    TRICK_PARK     = 2,
-    TRICK_INTAKE   = 4,
-    TRICK_HEADS    = 8,
-    TRICK_RECORDS  = 16,
+    TRICK_MEMSET = 1,
+    TRICK_PARK = 2,
+    TRICK_INTAKE = 4,
+    TRICK_HEADS = 8,
+    TRICK_RECORDS = 16,
     TRICK_SENDFILE = 32,
-    TRICK_SOCKOPT  = 64,
-    TRICK_RAWHEAD  = 128,
-    TRICK_KEPT     = 256,
-    TRICK_SLOTS    = 512
+    TRICK_SOCKOPT = 64,
+    TRICK_RAWHEAD = 128,
+    TRICK_KEPT = 256,
+    TRICK_SLOTS = 512
 };
 
 /* Before the workers start, with what tricks_library() says: all, or with another version none.  False: none. */
-bool        tricks_start(const char *version);
+bool tricks_start(const char *version);
 /* Of the library that the program runs with. */
 const char *tricks_library(void);
 /* Are there any in this build, for this version? */
-bool        tricks_are_for(const char *version);
+bool tricks_are_for(const char *version);
 
-extern unsigned tricks_on;            /* written by tricks_start() alone */
+extern unsigned tricks_on; /* written by tricks_start() alone */
 
 static inline bool trick(enum trick t)
 {

@@ -23,8 +23,8 @@ void arrival_name_peer(int fd, const struct sockaddr *sa, socklen_t len, char *o
         kernel_read_credentials(fd, &who);
     if (who.has_uid)
         snprintf(out, bytes, "unix:uid=%u,pid=%d", (unsigned)who.uid, (int)who.pid);
-    else if (!is_unix && getnameinfo(sa, len, host, sizeof host, port, sizeof port,
-                                     NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+    else if (!is_unix &&
+             getnameinfo(sa, len, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) == 0)
         snprintf(out, bytes, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
     else
         snprintf(out, bytes, "unknown");

@@ -19,9 +19,9 @@ struct arrival {
     enum listener_kind      kind;
     struct sockaddr_storage address;
     socklen_t               address_bytes;
-    const char             *connected, *proxy_user;       /* of the CONNECT that it comes after; else NULL */
-    struct peer_card       *card;                          /* a reference, which goes over; NULL: nobody asked */
-    bool                    is_tls;                        /* the client begins a handshake */
+    const char             *connected, *proxy_user; /* of the CONNECT that it comes after; else NULL */
+    struct peer_card       *card;                   /* a reference, which goes over; NULL: nobody asked */
+    bool                    is_tls;                 /* the client begins a handshake */
 };
 
 /* Its place is free, before it is closed. */

@@ -25,8 +25,8 @@ static bool is_loopback(const struct sockaddr *sa)
 {
     if (sa->sa_family == AF_INET)
         return (ntohl(((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr) >> 24) == 127;
-    return sa->sa_family == AF_INET6
-        && IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);
+    return sa->sa_family == AF_INET6 &&
+           IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);
 }
 
 /* What a socket has of which nobody has said anything: the system's. */
@@ -35,8 +35,8 @@ static bool has_usual_congestion_control(int fd, int family)
     char      own[CONTROL_BYTES] = "", usual[CONTROL_BYTES] = "";
     socklen_t own_bytes = sizeof own, usual_bytes = sizeof usual;
     int       other = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool      known = other >= 0 && getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, own, &own_bytes) == 0
-        && getsockopt(other, IPPROTO_TCP, TCP_CONGESTION, usual, &usual_bytes) == 0;
+    bool      known = other >= 0 && getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, own, &own_bytes) == 0 &&
+                 getsockopt(other, IPPROTO_TCP, TCP_CONGESTION, usual, &usual_bytes) == 0;
 
     if (other >= 0)
         close(other);
@@ -137,8 +137,10 @@ static int open_unix(struct listener *l, const struct config_listener *c, const 
         if (g == NULL)
             return fault_set(why, "cannot listen on %s: there is no group \"%s\"", c->address, c->group);
         if (chown(path, (uid_t)-1, g->gr_gid) != 0)
-            return fault_set(why, "cannot give %s to group %s: %s; under systemd SocketGroup= of its socket unit does "
-                             "that (weir-admin.socket)", c->address, c->group, strerror(errno));
+            return fault_set(why,
+                             "cannot give %s to group %s: %s; under systemd SocketGroup= of its socket unit does "
+                             "that (weir-admin.socket)",
+                             c->address, c->group, strerror(errno));
     }
     return 0;
 }
@@ -160,13 +162,13 @@ static bool split_address(struct slice text, struct slice *host, int64_t *port)
 
 static int open_tcp(struct listener *l, const struct config_listener *c, bool allow_remote, struct fault *why)
 {
-    char            name[256];
-    struct slice    host;
-    int64_t         port;
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
+    char             name[256];
+    struct slice     host;
+    int64_t          port;
+    struct addrinfo  hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
     struct addrinfo *ai = NULL;
-    char            service[8];
-    int             one = 1, err, rc = -1;
+    char             service[8];
+    int              one = 1, err, rc = -1;
 
     if (!split_address(slice_of(c->address), &host, &port) || host.len >= sizeof name)
         return fault_set(why, "cannot listen on \"%s\": write HOST:PORT, [IPv6]:PORT or unix:PATH", c->address);
@@ -236,8 +238,10 @@ int listener_adopt(struct listener *l, int fd, enum listener_kind kind, bool all
     set_inherited_options(fd, (struct sockaddr *)&sa);
     if (allow_remote || l->is_unix || is_loopback((struct sockaddr *)&sa))
         return 0;
-    return fault_set(why, "cannot listen on %s, which systemd opened: other machines could reach it; set "
-                     "allow_remote = true if that is meant", l->address);
+    return fault_set(why,
+                     "cannot listen on %s, which systemd opened: other machines could reach it; set "
+                     "allow_remote = true if that is meant",
+                     l->address);
 }
 
 void listener_close(struct listener *l)

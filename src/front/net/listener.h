@@ -11,8 +11,8 @@ enum { LISTENERS_MAX = 64 };
 enum listener_kind {
     LISTENER_DATA,
     LISTENER_ADMIN,
-    LISTENER_QUERY,                   /* as admin, and changes nothing */
-    LISTENER_PROXY,                   /* as data, and answers CONNECT */
+    LISTENER_QUERY, /* as admin, and changes nothing */
+    LISTENER_PROXY, /* as data, and answers CONNECT */
     LISTENER_KINDS
 };
 
@@ -26,14 +26,14 @@ struct listener {
     int                fd;
     enum listener_kind kind;
     bool               is_unix;
-    char               path[108];     /* of a unix socket this process made: unlinked at close; else "" */
-    char               address[160];  /* as bound, for the log: "127.0.0.1:41873" */
+    char               path[108];    /* of a unix socket this process made: unlinked at close; else "" */
+    char               address[160]; /* as bound, for the log: "127.0.0.1:41873" */
 };
 
 /* Opens one (close-on-exec, non-blocking), and notes its address as Weir's own. -1: *why names the address and what
  * is wrong with it. A unix socket that nobody listens on is replaced; one in use is not. */
-int  listener_open(struct listener *, const struct config_listener *, enum listener_kind, bool allow_remote,
-                   struct fault *why);
+int listener_open(struct listener *, const struct config_listener *, enum listener_kind, bool allow_remote,
+                  struct fault *why);
 /* Takes a descriptor that systemd passed over. -1: it is one that other machines reach, without `allow_remote`. */
 int  listener_adopt(struct listener *, int fd, enum listener_kind, bool allow_remote, struct fault *why);
 void listener_close(struct listener *);

@@ -16,14 +16,14 @@ enum { CLIENTS = 1024, DESCRIPTORS_MOST = 1 << 20 };
 
 struct row {
     _Atomic unsigned taken;
-    struct peer      who;             /* main thread only */
+    struct peer      who; /* main thread only */
 };
 
 struct places {
     struct row       rows[CLIENTS];
-    unsigned         row_count;       /* main thread only: those after were never used */
+    unsigned         row_count; /* main thread only: those after were never used */
     size_t           fd_count;
-    _Atomic uint16_t of_fd[];         /* row + 1; 0: it counts for nobody */
+    _Atomic uint16_t of_fd[]; /* row + 1; 0: it counts for nobody */
 };
 
 struct places *places_open(void)
@@ -34,7 +34,7 @@ struct places *places_open(void)
 
     getrlimit(RLIMIT_NOFILE, &limit);
     count = limit.rlim_cur < DESCRIPTORS_MOST ? (size_t)limit.rlim_cur : (size_t)DESCRIPTORS_MOST;
-    p = mem_alloc(sizeof *p + count * sizeof p->of_fd[0]);      /* zero pages: those never touched are not there */
+    p = mem_alloc(sizeof *p + count * sizeof p->of_fd[0]); /* zero pages: those never touched are not there */
     p->fd_count = count;
     return p;
 }

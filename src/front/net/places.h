@@ -13,7 +13,7 @@ struct places;
 
 /* Never NULL. */
 struct places *places_open(void);
-void places_close(struct places *);                  /* NULL is fine */
+void           places_close(struct places *); /* NULL is fine */
 /* Main thread, for a socket just accepted: false where its client has `most` places already. Asks the kernel. */
 bool places_take(struct places *, int fd, unsigned most);
 /* Any thread, before the socket is closed; also for one that took no place. */

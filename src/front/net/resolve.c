@@ -14,11 +14,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { STACK_BYTES = 1024 * 1024 };   /* some name services want much of it */
+enum { STACK_BYTES = 1024 * 1024 }; /* some name services want much of it */
 
 struct resolution {
     struct ref       ref;
-    int              done_fd;         /* written by the thread after the two below */
+    int              done_fd; /* written by the thread after the two below */
     char             host[256], port[8];
     struct addrinfo *found;
     int              error;

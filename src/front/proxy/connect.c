@@ -7,7 +7,7 @@
 #include "http/basic.h"
 #include "http/url.h"
 
-enum { HOST_BYTES = 255 };             /* RFC 1035 2.3.4 */
+enum { HOST_BYTES = 255 }; /* RFC 1035 2.3.4 */
 
 static struct refusal malformed(const char *detail)
 {
@@ -36,8 +36,7 @@ static bool read_request_line(struct slice line, struct http_request *r, struct 
     r->target = out->target = slice_sub(line, first + 1, second);
     line = slice_sub(line, second + 1, line.len);
     r->version_minor = slice_eq(line, SLICE("HTTP/1.0")) ? 0 : 1;
-    return slice_eq(r->method_name, SLICE("CONNECT"))
-        && (r->version_minor == 0 || slice_eq(line, SLICE("HTTP/1.1")));
+    return slice_eq(r->method_name, SLICE("CONNECT")) && (r->version_minor == 0 || slice_eq(line, SLICE("HTTP/1.1")));
 }
 
 struct refusal connect_head_parse(struct slice text, struct connect_head *out, struct arena *a)
@@ -61,11 +60,10 @@ struct refusal connect_head_parse(struct slice text, struct connect_head *out, s
     no = guard_framing(&r, text.len);
     if (no.kind != PROBLEM_NONE)
         return no;
-    if (http_fields_find(&r.fields, HTTP_CONTENT_LENGTH, 0) >= 0
-        || http_fields_find(&r.fields, HTTP_TRANSFER_ENCODING, 0) >= 0)
+    if (http_fields_find(&r.fields, HTTP_CONTENT_LENGTH, 0) >= 0 ||
+        http_fields_find(&r.fields, HTTP_TRANSFER_ENCODING, 0) >= 0)
         return malformed("A CONNECT has no content.");
-    if (!http_authority_parse(out->target, &out->host, &out->port) || out->port == 0
-        || out->host.len > HOST_BYTES)
+    if (!http_authority_parse(out->target, &out->host, &out->port) || out->port == 0 || out->host.len > HOST_BYTES)
         return malformed("A CONNECT names a host and a port.");
     out->user = http_basic_user(http_fields_get(&r.fields, HTTP_PROXY_AUTHORIZATION), a);
     return no;

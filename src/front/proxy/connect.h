@@ -7,10 +7,10 @@
 #include "engine/guard.h"
 
 struct connect_head {
-    struct slice target;              /* "host:port" as written */
-    struct slice host;                /* an IPv6 address in its brackets */
-    unsigned     port;                /* 1 to 65535 */
-    struct slice user;                /* of Proxy-Authorization; ptr NULL: none */
+    struct slice target; /* "host:port" as written */
+    struct slice host;   /* an IPv6 address in its brackets */
+    unsigned     port;   /* 1 to 65535 */
+    struct slice user;   /* of Proxy-Authorization; ptr NULL: none */
 };
 
 /* `text`: the whole head, its empty line included.  Slices point into it or into the arena.  A refusal of status 0

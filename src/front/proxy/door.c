@@ -32,15 +32,15 @@ enum { FIRST_BYTES = 2048, PEEK_BYTES = 4096, CONNECT_BYTES = sizeof "CONNECT " 
 enum { TLS_HANDSHAKE = 0x16 };
 
 struct knock {
-    struct watch   watch;
-    struct worker *worker;
-    struct arrival arrival;
-    char          *head;              /* taken so far */
-    size_t         used, room;
-    char          *connected, *proxy_user;        /* of a CONNECT that was granted; NULL before */
-    int64_t        started_wall_ns, started_mono_ns, deadline_ns;
-    char           peer[80], label[PEER_LABEL_BYTES];
-    LIST_ENTRY(knock) entry;          /* of the worker's */
+    struct watch      watch;
+    struct worker    *worker;
+    struct arrival    arrival;
+    char             *head; /* taken so far */
+    size_t            used, room;
+    char             *connected, *proxy_user; /* of a CONNECT that was granted; NULL before */
+    int64_t           started_wall_ns, started_mono_ns, deadline_ns;
+    char              peer[80], label[PEER_LABEL_BYTES];
+    LIST_ENTRY(knock) entry; /* of the worker's */
 };
 
 /* -- life -- */
@@ -80,12 +80,12 @@ void door_sweep(struct worker *w, int64_t now)
 {
     struct knock *k, *next;
 
-    LIST_FOREACH_SAFE(k, &w->knocks, entry, next) {
+    LIST_FOREACH_SAFE (k, &w->knocks, entry, next) {
         if (k->deadline_ns > now)
             continue;
         if (k->used > 0 && k->connected == NULL)
             say_refusal(w, k->arrival.fd, PROBLEM_REQUEST_TIMEOUT, "The rest of the CONNECT did not come in time.",
-                     "http_request_error");
+                        "http_request_error");
         turn_away(k);
     }
 }
@@ -121,14 +121,19 @@ static struct slice name_of(struct knock *k, const struct connect_head *h)
 
 static void refuse(struct knock *k, const struct connect_head *h, const struct refusal *no, const char *proxy_error)
 {
-    struct slice name = name_of(k, h);               /* before the client has its answer, and goes */
+    struct slice name = name_of(k, h); /* before the client has its answer, and goes */
 
     counter_add(COUNTER_REQUESTS, 1);
     counter_add(COUNTER_CLIENT_ERRORS, 1);
     say_refusal(k->worker, k->arrival.fd, no->kind, no->detail, proxy_error);
-    say_logged(k->worker, &(struct connect_line){
-        .peer = k->peer, .client = name, .target = h->target, .cache = "error", .status = problem_status(no->kind),
-        .started_wall_ns = k->started_wall_ns, .started_mono_ns = k->started_mono_ns, .whole = true });
+    say_logged(k->worker, &(struct connect_line){ .peer = k->peer,
+                                                  .client = name,
+                                                  .target = h->target,
+                                                  .cache = "error",
+                                                  .status = problem_status(no->kind),
+                                                  .started_wall_ns = k->started_wall_ns,
+                                                  .started_mono_ns = k->started_mono_ns,
+                                                  .whole = true });
     turn_away(k);
 }
 
@@ -177,8 +182,9 @@ static void open_upstream(struct knock *k, const struct connect_head *h)
     struct worker *w = k->worker;
 
     if (h->port != PORT_HTTP && !has_leaf(w, h->host)) {
-        refuse(k, h, &(struct refusal){ PROBLEM_NO_CERTIFICATE,
-                                        "Weir cannot make a certificate for this host; its log says why." },
+        refuse(k, h,
+               &(struct refusal){ PROBLEM_NO_CERTIFICATE,
+                                  "Weir cannot make a certificate for this host; its log says why." },
                "proxy_internal_error");
         return;
     }
@@ -212,9 +218,14 @@ static void open_tunnel(struct knock *k, const struct connect_head *h, struct ro
 {
     struct worker      *w = k->worker;
     struct tunnel_start start = {
-        .fd = k->arrival.fd, .peer = k->peer, .target = h->target, .host = h->host, .port = h->port,
+        .fd = k->arrival.fd,
+        .peer = k->peer,
+        .target = h->target,
+        .host = h->host,
+        .port = h->port,
         .client = name_of(k, h),
-        .started_wall_ns = k->started_wall_ns, .started_mono_ns = k->started_mono_ns,
+        .started_wall_ns = k->started_wall_ns,
+        .started_mono_ns = k->started_mono_ns,
     };
 
     lead(&start, to);
@@ -240,8 +251,7 @@ static bool admits(struct knock *k, const struct connect_head *h, const struct c
     ask_who(k, &who);
     if (engine_admits(k->worker->engine, up, &who))
         return true;
-    refuse(k, h, &(struct refusal){ PROBLEM_NOT_ALLOWED, engine_not_admitted(&who, &a).ptr },
-           "http_request_denied");
+    refuse(k, h, &(struct refusal){ PROBLEM_NOT_ALLOWED, engine_not_admitted(&who, &a).ptr }, "http_request_denied");
     arena_free(&a);
     return false;
 }
@@ -259,10 +269,10 @@ static void answer_connect(struct knock *k, const struct connect_head *h)
     else if (u != NULL || c->proxy_tunnel)
         open_tunnel(k, h, to);
     else
-        refuse(k, h, &(struct refusal){
-            PROBLEM_NOT_AN_UPSTREAM,
-            "No upstream has this host and port. With proxy.tunnel = \"allow\" it would be carried through unread." },
-            "http_request_denied");
+        refuse(k, h,
+               &(struct refusal){ PROBLEM_NOT_AN_UPSTREAM, "No upstream has this host and port. With proxy.tunnel = "
+                                                           "\"allow\" it would be carried through unread." },
+               "http_request_denied");
 }
 
 static void read_connect(struct knock *k)
@@ -330,8 +340,8 @@ static void look(struct watch *watch, uint32_t events)
         }
         if (k->used == 0 && (size_t)n < CONNECT_BYTES) {
             if ((events & (EPOLLRDHUP | EPOLLHUP)) != 0)
-                turn_away(k);                              /* nothing more will come */
-            return;                                        /* else the edge of the next bytes wakes us */
+                turn_away(k); /* nothing more will come */
+            return;           /* else the edge of the next bytes wakes us */
         }
         if (take(k, (size_t)n) || k->used > GUARD_HEAD_BYTES) {
             read_connect(k);

@@ -7,9 +7,9 @@
 #include "front/internal.h"
 #include "http/problem.h"
 
-struct connect_line {                 /* of the access log */
+struct connect_line { /* of the access log */
     const char  *peer;
-    struct slice client, target;      /* client: ptr NULL: not named */
+    struct slice client, target; /* client: ptr NULL: not named */
     const char  *upstream, *cache, *detail;
     unsigned     status;
     int64_t      started_wall_ns, started_mono_ns, sent_bytes, received_bytes;

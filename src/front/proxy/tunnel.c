@@ -32,15 +32,15 @@ static const int64_t resolve_ns = 20 * NS_PER_SEC, connect_ns = 10 * NS_PER_SEC;
 enum stage { RESOLVE, CONNECT, CARRY, ENDED };
 
 struct side {
-    struct watch   watch;             /* `ready` differs, so that the side is known */
-    int            fd;                /* -1: none */
-    uint32_t       asked;             /* of epoll */
-    unsigned       hurried;           /* how often what came from here was acknowledged at once */
-    bool           ended;             /* its sender has said all */
-    bool           told;              /* its receiver has been told that the other said all */
-    size_t         from, to;          /* of `bytes`: read from here, not yet written to the other side */
-    int64_t        count;             /* bytes read from here, in all */
-    char          *bytes;
+    struct watch watch;    /* `ready` differs, so that the side is known */
+    int          fd;       /* -1: none */
+    uint32_t     asked;    /* of epoll */
+    unsigned     hurried;  /* how often what came from here was acknowledged at once */
+    bool         ended;    /* its sender has said all */
+    bool         told;     /* its receiver has been told that the other said all */
+    size_t       from, to; /* of `bytes`: read from here, not yet written to the other side */
+    int64_t      count;    /* bytes read from here, in all */
+    char        *bytes;
 };
 
 struct tunnel {
@@ -49,14 +49,14 @@ struct tunnel {
     struct side        client, server;
     struct watch       resolved;
     struct resolution *resolution;
-    struct addrinfo   *found, *trying;            /* trying: the next one */
+    struct addrinfo   *found, *trying; /* trying: the next one */
     unsigned           tried;
-    bool               prohibited;                /* an address was passed over */
-    int64_t            deadline_ns, ends_at_ns;   /* real monotonic: of silence or of the stage; of all */
+    bool               prohibited;              /* an address was passed over */
+    int64_t            deadline_ns, ends_at_ns; /* real monotonic: of silence or of the stage; of all */
     int64_t            started_wall_ns, started_mono_ns;
     unsigned           port;
     char               peer[80], target[300], host[256], client_name[136], upstream[64];
-    LIST_ENTRY(tunnel) entry;                     /* of the worker's, or of those that have ended */
+    LIST_ENTRY(tunnel) entry; /* of the worker's, or of those that have ended */
 };
 
 /* -- life -- */
@@ -83,12 +83,18 @@ static void end(struct tunnel *t, unsigned status, const char *detail, bool whol
 {
     struct worker *w = t->worker;
 
-    say_logged(w, &(struct connect_line){
-        .peer = t->peer, .client = slice_of(t->client_name[0] != '\0' ? t->client_name : NULL),
-        .target = slice_of(t->target), .upstream = t->upstream, .cache = status == 200 ? "tunnel" : "error",
-        .detail = detail, .status = status, .started_wall_ns = t->started_wall_ns,
-        .started_mono_ns = t->started_mono_ns, .sent_bytes = t->server.count, .received_bytes = t->client.count,
-        .whole = whole });
+    say_logged(w, &(struct connect_line){ .peer = t->peer,
+                                          .client = slice_of(t->client_name[0] != '\0' ? t->client_name : NULL),
+                                          .target = slice_of(t->target),
+                                          .upstream = t->upstream,
+                                          .cache = status == 200 ? "tunnel" : "error",
+                                          .detail = detail,
+                                          .status = status,
+                                          .started_wall_ns = t->started_wall_ns,
+                                          .started_mono_ns = t->started_mono_ns,
+                                          .sent_bytes = t->server.count,
+                                          .received_bytes = t->client.count,
+                                          .whole = whole });
     leave_resolution(t);
     arrival_leave(w, t->client.fd);
     close_side(t, &t->client);
@@ -123,7 +129,7 @@ void tunnel_sweep(struct worker *w, int64_t now)
 {
     struct tunnel *t, *next;
 
-    LIST_FOREACH_SAFE(t, &w->tunnels, entry, next) {
+    LIST_FOREACH_SAFE (t, &w->tunnels, entry, next) {
         if (t->deadline_ns > now && t->ends_at_ns > now)
             continue;
         if (t->stage == CARRY)
@@ -247,11 +253,11 @@ static bool leads_back(const struct tunnel *t)
     socklen_t               here_bytes = sizeof here, there_bytes = sizeof there;
     char                    from[INET6_ADDRSTRLEN], to[INET6_ADDRSTRLEN];
 
-    return getsockname(t->server.fd, (struct sockaddr *)&here, &here_bytes) == 0
-        && getpeername(t->server.fd, (struct sockaddr *)&there, &there_bytes) == 0
-        && getnameinfo((struct sockaddr *)&here, here_bytes, from, sizeof from, NULL, 0, NI_NUMERICHOST) == 0
-        && getnameinfo((struct sockaddr *)&there, there_bytes, to, sizeof to, NULL, 0, NI_NUMERICHOST) == 0
-        && own_address_is(from, to, t->port);
+    return getsockname(t->server.fd, (struct sockaddr *)&here, &here_bytes) == 0 &&
+           getpeername(t->server.fd, (struct sockaddr *)&there, &there_bytes) == 0 &&
+           getnameinfo((struct sockaddr *)&here, here_bytes, from, sizeof from, NULL, 0, NI_NUMERICHOST) == 0 &&
+           getnameinfo((struct sockaddr *)&there, there_bytes, to, sizeof to, NULL, 0, NI_NUMERICHOST) == 0 &&
+           own_address_is(from, to, t->port);
 }
 
 /* An address that may be connected to, or NULL. */
@@ -261,8 +267,8 @@ static const struct addrinfo *next_address(struct tunnel *t)
         const struct addrinfo *ai = t->trying;
 
         t->trying = ai->ai_next;
-        if (t->upstream[0] != '\0' || address_is_public(ai->ai_addr)
-            || address_is_listed(ai->ai_addr, slice_of(t->host), t->worker->config->tunnel_private)) {
+        if (t->upstream[0] != '\0' || address_is_public(ai->ai_addr) ||
+            address_is_listed(ai->ai_addr, slice_of(t->host), t->worker->config->tunnel_private)) {
             t->tried++;
             return ai;
         }
@@ -280,8 +286,8 @@ static int begin_connecting(struct tunnel *t, const struct addrinfo *ai)
     if (t->server.fd < 0)
         return -1;
     setsockopt(t->server.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if ((connect(t->server.fd, ai->ai_addr, ai->ai_addrlen) != 0 && errno != EINPROGRESS)
-        || epoll_ctl(t->worker->epoll_fd, EPOLL_CTL_ADD, t->server.fd, &event) != 0) {
+    if ((connect(t->server.fd, ai->ai_addr, ai->ai_addrlen) != 0 && errno != EINPROGRESS) ||
+        epoll_ctl(t->worker->epoll_fd, EPOLL_CTL_ADD, t->server.fd, &event) != 0) {
         close(t->server.fd);
         t->server.fd = -1;
         return -1;
@@ -298,11 +304,12 @@ static void try_next_address(struct tunnel *t)
     t->deadline_ns = clock_real_ns() + connect_ns;
     while ((ai = next_address(t)) != NULL)
         if (begin_connecting(t, ai) == 0)
-            return;                                        /* on_server() goes on */
+            return; /* on_server() goes on */
     if (t->prohibited && t->tried == 0)
         refuse(t, PROBLEM_PRIVATE_ADDRESS,
                "A tunnel leads to loopback, link-local and private addresses only where proxy.tunnel_private lists "
-               "the host, address or network.", "destination_ip_prohibited");
+               "the host, address or network.",
+               "destination_ip_prohibited");
     else
         refuse(t, PROBLEM_NO_CONNECTION, "The host could not be connected to.", "connection_refused");
 }
@@ -365,8 +372,8 @@ static int start_resolving(struct tunnel *t)
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = &t->resolved };
 
     t->resolution = resolve_start(t->host, t->port);
-    return t->resolution != NULL
-        ? epoll_ctl(t->worker->epoll_fd, EPOLL_CTL_ADD, resolve_fd(t->resolution), &event) : -1;
+    return t->resolution != NULL ? epoll_ctl(t->worker->epoll_fd, EPOLL_CTL_ADD, resolve_fd(t->resolution), &event)
+                                 : -1;
 }
 
 static struct slice without_brackets(struct slice host)

@@ -12,14 +12,14 @@
 
 #include "front/internal.h"
 
-struct tunnel_start {                 /* copied */
-    int          fd;                  /* the client's, taken over; stands in no epoll */
+struct tunnel_start { /* copied */
+    int          fd;  /* the client's, taken over; stands in no epoll */
     const char  *peer;
-    struct slice target;              /* "host:port" as the client said it */
-    struct slice host;                /* IPv6 in its brackets */
+    struct slice target; /* "host:port" as the client said it */
+    struct slice host;   /* IPv6 in its brackets */
     unsigned     port;
-    struct slice client;              /* its name; ptr NULL */
-    const char  *upstream;            /* whose host it is (then any address will do); NULL: of none */
+    struct slice client;   /* its name; ptr NULL */
+    const char  *upstream; /* whose host it is (then any address will do); NULL: of none */
     int64_t      started_wall_ns, started_mono_ns;
 };
 
