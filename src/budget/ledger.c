@@ -247,7 +247,23 @@ static int64_t longer(int64_t a_ns, int64_t b_ns)
     return a_ns > b_ns ? a_ns : b_ns;
 }
 
-static int64_t predict_line_ns(const struct plan_line *line, const struct ledger_asking *ask, uint64_t ahead)
+/* Those that spend from this line before it. */
+static uint64_t ahead_on(const struct plan_line *line, const struct queue_ahead *ahead)
+{
+    switch (line->slot->scope) {
+    case SLOT_SHARED:
+        return ahead->alike + ahead->shared[line->index];
+    case SLOT_OWNED:
+    case SLOT_TOLD:
+        return ahead->alike + ahead->owned[line->index];
+    case SLOT_NAMED:
+        break;
+    }
+    return ahead->alike + ahead->owner;
+}
+
+static int64_t predict_line_ns(const struct plan_line *line, const struct ledger_asking *ask,
+                               const struct queue_ahead *ahead)
 {
     uint64_t most = limit_most(line->slot->limit), units;
 
@@ -255,14 +271,14 @@ static int64_t predict_line_ns(const struct plan_line *line, const struct ledger
         return INT64_MAX;
     if (line->cost == 0)
         return limit_wait_ns(line->slot->limit, 0, ask->own);
-    if (__builtin_mul_overflow(ahead, line->cost, &units) || units > UINT64_MAX / 2)
+    if (__builtin_mul_overflow(ahead_on(line, ahead), line->cost, &units) || units > UINT64_MAX / 2)
         return INT64_MAX;
     return longer(limit_predict_ns(line->slot->limit, units + line->cost - 1, ask->own),
                   share_wait_ns(line, ask, units));
 }
 
-int64_t ledger_predict_ns(struct ledger *l, const struct charge *c, uint64_t ahead, struct budget_now now,
-                          const char **tightest)
+int64_t ledger_predict_ns(struct ledger *l, const struct charge *c, const struct queue_ahead *ahead,
+                          struct budget_now now, const char **tightest)
 {
     struct ledger_asking    ask = asking(l, c, now, false);
     struct plan             plan;
@@ -282,7 +298,8 @@ int64_t ledger_predict_ns(struct ledger *l, const struct charge *c, uint64_t ahe
     return wait_ns;
 }
 
-struct ledger_cause ledger_cause(struct ledger *l, const struct charge *c, uint64_t ahead, struct budget_now now)
+struct ledger_cause ledger_cause(struct ledger *l, const struct charge *c, const struct queue_ahead *ahead,
+                                 struct budget_now now)
 {
     struct ledger_asking ask = asking(l, c, now, false);
     struct ledger_cause  cause = { 0 };
@@ -295,7 +312,7 @@ struct ledger_cause ledger_cause(struct ledger *l, const struct charge *c, uint6
         uint64_t                units;
         struct limit_cause      of;
 
-        if (__builtin_mul_overflow(ahead, line->cost, &units) || units > UINT64_MAX / 2)
+        if (__builtin_mul_overflow(ahead_on(line, ahead), line->cost, &units) || units > UINT64_MAX / 2)
             units = UINT64_MAX / 2;
         of = limit_cause(line->slot->limit, units + (line->cost > 0 ? line->cost - 1 : 0), ask.own);
         of.own_ns = longer(of.own_ns, share_wait_ns(line, &ask, units));

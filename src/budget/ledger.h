@@ -111,8 +111,8 @@ bool ledger_take_cut(struct ledger *, struct ledger_cut *);
 /* Drops what the API said of this limit or resource (NULL: of everything) to whatever credential; what was spent stays.
  * How many buckets held something; -1: there is none of that name. */
 int ledger_forget(struct ledger *, const char *name, struct budget_now now);
-/* The wait of a request that has `ahead` others of its kind before it (queue_ahead()). */
-int64_t ledger_predict_ns(struct ledger *, const struct charge *, uint64_t ahead, struct budget_now now,
+/* The wait of a request that has so many before it (queue_ahead()). */
+int64_t ledger_predict_ns(struct ledger *, const struct charge *, const struct queue_ahead *, struct budget_now now,
                           const char **tightest);
 
 /* Whose doing that wait is: the API's word (by, heard_wall_ns 0: in an earlier run), or NOBODY's: the limit's own. */
@@ -121,7 +121,8 @@ struct ledger_cause {
     enum told_by by;
     int64_t      heard_wall_ns;
 };
-struct ledger_cause ledger_cause(struct ledger *, const struct charge *, uint64_t ahead, struct budget_now now);
+struct ledger_cause ledger_cause(struct ledger *, const struct charge *, const struct queue_ahead *,
+                                 struct budget_now now);
 
 /* The class that the queue keeps apart from others. */
 struct queue_class ledger_class(struct ledger *, const struct charge *);

@@ -39,7 +39,7 @@
  * How it is used (one queue for each ledger):
  *     e->class = ledger_class(l, &charge);   e->priority, e->who, e->arrived_ns ...
  *     ahead = queue_ahead(q, &e->class, e->priority, &e->who);
- *     wait  = ledger_predict_ns(l, &charge, ahead, now, &tightest);   over max_wait: refuse
+ *     wait  = ledger_predict_ns(l, &charge, &ahead, now, &tightest);   over max_wait: refuse
  *     queue_put(q, e);
  *     while (slots are free && (e = queue_take(q, now.mono_ns, may_go, me, &wake_ns)) != NULL)
  *         ledger_spend(), send
@@ -133,12 +133,22 @@ struct queue_entry *queue_take(struct queue *, int64_t now_mono_ns, queue_may_go
  * the same limits are asked again by the next queue_take().  NULL: all bands. */
 void queue_reconsider(struct queue *, const struct queue_class *);
 
-/* How many (of the class's own cost) go before a newcomer if nobody else comes: for
- * ledger_predict_ns().  Exact within a band where up to seven wait that are known, an estimate else and
- * across bands that share limits. */
-uint64_t queue_ahead(const struct queue *, const struct queue_class *, enum queue_priority, const struct queue_who *);
+/* How many go before one, of its class's own cost.  A limit hears only of those that spend from it. */
+enum { QUEUE_LIMITS = 32 };
+struct queue_ahead {
+    uint64_t all;                                       /* of whatever limit */
+    uint64_t alike;                                     /* of its own class: they spend from all that it does */
+    uint64_t shared[QUEUE_LIMITS], owned[QUEUE_LIMITS]; /* others, by the limit that they spend from as well */
+    uint64_t owner;                                     /* others of its credential */
+};
+/* How many go before a newcomer if nobody else comes: for ledger_predict_ns().  Exact within a band where up to seven
+ * wait that are known, an estimate else and across bands that share limits. */
+struct queue_ahead queue_ahead(const struct queue *, const struct queue_class *, enum queue_priority,
+                               const struct queue_who *);
 /* The same for one that waits already. */
-uint64_t queue_ahead_of(const struct queue *, const struct queue_entry *);
+struct queue_ahead queue_ahead_of(const struct queue *, const struct queue_entry *);
+/* The first `part` of so many. */
+struct queue_ahead queue_ahead_part(const struct queue_ahead *, uint64_t part);
 
 /* How many of `entries` of this one's class its limits let go in time. */
 typedef uint64_t (*queue_may_pass)(void *context, const struct queue_entry *, uint64_t entries);

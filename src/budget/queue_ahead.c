@@ -35,6 +35,7 @@ struct asked {
     queue_may_pass      may_pass;           /* it is asked for a place; NULL: for the budget */
     void               *context;
     unsigned            classes; /* other ones, looked at */
+    struct queue_ahead  ahead;   /* what was found: all but `all` */
 };
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -188,6 +189,48 @@ static uint64_t in_units(struct asked *a, const struct queue_band *b, uint64_t e
     return (entries * (b->class.cost > 0 ? b->class.cost : 1) + cost - 1) / cost;
 }
 
+/* Where the other band spends from what this one spends from. */
+static void note_limits(struct queue_ahead *to, const struct queue_class *own, const struct queue_class *other,
+                        uint64_t units)
+{
+    bool is_same_owner = own->owner != 0 && own->owner == other->owner;
+
+    for (uint32_t bits = own->shared & other->shared; bits != 0; bits &= bits - 1)
+        to->shared[__builtin_ctz(bits)] += units;
+    for (uint32_t bits = is_same_owner ? own->owned & other->owned : 0; bits != 0; bits &= bits - 1)
+        to->owned[__builtin_ctz(bits)] += units;
+    to->owner += is_same_owner ? units : 0;
+    to->all += units;
+}
+
+static void add(struct queue_ahead *to, const struct queue_ahead *more)
+{
+    to->all += more->all;
+    to->owner += more->owner;
+    for (int i = 0; i < QUEUE_LIMITS; i++) {
+        to->shared[i] += more->shared[i];
+        to->owned[i] += more->owned[i];
+    }
+}
+
+/* Of more bands than are looked at, those that are stand for all. */
+static uint64_t for_all(const struct asked *a, uint64_t found)
+{
+    uint64_t bands = a->queue->bands.count;
+
+    return bands > OTHER_BANDS_MOST ? found * bands / OTHER_BANDS_MOST : found;
+}
+
+/* Those of one credential are few: what was found of them is no sample of more. */
+static void scale_up(const struct asked *a, struct queue_ahead *found)
+{
+    if (a->queue->bands.count <= OTHER_BANDS_MOST)
+        return;
+    found->all = for_all(a, found->all);
+    for (int i = 0; i < QUEUE_LIMITS; i++)
+        found->shared[i] = for_all(a, found->shared[i]);
+}
+
 static uint64_t newcomers_elsewhere(const struct asked *a, const struct target *t)
 {
     uint64_t before = 0;
@@ -196,7 +239,7 @@ static uint64_t newcomers_elsewhere(const struct asked *a, const struct target *
     for (const struct queue_band *b = a->queue->first; b != NULL && looked_at++ < OTHER_BANDS_MOST; b = b->after)
         if (is_other(a, b, a->priority))
             before += before_in_pool(pool_of(b->top), t->party);
-    return before;
+    return for_all(a, before);
 }
 
 /* Of a party's entries there, those that go before the target; what it was counted for elsewhere is off its turns. */
@@ -224,8 +267,8 @@ static uint64_t entries_ahead(const struct target *t, const struct stand *s, uin
 
 static uint64_t others_ahead(struct asked *a, const struct target *t, uint64_t mark)
 {
-    uint64_t ahead = 0;
-    unsigned bands = 0, stands = 0;
+    struct queue_ahead found = { 0 };
+    unsigned           bands = 0, stands = 0;
 
     for (const struct queue_band *b = a->queue->first; b != NULL && bands++ < OTHER_BANDS_MOST; b = b->after) {
         uint64_t entries = queue_tree_size(b->again);
@@ -234,30 +277,46 @@ static uint64_t others_ahead(struct asked *a, const struct target *t, uint64_t m
             continue;
         for (size_t i = 0; b->top != NULL && i < b->top->below.count && stands++ < OTHER_STANDS_MOST; i++)
             entries += entries_ahead(t, stand_below(b->top, i), mark);
-        ahead += in_units(a, b, entries);
+        note_limits(&found, a->class, &b->class, in_units(a, b, entries));
     }
-    return ahead;
+    scale_up(a, &found);
+    add(&a->ahead, &found);
+    return found.all;
 }
 
-static uint64_t of_priority(struct asked *a, enum queue_priority priority)
+/* All of the other priority. */
+static struct queue_ahead of_priority(struct asked *a, enum queue_priority priority)
 {
-    uint64_t ahead = 0;
-    unsigned bands = 0;
+    struct queue_ahead rest = { 0 };
+    unsigned           bands = 0;
 
     for (const struct queue_band *b = a->queue->first; b != NULL && bands++ < OTHER_BANDS_MOST; b = b->after)
         if (is_other(a, b, priority))
-            ahead += in_units(a, b, queue_band_size(b));
-    return ahead;
+            note_limits(&rest, a->class, &b->class, in_units(a, b, queue_band_size(b)));
+    scale_up(a, &rest);
+    return rest;
+}
+
+/* So many of the rest at most. */
+static void add_rest(struct queue_ahead *to, const struct queue_ahead *rest, uint64_t most)
+{
+    to->all += least(rest->all, most);
+    to->owner += least(rest->owner, most);
+    for (int i = 0; i < QUEUE_LIMITS; i++) {
+        to->shared[i] += least(rest->shared[i], most);
+        to->owned[i] += least(rest->owned[i], most);
+    }
 }
 
 /* -- all of it -- */
 
-static uint64_t predict(struct asked *a)
+static void predict(struct asked *a)
 {
     const struct queue *q = a->queue;
     enum queue_priority other = a->priority == QUEUE_BATCH ? QUEUE_INTERACTIVE : QUEUE_BATCH;
-    uint64_t            ahead = a->own, rest, mark = ++q->roots[a->priority]->mark;
+    uint64_t            ahead = a->own, alike, mark = ++q->roots[a->priority]->mark;
     bool                alone = q->bands.count <= (a->band != NULL ? 1 : 0);
+    struct queue_ahead  rest;
 
     for (int level = QUEUE_LEVELS - 1; level >= 0; level--) {
         struct target       t = target_at(a, level, ahead);
@@ -268,18 +327,23 @@ static uint64_t predict(struct asked *a)
             continue;
         if (level == 0 && t.is_new && !alone)
             t.place = newcomers_elsewhere(a, &t);
-        ahead += siblings_ahead(above, &t, mark);
+        alike = siblings_ahead(above, &t, mark);
+        a->ahead.alike += alike;
+        ahead += alike;
         if (level == 0 && !alone)
             ahead += others_ahead(a, &t, mark);
     }
     ahead += a->again;
+    a->ahead.alike += a->own + a->again;
+    a->ahead.all = ahead;
     if (alone)
-        return ahead;
+        return;
     rest = of_priority(a, other);
     if (a->priority == QUEUE_BATCH) /* before each batch one so many interactive ones */
-        return ahead +
-               least(rest, (ahead + 1) * (QUEUE_BATCH_EVERY - 1) - least(q->since_batch, QUEUE_BATCH_EVERY - 1));
-    return ahead + least(rest, (ahead + q->since_batch) / (QUEUE_BATCH_EVERY - 1));
+        add_rest(&a->ahead, &rest,
+                 (ahead + 1) * (QUEUE_BATCH_EVERY - 1) - least(q->since_batch, QUEUE_BATCH_EVERY - 1));
+    else
+        add_rest(&a->ahead, &rest, (ahead + q->since_batch) / (QUEUE_BATCH_EVERY - 1));
 }
 
 static void find_path(struct asked *a, const struct queue_who *who)
@@ -290,47 +354,65 @@ static void find_path(struct asked *a, const struct queue_who *who)
         a->path[i] = p = party_find(&a->queue->parties, p, who->id[i]);
 }
 
-static uint64_t of_newcomer(struct asked *a, const struct queue_who *who)
+static void find_newcomer(struct asked *a, const struct queue_who *who)
 {
     const struct queue *q = a->queue;
     const struct stand *s;
 
     if (queue_length(q) == 0)
-        return 0;
+        return;
     find_path(a, who);
     if (a->band != NULL) {
         a->again = queue_tree_size(a->band->again);
         s = a->path[QUEUE_CONNECTION] != NULL ? stand_find(&q->stands, a->band, a->path[QUEUE_CONNECTION]) : NULL;
         a->own = s != NULL ? s->entries : 0;
     }
-    return predict(a);
+    predict(a);
 }
 
-static uint64_t of_waiting(struct asked *a, const struct queue_entry *e)
+static void find_waiting(struct asked *a, const struct queue_entry *e)
 {
     if (e->band == NULL)
-        return 0;
-    if (e->again)
-        return queue_tree_before(e);
+        return;
+    if (e->again) {
+        a->ahead.all = a->ahead.alike = queue_tree_before(e);
+        return;
+    }
     find_path(a, &e->who);
     a->own = queue_tree_before(e);
     a->again = queue_tree_size(e->band->again);
-    return predict(a);
+    predict(a);
 }
 
-uint64_t queue_ahead(const struct queue *q, const struct queue_class *c, enum queue_priority priority,
-                     const struct queue_who *who)
+struct queue_ahead queue_ahead(const struct queue *q, const struct queue_class *c, enum queue_priority priority,
+                               const struct queue_who *who)
 {
     struct asked a = { .queue = q, .band = queue_band_find(q, c, priority), .class = c, .priority = priority };
 
-    return of_newcomer(&a, who);
+    find_newcomer(&a, who);
+    return a.ahead;
 }
 
-uint64_t queue_ahead_of(const struct queue *q, const struct queue_entry *e)
+struct queue_ahead queue_ahead_of(const struct queue *q, const struct queue_entry *e)
 {
     struct asked a = { .queue = q, .band = e->band, .class = &e->class, .priority = e->priority };
 
-    return of_waiting(&a, e);
+    find_waiting(&a, e);
+    return a.ahead;
+}
+
+struct queue_ahead queue_ahead_part(const struct queue_ahead *ahead, uint64_t part)
+{
+    double             share = ahead->all > 0 ? (double)part / (double)ahead->all : 0;
+    struct queue_ahead out = { .all = part,
+                               .alike = (uint64_t)((double)ahead->alike * share),
+                               .owner = (uint64_t)((double)ahead->owner * share) };
+
+    for (int i = 0; i < QUEUE_LIMITS; i++) {
+        out.shared[i] = (uint64_t)((double)ahead->shared[i] * share);
+        out.owned[i] = (uint64_t)((double)ahead->owned[i] * share);
+    }
+    return out;
 }
 
 uint64_t queue_ahead_in_place(const struct queue *q, const struct queue_entry *e, const struct queue_class *c,
@@ -340,7 +422,11 @@ uint64_t queue_ahead_in_place(const struct queue *q, const struct queue_entry *e
     struct asked a = { .queue = q, .class = c, .priority = priority, .may_pass = may_pass, .context = context };
 
     a.band = e != NULL ? e->band : queue_band_find(q, c, priority);
-    return e != NULL ? of_waiting(&a, e) : of_newcomer(&a, who);
+    if (e != NULL)
+        find_waiting(&a, e);
+    else
+        find_newcomer(&a, who);
+    return a.ahead.all;
 }
 
 bool queue_is_mixed(const struct queue *q, const struct queue_class *c, enum queue_priority priority)

@@ -128,9 +128,9 @@ struct line {
     enum queue_priority     priority;
     const struct queue_who *who;
     struct queue_class class;
-    struct budget_now now;
-    int64_t           within_ns; /* of interest is what goes before that */
-    uint64_t          ahead;     /* of what it spends */
+    struct budget_now  now;
+    int64_t            within_ns; /* of interest is what goes before that */
+    struct queue_ahead ahead;     /* of what it spends */
 };
 
 static uint64_t may_pass(void *context, const struct queue_entry *e, uint64_t entries)
@@ -138,11 +138,13 @@ static uint64_t may_pass(void *context, const struct queue_entry *e, uint64_t en
     struct line         *line = context;
     struct ledger       *l = line->site->budget->ledger;
     const struct flight *f = CONTAINER_OF((struct queue_entry *)e, struct flight, entry);
-    int64_t              last_ns = ledger_predict_ns(l, &f->charge, entries - 1, line->now, NULL), first_ns;
+    struct queue_ahead   before = { .alike = entries - 1 };
+    int64_t              last_ns = ledger_predict_ns(l, &f->charge, &before, line->now, NULL), first_ns;
 
     if (last_ns <= line->within_ns)
         return entries;
-    first_ns = ledger_predict_ns(l, &f->charge, 0, line->now, NULL);
+    before.alike = 0;
+    first_ns = ledger_predict_ns(l, &f->charge, &before, line->now, NULL);
     if (first_ns > line->within_ns)
         return 0;
     return 1 + (uint64_t)((double)(entries - 1) * (double)(line->within_ns - first_ns) / (double)(last_ns - first_ns));
@@ -153,7 +155,7 @@ static uint64_t ahead_in_place(struct line *line)
     const struct queue *q = line->site->budget->queue;
 
     if (!queue_is_mixed(q, &line->class, line->priority))
-        return line->ahead;
+        return line->ahead.all;
     return queue_ahead_in_place(q, line->flight != NULL ? &line->flight->entry : NULL, &line->class, line->priority,
                                 line->who, may_pass, line);
 }
@@ -161,8 +163,9 @@ static uint64_t ahead_in_place(struct line *line)
 static int64_t budget_of(void *context, uint64_t ahead)
 {
     const struct line *line = context;
+    struct queue_ahead part = queue_ahead_part(&line->ahead, ahead);
 
-    return ledger_predict_ns(line->site->budget->ledger, line->charge, ahead, line->now, NULL);
+    return ledger_predict_ns(line->site->budget->ledger, line->charge, &part, line->now, NULL);
 }
 
 /* `held_ns`: nothing goes before that; `budget_ns`: this one does not. */
@@ -185,7 +188,7 @@ static int64_t predict_places(struct line *line, int64_t held_ns, int64_t budget
             break;
         before = ahead;
     }
-    return budget_ns > 0 ? turns_wait_spent_ns(&p, wait_ns, ahead, line->ahead, budget_of, line) : wait_ns;
+    return budget_ns > 0 ? turns_wait_spent_ns(&p, wait_ns, ahead, line->ahead.all, budget_of, line) : wait_ns;
 }
 
 /* -- all of it -- */
@@ -213,9 +216,9 @@ int64_t forecast_wait(struct site *site, const struct flight *f, const struct ch
     }
     line.ahead = line.flight != NULL ? queue_ahead_of(b->queue, &f->entry)
                                      : queue_ahead(b->queue, &line.class, priority, who);
-    wait = ledger_predict_ns(b->ledger, charge, line.ahead, line.now, &tightest);
+    wait = ledger_predict_ns(b->ledger, charge, &line.ahead, line.now, &tightest);
     if (tightest != NULL) {
-        told = ledger_cause(b->ledger, charge, line.ahead, line.now);
+        told = ledger_cause(b->ledger, charge, &line.ahead, line.now);
         *cause = (struct wait_cause){ tightest, told.by, told.heard_wall_ns };
     }
     placed = predict_places(&line, hold, wait);

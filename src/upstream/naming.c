@@ -44,16 +44,16 @@ static bool has_none_before(struct site *s, const struct fetch *f, const struct 
     const struct queue_class class = site_class(s, charge);
 
     return queue_length(s->budget->queue) == 0 ||
-           queue_ahead(s->budget->queue, &class, priority_of(f), &f->client.who) == 0;
+           queue_ahead(s->budget->queue, &class, priority_of(f), &f->client.who).all == 0;
 }
 
 /* Whoever it is: it could not be served in time. */
 static bool is_hopeless(struct site *s, const struct fetch_links *w, const struct charge *charge)
 {
-    const struct budget_now now = budget_time();
-    const char             *tightest;
+    const struct budget_now  now = budget_time();
+    const struct queue_ahead nobody = { 0 };
 
-    return ledger_predict_ns(s->budget->ledger, charge, 0, now, &tightest) > w->wait_left_ns ||
+    return ledger_predict_ns(s->budget->ledger, charge, &nobody, now, NULL) > w->wait_left_ns ||
            hold_predict_ns(&s->hold, now.mono_ns) > w->wait_left_ns;
 }
 

@@ -252,9 +252,9 @@ static void test_ahead_is_exact_within_a_band(void **state)
         for (unsigned i = 0; i < 5; i++)
             if (n > 0)
                 queue_remove(q, &j[property_below(&p, n)].entry);
-        ahead = queue_ahead(q, &one, QUEUE_INTERACTIVE, &(struct queue_who){ .id[QUEUE_USER] = 3 });
+        ahead = queue_ahead(q, &one, QUEUE_INTERACTIVE, &(struct queue_who){ .id[QUEUE_USER] = 3 }).all;
         put(q, &j[100], 'n', &one, QUEUE_INTERACTIVE, 3, 1000);
-        assert_int_equal(queue_ahead_of(q, &j[100].entry), ahead);
+        assert_int_equal(queue_ahead_of(q, &j[100].entry).all, ahead);
         while ((e = queue_take(q, 0, always, NULL, NULL)) != &j[100].entry)
             went++;
         if (went != ahead)
@@ -280,7 +280,7 @@ static void test_ahead_across_bands(void **state)
         put(q, &j[i], 'b', &one, QUEUE_BATCH, 3, i);
     for (int i = 50; i < 59; i++)
         put(q, &j[i], 'x', &two, QUEUE_INTERACTIVE, 3, i); /* of other limits: counts for nothing */
-    ahead = queue_ahead(q, &one, QUEUE_INTERACTIVE, &(struct queue_who){ .id[QUEUE_USER] = 1 });
+    ahead = queue_ahead(q, &one, QUEUE_INTERACTIVE, &(struct queue_who){ .id[QUEUE_USER] = 1 }).all;
     put(q, &j[59], 'n', &one, QUEUE_INTERACTIVE, 1, 59);
     while ((e = queue_take(q, 0, always, NULL, NULL)) != &j[59].entry)
         went += ((struct job *)e)->name != 'x';
@@ -430,7 +430,7 @@ static int64_t all_ns(int count)
         uint64_t           client = property_below(&p, 1000);
         struct queue_who   who = user(client);
 
-        assert_true(queue_ahead(q, &c, QUEUE_INTERACTIVE, &who) <= (uint64_t)i);
+        assert_true(queue_ahead(q, &c, QUEUE_INTERACTIVE, &who).all <= (uint64_t)i);
         put(q, &jobs[i], 'x', &c, QUEUE_INTERACTIVE, client, i);
     }
     while (queue_take(q, count, always, NULL, NULL) != NULL)

@@ -169,7 +169,7 @@ static void test_the_rest_is_there_for_others(void **state)
             ledger_settle(l, &batch, &r, NULL, at(0));
         }
         assert_int_equal(ledger_wait_ns(l, &other, at(0), NULL), 0);
-        assert_true(ledger_predict_ns(l, &batch, 0, at(0), NULL) > 0);
+        assert_true(ledger_predict_ns(l, &batch, &(struct queue_ahead){ 0 }, at(0), NULL) > 0);
         ledger_free(l);
         free((char *)(uintptr_t)limit.zone);
     }

@@ -457,6 +457,7 @@ static void test_what_cannot_be_meant_is_cut(void **state)
 /* Whose doing a wait is. */
 static void test_cause(void **state)
 {
+    static const struct queue_ahead   nobody;
     static const struct limit_options minute[] = {
         { .name = "2/min", .kind = LIMIT_SLIDING, .count = 2, .window_ns = 60 * S },
     };
@@ -465,14 +466,14 @@ static void test_cause(void **state)
 
     (void)state;
     assert_int_equal(drain(l, &c, 0), 2);
-    assert_int_equal(ledger_cause(l, &c, 0, at(0)).by, TOLD_BY_NOBODY);
+    assert_int_equal(ledger_cause(l, &c, &nobody, at(0)).by, TOLD_BY_NOBODY);
     answer(l, &c, 0, 200, "X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 90\n");
-    assert_int_equal(ledger_cause(l, &c, 0, at(0)).by, TOLD_BY_X_RATELIMIT);
+    assert_int_equal(ledger_cause(l, &c, &nobody, at(0)).by, TOLD_BY_X_RATELIMIT);
     answer(l, &c, S, 429, "Retry-After: 600\n");
-    assert_int_equal(ledger_cause(l, &c, 0, at(2 * S)).by, TOLD_BY_RETRY_AFTER);
+    assert_int_equal(ledger_cause(l, &c, &nobody, at(2 * S)).by, TOLD_BY_RETRY_AFTER);
     answer(l, &c, 3 * S, 200, "X-RateLimit-Remaining: 9\nX-RateLimit-Reset: 90\n"); /* said later, holds nothing */
-    assert_int_equal(ledger_cause(l, &c, 0, at(4 * S)).by, TOLD_BY_RETRY_AFTER);
-    assert_int_equal(ledger_cause(l, &c, 0, at(4 * S)).heard_wall_ns, at(S).wall_ns);
+    assert_int_equal(ledger_cause(l, &c, &nobody, at(4 * S)).by, TOLD_BY_RETRY_AFTER);
+    assert_int_equal(ledger_cause(l, &c, &nobody, at(4 * S)).heard_wall_ns, at(S).wall_ns);
     ledger_free(l);
 }
 
@@ -857,9 +858,9 @@ static void test_predicts_with_what_is_ahead(void **state)
 
     (void)state;
     drain(l, &c, 0);
-    assert_in_range(ledger_predict_ns(l, &c, 9, at(0), &name), 990 * MS, 1000 * MS);
+    assert_in_range(ledger_predict_ns(l, &c, &(struct queue_ahead){ .alike = 9 }, at(0), &name), 990 * MS, 1000 * MS);
     assert_string_equal(name, "10/s burst 1");
-    assert_true(ledger_predict_ns(l, &c, 100, at(0), &name) > 59 * S);
+    assert_true(ledger_predict_ns(l, &c, &(struct queue_ahead){ .alike = 100 }, at(0), &name) > 59 * S);
     assert_string_equal(name, "60/min");
     ledger_free(l);
 }

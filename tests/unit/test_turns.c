@@ -270,7 +270,7 @@ static int64_t budget_ns(void *context, uint64_t ahead)
 {
     struct sim *s = context;
 
-    return ledger_predict_ns(s->ledger, &s->charge, ahead, at(s), NULL);
+    return ledger_predict_ns(s->ledger, &s->charge, &(struct queue_ahead){ .alike = ahead }, at(s), NULL);
 }
 
 static const struct pace *pace_of_kind(const struct sim *s, unsigned kind)
