@@ -23,6 +23,7 @@ struct config_listener {
 };
 
 enum access_log_kind { ACCESS_STDERR, ACCESS_JOURNAL, ACCESS_FILE, ACCESS_OFF };
+enum access_format { ACCESS_JSON, ACCESS_PLAIN, ACCESS_LOGFMT, ACCESS_COMBINED };
 
 enum upstream_mode { MODE_LIVE, MODE_OFFLINE, MODE_READ_ONLY };
 
@@ -92,7 +93,7 @@ struct config {
     enum log_level       log_level;
     enum access_log_kind access_log;
     const char          *access_file; /* ACCESS_FILE */
-    bool                 access_json; /* else a plain line */
+    enum access_format   access_format;
     bool                 allow_remote;
     /* names that Host may be beside loopback names and listed hosts */
     const char *const            *allow_hosts;

@@ -161,8 +161,12 @@ static const struct option log_options[] = {
         "Where the line of each request goes: \"stderr\", \"journal\", \"off\" or the absolute path of a file, which "
         "SIGUSR1 or \"weirctl reopen\" opens anew after it was renamed.",
         .check = check_log_target),
-    ROW("format", WORD, "\"json\"", config.access_json, "How such a line is written.",
-        WORDS({ "json", true }, { "plain", false })),
+    ROW("format", WORD, "\"json\"", config.access_format,
+        "How such a line is written: \"json\" has all that is known, and so has \"logfmt\" as name=value pairs; "
+        "\"plain\" is for reading, \"combined\" for programs that know web servers' logs. The journal has the same "
+        "as fields of its own, whatever the line is: WEIR_STATUS, WEIR_UPSTREAM and others.",
+        WORDS({ "json", ACCESS_JSON }, { "logfmt", ACCESS_LOGFMT }, { "plain", ACCESS_PLAIN },
+              { "combined", ACCESS_COMBINED })),
     END
 };
 static const struct section log_section = { "log", log_options, 0, NULL, NULL };

@@ -13,8 +13,9 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/log.h"
-#include "http/json.h"
+#include "engine/access_format.h"
 
+#define SD_JOURNAL_SUPPRESS_LOCATION /* which would be this file's */
 #include <systemd/sd-journal.h>
 
 #include <errno.h>
@@ -23,24 +24,23 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-enum { BUFFER_BYTES = 64 * 1024, LINE_BYTES = 16 * 1024, TARGET_BYTES = 4096 };
+enum { BUFFER_BYTES = 64 * 1024, LINE_BYTES = 20 * 1024, NATIVE_FIELDS = 40 };
 
 static const int64_t flush_after_ns = NS_PER_SEC;
 
 struct access_log {
     enum access_log_kind kind;
-    bool                 json;
+    enum access_format   format;
     int                  fd;       /* -1: nowhere */
     char                *file;     /* its path, for ACCESS_FILE */
     bool                 is_torn;  /* a line in the file broke off */
     int64_t              tried_ns; /* when it failed last; 0: it did not */
     size_t               used;
-    int64_t              due_ns;    /* INT64_MAX: empty */
-    int64_t              second;    /* `stamp` is of this second */
-    char                 stamp[24]; /* "2026-11-20T21:45:00" */
+    int64_t              due_ns; /* INT64_MAX: empty */
+    struct access_stamp  stamp;
     char                 buffer[BUFFER_BYTES];
 };
 
@@ -80,7 +80,7 @@ static int open_file(const char *file)
 static void open_destination(struct access_log *log, const struct config *c)
 {
     log->kind = c->access_log;
-    log->json = c->access_json;
+    log->format = c->access_format;
     log->fd = -1;
     log->tried_ns = 0;
     if (c->access_log == ACCESS_STDERR)
@@ -127,7 +127,6 @@ struct access_log *access_log_open(const struct config *c)
     struct access_log *log = mem_alloc(sizeof *log);
 
     log->due_ns = INT64_MAX;
-    log->second = -1;
     open_destination(log, c);
     return log;
 }
@@ -174,18 +173,25 @@ int64_t access_log_due_ns(const struct access_log *log)
     return log->due_ns;
 }
 
+/* What access_format_native() has written: an entry ends with an empty line. */
 static void flush_to_journal(struct access_log *log)
 {
-    char *line = log->buffer, *end = log->buffer + log->used;
+    char        *line = log->buffer, *end = log->buffer + log->used;
+    struct iovec fields[NATIVE_FIELDS];
+    int          count = 0;
 
     while (line < end) {
         char *stop = memchr(line, '\n', (size_t)(end - line));
 
         if (stop == NULL)
             break;
-        if (sd_journal_send("MESSAGE=%.*s", (int)(stop - line), line, "PRIORITY=6", "SYSLOG_IDENTIFIER=weir-access",
-                            (char *)NULL) < 0)
-            lose(1);
+        if (stop > line && count < NATIVE_FIELDS) {
+            fields[count++] = (struct iovec){ line, (size_t)(stop - line) };
+        } else if (stop == line) {
+            if (sd_journal_sendv(fields, count) < 0)
+                lose(1);
+            count = 0;
+        }
         line = stop + 1;
     }
     log->used = 0;
@@ -256,168 +262,12 @@ static bool has_room(struct access_log *log)
     return BUFFER_BYTES - log->used >= LINE_BYTES;
 }
 
-static const char *stamp(struct access_log *log, int64_t wall_ns)
-{
-    int64_t   second = wall_ns / NS_PER_SEC;
-    struct tm tm;
-    time_t    t = (time_t)second;
-
-    if (second != log->second && gmtime_r(&t, &tm) != NULL) {
-        strftime(log->stamp, sizeof log->stamp, "%Y-%m-%dT%H:%M:%S", &tm);
-        log->second = second;
-    }
-    return log->stamp;
-}
-
-static void write_ms(struct json_out *o, const char *name, int64_t ns)
-{
-    char text[32];
-
-    snprintf(text, sizeof text, "%.3f", (double)ns / NS_PER_MS);
-    json_key(o, name);
-    json_raw(o, slice_of(text));
-}
-
-static const struct outcome *outcome_of(const struct access_record *r)
-{
-    static const struct outcome nothing;
-
-    return r->outcome != NULL ? r->outcome : &nothing;
-}
-
-/* Why each attempt was made (the first one's reason is Cache-Status' fwd, every other one's the
- * outcome before it), how long it waited, and what it came to. */
-static void write_attempts(struct json_out *o, const struct access_record *r)
-{
-    char text[ATTEMPT_TEXT_BYTES];
-
-    json_key(o, "tries");
-    json_raw(o, SLICE("["));
-    for (unsigned i = 0; i < outcome_of(r)->attempt_count && i < ATTEMPTS_KEPT; i++) {
-        const struct attempt *a = &outcome_of(r)->attempts[i];
-
-        json_raw(o, i > 0 ? SLICE(",{") : SLICE("{"));
-        json_key(o, "cause");
-        if (i > 0)
-            attempt_text(a - 1, text);
-        json_text(o, slice_of(i > 0 ? text : r->forward != NULL ? r->forward : "none"));
-        write_ms(o, "waited_ms", a->waited_ns);
-        attempt_text(a, text);
-        json_key(o, "outcome");
-        json_text(o, slice_of(text));
-        write_ms(o, "took_ms", a->took_ns);
-        json_raw(o, SLICE("}"));
-    }
-    json_raw(o, SLICE("]"));
-}
-
-static void write_text(struct json_out *o, const char *name, const char *text)
-{
-    if (text == NULL || text[0] == '\0')
-        return;
-    json_key(o, name);
-    json_text(o, slice_of(text));
-}
-
-static void write_flag(struct json_out *o, const char *name, bool set)
-{
-    json_key(o, name);
-    json_raw(o, set ? SLICE("true") : SLICE("false"));
-}
-
-static void format_json(struct json_out *o, const struct access_record *r, const char *second)
-{
-    char time[40];
-
-    snprintf(time, sizeof time, "%s.%03dZ", second, (int)(r->started_wall_ns / NS_PER_MS % 1000));
-    json_raw(o, SLICE("{"));
-    write_text(o, "time", time);
-    json_key(o, "id");
-    json_int(o, (int64_t)r->id);
-    write_text(o, "peer", r->peer);
-    if (r->client.ptr != NULL) {
-        json_key(o, "client");
-        json_text(o, slice_sub(r->client, 0, 128));
-    }
-    json_key(o, "method");
-    json_text(o, slice_sub(r->method, 0, 64));
-    write_text(o, "upstream", r->upstream);
-    json_key(o, "target");
-    json_text(o, slice_sub(r->target, 0, TARGET_BYTES / 2));
-    write_text(o, "rule", r->rule);
-    json_key(o, "status");
-    json_int(o, r->status);
-    json_key(o, "bytes");
-    json_int(o, r->sent_bytes);
-    json_key(o, "received_bytes");
-    json_int(o, r->received_bytes);
-    write_text(o, "cache", r->cache);
-    write_text(o, "fwd", r->forward);
-    write_text(o, "detail", r->detail);
-    write_flag(o, "collapsed", outcome_of(r)->collapsed);
-    write_flag(o, "stored", outcome_of(r)->stored);
-    write_flag(o, "whole", r->whole);
-    json_key(o, "attempts");
-    json_int(o, outcome_of(r)->attempt_count);
-    if (outcome_of(r)->attempt_count > 0)
-        write_attempts(o, r);
-    if (r->forward != NULL)
-        write_ms(o, "predicted_ms", outcome_of(r)->predicted_ns);
-    write_ms(o, "queue_ms", outcome_of(r)->queued_ns);
-    write_ms(o, "upstream_ms", outcome_of(r)->upstream_ns);
-    write_ms(o, "took_ms", r->took_ns);
-    json_raw(o, SLICE("}\n"));
-}
-
-/* Printable ASCII but no quote: the plain line's fields stay apart. */
-static void plain(struct json_out *o, struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i] > ' ' && text.ptr[i] < 0x7f && text.ptr[i] != '"' ? text.ptr[i] : '?';
-
-        json_raw(o, (struct slice){ &c, 1 });
-    }
-}
-
-/* "tries=503/0.1ms,200/500.0ms": outcomes, and the waits before them. */
-static void plain_attempts(struct json_out *o, const struct access_record *r)
-{
-    char outcome[ATTEMPT_TEXT_BYTES], text[64];
-
-    for (unsigned i = 0; i < outcome_of(r)->attempt_count && i < ATTEMPTS_KEPT; i++) {
-        int n;
-
-        attempt_text(&outcome_of(r)->attempts[i], outcome);
-        n = snprintf(text, sizeof text, "%s%s/%.1fms", i > 0 ? "," : " tries=", outcome,
-                     (double)outcome_of(r)->attempts[i].waited_ns / NS_PER_MS);
-        json_raw(o, (struct slice){ text, (size_t)n });
-    }
-}
-
-static void format_plain(struct json_out *o, const struct access_record *r, const char *second)
-{
-    char text[256];
-    int  n = snprintf(text, sizeof text, "%s.%03dZ %s ", second, (int)(r->started_wall_ns / NS_PER_MS % 1000), r->peer);
-
-    json_raw(o, (struct slice){ text, (size_t)n });
-    plain(o, slice_sub(r->method, 0, 64));
-    json_raw(o, SLICE(" "));
-    plain(o, slice_sub(r->target, 0, TARGET_BYTES));
-    n = snprintf(text, sizeof text, " %u %lld %s fwd=%s attempts=%u queue=%.1fms upstream=%.1fms took=%.1fms",
-                 r->status, (long long)r->sent_bytes, r->cache, r->forward != NULL ? r->forward : "-",
-                 outcome_of(r)->attempt_count, (double)outcome_of(r)->queued_ns / NS_PER_MS,
-                 (double)outcome_of(r)->upstream_ns / NS_PER_MS, (double)r->took_ns / NS_PER_MS);
-    json_raw(o, (struct slice){ text, (size_t)n });
-    plain_attempts(o, r);
-    json_raw(o, r->whole ? SLICE("\n") : SLICE(" broken\n"));
-}
-
 bool access_log_is_on(const struct access_log *log)
 {
     return log->kind != ACCESS_OFF;
 }
 
-void access_log_write(struct access_log *log, const struct access_record *r)
+void access_log_write(struct access_log *log, const struct request_record *r)
 {
     struct json_out out;
 
@@ -428,12 +278,14 @@ void access_log_write(struct access_log *log, const struct access_record *r)
         return;
     }
     out = (struct json_out){ log->buffer + log->used, BUFFER_BYTES - log->used, 0, false };
-    if (log->json)
-        format_json(&out, r, stamp(log, r->started_wall_ns));
+    if (log->kind == ACCESS_JOURNAL)
+        access_format_native(&out, log->format, r, &log->stamp);
     else
-        format_plain(&out, r, stamp(log, r->started_wall_ns));
-    if (out.overflow)
+        access_format(&out, log->format, r, &log->stamp);
+    if (out.overflow) {
+        lose(1);
         return;
+    }
     if (log->used == 0)
         log->due_ns = clock_mono_ns() + flush_after_ns;
     log->used += out.used;

@@ -177,6 +177,7 @@ struct fetch *asking_fill(struct exchange *x)
     f->path = arena_copy(&f->arena, x->route.path);
     f->caller.account = identity_account(x);
     f->caller.has_credential = x->who.has_credential;
+    f->id = x->id;
     f->has_key = x->has_key && x->decision.verdict != VERDICT_BYPASS;
     if (f->has_key) {
         f->key = x->key;

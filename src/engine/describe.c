@@ -17,31 +17,70 @@ static struct slice loggable_target(const struct exchange *x, struct arena *a)
 }
 
 /* What it calls itself, where it does. */
-static struct slice name_for_log(const struct exchange *x)
+static struct slice own_name(const struct exchange *x)
 {
-    if (x->client.name.ptr != NULL && x->client.name.ptr != x->in.peer)
+    if (x->client.is_named)
         return x->client.name;
     return x->wish.client.ptr != NULL ? x->wish.client : x->in.proxy_user;
 }
 
-struct access_record exchange_describe(const struct exchange *x, struct arena *a)
+static struct slice field_named(const struct http_fields *f, struct slice name)
 {
-    return (struct access_record){
-        .started_wall_ns = x->log.started_wall_ns,
-        .id = x->id,
-        .peer = x->in.peer,
-        .client = name_for_log(x),
-        .method = x->in.request.method_name,
-        .upstream = x->up != NULL ? x->up->route.name : NULL,
-        .target = loggable_target(x, a),
-        .rule = x->rule != NULL ? x->rule->policy.label : NULL,
-        .status = x->log.refused_status != 0 ? x->log.refused_status
-                  : x->at == STEP_DONE       ? x->reply.status
-                                             : 499,
-        .received_bytes = x->body.received_bytes,
-        .cache = x->log.cache != NULL ? x->log.cache : "none",
-        .forward = x->forwarded ? forward_reason_token(x->decision.forward) : NULL,
-        .detail = x->log.detail,
-        .outcome = &x->outcome,
+    for (unsigned i = 0; i < f->count; i++)
+        if (slice_eq_nocase(f->items[i].name, name))
+            return f->items[i].value;
+    return SLICE_NONE;
+}
+
+/* A page's address without its query and whoever's name: what the client came from may hold credentials. */
+static struct slice loggable_referer(struct slice referer, struct arena *a)
+{
+    size_t       query = slice_find(referer, '?', 0), at = slice_find(referer, '@', 0);
+    struct slice page = slice_sub(referer, 0, query);
+
+    if (at < page.len)
+        page = slice_sub(page, at + 1, page.len);
+    return query < referer.len ? arena_printf(a, SLICE_FMT "?***", SLICE_ARG(slice_sub(page, 0, 512))) : page;
+}
+
+/* Of what went upstream. */
+static void describe_outcome(const struct outcome *o, struct request_record *r)
+{
+    r->collapsed = o->collapsed;
+    r->shared_with = (int64_t)o->shared_with;
+    r->stored = o->stored;
+    r->attempt_count = o->attempt_count;
+    r->attempts = o->attempts;
+    r->predicted_ns = o->predicted_ns;
+    r->queued_ns = o->queued_ns;
+    r->upstream_ns = o->upstream_ns;
+}
+
+struct request_record exchange_describe(const struct exchange *x, struct arena *a)
+{
+    const struct http_fields *f = &x->in.request.fields;
+    struct request_record     r = {
+            .started_wall_ns = x->log.started_wall_ns,
+            .id = (int64_t)x->id,
+            .peer = slice_of(x->in.peer),
+            .client = own_name(x),
+            .uid = -1,
+            .pid = -1,
+            .method = x->in.request.method_name,
+            .upstream = slice_of(x->up != NULL ? x->up->route.name : NULL),
+            .target = loggable_target(x, a),
+            .version_minor = x->in.request.version_minor,
+            .referer = loggable_referer(field_named(f, SLICE("Referer")), a),
+            .agent = http_fields_get(f, HTTP_USER_AGENT),
+            .rule = slice_of(x->rule != NULL ? x->rule->policy.label : NULL),
+            .received_bytes = x->body.received_bytes,
+            .cache = x->log.cache != NULL ? slice_of(x->log.cache) : SLICE("none"),
+            .forward = slice_of(x->forwarded ? forward_reason_token(x->decision.forward) : NULL),
+            .detail = slice_of(x->log.detail),
+            .error = slice_of(x->log.error),
     };
+
+    r.status = x->log.refused_status != 0 ? x->log.refused_status : x->at == STEP_DONE ? x->reply.status : 499;
+    describe_outcome(&x->outcome, &r);
+    return r;
 }

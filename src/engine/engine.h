@@ -16,6 +16,7 @@
 #include "config/config.h"
 #include "engine/access.h"
 #include "http/message.h"
+#include "http/problem.h"
 #include "peer/finder.h"
 #include "policy/key.h"
 #include "store/store.h"
@@ -69,9 +70,8 @@ struct exchange_input {          /* borrowed until exchange_close() */
     const struct peer *(*who)(void *owner);
     /* What peer/finder.h fills; the connection's, acquire it to keep it. */
     struct peer_card *(*card)(void *owner);
-    /* For the log, as far as it is known: "uid=1000 pid=77", "uid=1000"; ptr NULL: nothing.  Valid as long as the
-     * connection. */
-    struct slice (*label)(void *owner);
+    /* For the log: who it is as far as is known by now.  Text is valid as long as the connection. */
+    void (*label)(void *owner, struct request_record *);
     /* Called on the worker's thread, never from within a call of the front's: what
      * made it wait is there, call exchange_run() or exchange_read() again. */
     void (*wake)(void *owner);
@@ -97,9 +97,9 @@ bool exchange_wants_body(const struct exchange *);
 size_t exchange_upload(struct exchange *, const void *bytes, size_t count);
 /* The client's body has ended. */
 void exchange_upload_end(struct exchange *);
-/* The rest of the client's request was none, and the front has answered that itself: what the log shall say. `why`
- * lives for ever. exchange_close() follows. */
-void                exchange_refuse(struct exchange *, unsigned status, const char *why);
+/* The rest of the client's request was none, and the front has answered that itself: what the log shall say.
+ * exchange_close() follows. */
+void                exchange_refuse(struct exchange *, enum problem_kind);
 enum exchange_state exchange_run(struct exchange *);
 
 enum reply_kind {

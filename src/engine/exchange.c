@@ -115,25 +115,25 @@ void exchange_reply_taken(struct exchange *x)
 
 static void write_access(struct exchange *x, bool whole, int64_t sent_bytes)
 {
-    struct access_record record;
+    struct request_record record;
 
     if (!access_log_is_on(x->engine->access))
         return;
     record = exchange_describe(x, &x->arena);
-    if (record.client.ptr == NULL)
-        record.client = x->in.label(x->in.owner);
+    x->in.label(x->in.owner, &record);
     record.took_ns = clock_mono_ns() - x->log.started_mono_ns;
     record.sent_bytes = sent_bytes;
     record.whole = whole;
     access_log_write(x->engine->access, &record);
 }
 
-void exchange_refuse(struct exchange *x, unsigned status, const char *why)
+void exchange_refuse(struct exchange *x, enum problem_kind kind)
 {
     exchange_count(x, COUNTER_CLIENT_ERRORS);
-    x->log.refused_status = status;
+    x->log.refused_status = problem_status(kind);
     x->log.cache = "error";
-    x->log.detail = why;
+    x->log.detail = problem_types[kind].title;
+    x->log.error = problem_types[kind].name;
 }
 
 void exchange_close(struct exchange *x, bool whole, int64_t sent_bytes)

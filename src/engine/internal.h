@@ -163,6 +163,7 @@ struct finish {
 struct story {
     int64_t      started_wall_ns, started_mono_ns;
     const char  *cache, *detail; /* its words there */
+    const char  *error;          /* name of the problem that was answered; NULL: none */
     unsigned     refused_status; /* by the front, in the midst of its body; 0: not */
     enum counter counter;        /* what became of it; 0: as its status says */
     bool         counted;
@@ -251,7 +252,7 @@ void cors_fields(struct exchange *x, struct http_fields *f);
 void cors_sandbox(struct exchange *x, struct http_fields *f);
 
 /* describe.c: the log's line but for how long it took and what went out; text is the exchange's, or in `a`. */
-struct access_record exchange_describe(const struct exchange *x, struct arena *a);
+struct request_record exchange_describe(const struct exchange *x, struct arena *a);
 /* read.c */
 void read_close(struct exchange *x);
 

@@ -1,7 +1,6 @@
 /*
  * What is kept of an exchange: the line for the access log, the record's name
- * for eviction, and what it says at which time.  A reference to the configuration keeps the
- * names in it alive.
+ * for eviction, and what it says at which time.
  */
 #include "engine/repeat.h"
 
@@ -14,16 +13,16 @@
 #include <stdlib.h>
 
 struct repeat {
-    struct config       *config;           /* a reference */
-    uint64_t             generation;       /* of the store, when it was looked up */
-    uint64_t             heard_generation; /* of the API's words on its limits */
-    int64_t              holds_for_ns;     /* the ttl, or until those words change by themselves */
-    int64_t              from_wall_ns;
-    int64_t              age_ns, ttl_ns; /* at that time; ttl INT64_MAX: for ever */
-    size_t               ttl_offset;
-    uint8_t              hash[STORE_HASH_BYTES], variant[STORE_HASH_BYTES];
-    struct access_record line; /* its text is in `text` or the configuration's */
-    char                *text;
+    struct config               *config;           /* a reference */
+    uint64_t                     generation;       /* of the store, when it was looked up */
+    uint64_t                     heard_generation; /* of the API's words on its limits */
+    int64_t                      holds_for_ns;     /* the ttl, or until those words change by themselves */
+    int64_t                      from_wall_ns;
+    int64_t                      age_ns, ttl_ns; /* at that time; ttl INT64_MAX: for ever */
+    size_t                       ttl_offset;
+    uint8_t                      hash[STORE_HASH_BYTES], variant[STORE_HASH_BYTES];
+    const struct request_record *line; /* in: */
+    void                        *packed;
 };
 
 /* What a request says of freshness is measured at its own time. */
@@ -41,35 +40,16 @@ static bool may_repeat(const struct exchange *x)
            x->in.connected.ptr == NULL && x->config == x->engine->config;
 }
 
-static struct slice put(char **end, struct slice s)
-{
-    char *at = *end;
-
-    if (s.ptr == NULL)
-        return SLICE_NONE;
-    memcpy(at, s.ptr, s.len);
-    at[s.len] = '\0';
-    *end += s.len + 1;
-    return (struct slice){ at, s.len };
-}
-
-/* There may be thousands: the texts stand one after the other, and in no arena, which would take a page. */
+/* There may be thousands: one block with its texts, and no arena, which would take a page. */
 static void describe(struct repeat *r, const struct exchange *x)
 {
-    struct access_record *line = &r->line;
     struct arena          a = { 0 };
-    struct slice          detail;
-    char                 *end;
+    struct request_record line = exchange_describe(x, &a);
 
-    *line = exchange_describe(x, &a);
-    line->peer = NULL;
-    line->outcome = NULL; /* nothing went upstream */
-    detail = slice_of(line->detail);
-    end = r->text = mem_alloc_raw(line->client.len + line->method.len + line->target.len + detail.len + 4);
-    line->client = put(&end, line->client);
-    line->method = put(&end, line->method);
-    line->target = put(&end, line->target);
-    line->detail = put(&end, detail).ptr;
+    line.peer = SLICE_NONE;
+    r->packed = mem_alloc_raw(record_packed_bytes(&line));
+    record_pack(&line, r->packed);
+    r->line = record_unpack(r->packed);
     arena_free(&a);
 }
 
@@ -102,7 +82,7 @@ void repeat_free(struct repeat *r)
     if (r == NULL)
         return;
     config_release(r->config);
-    free(r->text);
+    free(r->packed);
     free(r);
 }
 
@@ -139,21 +119,26 @@ struct repetition repeat_begin(const struct repeat *r, struct engine *e, int64_t
     return (struct repetition){ .started_wall_ns = now_wall_ns, .started_mono_ns = clock_mono_ns() };
 }
 
-void repeat_end(const struct repeat *r, struct engine *e, const struct repetition *one,
-                const struct repeat_client *client, bool whole, int64_t sent_bytes)
+static void write_access(const struct repeat *r, struct engine *e, const struct repetition *one,
+                         const struct repeat_client *client, bool whole, int64_t sent_bytes)
 {
-    struct access_record line = r->line;
+    struct request_record line = *r->line;
 
-    if (!whole)
-        counter_add(COUNTER_CLIENT_GONE, 1);
     line.started_wall_ns = one->started_wall_ns;
     line.took_ns = clock_mono_ns() - one->started_mono_ns;
-    line.id = e->next_id;
-    e->next_id += e->id_step;
-    line.peer = client->peer;
-    if (line.client.ptr == NULL)
-        line.client = client->label;
+    line.id = (int64_t)engine_take_id(e);
+    line.peer = slice_of(client->peer);
+    client->label(client->owner, &line);
     line.sent_bytes = sent_bytes;
     line.whole = whole;
     access_log_write(e->access, &line);
+}
+
+void repeat_end(const struct repeat *r, struct engine *e, const struct repetition *one,
+                const struct repeat_client *client, bool whole, int64_t sent_bytes)
+{
+    if (!whole)
+        counter_add(COUNTER_CLIENT_GONE, 1);
+    if (access_log_is_on(e->access))
+        write_access(r, e, one, client, whole, sent_bytes);
 }

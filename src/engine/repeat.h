@@ -36,10 +36,11 @@ struct repetition {
 
 /* Counts it, and tells eviction that the record is in use. */
 struct repetition repeat_begin(const struct repeat *, struct engine *, int64_t now_wall_ns);
-struct repeat_client {
-    const char  *peer;
-    struct slice label;
-}; /* whom it was for: see struct exchange_input */
+struct repeat_client { /* whom it was for: see struct exchange_input */
+    const char *peer;
+    void (*label)(void *owner, struct request_record *);
+    void *owner;
+};
 /* As exchange_close(). */
 void repeat_end(const struct repeat *, struct engine *, const struct repetition *, const struct repeat_client *,
                 bool whole, int64_t sent_bytes);

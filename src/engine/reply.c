@@ -76,6 +76,7 @@ enum step reply_problem(struct exchange *x, const struct problem *p)
     x->finish = (struct finish){ .of_api = false };
     if (p->reason != NULL)
         x->log.detail = p->reason;
+    x->log.error = problem_types[p->kind].name;
     if (x->log.cache == NULL || status >= 400)
         x->log.cache = "error";
     add(x, &r->fields, HTTP_CONTENT_TYPE, SLICE(PROBLEM_MEDIA_TYPE));

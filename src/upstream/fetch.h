@@ -56,6 +56,7 @@ void attempt_text(const struct attempt *, char out[ATTEMPT_TEXT_BYTES]);
 
 struct outcome {                      /* what it took to get an answer: for the log, Cache-Status and Server-Timing */
     bool               collapsed;     /* shared an upstream request that another began */
+    uint64_t           shared_with;   /* collapsed: whose it was */
     bool               stored;        /* the answer is being stored: Cache-Status `stored` */
     unsigned           attempt_count; /* may exceed ATTEMPTS_KEPT */
     struct attempt    *attempts;      /* the first ATTEMPTS_KEPT, of the fetch or whose outcome it is; NULL: none */
@@ -165,6 +166,7 @@ struct fetch_said {                 /* why there is no answer */
 struct fetch {
     /* -- filled by the engine before fetch_submit(), constant after; text in `arena` -- */
     struct arena                   arena;
+    uint64_t                       id;     /* of the request, in the log */
     struct ref                    *config; /* a reference: keeps `upstream` and `policy` alive */
     const struct upstream_options *upstream;
     const struct policy_options   *policy;    /* of the matching rule */

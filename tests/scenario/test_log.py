@@ -2,8 +2,9 @@
 import json
 import os
 import resource
-import signal
 import re
+import signal
+import threading
 
 import pytest
 
@@ -297,3 +298,71 @@ def test_a_fifo_that_nobody_reads_holds_nobody_up(weir, origin, tmp_path):
             for _ in range(150):
                 assert client.get("/api/" + "x" * 2000).status == 200
         until(lambda: counters(d)["access_lines_lost"] > 0, "lines to be lost")
+
+
+COMBINED = re.compile(r'(\S+) (\S+) (\S+) \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d \+0000\] "(\S+) (\S+) HTTP/1\.\d" (\d{3}) (\d+|-) "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)"')
+
+
+def test_combined_format(weir, origin):
+    d = weir(settings={"log": {"format": "combined"}})
+    d.get("/api/x?api_key=secret", [("User-Agent", 'a "b"'), ("Referer", "https://me@page.example/p?token=secret")])
+    line = COMBINED.fullmatch(until(d.access_file.read_text, "a line").rstrip("\n"))
+    assert line, d.access_file.read_text()
+    assert line.group(1, 2, 4, 5, 6) == ("127.0.0.1", "-", "GET", "/api/x?api_key=***", "200")
+    assert line[3].startswith(f"uid={os.getuid()}") and line.group(8, 9) == ("page.example/p?***", 'a \\"b\\"')
+
+
+def test_logfmt_format(weir, origin):
+    d = weir(settings={"log": {"format": "logfmt"}})
+    d.get("/api/x", [("Weir-Client", "the nightly job")])
+    line = until(d.access_file.read_text, "a line")
+    assert ' client="the nightly job" ' in line and f" uid={os.getuid()} " in line
+    assert " upstream=api target=/api/x status=200 " in line and " cache=miss fwd=uri-miss " in line
+
+
+def test_every_line_names_its_client(weir, origin):
+    origin.reply(body=b"x", fields=FRESH)
+    d = weir()
+    with d.connect() as client:
+        for _ in range(6):                       # the first a miss, the last from a reply that was ready
+            client.get("/api/x")
+        client.get("/api/x", [("Weir-Client", "ci")])
+    lines = d.access(7)
+    assert {line["uid"] for line in lines} == {os.getuid()}
+    assert [line["client"].partition(" ")[0] for line in lines[:6]] == [f"uid={os.getuid()}"] * 6
+    assert {line["cache"] for line in lines} == {"miss", "hit"} and lines[6]["client"] == "ci"
+
+
+@pytest.mark.parametrize("ask, name", [(lambda d: d.get("/.weir/x"), "no-endpoint"),
+                                       (lambda d: d.get("/nowhere"), "no-upstream"),
+                                       (lambda d: d.exchange(b"GET /api/x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), None)])
+def test_the_problem_is_named(weir, origin, ask, name):
+    d = weir()
+    ask(d)
+    line = one(d)
+    assert line["cache"] == "error" and line["error"] == (name or line["error"])
+
+
+def test_a_shared_answer_says_whose_it_was(weir, origin):
+    go = threading.Event()
+
+    def held(request, conn):
+        conn.wait(go)
+        conn.answer(200, b"one", FRESH)
+    origin.handler = held
+    d = weir()
+    clients = [d.connect() for _ in range(4)]
+    clients[0].start("GET", "/api/x")
+    origin.wait_requests(1)
+    for client in clients[1:]:
+        client.start("GET", "/api/x")
+    d.wait_counter("requests", 4)
+    d.status()
+    go.set()
+    for client in clients:
+        client.read_response()
+        client.close()
+    lines = d.access(4)
+    first = next(line for line in lines if line["cache"] == "miss" and not line["collapsed"])
+    shared = [line for line in lines if line["collapsed"]]
+    assert shared and {line["shared_with"] for line in shared} == {first["id"]} and "shared_with" not in first

@@ -339,7 +339,7 @@ static void test_other_settings_arrive(void **state)
     assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
     assert_int_equal(c->access_log, ACCESS_FILE);
     assert_string_equal(c->access_file, "/l");
-    assert_false(c->access_json);
+    assert_int_equal(c->access_format, ACCESS_PLAIN);
     assert_string_equal(c->proxy_listen, "127.0.0.1:3128");
     assert_true(c->proxy_tunnel);
     assert_string_equal(c->allow_hosts[0], "weir.lan");

@@ -40,7 +40,7 @@ static void test_defaults(void **state)
     assert_true(c->proxy_required);
     assert_int_equal(c->log_level, LOG_LEVEL_INFO);
     assert_int_equal(c->access_log, ACCESS_STDERR);
-    assert_true(c->access_json);
+    assert_int_equal(c->access_format, ACCESS_JSON);
     assert_false(c->allow_remote);
     assert_int_equal(c->upstream_count, 1);
     assert_ptr_equal(c->fetch_options[0], &u->fetch);

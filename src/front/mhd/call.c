@@ -219,7 +219,7 @@ static void open_exchange(struct call *call, size_t head_bytes)
         .known = call_known,
         .who = call_who,
         .card = call_card,
-        .label = call_label_whole,
+        .label = call_label_record,
         .wake = call_wake,
         .interim = send_interim,
         .owner = call,
@@ -413,7 +413,7 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
         exchange_close(call->exchange, whole, call->streaming ? call->sent_bytes : whole ? call->reply_bytes : 0);
     if (call->kept != NULL) {
         repeat_end(call->kept->repeat, w->engine, &call->repetition,
-                   &(struct repeat_client){ c->peer, call_label_whole(call) }, whole, whole ? call->reply_bytes : 0);
+                   &(struct repeat_client){ c->peer, call_label_record, call }, whole, whole ? call->reply_bytes : 0);
         kept_release(call->kept);
     }
     if (call->admin != NULL)

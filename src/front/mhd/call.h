@@ -80,14 +80,8 @@ bool call_park_some(struct worker *);
 /* -- who.c -- */
 /* Looks up who is at the other end, as far as the log tells, once for a connection. */
 void call_label(struct connection *);
-/* ptr NULL: not known. */
-static inline struct slice call_label_of(const struct connection *c)
-{
-    return c->label[0] != '\0' ? slice_of(c->label) : SLICE_NONE;
-}
-
 /* The newest, when more is known by now: struct exchange_input's `label`. */
-struct slice call_label_whole(void *call);
+void call_label_record(void *call, struct request_record *);
 /* See struct exchange_input. The answer depends on who it is from then on. */
 const struct peer *call_known(void *call);
 const struct peer *call_who(void *call);

@@ -86,28 +86,31 @@ static struct slice method_of(const struct connection *c)
 /* An exchange that has begun has its line as it ends. */
 static void log_it(struct connection *c, const struct refusal *no)
 {
-    struct exchange           *x = c->begun != NULL ? c->begun->exchange : NULL;
-    const struct access_record record = {
+    struct exchange      *x = c->begun != NULL ? c->begun->exchange : NULL;
+    struct request_record record = {
         .started_wall_ns = clock_wall_ns(),
-        .id = engine_take_id(c->worker->engine),
-        .peer = c->peer,
-        .client = c->proxy_user != NULL ? slice_of(c->proxy_user) : call_label_of(c),
+        .id = (int64_t)engine_take_id(c->worker->engine),
+        .peer = slice_of(c->peer),
+        .client = slice_of(c->proxy_user),
         .method = method_of(c),
         .target = SLICE("-"),
+        .version_minor = 1,
         .status = problem_status(no->kind),
-        .cache = "error",
-        .detail = problem_types[no->kind].title,
+        .cache = SLICE("error"),
+        .detail = slice_of(problem_types[no->kind].title),
+        .error = slice_of(problem_types[no->kind].name),
         .whole = true,
     };
 
     if (listener_is_admin(c->kind))
         return;
     if (x != NULL) {
-        exchange_refuse(x, problem_status(no->kind), problem_types[no->kind].title);
+        exchange_refuse(x, no->kind);
         return;
     }
     counter_add(COUNTER_REQUESTS, 1);
     counter_add(COUNTER_CLIENT_ERRORS, 1);
+    record_name_client(&record, &c->who, c->label);
     access_log_write(c->worker->access, &record);
 }
 

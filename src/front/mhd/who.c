@@ -24,7 +24,7 @@ void call_label(struct connection *c)
     peer_label(&c->who, c->label);
 }
 
-struct slice call_label_whole(void *owner)
+void call_label_record(void *owner, struct request_record *record)
 {
     const struct call *call = owner;
     struct connection *c = call->connection;
@@ -34,7 +34,7 @@ struct slice call_label_whole(void *owner)
         peer_card_read(c->card, &c->who);
         peer_label(&c->who, c->label);
     }
-    return call_label_of(c);
+    record_name_client(record, &c->who, c->label);
 }
 
 struct peer_card *call_card(void *owner)

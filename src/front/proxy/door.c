@@ -39,7 +39,8 @@ struct knock {
     size_t            used, room;
     char             *connected, *proxy_user; /* of a CONNECT that was granted; NULL before */
     int64_t           started_wall_ns, started_mono_ns, deadline_ns;
-    char              peer[80], label[PEER_LABEL_BYTES];
+    char              peer[80];
+    struct peer       who;   /* for the log; all zero: not asked */
     LIST_ENTRY(knock) entry; /* of the worker's */
 };
 
@@ -107,29 +108,25 @@ static void ask_who(struct knock *k, struct peer *who)
     peer_card_read(k->arrival.card, who);
 }
 
-/* For the log: as the client says, else as the kernel does. */
-static struct slice name_of(struct knock *k, const struct connect_head *h)
+/* For the log. */
+static void note_who(struct knock *k)
 {
-    struct peer who;
-
-    if (h->user.ptr != NULL || !access_log_is_on(k->worker->access))
-        return h->user;
-    ask_who(k, &who);
-    peer_label(&who, k->label);
-    return k->label[0] != '\0' ? slice_of(k->label) : SLICE_NONE;
+    if (access_log_is_on(k->worker->access))
+        ask_who(k, &k->who);
 }
 
 static void refuse(struct knock *k, const struct connect_head *h, const struct refusal *no, const char *proxy_error)
 {
-    struct slice name = name_of(k, h); /* before the client has its answer, and goes */
-
+    note_who(k); /* before the client has its answer, and goes */
     counter_add(COUNTER_REQUESTS, 1);
     counter_add(COUNTER_CLIENT_ERRORS, 1);
     say_refusal(k->worker, k->arrival.fd, no->kind, no->detail, proxy_error);
     say_logged(k->worker, &(struct connect_line){ .peer = k->peer,
-                                                  .client = name,
+                                                  .client = h->user,
+                                                  .who = k->who,
                                                   .target = h->target,
                                                   .cache = "error",
+                                                  .error = problem_types[no->kind].name,
                                                   .status = problem_status(no->kind),
                                                   .started_wall_ns = k->started_wall_ns,
                                                   .started_mono_ns = k->started_mono_ns,
@@ -223,11 +220,13 @@ static void open_tunnel(struct knock *k, const struct connect_head *h, struct ro
         .target = h->target,
         .host = h->host,
         .port = h->port,
-        .client = name_of(k, h),
+        .client = h->user,
         .started_wall_ns = k->started_wall_ns,
         .started_mono_ns = k->started_mono_ns,
     };
 
+    note_who(k);
+    start.who = k->who;
     lead(&start, to);
     if (atomic_fetch_add_explicit(&w->shared->tunnels, 1, memory_order_relaxed) >= w->config->max_tunnels) {
         atomic_fetch_sub_explicit(&w->shared->tunnels, 1, memory_order_relaxed);

@@ -28,22 +28,27 @@ bool say_granted(int fd)
 
 void say_logged(struct worker *w, const struct connect_line *l)
 {
-    const struct access_record record = {
+    char                  label[PEER_LABEL_BYTES];
+    struct request_record record = {
         .started_wall_ns = l->started_wall_ns,
         .took_ns = clock_mono_ns() - l->started_mono_ns,
-        .id = engine_take_id(w->engine),
-        .peer = l->peer,
+        .id = (int64_t)engine_take_id(w->engine),
+        .peer = slice_of(l->peer),
         .client = l->client,
         .method = SLICE("CONNECT"),
-        .upstream = l->upstream,
+        .upstream = slice_of(l->upstream),
         .target = l->target,
         .status = l->status,
         .sent_bytes = l->sent_bytes,
         .received_bytes = l->received_bytes,
-        .cache = l->cache,
-        .detail = l->detail,
+        .cache = slice_of(l->cache),
+        .detail = slice_of(l->detail),
+        .error = slice_of(l->error),
+        .version_minor = 1,
         .whole = l->whole,
     };
 
+    peer_label(&l->who, label);
+    record_name_client(&record, &l->who, label);
     access_log_write(w->access, &record);
 }

@@ -6,11 +6,13 @@
 
 #include "front/internal.h"
 #include "http/problem.h"
+#include "peer/peer.h"
 
 struct connect_line { /* of the access log */
     const char  *peer;
-    struct slice client, target; /* client: ptr NULL: not named */
-    const char  *upstream, *cache, *detail;
+    struct slice client, target; /* client: ptr NULL: it has not named itself */
+    struct peer  who;            /* as far as it was asked */
+    const char  *upstream, *cache, *detail, *error;
     unsigned     status;
     int64_t      started_wall_ns, started_mono_ns, sent_bytes, received_bytes;
     bool         whole;

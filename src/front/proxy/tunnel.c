@@ -56,6 +56,7 @@ struct tunnel {
     int64_t            started_wall_ns, started_mono_ns;
     unsigned           port;
     char               peer[80], target[300], host[256], client_name[136], upstream[64];
+    struct peer        who;
     LIST_ENTRY(tunnel) entry; /* of the worker's, or of those that have ended */
 };
 
@@ -79,16 +80,18 @@ static void leave_resolution(struct tunnel *t)
     t->resolution = NULL;
 }
 
-static void end(struct tunnel *t, unsigned status, const char *detail, bool whole)
+static void end_with(struct tunnel *t, unsigned status, const char *detail, const char *error, bool whole)
 {
     struct worker *w = t->worker;
 
     say_logged(w, &(struct connect_line){ .peer = t->peer,
                                           .client = slice_of(t->client_name[0] != '\0' ? t->client_name : NULL),
+                                          .who = t->who,
                                           .target = slice_of(t->target),
                                           .upstream = t->upstream,
                                           .cache = status == 200 ? "tunnel" : "error",
                                           .detail = detail,
+                                          .error = error,
                                           .status = status,
                                           .started_wall_ns = t->started_wall_ns,
                                           .started_mono_ns = t->started_mono_ns,
@@ -103,6 +106,11 @@ static void end(struct tunnel *t, unsigned status, const char *detail, bool whol
     t->stage = ENDED;
     LIST_REMOVE(t, entry);
     LIST_INSERT_HEAD(&w->ended_tunnels, t, entry);
+}
+
+static void end(struct tunnel *t, unsigned status, const char *detail, bool whole)
+{
+    end_with(t, status, detail, NULL, whole);
 }
 
 void tunnel_free_ended(struct worker *w)
@@ -122,7 +130,7 @@ void tunnel_free_ended(struct worker *w)
 static void refuse(struct tunnel *t, enum problem_kind kind, const char *detail, const char *proxy_error)
 {
     say_refusal(t->worker, t->client.fd, kind, detail, proxy_error);
-    end(t, problem_status(kind), proxy_error, true);
+    end_with(t, problem_status(kind), proxy_error, problem_types[kind].name, true);
 }
 
 void tunnel_sweep(struct worker *w, int64_t now)
@@ -399,6 +407,7 @@ void tunnel_open(struct worker *w, const struct tunnel_start *start)
     snprintf(t->peer, sizeof t->peer, "%s", start->peer);
     snprintf(t->target, sizeof t->target, SLICE_FMT, SLICE_ARG(start->target));
     snprintf(t->host, sizeof t->host, SLICE_FMT, SLICE_ARG(without_brackets(start->host)));
+    t->who = start->who;
     snprintf(t->client_name, sizeof t->client_name, SLICE_FMT, SLICE_ARG(start->client));
     snprintf(t->upstream, sizeof t->upstream, "%s", start->upstream != NULL ? start->upstream : "");
     LIST_INSERT_HEAD(&w->tunnels, t, entry);

@@ -11,6 +11,7 @@
 #define WEIR_FRONT_PROXY_TUNNEL_H
 
 #include "front/internal.h"
+#include "peer/peer.h"
 
 struct tunnel_start { /* copied */
     int          fd;  /* the client's, taken over; stands in no epoll */
@@ -19,6 +20,7 @@ struct tunnel_start { /* copied */
     struct slice host;   /* IPv6 in its brackets */
     unsigned     port;
     struct slice client;   /* its name; ptr NULL */
+    struct peer  who;      /* for the log, as far as it was asked */
     const char  *upstream; /* whose host it is (then any address will do); NULL: of none */
     int64_t      started_wall_ns, started_mono_ns;
 };
