@@ -309,6 +309,26 @@ enum db_result db_read_renew(struct db_txn *t)
     return outcome(t->db, mdb_txn_renew(t->txn));
 }
 
+/* A line for each slot: process, thread, and what it reads, "-" for nothing; one or two more say what they are. */
+static int count_reading(const char *line, void *context)
+{
+    unsigned *count = context;
+    long long process;
+    char      thread[32], reads[32];
+
+    if (sscanf(line, "%lld %31s %31s", &process, thread, reads) == 3 && strcmp(reads, "-") != 0)
+        ++*count;
+    return 0;
+}
+
+unsigned db_reading(struct db *db)
+{
+    unsigned count = 0;
+
+    mdb_reader_list(db->env, count_reading, &count);
+    return count;
+}
+
 /* -- tables -- */
 
 static MDB_val val(struct slice s)

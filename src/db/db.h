@@ -86,6 +86,9 @@ enum db_move { DB_FIRST, DB_NEXT, DB_AT_OR_AFTER /* in: *key */ };
 enum db_result db_cursor_move(struct db_cursor *, enum db_move, struct slice *key, struct slice *value);
 enum db_result db_cursor_delete(struct db_cursor *);
 
+/* How many read transactions are open, of this process and others: each keeps the pages that it sees. Any thread. */
+unsigned db_reading(struct db *);
+
 struct db_space {
     uint64_t map_bytes, used_bytes /* pages in use */, free_bytes /* to be used again */;
 };

@@ -33,6 +33,33 @@ void home_release(struct home *h)
         ref_release(&h->ref);
 }
 
+struct home *home_now(struct store *s)
+{
+    struct home *home;
+
+    pthread_mutex_lock(&s->moving);
+    home = s->home;
+    ref_acquire(&home->ref);
+    pthread_mutex_unlock(&s->moving);
+    return home;
+}
+
+/* One that nobody counts in any more, or a new one. Under the lock. */
+static struct hit_tally *take_tally(struct store *s)
+{
+    struct hit_tally *first = atomic_load_explicit(&s->tallies, memory_order_relaxed), *t = first;
+
+    while (t != NULL && t->is_taken)
+        t = t->next;
+    if (t == NULL) {
+        t = tally_new();
+        t->next = first;
+        atomic_store_explicit(&s->tallies, t, memory_order_release);
+    }
+    t->is_taken = true;
+    return t;
+}
+
 void home_enter(struct store *s, struct store_reader *r)
 {
     pthread_mutex_lock(&s->moving);
@@ -40,6 +67,7 @@ void home_enter(struct store *s, struct store_reader *r)
     r->home = s->home;
     r->turn = s->turn;
     s->reader_count++;
+    r->tally = take_tally(s);
     pthread_mutex_unlock(&s->moving);
 }
 
@@ -48,6 +76,7 @@ void home_leave(struct store *s, struct store_reader *r)
 {
     pthread_mutex_lock(&s->moving);
     s->reader_count--;
+    r->tally->is_taken = false;
     if (r->home != s->home)
         atomic_fetch_sub(&s->attention, STORE_READER_BEHIND * (s->turn - r->turn));
     pthread_mutex_unlock(&s->moving);

@@ -21,6 +21,7 @@
 #include "store/shares.h"
 #include "store/state.h"
 #include "store/store.h"
+#include "store/tally.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -81,21 +82,23 @@ struct submitted { /* changes that are in no group yet */
 };
 
 struct store {
-    char            *path;
-    struct db       *db;                               /* the home's; the writer's, and under `moving` anybody's */
-    struct tables    tables;                           /* the writer's */
-    int              directory_fd, file_fd, bodies_fd; /* numbers that stay, whatever they lead to */
-    unsigned         most_readers;
-    uint64_t         max_bytes;
-    pthread_mutex_t  moving; /* of what follows */
-    struct home     *home;
-    _Atomic unsigned turn;         /* how many homes there were before; read by any thread */
-    unsigned         reader_count; /* that are open */
-    uint64_t         started_at;   /* ids and body files below it are of an earlier run */
-    struct writer   *writer;
-    struct verifier *verifier;
-    struct mailbox  *mailbox;    /* the writer's */
-    STAILQ_HEAD(, state) states; /* with changes: the writer's */
+    char                     *path;
+    struct db                *db;     /* the home's; the writer's, and under `moving` anybody's */
+    struct tables             tables; /* the writer's */
+    int                       directory_fd, file_fd, bodies_fd; /* numbers that stay, whatever they lead to */
+    unsigned                  most_readers;
+    uint64_t                  max_bytes;
+    pthread_mutex_t           moving; /* of what follows */
+    struct home              *home;
+    _Atomic unsigned          turn;         /* how many homes there were before; read by any thread */
+    unsigned                  reader_count; /* that are open */
+    uint64_t                  started_at;   /* ids and body files below it are of an earlier run */
+    struct writer            *writer;
+    struct verifier          *verifier;
+    struct walker            *walker;
+    struct hit_tally *_Atomic tallies; /* those of readers, closed ones included; added to under `moving` */
+    struct mailbox           *mailbox; /* the writer's */
+    STAILQ_HEAD(, state) states;       /* with changes: the writer's */
     struct {
         int64_t  at_ns;
         uint64_t unsaid;
@@ -135,6 +138,7 @@ struct store_reader {
     struct hot       *hot;                /* NULL: nothing was found yet, or: */
     bool              has_no_hot;         /* there was no memory */
     uint32_t          verified[VERIFIED]; /* ids (lower half) of records whose body was found right */
+    struct hit_tally *tally;
     uint32_t          random;
     _Atomic uint64_t  touches[TOUCHES]; /* names; the writer reads them */
     _Atomic uint32_t  touched;          /* how many were ever put there */
@@ -161,6 +165,8 @@ struct home *home_new(struct db *, db_table records, db_table files); /* takes t
 void         home_release(struct home *);                             /* NULL is fine */
 void         home_enter(struct store *, struct store_reader *);
 void         home_leave(struct store *, struct store_reader *);
+/* The one that is in use; a reference. Any thread. */
+struct home *home_now(struct store *);
 /* To the one that is in use.  Nothing of the reader's is open. */
 void home_move(struct store *, struct store_reader *);
 
@@ -264,6 +270,12 @@ void anew_look(struct writer *);
 struct verifier;
 struct verifier *verifier_start(struct store *);   /* NULL: it does not run */
 void             verifier_stop(struct verifier *); /* NULL is fine */
+
+/* -- walk.c -- */
+
+struct walker;
+struct walker *walker_new(struct store *);   /* NULL: nobody can walk */
+void           walker_stop(struct walker *); /* NULL is fine */
 
 /* -- apply.c: the writer's transaction -- */
 

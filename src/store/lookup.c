@@ -313,6 +313,7 @@ void store_touch(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], c
 
     if (r->store == NULL)
         return;
+    tally_hit(r->tally, tally_name(hash, variant));
     stride = atomic_load_explicit(&r->store->stride, memory_order_relaxed);
     r->random ^= r->random << 13; /* of every hit: a call of the library would be dearer than the touch */
     r->random ^= r->random >> 17;

@@ -57,10 +57,21 @@ struct store *store_open(const struct store_options *options, struct fault *why,
     if (s->writer == NULL)
         goto fail;
     s->verifier = verifier_start(s);
+    s->walker = walker_new(s);
     return s;
 fail:
     store_close(s);
     return NULL;
+}
+
+static void free_tallies(struct store *s)
+{
+    struct hit_tally *next;
+
+    for (struct hit_tally *t = atomic_load(&s->tallies); t != NULL; t = next) {
+        next = t->next;
+        free(t);
+    }
 }
 
 static void close_descriptor(int fd)
@@ -73,6 +84,7 @@ void store_close(struct store *s)
 {
     if (s == NULL)
         return;
+    walker_stop(s->walker);
     verifier_stop(s->verifier);
     writer_stop(s->writer);
     mailbox_close(s->mailbox);
@@ -80,6 +92,7 @@ void store_close(struct store *s)
     close_descriptor(s->directory_fd);
     close_descriptor(s->file_fd);
     home_release(s->home);
+    free_tallies(s);
     pthread_mutex_destroy(&s->uncommitted.lock);
     pthread_mutex_destroy(&s->moving);
     free(s->path);

@@ -21,6 +21,8 @@
 #include "store/options.h"
 #include "store/spool.h"
 
+#include <stdatomic.h>
+
 enum { STORE_HASH_BYTES = 16, STORE_INLINE_BYTES = 64 * 1024 /* a longer body is a file */ };
 
 struct store;
@@ -95,6 +97,30 @@ void store_clock_set_back(struct store *, int64_t ns);
 /* May a change that is not committed yet be about that hash? Costs next to nothing. Any thread. */
 bool store_is_changing(const struct store *, const uint8_t hash[STORE_HASH_BYTES]);
 
+/* -- all that is stored, a part at a time -- */
+struct store_walk { /* the asker's, from store_walk() until `done` is received; zeroed before the first time */
+    /* On the store's own thread "walk", within a read transaction: false ends the batch, and the next store_walk() goes
+     * on after that record.  While it is true the walk goes on to the end, however many batches that takes. */
+    bool (*visit)(void *context, const struct store_record *);
+    void           *context;
+    struct mailbox *reply_to;
+    struct mail     done;         /* .receive set by the asker */
+    _Atomic bool    is_cancelled; /* set by anybody: `done` comes soon */
+    /* answer */
+    bool     ok;     /* false: nothing can be read */
+    bool     at_end; /* all was seen */
+    uint64_t seen;   /* records so far */
+    /* the store's own */
+    struct mail mail;
+    bool        has_after;
+    uint8_t     after[2 * STORE_HASH_BYTES];
+};
+/* What is committed; STORE_SETTLE before it makes that all that was submitted.  Between two calls nothing is held of
+ * the database. Any thread; every walk is done before the store is closed. */
+void store_walk(struct store *, struct store_walk *);
+/* Hits of the record since the start, as far as they are remembered: tally.h.  Any thread. */
+uint64_t store_hits(struct store *, const struct store_record *);
+
 /* -- changes: any thread -- */
 enum store_change_kind {
     STORE_PUT,           /* a whole response: replaces that variant */
@@ -106,6 +132,8 @@ enum store_change_kind {
     STORE_DROP_MATCHING, /* every record whose full key `matches` (purge by glob): scanned in batches,
                                        * between which other changes are made; what is stored meanwhile stays */
     STORE_FLUSH,         /* everything */
+    STORE_SETTLE,        /* nothing: answered when all that was submitted before is committed, but for what is
+                                       * dropped in steps */
     STORE_COMPACT        /* free pages go back to the file system: `changed` is how many bytes that were */
 };
 

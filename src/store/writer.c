@@ -302,10 +302,11 @@ static void run_works(struct writer *w, struct work *works, unsigned count)
         answer(w, &works[i], r == DB_OK);
 }
 
-/* FLUSH, DROP_MATCHING and COMPACT are no part of a group. */
+/* FLUSH, DROP_MATCHING, COMPACT and SETTLE are no part of a group. */
 static bool stands_alone(const struct store_change *c)
 {
-    return c->kind == STORE_FLUSH || c->kind == STORE_DROP_MATCHING || c->kind == STORE_COMPACT;
+    return c->kind == STORE_FLUSH || c->kind == STORE_DROP_MATCHING || c->kind == STORE_COMPACT ||
+           c->kind == STORE_SETTLE;
 }
 
 static void start_alone(struct writer *w, struct store_change *c)
@@ -319,7 +320,10 @@ static void start_alone(struct writer *w, struct store_change *c)
         return;
     }
     c->changed = 0;
-    job_add(w, c);
+    if (c->kind == STORE_SETTLE)
+        store_answer(w->store, c, !store_is_broken(w->store));
+    else
+        job_add(w, c);
 }
 
 /* Takes what waits, as far as a group may go. */
