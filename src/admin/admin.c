@@ -9,7 +9,8 @@
 
 /* One file each; its row says the rest. */
 #define ENDPOINTS(X) \
-    X(status) X(limits) X(forget) X(upstreams) X(ca) X(ca_rotate) X(flush) X(compact) X(purge) X(reload) X(reopen)
+    X(status) \
+    X(limits) X(forget) X(upstreams) X(entries) X(ca) X(ca_rotate) X(flush) X(compact) X(purge) X(reload) X(reopen)
 
 #define DECLARE(name) extern const struct endpoint endpoint_##name;
 ENDPOINTS(DECLARE)
@@ -35,7 +36,7 @@ bool admin_is_idle(const struct admin *a)
     return a->open_count == 0;
 }
 
-struct admin_call *admin_begin(struct admin *a, const struct config *config, const struct http_request *request,
+struct admin_call *admin_begin(struct admin *a, struct config *config, const struct http_request *request,
                                struct slice body, struct admin_rights rights, void (*wake)(void *owner), void *owner)
 {
     struct admin_call     *call = mem_alloc(sizeof *call);
@@ -45,6 +46,7 @@ struct admin_call *admin_begin(struct admin *a, const struct config *config, con
     a->open_count++;
     call->admin = a;
     call->config = config;
+    config_acquire(config);
     call->rights = rights;
     call->wake = wake;
     call->owner = owner;

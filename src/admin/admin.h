@@ -59,8 +59,8 @@ struct admin_rights { /* what the caller may see and do */
 
 /* `wake(owner)` is called, never from within this call, when a call that was not done at once is done, and
  * when admin_read() has more for one that waits.
- * `config` is borrowed for the call's life; `request` and `body` for this call only. */
-struct admin_call *admin_begin(struct admin *, const struct config *config, const struct http_request *request,
+ * The call holds `config`; `request` and `body` are borrowed for this call only. */
+struct admin_call *admin_begin(struct admin *, struct config *config, const struct http_request *request,
                                struct slice body, struct admin_rights, void (*wake)(void *owner), void *owner);
 bool               admin_is_done(const struct admin_call *);
 

@@ -11,6 +11,9 @@
 static void free_call(struct admin_call *call)
 {
     call->admin->open_count--;
+    if (call->own.free != NULL)
+        call->own.free(call->own.state);
+    config_release(call->config);
     free(call->reload.text);
     arena_free(&call->report.arena);
     arena_free(&call->arena);
@@ -72,6 +75,8 @@ bool admin_may_see(const struct admin_call *call, const char *upstream)
 void admin_end(struct admin_call *call)
 {
     call->ended = true;
+    if (call->awaits_mail && call->own.cancel != NULL)
+        call->own.cancel(call->own.state);
     if (!call->awaits_mail)
         free_call(call);
 }

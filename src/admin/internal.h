@@ -45,10 +45,16 @@ struct listing { /* of upstreams or of their limits */
     json_t                    *more; /* whose limits are not all told */
 };
 
+struct admin_own { /* what one endpoint alone has */
+    void *state;
+    void (*free)(void *state);   /* when the call's memory goes */
+    void (*cancel)(void *state); /* the client has left while mail is awaited; NULL: nothing can be hastened */
+};
+
 struct admin_call {
-    struct admin        *admin;
-    const struct config *config;
-    struct admin_rights  rights;
+    struct admin       *admin;
+    struct config      *config; /* a reference */
+    struct admin_rights rights;
     void (*wake)(void *owner);
     void                  *owner;
     bool                   beginning; /* still inside admin_begin(): no wake */
@@ -58,6 +64,7 @@ struct admin_call {
     char                  *json;   /* malloc'd: the answer's bytes */
     struct admin_stream    stream; /* of an answer that is not made at once */
     struct listing         listing;
+    struct admin_own       own;
     struct slice           argument; /* the request's body; in the arena */
     struct purge          *purge;    /* of /purge */
     struct reload_order    reload;

@@ -10,6 +10,7 @@
 
 #include "base/counters.h"
 #include "engine/purge.h"
+#include "engine/under.h"
 #include "http/url.h"
 
 #include <stdlib.h>
@@ -61,13 +62,7 @@ static void submit(struct exchange *x, struct invalidation *i)
 /* Under which settings a GET of this target is stored: those of its own rule, not of the write's. */
 static const struct policy_options *policy_of_get(struct exchange *x, const struct key_input *in)
 {
-    struct slice path;
-
-    if (!route_below_base(x->route.upstream, in->target, &path))
-        path = in->target;
-    if (path.len == 0 || path.ptr[0] != '/')
-        path = arena_printf(&x->arena, "/" SLICE_FMT, SLICE_ARG(path));
-    return route_policy(x->route.upstream, route_rule_find(x->route.upstream, in->request, path, &x->arena));
+    return route_policy(x->route.upstream, under_rule(x->route.upstream, in->request, in->target, &x->arena));
 }
 
 static struct partition partition_under(struct exchange *x, const struct policy_options *policy, struct key_input *in)

@@ -4,6 +4,7 @@
 #include "engine/purge.h"
 
 #include "engine/guard.h"
+#include "engine/under.h"
 #include "http/url.h"
 #include "policy/key.h"
 #include "route/pattern.h"
@@ -12,7 +13,8 @@
 
 struct purge {
     struct arena                 arena;
-    struct slice                 url; /* literal; where there is no pattern */
+    struct slice                 typed; /* literal; where there is no pattern */
+    struct slice                 url;   /* the same as keys say it, with credentials masked */
     struct pattern              *pattern;
     const struct route_upstream *upstream; /* the pattern is one of its paths; NULL: of whole URLs */
     struct config               *config;   /* holds that */
@@ -23,9 +25,72 @@ static bool is_absolute(struct slice text)
     return slice_starts_with(text, SLICE("http://")) || slice_starts_with(text, SLICE("https://"));
 }
 
+static const struct slice mask = { "***", 3 }; /* in place of a credential, as URLs are shown */
+
+/* The value of a parameter, all of it. */
+static bool is_mask(struct slice url, size_t at)
+{
+    return at > 0 && url.ptr[at - 1] == '=' && slice_starts_with(slice_sub(url, at, url.len), mask) &&
+           (at + mask.len == url.len || url.ptr[at + mask.len] == '&');
+}
+
 static bool is_glob(struct slice url)
 {
-    return slice_starts_with(url, SLICE("~")) || slice_find(url, '*', 0) < url.len || slice_find(url, '{', 0) < url.len;
+    for (size_t at = slice_find(url, '*', 0); at < url.len; at = slice_find(url, '*', at)) {
+        if (!is_mask(url, at))
+            return true;
+        at += mask.len;
+    }
+    return slice_starts_with(url, SLICE("~")) || slice_find(url, '{', 0) < url.len;
+}
+
+/* Does a key's URL say what this one does, whatever stands for its credentials? */
+static bool is_same_but_masks(struct slice key, struct slice url)
+{
+    size_t i = 0;
+
+    for (size_t at = 0; at < url.len; at++) {
+        if (is_mask(url, at)) {
+            i = slice_find(key, '&', i);
+            at += mask.len - 1;
+        } else if (i >= key.len || key.ptr[i++] != url.ptr[at]) {
+            return false;
+        }
+    }
+    return i == key.len;
+}
+
+static bool is_host_of(const struct route_upstream *u, const struct http_url *url)
+{
+    return slice_eq(url->scheme, u->scheme) && (route_leads_to(u->authority, url) || route_leading_to(u, url) != NULL);
+}
+
+/* What a request for that URL is stored under: without the parameters that are no part of the key. */
+static struct slice url_of_key(const struct config *c, struct slice url, struct arena *a)
+{
+    const struct key_secret secret = { { 0 } };
+    struct http_url         parts;
+
+    if (!http_url_parse(url, &parts))
+        return url;
+    for (unsigned i = 0; i < c->upstream_count; i++) {
+        const struct route_upstream *u = &c->upstreams[i].route;
+        const struct http_request    get = { .method = HTTP_GET, .method_name = SLICE("GET") };
+        const struct policy_options *o;
+        struct key_input             in = { .scheme = u->scheme, .authority = parts.authority, .request = &get };
+        struct slice                 said;
+
+        if (!is_host_of(u, &parts))
+            continue;
+        in.target = parts.target.len > 0 ? parts.target : SLICE("/");
+        o = route_policy(u, under_rule(u, &get, in.target, a));
+        said = policy_key_url(policy_key(o, &secret, &in, &(struct partition){ { 0 } }, a).full);
+        return http_url_parse(said, &parts)
+                   ? arena_printf(a, SLICE_FMT "://" SLICE_FMT SLICE_FMT, SLICE_ARG(parts.scheme),
+                                  SLICE_ARG(parts.authority), SLICE_ARG(policy_redact_target(o, parts.target, a)))
+                   : url;
+    }
+    return url;
 }
 
 /* "http://127.0.0.1:8080/inat/v1" -> "/inat/v1" where that is one of Weir's own addresses; and a host of an upstream's,
@@ -75,16 +140,19 @@ struct purge *purge_make(const struct config *c, struct slice text, struct fault
 {
     struct purge *p = mem_alloc(sizeof *p);
 
-    p->url = arena_copy(&p->arena, upstream_url(c, text, &p->arena));
-    if (!is_absolute(p->url) && !slice_starts_with(p->url, SLICE("*")) && !slice_starts_with(p->url, SLICE("~"))) {
+    p->typed = arena_copy(&p->arena, upstream_url(c, text, &p->arena));
+    if (!is_absolute(p->typed) && !slice_starts_with(p->typed, SLICE("*")) &&
+        !slice_starts_with(p->typed, SLICE("~"))) {
         fault_set(why, "\"" SLICE_FMT "\" is no URL: write https://host/path, /UPSTREAM/path, or a glob of these",
                   SLICE_ARG(slice_sub(text, 0, 200)));
         goto fail;
     }
-    if (is_glob(p->url) && (p->pattern = pattern_compile(p->url, why)) == NULL)
+    if (is_glob(p->typed) && (p->pattern = pattern_compile(p->typed, why)) == NULL)
         goto fail;
     if (p->pattern != NULL)
         pattern_hasten(p->pattern);
+    else
+        p->url = arena_copy(&p->arena, url_of_key(c, p->typed, &p->arena));
     return p;
 fail:
     purge_free(p);
@@ -118,11 +186,6 @@ void purge_free(struct purge *p)
     free(p);
 }
 
-static bool is_host_of(const struct route_upstream *u, const struct http_url *url)
-{
-    return slice_eq(url->scheme, u->scheme) && (route_leads_to(u->authority, url) || route_leading_to(u, url) != NULL);
-}
-
 bool purge_matches(struct slice full_key, void *purge)
 {
     const struct purge *p = purge;
@@ -130,7 +193,7 @@ bool purge_matches(struct slice full_key, void *purge)
     struct http_url     url;
 
     if (p->pattern == NULL)
-        return slice_eq(text, p->url);
+        return slice_eq(text, p->typed) || is_same_but_masks(text, p->url);
     if (p->upstream == NULL)
         return pattern_matches(p->pattern, text);
     return http_url_parse(text, &url) && is_host_of(p->upstream, &url) &&
