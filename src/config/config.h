@@ -43,6 +43,23 @@ struct config_access { /* one entry of `access` */
     unsigned         address_bytes, bits;
 };
 
+struct config_place { /* in the files of the configuration */
+    const char *file; /* NULL: in none, it is a default */
+    unsigned    line;
+};
+
+struct config_written {        /* a setting that a file states */
+    const char         *name;  /* "ttl", and of a group within "retry.attempts" */
+    const char         *value; /* as it is written, of a short one that is no list; else NULL */
+    struct config_place at;
+};
+
+struct config_group_written { /* those of one group */
+    struct config_place          at;
+    const struct config_written *settings;
+    unsigned                     count;
+};
+
 struct config_upstream {
     /* name, hosts, rules with their policies; equal to the one in `routes` */
     struct route_upstream         route;
@@ -62,6 +79,9 @@ struct config_upstream {
     const struct config_identity *identities;
     unsigned                      identity_count;
     int64_t                       bust_every_ns; /* with policy's bust_param; less than 0: not set */
+    /* where it stands: of the upstream, then of each of its rules; and of each of its limits */
+    const struct config_group_written *written;
+    const struct config_place         *limits_at;
 };
 
 struct config_client {   /* a class: the first that fits counts */
@@ -107,6 +127,14 @@ struct config {
     const struct upstream_options **fetch_options;
     struct route_table             *routes;
 };
+
+/* The setting that counts for a rule (NULL: where none matches), of itself or else of its upstream; NULL: no file
+ * states it. */
+const struct config_written *config_find_written(const struct config_upstream *, const struct route_rule *,
+                                                 const char *setting);
+struct config_place          config_rule_place(const struct config_upstream *, const struct route_rule *);
+/* By the limit's name; of an upstream that shares a budget its own alone. */
+struct config_place config_limit_place(const struct config_upstream *, const char *limit);
 
 static inline void config_acquire(struct config *c)
 {

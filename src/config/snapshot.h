@@ -50,6 +50,8 @@ const char *const *config_methods_other(struct arena *, const char *const *names
 void upstream_derive_defaults(struct arena *, struct set_upstream *);
 /* Turns one upstream's settings into what the rooms use.  The settings are without error. */
 void upstream_resolve(struct snapshot *, const struct set_upstream *, struct config_upstream *out);
+/* Where its settings stand (written.c). */
+void written_resolve(struct snapshot *, const struct set_upstream *, struct config_upstream *out);
 /* What no setting can tell alone: contradictions are errors, what was hardly meant is a warning
  * (review.c). */
 void settings_review(struct reader *, const struct settings *);

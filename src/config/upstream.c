@@ -395,4 +395,5 @@ void upstream_resolve(struct snapshot *snap, const struct set_upstream *u, struc
     resolve_access(&snap->arena, u, out);
     out->identities = GROUPS_TAKE(&snap->arena, &u->identities, struct set_identity);
     out->identity_count = u->identities.count;
+    written_resolve(snap, u, out);
 }

@@ -184,6 +184,7 @@ struct fetch *asking_fill(struct exchange *x)
         f->key.full = arena_copy(&f->arena, x->key.full);
     }
     f->may_store = f->has_key && x->decision.may_store;
+    f->reason = x->decision.forward;
     f->must_be_new = x->decision.must_be_new;
     f->caller.has_kin = x->policy->shared || x->who.is_identity;
     f->caller.is_signed = x->who.signature.is_signed; /* which covers the query: nothing is added to that */

@@ -15,17 +15,14 @@
 /* -- may it come -- */
 
 /* low_budget: it is served stale, and nothing is asked. */
-static bool is_spared(struct site *site, struct fetch_links *w)
+static bool is_spared(struct site *site, const struct fetch *f)
 {
     struct charge charge;
 
-    if (!w->fetch->may_spare)
+    if (!f->may_spare)
         return false;
-    fetch_charge(&charge, w->fetch);
-    if (!ledger_is_low(site->budget->ledger, &charge, &site->options->low_budget, budget_time()))
-        return false;
-    waiter_post(w, FETCH_SPARED);
-    return true;
+    fetch_charge(&charge, f);
+    return ledger_is_low(site->budget->ledger, &charge, &site->options->low_budget, budget_time());
 }
 
 /* RFC 5861 3: one refresh after the stale answers, whether or not others could share what it brings. */
@@ -52,58 +49,67 @@ static int64_t predict_alone(struct site *site, const struct fetch *f, struct wa
 
 /* -- to others -- */
 
-/* Takes a place in this flight, where it can. False: it needs one of its own. True also where it was refused. */
-static bool try_join(struct flight *f, struct fetch_links *w)
+/* A place in this flight, where it can have one. False: it needs one of its own. */
+static bool rule_on_joining(struct flight *f, struct fetch_links *w, struct ruling *r)
 {
-    struct wait_cause cause;
-    int64_t           wait;
-
-    if (f->state >= FLIGHT_STREAMING)
-        return share_late(f, w);
+    if (f->state >= FLIGHT_STREAMING) {
+        if (!share_may_late(f, w->fetch))
+            return false;
+        r->kind = RULING_JOINS;
+        r->flight = f;
+        return true;
+    }
     /* What it asks for beyond that must be said to whoever stands before the API (RFC 9111 5.2.1.4), too. */
     if ((w->fetch->must_be_new && !f->leader->must_be_new) ||
         (w->fetch->bust.every_ns != 0 && f->leader->bust.every_ns == 0))
         return false;
-    if (f->state == FLIGHT_SENDING) {
-        if (w->fetch->must_be_new && f->turn != NULL && f->turn->sent)
-            return false;
-        waiter_link(f, w);
-        turn_joined(f->turn);
+    if (f->state == FLIGHT_SENDING && w->fetch->must_be_new && f->turn != NULL && f->turn->sent)
+        return false;
+    r->kind = RULING_JOINS;
+    r->flight = f;
+    if (f->state == FLIGHT_SENDING)
+        return true;
+    if (is_spared(f->site, w->fetch)) {
+        r->kind = RULING_SPARED;
         return true;
     }
-    if (is_spared(f->site, w))
+    if (f->state == FLIGHT_NAMING) /* judged with it */
         return true;
-    if (f->state == FLIGHT_NAMING) { /* judged with it */
-        waiter_link(f, w);
-        return true;
-    }
-    wait = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
-    if (wait > w->wait_left_ns && dispatch_stands_higher(w->fetch, f))
-        wait = predict_alone(f->site, w->fetch, &cause); /* where he will put it: dispatch_joined() */
-    w->fetch->outcome.predicted_ns = wait;
-    if (wait > w->wait_left_ns) {
-        waiter_refuse(w, wait, &cause);
-        return true;
+    r->is_foretold = true;
+    r->wait_ns = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &r->cause);
+    if (r->wait_ns > w->wait_left_ns && dispatch_stands_higher(w->fetch, f))
+        r->wait_ns = predict_alone(f->site, w->fetch, &r->cause); /* where he will put it: dispatch_joined() */
+    if (r->wait_ns > w->wait_left_ns)
+        r->kind = RULING_REFUSED;
+    return true;
+}
+
+static void join(struct flight *f, struct fetch_links *w)
+{
+    if (f->state >= FLIGHT_STREAMING) {
+        share_late(f, w);
+        return;
     }
     waiter_link(f, w);
+    if (f->state == FLIGHT_SENDING)
+        turn_joined(f->turn);
+    if (f->state >= FLIGHT_SENDING || f->state == FLIGHT_NAMING)
+        return;
     dispatch_joined(f, w->fetch);
     flight_set_deadline(f);
-    return true;
 }
 
 /* -- by itself -- */
 
-static void fail_at_once(struct site *site, struct fetch_links *w, const char *token, const char *text, int64_t wait_ns)
+static void say_failure(struct site *site, struct fetch *f, const char *token, const char *text, int64_t wait_ns)
 {
-    struct fetch *f = w->fetch;
-    char          said[320];
+    char said[320];
 
     f->said.failed_as = ATTEMPT_REFUSED;
     f->said.proxy_error = token;
     f->said.wait_ns = wait_ns;
     snprintf(said, sizeof said, "%s: %s", site->name, text);
     fetch_set_error(f, slice_of(said));
-    waiter_post(w, FETCH_FAILED);
 }
 
 /* CURLOPT_REQUEST_TARGET is sent as it is: what would end the request line early must not get there. */
@@ -133,16 +139,24 @@ static void crowd_out(struct flight *f)
     flight_settle(f);
 }
 
-/* The queue is full: of whom so much waits that another should have the place, the newest gives way. */
-static bool make_room(struct site *site, const struct fetch *fetch)
+/* The queue is full: of whom so much waits that another should have the place, the newest gives way. NULL: nobody's. */
+static struct flight *crowding(struct site *site, const struct fetch *fetch)
 {
     struct queue_entry *e = queue_crowding(site->budget->queue, fetch->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE,
                                            &fetch->client.who);
 
     if (e == NULL || CONTAINER_OF(e, struct flight, entry)->site != site)
-        return false;
-    crowd_out(CONTAINER_OF(e, struct flight, entry));
-    return true;
+        return NULL;
+    return CONTAINER_OF(e, struct flight, entry);
+}
+
+static bool make_room(struct site *site, const struct fetch *fetch)
+{
+    struct flight *f = crowding(site, fetch);
+
+    if (f != NULL)
+        crowd_out(f);
+    return f != NULL;
 }
 
 static bool is_full(const struct site *site, int64_t wait)
@@ -152,23 +166,22 @@ static bool is_full(const struct site *site, int64_t wait)
 }
 
 /* No place in the queue, or a wait that is longer than it may be: said before the wait is begun. */
-static bool is_refused(struct site *site, struct fetch_links *w)
+static void rule_on_queueing(struct site *site, struct fetch_links *w, struct ruling *r)
 {
-    struct wait_cause cause;
-    int64_t           wait = predict_alone(site, w->fetch, &cause);
-
-    w->fetch->outcome.predicted_ns = wait;
-    if (wait <= w->wait_left_ns && !is_full(site, wait))
-        return false;
-    if (wait <= w->wait_left_ns && make_room(site, w->fetch))
-        return false;
-    if (wait <= w->wait_left_ns) {
-        w->fetch->said.queue_full = true;
-        cause = (struct wait_cause){ .limit = "queue" };
-        wait = wait > NS_PER_SEC ? wait : NS_PER_SEC;
+    r->kind = RULING_QUEUED;
+    r->is_foretold = true;
+    r->wait_ns = predict_alone(site, w->fetch, &r->cause);
+    if (r->wait_ns > w->wait_left_ns) {
+        r->kind = RULING_REFUSED;
+    } else if (is_full(site, r->wait_ns)) {
+        r->flight = crowding(site, w->fetch);
+        if (r->flight != NULL)
+            return;
+        r->kind = RULING_REFUSED;
+        r->queue_full = true;
+        r->cause = (struct wait_cause){ .limit = "queue" };
+        r->wait_ns = r->wait_ns > NS_PER_SEC ? r->wait_ns : NS_PER_SEC;
     }
-    waiter_refuse(w, wait, &cause);
-    return true;
 }
 
 /* By whose place it goes: see dispatch_put(). */
@@ -221,43 +234,85 @@ static void named(struct flight *f)
         dispatch_renamed(f);
 }
 
-static void enter(struct site *site, struct fetch_links *w)
+/* -- what becomes of one that comes now -- */
+
+struct ruling enter_rule(struct site *site, struct fetch_links *w)
 {
     struct upstream *up = site->up;
     struct fetch    *fetch = w->fetch;
-    bool             shared = flight_may_share(site, fetch);
-    int64_t          now = clock_mono_ns();
+    struct ruling    r = { .kind = RULING_UNSENDABLE };
 
-    if (!may_be_sent(fetch->request.target)) {
-        fail_at_once(site, w, "http_request_error", "the request target cannot be sent.", 0);
-        return;
-    }
-    if (shared) {
+    if (!may_be_sent(fetch->request.target))
+        return r;
+    r.may_share = flight_may_share(site, fetch);
+    if (r.may_share)
         for (struct flight *f = flight_equal(site, w, NULL); f != NULL; f = flight_equal(site, w, f))
-            if (try_join(f, w))
-                return;
+            if (rule_on_joining(f, w, &r))
+                return r;
+    /* Nobody waits for a refresh.  What has ended since it was looked up is a hit: it is on its way to the store, and a
+     * look-up finds it. */
+    if (is_being_refreshed(site, fetch) ||
+        (store_is_changing(up->store, fetch->key.hash) && dispatch_is_stored(up, fetch)))
+        r.kind = RULING_LOOKS_AGAIN;
+    else if (is_spared(site, fetch))
+        r.kind = RULING_SPARED;
+    else if (site->breaker.open_until_ns > clock_mono_ns())
+        r.kind = RULING_PAUSED;
+    else if (naming_is_needed(site, w))
+        r.kind = RULING_NAMED;
+    else
+        rule_on_queueing(site, w, &r);
+    return r;
+}
+
+/* What a fetch that goes no further is told; FETCH_PENDING: it goes on. */
+enum fetch_event enter_say(struct site *site, struct fetch_links *w, const struct ruling *r)
+{
+    if (r->is_foretold)
+        w->fetch->outcome.predicted_ns = r->wait_ns;
+    switch (r->kind) {
+    case RULING_UNSENDABLE:
+        say_failure(site, w->fetch, "http_request_error", "the request target cannot be sent.", 0);
+        return FETCH_FAILED;
+    case RULING_PAUSED:
+        say_failure(site, w->fetch, "destination_unavailable",
+                    "it failed many times in a row and is asked again after a pause.",
+                    site->breaker.open_until_ns - clock_mono_ns());
+        return FETCH_FAILED;
+    case RULING_LOOKS_AGAIN:
+        return FETCH_LOOK_AGAIN;
+    case RULING_SPARED:
+        return FETCH_SPARED;
+    case RULING_REFUSED:
+        w->fetch->said.queue_full = r->queue_full;
+        waiter_say_refusal(w, r->wait_ns, &r->cause);
+        return FETCH_REFUSED;
+    case RULING_JOINS:
+    case RULING_NAMED:
+    case RULING_QUEUED:
+        break;
     }
-    if (is_being_refreshed(site, fetch)) {
-        waiter_post(w, FETCH_LOOK_AGAIN); /* nobody waits for it */
-        return;
+    return FETCH_PENDING;
+}
+
+static void enter(struct site *site, struct fetch_links *w)
+{
+    struct ruling    r = enter_rule(site, w);
+    enum fetch_event told = enter_say(site, w, &r);
+
+    if (told != FETCH_PENDING) {
+        if (told == FETCH_REFUSED)
+            waiter_discard(w);
+        waiter_post(w, told);
+    } else if (r.kind == RULING_JOINS) {
+        join(r.flight, w);
+    } else if (r.kind == RULING_NAMED) {
+        naming_begin(flight_new(site, w, r.may_share), named);
+    } else {
+        if (r.flight != NULL)
+            crowd_out(r.flight);
+        dispatch_put(flight_new(site, w, r.may_share));
     }
-    /* What has ended since it was looked up is a hit: it is on its way to the store, and a look-up finds it. */
-    if (store_is_changing(up->store, fetch->key.hash) && dispatch_is_stored(up, fetch)) {
-        waiter_post(w, FETCH_LOOK_AGAIN);
-        return;
-    }
-    if (is_spared(site, w))
-        return;
-    if (site->breaker.open_until_ns > now) {
-        fail_at_once(site, w, "destination_unavailable",
-                     "it failed many times in a row and is asked again after a pause.",
-                     site->breaker.open_until_ns - now);
-        return;
-    }
-    if (naming_is_needed(site, w))
-        naming_begin(flight_new(site, w, shared), named);
-    else if (!is_refused(site, w))
-        dispatch_put(flight_new(site, w, shared));
 }
 
 void enter_again(struct site *site, struct waiters *parted)
@@ -270,6 +325,19 @@ void enter_again(struct site *site, struct waiters *parted)
     }
 }
 
+void enter_arrive(struct fetch_links *w, struct upstream *up)
+{
+    w->up = up;
+    memcpy(w->variant, w->fetch->variant, sizeof w->variant);
+    w->wait_left_ns = w->fetch->patience.max_wait_ns;
+}
+
+void enter_foretell(struct site *site, struct fetch_links *w, struct ruling *r)
+{
+    if (r->kind == RULING_NAMED)
+        rule_on_queueing(site, w, r);
+}
+
 /* -- the mails, on the upstream thread -- */
 
 static void receive_submit(struct mail *m)
@@ -277,8 +345,7 @@ static void receive_submit(struct mail *m)
     struct fetch_links *w = CONTAINER_OF(m, struct fetch_links, submit);
     struct fetch       *f = w->fetch;
 
-    memcpy(w->variant, f->variant, sizeof w->variant);
-    w->wait_left_ns = f->patience.max_wait_ns;
+    enter_arrive(w, w->up);
     if (w->up->stopping) {
         f->said.failed_as = ATTEMPT_REFUSED;
         f->said.proxy_error = "proxy_internal_error";
@@ -287,6 +354,7 @@ static void receive_submit(struct mail *m)
         return;
     }
     w->site = site_of(w->up, f);
+    misses_note(w);
     enter(w->site, w);
 }
 

@@ -185,6 +185,7 @@ struct fetch {
     uint8_t                variant[VARIANT_HASH_BYTES];
     bool                   may_store;      /* the request does not forbid it */
     bool                   may_store_part; /* nothing better is stored than a 206 would be (RFC 9111 3.3) */
+    enum forward_reason    reason;         /* why the look-up did not do; FWD_NONE: a refresh */
     bool                   must_be_new;    /* joins only a flight not yet sent */
     bool                   refresh_behind; /* nobody waits: stale-while-revalidate */
     struct fetch_stored    stored;

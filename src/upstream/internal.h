@@ -13,9 +13,10 @@
  *
  * Files, each of which knows those before it and none after it: states.c (of flights), answer.c, fetch.c, waiter.c (who
  * waits, and what he is told), keep.c (the ledger's rows), bust.c, heard.c, hearing.c (what an answer tells of limits),
- * site.c, stall.c (uploads that pause), forecast.c (how long a wait will be), naming.c, turn.c (one attempt), flight.c
- * (table, life), commit.c (to the store), share.c (who gets the head), overtake.c (writes, purges), patience.c,
- * dispatch.c (queue and budget), enter.c (in and out of the thread), attempt.c (what became of one, retries), events.c
+ * misses.c (what misses differ in), site.c, stall.c (uploads that pause), forecast.c (how long a wait will be),
+ * naming.c, turn.c (one attempt), flight.c (table, life), commit.c (to the store), share.c (who gets the head),
+ * overtake.c (writes, purges), patience.c, dispatch.c (queue and budget), enter.c (in and out of the thread),
+ * foretell.c (what would become of one), attempt.c (what became of one, retries), events.c
  * (what origin/ tells), upstream.c (thread).
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
@@ -137,6 +138,7 @@ struct fetch_links {
     uint8_t                   variant[VARIANT_HASH_BYTES]; /* the fetch's, or what the split taught */
     int64_t                   wait_left_ns;                /* of max_wait, before the wait under way */
     int64_t                   wait_from_ns;                /* when that began */
+    uint64_t                  miss;                        /* its number in misses.c; 0: none */
     char                     *words; /* hold fetch->limit and fetch->blocked_by; NULL: it was not refused */
 };
 
@@ -297,8 +299,9 @@ struct upstream {
     struct unshareable unshareable[UNSHAREABLE_SLOTS];
     struct pending     pending;
     struct kept_ledger kept;
-    unsigned           bust_count;          /* in `busts` */
-    struct heard      *heard;               /* locks itself: heard.c */
+    unsigned           bust_count; /* in `busts` */
+    struct heard      *heard;      /* locks itself: heard.c */
+    struct misses     *misses;
     struct bust_row   *busts[BUST_BUCKETS]; /* by the URL's hash: bust.c */
     uint64_t           random;
     struct mail        stop;
@@ -341,6 +344,10 @@ void waiter_post(struct fetch_links *, enum fetch_event);
 void waiter_post_held(struct upstream *);
 void waiter_fail(struct fetch_links *, const struct failure *, int64_t wait_ns);
 void waiter_refuse(struct fetch_links *, int64_t wait_ns, const struct wait_cause *);
+/* Parts of that: what is said, and what becomes of the body. */
+void waiter_say_refusal(struct fetch_links *, int64_t wait_ns, const struct wait_cause *);
+void waiter_discard(struct fetch_links *);
+void waiter_tell_budget(struct fetch_links *);
 void waiter_cut(struct fetch_links *); /* no more of the body, which goes on for others */
 void waiter_post_interim(struct fetch_links *, unsigned status, const struct http_fields *);
 
@@ -368,6 +375,31 @@ void flight_sweep(struct upstream *);
 void flight_free_idle(struct upstream *);
 
 /* enter.c: also fetch_submit() and fetch_leave() */
+enum ruling_kind {
+    RULING_UNSENDABLE,
+    RULING_JOINS,       /* `flight` */
+    RULING_LOOKS_AGAIN, /* the store has it by now */
+    RULING_SPARED,      /* what is stored and stale will do: low_budget */
+    RULING_PAUSED,      /* the breaker is open */
+    RULING_REFUSED,     /* it would wait for too long, or the queue is full */
+    RULING_NAMED,       /* it stands in line when it is known who asks */
+    RULING_QUEUED       /* in place of the newest of `flight`, where that is not NULL */
+};
+struct ruling { /* what becomes of a fetch that comes now */
+    enum ruling_kind  kind;
+    struct flight    *flight;
+    bool              may_share;
+    bool              is_foretold, queue_full;
+    int64_t           wait_ns; /* is_foretold */
+    struct wait_cause cause;
+};
+/* Changes nothing; `w` has its variant and wait_left_ns. */
+struct ruling enter_rule(struct site *, struct fetch_links *w);
+/* Writes into the fetch what it is told; FETCH_PENDING: nothing, it goes on. */
+enum fetch_event enter_say(struct site *, struct fetch_links *, const struct ruling *);
+void             enter_arrive(struct fetch_links *, struct upstream *); /* what it stands in line with */
+/* How long it will wait where RULING_NAMED says no more. */
+void enter_foretell(struct site *, struct fetch_links *, struct ruling *);
 void enter_again(struct site *, struct waiters *parted); /* they have left a flight; empty after */
 
 /* patience.c: of those who listen to an API that is silent since then, while the request is sent and nothing is paused
@@ -445,8 +477,9 @@ extern const char hearing_hold_name[]; /* under which a 5xx's pause is told and 
  * stand in `parted`, in their order. */
 void share_head(struct flight *, struct turn *, struct answer *, struct waiters *parted);
 void share_not_modified(struct flight *, struct turn *, struct answer *);
-/* One that came later and may have what is coming; false: not this answer. */
-bool share_late(struct flight *, struct fetch_links *);
+/* May one that comes later have what is coming?  Then it gets it. */
+bool share_may_late(const struct flight *, const struct fetch *);
+void share_late(struct flight *, struct fetch_links *);
 /* What was kept of the last attempt goes to everybody. */
 bool share_spare(struct flight *);
 /* The same to one of them, for whom it is over. */
@@ -461,6 +494,7 @@ void commit_head(struct flight *);
 void commit_freshen(struct flight *);
 
 /* site.c */
+struct site       *site_find(const struct upstream *, const char *name); /* NULL: nothing is known of it */
 struct site       *site_of(struct upstream *, const struct fetch *);
 struct queue_class site_class(const struct site *, const struct charge *);
 void site_configure(struct upstream *, struct ref *config, const struct upstream_options *const *, unsigned count);
@@ -492,6 +526,15 @@ void                            bust_load(struct upstream *);
 void                            bust_free(struct upstream *);
 /* The target as it is sent: for a refresh with the bust parameter, whose number is taken by that. */
 struct slice bust_target(struct turn *, struct slice target, struct arena *);
+
+/* misses.c: the last misses of each rule */
+struct misses *misses_open(void);
+void           misses_close(struct misses *); /* NULL is fine */
+void           misses_note(struct fetch_links *);
+/* What was said of storing the answer. */
+void misses_end(const struct fetch *, enum storable);
+/* False: it has had none, as far as is remembered. */
+bool misses_of(const struct misses *, const char *upstream, const struct policy_options *rule, struct rule_misses *);
 
 /* report.c */
 void report_fill(struct upstream *, struct upstream_report *);

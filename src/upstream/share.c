@@ -227,6 +227,7 @@ void share_head(struct flight *f, struct turn *t, struct answer *a, struct waite
     enum sharing     how;
 
     a->storable = j.storable;
+    misses_end(t->fetch, j.storable);
     how = how_to_share(f, t->fetch, a, j.shareable);
     flight_become(f, FLIGHT_STREAMING);
     f->past.head_ns = clock_mono_ns();
@@ -278,10 +279,9 @@ void share_not_modified(struct flight *f, struct turn *t, struct answer *a)
 
 /* -- latecomers and leftovers -- */
 
-bool share_late(struct flight *f, struct fetch_links *w)
+bool share_may_late(const struct flight *f, const struct fetch *fetch)
 {
-    const struct fetch    *fetch = w->fetch;
-    struct answer         *a = f->answer;
+    const struct answer   *a = f->answer;
     struct stored_response r;
 
     if (a == NULL || !f->storing || fetch->must_be_new || !fetch->may_store)
@@ -296,14 +296,16 @@ bool share_late(struct flight *f, struct fetch_links *w)
         .body_bytes = a->content_length,
         .had_credential = f->leader->caller.has_credential,
     };
-    if (policy_decide(fetch->policy, &fetch->request, &fetch->wish, &r, false, clock_wall_ns()).verdict !=
-            VERDICT_SERVE ||
-        !selects(f, a, fetch))
-        return false;
+    return policy_decide(fetch->policy, &fetch->request, &fetch->wish, &r, false, clock_wall_ns()).verdict ==
+               VERDICT_SERVE &&
+           selects(f, a, fetch);
+}
+
+void share_late(struct flight *f, struct fetch_links *w)
+{
     waiter_link(f, w);
-    hand_over(w, f->others != NULL ? f->others : a, FETCH_HEAD, true);
+    hand_over(w, f->others != NULL ? f->others : f->answer, FETCH_HEAD, true);
     turn_joined(f->turn);
-    return true;
 }
 
 bool share_spare_with(struct flight *f, struct fetch_links *w)

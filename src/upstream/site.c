@@ -148,7 +148,7 @@ static void budget_free(struct budget *b)
 
 /* -- sites -- */
 
-static struct site *site_find(const struct upstream *up, const char *name)
+struct site *site_find(const struct upstream *up, const char *name)
 {
     TABLE_EACH(n, &up->site_names, hash_of(name))
     {

@@ -146,6 +146,7 @@ static void free_thread(struct upstream *up)
     keep_free(up);
     bust_free(up);
     heard_close(up->heard);
+    misses_close(up->misses);
     origins_close(up->origins);
     timers_free(&up->timers);
     table_free(&up->wishes);
@@ -187,6 +188,7 @@ struct upstream *upstream_open(const struct upstream_start *start, struct fault 
     up->random = (uint64_t)clock_wall_ns() | 1;
     up->stop.receive = receive_stop;
     up->heard = heard_open();
+    up->misses = misses_open();
     up->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     up->mailbox = up->epoll_fd >= 0 ? mailbox_open() : NULL;
     if (up->mailbox == NULL) {

@@ -102,4 +102,50 @@ struct upstream_report {                /* the asker's; answered by mail */
 };
 void upstream_ask(struct upstream *, struct upstream_report *);
 
+/* -- what would become of a request, and why those before it were no hits: for explain -- */
+enum { MISSES_KEPT = 20, MISSES_TOLD = 6, MISSES_NAME_BYTES = 28 };
+enum miss_kind { /* of what two misses of one path differ in */
+                 MISS_PARAM = '?',
+                 MISS_FIELD = ':', /* of match_headers */
+                 MISS_BODY = '#',  /* of key_body */
+                 MISS_WHOSE = '@', /* the partition */
+                 MISS_METHOD = '!',
+                 MISS_ORDER = '&' /* the parameters are the same, in another order or spelling */
+};
+struct miss_difference {
+    enum miss_kind kind;
+    char           name[MISSES_NAME_BYTES]; /* of a parameter or field */
+    bool           is_cut;                  /* it is longer */
+    unsigned       count;                   /* misses that differ in that alone from another */
+};
+struct rule_misses { /* the last ones of a rule */
+    unsigned               count, differences;
+    struct miss_difference by[MISSES_TOLD];          /* the most common first */
+    unsigned               again;                    /* the very same had been asked before */
+    unsigned               reasons[FWD_PARTIAL + 1]; /* by enum forward_reason */
+    unsigned               answered;                 /* of how many the head came; and why they were not stored: */
+    unsigned               storable[STORABLE_COUNT];
+};
+struct upstream_foretelling { /* the asker's; answered by mail */
+    struct mail      mail;    /* upstream's */
+    struct upstream *up;      /* upstream's */
+    struct mailbox  *reply_to;
+    struct mail      done;
+    struct fetch    *fetch; /* one that is not submitted: its `event`, `said` and `outcome` become what they would
+                                   * be if it came now; FETCH_PENDING: it waits, and is sent */
+    /* -- answer -- */
+    bool               is_known;    /* the upstream thread has this upstream */
+    bool               joins;       /* it shares a request that is under way */
+    bool               takes_place; /* of another in a full queue */
+    int64_t            wait_ns;
+    char               limit[64]; /* that makes it wait; "queue": the places; "": none */
+    const char        *told_by;   /* a word of the API's; "" where the limit is the configuration's own */
+    unsigned           cost;      /* the largest that a limit counts for it */
+    unsigned           in_flight, waiting;
+    bool               has_misses;
+    struct rule_misses misses;
+};
+/* Nothing is counted, kept or changed by it. */
+void upstream_foretell(struct upstream *, struct upstream_foretelling *);
+
 #endif

@@ -78,7 +78,7 @@ static void tell_times(struct fetch_links *w, const struct flight *fl)
         o->upstream_ns = there;
 }
 
-static void tell_budget(struct fetch_links *w)
+void waiter_tell_budget(struct fetch_links *w)
 {
     struct fetch      *f = w->fetch;
     struct charge      charge;
@@ -110,7 +110,7 @@ static void post_final(struct fetch_links *w)
 void waiter_post(struct fetch_links *w, enum fetch_event event)
 {
     if (!w->left && !w->up->stopping)
-        tell_budget(w);
+        waiter_tell_budget(w);
     if (w->flight != NULL) {
         if (event != FETCH_LOOK_AGAIN) /* nothing was sent for it */
             tell_times(w, w->flight);
@@ -152,7 +152,7 @@ static void write_cause(char *out, size_t bytes, const struct wait_cause *cause)
              text[0] != '\0' ? text : "before this start");
 }
 
-void waiter_refuse(struct fetch_links *w, int64_t wait_ns, const struct wait_cause *cause)
+void waiter_say_refusal(struct fetch_links *w, int64_t wait_ns, const struct wait_cause *cause)
 {
     enum { LIMIT_BYTES = 64, BLOCKED_BYTES = 96 };
 
@@ -165,8 +165,18 @@ void waiter_refuse(struct fetch_links *w, int64_t wait_ns, const struct wait_cau
         w->fetch->said.blocked_by = w->words + LIMIT_BYTES;
     }
     w->fetch->said.wait_ns = wait_ns;
+}
+
+void waiter_discard(struct fetch_links *w)
+{
     if (w->fetch->upload != NULL && (w->flight == NULL || w->flight->waiting == 1))
         upload_discard(w->fetch->upload);
+}
+
+void waiter_refuse(struct fetch_links *w, int64_t wait_ns, const struct wait_cause *cause)
+{
+    waiter_say_refusal(w, wait_ns, cause);
+    waiter_discard(w);
     waiter_post(w, FETCH_REFUSED);
 }
 
