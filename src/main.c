@@ -39,27 +39,28 @@ static const int64_t proof_ns = 120 * NS_PER_SEC;
 static const int64_t grace_ns = 25 * NS_PER_SEC; /* for what is in flight, under systemd's own 90 s */
 
 struct daemon {
-    const char         *config_file;  /* NULL: the embedded default */
-    struct config      *config;       /* main thread; others hold what they were given */
-    struct config      *started_with; /* constant: what only a restart can change is compared with it */
-    pthread_mutex_t     lock;         /* of the next one, and of posting while it is false */
-    bool                closing;
-    struct state       *state;
-    struct authority   *authority;
-    struct store       *store;
-    struct upstream    *upstream;
-    struct credentials *credentials;
-    struct peer_finder *finder;
-    struct front       *front;
-    struct mailbox     *mailbox;      /* main's: new configurations come here */
-    struct keeper      *keeper;       /* reads them */
-    struct reload_order on_signal;    /* that SIGHUP gives */
-    bool                reloading;    /* on_signal is under way */
-    bool                reload_again; /* SIGHUP came meanwhile: the files may have changed since they were read */
-    int                 signal_fd;
-    int64_t             settled_at_ns; /* monotonic: when this start has proved itself; INT64_MAX: it has */
-    int64_t             started_wall_ns;
-    int64_t             told_ns; /* monotonic: when systemd was last told that main goes round */
+    const char          *config_file;  /* NULL: the embedded default */
+    struct config       *config;       /* main thread; others hold what they were given */
+    struct config       *started_with; /* constant: what only a restart can change is compared with it */
+    pthread_mutex_t      lock;         /* of the next one, and of posting while it is false */
+    bool                 closing;
+    struct state        *state;
+    struct authority    *authority;
+    struct store        *store;
+    struct upstream     *upstream;
+    struct credentials  *credentials;
+    struct peer_finder  *finder;
+    struct front        *front;
+    struct mailbox      *mailbox;      /* main's: new configurations come here */
+    struct keeper       *keeper;       /* reads them */
+    struct reload_order  on_signal;    /* that SIGHUP gives */
+    bool                 reloading;    /* on_signal is under way */
+    bool                 reload_again; /* SIGHUP came meanwhile: the files may have changed since they were read */
+    int                  signal_fd;
+    int64_t              settled_at_ns; /* monotonic: when this start has proved itself; INT64_MAX: it has */
+    int64_t              started_wall_ns;
+    struct admin_reloads reloads;
+    int64_t              told_ns; /* monotonic: when systemd was last told that main goes round */
 };
 
 static struct config *load(const char *file, FILE *problems)
@@ -71,6 +72,7 @@ static struct config *load(const char *file, FILE *problems)
 
 static void take_config(struct daemon *d, struct config *fresh)
 {
+    config_take_traffic(fresh, d->config);
     config_release(d->config);
     d->config = fresh;
     log_set_level(fresh->log_level);
@@ -78,6 +80,14 @@ static void take_config(struct daemon *d, struct config *fresh)
     credentials_forget(d->credentials);
     front_configure(d->front, fresh);
     log_info("reloaded", "file=%s", log_quote(d->config_file != NULL ? d->config_file : "embedded default"));
+}
+
+static void note_reload(struct admin_reloads *r, bool good)
+{
+    if (good)
+        atomic_store(&r->loaded_wall_ns, clock_wall_ns());
+    atomic_store(&r->last_failed, !good);
+    atomic_fetch_add(good ? &r->good : &r->bad, 1);
 }
 
 /* False, and the order says why, where the old configuration stays. */
@@ -93,6 +103,7 @@ static bool receive_order(struct daemon *d, struct reload_order *o)
         take_config(d, o->fresh);
     else
         log_error("reload_failed", "kept=old problems=%s", log_quote(o->text));
+    note_reload(&d->reloads, o->fresh != NULL);
     return o->fresh != NULL;
 }
 
@@ -267,6 +278,7 @@ static int open_rooms(struct daemon *d, struct fault *why)
                                               .reload = reload,
                                               .reopen = reopen_logs,
                                               .ca = show_ca,
+                                              .reloads = &d->reloads,
                                               .context = d,
                                               .started_wall_ns = d->started_wall_ns };
     services.authority = d->authority;
@@ -398,6 +410,7 @@ static int serve(struct daemon *d)
         log_error("clock_file_unusable", "path=%s reason=%s", log_quote(getenv("WEIR_CLOCK_FILE")),
                   log_quote(strerror(errno)));
     d->started_wall_ns = clock_wall_ns();
+    atomic_store(&d->reloads.loaded_wall_ns, d->started_wall_ns);
     log_set_level(d->config->log_level);
     if (sodium_init() < 0 || d->signal_fd < 0 || d->mailbox == NULL) {
         fprintf(stderr, "weir: cannot start: %s\n", strerror(errno));

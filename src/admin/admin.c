@@ -10,7 +10,8 @@
 /* One file each; its row says the rest. */
 #define ENDPOINTS(X) \
     X(status) \
-    X(limits) X(forget) X(upstreams) X(entries) X(ca) X(ca_rotate) X(flush) X(compact) X(purge) X(reload) X(reopen)
+    X(limits) \
+    X(forget) X(upstreams) X(entries) X(ca) X(ca_rotate) X(flush) X(compact) X(purge) X(reload) X(reopen) X(metrics)
 
 #define DECLARE(name) extern const struct endpoint endpoint_##name;
 ENDPOINTS(DECLARE)
@@ -57,13 +58,17 @@ struct admin_call *admin_begin(struct admin *a, struct config *config, const str
             found = endpoints[i];
     call->argument = arena_copy(&call->arena, body);
     call->query = arena_copy(&call->arena, query);
-    if (found == NULL)
+    call->accept = arena_copy(&call->arena, http_fields_get(&request->fields, HTTP_ACCEPT));
+    if (rights.metrics_alone && found != &endpoint_metrics)
+        admin_answer_problem(call, PROBLEM_NO_ENDPOINT,
+                             "This address (metrics.listen) has /metrics alone; weirctl asks the admin socket.");
+    else if (found == NULL)
         admin_answer_problem(call, PROBLEM_NO_ENDPOINT, "weirctl(1) lists what can be asked.");
     else if (!found->is_open && !rights.may_change)
         admin_answer_problem(call, PROBLEM_NOT_HERE,
                              "This socket is for reading alone: who may change something has the rights of the admin "
                              "socket (admin.mode and admin.group, or its systemd unit).");
-    else if (found->method != request->method)
+    else if (found->method != request->method && !(found->method == HTTP_GET && request->method == HTTP_HEAD))
         admin_answer_problem(call, PROBLEM_ADMIN_METHOD,
                              found->method == HTTP_POST ? "This endpoint changes something: use POST."
                                                         : "This endpoint is read with GET.");

@@ -25,6 +25,18 @@ struct admin_ca {              /* the local CA, as far as anybody may know it */
     int64_t made_s, expires_s; /* since 1970 */
 };
 
+struct admin_reloads {               /* written by main, read by any thread */
+    _Atomic int64_t  loaded_wall_ns; /* when the configuration in effect was */
+    _Atomic bool     last_failed;
+    _Atomic uint64_t good, bad;
+};
+
+struct admin_connections { /* that are open */
+    unsigned clients, tunnels;
+};
+
+struct front;
+
 struct admin_services { /* lent; outlive every call */
     struct store    *store;
     struct upstream *upstream;
@@ -36,9 +48,13 @@ struct admin_services { /* lent; outlive every call */
     /* Makes the CA where there is none or `rotate` asks for another. Worker's thread; may block for the writing of
      * one file. */
     bool (*ca)(void *context, bool rotate, struct admin_ca *, struct fault *why);
-    const char *proxy; /* address of the forward proxy; NULL: it is off */
-    void       *context;
-    int64_t     started_wall_ns;
+    const struct admin_reloads *reloads;
+    /* The front's own: any thread. */
+    struct admin_connections (*connections)(const struct front *);
+    const struct front *front;
+    const char         *proxy; /* address of the forward proxy; NULL: it is off */
+    void               *context;
+    int64_t             started_wall_ns;
 };
 
 struct admin; /* a worker's desk: its calls */
@@ -51,8 +67,9 @@ bool admin_is_idle(const struct admin *);
 
 struct admin_call;
 
-struct admin_rights { /* what the caller may see and do */
-    bool may_change;  /* false: on the query socket */
+struct admin_rights {   /* what the caller may see and do */
+    bool may_change;    /* false: on the query socket */
+    bool metrics_alone; /* and nothing else, of all upstreams: metrics.listen */
     /* May the owner use the upstream, and so hear of it?  NULL: of all. Worker's thread, while the call lives. */
     bool (*may_use)(void *owner, const struct config_upstream *);
 };

@@ -16,6 +16,7 @@ struct admin {
     unsigned                     open_count; /* calls whose memory is not yet free */
 };
 
+struct metrics;
 struct purge;
 
 struct endpoint {
@@ -70,7 +71,9 @@ struct admin_call {
     struct reload_order    reload;
     struct mail            reopened;
     struct arena           arena;
-    struct slice           query; /* of the target; in the arena */
+    struct slice           query;   /* of the target; in the arena */
+    struct slice           accept;  /* the field of that name; in the arena */
+    struct metrics        *metrics; /* of /metrics; in the arena */
     struct upstream_report report;
     struct upstream_forget forget; /* of /limits/forget */
     struct store_change    change;

@@ -60,9 +60,9 @@ static json_t *entry_json(const struct upstream_report_entry *e, bool names)
         json_array_append_new(limits, limit_json(e, &e->limits[i], names));
     return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o}", "name", e->name, "in_flight",
                      (int)e->in_flight, "waiting", (int)e->waiting, "connections", (int)e->connections, "requests",
-                     (json_int_t)e->requests, "attempts", (json_int_t)e->attempts, "retries", (json_int_t)e->retries,
-                     "failures", (json_int_t)e->failures, "unsent", (json_int_t)e->unsent, "breaker_open",
-                     e->breaker_open, "predicted_wait_s",
+                     (json_int_t)e->counts.requests, "attempts", (json_int_t)e->counts.attempts, "retries",
+                     (json_int_t)e->counts.retries, "failures", (json_int_t)e->counts.failures, "unsent",
+                     (json_int_t)e->counts.unsent, "breaker_open", e->breaker_open, "predicted_wait_s",
                      e->predicted_ns < INT64_MAX / 2 ? json_real(seconds(e->predicted_ns)) : json_null(), "limits",
                      limits);
 }

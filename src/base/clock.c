@@ -84,6 +84,11 @@ int64_t clock_real_ns(void)
     return read_clock(CLOCK_MONOTONIC, &no_offset);
 }
 
+int64_t clock_mono_of(int64_t real_ns)
+{
+    return real_ns + atomic_load_explicit(mono_offset_ns, memory_order_relaxed);
+}
+
 int64_t clock_wall_step_ns(void)
 {
     static int64_t last_ns;

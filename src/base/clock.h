@@ -25,6 +25,8 @@ int64_t clock_wall_ns(void);
 int64_t clock_mono_ns(void);
 /* Monotonic, and moved by no WEIR_CLOCK_FILE: sockets and processes live in real time. */
 int64_t clock_real_ns(void);
+/* What clock_mono_ns() says at that reading of clock_real_ns(): one reading does for both. */
+int64_t clock_mono_of(int64_t real_ns);
 /* How far the wall clock was set since the last call, by the monotonic one: below 0 back; small corrections are none.
  * A machine that slept has set it ahead. One thread. */
 int64_t clock_wall_step_ns(void);

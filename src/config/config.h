@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/ref.h"
+#include "base/traffic.h"
 #include "policy/options.h"
 #include "route/route.h"
 #include "store/options.h"
@@ -82,6 +83,7 @@ struct config_upstream {
     /* where it stands: of the upstream, then of each of its rules; and of each of its limits */
     const struct config_group_written *written;
     const struct config_place         *limits_at;
+    struct traffic                    *traffic; /* of its requests: a reference */
 };
 
 struct config_client {   /* a class: the first that fits counts */
@@ -97,10 +99,11 @@ struct config {
     const char                   *file; /* NULL: the embedded default */
     const struct config_listener *listeners;
     unsigned                      listener_count;
-    unsigned                      workers;      /* resolved: at least 1 */
-    struct config_listener        admin_socket; /* address "unix:/run/weir/admin.sock" */
-    struct config_listener        query_socket; /* for reading alone; address NULL: none */
-    const char                   *admin_listen; /* NULL: none */
+    unsigned                      workers;        /* resolved: at least 1 */
+    struct config_listener        admin_socket;   /* address "unix:/run/weir/admin.sock" */
+    struct config_listener        query_socket;   /* for reading alone; address NULL: none */
+    const char                   *admin_listen;   /* NULL: none */
+    const char                   *metrics_listen; /* NULL: none */
     struct store_options          cache;
     struct state_options          state;
     const char                   *proxy_listen; /* NULL: none */
@@ -126,6 +129,7 @@ struct config {
     /* of each upstream, in order: for upstream_configure() */
     const struct upstream_options **fetch_options;
     struct route_table             *routes;
+    struct traffic                 *traffic; /* of requests for no upstream: a reference */
 };
 
 /* The setting that counts for a rule (NULL: where none matches), of itself or else of its upstream; NULL: no file
@@ -150,6 +154,10 @@ static inline void config_release(struct config *c)
  * wrong; what would be right".  NULL where there was an error; warnings ("FILE:LINE: warning: ...")
  * alone do not fail.  The files conf.d/?.conf (any name) beside the file adds upstreams. */
 struct config *config_load(const char *file, FILE *problems);
+/* Before it is handed on: counts of the upstreams that `old` has too, and of no upstream's requests, go over to it. */
+void config_take_traffic(struct config *, const struct config *old);
+/* The upstream of that name; NULL: there is none. */
+const struct config_upstream *config_find_upstream(const struct config *, const char *name);
 /* Before it is handed on: reads what its value_file settings name.  False: a line in `problems` (may be NULL) for each
  * that cannot be read. */
 bool config_read_secrets(struct config *, FILE *problems);

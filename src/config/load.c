@@ -211,6 +211,7 @@ static void make_upstreams(struct snapshot *snap)
     for (unsigned i = 0; i < count; i++) {
         upstream_resolve(snap, &set[i], &made[i]);
         made[i].route.index = i;
+        made[i].traffic = traffic_new(snap->settings.config.workers);
         routes[i] = made[i].route;
         fetch[i] = &made[i].fetch;
     }
@@ -226,10 +227,11 @@ static void make(struct snapshot *snap)
     struct config   *c = &top->config;
     const char      *query = settings_query_path(top, &snap->arena);
 
+    c->workers = top->workers > 0 ? top->workers : cpu_count();
     make_lists(snap);
     make_log(snap);
     make_upstreams(snap);
-    c->workers = top->workers > 0 ? top->workers : cpu_count();
+    c->traffic = traffic_new(c->workers);
     c->admin_socket.address = arena_printf(&snap->arena, "unix:%s", top->admin_path).ptr;
     c->query_socket.address = query != NULL ? arena_printf(&snap->arena, "unix:%s", query).ptr : NULL;
     c->query_socket.mode = 0666;
@@ -238,6 +240,41 @@ static void make(struct snapshot *snap)
 
 /* -- lives -- */
 
+static void free_traffic(struct config *c)
+{
+    for (unsigned i = 0; i < c->upstream_count; i++)
+        traffic_release(c->upstreams[i].traffic);
+    traffic_release(c->traffic);
+}
+
+/* As many workers as there are: another number needs a restart. */
+static void take_traffic(struct traffic **traffic, struct traffic *old, unsigned workers)
+{
+    traffic_release(*traffic);
+    if (old != NULL)
+        ref_acquire(&old->ref);
+    *traffic = old != NULL ? old : traffic_new(workers);
+}
+
+void config_take_traffic(struct config *c, const struct config *old)
+{
+    struct config_upstream *all = (struct config_upstream *)(uintptr_t)c->upstreams;
+
+    for (unsigned i = 0; i < c->upstream_count; i++) {
+        const struct config_upstream *same = config_find_upstream(old, all[i].route.name);
+
+        take_traffic(&all[i].traffic, same != NULL ? same->traffic : NULL, old->traffic->workers);
+    }
+    take_traffic(&c->traffic, old->traffic, old->traffic->workers);
+}
+
+const struct config_upstream *config_find_upstream(const struct config *c, const char *name)
+{
+    const struct route_upstream *found = route_find_name(c->routes, slice_of(name));
+
+    return found != NULL ? &c->upstreams[found->index] : NULL;
+}
+
 void snapshot_free(struct snapshot *snap)
 {
     struct owned_pattern *p;
@@ -245,6 +282,7 @@ void snapshot_free(struct snapshot *snap)
     route_table_free(snap->settings.config.routes);
     for (unsigned i = 0; i < snap->settings.config.upstream_count; i++)
         rule_index_free((struct rule_index *)(uintptr_t)snap->settings.config.upstreams[i].route.index_of_rules);
+    free_traffic(&snap->settings.config);
     SLIST_FOREACH (p, &snap->patterns, next)
         pattern_free(p->pattern);
     arena_free(&snap->arena);

@@ -144,6 +144,16 @@ static const struct option proxy_options[] = {
 };
 static const struct section proxy_section = { "proxy", proxy_options, 0, NULL, NULL };
 
+static const struct option metrics_options[] = {
+    ROW("listen", TEXT, NULL, config.metrics_listen,
+        "A TCP address that Prometheus scrapes, such as \"127.0.0.1:9464\": /metrics and nothing else, with GET and "
+        "HEAD. \"\" is none. Whoever reaches it reads how upstreams and their limits are called and used, those of "
+        "access included.",
+        .check = check_tcp_address, .unset = "none", RESTART),
+    END
+};
+static const struct section metrics_section = { "metrics", metrics_options, 0, NULL, NULL };
+
 static const struct option top_learned_options[] = {
     ROW("max_wait", DURATION, "\"1h\"", learned_max_wait_ns,
         "The longest that a Retry-After of the API is believed: a wrong one locks it out for no longer. What is told "
@@ -597,6 +607,7 @@ static const struct option top_options[] = {
     GROUP("cache", cache_section, "What is stored."),
     GROUP("state", state_section, "What is remembered."),
     GROUP("proxy", proxy_section, "The forward proxy for https_proxy."),
+    GROUP("metrics", metrics_section, "What Prometheus reads."),
     GROUP("log", log_section, "Events and requests."),
     GROUP("server", server_section, "What clients are granted."),
     GROUP("learned", top_learned_section, "What APIs say of their limits, where an upstream does not say otherwise."),

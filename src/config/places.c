@@ -37,6 +37,8 @@ static const char *own_listener(const struct settings *top, struct slice host, u
         return "proxy";
     if (top->config.admin_listen != NULL && strcasecmp(top->config.admin_listen, authority) == 0)
         return "admin address";
+    if (top->config.metrics_listen != NULL && strcasecmp(top->config.metrics_listen, authority) == 0)
+        return "address for metrics";
     return NULL;
 }
 

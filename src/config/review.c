@@ -18,7 +18,7 @@
 
 /* -- listeners -- */
 
-enum { OWN_ADDRESSES = 4, SMALL_CACHE_BYTES = 8 * 1024 * 1024 };
+enum { OWN_ADDRESSES = 5, SMALL_CACHE_BYTES = 8 * 1024 * 1024 };
 
 static void review_address(struct reader *r, const struct settings *top, const config_setting_t *group,
                            const char *name, const char *address)
@@ -65,6 +65,7 @@ static void review_own(struct reader *r, const struct settings *top)
         { "admin", "query", query },
         { "admin", "listen", top->config.admin_listen },
         { "proxy", "listen", top->config.proxy_listen },
+        { "metrics", "listen", top->config.metrics_listen },
     };
 
     snprintf(admin, sizeof admin, "unix:%s", top->admin_path != NULL ? top->admin_path : "");
@@ -108,6 +109,7 @@ static void review_listeners(struct reader *r, const struct settings *top)
         reader_error(r, top->from, "listen", "nobody could reach Weir; name an address, such as \"127.0.0.1:8080\"");
     review_address(r, top, reader_member(top->from, "admin"), "listen", top->config.admin_listen);
     review_address(r, top, reader_member(top->from, "proxy"), "listen", top->config.proxy_listen);
+    review_address(r, top, reader_member(top->from, "metrics"), "listen", top->config.metrics_listen);
     review_own(r, top);
     review_group(r, reader_member(top->from, "admin"), top->config.admin_socket.group);
 }

@@ -56,6 +56,20 @@ static void describe_outcome(const struct outcome *o, struct request_record *r)
     r->upstream_ns = o->upstream_ns;
 }
 
+unsigned exchange_status(const struct exchange *x)
+{
+    return x->log.refused_status != 0 ? x->log.refused_status : x->at == STEP_DONE ? x->reply.status : 499;
+}
+
+/* Outcomes stand in the order of their counters. */
+_Static_assert(COUNTER_UNANSWERED - COUNTER_HITS == (int)TRAFFIC_LEFT, "counters.def and traffic.h differ");
+
+unsigned exchange_traffic_cell(const struct exchange *x)
+{
+    return traffic_cell(http_method_is_safe(x->in.request.method) ? TRAFFIC_SAFE : TRAFFIC_UNSAFE, exchange_status(x),
+                        (enum traffic_outcome)(x->log.counted - COUNTER_HITS));
+}
+
 struct request_record exchange_describe(const struct exchange *x, struct arena *a)
 {
     const struct http_fields *f = &x->in.request.fields;
@@ -80,7 +94,7 @@ struct request_record exchange_describe(const struct exchange *x, struct arena *
             .error = slice_of(x->log.error),
     };
 
-    r.status = x->log.refused_status != 0 ? x->log.refused_status : x->at == STEP_DONE ? x->reply.status : 499;
+    r.status = exchange_status(x);
     describe_outcome(&x->outcome, &r);
     return r;
 }

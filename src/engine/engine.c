@@ -18,6 +18,8 @@ struct engine *engine_open(const struct engine_services *services, struct mailbo
     e->access = access;
     e->next_id = index + 1;
     e->id_step = count;
+    e->index = index;
+    CHECK(index < config->traffic->workers);
     e->groups = groups_open();
     e->reader = store_reader_open(services->store);
     config_acquire(config);
@@ -56,6 +58,17 @@ uint64_t engine_take_id(struct engine *e)
 
     e->next_id += e->id_step;
     return id;
+}
+
+void engine_count_refused(struct engine *e, struct slice method, unsigned status)
+{
+    const bool is_safe = http_method_is_safe(http_method_parse(method));
+
+    counter_add(COUNTER_REQUESTS, 1);
+    counter_add(COUNTER_CLIENT_ERRORS, 1);
+    cell_add(&traffic_of(e->config->traffic, e->index)
+                  ->requests[traffic_cell(is_safe ? TRAFFIC_SAFE : TRAFFIC_UNSAFE, status, TRAFFIC_ERROR)],
+             1);
 }
 
 bool engine_is_idle(const struct engine *e)

@@ -44,6 +44,8 @@ void engine_close(struct engine *);
 void engine_configure(struct engine *, struct config *config);
 /* A number in the log for a request that no exchange is opened for. */
 uint64_t engine_take_id(struct engine *);
+/* Counts a request that the front has refused itself, with 4xx, before an exchange was opened. */
+void engine_count_refused(struct engine *, struct slice method, unsigned status);
 /* True where no exchange is open and no mail for one is on its way. */
 bool engine_is_idle(const struct engine *);
 
@@ -130,7 +132,8 @@ bool exchange_has_body_bytes(const struct exchange *);
 /* After SPOOL_READ_END: trailers to send, borrowed until close; NULL where there are none. */
 const struct http_fields *exchange_trailers(const struct exchange *);
 
-/* `whole`: the answer went out to its end; `sent_bytes` of body went out. Writes the access log's line. */
-void exchange_close(struct exchange *, bool whole, int64_t sent_bytes);
+/* `whole`: the answer went out to its end; `sent_bytes` of body went out. Counts it, and writes the access log's
+ * line. */
+void exchange_close(struct exchange *, int64_t now_mono_ns, bool whole, int64_t sent_bytes);
 
 #endif

@@ -59,9 +59,10 @@ static void receive_fence(struct mail *m)
 /* Each request is counted once, for what became of it. */
 void exchange_count(struct exchange *x, enum counter outcome)
 {
-    if (!x->log.counted)
+    if (x->log.counted == 0) {
         counter_add(outcome, 1);
-    x->log.counted = true;
+        x->log.counted = outcome;
+    }
 }
 
 struct exchange *exchange_open(struct engine *e, const struct exchange_input *in)
@@ -113,7 +114,19 @@ void exchange_reply_taken(struct exchange *x)
     }
 }
 
-static void write_access(struct exchange *x, bool whole, int64_t sent_bytes)
+/* ... and once more for its upstream, with how long it took. */
+static void count_traffic(struct exchange *x, int64_t took_ns, int64_t sent_bytes)
+{
+    struct traffic_cells *cells = traffic_of(x->up != NULL ? x->up->traffic : x->config->traffic, x->engine->index);
+
+    traffic_request(cells, exchange_traffic_cell(x), took_ns, sent_bytes);
+    if (x->body.received_bytes > 0)
+        cell_add(&cells->received_bytes, (uint64_t)x->body.received_bytes);
+    if (x->fetch_noted) /* who left while he waited has not been told how long that was */
+        histogram_add(&cells->queue, x->outcome.queued_ns);
+}
+
+static void write_access(struct exchange *x, bool whole, int64_t took_ns, int64_t sent_bytes)
 {
     struct request_record record;
 
@@ -121,7 +134,7 @@ static void write_access(struct exchange *x, bool whole, int64_t sent_bytes)
         return;
     record = exchange_describe(x, &x->arena);
     x->in.label(x->in.owner, &record);
-    record.took_ns = clock_mono_ns() - x->log.started_mono_ns;
+    record.took_ns = took_ns;
     record.sent_bytes = sent_bytes;
     record.whole = whole;
     access_log_write(x->engine->access, &record);
@@ -136,15 +149,17 @@ void exchange_refuse(struct exchange *x, enum problem_kind kind)
     x->log.error = problem_types[kind].name;
 }
 
-void exchange_close(struct exchange *x, bool whole, int64_t sent_bytes)
+void exchange_close(struct exchange *x, int64_t now_mono_ns, bool whole, int64_t sent_bytes)
 {
     struct engine *e = x->engine;
+    const int64_t  took_ns = now_mono_ns - x->log.started_mono_ns;
     bool           may_have_mail = x->body.upload != NULL || x->stream.is_open || x->auth.waited || x->peer.waited;
 
     if (!whole && x->log.refused_status == 0)
         counter_add(COUNTER_CLIENT_GONE, 1);
     exchange_count(x, COUNTER_UNANSWERED);
-    write_access(x, whole, sent_bytes);
+    count_traffic(x, took_ns, sent_bytes);
+    write_access(x, whole, took_ns, sent_bytes);
     candidate_drop(x);
     invalidate_forget(x);
     read_close(x);

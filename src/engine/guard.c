@@ -88,7 +88,8 @@ bool guard_is_own_host(const struct config *c, struct slice authority)
     for (unsigned i = 0; i < c->listener_count; i++)
         if (http_authority_parse(slice_of(c->listeners[i].address), &own, &own_port) && slice_eq_nocase(host, own))
             return true;
-    return false;
+    return c->metrics_listen != NULL && http_authority_parse(slice_of(c->metrics_listen), &own, &own_port) &&
+           slice_eq_nocase(host, own);
 }
 
 static bool origin_is_allowed(const struct config_upstream *up, struct slice origin)

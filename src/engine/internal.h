@@ -61,6 +61,7 @@ struct engine {
     unsigned fetch_count;  /* fetches whose last mail has not come */
     unsigned change_count; /* invalidations that the writer has not acknowledged */
     uint64_t next_id, id_step;
+    unsigned index; /* of the worker: whose cells of a traffic are its own */
 };
 
 /* What is stored for the request, as far as the exchange may still serve it. */
@@ -166,7 +167,7 @@ struct story {
     const char  *error;          /* name of the problem that was answered; NULL: none */
     unsigned     refused_status; /* by the front, in the midst of its body; 0: not */
     enum counter counter;        /* what became of it; 0: as its status says */
-    bool         counted;
+    enum counter counted;        /* as what it was; 0: it was not yet */
 };
 
 struct exchange {
@@ -251,7 +252,11 @@ void cors_fields(struct exchange *x, struct http_fields *f);
 /* A document below Weir's own name gets an origin of its own: its scripts are no pages of Weir's. */
 void cors_sandbox(struct exchange *x, struct http_fields *f);
 
-/* describe.c: the log's line but for how long it took and what went out; text is the exchange's, or in `a`. */
+/* describe.c: what was answered; 499: nothing. */
+unsigned exchange_status(const struct exchange *x);
+/* Where it is counted in its upstream's traffic, when exchange_count() has said what became of it. */
+unsigned exchange_traffic_cell(const struct exchange *x);
+/* The log's line but for how long it took and what went out; text is the exchange's, or in `a`. */
 struct request_record exchange_describe(const struct exchange *x, struct arena *a);
 /* read.c */
 void read_close(struct exchange *x);

@@ -21,6 +21,8 @@ struct repeat {
     int64_t                      age_ns, ttl_ns; /* at that time; ttl INT64_MAX: for ever */
     size_t                       ttl_offset;
     uint8_t                      hash[STORE_HASH_BYTES], variant[STORE_HASH_BYTES];
+    struct traffic              *traffic; /* the configuration's */
+    unsigned                     cell;
     const struct request_record *line; /* in: */
     void                        *packed;
 };
@@ -73,6 +75,8 @@ struct repeat *repeat_of(const struct exchange *x)
                                                  x->finish.cache_status_bytes + sizeof HIT_TTL - 1;
     memcpy(r->hash, x->stored.hash, sizeof r->hash);
     memcpy(r->variant, x->stored.variant, sizeof r->variant);
+    r->traffic = x->up->traffic;
+    r->cell = exchange_traffic_cell(x);
     describe(r, x);
     return r;
 }
@@ -120,12 +124,12 @@ struct repetition repeat_begin(const struct repeat *r, struct engine *e, int64_t
 }
 
 static void write_access(const struct repeat *r, struct engine *e, const struct repetition *one,
-                         const struct repeat_client *client, bool whole, int64_t sent_bytes)
+                         const struct repeat_client *client, int64_t took_ns, bool whole, int64_t sent_bytes)
 {
     struct request_record line = *r->line;
 
     line.started_wall_ns = one->started_wall_ns;
-    line.took_ns = clock_mono_ns() - one->started_mono_ns;
+    line.took_ns = took_ns;
     line.id = (int64_t)engine_take_id(e);
     line.peer = slice_of(client->peer);
     client->label(client->owner, &line);
@@ -135,10 +139,13 @@ static void write_access(const struct repeat *r, struct engine *e, const struct 
 }
 
 void repeat_end(const struct repeat *r, struct engine *e, const struct repetition *one,
-                const struct repeat_client *client, bool whole, int64_t sent_bytes)
+                const struct repeat_client *client, int64_t now_mono_ns, bool whole, int64_t sent_bytes)
 {
+    const int64_t took_ns = now_mono_ns - one->started_mono_ns;
+
     if (!whole)
         counter_add(COUNTER_CLIENT_GONE, 1);
+    traffic_request(traffic_of(r->traffic, e->index), r->cell, took_ns, sent_bytes);
     if (access_log_is_on(e->access))
-        write_access(r, e, one, client, whole, sent_bytes);
+        write_access(r, e, one, client, took_ns, whole, sent_bytes);
 }

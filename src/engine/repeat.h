@@ -43,6 +43,6 @@ struct repeat_client { /* whom it was for: see struct exchange_input */
 };
 /* As exchange_close(). */
 void repeat_end(const struct repeat *, struct engine *, const struct repetition *, const struct repeat_client *,
-                bool whole, int64_t sent_bytes);
+                int64_t now_mono_ns, bool whole, int64_t sent_bytes);
 
 #endif

@@ -52,10 +52,8 @@ static int add_listener(struct front *f, const struct config_listener *c, enum l
 
 /* In the log, and of systemd's sockets (FileDescriptorName). */
 static const char *const kind_names[LISTENER_KINDS] = {
-    [LISTENER_DATA] = "data",
-    [LISTENER_ADMIN] = "admin",
-    [LISTENER_QUERY] = "query",
-    [LISTENER_PROXY] = "proxy",
+    [LISTENER_DATA] = "data",       [LISTENER_ADMIN] = "admin", [LISTENER_QUERY] = "query",
+    [LISTENER_METRICS] = "metrics", [LISTENER_PROXY] = "proxy",
 };
 
 static enum listener_kind kind_of_name(const char *name)
@@ -66,7 +64,7 @@ static enum listener_kind kind_of_name(const char *name)
     return LISTENER_DATA;
 }
 
-/* Sockets that systemd opened: those named "admin", "query" and "proxy" are that, all others carry data. */
+/* Sockets that systemd opened: those named "admin", "query", "metrics" and "proxy" are that, all others carry data. */
 static int adopt_systemd_sockets(struct front *f, struct fault *why)
 {
     char **names = NULL;
@@ -133,12 +131,15 @@ static int open_proxy(struct front *f, struct fault *why)
 static int open_configured(struct front *f, struct fault *why)
 {
     const struct config_listener tcp = { .address = f->config->admin_listen };
+    const struct config_listener metrics = { .address = f->config->metrics_listen };
 
     for (unsigned i = 0; i < f->config->listener_count; i++)
         if (open_one(f, &f->config->listeners[i], LISTENER_DATA, why) != 0)
             return -1;
     if (open_one(f, &f->config->admin_socket, LISTENER_ADMIN, why) != 0 ||
-        open_one(f, &tcp, LISTENER_ADMIN, why) != 0 || open_one(f, &f->config->query_socket, LISTENER_QUERY, why) != 0)
+        open_one(f, &tcp, LISTENER_ADMIN, why) != 0 ||
+        open_one(f, &f->config->query_socket, LISTENER_QUERY, why) != 0 ||
+        open_one(f, &metrics, LISTENER_METRICS, why) != 0)
         return -1;
     return open_proxy(f, why);
 }
@@ -200,11 +201,22 @@ static void start_tricks(void)
                                                                         " alone"));
 }
 
+static struct admin_connections count_connections(const struct front *f)
+{
+    struct admin_connections open = { .tunnels = atomic_load_explicit(&f->shared.tunnels, memory_order_relaxed) };
+
+    for (unsigned i = 0; i < f->worker_count; i++)
+        open.clients += atomic_load_explicit(&f->workers[i].connections, memory_order_relaxed);
+    return open;
+}
+
 struct front *front_open(const struct front_services *services, struct config *config, struct fault *why)
 {
     struct front *f = mem_alloc(sizeof *f);
 
     f->services = *services;
+    f->services.admin.connections = count_connections;
+    f->services.admin.front = f;
     start_tricks();
     heads_init();
     config_acquire(config);

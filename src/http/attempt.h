@@ -21,6 +21,19 @@ enum attempt_outcome {
 };
 const char *attempt_outcome_token(enum attempt_outcome); /* "ok" "status" "refused" ... */
 
+enum attempt_kind { /* what is counted apart */
+                    ATTEMPT_KIND_OK,
+                    ATTEMPT_KIND_STATUS,
+                    ATTEMPT_KIND_UNREACHED, /* nobody was spoken to: no name, no connection, no TLS */
+                    ATTEMPT_KIND_DROPPED,
+                    ATTEMPT_KIND_TIMEOUT,
+                    ATTEMPT_KIND_CUT_SHORT,
+                    ATTEMPT_KIND_INVALID,
+                    ATTEMPT_KINDS
+};
+extern const char *const attempt_kind_labels[ATTEMPT_KINDS];
+enum attempt_kind        attempt_kind(enum attempt_outcome);
+
 bool attempt_did_nothing(enum attempt_outcome); /* the API has not seen it: every method may be repeated */
 
 #endif

@@ -31,12 +31,13 @@ struct origin_connection {
     char                      peer_ip[INET6_ADDRSTRLEN];
     bool                      used; /* has carried a request */
     bool                      http2;
-    bool                      closed;        /* close_notify has been read */
-    bool                      killed;        /* disconnected here; curl has not found out yet */
-    const void               *tls;           /* see tls_end.c */
-    unsigned                  users;         /* transfers that are under way on it */
-    int64_t                   keep_ns;       /* by the API's Keep-Alive field; 0: it said nothing */
-    int64_t                   good_until_ns; /* 0: for ever */
+    bool                      closed;             /* close_notify has been read */
+    bool                      killed;             /* disconnected here; curl has not found out yet */
+    const void               *tls;                /* see tls_end.c */
+    unsigned                  users;              /* transfers that are under way on it */
+    int64_t                   certificate_ends_s; /* since 1970; 0: not known */
+    int64_t                   keep_ns;            /* by the API's Keep-Alive field; 0: it said nothing */
+    int64_t                   good_until_ns;      /* 0: for ever */
 };
 
 /* -- which is which -- */
@@ -282,6 +283,18 @@ void connection_speaks_http2(struct transfer *t)
         t->connection->http2 = true;
 }
 
+/* Of several (the API has several hosts, or is about to change it) the one that ends first. */
+static void note_certificate(struct origin *o, struct origin_connection *of)
+{
+    int64_t first_s = of->certificate_ends_s;
+
+    for (const struct origin_connection *c = o->sockets; c != NULL; c = c->next)
+        if (c->certificate_ends_s != 0 && (first_s == 0 || c->certificate_ends_s < first_s))
+            first_s = c->certificate_ends_s;
+    if (first_s != 0)
+        o->known.certificate_ends_s = first_s;
+}
+
 void connection_heard(struct transfer *t)
 {
     struct origin_connection *c = t->connection;
@@ -289,6 +302,10 @@ void connection_heard(struct transfer *t)
     if (c == NULL)
         return;
     c->http2 = t->head.out.http2;
+    if (c->tls != t->tls) { /* it is new */
+        c->certificate_ends_s = certificate_end_s(t->tls);
+        note_certificate(t->origin, c);
+    }
     c->tls = t->tls;
     if (!c->http2)
         heed_keep_alive(c, &t->head.out.fields);

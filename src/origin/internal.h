@@ -4,7 +4,7 @@
  * Files, from the top: pool.c (an API's connections as a whole), loop.c (libcurl's sockets and timers),
  * transfer.c (an exchange's life), callbacks.c (what libcurl calls), request.c (what it is told), response.c (heads),
  * sending.c (the way out, time-outs), watch.c (descriptors), gather.c (bodies), failure.c, via.c (a proxy), http2.c,
- * connection.c, tls_end.c.
+ * connection.c, certificate.c, tls_end.c.
  */
 #ifndef WEIR_ORIGIN_INTERNAL_H
 #define WEIR_ORIGIN_INTERNAL_H
@@ -202,6 +202,10 @@ void tls_end_watch(struct transfer *); /* while the easy handle is prepared */
 void tls_end_know(struct transfer *);  /* at the final head: which connection it is */
 /* The connection's end delimits the body, and it did not come in order (RFC 9112 9.8). */
 bool tls_end_is_cut(const struct transfer *);
+
+/* -- certificate.c -- */
+/* When that of the peer ends, since 1970; 0: not known, or `tls` is NULL. */
+int64_t certificate_end_s(const void *tls);
 
 /* -- connection.c: by callbacks.c -- */
 void connection_opened(struct origin *, curl_socket_t fd);

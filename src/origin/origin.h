@@ -53,9 +53,10 @@ void origin_configure(struct origin *, const struct origin_options *options);
 void origin_close(struct origin *); /* nothing is under way */
 
 struct origin_known {
-    unsigned connections; /* open */
-    bool     http2;       /* the last answer came over it */
-    unsigned streams;     /* that a connection takes then */
+    unsigned connections;        /* open */
+    bool     http2;              /* the last answer came over it */
+    unsigned streams;            /* that a connection takes then */
+    int64_t  certificate_ends_s; /* since 1970, of the last one that was shown; 0: none was */
 };
 struct origin_known origin_known(const struct origin *);
 

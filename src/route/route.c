@@ -106,7 +106,7 @@ void route_table_free(struct route_table *t)
     free(t);
 }
 
-static const struct route_upstream *find_name(const struct route_table *t, struct slice name)
+const struct route_upstream *route_find_name(const struct route_table *t, struct slice name)
 {
     struct name_entry        wanted = { .name = name };
     const struct name_entry *found = bsearch(&wanted, t->names, t->name_count, sizeof t->names[0], order_names);
@@ -242,7 +242,7 @@ static struct route by_prefix(const struct route_table *t, struct slice target, 
         return (struct route){ .way = ROUTE_NONE };
     while (end < target.len && target.ptr[end] != '/' && target.ptr[end] != '?')
         end++;
-    u = find_name(t, slice_sub(target, 1, end));
+    u = route_find_name(t, slice_sub(target, 1, end));
     if (u == NULL)
         return (struct route){ .way = ROUTE_NONE };
     rest = slice_sub(target, end, target.len);

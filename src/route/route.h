@@ -50,6 +50,9 @@ struct route_table;
 struct route_table *route_table_build(const struct route_upstream *upstreams, unsigned count);
 void                route_table_free(struct route_table *);
 
+/* Of that name; NULL: there is none. */
+const struct route_upstream *route_find_name(const struct route_table *t, struct slice name);
+
 enum route_way {
     ROUTE_PREFIX,
     ROUTE_HOST,

@@ -32,7 +32,11 @@ static void record(struct flight *f, const struct turn *t, enum attempt_outcome 
     else
         site_spend_retry(f->site);
     f->past.attempt_count++;
+    f->past.last = outcome;
     f->past.waited_ns += waited;
+    f->site->counts.ended[attempt_kind(outcome)]++;
+    if (t->sent)
+        histogram_add(&f->site->took, now - from);
     if (!t->sent) {
         f->site->counts.unsent++;
         counter_add(COUNTER_UPSTREAM_UNSENT, 1);
@@ -319,6 +323,7 @@ static bool to_spool(struct turn *t, const char *bytes, size_t count)
         return false;
     }
     t->body_bytes += (int64_t)count;
+    t->site->counts.body_bytes += count;
     return true;
 }
 

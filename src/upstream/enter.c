@@ -301,8 +301,10 @@ static void enter(struct site *site, struct fetch_links *w)
     enum fetch_event told = enter_say(site, w, &r);
 
     if (told != FETCH_PENDING) {
-        if (told == FETCH_REFUSED)
+        if (told == FETCH_REFUSED) {
+            site->counts.refused++;
             waiter_discard(w);
+        }
         waiter_post(w, told);
     } else if (r.kind == RULING_JOINS) {
         join(r.flight, w);

@@ -20,6 +20,7 @@ static enum stop on_sends(void *owner)
     counter_add(COUNTER_UPSTREAM_ATTEMPTS, 1);
     if (t->flight != NULL && t->flight->past.attempt_count > 0) {
         t->site->counts.retries++;
+        t->site->counts.retried[attempt_kind(t->flight->past.last)]++;
         counter_add(COUNTER_UPSTREAM_RETRIES, 1);
     } else if (t->fetch->refresh_behind) {
         counter_add(COUNTER_REFRESHES, 1);

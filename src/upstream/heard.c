@@ -104,7 +104,7 @@ static struct fade_piece *keep_pieces(const struct fade_piece *pieces, unsigned 
     return kept;
 }
 
-void heard_note(struct heard *h, const struct fetch *f, const struct http_response *head)
+bool heard_note(struct heard *h, const struct fetch *f, const struct http_response *head)
 {
     struct heard_place *p = &h->places[hash_of(f->upstream->name, &f->caller.account) % PLACES];
     struct arena        arena = { 0 };
@@ -114,7 +114,7 @@ void heard_note(struct heard *h, const struct fetch *f, const struct http_respon
     kept = keep_pieces(pieces, count);
     arena_free(&arena);
     if (kept == NULL)
-        return;
+        return false;
     pthread_mutex_lock(&h->lock);
     snprintf(p->upstream, sizeof p->upstream, "%s", f->upstream->name);
     p->account = f->caller.account;
@@ -125,6 +125,7 @@ void heard_note(struct heard *h, const struct fetch *f, const struct http_respon
     pthread_mutex_unlock(&h->lock);
     atomic_fetch_add(&h->generation, 1);
     atomic_fetch_or(&h->upstreams, bit_of(f->upstream->name));
+    return true;
 }
 
 void heard_forget(struct heard *h, const char *upstream)

@@ -88,7 +88,7 @@ void hearing_head(struct turn *t)
     const struct http_response *head = &t->answer->head;
 
     if (!learned_is_old(head)) {
-        heard_note(t->up->heard, t->fetch, head);
+        t->site->counts.heard += heard_note(t->up->heard, t->fetch, head);
         hear_health(t, head);
     }
     settle(t, head, true);
@@ -116,6 +116,7 @@ static bool forget_at(struct site *s, struct upstream_forget *f)
     heard_forget(s->up->heard, s->name);
     s->cut_was_logged = false;
     f->forgotten += (unsigned)count;
+    s->counts.forgotten += (unsigned)count;
     log_info("upstream_limits_forgotten", " upstream=%s limit=%s count=%d", s->name,
              log_quote(f->limit != NULL ? f->limit : ""), count);
     queue_reconsider(s->budget->queue, NULL);

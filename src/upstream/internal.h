@@ -27,6 +27,7 @@
 #ifndef WEIR_UPSTREAM_INTERNAL_H
 #define WEIR_UPSTREAM_INTERNAL_H
 
+#include "base/histogram.h"
 #include "base/list.h"
 #include "base/table.h"
 #include "budget/breaker.h"
@@ -84,10 +85,6 @@ TAILQ_HEAD(budgets, budget);
 
 /* -- one upstream at work -- */
 
-struct site_counts {
-    uint64_t requests, attempts, retries, failures, unsent;
-};
-
 struct site {
     LIST_ENTRY(site)               entry; /* upstream->sites */
     struct upstream               *up;
@@ -106,16 +103,17 @@ struct site {
     LIST_HEAD(, flight)  flights;                  /* all of this site, the newest first */
     TAILQ_HEAD(, naming) namings;                  /* of flights that do not yet stand in line, in order of arrival */
     LIST_HEAD(, turn)    turns;                    /* under way */
-    unsigned           in_flight, waiting;
-    struct pace        pace; /* of all its requests */
-    struct kind        kinds[KINDS];
-    unsigned           paces;  /* noted since it was first known */
-    LIST_ENTRY(site)   review; /* upstream->reviews: those who wait are to be told anew how long */
-    struct site_counts counts;
-    double             retry_balance;
-    int64_t            retry_balance_ns; /* when it was last renewed */
-    struct table_node  by_name;          /* upstream->site_names */
-    LIST_ENTRY(site)   of_budget;        /* budget->sites */
+    unsigned               in_flight, waiting;
+    struct pace            pace; /* of all its requests */
+    struct kind            kinds[KINDS];
+    unsigned               paces;  /* noted since it was first known */
+    LIST_ENTRY(site)       review; /* upstream->reviews: those who wait are to be told anew how long */
+    struct upstream_counts counts;
+    struct histogram       took; /* each attempt, from its sending to the head or the failure */
+    double                 retry_balance;
+    int64_t                retry_balance_ns; /* when it was last renewed */
+    struct table_node      by_name;          /* upstream->site_names */
+    LIST_ENTRY(site)       of_budget;        /* budget->sites */
 };
 
 /* -- who waits -- */
@@ -155,9 +153,10 @@ struct asking {                /* how it is sent, after what came of it before *
 };
 
 struct past { /* what its attempts were like */
-    struct attempt attempts[ATTEMPTS_KEPT];
-    unsigned       attempt_count;
-    int64_t        waited_ns, first_sent_ns, head_ns;
+    struct attempt       attempts[ATTEMPTS_KEPT];
+    unsigned             attempt_count;
+    enum attempt_outcome last; /* of the newest; some may not be kept */
+    int64_t              waited_ns, first_sent_ns, head_ns;
 };
 
 struct flight {
@@ -518,7 +517,8 @@ void                            keep_free(struct upstream *);
 struct heard *heard_open(void);
 void          heard_close(struct heard *); /* NULL is fine */
 void          heard_forget(struct heard *, const char *upstream);
-void          heard_note(struct heard *, const struct fetch *, const struct http_response *);
+/* False: it says nothing of limits. */
+bool heard_note(struct heard *, const struct fetch *, const struct http_response *);
 
 /* bust.c */
 extern const struct state_owner bust_rows;

@@ -215,6 +215,7 @@ static void describe(struct upstream_limit_report *r, const struct limit_options
     else if (credential != NULL)
         hex(r->credential, sizeof r->credential, credential);
     r->kind = kind_text(o->kind);
+    r->is_of_api = o->kind == LIMIT_LEARNED && o->count == 0; /* as ledger_visit() says */
     r->told_by = told_by_text(state->told_by);
     r->allowed = state->allowed;
     r->left = state->left;
@@ -296,11 +297,9 @@ static void fill_entry(struct upstream_report_entry *e, struct site *s, const st
     e->in_flight = s->in_flight;
     e->waiting = s->waiting;
     e->connections = origin_known(s->origin).connections;
-    e->requests = s->counts.requests;
-    e->attempts = s->counts.attempts;
-    e->retries = s->counts.retries;
-    e->failures = s->counts.failures;
-    e->unsent = s->counts.unsent;
+    e->counts = s->counts;
+    histogram_gather(&e->took, &s->took);
+    e->certificate_ends_s = origin_known(s->origin).certificate_ends_s;
     e->lost_ago_ns = ledger_lost_ago_ns(s->budget->ledger, budget_time());
     e->breaker_open = s->breaker.open_until_ns != 0;
     e->predicted_ns = forecast_newcomer(s);

@@ -353,8 +353,10 @@ void site_report_breaker(struct site *s, bool ok, int64_t now_ns)
     bool was_open = s->breaker.open_until_ns != 0;
 
     breaker_report(&s->breaker, ok, now_ns);
-    if (!was_open && s->breaker.open_until_ns != 0)
+    if (!was_open && s->breaker.open_until_ns != 0) {
+        s->counts.breaker_opened++;
         log_warning("upstream_breaker_open", " upstream=%s failures=%u", s->name, s->breaker.failures);
+    }
     if (was_open && s->breaker.open_until_ns == 0)
         log_info("upstream_breaker_closed", " upstream=%s", s->name);
 }

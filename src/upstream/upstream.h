@@ -8,6 +8,7 @@
 #ifndef WEIR_UPSTREAM_UPSTREAM_H
 #define WEIR_UPSTREAM_UPSTREAM_H
 
+#include "base/histogram.h"
 #include "store/state.h"
 #include "store/store.h"
 #include "upstream/fetch.h"
@@ -66,15 +67,29 @@ struct upstream_limit_report {
                                        * shared for want of room; "": of the upstream */
     uint64_t                 allowed, left;
     int64_t                  resets_in_ns, blocked_for_ns;
+    bool                     is_of_api; /* the name is a resource's, as the API calls it */
 };
-struct upstream_report_entry {
-    char     name[64];
-    unsigned in_flight, waiting, connections;
+struct upstream_counts {
     uint64_t requests, attempts, retries, failures, unsent;
-    bool     breaker_open;
-    int64_t  predicted_ns; /* one would wait that comes now, of nobody known, without a credential;
+    uint64_t ended[ATTEMPT_KINDS];   /* attempts, those that were never sent included */
+    uint64_t retried[ATTEMPT_KINDS]; /* by what came of the attempt before */
+    uint64_t refused;                /* requests, by a limit or a full queue; some of which a stale answer covers */
+    uint64_t heard;                  /* answers that told of limits */
+    uint64_t forgotten;              /* limits of which what was learned was dropped */
+    uint64_t breaker_opened;
+    uint64_t body_bytes; /* from the API */
+};
+
+struct upstream_report_entry {
+    char                   name[64];
+    unsigned               in_flight, waiting, connections;
+    struct upstream_counts counts;
+    struct histogram_sum   took; /* attempts */
+    bool                   breaker_open;
+    int64_t                certificate_ends_s; /* since 1970, of the one that the API showed last; 0: none was seen */
+    int64_t                predicted_ns;       /* one would wait that comes now, of nobody known, without a credential;
                                        * INT64_MAX: for ever */
-    int64_t  lost_ago_ns;  /* what is not known to be left counts as spent since then; -1: all is known */
+    int64_t                lost_ago_ns; /* what is not known to be left counts as spent since then; -1: all is known */
     struct upstream_limit_report *limits;
     unsigned                      limit_count;
     unsigned                      more_limits; /* buckets of credentials that are not told */

@@ -176,6 +176,8 @@ void waiter_discard(struct fetch_links *w)
 void waiter_refuse(struct fetch_links *w, int64_t wait_ns, const struct wait_cause *cause)
 {
     waiter_say_refusal(w, wait_ns, cause);
+    if (w->site != NULL)
+        w->site->counts.refused++;
     waiter_discard(w);
     waiter_post(w, FETCH_REFUSED);
 }

@@ -50,6 +50,8 @@ static struct admin_rights rights_of(const struct call *call)
 {
     if (call->connection->kind == LISTENER_ADMIN)
         return (struct admin_rights){ .may_change = true };
+    if (call->connection->kind == LISTENER_METRICS)
+        return (struct admin_rights){ .metrics_alone = true };
     return (struct admin_rights){ .may_change = false, .may_use = may_use };
 }
 

@@ -400,6 +400,7 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
     size_t             received;
     bool               whole = why == MHD_REQUEST_TERMINATED_COMPLETED_OK;
     int64_t            now = clock_real_ns();
+    int64_t            mono = clock_mono_of(now);
 
     pool_leave();
     if (call == NULL)
@@ -410,10 +411,11 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
     c = call->connection;
     received = received_bytes(call);
     if (call->exchange != NULL)
-        exchange_close(call->exchange, whole, call->streaming ? call->sent_bytes : whole ? call->reply_bytes : 0);
+        exchange_close(call->exchange, mono, whole, call->streaming ? call->sent_bytes : whole ? call->reply_bytes : 0);
     if (call->kept != NULL) {
         repeat_end(call->kept->repeat, w->engine, &call->repetition,
-                   &(struct repeat_client){ c->peer, call_label_record, call }, whole, whole ? call->reply_bytes : 0);
+                   &(struct repeat_client){ c->peer, call_label_record, call }, mono, whole,
+                   whole ? call->reply_bytes : 0);
         kept_release(call->kept);
     }
     if (call->admin != NULL)

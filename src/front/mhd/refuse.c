@@ -108,8 +108,7 @@ static void log_it(struct connection *c, const struct refusal *no)
         exchange_refuse(x, no->kind);
         return;
     }
-    counter_add(COUNTER_REQUESTS, 1);
-    counter_add(COUNTER_CLIENT_ERRORS, 1);
+    engine_count_refused(c->worker->engine, record.method, (unsigned)record.status);
     record_name_client(&record, &c->who, c->label);
     access_log_write(c->worker->access, &record);
 }

@@ -11,15 +11,16 @@ enum { LISTENERS_MAX = 64 };
 enum listener_kind {
     LISTENER_DATA,
     LISTENER_ADMIN,
-    LISTENER_QUERY, /* as admin, and changes nothing */
-    LISTENER_PROXY, /* as data, and answers CONNECT */
+    LISTENER_QUERY,   /* as admin, and changes nothing */
+    LISTENER_METRICS, /* /metrics and nothing else */
+    LISTENER_PROXY,   /* as data, and answers CONNECT */
     LISTENER_KINDS
 };
 
 /* Are its requests Weir's own, and no API's? */
 static inline bool listener_is_admin(enum listener_kind kind)
 {
-    return kind == LISTENER_ADMIN || kind == LISTENER_QUERY;
+    return kind == LISTENER_ADMIN || kind == LISTENER_QUERY || kind == LISTENER_METRICS;
 }
 
 struct listener {

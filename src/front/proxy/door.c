@@ -118,8 +118,7 @@ static void note_who(struct knock *k)
 static void refuse(struct knock *k, const struct connect_head *h, const struct refusal *no, const char *proxy_error)
 {
     note_who(k); /* before the client has its answer, and goes */
-    counter_add(COUNTER_REQUESTS, 1);
-    counter_add(COUNTER_CLIENT_ERRORS, 1);
+    engine_count_refused(k->worker->engine, SLICE("CONNECT"), problem_status(no->kind));
     say_refusal(k->worker, k->arrival.fd, no->kind, no->detail, proxy_error);
     say_logged(k->worker, &(struct connect_line){ .peer = k->peer,
                                                   .client = h->user,
