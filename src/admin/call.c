@@ -62,14 +62,12 @@ bool admin_has_changed(struct admin_call *call, enum problem_kind kind, const ch
 
 bool admin_may_see(const struct admin_call *call, const char *upstream)
 {
-    const struct config *c = call->config;
+    const struct config_upstream *up;
 
     if (call->rights.may_use == NULL)
         return true;
-    for (unsigned i = 0; i < c->upstream_count; i++)
-        if (strcmp(c->upstreams[i].route.name, upstream) == 0)
-            return call->rights.may_use(call->owner, &c->upstreams[i]);
-    return false;
+    up = config_find_upstream(call->config, upstream);
+    return up != NULL && call->rights.may_use(call->owner, up);
 }
 
 void admin_end(struct admin_call *call)

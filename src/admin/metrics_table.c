@@ -265,7 +265,7 @@ static void write_certificate(struct admin_call *call, const struct metric *m, c
 struct budget_line {
     const char *limit;
     uint64_t    allowed, left, waiting;
-    int64_t     blocked_ns;
+    int64_t     blocked_ns, window_ns; /* window 0: not known */
 };
 
 static double share_left(uint64_t left, uint64_t allowed)
@@ -287,7 +287,7 @@ static void take_bucket(struct budget_line *line, const struct upstream_limit_re
 
 static struct budget_line line_of(const struct upstream_report_entry *e, const struct limit_options *o)
 {
-    struct budget_line line = { .limit = o->name };
+    struct budget_line line = { .limit = o->name, .window_ns = o->window_ns };
 
     for (unsigned i = 0; i < e->limit_count; i++)
         if (!e->limits[i].is_of_api && strcmp(e->limits[i].name, o->name) == 0)
@@ -351,6 +351,7 @@ static void write_budget(struct admin_call *call, const struct metric *m, const 
 BUDGET_METRIC(allowed, metric_number, line->allowed)
 BUDGET_METRIC(left, metric_number, line->left)
 BUDGET_METRIC(waiting, metric_number, line->waiting)
+BUDGET_METRIC(window, metric_real, seconds(line->window_ns))
 BUDGET_METRIC(blocked, metric_real, seconds(line->blocked_ns))
 
 /* -- the table -- */

@@ -52,19 +52,44 @@ static void add_more(struct listing *l, const struct upstream_report_entry *e)
         json_array_append_new(l->more, json_pack("{s:s, s:i}", "upstream", e->name, "buckets", (int)e->more_limits));
 }
 
-static json_t *entry_json(const struct upstream_report_entry *e, bool names)
+static json_t *quantile_json(const struct histogram_sum *sum, double share)
+{
+    const int64_t ns = histogram_quantile_ns(sum, share);
+
+    return ns >= 0 ? json_real(seconds(ns)) : json_null();
+}
+
+static json_t *times_json(const struct histogram_sum *sum)
+{
+    return json_pack("{s:I, s:o, s:o}", "count", (json_int_t)sum->count, "p50_s", quantile_json(sum, 0.50), "p95_s",
+                     quantile_json(sum, 0.95));
+}
+
+/* How long requests took since the start: client's, in the queue, and attempts at the API. */
+static json_t *latency_json(const struct admin_call *call, const struct upstream_report_entry *e)
+{
+    const struct config_upstream *up = config_find_upstream(call->config, e->name);
+    struct traffic_sum            sum = { 0 };
+
+    if (up != NULL)
+        traffic_gather(&sum, up->traffic);
+    return json_pack("{s:o, s:o, s:o}", "client", times_json(&sum.client), "queue", times_json(&sum.queue), "api",
+                     times_json(&e->took));
+}
+
+static json_t *entry_json(const struct admin_call *call, const struct upstream_report_entry *e, bool names)
 {
     json_t *limits = json_array();
 
     for (unsigned i = 0; i < e->limit_count; i++)
         json_array_append_new(limits, limit_json(e, &e->limits[i], names));
-    return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o}", "name", e->name, "in_flight",
+    return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o, s:o}", "name", e->name, "in_flight",
                      (int)e->in_flight, "waiting", (int)e->waiting, "connections", (int)e->connections, "requests",
                      (json_int_t)e->counts.requests, "attempts", (json_int_t)e->counts.attempts, "retries",
                      (json_int_t)e->counts.retries, "failures", (json_int_t)e->counts.failures, "unsent",
                      (json_int_t)e->counts.unsent, "breaker_open", e->breaker_open, "predicted_wait_s",
-                     e->predicted_ns < INT64_MAX / 2 ? json_real(seconds(e->predicted_ns)) : json_null(), "limits",
-                     limits);
+                     e->predicted_ns < INT64_MAX / 2 ? json_real(seconds(e->predicted_ns)) : json_null(), "latency",
+                     latency_json(call, e), "limits", limits);
 }
 
 /* The row that comes next of those that the upstream thread has told. */
@@ -87,7 +112,7 @@ static bool take_row(struct admin_call *call, json_t **row)
             continue;
         }
         l->entry++;
-        *row = entry_json(e, names);
+        *row = entry_json(call, e, names);
         return true;
     }
     return false;
