@@ -441,3 +441,50 @@ def test_one_who_stops_reading_holds_up_nobody(daemons, origin):
             assert metrics.of(d).get("weir_in_flight", upstream="other-0299") == 0
         response = slow.read_response("GET")
         assert response.complete and metrics.Metrics(response.body.decode(), False).get("weir_in_flight", upstream="api") == 0
+
+
+# -- the papers ----------------------------------------------------------------------
+
+ADMIN = os.path.join(os.path.dirname(__file__), "../../doc/ADMIN.md")
+TABLE = re.compile(r"(<!-- metrics: .*? -->\n)(.*)(<!-- end of metrics -->\n)", re.S)
+
+
+def test_the_table_of_metrics_is_what_is_served(daemons, origin, place):
+    """WEIR_UPDATE_MANUAL=1 writes it."""
+    secure = TlsOrigin(place)
+    d = daemons(upstream(secure, limits=["60/min"], tls={"ca_file": secure.ca_file})).start()
+    assert d.get("/api/x").status == 200
+    m = metrics.of(d, metrics.PROMETHEUS_ACCEPTS)
+    rows = ["| metric | type | labels | |\n", "| --- | --- | --- | --- |\n"]
+    for name, kind in m.types.items():
+        have = [dict(labels) for (of, labels) in m.samples if of in [name + end for end in metrics.ENDS[kind]]]
+        assert have, name
+        names = [label for label in sorted(have[-1], reverse=True) if label != "le"]
+        sample = name + {"counter": "_total", "info": "_info"}.get(kind, "")
+        rows.append(f"| `{sample}` | {kind} | {', '.join(names)} | {m.help[name]} |\n")
+    with open(ADMIN) as file:
+        page = file.read()
+    wanted = TABLE.sub(lambda match: match[1] + "".join(rows) + match[3], page)
+    if os.environ.get("WEIR_UPDATE_MANUAL"):
+        with open(ADMIN, "w") as file:
+            file.write(wanted)
+    else:
+        assert page == wanted
+    secure.stop()
+
+
+def test_status_and_upstreams_tell_how_long_it_took(weir, origin):
+    origin.reply(fields=CACHED)
+    d = weir()
+    nothing = {"count": 0, "p50_s": None, "p95_s": None}
+    assert d.status()["upstreams"][0]["latency"] == {"client": nothing, "queue": nothing, "api": nothing}
+    with d.connect() as client:
+        client.get("/api/x")
+        d.wait_stored()
+        for _ in range(9):
+            client.get("/api/x")
+    until(lambda: d.status()["upstreams"][0]["latency"]["client"]["count"] == 10, "all counted")
+    for target in ("/status", "/upstreams"):
+        latency = json.loads(d.admin("GET", target).body)["upstreams"][0]["latency"]
+        assert {name: of["count"] for name, of in latency.items()} == {"client": 10, "queue": 1, "api": 1}
+        assert 0 < latency["client"]["p50_s"] <= latency["client"]["p95_s"] and 0 < latency["api"]["p50_s"] < 10

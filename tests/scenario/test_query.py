@@ -12,7 +12,7 @@ from harness.daemon import environment
 from harness.settings import upstream
 from harness.wait import WEIRCTL, seconds, until
 
-READS = ["/status", "/limits", "/upstreams", "/ca"]
+READS = ["/status", "/limits", "/upstreams", "/ca", "/metrics"]
 CHANGES = ["/limits/forget", "/flush", "/purge", "/reload", "/compact", "/reopen", "/ca/rotate"]
 
 
