@@ -50,6 +50,7 @@ struct daemon {
     struct upstream     *upstream;
     struct credentials  *credentials;
     struct peer_finder  *finder;
+    struct records      *records;
     struct front        *front;
     struct mailbox      *mailbox;      /* main's: new configurations come here */
     struct keeper       *keeper;       /* reads them */
@@ -268,10 +269,12 @@ static int open_rooms(struct daemon *d, struct fault *why)
     upstream_configure(d->upstream, &d->config->ref, d->config->fetch_options, d->config->upstream_count);
     d->credentials = credentials_open();
     d->finder = peer_finder_open();
+    d->records = records_open(d->config->workers);
     services.engine.store = d->store;
     services.engine.upstream = d->upstream;
     services.engine.credentials = d->credentials;
     services.engine.finder = d->finder;
+    services.engine.records = d->records;
     memcpy(services.engine.secret.bytes, state_key(d->state), sizeof services.engine.secret.bytes);
     services.admin = (struct admin_services){ .store = d->store,
                                               .upstream = d->upstream,
@@ -292,6 +295,7 @@ static void close_rooms(struct daemon *d)
 
     if (broken_off > 0)
         log_warning("stopped_early", "broken_off=%u", broken_off);
+    records_close(d->records);
     credentials_close(d->credentials);
     upstream_close(d->upstream);
     peer_finder_close(d->finder);

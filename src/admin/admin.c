@@ -11,19 +11,21 @@
 #define ENDPOINTS(X) \
     X(status) \
     X(limits) \
-    X(forget) X(upstreams) X(entries) X(ca) X(ca_rotate) X(flush) X(compact) X(purge) X(reload) X(reopen) X(metrics)
+    X(forget) \
+    X(upstreams) X(entries) X(ca) X(ca_rotate) X(flush) X(compact) X(purge) X(reload) X(reopen) X(metrics) X(log)
 
 #define DECLARE(name) extern const struct endpoint endpoint_##name;
 ENDPOINTS(DECLARE)
 #define POINT(name) &endpoint_##name,
 static const struct endpoint *const endpoints[] = { ENDPOINTS(POINT) };
 
-struct admin *admin_open(const struct admin_services *services, struct mailbox *worker)
+struct admin *admin_open(const struct admin_services *services, struct mailbox *worker, struct recorder *recorder)
 {
     struct admin *a = mem_alloc(sizeof *a);
 
     a->services = services;
     a->mailbox = worker;
+    a->recorder = recorder;
     return a;
 }
 

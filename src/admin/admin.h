@@ -60,16 +60,17 @@ struct admin_services { /* lent; outlive every call */
 struct admin; /* a worker's desk: its calls */
 
 /* Never NULL. */
-struct admin *admin_open(const struct admin_services *, struct mailbox *worker);
+struct admin *admin_open(const struct admin_services *, struct mailbox *worker, struct recorder *);
 void          admin_close(struct admin *); /* NULL is fine; it is idle */
 /* True where no call is open and no mail for one is on its way. */
 bool admin_is_idle(const struct admin *);
 
 struct admin_call;
 
-struct admin_rights {   /* what the caller may see and do */
-    bool may_change;    /* false: on the query socket */
-    bool metrics_alone; /* and nothing else, of all upstreams: metrics.listen */
+struct admin_rights {      /* what the caller may see and do */
+    bool    may_change;    /* false: on the query socket */
+    bool    metrics_alone; /* and nothing else, of all upstreams: metrics.listen */
+    int64_t uid;           /* -1: not known, or of no matter: the caller may change things */
     /* May the owner use the upstream, and so hear of it?  NULL: of all. Worker's thread, while the call lives. */
     bool (*may_use)(void *owner, const struct config_upstream *);
 };
@@ -80,6 +81,8 @@ struct admin_rights {   /* what the caller may see and do */
 struct admin_call *admin_begin(struct admin *, struct config *config, const struct http_request *request,
                                struct slice body, struct admin_rights, void (*wake)(void *owner), void *owner);
 bool               admin_is_done(const struct admin_call *);
+/* Of an answer that goes on for as long as somebody reads it: a stop of Weir does not wait for that. */
+bool admin_may_be_cut(const struct admin_call *);
 
 /* When it is done. */
 const struct reply *admin_reply(const struct admin_call *);

@@ -116,6 +116,11 @@ bool admin_is_done(const struct admin_call *call)
     return call->done;
 }
 
+bool admin_may_be_cut(const struct admin_call *call)
+{
+    return call->may_be_cut;
+}
+
 const struct reply *admin_reply(const struct admin_call *call)
 {
     return &call->reply;

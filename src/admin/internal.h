@@ -13,6 +13,7 @@
 struct admin {
     const struct admin_services *services;
     struct mailbox              *mailbox;
+    struct recorder             *recorder;   /* of the same worker */
     unsigned                     open_count; /* calls whose memory is not yet free */
 };
 
@@ -61,6 +62,7 @@ struct admin_call {
     bool                   beginning; /* still inside admin_begin(): no wake */
     bool                   done, ended;
     bool                   awaits_mail;
+    bool                   may_be_cut; /* nobody waits for its end: it has none of itself */
     struct reply           reply;
     char                  *json;   /* malloc'd: the answer's bytes */
     struct admin_stream    stream; /* of an answer that is not made at once */

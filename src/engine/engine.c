@@ -9,13 +9,13 @@
 #include <stdlib.h>
 
 struct engine *engine_open(const struct engine_services *services, struct mailbox *mailbox, struct config *config,
-                           struct access_log *access, unsigned index, unsigned count)
+                           struct recorder *recorder, unsigned index, unsigned count)
 {
     struct engine *e = mem_alloc(sizeof *e);
 
     e->services = services;
     e->mailbox = mailbox;
-    e->access = access;
+    e->recorder = recorder;
     e->next_id = index + 1;
     e->id_step = count;
     e->index = index;

@@ -14,7 +14,7 @@
 #define WEIR_ENGINE_ENGINE_H
 
 #include "config/config.h"
-#include "engine/access.h"
+#include "engine/recorder.h"
 #include "http/message.h"
 #include "http/problem.h"
 #include "peer/finder.h"
@@ -29,6 +29,7 @@ struct engine_services { /* lent to every engine, outlives them */
     struct upstream    *upstream;
     struct credentials *credentials;
     struct peer_finder *finder;
+    struct records     *records; /* of all workers */
     struct key_secret   secret;
 };
 
@@ -36,7 +37,7 @@ struct engine;
 
 /* `mailbox` is the worker's; `index` of `count` engines: so that no two number a request alike.
  * Takes a reference to `config`.  Never NULL. */
-struct engine *engine_open(const struct engine_services *, struct mailbox *, struct config *config, struct access_log *,
+struct engine *engine_open(const struct engine_services *, struct mailbox *, struct config *config, struct recorder *,
                            unsigned index, unsigned count);
 /* All exchanges are closed and their mail delivered (see engine_is_idle). */
 void engine_close(struct engine *);

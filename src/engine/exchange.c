@@ -126,18 +126,18 @@ static void count_traffic(struct exchange *x, int64_t took_ns, int64_t sent_byte
         histogram_add(&cells->queue, x->outcome.queued_ns);
 }
 
-static void write_access(struct exchange *x, bool whole, int64_t took_ns, int64_t sent_bytes)
+static void tell_of(struct exchange *x, bool whole, int64_t took_ns, int64_t sent_bytes)
 {
     struct request_record record;
 
-    if (!access_log_is_on(x->engine->access))
+    if (!recorder_is_on(x->engine->recorder))
         return;
     record = exchange_describe(x, &x->arena);
     x->in.label(x->in.owner, &record);
     record.took_ns = took_ns;
     record.sent_bytes = sent_bytes;
     record.whole = whole;
-    access_log_write(x->engine->access, &record);
+    recorder_take(x->engine->recorder, &record);
 }
 
 void exchange_refuse(struct exchange *x, enum problem_kind kind)
@@ -159,7 +159,7 @@ void exchange_close(struct exchange *x, int64_t now_mono_ns, bool whole, int64_t
         counter_add(COUNTER_CLIENT_GONE, 1);
     exchange_count(x, COUNTER_UNANSWERED);
     count_traffic(x, took_ns, sent_bytes);
-    write_access(x, whole, took_ns, sent_bytes);
+    tell_of(x, whole, took_ns, sent_bytes);
     candidate_drop(x);
     invalidate_forget(x);
     read_close(x);

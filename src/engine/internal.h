@@ -52,7 +52,7 @@ struct engine {
     const struct engine_services *services;
     struct mailbox               *mailbox;
     struct config                *config;
-    struct access_log            *access;
+    struct recorder              *recorder;
     struct store_reader          *reader;
     struct groups                *groups;
     SLIST_HEAD(, exchange) unused; /* kept for the next request */

@@ -109,7 +109,9 @@ enum { TEXTS = sizeof texts / sizeof texts[0] };
 
 static struct slice text_of(const struct request_record *r, int i)
 {
-    return slice_sub(*(const struct slice *)((const char *)r + texts[i]), 0, RECORD_TEXT_MOST);
+    size_t most = texts[i] == offsetof(struct request_record, target) ? RECORD_TARGET_MOST : RECORD_TEXT_MOST;
+
+    return slice_sub(*(const struct slice *)((const char *)r + texts[i]), 0, most);
 }
 
 static void set_text(struct request_record *r, int i, const char *at, size_t bytes)

@@ -90,8 +90,8 @@ static inline unsigned record_attempts_kept(const struct request_record *r)
 /* Why attempt `i` was made: what the one before it came to; of the first one, why it went upstream. */
 struct slice record_cause(const struct request_record *, unsigned i, char out[ATTEMPT_TEXT_BYTES]);
 
-/* -- as bytes that can be kept; what is longer is cut -- */
-enum { RECORD_TEXT_MOST = 4096 };
+/* -- as bytes that can be kept; longer texts are cut -- */
+enum { RECORD_TEXT_MOST = 512, RECORD_TARGET_MOST = 4096 };
 /* How many record_pack() writes: a multiple of 8. */
 size_t record_packed_bytes(const struct request_record *);
 /* `out` is aligned for any type. */

@@ -123,8 +123,8 @@ struct repetition repeat_begin(const struct repeat *r, struct engine *e, int64_t
     return (struct repetition){ .started_wall_ns = now_wall_ns, .started_mono_ns = clock_mono_ns() };
 }
 
-static void write_access(const struct repeat *r, struct engine *e, const struct repetition *one,
-                         const struct repeat_client *client, int64_t took_ns, bool whole, int64_t sent_bytes)
+static void tell_of(const struct repeat *r, struct engine *e, const struct repetition *one,
+                    const struct repeat_client *client, int64_t took_ns, bool whole, int64_t sent_bytes)
 {
     struct request_record line = *r->line;
 
@@ -135,7 +135,7 @@ static void write_access(const struct repeat *r, struct engine *e, const struct 
     client->label(client->owner, &line);
     line.sent_bytes = sent_bytes;
     line.whole = whole;
-    access_log_write(e->access, &line);
+    recorder_take(e->recorder, &line);
 }
 
 void repeat_end(const struct repeat *r, struct engine *e, const struct repetition *one,
@@ -146,6 +146,6 @@ void repeat_end(const struct repeat *r, struct engine *e, const struct repetitio
     if (!whole)
         counter_add(COUNTER_CLIENT_GONE, 1);
     traffic_request(traffic_of(r->traffic, e->index), r->cell, took_ns, sent_bytes);
-    if (access_log_is_on(e->access))
-        write_access(r, e, one, client, took_ns, whole, sent_bytes);
+    if (recorder_is_on(e->recorder))
+        tell_of(r, e, one, client, took_ns, whole, sent_bytes);
 }

@@ -49,7 +49,7 @@ struct worker {
     int64_t            mhd_idle_ns; /* the time-out MHD was started with */
     struct engine     *engine;
     struct admin      *admin;
-    struct access_log *access;
+    struct recorder   *recorder;
     struct leaf_cache *leaves;
     unsigned           handshakes;  /* under way */
     LIST_HEAD(, knock)      knocks; /* at the proxy's door: what they want is not known yet */

@@ -61,7 +61,7 @@ static int64_t wait_ns(struct worker *w, int64_t now)
     if (w->stopping)
         ns = 10 * NS_PER_MS;
     shards_limit_wait(w, &ns);
-    due = access_log_due_ns(w->access);
+    due = recorder_due_ns(w->recorder);
     if (due != INT64_MAX) {
         int64_t left = due - clock_mono_ns();
 
@@ -92,8 +92,8 @@ static void one_round(struct worker *w)
     pool_leave();
     w->current = NULL;
     intake_refuse_doomed(w);
-    if (access_log_due_ns(w->access) <= clock_mono_ns())
-        access_log_flush(w->access);
+    if (recorder_due_ns(w->recorder) <= clock_mono_ns())
+        recorder_tend(w->recorder);
     sweep(w, clock_real_ns());
     w->parks = !TAILQ_EMPTY(&w->suspended) && call_park_some(w);
 }
@@ -131,7 +131,7 @@ void *loop_run(void *context)
         epoll_wait(w->epoll_fd, &event, 1, 10);
         mailbox_deliver(w->mailbox);
     }
-    access_log_flush(w->access);
+    recorder_flush(w->recorder);
     if (write(w->done_fd, &one, sizeof one) < 0)
         log_error("worker_end_unsignalled", "reason=%s", log_quote(strerror(errno)));
     return NULL;

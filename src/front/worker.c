@@ -78,7 +78,7 @@ static void receive_configuration(struct mail *m)
     config_release(w->config);
     w->config = r->config;
     engine_configure(w->engine, w->config);
-    access_log_configure(w->access, w->config);
+    recorder_configure(w->recorder, w->config);
     free(r);
 }
 
@@ -87,7 +87,7 @@ static void receive_reopening(struct mail *m)
     struct reopening_mail *r = CONTAINER_OF(m, struct reopening_mail, mail);
     struct reopening      *all = r->all;
 
-    access_log_reopen(r->worker->access);
+    recorder_reopen(r->worker->recorder);
     free(r);
     if (atomic_fetch_sub(&all->left, 1) > 1)
         return;
@@ -126,6 +126,7 @@ static void receive_stop(struct mail *m)
 
     w->stopping = true;
     w->stop_at_ns = clock_real_ns() + w->grace_ns;
+    recorder_end_watches(w->recorder);
 }
 
 static void receive_hurry(struct mail *m)
@@ -176,9 +177,9 @@ int worker_start(struct worker *w, const struct front_services *services, struct
         goto fail;
     w->leaves = shared->has_proxy ? leaf_cache_open(services->authority) : NULL;
     w->kept = kept_open();
-    w->access = access_log_open(config);
-    w->engine = engine_open(&services->engine, w->mailbox, config, w->access, index, config->workers);
-    w->admin = admin_open(&services->admin, w->mailbox);
+    w->recorder = recorder_open(services->engine.records, index, config);
+    w->engine = engine_open(&services->engine, w->mailbox, config, w->recorder, index, config->workers);
+    w->admin = admin_open(&services->admin, w->mailbox, w->recorder);
     if (pthread_create(&w->thread, NULL, loop_run, w) != 0) {
         fault_set(why, "cannot start a worker thread");
         goto fail;
@@ -199,7 +200,7 @@ void worker_free(struct worker *w)
     kept_close(w->kept);
     admin_close(w->admin);
     engine_close(w->engine);
-    access_log_close(w->access);
+    recorder_close(w->recorder);
     mailbox_close(w->mailbox);
     if (w->epoll_fd >= 0)
         close(w->epoll_fd);

@@ -231,7 +231,7 @@ static void test_packed_texts_are_bounded(void **state)
     packed = malloc(record_packed_bytes(&r));
     assert_true(record_packed_bytes(&r) < 6000);
     record_pack(&r, packed);
-    assert_int_equal(record_unpack(packed)->target.len, RECORD_TEXT_MOST);
+    assert_int_equal(record_unpack(packed)->target.len, RECORD_TARGET_MOST);
     free(packed);
     free(text);
 }

@@ -46,13 +46,17 @@ static bool may_use(void *owner, const struct config_upstream *up)
     return engine_admits(call->worker->engine, up, call_who(call));
 }
 
-static struct admin_rights rights_of(const struct call *call)
+static struct admin_rights rights_of(struct call *call)
 {
+    const struct peer *who;
+
     if (call->connection->kind == LISTENER_ADMIN)
-        return (struct admin_rights){ .may_change = true };
+        return (struct admin_rights){ .may_change = true, .uid = -1 };
     if (call->connection->kind == LISTENER_METRICS)
-        return (struct admin_rights){ .metrics_alone = true };
-    return (struct admin_rights){ .may_change = false, .may_use = may_use };
+        return (struct admin_rights){ .metrics_alone = true, .uid = -1 };
+    who = call_who(call);
+    return (
+        struct admin_rights){ .may_change = false, .uid = who->has_uid ? (int64_t)who->uid : -1, .may_use = may_use };
 }
 
 enum MHD_Result call_answer_admin(struct call *call)

@@ -147,7 +147,7 @@ bool call_any(const struct worker *w)
     const struct call *call;
 
     LIST_FOREACH (call, &w->calls, entry)
-        if (call->stage != CALL_HEAD)
+        if (call->stage != CALL_HEAD && (call->admin == NULL || !admin_may_be_cut(call->admin)))
             return true;
     return false;
 }

@@ -40,6 +40,7 @@ struct connection { /* one client's socket; MHD's socket context */
     struct peer_card      *card; /* who that is, as far as anybody asked; NULL: nobody did */
     struct peer            who;  /* what it said last */
     bool                   is_labelled, is_labelled_whole;
+    bool                   is_sought;               /* its process */
     char                   label[PEER_LABEL_BYTES]; /* the same as text; "": not known */
     int64_t                idle_timeout_ns;         /* that MHD was told */
     int64_t                deadline_ns;             /* real monotonic; INT64_MAX while a request is being answered */

@@ -110,7 +110,8 @@ static void log_it(struct connection *c, const struct refusal *no)
     }
     engine_count_refused(c->worker->engine, record.method, (unsigned)record.status);
     record_name_client(&record, &c->who, c->label);
-    access_log_write(c->worker->access, &record);
+    if (recorder_is_on(c->worker->recorder))
+        recorder_take(c->worker->recorder, &record);
 }
 
 void refuse_connection(struct connection *c, const struct refusal *no)

@@ -4,7 +4,7 @@
  */
 #include "front/mhd/call.h"
 
-#include "peer/card.h"
+#include "peer/finder.h"
 
 static struct peer_card *card_of(struct connection *c)
 {
@@ -13,11 +13,17 @@ static struct peer_card *card_of(struct connection *c)
     return c->card;
 }
 
-/* For the log: asked at the first request, since a client that has its answer may be gone. */
+/* For the log: the user is asked for at the first request, since a client that has its answer may be gone; the process,
+ * which nobody waits for, is looked for where a second one comes. */
 void call_label(struct connection *c)
 {
-    if (c->is_labelled || !access_log_is_on(c->worker->access))
+    if (c->is_sought || !recorder_is_on(c->worker->recorder))
         return;
+    if (c->is_labelled) {
+        c->is_sought = true;
+        peer_find(c->worker->services->engine.finder, card_of(c), NULL);
+        return;
+    }
     c->is_labelled = true;
     peer_card_ask_user(card_of(c));
     peer_card_read(c->card, &c->who);

@@ -111,7 +111,7 @@ static void ask_who(struct knock *k, struct peer *who)
 /* For the log. */
 static void note_who(struct knock *k)
 {
-    if (access_log_is_on(k->worker->access))
+    if (recorder_is_on(k->worker->recorder))
         ask_who(k, &k->who);
 }
 

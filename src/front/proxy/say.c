@@ -50,5 +50,6 @@ void say_logged(struct worker *w, const struct connect_line *l)
 
     peer_label(&l->who, label);
     record_name_client(&record, &l->who, label);
-    access_log_write(w->access, &record);
+    if (recorder_is_on(w->recorder))
+        recorder_take(w->recorder, &record);
 }
