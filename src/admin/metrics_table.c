@@ -185,7 +185,7 @@ static void write_received(struct admin_call *call, const struct metric *m, cons
 }
 
 /* Hits take microseconds; what an API is asked for does not. */
-enum { CLIENT_FIRST = 14, API_FIRST = 20, TIMES_LAST = 38 };
+enum { CLIENT_FIRST = 16, API_FIRST = 20, TIMES_LAST = 36 };
 
 static void write_client_times(struct admin_call *call, const struct metric *m, const struct metric_row *row)
 {
@@ -213,19 +213,29 @@ static void write_api_times(struct admin_call *call, const struct metric *m, con
 
 /* -- the upstream thread's -- */
 
-static void write_attempts(struct admin_call *call, const struct metric *m, const struct metric_row *row)
+/* What seldom happens comes when it has. */
+static bool is_seldom(unsigned kind)
 {
-    for (unsigned i = 0; row->up != NULL && i < ATTEMPT_KINDS; i++)
-        metric_number(call, m, row->entry->counts.ended[i],
-                      LABELS("upstream", name_of(row), "outcome", attempt_kind_labels[i]));
+    return kind == ATTEMPT_KIND_CUT_SHORT || kind == ATTEMPT_KIND_INVALID;
 }
 
-/* Nothing is tried again after an answer that was one, but for what was never sent. */
+static void write_kinds(struct admin_call *call, const struct metric *m, const struct metric_row *row,
+                        const uint64_t counts[ATTEMPT_KINDS], unsigned usual, const char *label)
+{
+    for (unsigned i = 0; row->up != NULL && i < ATTEMPT_KINDS; i++)
+        if (counts[i] > 0 || (i >= usual && !is_seldom(i)))
+            metric_number(call, m, counts[i], LABELS("upstream", name_of(row), label, attempt_kind_labels[i]));
+}
+
+static void write_attempts(struct admin_call *call, const struct metric *m, const struct metric_row *row)
+{
+    write_kinds(call, m, row, row->entry->counts.ended, ATTEMPT_KIND_OK, "outcome");
+}
+
+/* After an answer that was one nothing is tried again but what came with an expectation that nobody could meet. */
 static void write_retries(struct admin_call *call, const struct metric *m, const struct metric_row *row)
 {
-    for (unsigned i = ATTEMPT_KIND_STATUS; row->up != NULL && i < ATTEMPT_KINDS; i++)
-        metric_number(call, m, row->entry->counts.retried[i],
-                      LABELS("upstream", name_of(row), "cause", attempt_kind_labels[i]));
+    write_kinds(call, m, row, row->entry->counts.retried, ATTEMPT_KIND_STATUS, "cause");
 }
 
 #define ENTRY_METRIC(name, value) \

@@ -238,16 +238,16 @@ def listening(family, address):
 def test_sockets_that_systemd_opened(daemons, origin, place):
     """They stand for what the configuration says of their address; what else it says is opened; clients that came before are served."""
     paths = {name: str(place / f"{name}.sock") for name in ("data", "admin", "own")}
-    data, proxy = (listening(socket.AF_INET, ("127.0.0.1", 0)) for _ in range(2))
+    data, proxy, metrics = (listening(socket.AF_INET, ("127.0.0.1", 0)) for _ in range(3))
     unix, admin = (listening(socket.AF_UNIX, paths[name]) for name in ("data", "admin"))
-    address, proxy_address = data.getsockname(), proxy.getsockname()
+    address, proxy_address, metrics_address = data.getsockname(), proxy.getsockname(), metrics.getsockname()
     d = daemons(upstream(origin, aliases=["api.example.test"]),
                 settings={"listen": ["%s:%d" % address, "unix:" + paths["own"]], "admin": {"socket": paths["admin"]},
                           "proxy": {"listen": "%s:%d" % proxy_address}})
     d.admin_path = paths["admin"]
     with Client(address) as early:
         early.start("GET", "/api/early")
-        activated(d, [data, unix, admin, proxy], "data:other:admin:proxy")
+        activated(d, [data, unix, admin, proxy, metrics], "data:other:admin:proxy:metrics")
         d.wait_line(r" ready\b")
         assert early.read_response().status == 200
     for way in (paths["data"], paths["own"]):
@@ -255,9 +255,11 @@ def test_sockets_that_systemd_opened(daemons, origin, place):
             assert client.get("/api/x").status == 200
     with Client(proxy_address) as client:
         assert client.get("http://api.example.test/x").status == 200
+    with Client(metrics_address) as client:
+        assert client.get("/metrics").status == 200 and client.get("/status").status == 404
     assert d.status()
     kinds = sorted(line.rpartition("kind=")[2] for line in d.lines if " listening " in line)
-    assert kinds == ["admin", "data", "data", "data", "proxy", "query"]
+    assert kinds == ["admin", "data", "data", "data", "metrics", "proxy", "query"]
     d.stop()
     assert os.path.exists(paths["data"]) and os.path.exists(paths["admin"]) and not os.path.exists(paths["own"])
 
@@ -283,11 +285,11 @@ def test_shipped_units_cover_every_listener_and_lose_nobody(daemons, origin, pla
             sockets.append(listening(socket.AF_INET, ("127.0.0.1", 0)))
             ways[name] = sockets[-1].getsockname()
         names.append(unit["FileDescriptorName"])
-    assert sorted(names) == ["admin", "data", "data", "proxy", "query"]
+    assert sorted(names) == ["admin", "data", "data", "metrics", "proxy", "query"]
     host, port = ways["weir.socket"]
     d = daemons(upstream(origin), settings={"listen": [f"{host}:{port}"], "admin": {"socket": ways["weir-admin.socket"]}})
     d.admin_path = ways["weir-admin.socket"]
-    targets = {"weir-admin.socket": "/status", "weir-query.socket": "/status"}
+    targets = {"weir-admin.socket": "/status", "weir-query.socket": "/status", "weir-metrics.socket": "/metrics"}
     for _ in range(2):
         waiting = {name: Client(way) for name, way in ways.items()}
         for name, client in waiting.items():

@@ -69,6 +69,8 @@ static const struct problem_row errors[] = {
     { "address_twice", "listen = ( \"127.0.0.1:1\",\n\"127.0.0.1:1\" );", "2: listen[1]: \"127.0.0.1:1\" stands in" },
     { "address_for_others", "listen = ( \"[::]:1\" );", "1: listen[0]: other machines can reach \"[::]:1\"" },
     { "admin_for_others", "admin = {\n listen = \"0.0.0.0:1\"; };", "2: admin.listen: other machines can reach" },
+    { "metrics_for_others", "metrics = {\n listen = \"0.0.0.0:1\"; };", "2: metrics.listen: other machines can reach" },
+    { "metrics_at_a_socket", "metrics = {\n listen = \"unix:/x\"; };", "2: metrics.listen: \"unix:/x\" is no address" },
     { "proxy_for_others", "proxy = {\n listen = \"0.0.0.0:1\"; };", "2: proxy.listen: other machines can reach" },
     { "socket_relative", "listen = ( \"unix:x\" );", "1: listen[0]: \"unix:x\": the path of a socket begins with '/'" },
     { "nowhere_to_listen", "\nlisten = ( );", "2: listen: nobody could reach Weir" },
