@@ -6,6 +6,7 @@
  * connections to hand on, and for reloaded configurations from the admin
  * socket.  Exit status: 0 after SIGTERM or SIGINT, 1 where it could not start.
  */
+#include "admin/alone.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mailbox.h"
@@ -447,7 +448,7 @@ static int serve(struct daemon *d)
 
 static void print_help(FILE *out)
 {
-    fputs("Usage: weir [-c FILE] [--check | --dump-config]\n"
+    fputs("Usage: weir [-c FILE] [--check | --dump-config | --offline]\n"
           "\n"
           "A local caching, rate-limiting HTTP proxy for API clients.\n"
           "\n"
@@ -455,6 +456,7 @@ static void print_help(FILE *out)
           "                     $XDG_CONFIG_HOME/weir/weir.conf, else a built-in default\n"
           "      --check        say what is wrong with the configuration, and exit\n"
           "      --dump-config  print every setting in effect, and exit\n"
+          "      --offline      for weirctl: answer one call about the cache, while no weir runs\n"
           "      --version      print the version, and exit\n"
           "  -h, --help         print this, and exit\n"
           "\n"
@@ -468,7 +470,23 @@ static void print_version(void)
            front_uses_tricks() ? "on" : "off");
 }
 
-enum mode { MODE_SERVE, MODE_CHECK, MODE_DUMP };
+enum mode { MODE_SERVE, MODE_CHECK, MODE_DUMP, MODE_ALONE };
+
+/* Who looks at what is stored is told of errors in the configuration, and not of what might be better in it. */
+static struct config *load_quietly(const char *file)
+{
+    char          *said = NULL;
+    size_t         bytes;
+    FILE          *problems = open_memstream(&said, &bytes);
+    struct config *c = load(file, problems);
+
+    if (problems != NULL)
+        fclose(problems);
+    if (c == NULL && said != NULL)
+        fputs(said, stderr);
+    free(said);
+    return c;
+}
 
 static int act(enum mode mode, struct daemon *d)
 {
@@ -476,13 +494,18 @@ static int act(enum mode mode, struct daemon *d)
 
     if (mode == MODE_SERVE)
         d->signal_fd = block_signals(); /* first of all: none of them is to kill a start */
-    d->config = load(d->config_file, stderr);
+    if (mode == MODE_ALONE)
+        d->config = load_quietly(d->config_file);
+    else
+        d->config = load(d->config_file, stderr);
     if (d->config == NULL)
         return 1;
     d->started_with = d->config;
     config_acquire(d->started_with);
     if (mode == MODE_SERVE)
         status = config_read_secrets(d->config, stderr) ? serve(d) : 1;
+    else if (mode == MODE_ALONE)
+        status = alone_serve(d->config, STDIN_FILENO);
     else if (mode == MODE_DUMP)
         config_dump(d->config, stdout);
     else
@@ -495,11 +518,12 @@ static int act(enum mode mode, struct daemon *d)
 
 int main(int argc, char **argv)
 {
-    enum { OPTION_CHECK = 256, OPTION_DUMP, OPTION_VERSION };
+    enum { OPTION_CHECK = 256, OPTION_DUMP, OPTION_OFFLINE, OPTION_VERSION };
     static const struct option options[] = {
         { "config", required_argument, NULL, 'c' },
         { "check", no_argument, NULL, OPTION_CHECK },
         { "dump-config", no_argument, NULL, OPTION_DUMP },
+        { "offline", no_argument, NULL, OPTION_OFFLINE },
         { "version", no_argument, NULL, OPTION_VERSION },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
@@ -519,6 +543,9 @@ int main(int argc, char **argv)
             break;
         case OPTION_DUMP:
             mode = MODE_DUMP;
+            break;
+        case OPTION_OFFLINE:
+            mode = MODE_ALONE;
             break;
         case OPTION_VERSION:
             print_version();

@@ -8,11 +8,24 @@
 #include <stdlib.h>
 
 /* One file each; its row says the rest. */
+// clang-format off
 #define ENDPOINTS(X) \
     X(status) \
     X(limits) \
     X(forget) \
-    X(upstreams) X(entries) X(ca) X(ca_rotate) X(flush) X(compact) X(purge) X(reload) X(reopen) X(metrics) X(log)
+    X(upstreams) \
+    X(entries) \
+    X(entry) \
+    X(ca) \
+    X(ca_rotate) \
+    X(flush) \
+    X(compact) \
+    X(purge) \
+    X(reload) \
+    X(reopen) \
+    X(metrics) \
+    X(log)
+// clang-format on
 
 #define DECLARE(name) extern const struct endpoint endpoint_##name;
 ENDPOINTS(DECLARE)
@@ -66,10 +79,13 @@ struct admin_call *admin_begin(struct admin *a, struct config *config, const str
                              "This address (metrics.listen) has /metrics alone; weirctl asks the admin socket.");
     else if (found == NULL)
         admin_answer_problem(call, PROBLEM_NO_ENDPOINT, "weirctl(1) lists what can be asked.");
-    else if (!found->is_open && !rights.may_change)
+    else if ((found->places & ON_QUERY_SOCKET) == 0 && !rights.may_change)
         admin_answer_problem(call, PROBLEM_NOT_HERE,
                              "This socket is for reading alone: who may change something has the rights of the admin "
                              "socket (admin.mode and admin.group, or its systemd unit).");
+    else if (admin_is_alone(a) && (found->places & WITHOUT_DAEMON) == 0)
+        admin_answer_problem(call, PROBLEM_NOT_RUNNING,
+                             "Only what is stored can be told or dropped without it: weirctl ls, show and purge.");
     else if (found->method != request->method && !(found->method == HTTP_GET && request->method == HTTP_HEAD))
         admin_answer_problem(call, PROBLEM_ADMIN_METHOD,
                              found->method == HTTP_POST ? "This endpoint changes something: use POST."

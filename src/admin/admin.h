@@ -39,7 +39,7 @@ struct front;
 
 struct admin_services { /* lent; outlive every call */
     struct store    *store;
-    struct upstream *upstream;
+    struct upstream *upstream; /* NULL: there is nothing but the store (alone.h) */
     /* Has the configuration read again and swapped. `done` is posted to `reply_to`, which the caller sets, when
      * requests that come from then on meet the new one, or when the old one stays (keeper.h). */
     void (*reload)(void *context, struct reload_order *);

@@ -60,6 +60,12 @@ void admin_start(struct admin_call *call, unsigned status, const char *content_t
 {
     begin_reply(call, status, content_type);
     call->stream.more = more;
+    call->stream.length = -1;
+}
+
+void admin_promise(struct admin_call *call, int64_t bytes)
+{
+    call->stream.length = bytes;
 }
 
 void admin_write(struct admin_call *call, struct slice piece)
@@ -88,12 +94,12 @@ static void reply_stream(struct admin_call *call)
 {
     struct admin_stream *s = &call->stream;
 
-    if (s->has_ended) {
+    if (s->has_ended && (s->length < 0 || (int64_t)s->used == s->length)) {
         reply_bytes(call, (struct slice){ s->bytes, s->used });
         return;
     }
     call->reply.kind = REPLY_STREAM;
-    call->reply.length = -1;
+    call->reply.length = s->length;
     make_known(call);
 }
 
@@ -142,11 +148,14 @@ enum spool_read admin_read(struct admin_call *call, void *buffer, size_t count, 
     }
     if (!has_bytes(s)) {
         s->is_awaited = !s->has_ended;
-        return s->has_ended ? SPOOL_READ_END : SPOOL_READ_WAIT;
+        if (!s->has_ended)
+            return SPOOL_READ_WAIT;
+        return s->given == s->length || s->length < 0 ? SPOOL_READ_END : SPOOL_READ_CUT;
     }
     *got = s->used - s->taken < count ? s->used - s->taken : count;
     memcpy(buffer, s->bytes + s->taken, *got);
     s->taken += *got;
+    s->given += (int64_t)*got;
     return SPOOL_READ_BYTES;
 }
 

@@ -36,7 +36,7 @@ void admin_submit_change(struct admin_call *call, void (*then)(struct mail *))
     call->change.reply_to = call->admin->mailbox;
     call->change.done.receive = then;
     call->awaits_mail = true;
-    if (call->change.kind == STORE_COMPACT)
+    if (call->change.kind == STORE_COMPACT || admin_is_alone(call->admin))
         store_submit(call->admin->services->store, &call->change);
     else
         upstream_drop(call->admin->services->upstream, &call->change);

@@ -4,14 +4,11 @@
 #include "admin/internal.h"
 
 #include "base/counters.h"
-#include "engine/purge.h"
 
 static void dropped(struct mail *m)
 {
     struct admin_call *call = CONTAINER_OF(m, struct admin_call, change.done);
 
-    purge_free(call->purge);
-    call->purge = NULL;
     if (!admin_has_changed(call, PROBLEM_CACHE_UNCHANGED, "The disk or the database refused; the log says why."))
         return;
     counter_add(COUNTER_PURGED, call->change.changed);

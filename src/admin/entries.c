@@ -5,23 +5,18 @@
  * when the client has taken the last.  A client that reads slowly holds nothing of the database.  With `sort` all is
  * gone through first, and only the `limit` best are kept.
  */
+#include "admin/entries.h"
+
 #include "admin/best.h"
-#include "admin/meant.h"
+#include "admin/row.h"
 #include "base/clock.h"
-#include "http/json.h"
 #include "http/url.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    PART_BYTES = 16 * 1024,
-    LOOKS_AT_CLOCK = 128,
-    SORTED_DEFAULT = 100,
-    SORTED_MOST = 10000,
-    ROW_BYTES = 512 /* beside its texts */
-};
+enum { PART_BYTES = 16 * 1024, LOOKS_AT_CLOCK = 128, SORTED_DEFAULT = 100, SORTED_MOST = 10000 };
 #define PART_NS (50 * NS_PER_MS) /* what was found meanwhile goes out */
 
 enum order { ORDER_NONE, ORDER_SIZE, ORDER_AGE, ORDER_HITS, ORDER_EXPIRES };
@@ -35,76 +30,27 @@ struct entries {
     enum order         order;
     uint64_t           limit; /* 0: none */
     /* the walk's, and while it does not walk the worker's */
-    struct arena scratch;
-    char        *rows;
-    size_t       used, capacity;
-    uint64_t     listed;
-    int64_t      part_until_ns;
-    bool         has_more; /* than the limit lets be told */
-    struct best  best;     /* with an order */
+    char       *rows;
+    size_t      used, capacity;
+    uint64_t    listed;
+    int64_t     part_until_ns;
+    bool        has_more; /* than the limit lets be told */
+    struct best best;     /* with an order */
 };
 
 /* -- rows: the walk's thread -- */
 
-static void put_text(struct json_out *o, const char *name, struct slice text)
-{
-    json_key(o, name);
-    if (text.ptr != NULL)
-        json_text(o, text);
-    else
-        json_raw(o, SLICE("null"));
-}
-
-static void put_seconds(struct json_out *o, const char *name, int64_t ns)
-{
-    char          text[40];
-    const int64_t ms = ns / NS_PER_MS;
-
-    snprintf(text, sizeof text, "%s%" PRId64 ".%03d", ms < 0 ? "-" : "", (ms < 0 ? -ms : ms) / 1000,
-             (int)((ms < 0 ? -ms : ms) % 1000));
-    json_key(o, name);
-    json_raw(o, slice_of(text));
-}
-
-static size_t row_room(const struct entry_facts *e)
-{
-    return ROW_BYTES + 6 * (e->url.len + e->method.len + e->whose.len + e->upstream.len + e->type.len +
-                            (e->rule != NULL ? strlen(e->rule) : 0));
-}
-
-static void put_entry(struct json_out *o, const struct entry_facts *e, uint64_t hits)
-{
-    put_text(o, "url", e->url);
-    put_text(o, "method", e->method);
-    json_key(o, "status");
-    json_int(o, e->status);
-    put_text(o, "type", e->type);
-    json_key(o, "size");
-    json_int(o, e->body_bytes);
-    put_seconds(o, "age_s", e->age_ns);
-    if (e->state == ENTRY_UNUSED || e->left_ns == INT64_MAX)
-        put_text(o, "left_s", SLICE_NONE);
-    else
-        put_seconds(o, "left_s", e->left_ns);
-    put_text(o, "state", slice_of(entry_state_text(e->state)));
-    json_key(o, "hits");
-    json_int(o, (int64_t)hits);
-    put_text(o, "rule", slice_of(e->rule));
-    put_text(o, "upstream", e->upstream);
-    put_text(o, "whose", e->whose);
-}
-
-static size_t write_row(char *room, size_t bytes, const struct entry_facts *e, uint64_t hits)
+static size_t write_row(char *room, size_t bytes, const struct entry_facts *e, int64_t hits)
 {
     struct json_out o = { room, bytes, 0, false };
 
     json_raw(&o, SLICE("{"));
-    put_entry(&o, e, hits);
+    row_put(&o, e, hits);
     json_raw(&o, SLICE("}\n"));
     return o.overflow ? 0 : o.used;
 }
 
-static int64_t worth_of(enum order order, const struct entry_facts *e, uint64_t hits)
+static int64_t worth_of(enum order order, const struct entry_facts *e, int64_t hits)
 {
     switch (order) {
     case ORDER_SIZE:
@@ -112,7 +58,7 @@ static int64_t worth_of(enum order order, const struct entry_facts *e, uint64_t 
     case ORDER_AGE:
         return e->age_ns;
     case ORDER_HITS:
-        return (int64_t)hits;
+        return hits;
     case ORDER_EXPIRES:
         return e->state == ENTRY_UNUSED ? INT64_MIN : -e->left_ns;
     default:
@@ -128,7 +74,7 @@ static char *row_at(struct entries *n, const struct entry_facts *e)
 }
 
 /* Among the best so far, or not at all. */
-static void sort_in(struct entries *n, const struct entry_facts *e, uint64_t hits)
+static void sort_in(struct entries *n, const struct entry_facts *e, int64_t hits)
 {
     const int64_t worth = worth_of(n->order, e, hits);
     char         *row;
@@ -140,7 +86,7 @@ static void sort_in(struct entries *n, const struct entry_facts *e, uint64_t hit
 }
 
 /* False: enough for this part. */
-static bool list(struct entries *n, const struct entry_facts *e, uint64_t hits)
+static bool list(struct entries *n, const struct entry_facts *e, int64_t hits)
 {
     if (n->limit > 0 && n->listed == n->limit) {
         n->has_more = true;
@@ -157,12 +103,12 @@ static bool visit(void *context, const struct store_record *r)
     struct entry_facts e;
     bool               wants_more = true;
 
-    arena_reset(&n->scratch);
-    if (entry_is_meant(&n->meant->wish, &n->meant->reader, r, &n->scratch, &e)) {
+    arena_reset(&n->meant->scratch);
+    if (entry_is_meant(&n->meant->wish, &n->meant->reader, r, &n->meant->scratch, &e)) {
         if (n->order != ORDER_NONE)
-            sort_in(n, &e, store_hits(n->store, r));
+            sort_in(n, &e, admin_hits(n->call->admin, r));
         else
-            wants_more = list(n, &e, store_hits(n->store, r));
+            wants_more = list(n, &e, admin_hits(n->call->admin, r));
     }
     if (n->used > 0 && n->walk.seen % LOOKS_AT_CLOCK == 0 && clock_mono_ns() >= n->part_until_ns)
         wants_more = false;
@@ -177,7 +123,6 @@ static void entries_free(void *state)
 
     best_free(&n->best);
     meant_free(n->meant);
-    arena_free(&n->scratch);
     free(n->rows);
     free(n);
 }
@@ -267,6 +212,8 @@ static bool take_order(struct entries *n, struct slice value, struct fault *why)
     for (unsigned i = 1; i < sizeof orders / sizeof orders[0]; i++)
         if (slice_eq(value, slice_of(orders[i]))) {
             n->order = (enum order)i;
+            if (n->order == ORDER_HITS && admin_is_alone(n->call->admin))
+                return fault_set(why, "Hits are counted while weir runs, and it does not."), false;
             return true;
         }
     return fault_set(why, "It is sorted by size, age, hits or expires."), false;
@@ -323,25 +270,41 @@ static bool read_wish(struct entries *n, struct fault *why)
     return true;
 }
 
-static void run(struct admin_call *call)
+static struct entries *entries_new(struct admin_call *call, struct meant *meant)
 {
     struct entries *n = mem_alloc(sizeof *n);
-    struct fault    why;
 
     n->call = call;
     n->store = call->admin->services->store;
-    n->meant = meant_new(call);
+    n->meant = meant;
     n->walk.visit = visit;
     n->walk.context = n;
     n->walk.reply_to = call->admin->mailbox;
     n->walk.done.receive = walked;
     call->own = (struct admin_own){ .state = n, .free = entries_free, .cancel = entries_cancel };
-    if (!read_wish(n, &why)) {
-        admin_answer_problem(call, PROBLEM_NOT_UNDERSTOOD, why.text);
-        return;
-    }
+    return n;
+}
+
+static void settle(struct admin_call *call)
+{
     call->change.kind = STORE_SETTLE;
     admin_submit_change(call, settled);
 }
 
-const struct endpoint endpoint_entries = { "/entries", HTTP_GET, run, true };
+void entries_list(struct admin_call *call, struct meant *meant)
+{
+    entries_new(call, meant);
+    settle(call);
+}
+
+static void run(struct admin_call *call)
+{
+    struct fault why = { "" };
+
+    if (read_wish(entries_new(call, meant_new(call)), &why))
+        settle(call);
+    else
+        admin_answer_problem(call, PROBLEM_NOT_UNDERSTOOD, why.text);
+}
+
+const struct endpoint endpoint_entries = { "/entries", HTTP_GET, run, ON_QUERY_SOCKET | WITHOUT_DAEMON };

@@ -18,22 +18,28 @@ struct admin {
 };
 
 struct metrics;
-struct purge;
+
+enum {
+    ON_QUERY_SOCKET = true, /* for whoever may use Weir */
+    WITHOUT_DAEMON = 2      /* it needs the store and nothing else: alone.h */
+};
 
 struct endpoint {
     const char      *path;
     enum http_method method;
     void (*run)(struct admin_call *);
-    bool is_open; /* on the query socket as well */
+    unsigned places; /* of these, and the admin socket */
 };
 
 /* An answer of which a part is made at a time, as the client takes what was made before. */
 struct admin_stream {
     void (*more)(struct admin_call *);
-    char  *bytes; /* made and not yet taken: from `taken` to `used` */
-    size_t taken, used, capacity;
-    bool   has_ended;  /* nothing more will be written */
-    bool   is_awaited; /* the reader waits for bytes, or for the end */
+    char   *bytes; /* made and not yet taken: from `taken` to `used` */
+    size_t  taken, used, capacity;
+    bool    has_ended;  /* nothing more will be written */
+    bool    is_awaited; /* the reader waits for bytes, or for the end */
+    int64_t length;     /* of all of it; -1: not known */
+    int64_t given;      /* to the client */
 };
 
 struct listing_kind {
@@ -69,7 +75,6 @@ struct admin_call {
     struct listing         listing;
     struct admin_own       own;
     struct slice           argument; /* the request's body; in the arena */
-    struct purge          *purge;    /* of /purge */
     struct reload_order    reload;
     struct mail            reopened;
     struct arena           arena;
@@ -88,6 +93,8 @@ void admin_answer_problem(struct admin_call *, enum problem_kind, const char *de
  * there is room, and then ends the answer or waits for what will call admin_go_on(). What a client does not read is not
  * made; when it leaves, the call ends and nobody calls `more` again. */
 void admin_start(struct admin_call *, unsigned status, const char *content_type, void (*more)(struct admin_call *));
+/* After that: so many bytes it will be, and what ends before was cut short. */
+void admin_promise(struct admin_call *, int64_t bytes);
 void admin_write(struct admin_call *, struct slice piece);
 bool admin_has_room(const struct admin_call *);
 void admin_finish(struct admin_call *);
@@ -95,6 +102,16 @@ void admin_go_on(struct admin_call *);
 void admin_free_stream(struct admin_stream *);
 
 /* -- for endpoints -- */
+/* There is no daemon, but its cache: alone.h. */
+static inline bool admin_is_alone(const struct admin *a)
+{
+    return a->services->upstream == NULL;
+}
+/* -1: nobody counts them. Any thread. */
+static inline int64_t admin_hits(const struct admin *a, const struct store_record *r)
+{
+    return admin_is_alone(a) ? -1 : (int64_t)store_hits(a->services->store, r);
+}
 /* May the caller hear of the upstream of this name? */
 bool admin_may_see(const struct admin_call *, const char *upstream);
 /* Asks the upstream thread; `then` runs with call->report filled. */

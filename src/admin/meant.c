@@ -33,6 +33,7 @@ void meant_free(struct meant *m)
         return;
     purge_free(m->wish.urls);
     arena_free(&m->arena);
+    arena_free(&m->scratch);
     free(m);
 }
 
@@ -41,6 +42,7 @@ static bool take_url(struct meant *m, struct slice value, struct fault *why)
     if (m->wish.urls != NULL || value.len == 0)
         return fault_set(why, "Say one URL or glob."), false;
     m->wish.urls = purge_make(m->config, value, why);
+    m->is_url_wrong = m->wish.urls == NULL;
     return m->wish.urls != NULL;
 }
 

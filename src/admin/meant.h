@@ -13,7 +13,9 @@ struct meant {
     const struct config *config; /* the call's */
     struct entry_reader  reader;
     struct entry_wish    wish;
-    bool                 is_anything; /* nothing was said of which */
+    bool                 is_anything;  /* nothing was said of which */
+    bool                 is_url_wrong; /* after MEANT_WRONG */
+    struct arena         scratch;      /* of whoever judges records by it */
     struct arena         arena;
 };
 

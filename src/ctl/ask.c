@@ -3,17 +3,17 @@
  */
 #include "ctl/ctl.h"
 
-#include "base/files.h"
 #include "base/paths.h"
+#include "ctl/program.h"
+#include "ctl/text.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
-
-#define ANSWER_BYTES_MAX ((size_t)1 << 30)
 
 enum { PATH_BYTES = 108 };
 
@@ -68,8 +68,16 @@ static void tell_refused(const char *socket)
             socket, strerror(EACCES));
 }
 
+/* Nobody listens there, which is what a daemon that does not run looks like. */
+static bool is_nobody(int err)
+{
+    return err == ENOENT || err == ECONNREFUSED || err == ENOTDIR;
+}
+
+enum { NO_DAEMON = -2 };
+
 /* The socket that --socket names or, where that one is not for this user, the query socket beside it. */
-static int connect_to_named(const char *socket, bool reads)
+static int connect_to_named(const char *socket, bool reads, bool has_config)
 {
     char        path[PATH_BYTES];
     int         fd = connect_to(socket), err = errno;
@@ -79,6 +87,8 @@ static int connect_to_named(const char *socket, bool reads)
         (size_t)snprintf(path, sizeof path, "%.*squery.sock", name != NULL ? (int)(name + 1 - socket) : 0, socket) <
             sizeof path)
         fd = connect_to(path);
+    if (fd < 0 && has_config && is_nobody(err))
+        return NO_DAEMON;
     if (fd < 0 && err == EACCES)
         tell_refused(socket);
     else if (fd < 0)
@@ -86,15 +96,17 @@ static int connect_to_named(const char *socket, bool reads)
     return fd;
 }
 
-/* The user's own daemon first, then the system's. */
-static int connect_to_daemon(const struct ctl *c, bool reads)
+/* The user's own daemon first, then the system's.  NO_DAEMON: none runs, and `may_lack` says that this will do. */
+static int connect_to_daemon(const struct ctl *c, bool reads, bool may_lack)
 {
     static const char system[] = WEIR_RUNSTATEDIR "/weir";
     char              user[PATH_BYTES - 16] = "";
     int               fd = -1, err;
 
     if (c->socket != NULL)
-        return connect_to_named(c->socket, reads);
+        return connect_to_named(c->socket, reads, may_lack && c->config != NULL);
+    if (may_lack && c->config != NULL)
+        return NO_DAEMON; /* whose socket that is the configuration says */
     if (paths_user_runtime(user, sizeof user) == 0)
         fd = connect_in(user, reads);
     else
@@ -102,6 +114,8 @@ static int connect_to_daemon(const struct ctl *c, bool reads)
     if (fd < 0)
         fd = connect_in(system, reads);
     err = errno;
+    if (fd < 0 && may_lack && is_nobody(err))
+        return NO_DAEMON;
     if (fd < 0 && err == EACCES)
         tell_refused(WEIR_RUNSTATEDIR "/weir/admin.sock");
     else if (fd < 0)
@@ -127,54 +141,192 @@ static int send_all(int fd, const char *text, size_t bytes)
     return 0;
 }
 
-static int send_request(int fd, const char *method, const char *path, json_t *body)
+static int send_request(int fd, const char *method, const char *path, const json_t *body)
 {
-    char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-    char  head[512];
-    int   n = snprintf(head, sizeof head,
+    char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL, *head = NULL;
+    int   n = asprintf(&head,
                        "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                          "Content-Length: %zu\r\nConnection: close\r\n\r\n",
                        method, path, text != NULL ? strlen(text) : 0);
-    int   rc = send_all(fd, head, (size_t)n);
+    int   rc = n >= 0 ? send_all(fd, head, (size_t)n) : -1;
 
     if (rc == 0 && text != NULL)
         rc = send_all(fd, text, strlen(text));
+    free(head);
     free(text);
     return rc;
 }
 
+/* -- answers, as they come -- */
+
+static void take_field(struct ctl_answer *a, const char *line)
+{
+    static const char length[] = "Content-Length:", socket[] = "Weir-Socket:";
+
+    if (strncasecmp(line, length, sizeof length - 1) == 0)
+        a->length = atoll(line + sizeof length - 1);
+    if (strncasecmp(line, socket, sizeof socket - 1) == 0 && sscanf(line + sizeof socket - 1, "%107s", a->socket) != 1)
+        a->socket[0] = '\0';
+}
+
+/* False: nothing came, or no head. */
+static bool read_head(struct ctl_answer *a)
+{
+    char  *line = NULL;
+    size_t room = 0;
+    bool   ok = getline(&line, &room, a->in) > 0 && sscanf(line, "HTTP/1.%*d %u", &a->status) == 1;
+
+    while (ok && (ok = getline(&line, &room, a->in) > 0) && strcmp(line, "\r\n") != 0)
+        take_field(a, line);
+    free(line);
+    return ok;
+}
+
+static bool ask_at(int fd, const char *method, const char *path, const json_t *body, struct ctl_answer *a)
+{
+    a->length = -1;
+    a->status = 0;
+    a->socket[0] = '\0';
+    a->in = fdopen(fd, "r");
+    if (a->in == NULL)
+        close(fd);
+    return a->in != NULL && send_request(fd, method, path, body) == 0 && read_head(a);
+}
+
+/* weir --offline answers one call, and ends. */
+static int start_offline(const struct ctl *c, pid_t *child)
+{
+    int sockets[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0)
+        return -1;
+    fflush(NULL);
+    *child = fork();
+    if (*child == 0) {
+        dup2(sockets[1], STDIN_FILENO);
+        program_become(c->config != NULL ? (const char *[]){ "weir", "-c", c->config, "--offline", NULL }
+                                         : (const char *[]){ "weir", "--offline", NULL });
+        fprintf(stderr, "weirctl: no weir is running, and weir --offline cannot be run: %s\n", strerror(errno));
+        _exit(1);
+    }
+    close(sockets[1]);
+    if (*child < 0)
+        close(sockets[0]);
+    return *child < 0 ? -1 : sockets[0];
+}
+
+static void end_child(struct ctl_answer *a)
+{
+    if (a->child > 0)
+        while (waitpid(a->child, NULL, 0) < 0 && errno == EINTR)
+            ;
+    a->child = 0;
+}
+
+/* The cache without its daemon; where one has it after all, that one is asked. */
+static bool ask_offline(const struct ctl *c, const char *method, const char *path, const json_t *body,
+                        struct ctl_answer *a)
+{
+    char socket[sizeof a->socket];
+    int  fd = start_offline(c, &a->child);
+
+    if (fd < 0) {
+        fprintf(stderr, "weirctl: cannot run weir --offline: %s\n", strerror(errno));
+        return false;
+    }
+    if (!ask_at(fd, method, path, body, a))
+        return false; /* it has said why */
+    if (a->status != 409 || a->socket[0] == '\0')
+        return true;
+    strcpy(socket, a->socket);
+    fd = connect_to(socket);
+    if (fd < 0)
+        return true; /* whose it is, then, and where */
+    fclose(a->in);
+    end_child(a);
+    if (ask_at(fd, method, path, body, a))
+        return true;
+    fprintf(stderr, "weirctl: the daemon broke off its answer\n");
+    return false;
+}
+
+static void print_said(const json_t *problem, const char *member, const char *otherwise)
+{
+    const char *said = json_string_value(json_object_get(problem, member));
+
+    said = said != NULL ? said : otherwise;
+    text_print(stderr, said, strlen(said), TEXT_LINES);
+}
+
+static void tell_problem(struct ctl_answer *a)
+{
+    json_t *problem = json_loadf(a->in, 0, NULL);
+
+    fputs("weirctl: ", stderr);
+    print_said(problem, "title", "refused");
+    fputs(": ", stderr);
+    print_said(problem, "detail", "");
+    fputs("\n", stderr);
+    json_decref(problem);
+}
+
+/* False: said why. */
+static bool open_answer(const struct ctl *c, const char *method, const char *path, const json_t *body, bool may_lack,
+                        struct ctl_answer *a)
+{
+    int fd = connect_to_daemon(c, strcmp(method, "GET") == 0, may_lack);
+
+    *a = (struct ctl_answer){ .in = NULL };
+    if (fd == NO_DAEMON)
+        return ask_offline(c, method, path, body, a);
+    if (fd < 0)
+        return false;
+    if (ask_at(fd, method, path, body, a))
+        return true;
+    fprintf(stderr, "weirctl: the daemon broke off its answer\n");
+    return false;
+}
+
+bool ctl_open(const struct ctl *c, const char *method, const char *path, json_t *body, bool may_lack,
+              struct ctl_answer *a)
+{
+    bool ok = open_answer(c, method, path, body, may_lack, a);
+
+    if (ok && a->status >= 400) {
+        tell_problem(a);
+        ok = false;
+    }
+    if (!ok)
+        ctl_close(a);
+    json_decref(body);
+    return ok;
+}
+
+void ctl_close(struct ctl_answer *a)
+{
+    if (a->in != NULL)
+        fclose(a->in);
+    a->in = NULL;
+    end_child(a);
+}
+
+json_t *ctl_ask_stored(const struct ctl *c, const char *method, const char *path, json_t *body, bool may_lack)
+{
+    struct ctl_answer a;
+    json_t           *parsed;
+
+    if (!ctl_open(c, method, path, body, may_lack, &a))
+        return NULL;
+    parsed = json_loadf(a.in, 0, NULL);
+    if (parsed == NULL)
+        fprintf(stderr, "weirctl: the daemon broke off its answer, or it is no JSON\n");
+    ctl_close(&a);
+    return parsed;
+}
+
 json_t *ctl_ask(const struct ctl *c, const char *method, const char *path, json_t *body)
 {
-    int     fd = connect_to_daemon(c, strcmp(method, "GET") == 0), status = 0;
-    char   *answer = NULL, *content = NULL;
-    size_t  bytes;
-    json_t *parsed = NULL;
-
-    if (fd < 0)
-        goto done;
-    if (send_request(fd, method, path, body) == 0)
-        answer = file_read_all(fd, ANSWER_BYTES_MAX, &bytes);
-    close(fd);
-    content = answer != NULL ? strstr(answer, "\r\n\r\n") : NULL;
-    if (content == NULL || sscanf(answer, "HTTP/1.%*d %d", &status) != 1) {
-        fprintf(stderr, "weirctl: the daemon broke off its answer\n");
-        goto done;
-    }
-    parsed = json_loads(content + 4, 0, NULL);
-    if (parsed == NULL) {
-        fprintf(stderr, "weirctl: the daemon's answer (status %d) is no JSON\n", status);
-    } else if (status >= 400) {
-        const char *title = json_string_value(json_object_get(parsed, "title"));
-        const char *detail = json_string_value(json_object_get(parsed, "detail"));
-
-        fprintf(stderr, "weirctl: %s: %s\n", title != NULL ? title : "refused", detail != NULL ? detail : "");
-        json_decref(parsed);
-        parsed = NULL;
-    }
-done:
-    free(answer);
-    json_decref(body);
-    return parsed;
+    return ctl_ask_stored(c, method, path, body, false);
 }
 
 bool ctl_print_json(const struct ctl *c, const json_t *answer)

@@ -49,6 +49,5 @@ static int run(const struct ctl *c)
     return 0;
 }
 
-const struct command command_ca = {
-    "ca", "[rotate]", "the certificate of weir's own CA; make a new one", 0, 1, run, 0
-};
+const struct command command_ca = { "ca", "[rotate]", "the certificate of weir's own CA; make a new one", 0, 1, run,
+                                    0,    NULL };

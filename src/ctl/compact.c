@@ -15,5 +15,6 @@ static int run(const struct ctl *c)
     return 0;
 }
 
-const struct command command_compact = { "compact", "", "give disk space that the cache no longer needs back", 0, 0,
-                                         run,       0 };
+const struct command command_compact = { "compact", "",  "give disk space that the cache no longer needs back",
+                                         0,         0,   run,
+                                         0,         NULL };

@@ -3,11 +3,14 @@
  */
 #include "ctl/ctl.h"
 
+#include "ctl/options.h"
+
 #include <getopt.h>
 #include <string.h>
 
 /* One file each; its row says the rest. As --help lists them. */
-#define COMMANDS(X) X(status) X(limits) X(purge) X(flush) X(compact) X(reload) X(reopen) X(check) X(ca) X(env) X(run)
+#define COMMANDS(X) \
+    X(status) X(limits) X(ls) X(show) X(purge) X(flush) X(compact) X(reload) X(reopen) X(check) X(ca) X(env) X(run)
 
 #define DECLARE(name) extern const struct command command_##name;
 COMMANDS(DECLARE)
@@ -39,21 +42,23 @@ static const struct command *find_command(const char *name)
 enum { OPTION_SOCKET = 256, OPTION_JSON, OPTION_VERSION, OPTION_AS };
 
 /* Reads options up to the first word that is none or, where `anywhere`, all of them: the words move to the end.
- * -1: go on; else the exit status. */
-static int read_options(struct ctl *c, int argc, char **argv, bool anywhere)
+ * `command` NULL: those before it. -1: go on; else the exit status. */
+static int read_options(struct ctl *c, int argc, char **argv, const struct command *command, bool anywhere)
 {
-    static const struct option options[] = {
+    enum { COMMON = 5 };
+    struct option options[COMMON + OPTIONS_MOST + 1] = {
         { "socket", required_argument, NULL, OPTION_SOCKET },
         { "json", no_argument, NULL, OPTION_JSON },
         { "as", required_argument, NULL, OPTION_AS },
         { "version", no_argument, NULL, OPTION_VERSION },
         { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
     };
-    int option;
+    char letters[4 + 2 * OPTIONS_MOST] = "+h";
+    int  option;
 
+    options_add(command, options, COMMON, letters);
     optind = 0; /* glibc: begin anew */
-    while ((option = getopt_long(argc, argv, anywhere ? "h" : "+h", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, anywhere ? letters + 1 : letters, options, NULL)) != -1) {
         switch (option) {
         case OPTION_SOCKET:
             c->socket = optarg;
@@ -68,27 +73,29 @@ static int read_options(struct ctl *c, int argc, char **argv, bool anywhere)
             printf("weirctl %s\n", PACKAGE_VERSION);
             return 0;
         case 'h':
-            print_help(stdout);
+            if (command != NULL)
+                options_print_help(stdout, command);
+            else
+                print_help(stdout);
             return 0;
         default:
-            print_help(stderr);
+            if (options_take(c, command, option))
+                break;
+            if (command != NULL)
+                options_print_help(stderr, command);
+            else
+                print_help(stderr);
             return 2;
         }
     }
     return -1;
 }
 
-static int use_wrongly(const struct command *command)
-{
-    fprintf(stderr, "weirctl: usage: weirctl %s %s\n", command->name, command->arguments);
-    return 2;
-}
-
 int main(int argc, char **argv)
 {
     struct ctl            c = { 0 };
     const struct command *command;
-    int                   status = read_options(&c, argc, argv, false);
+    int                   status = read_options(&c, argc, argv, NULL, false);
 
     if (status >= 0)
         return status;
@@ -103,13 +110,15 @@ int main(int argc, char **argv)
         fprintf(stderr, "weirctl: there is no command \"%s\"; see weirctl --help\n", argv[0]);
         return 2;
     }
-    status = read_options(&c, argc, argv, (command->traits & TAKES_COMMAND) == 0);
+    argv[0] = (char[]){ "weirctl" }; /* as getopt_long() begins what it has to say */
+    status = read_options(&c, argc, argv, command, (command->traits & TAKES_COMMAND) == 0);
     if (status >= 0)
         return status;
+    c.config = ctl_option(&c, "config", 0);
     c.arguments = argv + optind;
     c.argument_count = argc - optind;
     if (c.argument_count < command->least || c.argument_count > command->most ||
         (c.as != NULL && (command->traits & NAMES_CLIENT) == 0))
-        return use_wrongly(command);
+        return ctl_use_wrongly(command);
     return command->run(&c);
 }

@@ -30,4 +30,6 @@ static int run(const struct ctl *c)
     return status;
 }
 
-const struct command command_env = { "env", "", "export lines that point a shell at weir", 0, 0, run, NAMES_CLIENT };
+const struct command command_env = {
+    "env", "", "export lines that point a shell at weir", 0, 0, run, NAMES_CLIENT, NULL
+};

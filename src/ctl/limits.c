@@ -114,4 +114,5 @@ const struct command command_limits = { "limits",
                                         0,
                                         3,
                                         run,
-                                        0 };
+                                        0,
+                                        NULL };

@@ -17,4 +17,4 @@ static int run(const struct ctl *c)
     return 0;
 }
 
-const struct command command_reload = { "reload", "", "read the configuration again", 0, 0, run, 0 };
+const struct command command_reload = { "reload", "", "read the configuration again", 0, 0, run, 0, NULL };

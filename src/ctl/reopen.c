@@ -15,5 +15,6 @@ static int run(const struct ctl *c)
     return 0;
 }
 
-const struct command command_reopen = { "reopen", "", "open the access log's file anew, after it was renamed", 0, 0,
-                                        run,      0 };
+const struct command command_reopen = { "reopen", "",  "open the access log's file anew, after it was renamed",
+                                        0,        0,   run,
+                                        0,        NULL };

@@ -27,5 +27,5 @@ static int run(const struct ctl *c)
 }
 
 const struct command command_run = {
-    "run", "COMMAND", "run a command that is pointed at weir", 1, INT_MAX, run, NAMES_CLIENT | TAKES_COMMAND
+    "run", "COMMAND", "run a command that is pointed at weir", 1, INT_MAX, run, NAMES_CLIENT | TAKES_COMMAND, NULL
 };

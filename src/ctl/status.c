@@ -68,4 +68,6 @@ static int run(const struct ctl *c)
     return 0;
 }
 
-const struct command command_status = { "status", "", "what the daemon is, has stored and has done", 0, 0, run, 0 };
+const struct command command_status = {
+    "status", "", "what the daemon is, has stored and has done", 0, 0, run, 0, NULL
+};

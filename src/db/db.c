@@ -135,6 +135,8 @@ static enum db_open_result open_env(struct db *db, const char *directory, uint64
         lmdb_flags |= MDB_NOSYNC | MDB_NOMETASYNC;
     if (flags & DB_LAZY_SYNC)
         lmdb_flags |= MDB_NOMETASYNC;
+    if (flags & DB_READ_ONLY)
+        lmdb_flags |= MDB_RDONLY | MDB_NOLOCK; /* nobody writes: the directory's lock is ours */
     if (ram_pages > 0 && map_bytes / (uint64_t)page > (uint64_t)ram_pages)
         lmdb_flags |= MDB_NORDAHEAD;
     map_bytes = (map_bytes + (uint64_t)page - 1) / (uint64_t)page * (uint64_t)page;

@@ -33,9 +33,12 @@ enum db_open_result { DB_OPENED, DB_HELD /* by another process */, DB_UNUSABLE /
 enum {
     DB_NO_SYNC = 1, /* no fsync at commit: a power failure may damage it */
     DB_CREATE = 4,
-    DB_PRIVATE = 16, /* what must not be lost: the directory may not be its group's to write
+    DB_EXISTING = 32,  /* nothing is made where there is none: DB_UNUSABLE */
+    DB_READ_ONLY = 64, /* with DB_EXISTING: nothing is changed either; the lock is held all the same, so that nobody
+                                       * else changes it */
+    DB_PRIVATE = 16,   /* what must not be lost: the directory may not be its group's to write
                                        * either, and an empty file is a damaged one */
-    DB_LAZY_SYNC = 8 /* data is synced before the meta page is written, the meta page with the next
+    DB_LAZY_SYNC = 8   /* data is synced before the meta page is written, the meta page with the next
                                        * commit: a power failure undoes the last commit and damages nothing */
 };
 

@@ -53,6 +53,9 @@ static int look_at_owner(int fd, const char *path, unsigned flags, struct fault 
 
     if (fstat(fd, &st) != 0)
         return fault_set_errno(why, errno, "cannot look at the directory %s", path);
+    if (st.st_uid != geteuid() && (flags & DB_EXISTING) != 0)
+        return fault_set(why, "the directory %s belongs to user %ld: ask as that user, or as root", path,
+                         (long)st.st_uid);
     if (st.st_uid != geteuid())
         return fault_set(why,
                          "the directory %s belongs to user %ld, but weir runs as user %ld: give it to that user "
@@ -74,13 +77,15 @@ static int open_lock(int directory_fd)
     return fd;
 }
 
-/* Takes the lock and writes down who holds it. */
+/* Takes the lock and writes down who holds it, but where nothing is to be changed. */
 static enum db_open_result take_lock(struct place *p, struct fault *why)
 {
     char    text[32] = "";
     ssize_t n;
 
-    p->lock_fd = open_lock(p->directory_fd);
+    p->lock_fd = p->is_read_only ? file_open(p->directory_fd, "lock", O_RDONLY, 0) : open_lock(p->directory_fd);
+    if (p->lock_fd < 0 && p->is_read_only && errno == ENOENT)
+        return DB_OPENED; /* no weir has ever had it here: a copy */
     if (p->lock_fd < 0) {
         fault_set_errno(why, errno, "cannot write in the directory %s", p->path);
         return DB_UNUSABLE;
@@ -95,6 +100,8 @@ static enum db_open_result take_lock(struct place *p, struct fault *why)
         fault_set(why, "%s is in use by another weir (pid %ld)", p->path, strtol(text, NULL, 10));
         return DB_HELD;
     }
+    if (p->is_read_only)
+        return DB_OPENED;
     n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
     if (ftruncate(p->lock_fd, 0) != 0 || pwrite(p->lock_fd, text, (size_t)n, 0) != n) {
         fault_set_errno(why, errno, "cannot write in the directory %s", p->path);
@@ -108,8 +115,10 @@ enum db_open_result place_open(struct place *p, const char *directory, unsigned 
     *p = (struct place){ .path = mem_copy(slice_of(directory)),
                          .directory_fd = -1,
                          .lock_fd = -1,
-                         .is_private = (flags & DB_PRIVATE) != 0 };
-    if (make_directory(directory, why) != 0)
+                         .is_private = (flags & DB_PRIVATE) != 0,
+                         .exists = (flags & DB_EXISTING) != 0,
+                         .is_read_only = (flags & DB_READ_ONLY) != 0 };
+    if (!p->exists && make_directory(directory, why) != 0)
         return DB_UNUSABLE;
     p->directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (p->directory_fd < 0) {
@@ -118,6 +127,10 @@ enum db_open_result place_open(struct place *p, const char *directory, unsigned 
     }
     if (look_at_owner(p->directory_fd, directory, flags, why) != 0)
         return DB_UNUSABLE;
+    if (p->exists && faccessat(p->directory_fd, "data.mdb", F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT) {
+        fault_set(why, "there is no database in %s", p->path);
+        return DB_UNUSABLE;
+    }
     return take_lock(p, why);
 }
 
@@ -147,13 +160,13 @@ enum db_open_result place_check(struct place *p, struct fault *why)
     enum db_open_result result = DB_OPENED;
     struct fault        damage;
     struct stat         st;
-    int                 fd = file_open(p->directory_fd, "data.mdb", O_RDWR, 0);
+    int                 fd = file_open(p->directory_fd, "data.mdb", p->is_read_only ? O_RDONLY : O_RDWR, 0);
 
     if (fd < 0 && file_is_something_else(errno)) {
         fault_set(why, "the database in %s is damaged: data.mdb is no regular file", p->path);
         return DB_DAMAGED;
     }
-    if (fd < 0 && errno != ENOENT) {
+    if (fd < 0 && (errno != ENOENT || p->exists)) {
         fault_set_errno(why, errno, "cannot open the database in %s", p->path);
         return DB_UNUSABLE;
     }
@@ -168,6 +181,8 @@ enum db_open_result place_check(struct place *p, struct fault *why)
         close(fd);
     if (result != DB_OPENED)
         return result;
+    if (p->is_read_only)
+        return DB_OPENED;
     clear_readers(p->directory_fd);
     mark(p);
     return DB_OPENED;

@@ -15,6 +15,7 @@ struct place {
     char *path;                  /* as configured */
     int   directory_fd, lock_fd; /* -1: none */
     bool  is_private;            /* DB_PRIVATE */
+    bool  exists, is_read_only;  /* DB_EXISTING, DB_READ_ONLY */
     bool  is_marked;
 };
 

@@ -8,6 +8,7 @@
 #include "http/url.h"
 #include "policy/freshness.h"
 #include "policy/key.h"
+#include "policy/vary.h"
 
 enum { WHOSE_CHARACTERS = 10 /* as weirctl limits shows credentials */ };
 
@@ -123,8 +124,24 @@ void entry_read(struct entry_reader *e, const struct store_record *r, struct are
         o = route_policy(&up->route, rule);
         out->rule = rule != NULL ? rule->policy.label : NULL;
     }
+    out->policy = o;
     out->url = shown_url(o, out->url, url.target, a);
     read_freshness(o, r, e->now_wall_ns, out);
+}
+
+bool entry_is_selected(const struct entry_facts *e, const struct store_record *r, const struct http_fields *request,
+                       struct arena *a)
+{
+    return e->policy == NULL ||
+           policy_selects(e->policy, r->selection, request, http_fields_get(&e->fields, HTTP_CONTENT_ENCODING), a);
+}
+
+bool entry_tells_who(const struct config *c, struct slice name)
+{
+    for (unsigned i = 0; i < c->upstream_count; i++)
+        if (policy_list_has_nocase(c->upstreams[i].route.policy.credential_headers, name))
+            return true;
+    return false;
 }
 
 bool entry_is_meant(const struct entry_wish *w, struct entry_reader *e, const struct store_record *r, struct arena *a,

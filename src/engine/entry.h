@@ -29,7 +29,8 @@ struct entry_facts {                /* borrows of the record, the configuration 
     int64_t            age_ns;
     int64_t            left_ns; /* of freshness; negative: stale for so long; INT64_MAX: for ever; UNUSED: 0 */
     enum entry_state   state;
-    struct http_fields fields; /* as stored: marks in place of credentials (policy/mask.h) */
+    struct http_fields fields;           /* as stored: marks in place of credentials (policy/mask.h) */
+    const struct policy_options *policy; /* that holds; NULL: UNUSED */
 };
 
 struct entry_reader {
@@ -42,6 +43,11 @@ struct entry_reader {
 void entry_read(struct entry_reader *, const struct store_record *, struct arena *, struct entry_facts *out);
 /* Of nobody's credential: whoever may use the upstream may know of it. */
 bool entry_is_shared(const struct store_record *);
+/* Would a request with these fields get it, of its variants (RFC 9111 4.1)?  What is UNUSED is chosen by all. */
+bool entry_is_selected(const struct entry_facts *, const struct store_record *, const struct http_fields *request,
+                       struct arena *);
+/* Does a field of that name say who somebody is, to any upstream? */
+bool entry_tells_who(const struct config *, struct slice name);
 /* NULL: the configuration has none of that name any more. */
 const struct config_upstream *entry_upstream(struct entry_reader *, const struct store_record *);
 

@@ -186,6 +186,13 @@ void purge_free(struct purge *p)
     free(p);
 }
 
+bool purge_is_of(const struct route_upstream *u, struct slice full_key)
+{
+    struct http_url url;
+
+    return http_url_parse(policy_key_url(full_key), &url) && is_host_of(u, &url);
+}
+
 bool purge_matches(struct slice full_key, void *purge)
 {
     const struct purge *p = purge;

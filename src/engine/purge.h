@@ -17,6 +17,8 @@ struct purge *purge_make(const struct config *, struct slice text, struct fault 
  * Holds a reference to the configuration. */
 struct purge *purge_make_below(struct config *, const struct route_upstream *, struct slice pattern);
 void          purge_free(struct purge *); /* NULL is fine */
+/* Does the key's URL lead to a host of that upstream? */
+bool purge_is_of(const struct route_upstream *, struct slice full_key);
 /* For store_change.matches; `purge` is the struct purge. */
 bool purge_matches(struct slice full_key, void *purge);
 

@@ -37,6 +37,11 @@ int bodies_open(int directory_fd, struct fault *why)
     return fd;
 }
 
+int bodies_open_existing(int directory_fd)
+{
+    return openat(directory_fd, "bodies", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
 static void make_name(uint64_t number, char name[NAME_BYTES])
 {
     snprintf(name, NAME_BYTES, "%02x/%016" PRIx64, (unsigned)(number % DIRECTORIES), number);

@@ -18,6 +18,8 @@
 
 /* -1 and *why where it cannot. Makes "bodies" under the directory. */
 int bodies_open(int directory_fd, struct fault *why);
+/* The same where nothing is to be made; -1: there is none. */
+int bodies_open_existing(int directory_fd);
 
 /* Of all files there are; 0: none.  Reads every directory. */
 uint64_t bodies_highest(int bodies_fd);

@@ -88,6 +88,7 @@ struct store {
     int                       directory_fd, file_fd, bodies_fd; /* numbers that stay, whatever they lead to */
     unsigned                  most_readers;
     uint64_t                  max_bytes;
+    unsigned                  flags;  /* DB_EXISTING, DB_READ_ONLY: no daemon has it, see store_open_offline() */
     pthread_mutex_t           moving; /* of what follows */
     struct home              *home;
     _Atomic unsigned          turn;         /* how many homes there were before; read by any thread */
@@ -126,6 +127,13 @@ struct store {
 static inline bool store_is_broken(const struct store *s)
 {
     return (atomic_load_explicit(&s->attention, memory_order_relaxed) & STORE_BROKEN_MARK) != 0;
+}
+
+/* It was stored before the clock was set back. */
+static inline void store_heed_clock(const struct store *s, struct store_record *r)
+{
+    if (r->id < atomic_load_explicit(&s->set_back.below, memory_order_relaxed))
+        r->set_back_ns = atomic_load_explicit(&s->set_back.ns, memory_order_relaxed);
 }
 
 struct store_reader {
@@ -176,6 +184,7 @@ struct store_opening { /* what the database says at the start */
     struct counts   counts;
     struct set_back set_back;
     uint64_t        next_id;
+    bool            is_held; /* another process has it */
 };
 /* By path, max_bytes and most_readers: fills db, tables and bodies_fd.  A new database where the old one is of no use:
  * then *note says so. */

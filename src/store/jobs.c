@@ -35,13 +35,18 @@ struct jobs_found {
     bool              at_end;
 };
 
-static bool is_wanted(const struct store_change *c, struct slice key, struct slice value)
+static bool is_wanted(struct store *s, const struct store_change *c, struct slice key, struct slice value)
 {
     struct record r;
 
-    if (c->matches == NULL || !record_decode(key, value, &r))
+    if ((c->matches == NULL && c->matches_record == NULL) || !record_decode(key, value, &r))
         return true; /* a damaged one goes with the rest */
-    return r.view.id < c->number && c->matches(r.view.full_key, c->context);
+    if (r.view.id >= c->number)
+        return false;
+    if (c->matches_record == NULL)
+        return c->matches(r.view.full_key, c->context);
+    store_heed_clock(s, &r.view);
+    return c->matches_record(&r.view, c->context);
 }
 
 /* The next key in the database's order. */
@@ -66,7 +71,7 @@ static enum db_result scan(struct store *s, struct job *job, struct jobs_found *
         r = db_cursor_move(cursor, DB_AT_OR_AFTER, &key, &value);
     for (unsigned i = 0; r == DB_OK && i < SCANNED_AT_ONCE && found->count < at_once; i++) {
         memcpy(job->next_key.bytes, key.ptr, RECORD_KEY_BYTES);
-        if (is_wanted(job->change, key, value))
+        if (is_wanted(s, job->change, key, value))
             found->keys[found->count++] = job->next_key;
         step_behind(&job->next_key);
         r = db_cursor_move(cursor, DB_NEXT, &key, &value);
@@ -185,6 +190,7 @@ void job_flush(struct writer *w, struct store_change *c)
     }
     if (r == DB_FULL) {
         c->matches = NULL; /* one batch after another, then */
+        c->matches_record = NULL;
         job_add(w, c);
         return;
     }

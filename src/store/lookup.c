@@ -108,13 +108,6 @@ static bool is_newer(const struct store_record *a, const struct store_record *b)
     return a->id > b->id;
 }
 
-/* It was stored before the clock was set back. */
-static inline void heed_clock(const struct store *s, struct store_record *r)
-{
-    if (r->id < atomic_load_explicit(&s->set_back.below, memory_order_relaxed))
-        r->set_back_ns = atomic_load_explicit(&s->set_back.ns, memory_order_relaxed);
-}
-
 void store_clock_set_back(struct store *s, int64_t ns)
 {
     if (s == NULL || ns <= 0)
@@ -179,7 +172,7 @@ static inline __attribute__((always_inline)) enum store_result scan(struct store
             continue; /* another key with the same hash */
         if (o != NULL && !overlay_apply(o, &record.view))
             continue;
-        heed_clock(r->store, &record.view);
+        store_heed_clock(r->store, &record.view);
         result = offer(q, result, &record.view);
     }
     if (found == DB_BROKEN)
@@ -218,7 +211,7 @@ static __attribute__((noinline)) enum store_result scan_with_changes(struct stor
         return STORE_BROKEN;
     result = scan(r, hash, &q, o, &seen);
     for (unsigned i = 0; o != NULL && result != STORE_BROKEN && overlay_next(o, &i, &record);) {
-        heed_clock(r->store, &record);
+        store_heed_clock(r->store, &record);
         result = offer(&q, result, &record);
     }
     return result;
@@ -262,7 +255,7 @@ static enum store_result scan_settled(struct store_reader *r, const uint8_t hash
         record_read(seen.key, seen.value, &record);
         if (!slice_eq(record.view.full_key, q->full_key))
             return STORE_MISS; /* another key with the same hash, and it is alone there */
-        heed_clock(r->store, &record.view);
+        store_heed_clock(r->store, &record.view);
         return offer(q, STORE_MISS, &record.view);
     }
     if (begin(r) != DB_OK)

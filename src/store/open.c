@@ -131,14 +131,39 @@ static enum db_result write_meta(struct store *s)
     return db_commit(txn);
 }
 
+/* What is no daemon's: nothing is set aside, made or mended. */
+static enum db_open_result look_at_existing(struct store *s, struct store_opening *o, struct fault *why)
+{
+    enum db_result r;
+
+    s->bodies_fd = bodies_open_existing(db_directory(s->db));
+    if (faccessat(db_directory(s->db), "damaged", F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        fault_set(why, "the cache in %s was found damaged by the last run: the next start of weir begins a new one",
+                  s->path);
+        return DB_DAMAGED;
+    }
+    r = read_meta(s, o);
+    if (r == DB_OK)
+        return DB_OPENED;
+    if (r == DB_EXISTS)
+        fault_set(why, "the cache in %s is of another format: another version of weir wrote it", s->path);
+    else if (r == DB_NOT_FOUND)
+        fault_set(why, "the database in %s is no cache of weir's", s->path);
+    else
+        fault_set(why, "the cache in %s cannot be read: %s", s->path, db_reason(s->db));
+    return DB_DAMAGED;
+}
+
 static enum db_open_result open_database(struct store *s, struct store_opening *o, struct fault *why)
 {
     enum db_open_result opened = db_open(s->path, map_bytes(s->max_bytes), TABLES, s->most_readers + OWN_READERS,
-                                         DB_LAZY_SYNC, &s->db, why);
+                                         DB_LAZY_SYNC | s->flags, &s->db, why);
     enum db_result      r;
 
     if (opened != DB_OPENED)
         return opened;
+    if (s->flags != 0)
+        return look_at_existing(s, o, why);
     if (s->bodies_fd < 0 && (s->bodies_fd = bodies_open(db_directory(s->db), why)) < 0) {
         db_close(s->db);
         s->db = NULL;
@@ -176,7 +201,12 @@ int store_open_database(struct store *s, struct store_opening *o, struct fault *
     case DB_OPENED:
         return 0;
     case DB_DAMAGED:
-        break;
+        if (s->flags == 0)
+            break;
+        return fault_set(why, "%s", damage.text);
+    case DB_HELD:
+        o->is_held = true;
+        return fault_set(why, "%s", damage.text);
     default:
         return fault_set(why, "%s", damage.text);
     }

@@ -283,16 +283,14 @@ void record_read(struct slice key, struct slice value, struct record *out)
     v->selection = (struct slice){ at += head.full_key_bytes, head.selection_bytes };
     v->upstream = (struct slice){ at += head.selection_bytes, head.upstream_bytes };
     v->encoded_fields = (struct slice){ at += head.upstream_bytes, head.fields_bytes };
-    if ((head.flags & FLAG_PROOF) != 0 && head.body_file != 0) {
-        v->proof.sum = head.body_sum;
+    v->proof.sum = head.body_sum;
+    if ((head.flags & FLAG_PROOF) != 0 && head.body_file != 0)
         memcpy(&v->proof.mark, at + head.fields_bytes, sizeof v->proof.mark);
-    }
     if (head.body_file == 0)
         v->body = (struct slice){ at + head.fields_bytes, (size_t)head.body_bytes };
     memcpy(v->hash, key.ptr, STORE_HASH_BYTES);
     memcpy(v->variant, key.ptr + STORE_HASH_BYTES, STORE_HASH_BYTES);
     memcpy(out->tag, head.tag, sizeof out->tag);
-    out->body_sum = head.body_sum;
 }
 
 bool record_decode(struct slice key, struct slice value, struct record *out)
@@ -313,7 +311,12 @@ bool record_decode(struct slice key, struct slice value, struct record *out)
     return true;
 }
 
+bool store_inline_is_right(const struct store_record *r)
+{
+    return r->body_file != 0 || XXH3_64bits(r->body.ptr, r->body.len) == r->proof.sum;
+}
+
 bool record_body_is_right(const struct record *r)
 {
-    return r->view.body_file != 0 || XXH3_64bits(r->view.body.ptr, r->view.body.len) == r->body_sum;
+    return store_inline_is_right(&r->view);
 }

@@ -38,7 +38,6 @@ struct record_parts { /* what a record is made from */
 struct record { /* what a value says */
     struct store_record view;
     uint8_t             tag[STORE_HASH_BYTES];
-    uint64_t            body_sum;
 };
 
 struct record_key record_key(const uint8_t hash[STORE_HASH_BYTES], const uint8_t variant[STORE_HASH_BYTES]);

@@ -23,43 +23,68 @@ static int keep_descriptors(struct store *s, struct fault *why)
                : fault_set_errno(why, errno, "cannot open the cache in %s", s->path);
 }
 
-struct store *store_open(const struct store_options *options, struct fault *why, struct fault *note)
+static struct store *new_store(const struct store_options *options, unsigned flags)
 {
-    struct store        *s = mem_alloc(sizeof *s);
-    struct store_opening o = { .next_id = 0 };
-    struct fault         unused;
+    struct store *s = mem_alloc(sizeof *s);
 
     s->path = mem_copy(slice_of(options->path));
     s->max_bytes = options->max_bytes > SMALLEST_BYTES ? options->max_bytes : SMALLEST_BYTES;
     s->most_readers = options->readers;
+    s->flags = flags;
     s->bodies_fd = s->directory_fd = s->file_fd = -1;
     atomic_init(&s->stride, 1);
     CHECK(pthread_mutex_init(&s->uncommitted.lock, NULL) == 0 && pthread_mutex_init(&s->moving, NULL) == 0);
+    STAILQ_INIT(&s->states);
+    return s;
+}
+
+/* The database is open. */
+static int begin(struct store *s, const struct store_opening *o, struct fault *why)
+{
+    s->home = home_new(s->db, s->tables.records, s->tables.files);
+    if (keep_descriptors(s, why) != 0)
+        return -1;
+    s->started_at = o->next_id;
+    atomic_init(&s->next_id, o->next_id);
+    atomic_init(&s->set_back.ns, o->set_back.ns);
+    atomic_init(&s->set_back.below, o->set_back.below);
+    s->walker = walker_new(s);
+    if ((s->flags & DB_READ_ONLY) != 0)
+        return 0;
+    s->mailbox = mailbox_open();
+    if (s->mailbox == NULL)
+        return fault_set_errno(why, errno, "cannot start the cache's writer thread");
+    s->writer = writer_start(s, &o->counts, why);
+    return s->writer != NULL ? 0 : -1;
+}
+
+struct store *store_open(const struct store_options *options, struct fault *why, struct fault *note)
+{
+    struct store        *s = new_store(options, 0);
+    struct store_opening o = { .next_id = 0 };
+    struct fault         unused;
+
     if (note == NULL)
         note = &unused;
     note->text[0] = '\0';
-    STAILQ_INIT(&s->states);
-    if (store_open_database(s, &o, why, note) != 0)
-        goto fail;
-    s->home = home_new(s->db, s->tables.records, s->tables.files);
-    if (keep_descriptors(s, why) != 0)
-        goto fail;
-    s->started_at = o.next_id;
-    atomic_init(&s->next_id, o.next_id);
-    atomic_init(&s->set_back.ns, o.set_back.ns);
-    atomic_init(&s->set_back.below, o.set_back.below);
-    s->mailbox = mailbox_open();
-    if (s->mailbox == NULL) {
-        fault_set_errno(why, errno, "cannot start the cache's writer thread");
-        goto fail;
+    if (store_open_database(s, &o, why, note) != 0 || begin(s, &o, why) != 0) {
+        store_close(s);
+        return NULL;
     }
-    s->writer = writer_start(s, &o.counts, why);
-    if (s->writer == NULL)
-        goto fail;
     s->verifier = verifier_start(s);
-    s->walker = walker_new(s);
     return s;
-fail:
+}
+
+struct store *store_open_offline(const struct store_options *options, bool read_only, bool *is_held, struct fault *why)
+{
+    struct store        *s = new_store(options, DB_EXISTING | (read_only ? DB_READ_ONLY : 0));
+    struct store_opening o = { .next_id = 0 };
+    struct fault         unused;
+    bool                 opened = store_open_database(s, &o, why, &unused) == 0 && begin(s, &o, why) == 0;
+
+    *is_held = o.is_held;
+    if (opened)
+        return s;
     store_close(s);
     return NULL;
 }

@@ -33,6 +33,9 @@ struct store;
  * A damaged or newer-format database is set aside ("data.mdb.damaged-<time>"), a new one begun, and *note
  * (may be NULL) says so. Starts the writer thread. */
 struct store *store_open(const struct store_options *, struct fault *why, struct fault *note);
+/* The cache of a daemon that does not run, for who looks at it or drops something: nothing is made, set aside, swept or
+ * verified, and with `read_only` nothing written.  Its lock is held.  NULL: *why; *is_held: a daemon has it. */
+struct store *store_open_offline(const struct store_options *, bool read_only, bool *is_held, struct fault *why);
 /* Commits what was submitted, stops the writer. NULL is fine. All readers are closed before. */
 void store_close(struct store *);
 void store_settle(struct store *);          /* main thread, some minutes after the start: see db_settle() */
@@ -49,9 +52,9 @@ struct store_reader;
 struct store_reader *store_reader_open(struct store *); /* never NULL; look-ups miss where the store is broken */
 void                 store_reader_close(struct store_reader *);
 
-struct body_proof { /* of a body file */
+struct body_proof { /* of a body */
     uint64_t sum;   /* XXH3-64 of its content */
-    uint64_t mark;  /* of its inode and time; 0: an older version stored it, and neither is known */
+    uint64_t mark;  /* of its file's inode and time; 0: an older version stored it, and neither is known */
 };
 
 struct store_record { /* a view: borrows database pages until store_reader_end() */
@@ -64,7 +67,7 @@ struct store_record { /* a view: borrows database pages until store_reader_end()
     int64_t           body_bytes;
     struct slice      body;      /* inline; ptr NULL where it is a file */
     uint64_t          body_file; /* number of the body file; 0: inline */
-    struct body_proof proof;     /* of that file */
+    struct body_proof proof;     /* of that file, or the sum of the inline body */
     bool              invalidated;
     bool              had_credential;
     bool              masked;   /* fields hold marks: policy/mask.h */
@@ -86,6 +89,8 @@ struct http_fields store_record_fields(const struct store_record *, struct arena
 /* The body file, opened for reading (caller closes), -1 where it is gone or another one's: then it is a miss.  A file
  * that was copied or written to since it was stored is read once, to see whether it is what it was. */
 int store_body_open(struct store *, const struct store_record *);
+/* Is an inline body what was stored?  Look-ups have seen to it; of a walk's records nobody has. */
+bool store_inline_is_right(const struct store_record *);
 /* Leaves a sample for the eviction's recency; costs a few instructions. */
 void store_touch(struct store_reader *, const uint8_t hash[STORE_HASH_BYTES], const uint8_t variant[STORE_HASH_BYTES]);
 /* Another number after each commit, and when a look-up may find something else before one: what was looked up since is
@@ -129,8 +134,9 @@ enum store_change_kind {
     STORE_INVALIDATE,    /* all variants under `hash`: kept for validation only */
     STORE_DROP,          /* all variants under `hash` */
     STORE_DROP_TAG,      /* every record with `tag` (path_tag) */
-    STORE_DROP_MATCHING, /* every record whose full key `matches` (purge by glob): scanned in batches,
-                                       * between which other changes are made; what is stored meanwhile stays */
+    STORE_DROP_MATCHING, /* every record whose full key `matches` (purge by glob), or which itself does: scanned in
+                                       * batches, between which other changes are made; what is stored meanwhile
+                                       * stays */
     STORE_FLUSH,         /* everything */
     STORE_SETTLE,        /* nothing: answered when all that was submitted before is committed, but for what is
                                        * dropped in steps */
@@ -153,8 +159,10 @@ struct store_change {            /* the submitter's memory until `done` is recei
     struct spool          *body;       /* whole, not passed; the submitter's reference, until `done`; NULL: no body */
     int64_t                body_bytes; /* of store_announce(): how long the body will be */
     bool                   is_first;   /* PUT: nothing is known to be stored under `hash`: no look-up is undone */
-    bool (*matches)(struct slice full_key, void *context); /* on the writer's thread, and on the upstream
-                                       * thread before */
+    bool (*matches)(struct slice full_key, void *context);              /* on the writer's thread, and on the upstream
+                                       * thread before; NULL there: nothing that is on its way */
+    bool (*matches_record)(const struct store_record *, void *context); /* on the writer's thread, in place of
+                                       * `matches` */
     void *context;
     /* answer */
     struct mailbox *reply_to; /* where `done` is posted after the commit; never NULL */

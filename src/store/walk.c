@@ -58,8 +58,7 @@ static bool show(struct store *s, struct store_walk *w, struct slice key, struct
     w->seen++;
     if (!record_decode(key, value, &r))
         return true; /* look-ups miss it, and have it dropped */
-    if (r.view.id < atomic_load_explicit(&s->set_back.below, memory_order_relaxed))
-        r.view.set_back_ns = atomic_load_explicit(&s->set_back.ns, memory_order_relaxed);
+    store_heed_clock(s, &r.view);
     return w->visit(w->context, &r.view);
 }
 

@@ -70,8 +70,8 @@ void store_submit(struct store *s, struct store_change *c)
 
     CHECK(c->reply_to != NULL);
     c->mail.receive = receive_change;
-    if (s == NULL) {
-        store_answer(NULL, c, false);
+    if (s == NULL || s->mailbox == NULL) { /* without a writer all is settled */
+        store_answer(s, c, s != NULL && c->kind == STORE_SETTLE);
         return;
     }
     c->changed = c->new_id = 0;
@@ -458,7 +458,8 @@ struct writer *writer_start(struct store *s, const struct counts *counts, struct
     w->set_back_kept = atomic_load(&s->set_back.below);
     w->hold_file = secure_getenv("WEIR_HOLD_COMMITS");
     w->evict = evict_new(s->max_bytes / BLOCK_BYTES);
-    sweep_begin(&w->sweep, s->bodies_fd, s->started_at);
+    if (s->flags == 0)
+        sweep_begin(&w->sweep, s->bodies_fd, s->started_at);
     store_publish(w->store, &w->counts.totals);
     err = pthread_create(&w->thread, NULL, run, w);
     if (err == 0)
