@@ -162,8 +162,14 @@ static enum db_open_result open_database(struct store *s, struct store_opening *
 
     if (opened != DB_OPENED)
         return opened;
-    if (s->flags != 0)
-        return look_at_existing(s, o, why);
+    if (s->flags != 0) {
+        opened = look_at_existing(s, o, why);
+        if (opened != DB_OPENED) {
+            db_close(s->db);
+            s->db = NULL;
+        }
+        return opened;
+    }
     if (s->bodies_fd < 0 && (s->bodies_fd = bodies_open(db_directory(s->db), why)) < 0) {
         db_close(s->db);
         s->db = NULL;
