@@ -14,6 +14,7 @@
 #include "config/config.h"
 #include "config/keeper.h"
 #include "engine/credential.h"
+#include "jobs/jobs.h"
 #include "front/front.h"
 #include "route/pattern.h"
 #include "store/state.h"
@@ -248,8 +249,9 @@ static bool match_pattern(const void *pattern, struct slice path)
 
 static int open_rooms(struct daemon *d, struct fault *why)
 {
-    struct fault          note = { "" };
-    struct front_services services = { .engine = { 0 } };
+    struct fault                              note = { "" };
+    static const struct engine_service *const own[] = { &jobs_batch, NULL };
+    struct front_services                     services = { .engine = { .own = own } };
 
     d->state = state_open(&d->config->state, upstream_rows, why, &note);
     if (d->state == NULL)

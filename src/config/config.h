@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/ref.h"
 #include "base/traffic.h"
+#include "jobs/options.h"
 #include "policy/options.h"
 #include "route/route.h"
 #include "store/options.h"
@@ -120,6 +121,7 @@ struct config {
     bool                 allow_remote;
     /* names that Host may be beside loopback names and listed hosts */
     const char *const            *allow_hosts;
+    struct batch_options          batch;
     unsigned                      max_connections, max_connections_per_client;
     int64_t                       head_timeout_ns, body_timeout_ns, idle_timeout_ns;
     const struct config_client   *clients;

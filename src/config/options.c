@@ -181,6 +181,17 @@ static const struct option log_options[] = {
 };
 static const struct section log_section = { "log", log_options, 0, NULL, NULL };
 
+static const struct option batch_options[] = {
+    ROW("max_requests", INT, "10000", config.batch.max_requests,
+        "How many items a document may have. Lines (NDJSON) have no such bound.", RANGE(1, 10000000)),
+    ROW("max_body", SIZE, "\"16MiB\"", config.batch.max_body_bytes, "How long a document may be, or one line.",
+        RANGE(1024, 1024 * MIB)),
+    ROW("concurrency", INT, "16", config.batch.concurrency,
+        "How many items of a batch are under way at one time, where it does not ask for fewer.", RANGE(1, 1000)),
+    END
+};
+static const struct section batch_section = { "batch", batch_options, 0, NULL, NULL };
+
 static const struct option server_options[] = {
     ROW("max_connections", INT, "10000", config.max_connections, "Clients connected at one time.", RANGE(1, 1000000)),
     ROW("max_connections_per_client", INT, "5000", config.max_connections_per_client,
@@ -609,6 +620,7 @@ static const struct option top_options[] = {
     GROUP("proxy", proxy_section, "The forward proxy for https_proxy."),
     GROUP("metrics", metrics_section, "What Prometheus reads."),
     GROUP("log", log_section, "Events and requests."),
+    GROUP("batch", batch_section, "Many requests in one: POST /.weir/batch."),
     GROUP("server", server_section, "What clients are granted."),
     GROUP("learned", top_learned_section, "What APIs say of their limits, where an upstream does not say otherwise."),
     ROW("clients", GROUPS, NULL, clients, "Classes for clients that cannot send a header. The first match counts.",

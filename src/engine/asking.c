@@ -199,6 +199,7 @@ struct fetch *asking_fill(struct exchange *x)
     if (x->client.name.ptr == NULL)
         x->client = client_of(x->config, &x->in, &x->wish, &x->arena);
     f->batch = x->client.batch;
+    f->leaves_queue = x->in.batch != 0;
     f->keep_permille = x->client.keep_permille;
     f->client.name = arena_copy(&f->arena, x->client.name);
     f->client.is_named = x->client.is_named;

@@ -88,6 +88,7 @@ struct request_record exchange_describe(const struct exchange *x, struct arena *
             .agent = http_fields_get(f, HTTP_USER_AGENT),
             .rule = slice_of(x->rule != NULL ? x->rule->policy.label : NULL),
             .received_bytes = x->body.received_bytes,
+            .batch = (int64_t)x->in.batch,
             .cache = x->log.cache != NULL ? slice_of(x->log.cache) : SLICE("none"),
             .forward = slice_of(x->forwarded ? forward_reason_token(x->decision.forward) : NULL),
             .detail = slice_of(x->log.detail),

@@ -23,14 +23,16 @@
 #include "upstream/upstream.h"
 
 struct credentials;
+struct engine_service;
 
 struct engine_services { /* lent to every engine, outlives them */
-    struct store       *store;
-    struct upstream    *upstream;
-    struct credentials *credentials;
-    struct peer_finder *finder;
-    struct records     *records; /* of all workers */
-    struct key_secret   secret;
+    struct store                       *store;
+    struct upstream                    *upstream;
+    struct credentials                 *credentials;
+    struct peer_finder                 *finder;
+    struct records                     *records; /* of all workers */
+    struct key_secret                   secret;
+    const struct engine_service *const *own; /* service.h; ends with NULL */
 };
 
 struct engine;
@@ -47,6 +49,8 @@ void engine_configure(struct engine *, struct config *config);
 uint64_t engine_take_id(struct engine *);
 /* Counts a request that the front has refused itself, with 4xx, before an exchange was opened. */
 void engine_count_refused(struct engine *, struct slice method, unsigned status);
+/* About once a second while any client is connected. */
+void engine_tick(struct engine *, int64_t now_mono_ns);
 /* True where no exchange is open and no mail for one is on its way. */
 bool engine_is_idle(const struct engine *);
 
@@ -66,7 +70,8 @@ struct exchange_input {          /* borrowed until exchange_close() */
     const char         *peer;        /* "127.0.0.1:50814", "unix" */
     struct slice        connected;   /* "host:port" of the CONNECT that it came out of; ptr NULL: of none */
     bool                is_tls;      /* and over TLS */
-    struct slice        proxy_user;  /* of that CONNECT: names the client (see Weir-Client); ptr NULL */
+    uint64_t            batch; /* id of the request that it is an item of; 0: none. What waits goes when it leaves. */
+    struct slice        proxy_user; /* of that CONNECT: names the client (see Weir-Client); ptr NULL */
     /* Who that is, as far as it is known by now, and with the user, for whom the kernel is asked the first time.  Never
      * NULL; valid until the next call for the connection. */
     const struct peer *(*known)(void *owner);

@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/counters.h"
+#include "engine/service.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -160,6 +161,8 @@ void exchange_close(struct exchange *x, int64_t now_mono_ns, bool whole, int64_t
     exchange_count(x, COUNTER_UNANSWERED);
     count_traffic(x, took_ns, sent_bytes);
     tell_of(x, whole, took_ns, sent_bytes);
+    if (x->service.handle != NULL)
+        x->service.of->close(x->service.handle);
     candidate_drop(x);
     invalidate_forget(x);
     read_close(x);

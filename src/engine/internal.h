@@ -55,7 +55,8 @@ struct engine {
     struct recorder              *recorder;
     struct store_reader          *reader;
     struct groups                *groups;
-    SLIST_HEAD(, exchange) unused; /* kept for the next request */
+    LIST_HEAD(, engine_ticker) tickers;
+    SLIST_HEAD(, exchange)     unused; /* kept for the next request */
     unsigned unused_count;
     unsigned open_count;   /* exchanges, fenced ones included */
     unsigned fetch_count;  /* fetches whose last mail has not come */
@@ -146,6 +147,13 @@ struct stream {
     bool                cut; /* its own time-out is over: the body goes on for others only */
 };
 
+/* Of a path of Weir's own: service.h. */
+struct service {
+    const struct engine_service *of;
+    void                        *handle;
+    bool                         answered;
+};
+
 struct invalidation;
 struct drops {
     LIST_HEAD(, invalidation) on_way; /* through the writer */
@@ -209,6 +217,7 @@ struct exchange {
     struct finish    finish;
     struct stream    stream;
     struct relinking relink;
+    struct service   service;
     struct story     log;
 
     struct mail           fence;

@@ -3,14 +3,39 @@
  */
 #include "engine/internal.h"
 
+#include "engine/service.h"
 #include "http/url.h"
+
+static const struct engine_service *find_service(const struct exchange *x, struct slice path)
+{
+    const struct engine_service *const *s = x->engine->services->own;
+
+    while (s != NULL && *s != NULL && !slice_eq(path, slice_of((*s)->path)))
+        s++;
+    return s != NULL ? *s : NULL;
+}
+
+/* Entered again when the answer is there. */
+static enum step serve(struct exchange *x, const struct engine_service *service)
+{
+    if (x->service.handle == NULL && !x->service.answered) {
+        x->body.continued = true;
+        x->service.of = service;
+        x->service.handle = service->open(x);
+    }
+    return x->service.answered ? STEP_FINISH : STEP_SUSPEND;
+}
 
 static enum step endpoint(struct exchange *x)
 {
-    struct slice path, query;
+    const struct engine_service *service;
+    struct slice                 path, query;
 
     x->log.cache = "own";
     http_target_split(x->in.request.target, &path, &query);
+    service = find_service(x, path);
+    if (service != NULL)
+        return serve(x, service);
     if (slice_eq(path, SLICE("/.weir/health")))
         return reply_text(x, 200, "text/plain", SLICE("ok\n"));
     return reply_problem(x, &(struct problem){ .kind = PROBLEM_NO_ENDPOINT,

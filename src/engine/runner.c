@@ -3,6 +3,8 @@
  */
 #include "engine/internal.h"
 
+#include "engine/service.h"
+
 static enum step (*const step_table[])(struct exchange *) = {
 #define X(id, name) [STEP_##id] = step_##name,
     ENGINE_STEPS(X)
@@ -59,6 +61,11 @@ size_t exchange_upload(struct exchange *x, const void *bytes, size_t count)
 {
     size_t taken;
 
+    if (x->service.handle != NULL && x->at != STEP_DONE) {
+        taken = x->service.of->upload(x->service.handle, bytes, count);
+        x->body.received_bytes += (int64_t)taken;
+        return x->service.answered && run(x) == EXCHANGE_READY ? count : taken;
+    }
     if (x->body.upload == NULL || x->at == STEP_DONE ||
         (x->fetch != NULL && (x->fetch->event == FETCH_FAILED || x->fetch->event == FETCH_REFUSED)))
         return count; /* decided already: the rest is drained */
@@ -78,6 +85,8 @@ size_t exchange_upload(struct exchange *x, const void *bytes, size_t count)
 void exchange_upload_end(struct exchange *x)
 {
     x->body.ended = true;
+    if (x->service.handle != NULL && !x->service.answered)
+        x->service.of->upload_end(x->service.handle);
     if (x->body.upload != NULL)
         upload_finish(x->body.upload, true);
 }

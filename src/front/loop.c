@@ -38,6 +38,7 @@ static void sweep(struct worker *w, int64_t now)
     w->sweep_at_ns = now + sweep_ns;
     w->sweeps++;
     shards_touch_all(w);
+    engine_tick(w->engine, clock_mono_ns());
     connection_sweep_all(w, now);
     door_sweep(w, now);
     refuse_sweep(w, now);

@@ -6,7 +6,7 @@
 #include "base/arena.h"
 #include "http/inflate.h"
 #include "http/media.h"
-#include "upstream/json_check.h"
+#include "http/json_check.h"
 
 #include <stdlib.h>
 

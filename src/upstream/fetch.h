@@ -80,8 +80,9 @@ struct answer {
     struct http_fields   trailers; /* valid once the spool has ended whole; in arena of its own */
     struct arena         trailer_arena;
 };
-void answer_acquire(struct answer *);
-void answer_release(struct answer *); /* NULL is fine */
+struct answer *answer_new(void); /* one reference; empty */
+void           answer_acquire(struct answer *);
+void           answer_release(struct answer *); /* NULL is fine */
 
 /* A 1xx head other than 101 (RFC 9110 15.2, 103 Early Hints), passed on as it comes; 100 to a fetch that expects it. */
 struct fetch_interim {
@@ -188,6 +189,7 @@ struct fetch {
     enum forward_reason    reason;         /* why the look-up did not do; FWD_NONE: a refresh */
     bool                   must_be_new;    /* joins only a flight not yet sent */
     bool                   refresh_behind; /* nobody waits: stale-while-revalidate */
+    bool                   leaves_queue;   /* while it waits it goes when its owner goes, whatever on_abort says */
     struct fetch_stored    stored;
     bool                   may_spare;     /* a stale answer will do while the budget is short */
     bool                   batch;         /* priority class */

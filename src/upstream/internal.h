@@ -326,7 +326,6 @@ static inline struct budget_now budget_time(void);
          f != NULL && (f##_next = LIST_NEXT(f, entry_of), true); f = f##_next)
 
 /* answer.c */
-struct answer *answer_new(void);
 
 /* fetch.c */
 void fetch_acquire(struct fetch *);

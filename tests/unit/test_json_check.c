@@ -1,5 +1,5 @@
 /* The streaming JSON check against RFC 8259: each text whole, and a byte at a time. */
-#include "upstream/json_check.h"
+#include "http/json_check.h"
 
 #include <stdarg.h>
 #include <stddef.h>

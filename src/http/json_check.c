@@ -2,7 +2,7 @@
  * A state machine over bytes.  Numbers end with the first byte that is not
  * theirs, which is then looked at again as what follows a value.
  */
-#include "upstream/json_check.h"
+#include "http/json_check.h"
 
 #include <string.h>
 

@@ -3,8 +3,8 @@
  * its place in the grammar, so that a body of any size can be checked while it
  * streams.  Pure.
  */
-#ifndef WEIR_UPSTREAM_JSON_CHECK_H
-#define WEIR_UPSTREAM_JSON_CHECK_H
+#ifndef WEIR_HTTP_JSON_CHECK_H
+#define WEIR_HTTP_JSON_CHECK_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,0 +1,41 @@
+/*
+ * What a batch asks for besides its items: the options of its envelope, or of the query.
+ */
+#ifndef WEIR_JOBS_WANTED_H
+#define WEIR_JOBS_WANTED_H
+
+#include "base/arena.h"
+#include "http/fields.h"
+#include "jobs/options.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+enum { WANTED_STATUSES = 16 };
+
+struct wanted {
+    bool               by_completion; /* order = "completed"; under `take` without an order, too */
+    bool               has_order;
+    uint64_t           take; /* 0: all */
+    unsigned           concurrency;
+    struct slice       max_wait, priority; /* as the request's fields have them */
+    const char        *upstream;           /* whose items get the outer credentials and `fields`; NULL: none */
+    struct http_fields fields;
+    int64_t            progress_ns; /* 0: none is told */
+    unsigned           accepted;    /* of the following; 0: 2xx */
+    struct {
+        unsigned first, last;
+    } accept[WANTED_STATUSES];
+};
+
+void wanted_begin(struct wanted *, const struct batch_options *);
+/* Is there an option of that name? */
+bool wanted_knows(struct slice name);
+/* One of them; texts are copied.  NULL: well; else what would be right. */
+const char *wanted_set(struct wanted *, const struct batch_options *, struct slice name, const json_t *value,
+                       struct arena *);
+/* All of a query's.  NULL: well; else what is wrong. */
+const char *wanted_read_query(struct wanted *, const struct batch_options *, struct slice query, struct arena *);
+bool        wanted_accepts(const struct wanted *, unsigned status);
+
+#endif
