@@ -16,6 +16,7 @@
     X(upstreams) \
     X(entries) \
     X(entry) \
+    X(explain) \
     X(ca) \
     X(ca_rotate) \
     X(flush) \

@@ -73,6 +73,9 @@ struct admin_rights {      /* what the caller may see and do */
     int64_t uid;           /* -1: not known, or of no matter: the caller may change things */
     /* May the owner use the upstream, and so hear of it?  NULL: of all. Worker's thread, while the call lives. */
     bool (*may_use)(void *owner, const struct config_upstream *);
+    /* As whom a request is explained: the worker's engine, and who asks; during admin_begin() only. */
+    struct engine               *engine;
+    const struct exchange_input *asker;
 };
 
 /* `wake(owner)` is called, never from within this call, when a call that was not done at once is done, and

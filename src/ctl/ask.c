@@ -270,11 +270,17 @@ static void tell_problem(struct ctl_answer *a)
     json_decref(problem);
 }
 
+/* A question that is too long for a target changes nothing either. */
+static bool only_reads(const char *method, const char *path)
+{
+    return strcmp(method, "GET") == 0 || strcmp(path, "/explain") == 0;
+}
+
 /* False: said why. */
 static bool open_answer(const struct ctl *c, const char *method, const char *path, const json_t *body, bool may_lack,
                         struct ctl_answer *a)
 {
-    int fd = connect_to_daemon(c, strcmp(method, "GET") == 0, may_lack);
+    int fd = connect_to_daemon(c, only_reads(method, path), may_lack);
 
     *a = (struct ctl_answer){ .in = NULL };
     if (fd == NO_DAEMON)

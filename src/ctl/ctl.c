@@ -10,7 +10,8 @@
 
 /* One file each; its row says the rest. As --help lists them. */
 #define COMMANDS(X) \
-    X(status) X(limits) X(ls) X(show) X(purge) X(flush) X(compact) X(reload) X(reopen) X(check) X(ca) X(env) X(run)
+    X(status) \
+    X(limits) X(explain) X(ls) X(show) X(purge) X(flush) X(compact) X(reload) X(reopen) X(check) X(ca) X(env) X(run)
 
 #define DECLARE(name) extern const struct command command_##name;
 COMMANDS(DECLARE)

@@ -113,6 +113,51 @@ static unsigned columns_of(const char *text)
     return columns;
 }
 
+/* Columns of the word at the front, up to its space; how many bytes. */
+static size_t word_at(const char *text, size_t bytes, unsigned *columns)
+{
+    size_t       at = 0;
+    struct piece p;
+
+    *columns = 0;
+    while (at < bytes && text[at] != ' ') {
+        at += take(text + at, bytes - at, 0, &p);
+        *columns += p.columns;
+    }
+    return at;
+}
+
+void text_print_wrapped(FILE *to, const char *text, unsigned indent, unsigned columns)
+{
+    const size_t   bytes = strlen(text);
+    const unsigned room = columns > indent + 20 ? columns - indent : columns > 0 ? 20 : COLUMNS_MOST * 100;
+    unsigned       used = 0, wide;
+
+    for (size_t at = 0; at < bytes;) {
+        size_t       end = at + word_at(text + at, bytes - at, &wide);
+        struct piece p;
+
+        if (used > 0 && used + wide > room) {
+            fprintf(to, "\n%*s", (int)indent, "");
+            used = 0;
+        }
+        while (at < end) {
+            at += take(text + at, bytes - at, 0, &p);
+            if (used + p.columns > room) {
+                fprintf(to, "\n%*s", (int)indent, "");
+                used = 0;
+            }
+            fputs(p.text, to);
+            used += p.columns;
+        }
+        for (; at < bytes && text[at] == ' '; at++)
+            if (used > 0 && used < room) {
+                fputc(' ', to);
+                used++;
+            }
+    }
+}
+
 /* The first `columns` of it, or less where a piece does not fit; prints them. How many columns it printed. */
 static unsigned print_front(FILE *to, const char *text, unsigned columns)
 {

@@ -16,6 +16,9 @@ void text_print(FILE *, const char *text, size_t bytes, unsigned flags);
 /* The same in so many columns at most, cut in its middle where it is wider; 0: as wide as it is. `fill`: and blanks up
  * to there. */
 void text_print_fitted(FILE *, const char *text, unsigned columns, int fill);
+/* The same in lines of so many columns, of which it stands `indent` columns to the right: a word that does not fit
+ * begins the next line, one that is longer than a line is cut. 0: in one line. */
+void text_print_wrapped(FILE *, const char *text, unsigned indent, unsigned columns);
 /* Is all of it UTF-8, without control characters but line ends and tabs? */
 int text_is_plain(const char *text, size_t bytes);
 /* Of the terminal that standard output is; 0: it is none. */

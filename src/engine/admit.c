@@ -39,6 +39,15 @@ static bool is_admitted(struct exchange *x)
     return admission_allows(x->up, who, x->engine->groups, clock_mono_ns());
 }
 
+/* Nobody is let in: what would come then is told to who may know it. */
+static bool is_passed(struct exchange *x)
+{
+    if (x->dry == NULL || !x->dry->knows_all)
+        return false;
+    x->dry->is_denied = true;
+    return true;
+}
+
 enum step step_admit(struct exchange *x)
 {
     const struct refusal no = guard_origin(x->up, &x->in.request, http_fields_get(&x->in.request.fields, HTTP_HOST),
@@ -48,7 +57,7 @@ enum step step_admit(struct exchange *x)
         return reply_refusal(x, &no);
     if (x->up == NULL || x->route.way == ROUTE_OWN)
         return STEP_OWN;
-    if (x->up->has_access && !is_admitted(x))
+    if (x->up->has_access && !is_admitted(x) && !is_passed(x))
         return reply_problem(x, &(struct problem){ .kind = PROBLEM_NOT_ALLOWED,
                                                    .retry_after_ns = -1,
                                                    .close = true,

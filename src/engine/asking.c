@@ -207,7 +207,7 @@ struct fetch *asking_fill(struct exchange *x)
     f->client.card = x->in.card(x->in.owner);
     ref_acquire(&f->client.card->ref);
     f->client.finder = x->engine->services->finder;
-    if (!f->client.is_named && recorder_is_on(x->engine->recorder))
+    if (!f->client.is_named && x->dry == NULL && recorder_is_on(x->engine->recorder))
         peer_find(f->client.finder, f->client.card, NULL); /* for the line, which does not wait for it */
     f->patience.max_wait_ns = x->up->fetch.queue.max_wait_ns;
     if (x->wish.max_wait_ns != POLICY_UNSET)

@@ -66,7 +66,7 @@ void exchange_count(struct exchange *x, enum counter outcome)
     }
 }
 
-struct exchange *exchange_open(struct engine *e, const struct exchange_input *in)
+static struct exchange *begin(struct engine *e, const struct exchange_input *in)
 {
     struct exchange *x = SLIST_FIRST(&e->unused);
     struct arena     arena = { 0 };
@@ -84,7 +84,6 @@ struct exchange *exchange_open(struct engine *e, const struct exchange_input *in
         arena_begin_small(&x->arena, SMALL_BYTES); /* so many are waiting, as this one is likely to do */
     x->engine = e;
     x->in = *in;
-    x->id = engine_take_id(e);
     config_acquire(e->config);
     x->config = e->config;
     x->stored.fd = -1;
@@ -96,7 +95,24 @@ struct exchange *exchange_open(struct engine *e, const struct exchange_input *in
     x->log.started_wall_ns = clock_wall_ns();
     x->log.started_mono_ns = clock_mono_ns();
     e->open_count++;
+    return x;
+}
+
+struct exchange *exchange_open(struct engine *e, const struct exchange_input *in)
+{
+    struct exchange *x = begin(e, in);
+
+    x->id = engine_take_id(e);
     counter_add(COUNTER_REQUESTS, 1);
+    return x;
+}
+
+struct exchange *exchange_open_dry(struct engine *e, const struct exchange_input *in, struct dry_run *dry)
+{
+    struct exchange *x = begin(e, in);
+
+    x->dry = dry;
+    x->log.counted = COUNTER_OWN; /* as if it had been */
     return x;
 }
 
@@ -150,17 +166,11 @@ void exchange_refuse(struct exchange *x, enum problem_kind kind)
     x->log.error = problem_types[kind].name;
 }
 
-void exchange_close(struct exchange *x, int64_t now_mono_ns, bool whole, int64_t sent_bytes)
+void exchange_close_dry(struct exchange *x)
 {
     struct engine *e = x->engine;
-    const int64_t  took_ns = now_mono_ns - x->log.started_mono_ns;
     bool           may_have_mail = x->body.upload != NULL || x->stream.is_open || x->auth.waited || x->peer.waited;
 
-    if (!whole && x->log.refused_status == 0)
-        counter_add(COUNTER_CLIENT_GONE, 1);
-    exchange_count(x, COUNTER_UNANSWERED);
-    count_traffic(x, took_ns, sent_bytes);
-    tell_of(x, whole, took_ns, sent_bytes);
     if (x->service.handle != NULL)
         x->service.of->close(x->service.handle);
     candidate_drop(x);
@@ -194,4 +204,16 @@ void exchange_close(struct exchange *x, int64_t now_mono_ns, bool whole, int64_t
         mailbox_post(e->mailbox, &x->fence);
     else
         recycle(x);
+}
+
+void exchange_close(struct exchange *x, int64_t now_mono_ns, bool whole, int64_t sent_bytes)
+{
+    const int64_t took_ns = now_mono_ns - x->log.started_mono_ns;
+
+    if (!whole && x->log.refused_status == 0)
+        counter_add(COUNTER_CLIENT_GONE, 1);
+    exchange_count(x, COUNTER_UNANSWERED);
+    count_traffic(x, took_ns, sent_bytes);
+    tell_of(x, whole, took_ns, sent_bytes);
+    exchange_close_dry(x);
 }

@@ -41,16 +41,22 @@ static bool awaits_peer(struct exchange *x)
     return p->waits;
 }
 
+void fetching_keep(struct exchange *x)
+{
+    bool had = x->stored.selected;
+
+    candidate_keep(x);
+    if (had && !x->stored.selected) /* its body file is gone: not worth asking about */
+        x->decision.verdict = VERDICT_FETCH;
+}
+
 enum step step_fetch(struct exchange *x)
 {
-    bool              had = x->stored.selected;
     struct credential c;
     struct fetch     *f;
 
     open_upload(x);
-    candidate_keep(x);
-    if (had && !x->stored.selected) /* its body file is gone: not worth asking about */
-        x->decision.verdict = VERDICT_FETCH;
+    fetching_keep(x);
     x->body.awaited = awaits_body(x);
     if (x->body.awaited)
         return STEP_SUSPEND;

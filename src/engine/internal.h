@@ -154,6 +154,11 @@ struct service {
     bool                         answered;
 };
 
+struct dry_run {    /* explain.c */
+    bool knows_all; /* whoever asks may hear what would come after he is refused by `access`, too */
+    bool is_denied; /* he was */
+};
+
 struct invalidation;
 struct drops {
     LIST_HEAD(, invalidation) on_way; /* through the writer */
@@ -220,10 +225,20 @@ struct exchange {
     struct service   service;
     struct story     log;
 
+    struct dry_run       *dry; /* nothing happens: only what would; NULL: a request */
     struct mail           fence;
     SLIST_ENTRY(exchange) entry; /* of those that are unused */
 };
 
+/* runner.c: one step of an exchange that only asks what would happen.  STEP_SUSPEND: it would wait for its client. */
+enum step exchange_step_dry(struct exchange *x);
+/* lookup.c: the same look-up, which leaves no trace. */
+enum step step_lookup_dry(struct exchange *x);
+/* exchange.c: one that is run dry (explain.c): it has no number, is not counted and not in the log. */
+struct exchange *exchange_open_dry(struct engine *, const struct exchange_input *, struct dry_run *);
+void             exchange_close_dry(struct exchange *);
+/* fetching.c: what is stored goes along with the request, where its body is still there. */
+void fetching_keep(struct exchange *x);
 /* exchange.c: each request is counted once, for what became of it. */
 void exchange_count(struct exchange *x, enum counter outcome);
 

@@ -79,7 +79,7 @@ static bool accept_variant(const struct store_record *record, void *context)
     return true;
 }
 
-enum step step_lookup(struct exchange *x)
+static inline __attribute__((always_inline)) enum step look_up(struct exchange *x, bool dry)
 {
     struct candidate *c = &x->stored;
     enum store_result result;
@@ -88,7 +88,8 @@ enum step step_lookup(struct exchange *x)
     x->seen.times++;
     x->seen.generation = store_generation(x->engine->services->store);
     x->seen.wall_ns = clock_wall_ns();
-    result = store_lookup(x->engine->reader, x->key.hash, x->key.full, accept_variant, x, &c->record);
+    result = (dry ? store_peek : store_lookup)(x->engine->reader, x->key.hash, x->key.full, accept_variant, x,
+                                               &c->record);
     c->borrowed = true;
     c->other_variant = result == STORE_OTHER_VARIANT;
     if (result != STORE_HIT)
@@ -100,8 +101,19 @@ enum step step_lookup(struct exchange *x)
     c->id = c->record.id;
     memcpy(c->hash, c->record.hash, sizeof c->hash);
     memcpy(c->variant, c->record.variant, sizeof c->variant);
-    store_touch(x->engine->reader, c->hash, c->variant);
+    if (!dry)
+        store_touch(x->engine->reader, c->hash, c->variant);
     return STEP_DECIDE;
+}
+
+enum step step_lookup(struct exchange *x)
+{
+    return look_up(x, false);
+}
+
+enum step step_lookup_dry(struct exchange *x)
+{
+    return look_up(x, true);
 }
 
 static enum step refuse_uncached(struct exchange *x, const char *reason, struct slice detail)

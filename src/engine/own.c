@@ -35,7 +35,7 @@ static enum step endpoint(struct exchange *x)
     http_target_split(x->in.request.target, &path, &query);
     service = find_service(x, path);
     if (service != NULL)
-        return serve(x, service);
+        return x->dry == NULL ? serve(x, service) : STEP_SUSPEND;
     if (slice_eq(path, SLICE("/.weir/health")))
         return reply_text(x, 200, "text/plain", SLICE("ok\n"));
     return reply_problem(x, &(struct problem){ .kind = PROBLEM_NO_ENDPOINT,

@@ -11,6 +11,11 @@ static enum step (*const step_table[])(struct exchange *) = {
 #undef X
 };
 
+enum step exchange_step_dry(struct exchange *x)
+{
+    return x->at == STEP_LOOKUP ? step_lookup_dry(x) : step_table[x->at](x);
+}
+
 static void go_on(struct exchange *x);
 
 static enum exchange_state run(struct exchange *x)

@@ -218,7 +218,8 @@ bool serve_cover(struct exchange *x, unsigned status, const char *why)
     if (!serve_stored(x, status))
         return false;
     x->log.counter = COUNTER_STALE_HITS;
-    counter_add(COUNTER_COVERED, 1);
+    if (x->dry == NULL)
+        counter_add(COUNTER_COVERED, 1);
     return true;
 }
 
@@ -231,7 +232,7 @@ enum step step_serve(struct exchange *x)
         return x->decision.verdict == VERDICT_UNAVAILABLE ? STEP_DECIDE : STEP_FETCH;
     }
     x->log.counter = x->decision.ttl_ns > 0 ? COUNTER_HITS : COUNTER_STALE_HITS;
-    if (x->decision.verdict == VERDICT_SERVE_AND_REFRESH)
+    if (x->decision.verdict == VERDICT_SERVE_AND_REFRESH && x->dry == NULL)
         asking_refresh(x);
     return STEP_FINISH;
 }

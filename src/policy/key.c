@@ -250,7 +250,7 @@ static struct slice key_extras(const struct policy_options *o, const struct key_
 
 /* Partition and URL without its query: for all methods the same.  Half of the partition's hash is
  * plenty here: where two fell together, an invalidation would reach too far, and no more. */
-static void hash_path(uint8_t out[KEY_HASH_BYTES], const struct partition *p, struct slice url)
+void policy_path_tag(const struct partition *p, struct slice url, uint8_t out[KEY_HASH_BYTES])
 {
     uint64_t           seed;
     XXH128_canonical_t canonical;
@@ -282,7 +282,7 @@ struct cache_key policy_key(const struct policy_options *o, const struct key_sec
     at = put(at, SLICE("://"));
     at = put(at, in->authority);
     at = put_target(at, o, secret, in, a);
-    hash_path(key.path_tag, p, (struct slice){ url, (size_t)(at - url) });
+    policy_path_tag(p, (struct slice){ url, (size_t)(at - url) }, key.path_tag);
     at = put(at, extras);
     key.full = (struct slice){ text, (size_t)(at - text) };
     hash_fast(key.hash, key.full);

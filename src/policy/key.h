@@ -30,6 +30,8 @@ struct cache_key {
 
 struct cache_key policy_key(const struct policy_options *o, const struct key_secret *secret, const struct key_input *in,
                             const struct partition *p, struct arena *a);
+/* What cache_key.path_tag is for that partition and key's URL, whose query does not count. */
+void policy_path_tag(const struct partition *p, struct slice url, uint8_t out[KEY_HASH_BYTES]);
 /* The key's URL as it may be shown to a person ("https://host/path?q=1"): a slice of `full`. */
 struct slice policy_key_url(struct slice full);
 /* The target without the parameters that are credentials or sign: what who brings none would ask for. */

@@ -243,6 +243,22 @@ bool policy_selects(const struct policy_options *o, struct slice selection, cons
     return http_coding_is_acceptable(request, stored_content_encoding);
 }
 
+struct slice policy_selection_again(const struct policy_options *o, struct slice selection,
+                                    const struct http_fields *request, struct arena *a)
+{
+    struct slice *names = NULL, rest = selection;
+    unsigned      count = 0, capacity = 0;
+
+    while (rest.len > 0) {
+        size_t end = slice_find(rest, '\n', 0);
+
+        ARENA_ROOM(a, names, capacity, count);
+        names[count++] = slice_sub(rest, 0, slice_find(slice_sub(rest, 0, end), ':', 0));
+        rest = slice_sub(rest, end + 1, rest.len);
+    }
+    return count > 0 ? write_selection(o, names, count, request, a) : SLICE("");
+}
+
 void policy_variant_hash(struct slice selection, uint8_t out[VARIANT_HASH_BYTES])
 {
     XXH128_canonical_t canonical;

@@ -24,6 +24,9 @@ bool policy_selection(const struct policy_options *o, const struct http_fields *
  * Content-Encoding is not acceptable to the client (contract section 4). */
 bool policy_selects(const struct policy_options *o, struct slice selection, const struct http_fields *request,
                     struct slice stored_content_encoding, struct arena *a);
-void policy_variant_hash(struct slice selection, uint8_t out[VARIANT_HASH_BYTES]);
+/* The names of a selection with the values that this request has for them. */
+struct slice policy_selection_again(const struct policy_options *o, struct slice selection,
+                                    const struct http_fields *request, struct arena *a);
+void         policy_variant_hash(struct slice selection, uint8_t out[VARIANT_HASH_BYTES]);
 
 #endif

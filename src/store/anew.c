@@ -62,7 +62,7 @@ static void take_over(struct writer *w, struct store *fresh, struct store_openin
     dup3(db_file(fresh->db), s->file_fd, O_CLOEXEC);
     close(fresh->bodies_fd);
     pthread_mutex_lock(&s->moving);
-    s->home = home_new(fresh->db, fresh->tables.records, fresh->tables.files);
+    s->home = home_new(fresh->db, &fresh->tables);
     s->db = fresh->db;
     s->turn++;
     atomic_fetch_add(&s->attention, STORE_READER_BEHIND * s->reader_count);

@@ -16,14 +16,15 @@ static void destroy_home(struct ref *ref)
     free(h);
 }
 
-struct home *home_new(struct db *db, db_table records, db_table files)
+struct home *home_new(struct db *db, const struct tables *t)
 {
     struct home *h = mem_alloc(sizeof *h);
 
     ref_init(&h->ref, destroy_home);
     h->db = db;
-    h->records = records;
-    h->files = files;
+    h->records = t->records;
+    h->files = t->files;
+    h->tags = t->tags;
     return h;
 }
 

@@ -60,19 +60,19 @@ struct uncommitted { /* announced changes, by hash: uncommitted.c */
 #define STORE_BROKEN_MARK   (UINT64_C(1) << 63)
 #define STORE_READER_BEHIND (UINT64_C(1) << 32) /* for each reader that reads a database that was replaced */
 
+struct tables {
+    db_table records, tags, files, meta;
+};
+
 struct home { /* a database, until the last has gone over to the next: anew.c */
     struct ref ref;
     struct db *db;
-    db_table   records, files;
+    db_table   records, files, tags;
 };
 
 enum { REFUSES_COMMITS = 1, REFUSES_FILES = 2 };
 
 enum writer_warning { WARN_BODY, WARN_COMMIT, WARN_STATE, WARN_BROKEN, WARNINGS };
-
-struct tables {
-    db_table records, tags, files, meta;
-};
 
 struct submitted { /* changes that are in no group yet */
     _Atomic unsigned changes;
@@ -143,6 +143,7 @@ struct store_reader {
     struct db_txn    *txn;  /* the reader's thread, as all that follows unless said */
     struct db_cursor *cursor;
     bool              borrowed;           /* the transaction is renewed */
+    bool              leaves_no_trace;    /* store_peek() */
     struct hot       *hot;                /* NULL: nothing was found yet, or: */
     bool              has_no_hot;         /* there was no memory */
     uint32_t          verified[VERIFIED]; /* ids (lower half) of records whose body was found right */
@@ -169,14 +170,22 @@ uint64_t store_new_id(struct store *);
 
 /* -- home.c -- */
 
-struct home *home_new(struct db *, db_table records, db_table files); /* takes the database over */
-void         home_release(struct home *);                             /* NULL is fine */
+struct home *home_new(struct db *, const struct tables *); /* takes the database over */
+void         home_release(struct home *);                  /* NULL is fine */
 void         home_enter(struct store *, struct store_reader *);
 void         home_leave(struct store *, struct store_reader *);
 /* The one that is in use; a reference. Any thread. */
 struct home *home_now(struct store *);
 /* To the one that is in use.  Nothing of the reader's is open. */
 void home_move(struct store *, struct store_reader *);
+
+/* -- lookup.c -- */
+
+/* A read transaction, where what the reader had borrowed ends. */
+enum db_result store_reader_begin(struct store_reader *);
+/* A look-up in the database and in what is announced, without the copies that are made ready. */
+enum store_result store_scan_plainly(struct store_reader *, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key,
+                                     store_accept, void *context, struct store_record *out);
 
 /* -- open.c -- */
 
@@ -200,6 +209,9 @@ struct overlay *overlay_take(struct store_reader *, const uint8_t hash[STORE_HAS
 bool overlay_apply(const struct overlay *, struct store_record *);
 /* The records that are not in the database yet; `i` from 0 on, false after the last. */
 bool overlay_next(const struct overlay *, unsigned *i, struct store_record *out);
+/* PUTs of a path (its tag) that are announced, `most` of them, in the reader's arena. */
+unsigned uncommitted_of_path(struct store_reader *, const uint8_t tag[STORE_HASH_BYTES], unsigned most,
+                             struct store_record **out);
 /* The body of an announced record, -1 where it is none. */
 int uncommitted_body(struct store *, const struct store_record *);
 /* Tells the submitter.  It is not announced any more: it stands in the database by now, or will not. */

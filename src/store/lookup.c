@@ -51,7 +51,7 @@ void store_reader_end(struct store_reader *r)
     r->borrowed = false;
 }
 
-static enum db_result begin(struct store_reader *r)
+enum db_result store_reader_begin(struct store_reader *r)
 {
     enum db_result result;
 
@@ -78,7 +78,7 @@ static enum db_result begin(struct store_reader *r)
 
 static void report(struct store_reader *r, struct slice key)
 {
-    if (key.len != RECORD_KEY_BYTES || atomic_exchange(&r->suspect_posted, true))
+    if (r->leaves_no_trace || key.len != RECORD_KEY_BYTES || atomic_exchange(&r->suspect_posted, true))
         return;
     memcpy(r->suspect_key.bytes, key.ptr, RECORD_KEY_BYTES);
     mailbox_post(r->store->mailbox, &r->suspect);
@@ -93,7 +93,8 @@ static bool body_is_right(struct store_reader *r, const struct record *record)
         return true;
     if (!record_body_is_right(record))
         return false;
-    *verified = id;
+    if (!r->leaves_no_trace)
+        *verified = id;
     return true;
 }
 
@@ -194,10 +195,10 @@ static void go_over(struct store_reader *r)
 }
 
 /* Changes are announced, of this key or others; or another database was begun. */
-static __attribute__((noinline)) enum store_result scan_with_changes(struct store_reader *r,
-                                                                     const uint8_t        hash[STORE_HASH_BYTES],
-                                                                     struct slice full_key, store_accept accept,
-                                                                     void *context, struct store_record *out)
+__attribute__((noinline)) enum store_result store_scan_plainly(struct store_reader *r,
+                                                               const uint8_t        hash[STORE_HASH_BYTES],
+                                                               struct slice full_key, store_accept accept,
+                                                               void *context, struct store_record *out)
 {
     const struct sought q = { full_key, accept, context, out };
     struct overlay     *o;
@@ -207,7 +208,7 @@ static __attribute__((noinline)) enum store_result scan_with_changes(struct stor
 
     go_over(r);
     o = overlay_take(r, hash, full_key);
-    if (begin(r) != DB_OK)
+    if (store_reader_begin(r) != DB_OK)
         return STORE_BROKEN;
     result = scan(r, hash, &q, o, &seen);
     for (unsigned i = 0; o != NULL && result != STORE_BROKEN && overlay_next(o, &i, &record);) {
@@ -258,7 +259,7 @@ static enum store_result scan_settled(struct store_reader *r, const uint8_t hash
         store_heed_clock(r->store, &record.view);
         return offer(q, STORE_MISS, &record.view);
     }
-    if (begin(r) != DB_OK)
+    if (store_reader_begin(r) != DB_OK)
         return STORE_BROKEN;
     result = scan(r, hash, q, NULL, &seen);
     if (result == STORE_HIT && seen.count == 1)
@@ -277,7 +278,7 @@ enum store_result store_lookup(struct store_reader *r, const uint8_t hash[STORE_
     if (is_settled(r->store, hash))
         result = scan_settled(r, hash, &q);
     else
-        result = store_is_broken(r->store) ? STORE_BROKEN : scan_with_changes(r, hash, full_key, accept, context, out);
+        result = store_is_broken(r->store) ? STORE_BROKEN : store_scan_plainly(r, hash, full_key, accept, context, out);
     if (result != STORE_HIT)
         store_reader_end(r);
     return result;

@@ -41,7 +41,7 @@ static struct store *new_store(const struct store_options *options, unsigned fla
 /* The database is open. */
 static int begin(struct store *s, const struct store_opening *o, struct fault *why)
 {
-    s->home = home_new(s->db, s->tables.records, s->tables.files);
+    s->home = home_new(s->db, &s->tables);
     if (keep_descriptors(s, why) != 0)
         return -1;
     s->started_at = o->next_id;

@@ -82,6 +82,19 @@ enum store_result { STORE_HIT, STORE_MISS, STORE_OTHER_VARIANT, STORE_BROKEN };
 typedef bool (*store_accept)(const struct store_record *, void *context);
 enum store_result store_lookup(struct store_reader *, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key,
                                store_accept accept, void *context, struct store_record *out);
+/* The same, and nothing is left of it: no use that eviction, hit counts or the next look-up would go by. */
+enum store_result store_peek(struct store_reader *, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key,
+                             store_accept accept, void *context, struct store_record *out);
+/* What is stored under one path of one partition, whatever the query, method and variant: `tag` as store_change has it.
+ * Up to `most` are shown, the newest announced ones first; what the reader had borrowed ends, and what is shown is
+ * valid during the call. */
+typedef void (*store_near_each)(const struct store_record *, void *context);
+struct store_near {
+    unsigned shown, count; /* of so many */
+    bool     is_all;       /* false: there are more, which nobody counted */
+};
+struct store_near store_of_path(struct store_reader *, const uint8_t tag[STORE_HASH_BYTES], unsigned most,
+                                store_near_each, void *context);
 /* Ends the borrow. Harmless where nothing was borrowed. */
 void store_reader_end(struct store_reader *);
 /* The head's fields as slices of the record; the array is in the arena. A NUL byte follows each name and value. */

@@ -202,6 +202,39 @@ struct overlay *overlay_take(struct store_reader *r, const uint8_t hash[STORE_HA
     return kept > 0 ? o : NULL;
 }
 
+static bool is_put_of(const struct store_change *c, const uint8_t tag[STORE_HASH_BYTES])
+{
+    return c->kind == STORE_PUT && memcmp(c->tag, tag, STORE_HASH_BYTES) == 0;
+}
+
+/* Heads alone: their bodies are of no interest here. */
+unsigned uncommitted_of_path(struct store_reader *r, const uint8_t tag[STORE_HASH_BYTES], unsigned most,
+                             struct store_record **out)
+{
+    struct uncommitted *u = &r->store->uncommitted;
+    unsigned            count = 0;
+
+    arena_reset(&r->arena);
+    *out = arena_alloc(&r->arena, (most + 1) * sizeof **out);
+    for (unsigned at = 0; at < UNCOMMITTED_BUCKETS && count < most; at++) {
+        if (atomic_load_explicit(&u->counts[at], memory_order_acquire) == 0)
+            continue;
+        pthread_mutex_lock(&u->lock);
+        for (const struct store_change *c = u->buckets[at]; c != NULL && count < most; c = c->next_announced) {
+            struct announced a;
+
+            if (!is_put_of(c, tag))
+                continue;
+            copy(&a, c, &r->arena);
+            spool_release(a.body);
+            if (a.record.encoded_fields.ptr != NULL)
+                (*out)[count++] = a.record;
+        }
+        pthread_mutex_unlock(&u->lock);
+    }
+    return count;
+}
+
 /* -- what it makes of a record -- */
 
 static bool fold(const struct overlay *o, unsigned from, struct store_record *r)

@@ -59,14 +59,28 @@ static struct admin_rights rights_of(struct call *call)
         struct admin_rights){ .may_change = false, .uid = who->has_uid ? (int64_t)who->uid : -1, .may_use = may_use };
 }
 
+static void begin_admin(struct call *call)
+{
+    const struct exchange_input asker = { .peer = call->connection->peer,
+                                          .known = call_known,
+                                          .who = call_who,
+                                          .card = call_card,
+                                          .owner = call };
+    struct admin_rights         rights = rights_of(call);
+
+    rights.engine = call->worker->engine;
+    rights.asker = &asker;
+    call->admin = admin_begin(call->worker->admin, call->worker->config, &call->request, call->admin_body, rights,
+                              call_wake, call);
+}
+
 enum MHD_Result call_answer_admin(struct call *call)
 {
     if (call->admin == NULL && admin_is_refused(call))
         return call_queue_problem(call,
                                   &(struct refusal){ PROBLEM_ADMIN_REFUSED, "Host and Origin must be Weir's own." });
     if (call->admin == NULL)
-        call->admin = admin_begin(call->worker->admin, call->worker->config, &call->request, call->admin_body,
-                                  rights_of(call), call_wake, call);
+        begin_admin(call);
     if (!admin_is_done(call->admin)) {
         call_suspend(call);
         return MHD_YES;

@@ -1,0 +1,178 @@
+/*
+ * /explain: what would happen to a request and why; nothing of it happens.
+ *
+ * The engine runs its own steps dry (engine/explain.h); the upstream thread says what it would, and whoever may hear of
+ * others' answers has a bounded part of the store walked for the same path under other partitions.
+ */
+#include "admin/explaining.h"
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+enum { WALKED_MOST = 50000, LOOKS_AT_CLOCK = 64 };
+#define WALK_NS (300 * NS_PER_MS)
+
+static void explaining_free(void *state)
+{
+    struct explaining *n = state;
+
+    explain_close(n->explain);
+    arena_free(&n->kin.arena);
+    json_decref(n->question);
+    free(n);
+}
+
+static void explaining_cancel(void *state)
+{
+    struct explaining *n = state;
+
+    atomic_store_explicit(&n->kin.walk.is_cancelled, true, memory_order_relaxed);
+}
+
+/* -- others' answers: the walk's thread -- */
+
+static bool visit(void *context, const struct store_record *r)
+{
+    struct explaining  *n = context;
+    struct kin         *k = &n->kin;
+    struct entry_facts  e;
+    struct entry_reader reader = { .config = n->call->config, .now_wall_ns = k->now_wall_ns };
+
+    if (explain_is_kin(n->explain, r)) {
+        entry_read(&reader, r, &k->arena, &e);
+        if (k->count++ < KIN_TOLD)
+            k->found[k->count - 1] = (struct kin_found){ arena_copy(&k->arena, e.url), arena_copy(&k->arena, e.whose),
+                                                         e.age_ns };
+    }
+    return k->walk.seen < WALKED_MOST && (k->walk.seen % LOOKS_AT_CLOCK != 0 || clock_mono_ns() < k->until_ns);
+}
+
+static void walked(struct mail *m)
+{
+    struct explaining *n = CONTAINER_OF(CONTAINER_OF(m, struct store_walk, done), struct explaining, kin.walk);
+    struct admin_call *call = n->call;
+
+    if (!admin_resume(call))
+        return;
+    admin_answer_json(call, 200, explaining_json(n));
+}
+
+/* -- the steps -- */
+
+static void finish(struct explaining *n)
+{
+    const struct explained *o = explain_result(n->explain);
+
+    n->told = o;
+    if (!n->call->rights.may_change || !o->was_looked_up || o->is_stored) {
+        admin_answer_json(n->call, 200, explaining_json(n));
+        return;
+    }
+    n->kin.was_walked = true;
+    n->kin.now_wall_ns = clock_wall_ns();
+    n->kin.until_ns = clock_mono_ns() + WALK_NS;
+    n->kin.walk = (struct store_walk){ .visit = visit,
+                                       .context = n,
+                                       .reply_to = n->call->admin->mailbox,
+                                       .done = { .receive = walked } };
+    n->call->awaits_mail = true;
+    store_walk(n->call->admin->services->store, &n->kin.walk);
+}
+
+static void foretold(struct mail *);
+
+static void go(struct explaining *n)
+{
+    if (!explain_waits(n->explain)) {
+        finish(n);
+        return;
+    }
+    n->call->awaits_mail = true;
+    explain_ask(n->explain, n->call->admin->mailbox, foretold, n);
+}
+
+static void foretold(struct mail *m)
+{
+    void              *owner;
+    struct explain    *e = explain_of_mail(m, &owner);
+    struct explaining *n = owner;
+
+    if (!admin_resume(n->call))
+        return;
+    explain_go_on(e);
+    go(n);
+}
+
+/* -- the question -- */
+
+static struct slice text_of(const json_t *o, const char *name)
+{
+    const json_t *v = json_object_get(o, name);
+
+    return json_is_string(v) ? (struct slice){ json_string_value(v), json_string_length(v) } : SLICE_NONE;
+}
+
+/* "headers": [["Name", "value"], ...]; false: it is something else. */
+static bool read_fields(const json_t *list, struct http_fields *f, struct arena *a)
+{
+    const json_t *pair;
+    size_t        i;
+
+    if (list != NULL && !json_is_array(list))
+        return false;
+    json_array_foreach(list, i, pair)
+    {
+        const json_t *name = json_array_get(pair, 0), *value = json_array_get(pair, 1);
+        struct slice  n = { json_string_value(name), json_string_length(name) };
+        struct slice  v = slice_trim((struct slice){ json_string_value(value), json_string_length(value) });
+
+        if (!json_is_string(name) || !json_is_string(value) || json_array_size(pair) != 2 || !http_is_token(n) ||
+            !http_is_field_value(v))
+            return false;
+        http_fields_add(f, a, n, v);
+    }
+    return true;
+}
+
+static bool read_question(struct explaining *n, struct explain_question *q)
+{
+    const json_t *o = n->question, *value;
+    const char   *name;
+
+    json_object_foreach((json_t *)(uintptr_t)o, name,
+                        value) if (strcmp(name, "headers") != 0 &&
+                                   !(json_is_string(value) &&
+                                     (strcmp(name, "url") == 0 || strcmp(name, "method") == 0 ||
+                                      strcmp(name, "body") == 0))) return false;
+    *q = (struct explain_question){ .method = text_of(o, "method"),
+                                    .url = text_of(o, "url"),
+                                    .body = text_of(o, "body"),
+                                    .knows_all = n->call->rights.may_change };
+    if (q->method.ptr == NULL)
+        q->method = q->body.ptr != NULL ? SLICE("POST") : SLICE("GET");
+    return q->url.ptr != NULL && read_fields(json_object_get(o, "headers"), &q->fields, &n->call->arena);
+}
+
+static void run(struct admin_call *call)
+{
+    struct explaining      *n = mem_alloc(sizeof *n);
+    struct explain_question q;
+    struct fault            why = { "" };
+
+    n->call = call;
+    call->own = (struct admin_own){ n, explaining_free, explaining_cancel };
+    n->question = json_loadb(call->argument.ptr, call->argument.len, 0, NULL);
+    if (n->question == NULL || !json_is_object(n->question) || !read_question(n, &q)) {
+        admin_answer_problem(call, PROBLEM_NOT_UNDERSTOOD,
+                             "Send {\"url\": URL} and, where wanted, \"method\", \"headers\" as a list of "
+                             "[\"Name\", \"value\"], and \"body\", all of them texts.");
+        return;
+    }
+    n->explain = explain_open(call->rights.engine, call->rights.asker, &q, &why);
+    if (n->explain == NULL)
+        admin_answer_problem(call, PROBLEM_NOT_UNDERSTOOD, arena_copy(&call->arena, slice_of(why.text)).ptr);
+    else
+        go(n);
+}
+
+const struct endpoint endpoint_explain = { "/explain", HTTP_POST, run, true };

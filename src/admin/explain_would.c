@@ -1,0 +1,120 @@
+/*
+ * What would happen to a request, in the words of one line: weirctl and the page show it as it is.
+ */
+#include "admin/explaining.h"
+
+#include "base/clock.h"
+#include "http/problem.h"
+
+/* "1.2 s", "5 min", "3 h", "30 d": rounded to what is read at a glance. */
+static struct slice span(int64_t ns, struct arena *a)
+{
+    static const struct {
+        int64_t     s;
+        const char *name;
+    } units[] = { { 86400, "d" }, { 3600, "h" }, { 60, "min" } };
+    int64_t s = ns / NS_PER_SEC;
+
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (s >= 2 * units[i].s || (s >= units[i].s && s % units[i].s == 0))
+            return arena_printf(a, "%lld %s", (long long)(s / units[i].s), units[i].name);
+    return arena_printf(a, "%.1f s", (double)ns / NS_PER_SEC);
+}
+
+static struct slice kept_text(const struct explained *o, struct arena *a)
+{
+    struct slice time;
+
+    if (!o->has_key || !o->decision.may_store || o->kept.kind == TTL_NEVER)
+        return SLICE("not kept");
+    time = span(o->kept.ns, a);
+    switch (o->kept.kind) {
+    case TTL_FIXED:
+        return ARENA_JOIN(a, SLICE("kept for "), time);
+    case TTL_FOREVER:
+        return SLICE("kept for ever");
+    case TTL_REVALIDATE:
+        return SLICE("kept, and asked about each time");
+    case TTL_ORIGIN_ELSE:
+        return ARENA_JOIN(a, SLICE("kept as the API says, else for "), time);
+    default:
+        return SLICE("kept as the API says");
+    }
+}
+
+/* "60/min: 60 of 60 used" */
+static struct slice limit_text(const struct explained *o, struct arena *a)
+{
+    const struct upstream_foretelling *f = o->foretold;
+    const struct budget_word          *b = &o->fetch->outcome.budget;
+
+    if (f->told_by != NULL && f->told_by[0] != '\0')
+        return ARENA_JOIN(a, slice_of(f->limit), SLICE(", "), slice_of(f->told_by), SLICE(" of the API"));
+    if (strcmp(f->limit, "queue") == 0)
+        return arena_printf(a, "all places at the API are taken: %u under way, %u waiting", f->in_flight, f->waiting);
+    if (b->allowed > 0 && strcmp(b->limit, f->limit) == 0)
+        return arena_printf(a, "%s: %llu of %llu used", f->limit, (unsigned long long)(b->allowed - b->left),
+                            (unsigned long long)b->allowed);
+    return slice_of(f->limit);
+}
+
+static struct slice sent_text(const struct explained *o, struct arena *a)
+{
+    const struct upstream_foretelling *f = o->foretold;
+    const char                        *what = o->fetch->stored.validating ? ", whether what is stored still holds" : "";
+    struct slice                       before = SLICE("");
+
+    if (f->joins)
+        before = SLICE("share the answer to an equal request that is under way: ");
+    else if (f->wait_ns > 0)
+        before = arena_printf(a, "wait " SLICE_FMT " (" SLICE_FMT "), then ", SLICE_ARG(span(f->wait_ns, a)),
+                              SLICE_ARG(limit_text(o, a)));
+    return arena_printf(a, SLICE_FMT SLICE_FMT "%s, cost %u, " SLICE_FMT "; %u attempt%s", SLICE_ARG(before),
+                        SLICE_ARG(o->fetch->request.method_name), what, f->cost, SLICE_ARG(kept_text(o, a)),
+                        o->up->fetch.retry.attempts, o->up->fetch.retry.attempts == 1 ? "" : "s");
+}
+
+static struct slice served_text(const struct explained *o, struct arena *a)
+{
+    const struct decision *d = &o->decision;
+
+    if (o->cache != NULL && strcmp(o->cache, "stale") == 0)
+        return arena_printf(a, "serve what is stored, though stale for " SLICE_FMT " (%s): %u",
+                            SLICE_ARG(span(d->ttl_ns < 0 ? -d->ttl_ns : 0, a)), o->detail != NULL ? o->detail : "",
+                            o->status);
+    if (d->ttl_ns == INT64_MAX)
+        return arena_printf(a, "serve what is stored, which stays fresh: %u", o->status);
+    return arena_printf(a, "serve what is stored, fresh for another " SLICE_FMT ": %u", SLICE_ARG(span(d->ttl_ns, a)),
+                        o->status);
+}
+
+/* The problem's own words stand in its body. */
+static struct slice answered_text(const struct explained *o, struct arena *a)
+{
+    json_t      *problem = o->body.ptr != NULL ? json_loadb(o->body.ptr, o->body.len, 0, NULL) : NULL;
+    const char  *title = json_string_value(json_object_get(problem, "title"));
+    const char  *detail = json_string_value(json_object_get(problem, "detail"));
+    struct slice text;
+
+    if (o->status == 0)
+        return SLICE("be answered by Weir itself");
+    text = title != NULL ? arena_printf(a, "answer %u %s: %s", o->status, title, detail != NULL ? detail : "")
+                         : arena_printf(a, "answer %u by itself", o->status);
+    json_decref(problem);
+    return text;
+}
+
+struct slice explaining_would(const struct explained *o, struct arena *a)
+{
+    switch (o->end) {
+    case EXPLAIN_SERVED:
+        return served_text(o, a);
+    case EXPLAIN_SENT:
+        return sent_text(o, a);
+    case EXPLAIN_PURGED:
+        return SLICE("drop what is stored of this URL for whoever asks");
+    case EXPLAIN_ANSWERED:
+        break;
+    }
+    return answered_text(o, a);
+}

@@ -1,0 +1,332 @@
+/*
+ * weirctl explain: what would happen to a request, and why.
+ *
+ * The daemon explains (src/admin/explain.c); here is how it reads.  What another configuration would make of it is said
+ * by a run of the daemon's own program, which reads that file with the rights of who asks (explain_config.c).
+ */
+#include "ctl/explain_wish.h"
+
+#include "base/arena.h"
+#include "ctl/text.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern const struct command command_explain;
+
+/* -- parts of the answer -- */
+
+static const json_t *in(const json_t *o, const char *name)
+{
+    return json_object_get(o, name);
+}
+
+static const char *text(const json_t *o, const char *name)
+{
+    const char *s = json_string_value(in(o, name));
+
+    return s != NULL ? s : "";
+}
+
+static long long number(const json_t *o, const char *name)
+{
+    return (long long)json_integer_value(in(o, name));
+}
+
+/* "conf.d/inat.conf:7": as a person who knows the directory would say it. */
+static const char *place(const json_t *o, struct arena *a)
+{
+    const json_t *p = in(o, "place");
+    const char   *file = text(p, "file"), *folder = strstr(file, "/conf.d/"), *slash = strrchr(file, '/');
+
+    if (*file == '\0')
+        return "";
+    return arena_printf(a, "%s:%lld",
+                        folder != NULL  ? folder + 1
+                        : slash != NULL ? slash + 1
+                                        : file,
+                        number(p, "line"))
+        .ptr;
+}
+
+enum { LABEL_COLUMNS = 11 };
+
+/* The label in bold on a terminal that shows it; "": it goes on below the line before. */
+static void put_line(const char *label, const char *said)
+{
+    const unsigned columns = text_terminal_columns();
+    const char    *no = getenv("NO_COLOR"), *kind = getenv("TERM");
+    bool           bold = columns > 0 && (no == NULL || *no == '\0') && kind != NULL && strcmp(kind, "dumb") != 0;
+
+    printf(bold && *label != '\0' ? "\x1b[1m%-*s\x1b[0m" : "%-*s", LABEL_COLUMNS, label);
+    text_print_wrapped(stdout, said, LABEL_COLUMNS, columns);
+    putchar('\n');
+}
+
+static void line(const char *label, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void line(const char *label, const char *format, ...)
+{
+    va_list args;
+    char   *said = NULL;
+
+    va_start(args, format);
+    if (vasprintf(&said, format, args) >= 0)
+        put_line(label, said);
+    va_end(args);
+    free(said);
+}
+
+/* -- upstream, rule, settings -- */
+
+static void print_way(const json_t *e, struct arena *a)
+{
+    const json_t *up = in(e, "upstream"), *rule = in(e, "rule"), *s;
+    size_t        i;
+
+    if (!json_is_object(up)) {
+        put_line("upstream", "none");
+        return;
+    }
+    if (json_is_object(rule))
+        line("upstream", "%-10s  rule %lld  %-18s %s", text(up, "name"), number(rule, "number"), text(rule, "match"),
+             place(rule, a));
+    else
+        line("upstream", "%-10s  no rule  %s", text(up, "name"), place(up, a));
+    json_array_foreach(in(e, "settings"), i, s)
+    {
+        const char *value = text(s, "value"), *at = place(s, a);
+
+        if (*at != '\0')
+            line("", "%s%s%s  %s", text(s, "name"), *value != '\0' ? " = " : "", value, at);
+        else
+            line("", "%s  (default)", text(s, "name"));
+    }
+}
+
+static void print_key(const json_t *e)
+{
+    const json_t *key = in(e, "key"), *more;
+    const char   *coding = text(key, "accept_encoding");
+    size_t        i;
+
+    if (!json_is_object(key)) {
+        line("key", "none: what comes of this request is not kept");
+        return;
+    }
+    line("key", "%s %s   partition %s%s%s", text(key, "method"), text(key, "url"), text(key, "whose"),
+         *coding != '\0' ? "   accept-encoding " : "", coding);
+    json_array_foreach(in(key, "more"), i, more) put_line("", json_string_value(more));
+    if (*text(in(e, "stored"), "vary") != '\0') {
+        char *vary = mem_copy((struct slice){ text(in(e, "stored"), "vary"), strlen(text(in(e, "stored"), "vary")) });
+
+        for (char *each = strtok(vary, "\n"); each != NULL; each = strtok(NULL, "\n"))
+            line("", "vary: %s", each);
+        free(vary);
+    }
+}
+
+/* -- what is stored -- */
+
+/* "the query: locale, _" */
+static char *differences(const json_t *near, struct arena *a)
+{
+    struct slice  out = SLICE("");
+    const char   *before = "";
+    const json_t *d;
+    size_t        i;
+
+    json_array_foreach(in(near, "differs_in"), i, d)
+    {
+        const char *where = text(d, "in"), *name = text(d, "name");
+
+        if (strcmp(where, before) != 0)
+            out = arena_printf(a, SLICE_FMT "%s%s%s%s", SLICE_ARG(out), i > 0 ? "; " : "", "the ",
+                               strcmp(where, "whose") == 0 ? "partition" : where, *name != '\0' ? ": " : "");
+        else
+            out = arena_printf(a, SLICE_FMT ", ", SLICE_ARG(out));
+        before = where;
+        out = arena_printf(a, SLICE_FMT "%s", SLICE_ARG(out), name);
+        if (strcmp(where, "vary") == 0 || strcmp(where, "method") == 0)
+            out = arena_printf(a, SLICE_FMT " (stored: %s, asked: %s)", SLICE_ARG(out),
+                               json_is_null(in(d, "stored")) ? "none" : text(d, "stored"),
+                               json_is_null(in(d, "asked")) ? "none" : text(d, "asked"));
+    }
+    return (char *)(uintptr_t)out.ptr;
+}
+
+/* The end of the URL says more than its beginning. */
+static const char *shortened(const char *url, struct arena *a)
+{
+    const char *path = strstr(url, "://");
+
+    path = path != NULL ? strchr(path + 3, '/') : NULL;
+    return path != NULL ? arena_printf(a, "\xe2\x80\xa6%s", path).ptr : url;
+}
+
+static void print_nearest(const json_t *stored, struct arena *a)
+{
+    const json_t *nearest = in(stored, "nearest"), *near;
+    long long     more = number(stored, "under_this_path") - (long long)json_array_size(nearest);
+    size_t        i;
+
+    if (json_array_size(nearest) == 0)
+        put_line("stored", "no, and nothing else under this path");
+    json_array_foreach(nearest, i, near)
+        line(i == 0 ? "stored" : "", "%s%s (%s old) differs in %s%s", i == 0 ? "no; nearest: " : "",
+             shortened(text(near, "url"), a), ctl_duration(json_number_value(in(near, "age_s"))), differences(near, a),
+             i + 1 == json_array_size(nearest) && more > 0
+                 ? arena_printf(a, ". %lld%s more under this path", more,
+                                json_is_true(in(stored, "is_all")) ? "" : " or")
+                       .ptr
+                 : "");
+}
+
+static void print_others(const json_t *stored, struct arena *a)
+{
+    const json_t *others = in(stored, "others"), *each;
+    size_t        i;
+
+    json_array_foreach(in(others, "found"), i, each)
+        line("", "stored for somebody else: %s (partition %s, %s old)", shortened(text(each, "url"), a),
+             text(each, "whose"), ctl_duration(json_number_value(in(each, "age_s"))));
+    if (json_is_object(others) && !json_is_true(in(others, "is_all")))
+        line("", "(others' answers: looked at %lld records, not at all)", number(others, "looked_at"));
+}
+
+static void print_misses(const json_t *misses, struct arena *a)
+{
+    const json_t *each;
+    size_t        i;
+
+    if (!json_is_object(misses))
+        return;
+    json_array_foreach(in(misses, "differ_in"), i, each)
+    {
+        const char *name = text(each, "name"), *where = text(each, "in"), *advice = text(each, "line");
+        bool        whose = strcmp(where, "whose") == 0;
+
+        line("", "of this rule's last %lld misses %lld differed only in %s%s%s%s%s%s%s", number(misses, "count"),
+             number(each, "misses"),
+             strcmp(where, "query") == 0 ? "the parameter \""
+             : whose                     ? "whose they are"
+                                         : "the ",
+             strcmp(where, "query") == 0 || whose ? "" : where, strcmp(where, "header") == 0 ? " \"" : "", name,
+             *name != '\0' ? "\"" : "", *advice != '\0' ? ": " : "", advice);
+        if (*advice != '\0')
+            line("", "(%s; it goes into %s)", text(each, "where"), place(misses, a));
+    }
+    json_array_foreach(in(misses, "not_stored"), i, each)
+        line("", "of this rule's last %lld misses %lld were not stored: %s%s%s", number(misses, "count"),
+             number(each, "misses"), text(each, "reason"), *text(each, "line") != '\0' ? ": " : "", text(each, "line"));
+}
+
+static void print_stored(const json_t *e, struct arena *a)
+{
+    const json_t *stored = in(e, "stored");
+    double        left = json_number_value(in(stored, "left_s"));
+
+    if (!json_is_object(stored)) {
+        put_line("stored", "not looked for");
+    } else if (json_is_true(in(stored, "found"))) {
+        line("stored", "yes: %lld, %s, %s old, %s", number(stored, "status"), ctl_size((double)number(stored, "size")),
+             ctl_duration(json_number_value(in(stored, "age_s"))),
+             json_is_null(in(stored, "left_s")) ? "fresh for ever"
+             : left > 0                         ? arena_printf(a, "fresh for another %s", ctl_duration(left)).ptr
+                                                : arena_printf(a, "stale for %s", ctl_duration(-left)).ptr);
+        if (strcmp(text(stored, "state"), "invalidated") == 0)
+            put_line("", "a write has changed the resource since: it is asked about");
+    } else {
+        print_nearest(stored, a);
+        print_others(stored, a);
+    }
+    print_misses(in(e, "misses"), a);
+}
+
+void explain_wish_print(const json_t *e)
+{
+    struct arena a = { 0 };
+
+    if (json_is_true(in(e, "denied")) && json_is_object(in(e, "upstream")))
+        put_line("access", "this upstream does not admit you; what follows is for those whom it does");
+    print_way(e, &a);
+    print_key(e);
+    print_stored(e, &a);
+    put_line("would", text(in(e, "would"), "text"));
+    arena_free(&a);
+}
+
+/* -- the command line -- */
+
+static const struct command_option options[] = {
+    { "request", 'X', "METHOD", "of that method; without it GET, with a body POST" },
+    { "header", 'H', "FIELD", "with that field, \"Name: value\"; as often as is wanted" },
+    { "data", 'd', "BODY", "with that body" },
+    { "curl", 0, NULL, "print the request to the API as a command for curl, with a variable for each credential" },
+    { NULL, 0, NULL, NULL },
+};
+
+static int use_wrongly(const char *why)
+{
+    fprintf(stderr, "weirctl: explain: %s\n", why);
+    return ctl_use_wrongly(&command_explain);
+}
+
+static bool add_header(json_t *list, const char *text)
+{
+    const char *colon = strchr(text, ':'), *value;
+    json_t     *pair;
+
+    if (colon == NULL || colon == text)
+        return false;
+    for (value = colon + 1; *value == ' ' || *value == '\t'; value++)
+        ;
+    pair = json_pack("[o, o]", json_stringn(text, (size_t)(colon - text)), json_string(value));
+    return pair != NULL && json_array_append_new(list, pair) == 0;
+}
+
+/* The exit status of a wrong use; -1: none. */
+static int read_line(const struct ctl *c, struct explain_wish *e)
+{
+    const char *method = ctl_option(c, "request", 0), *field;
+
+    e->curl = ctl_option(c, "curl", 0) != NULL;
+    e->body = ctl_option(c, "data", 0);
+    for (unsigned i = 0; (field = ctl_option(c, "header", i)) != NULL; i++)
+        if (!add_header(json_object_get(e->question, "headers"), field))
+            return use_wrongly("-H wants 'Name: value', in UTF-8");
+    if (c->argument_count != 1)
+        return use_wrongly("one URL is wanted");
+    if (json_object_set_new(e->question, "url", json_string(c->arguments[0])) != 0 ||
+        (method != NULL && json_object_set_new(e->question, "method", json_string(method)) != 0) ||
+        (e->body != NULL && json_object_set_new(e->question, "body", json_string(e->body)) != 0))
+        return use_wrongly("URL, method and body are text in UTF-8");
+    return -1;
+}
+
+static int print(const struct ctl *c, const struct explain_wish *e, const json_t *answer)
+{
+    if (e->curl)
+        return explain_wish_curl(e, answer);
+    if (!ctl_print_json(c, answer))
+        explain_wish_print(answer);
+    return 0;
+}
+
+static int run(const struct ctl *c)
+{
+    struct explain_wish e = { .question = json_pack("{s:[]}", "headers") };
+    json_t             *answer = NULL;
+    int                 status = read_line(c, &e);
+
+    if (status < 0) {
+        answer = ctl_ask(c, "POST", "/explain", json_incref(e.question));
+        status = answer != NULL ? print(c, &e, answer) : 1;
+    }
+    json_decref(answer);
+    json_decref(e.question);
+    return status;
+}
+
+const struct command command_explain = { "explain", "URL",  "say what would happen to a request, and why", 0, 2, run,
+                                         0,         options };
