@@ -8,19 +8,40 @@
 
 enum { ADMIN_BODY_BYTES = 1024 * 1024 };
 
+/* What is read alone has none: who may only read takes no memory with it. */
+static size_t body_most(const struct call *call)
+{
+    return call->connection->kind == LISTENER_METRICS ? 0 : ADMIN_BODY_BYTES;
+}
+
+/* It comes in pieces: room for twice of what there is, so that what is copied, and left behind in the arena, is no more
+ * than a few times of it. */
+static char *body_room(struct call *call, size_t bytes)
+{
+    char *more;
+
+    if (bytes <= call->admin_room)
+        return (char *)(uintptr_t)call->admin_body.ptr;
+    call->admin_room = bytes > ADMIN_BODY_BYTES / 2 ? ADMIN_BODY_BYTES : 2 * bytes;
+    more = arena_alloc_raw(&call->arena, call->admin_room);
+    if (call->admin_body.len > 0)
+        memcpy(more, call->admin_body.ptr, call->admin_body.len);
+    return more;
+}
+
 enum MHD_Result call_take_admin_body(struct call *call, const char *bytes, size_t *count)
 {
     size_t had = call->admin_body.len;
     char  *whole;
 
-    if (had + *count > ADMIN_BODY_BYTES) {
+    if (had + *count > body_most(call)) {
         refuse_connection(call->connection,
-                          &(struct refusal){ PROBLEM_CONTENT_TOO_LARGE, "A call's content may have 1 MiB." });
+                          &(struct refusal){ PROBLEM_CONTENT_TOO_LARGE, body_most(call) > 0
+                                                                            ? "A call's content may have 1 MiB."
+                                                                            : "Here is only read: send no content." });
         return MHD_NO;
     }
-    whole = arena_alloc_raw(&call->arena, had + *count);
-    if (had > 0)
-        memcpy(whole, call->admin_body.ptr, had);
+    whole = body_room(call, had + *count);
     memcpy(whole + had, bytes, *count);
     call->admin_body = (struct slice){ whole, had + *count };
     *count = 0;

@@ -41,6 +41,7 @@ struct call {
     bool                   asked_who; /* the answer may depend on it */
     struct admin_call     *admin;
     struct slice           admin_body;
+    size_t                 admin_room; /* what there is for it */
     bool                   suspended;
     unsigned               sweep;      /* when that was */
     TAILQ_ENTRY(call)      suspension; /* of the worker's suspended ones */
