@@ -1,7 +1,7 @@
 /*
  * The table of what /metrics says: a row for each metric, after those that base/counters.def has.
  *
- * Names are an interface; they stay.  doc/ADMIN.md has the same table, and a test holds the two together.
+ * Names are an interface; they stay.  tools/update-sources writes the same table into doc/ADMIN.md.
  */
 #include "admin/metrics.h"
 
@@ -367,7 +367,7 @@ BUDGET_METRIC(blocked, metric_real, seconds(line->blocked_ns))
 /* -- the table -- */
 
 static const struct metric table[] = {
-#define METRIC(name, type, by_upstream, write, help) { name, METRIC_##type, help, by_upstream, write },
+#define METRIC(name, type, by_upstream, labels, write, help) { name, METRIC_##type, help, by_upstream, write },
 #include "admin/metrics.def"
 #undef METRIC
 };

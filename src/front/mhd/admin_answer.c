@@ -14,7 +14,7 @@ static size_t body_most(const struct call *call)
     return call->connection->kind == LISTENER_METRICS ? 0 : ADMIN_BODY_BYTES;
 }
 
-/* It comes in pieces: room for twice of what there is, so that what is copied, and left behind in the arena, is no more
+/* It comes in pieces: room for twice of what there is, so that what is copied, and left over in the arena, is no more
  * than a few times of it. */
 static char *body_room(struct call *call, size_t bytes)
 {
