@@ -26,6 +26,21 @@ static enum step serve(struct exchange *x, const struct engine_service *service)
     return x->service.answered ? STEP_FINISH : STEP_SUSPEND;
 }
 
+/* What the name of an error means, for people. */
+static enum step error_page(struct exchange *x, struct slice name)
+{
+    const struct problem_type *p = &problem_types[problem_find(name)];
+    struct slice               text;
+
+    if (p->name == NULL)
+        return reply_problem(x, &(struct problem){ .kind = PROBLEM_NO_ENDPOINT,
+                                                   .retry_after_ns = -1,
+                                                   .detail = SLICE("No error of Weir's has that name; weir(8) lists "
+                                                                   "all of them.") });
+    text = arena_printf(&x->arena, "%s (%u)\n\n%s\n%s\n", p->title, p->status, p->meaning, p->remedy);
+    return reply_text(x, 200, "text/plain; charset=utf-8", text);
+}
+
 static enum step endpoint(struct exchange *x)
 {
     const struct engine_service *service;
@@ -38,9 +53,12 @@ static enum step endpoint(struct exchange *x)
         return x->dry == NULL ? serve(x, service) : STEP_SUSPEND;
     if (slice_eq(path, SLICE("/.weir/health")))
         return reply_text(x, 200, "text/plain", SLICE("ok\n"));
+    if (slice_starts_with(path, SLICE(PROBLEM_PAGES)))
+        return error_page(x, slice_sub(path, sizeof PROBLEM_PAGES - 1, path.len));
     return reply_problem(x, &(struct problem){ .kind = PROBLEM_NO_ENDPOINT,
                                                .retry_after_ns = -1,
-                                               .detail = SLICE("Weir's own endpoint on this port is /.weir/health.") });
+                                               .detail = SLICE("Weir's own endpoints on this port are /.weir/health, "
+                                                               "/.weir/batch and /.weir/errors/NAME.") });
 }
 
 static enum step nowhere(struct exchange *x, struct slice host)

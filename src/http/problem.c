@@ -5,22 +5,22 @@
 
 #include "http/json.h"
 
+#include <stdio.h>
+
 const struct problem_type problem_types[PROBLEM_COUNT] = {
-#define PROBLEM(id, status, name, title) [PROBLEM_##id] = { status, name, title },
+#define PROBLEM(id, status, name, title, meaning, remedy) [PROBLEM_##id] = { status, name, title, meaning, remedy },
 #include "http/problem.def"
 #undef PROBLEM
 };
 
 static const struct layout {
-    bool        has_type;
     const char *before, *between, *colon, *after; /* members */
 } layouts[] = {
-    [PROBLEM_TYPED] = { true, "{", ",", ":", "}\n" },
-    [PROBLEM_UNTYPED] = { false, "{", ",", ":", "}\n" },
-    [PROBLEM_INDENTED] = { false, "{\n  ", ",\n  ", ": ", "\n}" },
+    [PROBLEM_ONE_LINE] = { "{", ",", ":", "}\n" },
+    [PROBLEM_INDENTED] = { "{\n  ", ",\n  ", ": ", "\n}" },
 };
 
-enum { BYTES_BESIDE_DETAIL = 256, BYTES_OF_ESCAPE = sizeof "\\u0000" - 1 };
+enum { BYTES_BESIDE_DETAIL = 384, BYTES_OF_ESCAPE = sizeof "\\u0000" - 1 };
 
 struct writing {
     struct json_out      out;
@@ -42,6 +42,14 @@ static void text(struct writing *w, const char *member, struct slice value)
     json_text(&w->out, value);
 }
 
+static void write_type(struct writing *w, const struct problem_type *type)
+{
+    char uri[128];
+
+    snprintf(uri, sizeof uri, PROBLEM_TYPE "%s", type->name);
+    text(w, "type", slice_of(uri));
+}
+
 static void number(struct writing *w, const char *member, int64_t value)
 {
     name(w, member);
@@ -58,7 +66,7 @@ static size_t write_with(char *out, size_t room, const struct problem_text *p, s
     struct writing             w = { { out, room, 0, false }, &layouts[p->form] };
     const struct problem_type *type = &problem_types[p->kind];
 
-    text(&w, "type", w.layout->has_type ? SLICE("about:blank") : SLICE_NONE);
+    write_type(&w, type);
     text(&w, "title", slice_of(type->title));
     number(&w, "status", type->status);
     text(&w, "detail", detail);
@@ -89,6 +97,14 @@ size_t problem_write(char *out, size_t room, const struct problem_text *p)
     while ((bytes = write_with(out, room, p, detail)) == 0 && detail.len > 0)
         detail = half(detail);
     return bytes;
+}
+
+enum problem_kind problem_find(struct slice name)
+{
+    for (int i = PROBLEM_NONE + 1; i < PROBLEM_COUNT; i++)
+        if (slice_eq(name, slice_of(problem_types[i].name)))
+            return (enum problem_kind)i;
+    return PROBLEM_NONE;
 }
 
 size_t problem_room(size_t detail_bytes)

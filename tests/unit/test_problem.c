@@ -1,18 +1,21 @@
 /*
- * The one writer of problem+json, with Jansson as the judge of what it wrote, and the table of problems.
+ * The one writer of problem+json, with Jansson as the judge of what it wrote, and the table of problems, which weir(8)
+ * lists.  With WEIR_UPDATE_MANUAL=1 that list is written instead of compared.
  */
 #include <jansson.h>
 
+#include "conf.h"
 #include "http/problem.h"
 
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
 
-#define TYPED(rest) "{\"type\":\"about:blank\",\"title\":\"Over budget\",\"status\":429," rest "}\n"
+#define TYPED(rest) "{\"type\":\"tag:weir,2026:over-budget\",\"title\":\"Over budget\",\"status\":429," rest "}\n"
 
 static void test_texts(void **state)
 {
@@ -22,7 +25,7 @@ static void test_texts(void **state)
         const char         *text;
     } rows[] = {
         { "all_members_in_their_order",
-          { PROBLEM_OVER_BUDGET, PROBLEM_TYPED, { "Wait.", 5 }, "inat", "60/min", "Retry-After", true, 1500 },
+          { PROBLEM_OVER_BUDGET, PROBLEM_ONE_LINE, { "Wait.", 5 }, "inat", "60/min", "Retry-After", true, 1500 },
           TYPED("\"detail\":\"Wait.\",\"upstream\":\"inat\",\"limit\":\"60/min\",\"blocked_by\":\"Retry-After\","
                 "\"retry_after_ms\":1500") },
         { "what_there_is_not_is_not_said",
@@ -32,12 +35,10 @@ static void test_texts(void **state)
         { "to_try_again_at_once_is_said",
           { .kind = PROBLEM_OVER_BUDGET, .has_retry_after = true },
           TYPED("\"detail\":\"\",\"retry_after_ms\":0") },
-        { "without_a_type",
-          { .kind = PROBLEM_ADMIN_REFUSED, .form = PROBLEM_UNTYPED, .detail = { "No.", 3 } },
-          "{\"title\":\"Refused\",\"status\":403,\"detail\":\"No.\"}\n" },
         { "indented",
           { .kind = PROBLEM_NO_LIMIT, .form = PROBLEM_INDENTED, .detail = { "No.", 3 } },
-          "{\n  \"title\": \"No such limit\",\n  \"status\": 404,\n  \"detail\": \"No.\"\n}" },
+          "{\n  \"type\": \"tag:weir,2026:no-limit\",\n  \"title\": \"No such limit\",\n  \"status\": 404,\n  "
+          "\"detail\": \"No.\"\n}" },
         { "quotes_and_backslashes",
           { .kind = PROBLEM_OVER_BUDGET, .detail = { "a\"b\\c", 5 }, .limit = "\"x\"" },
           TYPED("\"detail\":\"a\\\"b\\\\c\",\"limit\":\"\\\"x\\\"\"") },
@@ -124,12 +125,49 @@ static void test_table(void **state)
     for (int i = PROBLEM_NONE + 1; i < PROBLEM_COUNT; i++) {
         const struct problem_type *t = &problem_types[i];
 
-        if (t->status < 400 || t->status > 599 || t->title[0] == '\0' ||
+        if (t->status < 400 || t->status > 599 || t->title[0] == '\0' || t->meaning[strlen(t->meaning) - 1] != '.' ||
+            t->remedy[strlen(t->remedy) - 1] != '.' || problem_find(slice_of(t->name)) != (enum problem_kind)i ||
             strspn(t->name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(t->name))
             fail_msg("%s: %u %s", t->name, t->status, t->title);
         for (int k = i + 1; k < PROBLEM_COUNT; k++)
             assert_string_not_equal(t->name, problem_types[k].name);
     }
+}
+
+static void print_manual(FILE *out)
+{
+    for (int i = PROBLEM_NONE + 1; i < PROBLEM_COUNT; i++) {
+        const struct problem_type *t = &problem_types[i];
+
+        fprintf(out, ".It Li %s Pq %u\n%s\n%s\n", t->name, t->status, t->meaning, t->remedy);
+    }
+}
+
+static void test_manual_has_all(void **state)
+{
+    static const char begin[] = ".\\\" From src/http/problem.def:\n.Bl -tag -width Ds\n",
+                      end[] = ".El\n.\\\" End of problems.\n";
+    char  *page = conf_read(conf_source("doc/weir.8")), *list = NULL;
+    char  *from = strstr(page, begin), *to = strstr(page, end);
+    size_t bytes = 0;
+    FILE  *out = open_memstream(&list, &bytes);
+
+    (void)state;
+    print_manual(out);
+    fclose(out);
+    assert_true(from != NULL && to != NULL && from < to);
+    from += strlen(begin);
+    if (getenv("WEIR_UPDATE_MANUAL") != NULL) {
+        FILE *fresh = fopen(conf_source("doc/weir.8"), "w");
+
+        assert_non_null(fresh);
+        fprintf(fresh, "%.*s%s%s", (int)(from - page), page, list, to);
+        fclose(fresh);
+    } else if ((size_t)(to - from) != bytes || strncmp(from, list, bytes) != 0) {
+        fail_msg("weir(8) does not list the problems of src/http/problem.def: run this test with WEIR_UPDATE_MANUAL=1");
+    }
+    free(page);
+    free(list);
 }
 
 int main(void)
@@ -139,6 +177,7 @@ int main(void)
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_the_room_asked_for_is_enough),
         cmocka_unit_test(test_table),
+        cmocka_unit_test(test_manual_has_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

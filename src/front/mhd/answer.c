@@ -59,7 +59,7 @@ enum MHD_Result call_queue(struct call *call, unsigned status, struct MHD_Respon
 
 enum MHD_Result call_queue_problem(struct call *call, const struct refusal *no)
 {
-    const struct problem_text text = { .kind = no->kind, .form = PROBLEM_UNTYPED, .detail = slice_of(no->detail) };
+    const struct problem_text text = { .kind = no->kind, .detail = slice_of(no->detail) };
     size_t                    room = problem_room(text.detail.len);
     char                     *body = arena_alloc_raw(&call->arena, room);
     struct MHD_Response      *response = MHD_create_response_from_buffer(problem_write(body, room, &text), body,
