@@ -94,9 +94,8 @@ static void page_known(struct mail *mail)
 static void run(struct admin_call *call)
 {
     make_rows(call);
-    store_hurry(call->admin->services->store);
     call->report.most = UPSTREAMS_AT_ONCE;
     admin_ask_upstream(call, page_known);
 }
 
-const struct endpoint endpoint_metrics = { "/metrics", HTTP_GET, run, true };
+const struct endpoint endpoint_metrics = { "/metrics", HTTP_GET, run, ON_QUERY_SOCKET };

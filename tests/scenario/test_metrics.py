@@ -359,6 +359,24 @@ def test_counts_go_over_to_the_next_configuration(daemons, origin):
     assert requests(metrics.of(d), "goes") == 0 and requests(metrics.of(d), "stays") == 1
 
 
+@pytest.mark.parametrize("before,after", [(4, 1), (1, 4)])
+def test_the_next_configuration_may_name_another_number_of_workers(daemons, origin, before, after):
+    """Only a restart changes it: there are as many as before, whatever a configuration says."""
+    origin.reply(fields=CACHED)
+    d = daemons(upstream(origin), settings={"workers": before}).start()
+    for change in (after, before, after):
+        d.settings["workers"] = change
+        d.write([upstream(origin), upstream(origin, name="new")])
+        assert d.ctl("reload").returncode == 0
+    clients = [d.connect() for _ in range(8)]               # spread over all workers
+    for client in clients:
+        for name in ("api", "new"):
+            assert client.get(f"/{name}/x").status == 200
+    for client in clients:
+        client.close()
+    until(lambda: requests(metrics.of(d)) == 8 == requests(metrics.of(d), "new"), "all counted")
+
+
 def test_a_request_that_was_under_way_counts_after_the_reload(daemons, origin):
     gate = threading.Event()
 

@@ -95,6 +95,7 @@ static void test_own_host(void **state)
         { "another_loopback_address", "127.9.9.9", true },
         { "loopback_v6", "[::1]:8080", true },
         { "a_listener", "192.0.2.7:8080", true },
+        { "where_metrics_are_read", "192.0.2.8:9464", true },
         { "listed_name", "weir.lan", true },
         { "listed_name_any_port", "weir.lan:8080", true },
         { "listed_with_port", "box:9000", true },
@@ -105,7 +106,10 @@ static void test_own_host(void **state)
         { "other_address", "10.0.0.1", false },
         { "junk", "a b", false },
     };
-    const struct config c = { .listeners = listeners, .listener_count = 2, .allow_hosts = allowed };
+    const struct config c = { .listeners = listeners,
+                              .listener_count = 2,
+                              .allow_hosts = allowed,
+                              .metrics_listen = "192.0.2.8:9464" };
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
