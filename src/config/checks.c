@@ -11,6 +11,7 @@
 #include "http/hop.h"
 #include "http/method.h"
 #include "http/url.h"
+#include "policy/label.h"
 #include "route/pattern.h"
 
 #include <arpa/inet.h>
@@ -40,6 +41,19 @@ bool check_some_text(const char *text, struct fault *why)
         return WRONG(why, "is empty; leave the setting out where nothing is meant");
     if (!is_printable(text))
         return WRONG(why, "holds a control character");
+    return true;
+}
+
+bool check_tag(const char *text, struct fault *why)
+{
+    const size_t length = strlen(text);
+
+    if (length == 0 || length > LABEL_NAME_LONGEST)
+        return WRONG(why, "is %s; a tag has 1 to %d characters", length == 0 ? "empty" : "too long",
+                     LABEL_NAME_LONGEST);
+    if (!is_printable(text) || strcspn(text, " ,\"") != length)
+        return WRONG(why,
+                     "holds a blank, a comma, a quote or a control character; a tag is one word, such as \"taxa\"");
     return true;
 }
 

@@ -13,6 +13,7 @@
 #include "upstream/options.h"
 
 bool check_some_text(const char *, struct fault *why); /* not empty */
+bool check_tag(const char *, struct fault *why);       /* of stored responses */
 bool check_name(const char *, struct fault *why);      /* of upstreams, budgets, identities */
 /* http or https, without query, fragment and user */
 bool check_url(const char *, struct fault *why);

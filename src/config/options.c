@@ -353,6 +353,10 @@ static const struct option rule_options[] = {
         "The body is part of the key: for a POST that only asks. Such a request is no write."),
     ROW("invalidates", TEXTS, "()", invalidates,
         "Patterns of what a successful write that matches the rule drops as well.", .check = check_pattern),
+    ROW("tags", TEXTS, "()", policy.to.tags,
+        "Tags of what is stored under the rule, beside those that the API gives it in Cache-Tag, Surrogate-Key and "
+        "Cache-Groups: weirctl purge --tag drops all that bear one. They are kept as they were when it was stored.",
+        .check = check_tag),
     ROW("share", BOOL, "true", share,
         "Whether requests for the same thing at the same time are one at the API, whose answer all get. With false "
         "each is sent for itself; what is stored is served as ever."),

@@ -1,6 +1,7 @@
 /*
  * What a successful write drops from the cache (RFC 9111 4.4, and the wider
- * `invalidate = "path"` and `invalidates` of the settings), and PURGE.
+ * `invalidate = "path"` and `invalidates` of the settings), what the answer to it names in Cache-Group-Invalidation
+ * (RFC 9875), and PURGE.
  *
  * The answer to the client waits for the commit, so that what it asks next
  * cannot be answered with what it has just changed.  The change goes by way of the
@@ -12,6 +13,7 @@
 #include "engine/purge.h"
 #include "engine/under.h"
 #include "http/url.h"
+#include "policy/label.h"
 
 #include <stdlib.h>
 
@@ -159,6 +161,24 @@ static void drop_named(struct exchange *x, const struct http_response *response)
                         true);
 }
 
+/* RFC 9875 3: of the answer's own origin, whoever's they are; the answer says so itself, whatever its status.  What
+ * goes with them takes no more with it (2.2.1). */
+static void drop_groups(struct exchange *x, const struct http_response *response)
+{
+    const struct slice origin = arena_printf(&x->arena, SLICE_FMT "://" SLICE_FMT, SLICE_ARG(x->route.upstream->scheme),
+                                             SLICE_ARG(x->route.authority));
+    struct labels      groups;
+
+    policy_invalidated_groups(origin, &response->fields, &x->arena, &groups);
+    for (unsigned n = 0; n < groups.count; n++) {
+        struct invalidation *i = new_invalidation(x, STORE_DROP_LABEL);
+
+        memcpy(i->change.label, groups.items[n], sizeof i->change.label);
+        i->change.label_bytes = LABEL_BYTES;
+        submit(x, i);
+    }
+}
+
 static bool is_write(const struct exchange *x)
 {
     return !http_method_is_safe(x->in.request.method) && !x->has_key;
@@ -168,10 +188,13 @@ bool invalidate_after_write(struct exchange *x, const struct http_response *resp
 {
     const char *const *pattern = x->rule != NULL ? x->rule->invalidates : NULL;
 
-    if (!x->drops.begun && is_write(x) && response->status >= 200 && response->status < 400 &&
-        x->policy->invalidate != INVALIDATE_OFF) {
+    if (!x->drops.begun && is_write(x) && x->policy->invalidate != INVALIDATE_OFF) {
         x->drops.begun = true;
-        drop_named(x, response);
+        drop_groups(x, response);
+        if (response->status < 200 || response->status >= 400)
+            pattern = NULL;
+        else
+            drop_named(x, response);
         for (; pattern != NULL && *pattern != NULL; pattern++)
             drop_matching(x, *pattern);
     }

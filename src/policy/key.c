@@ -297,6 +297,13 @@ struct slice policy_key_url(struct slice full)
     return slice_sub(url, 0, slice_find(url, '\n', 0));
 }
 
+struct slice policy_key_origin(struct slice full)
+{
+    struct slice url = policy_key_url(full);
+
+    return slice_sub(url, 0, slice_find(url, '/', slice_find(url, ':', 0) + 3));
+}
+
 struct slice policy_bare_target(const struct policy_options *o, const struct key_input *in, struct arena *a)
 {
     struct slice path, query, parameter;

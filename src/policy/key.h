@@ -34,6 +34,8 @@ struct cache_key policy_key(const struct policy_options *o, const struct key_sec
 void policy_path_tag(const struct partition *p, struct slice url, uint8_t out[KEY_HASH_BYTES]);
 /* The key's URL as it may be shown to a person ("https://host/path?q=1"): a slice of `full`. */
 struct slice policy_key_url(struct slice full);
+/* Its scheme and authority, as they stand there: another slice of it. */
+struct slice policy_key_origin(struct slice full);
 /* The target without the parameters that are credentials or sign: what who brings none would ask for. */
 struct slice policy_bare_target(const struct policy_options *o, const struct key_input *in, struct arena *a);
 /* The target with the values of credential parameters replaced by "***", for logs. */

@@ -61,6 +61,7 @@ struct policy_options {
     uint64_t           cookie_firsts[4];
     const char *const *ignore_params;
     const char *const *match_headers;
+    const char *const *tags;       /* of what is stored under the rule: policy/label.h */
     const char        *bust_param; /* NULL: none */
 };
 

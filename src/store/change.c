@@ -95,12 +95,13 @@ static enum db_result put(struct apply *a, struct work *work)
         .selection = c->selection,
         .upstream = slice_of(c->upstream),
         .fields = &c->fields,
+        .labels = c->labels,
         .body_bytes = c->body != NULL ? spool_length(c->body) : 0,
         .body_file = work->body_file,
         .proof = work->proof,
     };
     size_t         size = record_size(&p);
-    const uint64_t fills = entry_fills(size, p.body_file, p.body_bytes);
+    const uint64_t fills = entry_fills(size, p.labels, p.body_file, p.body_bytes);
     bool           fits = true;
     enum db_result r;
     void          *room;
@@ -156,6 +157,7 @@ static enum db_result rewrite(struct apply *a, const struct record_key *key, con
                               const struct store_change *fresh, uint64_t *id)
 {
     const struct store_record *v = &old->view;
+    const struct slice         labels = store_record_labels(v);
 
     struct record_parts p = {
         .key = *key,
@@ -171,6 +173,7 @@ static enum db_result rewrite(struct apply *a, const struct record_key *key, con
         .upstream = v->upstream,
         .fields = fresh != NULL ? &fresh->fields : NULL,
         .encoded_fields = v->encoded_fields,
+        .labels = fresh != NULL ? fresh->labels : labels,
         .body_bytes = v->body_bytes,
         .body_file = v->body_file,
         .proof = v->proof,
@@ -184,8 +187,10 @@ static enum db_result rewrite(struct apply *a, const struct record_key *key, con
     size = record_size(&p);
     if (size == 0 || !record_body_is_right(old)) /* never give a damaged body a checksum that fits */
         return DB_NOT_FOUND;
-    shares_take(&a->counts.shares, v->upstream, entry_cost(a->writer->scratch.used));
-    shares_add(&a->counts.shares, v->upstream, entry_cost(size));
+    if (fresh != NULL && (r = entry_relabel(a, key, labels, p.labels)) != DB_OK)
+        return r;
+    shares_take(&a->counts.shares, v->upstream, entry_cost(a->writer->scratch.used, labels));
+    shares_add(&a->counts.shares, v->upstream, entry_cost(size, p.labels));
     r = db_reserve(a->txn, a->store->tables.records, record_key_slice(key), size, &room);
     if (r != DB_OK)
         return r;
@@ -254,13 +259,21 @@ static enum db_result drop_tag(struct apply *a, struct work *work)
                           &work->change->changed, &work->more);
 }
 
+static enum db_result drop_label(struct apply *a, struct work *work)
+{
+    struct label_key from = { { 0 } };
+
+    return entry_drop_label(a, work->change, UINT64_MAX, room_at_once(a->store, DROPPED_AT_ONCE), &from,
+                            &work->change->changed, &work->more);
+}
+
 /* -- dispatch -- */
 
 enum db_result change_apply(struct apply *a, struct work *work)
 {
     static enum db_result (*const rows[])(struct apply *, struct work *) = {
         [STORE_PUT] = put,   [STORE_FRESHEN] = freshen,   [STORE_INVALIDATE] = invalidate,
-        [STORE_DROP] = drop, [STORE_DROP_TAG] = drop_tag,
+        [STORE_DROP] = drop, [STORE_DROP_TAG] = drop_tag, [STORE_DROP_LABEL] = drop_label,
     };
     const unsigned kind = (unsigned)work->change->kind;
 
@@ -273,7 +286,8 @@ enum db_result change_apply(struct apply *a, struct work *work)
 
 enum db_result change_flush(struct apply *a)
 {
-    const db_table tables[] = { a->store->tables.records, a->store->tables.tags, a->store->tables.files };
+    const db_table tables[] = { a->store->tables.records, a->store->tables.tags, a->store->tables.labels,
+                                a->store->tables.files };
     enum db_result r = DB_OK;
 
     for (size_t i = 0; r == DB_OK && i < sizeof tables / sizeof tables[0]; i++)

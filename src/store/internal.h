@@ -2,8 +2,8 @@
  * What the files of the store share: the store itself, the writer, and the
  * transaction in which it makes changes.  Nobody outside this room includes it.
  *
- * Tables: records (hash + variant -> record.h), tags (tag + hash + variant -> nothing), (number of a body file -> hash
- * + variant), meta ("format", "sequence", "totals").
+ * Tables: records (hash + variant -> record.h), tags (tag of the path + hash + variant -> nothing), labels (label +
+ * hash + variant -> nothing), files (number of a body file -> hash + variant), meta ("format", "sequence", "totals").
  */
 #ifndef WEIR_STORE_INTERNAL_H
 #define WEIR_STORE_INTERNAL_H
@@ -61,7 +61,7 @@ struct uncommitted { /* announced changes, by hash: uncommitted.c */
 #define STORE_READER_BEHIND (UINT64_C(1) << 32) /* for each reader that reads a database that was replaced */
 
 struct tables {
-    db_table records, tags, files, meta;
+    db_table records, tags, labels, files, meta;
 };
 
 struct home { /* a database, until the last has gone over to the next: anew.c */
@@ -224,12 +224,17 @@ struct work { /* one change in a group */
     uint64_t             body_file; /* of a PUT, already linked */
     struct body_proof    proof;
     bool                 refused; /* the body's file could not be made: not a matter of the transaction */
-    bool                 more;    /* a DROP_TAG that is not done with yet */
+    bool                 more;    /* a DROP_TAG or DROP_LABEL that is not done with yet */
 };
 
-struct job {                       /* a change that takes several transactions */
-    struct store_change *change;   /* NULL: none. Its number: what is as new as that stays */
-    struct record_key    next_key; /* where it goes on */
+struct label_key {
+    uint8_t bytes[STORE_LABEL_BYTES + RECORD_KEY_BYTES];
+};
+
+struct job {                         /* a change that takes several transactions */
+    struct store_change *change;     /* NULL: none. Its number: what is as new as that stays */
+    struct record_key    next_key;   /* where it goes on */
+    struct label_key     next_label; /* the same of a DROP_LABEL */
     unsigned             failures;
 };
 
@@ -307,6 +312,7 @@ struct apply {
     struct counts  counts; /* as they will be */
     uint64_t       freed_bytes;
     unsigned       removed, evicted;
+    unsigned       labels; /* entries of that table written or removed: mostly a page each */
 };
 
 enum db_result apply_begin(struct writer *, struct apply *);
@@ -325,9 +331,11 @@ static inline enum db_result or_nothing(enum db_result r)
     return r == DB_NOT_FOUND ? DB_OK : r;
 }
 /* Bytes that a value of that size takes in the database, roughly. */
-uint64_t entry_cost(uint64_t value_bytes);
+uint64_t entry_cost(uint64_t value_bytes, struct slice labels);
 /* The same with its body file. */
-uint64_t entry_fills(uint64_t value_bytes, uint64_t body_file, int64_t body_bytes);
+uint64_t entry_fills(uint64_t value_bytes, struct slice labels, uint64_t body_file, int64_t body_bytes);
+/* The next key in the database's order. */
+void entry_step_after(uint8_t *key, size_t bytes);
 /* All but the record itself. */
 enum db_result entry_add(struct apply *, const struct record_parts *);
 /* Removes the record and all that points to it; DB_NOT_FOUND where there is none below that id. */
@@ -335,10 +343,15 @@ enum db_result entry_remove(struct apply *, const struct record_key *, uint64_t 
 /* Those with that tag, from *from on, which moves; *more: there are more than it has looked at. */
 enum db_result entry_drop_tag(struct apply *, const uint8_t tag[STORE_HASH_BYTES], uint64_t below_id, unsigned at_most,
                               struct record_key *from, uint64_t *dropped, bool *more);
+/* What a record that stays has in place of those. */
+enum db_result entry_relabel(struct apply *, const struct record_key *, struct slice old, struct slice labels);
+/* Those of a DROP_LABEL, from *from on, which moves; as above. */
+enum db_result entry_drop_label(struct apply *, const struct store_change *, uint64_t below_id, unsigned at_most,
+                                struct label_key *from, uint64_t *dropped, bool *more);
 
 /* -- change.c: one change within the transaction -- */
 
-/* PUT, FRESHEN, INVALIDATE, DROP, DROP_TAG (up to a bound: work->more). Sets changed and new_id. */
+/* PUT, FRESHEN, INVALIDATE, DROP, DROP_TAG and DROP_LABEL (up to a bound: work->more). Sets changed and new_id. */
 enum db_result change_apply(struct apply *, struct work *);
 enum db_result change_flush(struct apply *);
 
@@ -367,6 +380,8 @@ uint64_t room_txn_bytes(const struct store *);
 unsigned room_changes(const struct store *);
 /* So many records are removed in one transaction, `most` at most. */
 unsigned room_at_once(const struct store *, unsigned most);
+/* As how many records those count that have so many labels in all. */
+unsigned room_weight(unsigned records, unsigned labels);
 /* What records and bodies may fill; a little more than that is lent while small records are traded. */
 uint64_t room_limit(const struct store *);
 bool     room_is_over(const struct store *);

@@ -1,5 +1,5 @@
 /*
- * What the writer does in several transactions: dropping by pattern, by a tag
+ * What the writer does in several transactions: dropping by pattern, by a tag or a label
  * with many records, everything where the map is too full for doing it at once,
  * damaged records that look-ups met; and the sweep of body files.
  *
@@ -49,13 +49,6 @@ static bool is_wanted(struct store *s, const struct store_change *c, struct slic
     return c->matches_record(&r.view, c->context);
 }
 
-/* The next key in the database's order. */
-static void step_behind(struct record_key *key)
-{
-    for (int i = RECORD_KEY_BYTES - 1; i >= 0 && ++key->bytes[i] == 0; i--)
-        ;
-}
-
 static enum db_result scan(struct store *s, struct job *job, struct jobs_found *found)
 {
     const unsigned    at_once = room_at_once(s, DROPPED_AT_ONCE);
@@ -73,7 +66,7 @@ static enum db_result scan(struct store *s, struct job *job, struct jobs_found *
         memcpy(job->next_key.bytes, key.ptr, RECORD_KEY_BYTES);
         if (is_wanted(s, job->change, key, value))
             found->keys[found->count++] = job->next_key;
-        step_behind(&job->next_key);
+        entry_step_after(job->next_key.bytes, RECORD_KEY_BYTES);
         r = db_cursor_move(cursor, DB_NEXT, &key, &value);
     }
     db_cursor_close(cursor);
@@ -82,15 +75,22 @@ static enum db_result scan(struct store *s, struct job *job, struct jobs_found *
     return r == DB_NOT_FOUND ? DB_OK : r;
 }
 
-static enum db_result remove_found(struct writer *w, struct job *job, const struct jobs_found *found)
+/* Those with many labels take more of a transaction: then the rest is found again. */
+static enum db_result remove_found(struct writer *w, struct job *job, struct jobs_found *found)
 {
+    const unsigned at_once = room_at_once(w->store, DROPPED_AT_ONCE);
     struct apply   a;
+    unsigned       i;
     enum db_result r = apply_begin(w, &a);
 
     if (r != DB_OK)
         return r;
-    for (unsigned i = 0; i < found->count && (r == DB_OK || r == DB_NOT_FOUND); i++)
+    for (i = 0; i < found->count && (r == DB_OK || r == DB_NOT_FOUND) && room_weight(i, a.labels) < at_once; i++)
         r = entry_remove(&a, &found->keys[i], job->change->number);
+    if (i < found->count) {
+        job->next_key = found->keys[i];
+        found->at_end = false;
+    }
     if (r != DB_OK && r != DB_NOT_FOUND) {
         apply_abort(&a);
         return r;
@@ -142,6 +142,40 @@ static enum db_result step_tag(struct writer *w, struct job *job, bool *done)
     return r;
 }
 
+static enum db_result step_label(struct writer *w, struct job *job, bool *done)
+{
+    struct label_key from = job->next_label;
+    struct apply     a;
+    uint64_t         dropped = 0;
+    bool             more = false;
+    enum db_result   r = apply_begin(w, &a);
+
+    if (r != DB_OK)
+        return r;
+    r = entry_drop_label(&a, job->change, job->change->number, room_at_once(w->store, DROPPED_AT_ONCE), &from, &dropped,
+                         &more);
+    if (r != DB_OK) {
+        apply_abort(&a);
+        return r;
+    }
+    r = apply_commit(&a);
+    if (r == DB_OK) {
+        job->change->changed += dropped;
+        job->next_label = from;
+    }
+    *done = !more;
+    return r;
+}
+
+static enum db_result step(struct writer *w, struct job *job, bool *done)
+{
+    if (store_is_broken(w->store))
+        return DB_REFUSED;
+    if (job->change->kind == STORE_DROP_TAG)
+        return step_tag(w, job, done);
+    return job->change->kind == STORE_DROP_LABEL ? step_label(w, job, done) : step_matching(w, job, done);
+}
+
 bool job_step(struct writer *w)
 {
     bool           done = false;
@@ -155,9 +189,7 @@ bool job_step(struct writer *w)
         STAILQ_REMOVE_HEAD(&w->jobs, queued);
         w->job = (struct job){ .change = next };
     }
-    r = store_is_broken(w->store)               ? DB_REFUSED
-        : w->job.change->kind == STORE_DROP_TAG ? step_tag(w, &w->job, &done)
-                                                : step_matching(w, &w->job, &done);
+    r = step(w, &w->job, &done);
     if (r == DB_OK) {
         w->job.failures = 0;
         if (done)

@@ -12,7 +12,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-enum { FORMAT = 1, TABLES = 4, OWN_READERS = 8, SEQUENCE_SHIFT = 24 };
+enum { FORMAT = 1, TABLES = 5, OWN_READERS = 8, SEQUENCE_SHIFT = 24 };
 #define SMALLEST_MARGIN (UINT64_C(256) * 1024 * 1024)
 
 /* The map is larger than what may be used: only addresses are spent, and a full map can hardly be emptied. */
@@ -50,10 +50,8 @@ static enum db_result open_tables(struct store *s, struct db_txn *txn, unsigned 
         const char *name;
         db_table   *table;
     } rows[TABLES] = {
-        { "meta", &s->tables.meta },
-        { "records", &s->tables.records },
-        { "tags", &s->tables.tags },
-        { "files", &s->tables.files },
+        { "meta", &s->tables.meta },   { "records", &s->tables.records }, { "tags", &s->tables.tags },
+        { "files", &s->tables.files }, { "labels", &s->tables.labels },
     };
     enum db_result r = DB_OK;
 
@@ -113,15 +111,19 @@ static enum db_result read_meta(struct store *s, struct store_opening *o)
     return db_commit(txn); /* an abort would close the tables again */
 }
 
+/* Of a new database; or it is of a version that knew fewer tables, which it gets, and nothing else changes. */
 static enum db_result write_meta(struct store *s)
 {
     const uint32_t own = FORMAT;
+    uint32_t       format = FORMAT;
     struct db_txn *txn;
     enum db_result r = db_begin(s->db, true, &txn);
 
     if (r != DB_OK)
         return r;
     r = open_tables(s, txn, DB_CREATE);
+    if (r == DB_OK && get_meta(s, txn, SLICE("format"), &format, sizeof format) && format != FORMAT)
+        r = DB_EXISTS;
     if (r == DB_OK)
         r = db_put(txn, s->tables.meta, SLICE("format"), (struct slice){ (const char *)&own, sizeof own });
     if (r != DB_OK) {

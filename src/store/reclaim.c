@@ -138,12 +138,16 @@ enum db_result reclaim_some(struct apply *a, uint64_t bytes, unsigned records)
             return r;
         wanted = count < SAMPLE || records < VICTIMS ? 1 : VICTIMS;
         worst_first(sample, count, wanted);
-        for (unsigned i = 0; i < wanted && a->freed_bytes < enough; i++) {
+        for (unsigned i = 0; i < wanted && a->freed_bytes < enough && records > 0; i++) {
+            const unsigned labels = a->labels;
+            unsigned       weight;
+
             r = entry_remove(a, &sample[i].key, UINT64_MAX);
             if (r != DB_OK)
                 return r;
             a->evicted++;
-            records--;
+            weight = room_weight(1, a->labels - labels);
+            records -= weight < records ? weight : records;
         }
     }
     return DB_OK;

@@ -169,6 +169,21 @@ static bool take_field(struct slice *rest, bool ids_known, struct http_field *ou
     return true;
 }
 
+static bool skip_field(struct slice *rest)
+{
+    struct field_head head;
+    size_t            bytes;
+
+    if (rest->len < sizeof head)
+        return false;
+    memcpy(&head, rest->ptr, sizeof head);
+    bytes = sizeof head + (size_t)head.name_bytes + 1 + head.value_bytes + 1;
+    if (rest->len < bytes)
+        return false;
+    *rest = slice_sub(*rest, bytes, rest->len);
+    return true;
+}
+
 struct http_fields store_record_fields(const struct store_record *record, struct arena *a)
 {
     struct slice       rest = record->encoded_fields;
@@ -190,11 +205,52 @@ struct http_fields store_record_fields(const struct store_record *record, struct
     return fields;
 }
 
+struct slice store_record_labels(const struct store_record *record)
+{
+    struct slice       rest = record->encoded_fields;
+    struct fields_head head;
+
+    if (rest.len < sizeof head)
+        return SLICE("");
+    memcpy(&head, rest.ptr, sizeof head);
+    rest = slice_sub(rest, sizeof head, rest.len);
+    for (uint32_t i = 0; i < head.count; i++)
+        if (!skip_field(&rest))
+            return SLICE("");
+    return rest.len % STORE_LABEL_BYTES == 0 && rest.len / STORE_LABEL_BYTES <= STORE_LABELS_AT_MOST ? rest : SLICE("");
+}
+
+bool store_has_label(struct slice labels, const uint8_t *label, size_t bytes)
+{
+    for (size_t at = 0; at + STORE_LABEL_BYTES <= labels.len; at += STORE_LABEL_BYTES)
+        if (memcmp(labels.ptr + at, label, bytes) == 0)
+            return true;
+    return false;
+}
+
 /* -- records -- */
+
+/* Of all that stands where fields stand; 0: cannot be encoded. */
+static size_t fields_part_size(const struct record_parts *p)
+{
+    size_t size;
+
+    if (p->fields == NULL)
+        return p->encoded_fields.len;
+    size = fields_size(p->fields);
+    return size == 0 ? 0 : size + p->labels.len;
+}
+
+static char *put_fields_part(char *to, const struct record_parts *p)
+{
+    if (p->fields == NULL)
+        return put_slice(to, p->encoded_fields);
+    return put_slice(put_fields(to, p->fields), p->labels);
+}
 
 size_t record_size(const struct record_parts *p)
 {
-    size_t fields = p->fields != NULL ? fields_size(p->fields) : p->encoded_fields.len;
+    size_t fields = fields_part_size(p);
     size_t size;
 
     if (fields == 0 || fields > UINT32_MAX || p->full_key.len > UINT32_MAX / 2 || p->selection.len > UINT32_MAX / 2 ||
@@ -208,7 +264,7 @@ size_t record_size(const struct record_parts *p)
 
 char *record_begin(const struct record_parts *p, void *room)
 {
-    size_t             fields = p->fields != NULL ? fields_size(p->fields) : p->encoded_fields.len;
+    size_t             fields = fields_part_size(p);
     struct record_head head = {
         .id = p->id,
         .requested_wall_ns = p->requested_wall_ns,
@@ -235,7 +291,7 @@ char *record_begin(const struct record_parts *p, void *room)
     to = put_slice(to, p->full_key);
     to = put_slice(to, p->selection);
     to = put_slice(to, p->upstream);
-    to = p->fields != NULL ? put_fields(to, p->fields) : put_slice(to, p->encoded_fields);
+    to = put_fields_part(to, p);
     return (head.flags & FLAG_PROOF) != 0 ? put(to, &p->proof.mark, sizeof p->proof.mark) : to;
 }
 

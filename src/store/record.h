@@ -2,7 +2,10 @@
  * How a stored response stands in the database: one value under hash and
  * variant, in the machine's own byte order.
  *
- *   head (fixed size), full key, selection, upstream, fields, inline body
+ *   head (fixed size), full key, selection, upstream, fields, labels, inline body
+ *
+ * The labels are counted among the fields' bytes: they are what is left after the last field, so that neither who wrote
+ * a record before there were any nor who reads it and knows of none has to care.
  *
  * Two checksums (XXH3-64): one over everything before the body, mixed with the
  * key so that a record under another's key shows; one over the inline body,
@@ -28,8 +31,9 @@ struct record_parts { /* what a record is made from */
     unsigned                  status;
     bool                      invalidated, had_credential, masked;
     struct slice              full_key, selection, upstream;
-    const struct http_fields *fields; /* NULL: encoded_fields instead */
-    struct slice              encoded_fields;
+    const struct http_fields *fields;         /* NULL: encoded_fields instead */
+    struct slice              encoded_fields; /* with the labels after them */
+    struct slice              labels;         /* beside `fields` */
     int64_t                   body_bytes;
     uint64_t                  body_file; /* 0: inline */
     struct body_proof         proof;     /* of the file */

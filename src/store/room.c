@@ -37,6 +37,11 @@ unsigned room_at_once(const struct store *s, unsigned most)
     return count >= most ? most : count > AT_ONCE_LEAST ? (unsigned)count : AT_ONCE_LEAST;
 }
 
+unsigned room_weight(unsigned records, unsigned labels)
+{
+    return records + labels / PAGES_A_DROP;
+}
+
 /* The directories of the bodies, and what else is small.  A file system that counts no links to directories (btrfs)
  * has no blocks for them either. */
 static uint64_t places_bytes(const struct store *s)

@@ -25,6 +25,10 @@
 
 enum { STORE_HASH_BYTES = 16, STORE_INLINE_BYTES = 64 * 1024 /* a longer body is a file */ };
 
+/* What an API or a rule has marked a response with, so that all that bear the mark can be dropped: policy/label.h makes
+ * them.  The first half alone names it, whoever gave it. */
+enum { STORE_LABEL_BYTES = 16, STORE_LABEL_NAME_BYTES = 8, STORE_LABELS_AT_MOST = 64 };
+
 struct store;
 
 /* A NULL store is a broken one in every function below: look-ups miss, changes are answered with ok = false. */
@@ -99,6 +103,10 @@ struct store_near store_of_path(struct store_reader *, const uint8_t tag[STORE_H
 void store_reader_end(struct store_reader *);
 /* The head's fields as slices of the record; the array is in the arena. A NUL byte follows each name and value. */
 struct http_fields store_record_fields(const struct store_record *, struct arena *);
+/* Its labels, one after the other; empty for most. */
+struct slice store_record_labels(const struct store_record *);
+/* Is that one among them? `bytes`: of it that count: STORE_LABEL_BYTES, or STORE_LABEL_NAME_BYTES. */
+bool store_has_label(struct slice labels, const uint8_t *label, size_t bytes);
 /* The body file, opened for reading (caller closes), -1 where it is gone or another one's: then it is a miss.  A file
  * that was copied or written to since it was stored is read once, to see whether it is what it was. */
 int store_body_open(struct store *, const struct store_record *);
@@ -147,6 +155,8 @@ enum store_change_kind {
     STORE_INVALIDATE,    /* all variants under `hash`: kept for validation only */
     STORE_DROP,          /* all variants under `hash` */
     STORE_DROP_TAG,      /* every record with `tag` (path_tag) */
+    STORE_DROP_LABEL,    /* every record with `label`, as many bytes of it as count; of `upstream` alone, where that is
+                                       * not NULL */
     STORE_DROP_MATCHING, /* every record whose full key `matches` (purge by glob), or which itself does: scanned in
                                        * batches, between which other changes are made; what is stored meanwhile
                                        * stays */
@@ -166,7 +176,10 @@ struct store_change {            /* the submitter's memory until `done` is recei
     const char            *upstream;  /* name: counted for max_share and shown by status */
     double                 max_share; /* PUT: the part of the cache that it may fill; 0: no bound */
     unsigned               status;
-    struct http_fields     fields; /* as stored */
+    struct http_fields     fields;                   /* as stored */
+    struct slice           labels;                   /* PUT, FRESHEN: STORE_LABELS_AT_MOST of them at most */
+    uint8_t                label[STORE_LABEL_BYTES]; /* DROP_LABEL */
+    size_t                 label_bytes;
     int64_t                requested_wall_ns, received_wall_ns;
     bool                   had_credential, masked;
     struct spool          *body;       /* whole, not passed; the submitter's reference, until `done`; NULL: no body */

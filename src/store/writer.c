@@ -146,6 +146,7 @@ struct writer_group {
     struct work works[GROUPING_CHANGES];
     unsigned    count;
     uint64_t    bytes, file_bytes; /* of the records, and of the bodies that are files */
+    uint64_t    label_pages;
 };
 
 static bool has_file(const struct store_change *c)
@@ -172,7 +173,7 @@ static uint64_t record_cost_of(const struct work *work)
         bytes += c->fields.items[i].name.len + c->fields.items[i].value.len;
     if (c->body != NULL && !has_file(c))
         bytes += (uint64_t)spool_length(c->body);
-    return entry_cost(bytes);
+    return entry_cost(bytes + c->labels.len, c->labels);
 }
 
 /* Not at its end, or larger than all that it may fill: it costs nobody his place. */
@@ -332,8 +333,10 @@ static void gather(struct writer *w, struct writer_group *g)
     const uint64_t most = store_group_bytes(w->store), txn = room_txn_bytes(w->store);
     uint64_t       bodies = 0;
 
-    while (!STAILQ_EMPTY(&w->changes) && g->count < GROUPING_CHANGES &&
-           (g->count == 0 || (bodies < most && g->bytes + g->count * (uint64_t)ROOM_CHANGE_BYTES < txn))) {
+    while (
+        !STAILQ_EMPTY(&w->changes) && g->count < GROUPING_CHANGES &&
+        (g->count == 0 ||
+         (bodies < most && g->bytes + g->count * (uint64_t)ROOM_CHANGE_BYTES + g->label_pages * BLOCK_BYTES < txn))) {
         struct store_change *c = STAILQ_FIRST(&w->changes);
         struct work         *work = &g->works[g->count];
 
@@ -349,6 +352,7 @@ static void gather(struct writer *w, struct writer_group *g)
         *work = (struct work){ .change = c, .refused = is_refused(w->store, c) };
         bodies += body_bytes(c);
         g->bytes += record_cost_of(work);
+        g->label_pages += c->labels.len / STORE_LABEL_BYTES;
         g->file_bytes += file_cost_of(work);
         g->count++;
     }

@@ -177,10 +177,12 @@ static bool ask_unexpecting(struct flight *f, struct turn *t)
     return true;
 }
 
-/* RFC 9111 4.3.4.  A 304 that speaks of another response than ours is no answer: asked again without conditions. */
+/* RFC 9111 4.3.4.  A 304 that speaks of another response than ours is no answer: asked again without conditions.  So is
+ * one that speaks of what was dropped meanwhile, by a label. */
 static void not_modified(struct flight *f, struct turn *t)
 {
-    if (policy_304_selects(&t->answer->head, &t->fetch->stored.head)) {
+    if (policy_304_selects(&t->answer->head, &t->fetch->stored.head) &&
+        late_dropped_ns(t, &t->fetch->stored.head.head.fields) == 0) {
         t->given = true;
         share_not_modified(f, t, t->answer);
         return;

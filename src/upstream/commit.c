@@ -64,6 +64,9 @@ static void keep_head(struct flight *f, const struct http_response *head)
 
     c->status = head->status;
     c->fields = policy_stored_fields(f->leader->policy, head, &commit_of(f)->arena);
+    policy_labels(f->leader->policy, policy_key_origin(f->leader->key.full), &head->fields, &commit_of(f)->arena,
+                  &commit_of(f)->labels);
+    c->labels = policy_labels_slice(&commit_of(f)->labels);
     c->masked = auth_mask(f->leader, MASK_MARK, &c->fields, &commit_of(f)->arena);
 }
 

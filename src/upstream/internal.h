@@ -14,10 +14,10 @@
  * Files, each of which knows those before it and none after it: states.c (of flights), answer.c, fetch.c, waiter.c (who
  * waits, and what he is told), keep.c (the ledger's rows), bust.c, heard.c, hearing.c (what an answer tells of limits),
  * misses.c (what misses differ in), site.c, stall.c (uploads that pause), forecast.c (how long a wait will be),
- * naming.c, turn.c (one attempt), flight.c (table, life), commit.c (to the store), share.c (who gets the head),
- * overtake.c (writes, purges), patience.c, dispatch.c (queue and budget), enter.c (in and out of the thread),
- * foretell.c (what would become of one), attempt.c (what became of one, retries), events.c
- * (what origin/ tells), upstream.c (thread).
+ * naming.c, turn.c (one attempt), flight.c (table, life), commit.c (to the store), late.c (drops by label), share.c
+ * (who gets the head), overtake.c (writes, purges), patience.c, dispatch.c (queue and budget), enter.c (in and out of
+ * the thread), foretell.c (what would become of one), attempt.c (what became of one, retries), events.c (what origin/
+ * tells), upstream.c (thread).
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
  * upstream_sent_again (debug), upstream_limit_cut (once for each), upstream_hold_lifted, upstream_limits_forgotten,
@@ -36,6 +36,7 @@
 #include "upstream/auth.h"
 #include "upstream/body_check.h"
 #include "origin/origin.h"
+#include "policy/label.h"
 #include "upstream/forecast.h"
 #include "upstream/naming.h"
 #include "upstream/states.h"
@@ -58,6 +59,7 @@ enum {
     JSON_HELD_BYTES = 1024 * 1024, /* of a body that is checked before its head goes out */
     TELLING_BYTES = 1024,          /* of a refusal's body: where it may tell of a limit */
     IDLE_FLIGHTS = 64,
+    LATE_DROPS = 1024,    /* by label, that are remembered */
     DEAD_CONNECTIONS = 2, /* found by one request: from then on it asks for a new one */
     UNDONE_AT_ONCE = 3,   /* sends of what the API says it has not done; then it is a failure */
     RETRY_FLOOR = 10      /* retries that `retry.share` always leaves, renewed one a second */
@@ -204,6 +206,17 @@ struct commit {
     struct flight      *flight;
     struct store_change change;
     struct arena        arena;
+    struct labels       labels; /* of the change */
+};
+
+/* What was dropped by label of late: whose head comes after that, and was asked for before, bears it in vain. */
+struct late_drops {
+    struct late_drop {
+        uint8_t label[LABEL_BYTES];
+        size_t  bytes; /* of it that count */
+        int64_t at_ns;
+    } items[LATE_DROPS];
+    unsigned count; /* that there ever were: a ring */
 };
 
 /* -- one attempt -- */
@@ -297,6 +310,7 @@ struct upstream {
     unsigned           flight_count;
     struct unshareable unshareable[UNSHAREABLE_SLOTS];
     struct pending     pending;
+    struct late_drops  late_drops;
     struct kept_ledger kept;
     unsigned           bust_count; /* in `busts` */
     struct heard      *heard;      /* locks itself: heard.c */
@@ -399,6 +413,12 @@ void             enter_arrive(struct fetch_links *, struct upstream *); /* what 
 /* How long it will wait where RULING_NAMED says no more. */
 void enter_foretell(struct site *, struct fetch_links *, struct ruling *);
 void enter_again(struct site *, struct waiters *parted); /* they have left a flight; empty after */
+
+/* late.c */
+bool late_bears(const struct answer *, const struct fetch *asked, const uint8_t *label, size_t bytes);
+void late_note(struct late_drops *, const struct store_change *drop);
+/* When a label among those that a turn's head bears was last dropped, if that was since it was sent; else 0. */
+int64_t late_dropped_ns(const struct turn *, const struct http_fields *);
 
 /* patience.c: of those who listen to an API that is silent since then, while the request is sent and nothing is paused
  */

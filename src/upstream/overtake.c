@@ -47,8 +47,10 @@ void overtake_by_write(struct site *site, const struct fetch *write)
 
 /* -- by a drop -- */
 
-static bool is_about(const struct store_change *drop, const struct fetch *f)
+static bool is_about(const struct store_change *drop, const struct flight *flight)
 {
+    const struct fetch *f = flight->leader;
+
     switch (drop->kind) {
     case STORE_FLUSH:
         return true;
@@ -56,6 +58,8 @@ static bool is_about(const struct store_change *drop, const struct fetch *f)
         return memcmp(drop->hash, f->key.hash, sizeof drop->hash) == 0;
     case STORE_DROP_TAG:
         return memcmp(drop->tag, f->key.path_tag, sizeof drop->tag) == 0;
+    case STORE_DROP_LABEL: /* whose head has not come: late.c */
+        return flight->storing && late_bears(flight->answer, f, drop->label, drop->label_bytes);
     case STORE_DROP_MATCHING:
         return drop->matches != NULL && drop->matches(f->key.full, drop->context);
     default:
@@ -74,10 +78,12 @@ static void receive_drop(struct mail *m)
     struct dropping *d = CONTAINER_OF(m, struct dropping, mail);
     struct upstream *up = d->up;
 
+    if (d->change->kind == STORE_DROP_LABEL)
+        late_note(&up->late_drops, d->change);
     EACH_SITE(s, up)
     EACH_FLIGHT_SAFE(f, s)
     {
-        if (is_asked(f) && f->leader->has_key && is_about(d->change, f->leader))
+        if (is_asked(f) && f->leader->has_key && is_about(d->change, f))
             overtake(f);
     }
     store_submit(up->store, d->change);

@@ -196,6 +196,18 @@ static bool will_be_stored(const struct flight *f)
     return f->storing && (!f->live || f->answer->content_length >= 0);
 }
 
+/* Who came after the drop of what he waits for asks anew. */
+static void part_later(struct flight *f, const struct fetch *leader, int64_t than_ns, struct waiters *parted)
+{
+    EACH_WAITER_SAFE(w, f)
+    {
+        if (w->at != WAITER_WAITING || w->fetch == leader || w->fetch->patience.arrived_mono_ns < than_ns)
+            continue;
+        waiter_unlink(w);
+        TAILQ_INSERT_TAIL(parted, w, entry);
+    }
+}
+
 /* Everyone who may have it gets it; those who may not are taken off the flight, in their order. */
 static void give_out(struct flight *f, const struct fetch *leader, struct answer *a, enum sharing how, bool of_account,
                      struct waiters *parted)
@@ -224,6 +236,7 @@ static void give_out(struct flight *f, const struct fetch *leader, struct answer
 void share_head(struct flight *f, struct turn *t, struct answer *a, struct waiters *parted)
 {
     struct judgement j = judge(f, t->fetch, a);
+    const int64_t    late_ns = late_dropped_ns(t, &a->head.fields);
     enum sharing     how;
 
     a->storable = j.storable;
@@ -233,6 +246,7 @@ void share_head(struct flight *f, struct turn *t, struct answer *a, struct waite
     f->past.head_ns = clock_mono_ns();
     f->answer = a;
     answer_acquire(a);
+    f->overtaken = f->overtaken || late_ns != 0;
     f->storing = a->storable == STORABLE_YES && !f->overtaken;
     f->joined_part = t->part_bytes > 0;
     if (how != SHARE_ONE)
@@ -248,6 +262,8 @@ void share_head(struct flight *f, struct turn *t, struct answer *a, struct waite
     }
     if (f->leader->stored.heading && a->head.status == 200 && f->leader->may_store && !f->overtaken)
         commit_head(f);
+    if (late_ns != 0)
+        part_later(f, t->fetch, late_ns, parted);
     give_out(f, t->fetch, a, how, !j.shareable && a->head.status >= 400 && a->head.status < 500, parted);
     if (!f->storing && f->receiving <= 1 && a->body != NULL)
         spool_set_pass(a->body);

@@ -3,6 +3,9 @@
  */
 #include "rig.h"
 
+#include "base/clock.h"
+#include "policy/label.h"
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -11,7 +14,7 @@
 
 #include <stdlib.h>
 
-#define FRESH "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 5\r\n\r\nhello"
+#define FRESH "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nCache-Tag: its-tag\r\nContent-Length: 5\r\n\r\nhello"
 
 static void wait_and_say(struct talk *t, const void *text)
 {
@@ -28,7 +31,7 @@ static bool drops_x(struct slice full_key, void *context)
 static const struct drop_row {
     const char            *name;
     enum store_change_kind kind;
-    const char            *target; /* that the drop is of */
+    const char            *target; /* that the drop is of; its label */
     bool                   stored; /* what was asked for at /x before it */
 } drops[] = {
     { "flush", STORE_FLUSH, "/", false },
@@ -36,6 +39,8 @@ static const struct drop_row {
     { "another_key", STORE_DROP, "/x?other", true },
     { "its_path", STORE_DROP_TAG, "/x?other", false },
     { "another_path", STORE_DROP_TAG, "/y", true },
+    { "a_label_that_it_turns_out_to_bear", STORE_DROP_LABEL, "its-tag", false },
+    { "another_label", STORE_DROP_LABEL, "another-tag", true },
     { "matching", STORE_DROP_MATCHING, "/x", false },
 };
 
@@ -58,11 +63,13 @@ static bool is_dropped(void *context)
 
 static void drop(struct rig *r, const struct drop_row *row)
 {
-    struct fetch *like = rig_fetch(r, "GET", row->target, "");
+    struct fetch *like = rig_fetch(r, "GET", row->kind == STORE_DROP_LABEL ? "/" : row->target, "");
 
     dropped = (struct dropped){ .change = { .kind = row->kind, .matches = drops_x, .reply_to = r->box } };
     memcpy(dropped.change.hash, like->key.hash, STORE_HASH_BYTES);
     memcpy(dropped.change.tag, like->key.path_tag, STORE_HASH_BYTES);
+    policy_label_name(slice_of(row->target), dropped.change.label);
+    dropped.change.label_bytes = LABEL_NAME_BYTES;
     dropped.change.done.receive = receive_dropped;
     free(like->owner);
     rig_leave(r, like);
@@ -85,6 +92,7 @@ static void a_drop_overtakes_what_it_is_about(void **state)
         rig_submit(&r, f[0]);
         api_await(r.origin, 1);
         drop(&r, &drops[i]);
+        f[1]->patience.arrived_mono_ns = clock_mono_ns();
         rig_submit(&r, f[1]);
         rig_report(&r, &report); /* it has been seen */
         arena_free(&report.arena);
