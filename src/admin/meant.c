@@ -84,12 +84,18 @@ static bool take_whose(struct meant *m, struct slice value, struct fault *why)
     return true;
 }
 
+static bool take_tag(struct meant *m, struct slice value, struct fault *why)
+{
+    return entry_wish_tag(&m->wish, value, why);
+}
+
 static const struct {
     const char *name;
     bool (*take)(struct meant *, struct slice value, struct fault *why);
 } rows[] = {
     { "url", take_url },           { "upstream", take_upstream }, { "stale", take_not_fresh },
     { "expired", take_not_fresh }, { "older_than", take_older },  { "whose", take_whose },
+    { "tag", take_tag },
 };
 
 enum meant_read meant_take(struct meant *m, struct slice name, struct slice value, struct fault *why)

@@ -24,7 +24,8 @@ struct meant *meant_new(const struct admin_call *);
 void          meant_free(struct meant *); /* NULL is fine */
 
 enum meant_read { MEANT_TAKEN, MEANT_OTHER /* no name of its own */, MEANT_WRONG /* *why says what would be right */ };
-/* One of "url" (a URL or a glob), "upstream", "stale", "expired", "older_than", "whose", each said once. */
+/* One of "url" (a URL or a glob), "upstream", "stale", "expired", "older_than", "whose", "tag", each said
+ * once. */
 enum meant_read meant_take(struct meant *, struct slice name, struct slice value, struct fault *why);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * /purge: what a URL, a glob, an upstream, an age or staleness means is dropped, all of it at once where several are
- * said; with `dry_run` it is listed instead, as /entries does.
+ * /purge: what a URL, a glob, a tag, an upstream, an age or staleness means is dropped, all of it at once where several
+ * are said; with `dry_run` it is listed instead, as /entries does.
  *
  * The writer goes through the records in steps, and judges each; what is on its way there is overtaken by the upstream
  * thread where the key alone says that it is meant.
@@ -58,7 +58,8 @@ static bool take(struct purge_argument *r, const char *name, json_t *value, stru
     case MEANT_WRONG:
         return false;
     default:
-        return fault_set(why, "There is no \"%.60s\"; there are url, upstream, expired, older_than, whose and dry_run.",
+        return fault_set(why,
+                         "There is no \"%.60s\"; there are url, upstream, tag, expired, older_than, whose and dry_run.",
                          name),
                false;
     }
@@ -78,10 +79,15 @@ static bool read_argument(struct admin_call *call, struct purge_argument *r)
         admin_answer_problem(call, r->meant->is_url_wrong ? PROBLEM_NOT_A_PATTERN : PROBLEM_NOT_UNDERSTOOD, why.text);
     else if (r->meant->is_anything)
         admin_answer_problem(call, PROBLEM_NOTHING_TO_PURGE,
-                             "Send {\"url\": \"URL or GLOB\"}, or upstream, expired, older_than or whose, or several "
-                             "of "
-                             "them.");
+                             "Send {\"url\": \"URL or GLOB\"}, or upstream, tag, expired, older_than or whose, or "
+                             "several of them.");
     return ok && !r->meant->is_anything;
+}
+
+/* Then the store knows where they are: nothing else is gone through.  Names of upstreams are the configuration's. */
+static bool is_of_tag_alone(const struct entry_wish *w)
+{
+    return w->has_tag && w->urls == NULL && !w->not_fresh && w->older_ns < 0 && w->whose.ptr == NULL && !w->shared;
 }
 
 static void run(struct admin_call *call)
@@ -94,6 +100,13 @@ static void run(struct admin_call *call)
     if (r.dry_run) {
         call->own = (struct admin_own){ 0 };
         entries_list(call, r.meant);
+        return;
+    }
+    if (is_of_tag_alone(&r.meant->wish)) {
+        memcpy(call->change.label, r.meant->wish.tag, LABEL_NAME_BYTES);
+        call->change.label_bytes = LABEL_NAME_BYTES;
+        call->change.upstream = r.meant->wish.upstream.ptr;
+        admin_drop(call, STORE_DROP_LABEL);
         return;
     }
     call->change.matches_record = is_dropped;

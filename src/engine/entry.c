@@ -144,12 +144,22 @@ bool entry_tells_who(const struct config *c, struct slice name)
     return false;
 }
 
+bool entry_wish_tag(struct entry_wish *w, struct slice tag, struct fault *why)
+{
+    if (tag.len == 0 || tag.len > LABEL_NAME_LONGEST)
+        return fault_set(why, "A tag has 1 to %d characters.", LABEL_NAME_LONGEST), false;
+    policy_label_name(tag, w->tag);
+    w->has_tag = true;
+    return true;
+}
+
 bool entry_is_meant(const struct entry_wish *w, struct entry_reader *e, const struct store_record *r, struct arena *a,
                     struct entry_facts *out)
 {
     if ((w->upstream.ptr != NULL && !slice_eq(r->upstream, w->upstream)) || (w->shared && !entry_is_shared(r)) ||
         (w->whose.ptr != NULL && !slice_eq(whose_of(r), w->whose)) ||
-        (w->urls != NULL && !purge_matches(r->full_key, w->urls)))
+        (w->urls != NULL && !purge_matches(r->full_key, w->urls)) ||
+        (w->has_tag && !store_has_label(store_record_labels(r), w->tag, sizeof w->tag)))
         return false;
     if (w->may_see != NULL) {
         const struct config_upstream *up = entry_upstream(e, r);

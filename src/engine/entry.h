@@ -8,6 +8,7 @@
 #define WEIR_ENGINE_ENTRY_H
 
 #include "config/config.h"
+#include "policy/label.h"
 #include "store/store.h"
 
 enum entry_state {
@@ -58,8 +59,12 @@ struct entry_wish {          /* which are meant: all of it holds at once */
     int64_t       older_ns;  /* only what is older; -1: all */
     struct slice  whose;     /* as above; ptr NULL: anybody's */
     bool          shared;    /* only what entry_is_shared() */
-    const bool   *may_see;   /* of each upstream of the configuration; NULL: all */
+    bool          has_tag;   /* only what bears it: */
+    uint8_t       tag[LABEL_NAME_BYTES];
+    const bool   *may_see; /* of each upstream of the configuration; NULL: all */
 };
+/* What bears that tag alone; false: there can be none such. */
+bool entry_wish_tag(struct entry_wish *, struct slice tag, struct fault *why);
 /* False: it is not meant, and *out is not filled. */
 bool entry_is_meant(const struct entry_wish *, struct entry_reader *, const struct store_record *, struct arena *,
                     struct entry_facts *out);
