@@ -3,6 +3,8 @@
  */
 #include "admin/internal.h"
 
+#include "admin/tokens.h"
+#include "base/clock.h"
 #include "http/url.h"
 
 #include <stdlib.h>
@@ -25,7 +27,10 @@
     X(reload) \
     X(reopen) \
     X(metrics) \
-    X(log)
+    X(log) \
+    X(dashboard) \
+    X(session) \
+    X(session_end)
 // clang-format on
 
 #define DECLARE(name) extern const struct endpoint endpoint_##name;
@@ -53,6 +58,33 @@ bool admin_is_idle(const struct admin *a)
     return a->open_count == 0;
 }
 
+/* RFC 6750 2.1; ptr NULL: there is none. */
+static struct slice bearer_of(const struct http_request *r)
+{
+    struct slice value = http_fields_get(&r->fields, HTTP_AUTHORIZATION);
+    size_t       space = slice_find(value, ' ', 0);
+
+    if (http_fields_count(&r->fields, HTTP_AUTHORIZATION) != 1 || space == value.len ||
+        !slice_eq_nocase(slice_sub(value, 0, space), SLICE("Bearer")))
+        return SLICE_NONE;
+    return slice_trim(slice_sub(value, space + 1, value.len));
+}
+
+bool admin_knows_token(const struct admin *a, const struct http_request *request)
+{
+    struct slice token = bearer_of(request);
+
+    return token.len > 0 && tokens_know(a->services->tokens, token, clock_mono_ns());
+}
+
+static void want_token(struct admin_call *call)
+{
+    admin_answer_problem(call, PROBLEM_NO_TOKEN,
+                         "Over TCP everything but the page itself wants a token that weirctl dashboard makes, good for "
+                         "twelve hours or until Weir ends; a program asks the admin socket.");
+    http_fields_add(&call->reply.fields, &call->arena, SLICE("WWW-Authenticate"), SLICE("Bearer realm=\"weir\""));
+}
+
 struct admin_call *admin_begin(struct admin *a, struct config *config, const struct http_request *request,
                                struct slice body, struct admin_rights rights, void (*wake)(void *owner), void *owner)
 {
@@ -75,12 +107,15 @@ struct admin_call *admin_begin(struct admin *a, struct config *config, const str
     call->argument = arena_copy(&call->arena, body);
     call->query = arena_copy(&call->arena, query);
     call->accept = arena_copy(&call->arena, http_fields_get(&request->fields, HTTP_ACCEPT));
-    if (rights.metrics_alone && found != &endpoint_metrics)
+    call->bearer = arena_copy(&call->arena, bearer_of(request));
+    if (rights.is_stranger && found != &endpoint_session)
+        want_token(call);
+    else if (rights.metrics_alone && found != &endpoint_metrics)
         admin_answer_problem(call, PROBLEM_NO_ENDPOINT,
                              "This address (metrics.listen) has /metrics alone; weirctl asks the admin socket.");
     else if (found == NULL)
         admin_answer_problem(call, PROBLEM_NO_ENDPOINT, "weirctl(1) lists what can be asked.");
-    else if ((found->places & ON_QUERY_SOCKET) == 0 && !rights.may_change)
+    else if ((found->places & ON_QUERY_SOCKET) == 0 && !rights.may_change && !rights.is_stranger)
         admin_answer_problem(call, PROBLEM_NOT_HERE,
                              "This socket is for reading alone: who may change something has the rights of the admin "
                              "socket (admin.mode and admin.group, or its systemd unit).");

@@ -36,6 +36,7 @@ struct admin_connections { /* that are open */
 };
 
 struct front;
+struct tokens;
 
 struct admin_services { /* lent; outlive every call */
     struct store    *store;
@@ -52,7 +53,9 @@ struct admin_services { /* lent; outlive every call */
     /* The front's own: any thread. */
     struct admin_connections (*connections)(const struct front *);
     const struct front *front;
-    const char         *proxy; /* address of the forward proxy; NULL: it is off */
+    const char         *proxy;  /* address of the forward proxy; NULL: it is off */
+    const char         *page;   /* of the page: the first TCP address of the admin's; NULL: none */
+    struct tokens      *tokens; /* its sessions */
     void               *context;
     int64_t             started_wall_ns;
 };
@@ -65,12 +68,19 @@ void          admin_close(struct admin *); /* NULL is fine; it is idle */
 /* True where no call is open and no mail for one is on its way. */
 bool admin_is_idle(const struct admin *);
 
+/* Over TCP: does the request say a token that is good? */
+bool admin_knows_token(const struct admin *, const struct http_request *);
+
 struct admin_call;
 
 struct admin_rights {      /* what the caller may see and do */
     bool    may_change;    /* false: on the query socket */
     bool    metrics_alone; /* and nothing else, of all upstreams: metrics.listen */
+    bool    over_tcp;      /* of the page, or of who has its token */
+    bool    is_stranger;   /* of those, without a token: may exchange a code for one, and nothing else */
     int64_t uid;           /* -1: not known, or of no matter: the caller may change things */
+    /* Whose connection it is, to refuse by and never to allow by; -1: not known. NULL: the same. */
+    int64_t (*caller_uid)(void *owner);
     /* May the owner use the upstream, and so hear of it?  NULL: of all. Worker's thread, while the call lives. */
     bool (*may_use)(void *owner, const struct config_upstream *);
     /* As whom a request is explained: the worker's engine, and who asks; during admin_begin() only. */

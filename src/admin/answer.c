@@ -14,6 +14,8 @@ static void begin_reply(struct admin_call *call, unsigned status, const char *co
     call->reply = (struct reply){ .status = status, .fd = -1 };
     http_fields_add_id(&call->reply.fields, &call->arena, HTTP_CONTENT_TYPE, slice_of(content_type));
     http_fields_add_id(&call->reply.fields, &call->arena, HTTP_CACHE_CONTROL, SLICE("no-store"));
+    if (call->rights.over_tcp)
+        http_fields_add(&call->reply.fields, &call->arena, SLICE("X-Content-Type-Options"), SLICE("nosniff"));
 }
 
 static void make_known(struct admin_call *call)

@@ -79,6 +79,7 @@ struct admin_call {
     struct mail            reopened;
     struct arena           arena;
     struct slice           query;   /* of the target; in the arena */
+    struct slice           bearer;  /* the token that the request says; in the arena */
     struct slice           accept;  /* the field of that name; in the arena */
     struct metrics        *metrics; /* of /metrics; in the arena */
     struct upstream_report report;

@@ -97,8 +97,9 @@ static const struct option admin_options[] = {
         "weirctl run needs, of the upstreams that access lets one use. A name alone is beside socket; \"\" is none.",
         .check = check_query_socket, RESTART),
     ROW("listen", TEXT, NULL, config.admin_listen,
-        "A TCP address for the same. \"\" is none. Whoever reaches it may flush and purge.", .check = check_tcp_address,
-        .unset = "none", RESTART),
+        "A TCP address for the page that weirctl dashboard opens, and for the same as at socket. \"\" is none. All but "
+        "the page's files wants a token that only weirctl dashboard makes; pages of other sites and ports are refused.",
+        .check = check_tcp_address, .unset = "none", RESTART),
     END
 };
 static const struct section admin_section = { "admin", admin_options, 0, NULL, NULL };

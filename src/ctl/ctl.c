@@ -9,9 +9,11 @@
 #include <string.h>
 
 /* One file each; its row says the rest. As --help lists them. */
+// clang-format off
 #define COMMANDS(X) \
-    X(status) \
-    X(limits) X(explain) X(ls) X(show) X(purge) X(flush) X(compact) X(reload) X(reopen) X(check) X(ca) X(env) X(run)
+    X(status) X(limits) X(explain) X(ls) X(show) X(purge) X(flush) X(compact) X(reload) X(reopen) X(check) X(ca) \
+    X(env) X(run) X(dashboard)
+// clang-format on
 
 #define DECLARE(name) extern const struct command command_##name;
 COMMANDS(DECLARE)

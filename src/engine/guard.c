@@ -88,6 +88,9 @@ bool guard_is_own_host(const struct config *c, struct slice authority)
     for (unsigned i = 0; i < c->listener_count; i++)
         if (http_authority_parse(slice_of(c->listeners[i].address), &own, &own_port) && slice_eq_nocase(host, own))
             return true;
+    if (c->admin_listen != NULL && http_authority_parse(slice_of(c->admin_listen), &own, &own_port) &&
+        slice_eq_nocase(host, own))
+        return true;
     return c->metrics_listen != NULL && http_authority_parse(slice_of(c->metrics_listen), &own, &own_port) &&
            slice_eq_nocase(host, own);
 }
@@ -102,13 +105,16 @@ static bool origin_is_allowed(const struct config_upstream *up, struct slice ori
     return false;
 }
 
+static bool is_origin_of(struct slice origin, const char *scheme, struct slice host)
+{
+    return slice_starts_with(origin, slice_of(scheme)) &&
+           slice_eq_nocase(slice_sub(origin, strlen(scheme), origin.len), host);
+}
+
 /* A page of the host that is asked: Weir's own, or the API's through a proxy ("https://" out of a CONNECT). */
 static bool origin_is_own(struct slice origin, struct slice host)
 {
-    size_t scheme = slice_starts_with(origin, SLICE("https://")) ? sizeof "https://" - 1 : sizeof "http://" - 1;
-
-    return (slice_starts_with(origin, SLICE("http://")) || scheme == sizeof "https://" - 1) &&
-           slice_eq_nocase(slice_sub(origin, scheme, origin.len), host);
+    return is_origin_of(origin, "http://", host) || is_origin_of(origin, "https://", host);
 }
 
 struct refusal guard_origin(const struct config_upstream *up, const struct http_request *r, struct slice host,
@@ -134,4 +140,27 @@ struct refusal guard_origin(const struct config_upstream *up, const struct http_
     return (struct refusal){ PROBLEM_OTHER_SITE,
                              "A page of another site may use this upstream only where the upstream's "
                              "allow_origins lists its origin." };
+}
+
+struct refusal guard_own_page(const struct config *c, const struct http_request *r, size_t head_bytes)
+{
+    const struct http_fields *f = &r->fields;
+    const struct slice        host = http_fields_get(f, HTTP_HOST), origin = http_fields_get(f, HTTP_ORIGIN);
+    const struct slice        site = http_fields_get(f, HTTP_SEC_FETCH_SITE);
+    struct refusal            no = guard_framing(r, head_bytes);
+
+    if (no.kind != PROBLEM_NONE)
+        return no;
+    if (host.ptr == NULL || !guard_is_own_host(c, host))
+        return (struct refusal){ PROBLEM_ADMIN_REFUSED,
+                                 "Host must be a name of Weir's own, as localhost or 127.0.0.1 is." };
+    if (http_fields_count(f, HTTP_ORIGIN) > 1 || (origin.ptr != NULL && !is_origin_of(origin, "http://", host)))
+        return (struct refusal){ PROBLEM_ADMIN_REFUSED,
+                                 "Origin must be that of Weir's own page: no other page may ask here." };
+    if (http_fields_count(f, HTTP_SEC_FETCH_SITE) > 1 ||
+        (site.ptr != NULL && !slice_eq(site, SLICE("same-origin")) && !slice_eq(site, SLICE("none"))))
+        return (struct refusal){ PROBLEM_ADMIN_REFUSED,
+                                 "A page of another site or port sent this: open the address that weirctl dashboard "
+                                 "prints in the browser's own address line." };
+    return no_refusal;
 }

@@ -25,4 +25,9 @@ bool guard_is_own_host(const struct config *c, struct slice host);
 struct refusal guard_origin(const struct config_upstream *up, const struct http_request *r, struct slice host,
                             struct slice *allowed);
 
+/* A request to a TCP port that only programs of this machine and Weir's own page should use, wherever a browser may
+ * show other pages: the name must be Weir's own, and where a browser says which page asks, it is the port's own page.
+ * Another port of this host is another site ("same-site"), since anybody may serve a page there. */
+struct refusal guard_own_page(const struct config *c, const struct http_request *r, size_t head_bytes);
+
 #endif

@@ -4,6 +4,7 @@
  */
 #include "front/front.h"
 
+#include "admin/tokens.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "front/mhd/heads.h"
@@ -158,6 +159,8 @@ static int open_listeners(struct front *f, struct fault *why)
             f->shared.has_proxy = true;
             f->services.admin.proxy = l->address;
         }
+        if (l->kind == LISTENER_ADMIN && !l->is_unix && f->services.admin.page == NULL)
+            f->services.admin.page = l->address;
         log_info("listening", "address=%s kind=%s", l->address, kind_names[l->kind]);
     }
     return 0;
@@ -169,6 +172,7 @@ static void free_front(struct front *f)
         listener_close(&f->listeners[i]);
     free(f->workers);
     places_close(f->shared.places);
+    tokens_close(f->services.admin.tokens);
     if (f->epoll_fd >= 0)
         close(f->epoll_fd);
     if (f->done_fd >= 0)
@@ -222,6 +226,7 @@ struct front *front_open(const struct front_services *services, struct config *c
     config_acquire(config);
     f->config = config;
     f->shared.places = places_open();
+    f->services.admin.tokens = tokens_open();
     f->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     f->done_fd = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
     f->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -162,13 +162,55 @@ static void test_origin(void **state)
     }
 }
 
+static void test_own_page(void **state)
+{
+    static const struct {
+        const char *name, *lines;
+        unsigned    status;
+    } rows[] = {
+        { "a_program", "Host: 127.0.0.1:8081", 0 },
+        { "another_name_of_this_machine", "Host: localhost:8081", 0 },
+        { "its_own_address", "Host: 192.0.2.9:8081", 0 },
+        { "its_page", "Host: localhost:8081\nOrigin: http://localhost:8081\nSec-Fetch-Site: same-origin", 0 },
+        { "its_page_that_says_no_origin", "Host: localhost:8081\nSec-Fetch-Site: same-origin", 0 },
+        { "typed_by_a_person", "Host: localhost:8081\nSec-Fetch-Site: none", 0 },
+        { "no_host", "Accept: x", 400 },
+        { "rebound_name", "Host: evil.example:8081", 403 },
+        { "rebound_name_and_its_origin", "Host: evil.example:8081\nOrigin: http://evil.example:8081", 403 },
+        { "the_data_port", "Host: localhost:8081\nOrigin: http://localhost:8080", 403 },
+        { "another_name_of_the_same_port", "Host: localhost:8081\nOrigin: http://127.0.0.1:8081", 403 },
+        { "another_scheme", "Host: localhost:8081\nOrigin: https://localhost:8081", 403 },
+        { "opaque_origin", "Host: localhost:8081\nOrigin: null", 403 },
+        { "no_origin_in_the_field", "Host: localhost:8081\nOrigin:", 403 },
+        { "two_origins", "Host: localhost:8081\nOrigin: http://localhost:8081\nOrigin: http://localhost:8081", 403 },
+        { "cross_site", "Host: localhost:8081\nSec-Fetch-Site: cross-site", 403 },
+        { "same_site", "Host: localhost:8081\nSec-Fetch-Site: same-site", 403 },
+        { "same_site_that_says_its_origin_is_ours",
+          "Host: localhost:8081\nOrigin: http://localhost:8081\nSec-Fetch-Site: same-site", 403 },
+        { "sites_of_two_minds", "Host: localhost:8081\nSec-Fetch-Site: none\nSec-Fetch-Site: cross-site", 403 },
+        { "a_site_nobody_knows", "Host: localhost:8081\nSec-Fetch-Site: nearby", 403 },
+    };
+    const struct config c = { .admin_listen = "192.0.2.9:8081" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct head         h = head_of(rows[i].lines);
+        struct http_request r = { .method = HTTP_GET,
+                                  .method_name = SLICE("GET"),
+                                  .version_minor = 1,
+                                  .fields = h.fields };
+
+        if (problem_status(guard_own_page(&c, &r, 20).kind) != rows[i].status)
+            fail_msg("%s", rows[i].name);
+        head_free(&h);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_framing),
-        cmocka_unit_test(test_method_is_a_token),
-        cmocka_unit_test(test_own_host),
-        cmocka_unit_test(test_origin),
+        cmocka_unit_test(test_framing), cmocka_unit_test(test_method_is_a_token), cmocka_unit_test(test_own_host),
+        cmocka_unit_test(test_origin),  cmocka_unit_test(test_own_page),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,12 +6,21 @@
 #include "engine/guard.h"
 #include "front/mhd/refuse.h"
 
-enum { ADMIN_BODY_BYTES = 1024 * 1024 };
+enum { ADMIN_BODY_BYTES = 1024 * 1024, STRANGER_BODY_BYTES = 4096 };
 
 /* What is read alone has none: who may only read takes no memory with it. */
 static size_t body_most(const struct call *call)
 {
-    return call->connection->kind == LISTENER_METRICS ? 0 : ADMIN_BODY_BYTES;
+    if (call->connection->kind == LISTENER_METRICS)
+        return 0;
+    return call->is_stranger ? STRANGER_BODY_BYTES : ADMIN_BODY_BYTES;
+}
+
+static const char *body_detail(const struct call *call)
+{
+    if (body_most(call) == 0)
+        return "Here is only read: send no content.";
+    return call->is_stranger ? "Without a token a call's content may have 4 KiB." : "A call's content may have 1 MiB.";
 }
 
 /* It comes in pieces: room for twice of what there is, so that what is copied, and left over in the arena, is no more
@@ -35,10 +44,7 @@ enum MHD_Result call_take_admin_body(struct call *call, const char *bytes, size_
     char  *whole;
 
     if (had + *count > body_most(call)) {
-        refuse_connection(call->connection,
-                          &(struct refusal){ PROBLEM_CONTENT_TOO_LARGE, body_most(call) > 0
-                                                                            ? "A call's content may have 1 MiB."
-                                                                            : "Here is only read: send no content." });
+        refuse_connection(call->connection, &(struct refusal){ PROBLEM_CONTENT_TOO_LARGE, body_detail(call) });
         return MHD_NO;
     }
     whole = body_room(call, had + *count);
@@ -48,16 +54,25 @@ enum MHD_Result call_take_admin_body(struct call *call, const char *bytes, size_
     return MHD_YES;
 }
 
-/* A TCP port is in reach of every page that a browser on this machine shows. */
-static bool admin_is_refused(const struct call *call)
+/* A TCP port is in reach of every page that a browser on this machine shows, and of every user: who has not shown a
+ * token is a stranger. Prometheus at metrics.listen shows none, and hears no more than figures. */
+void call_judge_admin_head(struct call *call, size_t head_bytes)
 {
-    const struct http_request *r = &call->request;
-    struct slice               host = http_fields_get(&r->fields, HTTP_HOST);
+    const struct connection *c = call->connection;
+    struct refusal           no = { 0 };
 
-    if (call->connection->is_unix)
-        return false;
-    return guard_framing(r, call_head_bytes(call)).kind != PROBLEM_NONE || host.ptr == NULL ||
-           !guard_is_own_host(call->worker->config, host) || guard_origin(NULL, r, host, NULL).kind != PROBLEM_NONE;
+    if (!c->is_unix)
+        no = guard_own_page(call->worker->config, &call->request, head_bytes);
+    else if (call->has_body) /* of a coding that is none MHD would wait for an end that does not come */
+        no = guard_framing(&call->request, head_bytes);
+    if (no.kind != PROBLEM_NONE) {
+        struct refusal *kept = arena_alloc(&call->arena, sizeof *kept);
+
+        *kept = no;
+        call->refusal = kept;
+    }
+    call->is_stranger = !c->is_unix && c->kind != LISTENER_METRICS &&
+                        !admin_knows_token(call->worker->admin, &call->request);
 }
 
 static bool may_use(void *owner, const struct config_upstream *up)
@@ -67,17 +82,30 @@ static bool may_use(void *owner, const struct config_upstream *up)
     return engine_admits(call->worker->engine, up, call_who(call));
 }
 
+static int64_t caller_uid(void *owner)
+{
+    const struct peer *who = call_who(owner);
+
+    return who->has_uid ? (int64_t)who->uid : -1;
+}
+
+/* Over TCP nobody has rights by his uid: a forwarder that root runs would be root. */
 static struct admin_rights rights_of(struct call *call)
 {
-    const struct peer *who;
+    const bool is_unix = call->connection->is_unix;
 
-    if (call->connection->kind == LISTENER_ADMIN)
-        return (struct admin_rights){ .may_change = true, .uid = -1 };
     if (call->connection->kind == LISTENER_METRICS)
         return (struct admin_rights){ .metrics_alone = true, .uid = -1 };
-    who = call_who(call);
-    return (
-        struct admin_rights){ .may_change = false, .uid = who->has_uid ? (int64_t)who->uid : -1, .may_use = may_use };
+    if (call->connection->kind == LISTENER_ADMIN)
+        return (struct admin_rights){ .may_change = !call->is_stranger,
+                                      .is_stranger = call->is_stranger,
+                                      .over_tcp = !is_unix,
+                                      .uid = -1,
+                                      .caller_uid = caller_uid };
+    return (struct admin_rights){ .is_stranger = call->is_stranger,
+                                  .over_tcp = !is_unix,
+                                  .uid = is_unix ? caller_uid(call) : -1,
+                                  .may_use = may_use };
 }
 
 static void begin_admin(struct call *call)
@@ -97,9 +125,8 @@ static void begin_admin(struct call *call)
 
 enum MHD_Result call_answer_admin(struct call *call)
 {
-    if (call->admin == NULL && admin_is_refused(call))
-        return call_queue_problem(call,
-                                  &(struct refusal){ PROBLEM_ADMIN_REFUSED, "Host and Origin must be Weir's own." });
+    if (call->admin == NULL && call->refusal != NULL)
+        return call_queue_problem(call, call->refusal);
     if (call->admin == NULL)
         begin_admin(call);
     if (!admin_is_done(call->admin)) {

@@ -289,14 +289,13 @@ static enum MHD_Result refuse_head(struct call *call)
     return MHD_NO;
 }
 
-/* Of a coding that is none MHD would wait for an end that does not come. */
+/* What has a body is refused before it is taken, anything else as soon as libmicrohttpd takes an answer. */
 static enum MHD_Result admin_admit_head(struct call *call, size_t head_bytes)
 {
-    const struct refusal no = call->has_body ? guard_framing(&call->request, head_bytes) : (struct refusal){ 0 };
-
-    if (no.kind == PROBLEM_NONE)
+    call_judge_admin_head(call, head_bytes);
+    if (call->refusal == NULL || !call->has_body)
         return MHD_YES;
-    refuse_connection(call->connection, &no);
+    refuse_connection(call->connection, call->refusal);
     return MHD_NO;
 }
 

@@ -42,10 +42,12 @@ struct call {
     struct admin_call     *admin;
     struct slice           admin_body;
     size_t                 admin_room; /* what there is for it */
+    const struct refusal  *refusal;    /* of a call on an admin's address; NULL: it may be made */
     bool                   suspended;
-    unsigned               sweep;      /* when that was */
-    TAILQ_ENTRY(call)      suspension; /* of the worker's suspended ones */
-    bool                   gone;       /* broken off: the next callback closes the connection */
+    unsigned               sweep;       /* when that was */
+    TAILQ_ENTRY(call)      suspension;  /* of the worker's suspended ones */
+    bool                   is_stranger; /* asks an admin's address over TCP, and shows no token */
+    bool                   gone;        /* broken off: the next callback closes the connection */
     int64_t                sent_bytes;
     int64_t                reply_bytes;
     bool                   streaming;
@@ -104,6 +106,7 @@ enum MHD_Result call_queue_kept(struct call *);
 enum MHD_Result call_queue_reply(struct call *, const struct reply *);
 
 /* -- admin_answer.c: the same of a call on the admin socket -- */
+void            call_judge_admin_head(struct call *, size_t head_bytes);
 enum MHD_Result call_take_admin_body(struct call *, const char *bytes, size_t *count);
 enum MHD_Result call_answer_admin(struct call *);
 
