@@ -7,6 +7,7 @@
  * socket.  Exit status: 0 after SIGTERM or SIGINT, 1 where it could not start.
  */
 #include "admin/alone.h"
+#include "admin/judge.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mailbox.h"
@@ -450,7 +451,7 @@ static int serve(struct daemon *d)
 
 static void print_help(FILE *out)
 {
-    fputs("Usage: weir [-c FILE] [--check | --dump-config | --offline]\n"
+    fputs("Usage: weir [-c FILE] [--check | --dump-config | --offline | --explain]\n"
           "\n"
           "A local caching, rate-limiting HTTP proxy for API clients.\n"
           "\n"
@@ -458,6 +459,7 @@ static void print_help(FILE *out)
           "                     $XDG_CONFIG_HOME/weir/weir.conf, else a built-in default\n"
           "      --check        say what is wrong with the configuration, and exit\n"
           "      --dump-config  print every setting in effect, and exit\n"
+          "      --explain      for weirctl: say what the configuration makes of a request, sending nothing\n"
           "      --offline      for weirctl: answer one call about the cache, while no weir runs\n"
           "      --version      print the version, and exit\n"
           "  -h, --help         print this, and exit\n"
@@ -472,7 +474,7 @@ static void print_version(void)
            front_uses_tricks() ? "on" : "off");
 }
 
-enum mode { MODE_SERVE, MODE_CHECK, MODE_DUMP, MODE_ALONE };
+enum mode { MODE_SERVE, MODE_CHECK, MODE_DUMP, MODE_ALONE, MODE_JUDGE };
 
 /* Who looks at what is stored is told of errors in the configuration, and not of what might be better in it. */
 static struct config *load_quietly(const char *file)
@@ -496,7 +498,7 @@ static int act(enum mode mode, struct daemon *d)
 
     if (mode == MODE_SERVE)
         d->signal_fd = block_signals(); /* first of all: none of them is to kill a start */
-    if (mode == MODE_ALONE)
+    if (mode == MODE_ALONE || mode == MODE_JUDGE)
         d->config = load_quietly(d->config_file);
     else
         d->config = load(d->config_file, stderr);
@@ -508,6 +510,8 @@ static int act(enum mode mode, struct daemon *d)
         status = config_read_secrets(d->config, stderr) ? serve(d) : 1;
     else if (mode == MODE_ALONE)
         status = alone_serve(d->config, STDIN_FILENO);
+    else if (mode == MODE_JUDGE)
+        status = clock_start() && sodium_init() >= 0 ? judge_run(d->config, stdin, stdout) : 1;
     else if (mode == MODE_DUMP)
         config_dump(d->config, stdout);
     else
@@ -520,12 +524,13 @@ static int act(enum mode mode, struct daemon *d)
 
 int main(int argc, char **argv)
 {
-    enum { OPTION_CHECK = 256, OPTION_DUMP, OPTION_OFFLINE, OPTION_VERSION };
+    enum { OPTION_CHECK = 256, OPTION_DUMP, OPTION_OFFLINE, OPTION_EXPLAIN, OPTION_VERSION };
     static const struct option options[] = {
         { "config", required_argument, NULL, 'c' },
         { "check", no_argument, NULL, OPTION_CHECK },
         { "dump-config", no_argument, NULL, OPTION_DUMP },
         { "offline", no_argument, NULL, OPTION_OFFLINE },
+        { "explain", no_argument, NULL, OPTION_EXPLAIN },
         { "version", no_argument, NULL, OPTION_VERSION },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
@@ -548,6 +553,9 @@ int main(int argc, char **argv)
             break;
         case OPTION_OFFLINE:
             mode = MODE_ALONE;
+            break;
+        case OPTION_EXPLAIN:
+            mode = MODE_JUDGE;
             break;
         case OPTION_VERSION:
             print_version();

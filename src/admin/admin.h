@@ -86,6 +86,7 @@ struct admin_rights {      /* what the caller may see and do */
     /* As whom a request is explained: the worker's engine, and who asks; during admin_begin() only. */
     struct engine               *engine;
     const struct exchange_input *asker;
+    bool                         brings_facts; /* of what is stored, in its question: weir --explain */
 };
 
 /* `wake(owner)` is called, never from within this call, when a call that was not done at once is done, and

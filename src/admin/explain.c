@@ -64,7 +64,7 @@ static void finish(struct explaining *n)
     const struct explained *o = explain_result(n->explain);
 
     n->told = o;
-    if (!n->call->rights.may_change || !o->was_looked_up || o->is_stored) {
+    if (!n->call->rights.may_change || n->call->rights.brings_facts || !o->was_looked_up || o->is_stored) {
         admin_answer_json(n->call, 200, explaining_json(n));
         return;
     }
@@ -134,23 +134,78 @@ static bool read_fields(const json_t *list, struct http_fields *f, struct arena 
     return true;
 }
 
+static bool is_member(const struct explaining *n, const char *name, const json_t *value)
+{
+    if (strcmp(name, "headers") == 0)
+        return true;
+    if (strcmp(name, "facts") == 0)
+        return n->call->rights.brings_facts ? json_is_array(value) : json_is_boolean(value);
+    return json_is_string(value) &&
+           (strcmp(name, "url") == 0 || strcmp(name, "method") == 0 || strcmp(name, "body") == 0);
+}
+
+static bool has_members_only(const struct explaining *n)
+{
+    for (void *i = json_object_iter(n->question); i != NULL; i = json_object_iter_next(n->question, i))
+        if (!is_member(n, json_object_iter_key(i), json_object_iter_value(i)))
+            return false;
+    return true;
+}
+
+static int64_t number_of(const json_t *o, const char *name)
+{
+    return (int64_t)json_integer_value(json_object_get(o, name));
+}
+
+static bool read_fact(const json_t *f, struct explain_fact *out, struct arena *a)
+{
+    *out = (struct explain_fact){
+        .is_own = json_is_true(json_object_get(f, "own")),
+        .key = text_of(f, "key"),
+        .selection = text_of(f, "selection"),
+        .upstream = text_of(f, "upstream"),
+        .status = (unsigned)number_of(f, "status"),
+        .requested_wall_ns = number_of(f, "requested_ns"),
+        .received_wall_ns = number_of(f, "received_ns"),
+        .set_back_ns = number_of(f, "set_back_ns"),
+        .body_bytes = number_of(f, "body_bytes"),
+        .invalidated = json_is_true(json_object_get(f, "invalidated")),
+        .had_credential = json_is_true(json_object_get(f, "had_credential")),
+    };
+    return out->key.ptr != NULL && out->selection.ptr != NULL && out->upstream.ptr != NULL && out->body_bytes >= 0 &&
+           read_fields(json_object_get(f, "fields"), &out->fields, a);
+}
+
+/* Wanted of the daemon; brought along to weir --explain, as explaining.c has written them. */
+static bool read_facts(struct explaining *n, struct explain_question *q)
+{
+    const json_t        *list = json_object_get(n->question, "facts"), *f;
+    struct explain_fact *facts;
+    size_t               i;
+
+    q->wants_facts = json_is_true(list);
+    if (!n->call->rights.brings_facts)
+        return true;
+    facts = arena_alloc(&n->call->arena, (json_array_size(list) + 1) * sizeof *facts);
+    json_array_foreach(list, i, f) if (!read_fact(f, &facts[i], &n->call->arena)) return false;
+    q->has_facts = true;
+    q->facts = facts;
+    q->fact_count = (unsigned)json_array_size(list);
+    return true;
+}
+
 static bool read_question(struct explaining *n, struct explain_question *q)
 {
-    const json_t *o = n->question, *value;
-    const char   *name;
+    const json_t *o = n->question;
 
-    json_object_foreach((json_t *)(uintptr_t)o, name,
-                        value) if (strcmp(name, "headers") != 0 &&
-                                   !(json_is_string(value) &&
-                                     (strcmp(name, "url") == 0 || strcmp(name, "method") == 0 ||
-                                      strcmp(name, "body") == 0))) return false;
     *q = (struct explain_question){ .method = text_of(o, "method"),
                                     .url = text_of(o, "url"),
                                     .body = text_of(o, "body"),
                                     .knows_all = n->call->rights.may_change };
     if (q->method.ptr == NULL)
         q->method = q->body.ptr != NULL ? SLICE("POST") : SLICE("GET");
-    return q->url.ptr != NULL && read_fields(json_object_get(o, "headers"), &q->fields, &n->call->arena);
+    return has_members_only(n) && q->url.ptr != NULL &&
+           read_fields(json_object_get(o, "headers"), &q->fields, &n->call->arena) && read_facts(n, q);
 }
 
 static void run(struct admin_call *call)
@@ -175,4 +230,4 @@ static void run(struct admin_call *call)
         go(n);
 }
 
-const struct endpoint endpoint_explain = { "/explain", HTTP_POST, run, true };
+const struct endpoint endpoint_explain = { "/explain", HTTP_POST, run, ON_QUERY_SOCKET };

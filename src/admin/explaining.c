@@ -149,6 +149,39 @@ static json_t *stored_json(const struct explaining *n)
     return s;
 }
 
+static json_t *fields_json(const struct http_fields *f)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < f->count; i++)
+        json_array_append_new(list, json_pack("[o, o]", text_json(f->items[i].name), text_json(f->items[i].value)));
+    return list;
+}
+
+static json_t *fact_json(const struct explain_fact *f)
+{
+    json_t *o = json_pack("{s:b, s:o, s:o, s:o, s:i, s:b, s:b, s:o}", "own", f->is_own, "key", text_json(f->key),
+                          "selection", text_json(f->selection), "upstream", text_json(f->upstream), "status",
+                          (int)f->status, "invalidated", f->invalidated, "had_credential", f->had_credential, "fields",
+                          fields_json(&f->fields));
+
+    json_object_set_new(o, "requested_ns", json_integer(f->requested_wall_ns));
+    json_object_set_new(o, "received_ns", json_integer(f->received_wall_ns));
+    json_object_set_new(o, "set_back_ns", json_integer(f->set_back_ns));
+    json_object_set_new(o, "body_bytes", json_integer(f->body_bytes));
+    return o;
+}
+
+/* For weir --explain, which has no store. */
+static json_t *facts_json(const struct explained *o)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < o->fact_count; i++)
+        json_array_append_new(list, fact_json(&o->facts[i]));
+    return list;
+}
+
 /* -- what would be sent -- */
 
 /* API_KEY of "api-key": a shell's variable. */
@@ -316,5 +349,7 @@ json_t *explaining_json(const struct explaining *n)
     if (misses != NULL)
         json_object_set_new(out, "misses", misses);
     json_object_set_new(out, "sends", sends_json(o, a));
+    if (o->facts != NULL)
+        json_object_set_new(out, "facts", facts_json(o));
     return out;
 }

@@ -7,7 +7,7 @@
 #include "ctl/explain_wish.h"
 
 #include "base/arena.h"
-#include "ctl/text.h"
+#include "ctl/labelled.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -50,33 +50,6 @@ static const char *place(const json_t *o, struct arena *a)
         .ptr;
 }
 
-enum { LABEL_COLUMNS = 11 };
-
-/* The label in bold on a terminal that shows it; "": it goes on below the line before. */
-static void put_line(const char *label, const char *said)
-{
-    const unsigned columns = text_terminal_columns();
-    const char    *no = getenv("NO_COLOR"), *kind = getenv("TERM");
-    bool           bold = columns > 0 && (no == NULL || *no == '\0') && kind != NULL && strcmp(kind, "dumb") != 0;
-
-    printf(bold && *label != '\0' ? "\x1b[1m%-*s\x1b[0m" : "%-*s", LABEL_COLUMNS, label);
-    text_print_wrapped(stdout, said, LABEL_COLUMNS, columns);
-    putchar('\n');
-}
-
-static void line(const char *label, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void line(const char *label, const char *format, ...)
-{
-    va_list args;
-    char   *said = NULL;
-
-    va_start(args, format);
-    if (vasprintf(&said, format, args) >= 0)
-        put_line(label, said);
-    va_end(args);
-    free(said);
-}
-
 /* -- upstream, rule, settings -- */
 
 static void print_way(const json_t *e, struct arena *a)
@@ -85,22 +58,22 @@ static void print_way(const json_t *e, struct arena *a)
     size_t        i;
 
     if (!json_is_object(up)) {
-        put_line("upstream", "none");
+        labelled_text("upstream", "none");
         return;
     }
     if (json_is_object(rule))
-        line("upstream", "%-10s  rule %lld  %-18s %s", text(up, "name"), number(rule, "number"), text(rule, "match"),
-             place(rule, a));
+        labelled_line("upstream", "%-10s  rule %lld  %-18s %s", text(up, "name"), number(rule, "number"),
+                      text(rule, "match"), place(rule, a));
     else
-        line("upstream", "%-10s  no rule  %s", text(up, "name"), place(up, a));
+        labelled_line("upstream", "%-10s  no rule  %s", text(up, "name"), place(up, a));
     json_array_foreach(in(e, "settings"), i, s)
     {
         const char *value = text(s, "value"), *at = place(s, a);
 
         if (*at != '\0')
-            line("", "%s%s%s  %s", text(s, "name"), *value != '\0' ? " = " : "", value, at);
+            labelled_line("", "%s%s%s  %s", text(s, "name"), *value != '\0' ? " = " : "", value, at);
         else
-            line("", "%s  (default)", text(s, "name"));
+            labelled_line("", "%s  (default)", text(s, "name"));
     }
 }
 
@@ -111,17 +84,17 @@ static void print_key(const json_t *e)
     size_t        i;
 
     if (!json_is_object(key)) {
-        line("key", "none: what comes of this request is not kept");
+        labelled_line("key", "none: what comes of this request is not kept");
         return;
     }
-    line("key", "%s %s   partition %s%s%s", text(key, "method"), text(key, "url"), text(key, "whose"),
-         *coding != '\0' ? "   accept-encoding " : "", coding);
-    json_array_foreach(in(key, "more"), i, more) put_line("", json_string_value(more));
+    labelled_line("key", "%s %s   partition %s%s%s", text(key, "method"), text(key, "url"), text(key, "whose"),
+                  *coding != '\0' ? "   accept-encoding " : "", coding);
+    json_array_foreach(in(key, "more"), i, more) labelled_text("", json_string_value(more));
     if (*text(in(e, "stored"), "vary") != '\0') {
         char *vary = mem_copy((struct slice){ text(in(e, "stored"), "vary"), strlen(text(in(e, "stored"), "vary")) });
 
         for (char *each = strtok(vary, "\n"); each != NULL; each = strtok(NULL, "\n"))
-            line("", "vary: %s", each);
+            labelled_line("", "vary: %s", each);
         free(vary);
     }
 }
@@ -171,15 +144,16 @@ static void print_nearest(const json_t *stored, struct arena *a)
     size_t        i;
 
     if (json_array_size(nearest) == 0)
-        put_line("stored", "no, and nothing else under this path");
+        labelled_text("stored", "no, and nothing else under this path");
     json_array_foreach(nearest, i, near)
-        line(i == 0 ? "stored" : "", "%s%s (%s old) differs in %s%s", i == 0 ? "no; nearest: " : "",
-             shortened(text(near, "url"), a), ctl_duration(json_number_value(in(near, "age_s"))), differences(near, a),
-             i + 1 == json_array_size(nearest) && more > 0
-                 ? arena_printf(a, ". %lld%s more under this path", more,
-                                json_is_true(in(stored, "is_all")) ? "" : " or")
-                       .ptr
-                 : "");
+        labelled_line(i == 0 ? "stored" : "", "%s%s (%s old) differs in %s%s", i == 0 ? "no; nearest: " : "",
+                      shortened(text(near, "url"), a), ctl_duration(json_number_value(in(near, "age_s"))),
+                      differences(near, a),
+                      i + 1 == json_array_size(nearest) && more > 0
+                          ? arena_printf(a, ". %lld%s more under this path", more,
+                                         json_is_true(in(stored, "is_all")) ? "" : " or")
+                                .ptr
+                          : "");
 }
 
 static void print_others(const json_t *stored, struct arena *a)
@@ -188,10 +162,10 @@ static void print_others(const json_t *stored, struct arena *a)
     size_t        i;
 
     json_array_foreach(in(others, "found"), i, each)
-        line("", "stored for somebody else: %s (partition %s, %s old)", shortened(text(each, "url"), a),
-             text(each, "whose"), ctl_duration(json_number_value(in(each, "age_s"))));
+        labelled_line("", "stored for somebody else: %s (partition %s, %s old)", shortened(text(each, "url"), a),
+                      text(each, "whose"), ctl_duration(json_number_value(in(each, "age_s"))));
     if (json_is_object(others) && !json_is_true(in(others, "is_all")))
-        line("", "(others' answers: looked at %lld records, not at all)", number(others, "looked_at"));
+        labelled_line("", "(others' answers: looked at %lld records, not at all)", number(others, "looked_at"));
 }
 
 static void print_misses(const json_t *misses, struct arena *a)
@@ -206,19 +180,20 @@ static void print_misses(const json_t *misses, struct arena *a)
         const char *name = text(each, "name"), *where = text(each, "in"), *advice = text(each, "line");
         bool        whose = strcmp(where, "whose") == 0;
 
-        line("", "of this rule's last %lld misses %lld differed only in %s%s%s%s%s%s%s", number(misses, "count"),
-             number(each, "misses"),
-             strcmp(where, "query") == 0 ? "the parameter \""
-             : whose                     ? "whose they are"
-                                         : "the ",
-             strcmp(where, "query") == 0 || whose ? "" : where, strcmp(where, "header") == 0 ? " \"" : "", name,
-             *name != '\0' ? "\"" : "", *advice != '\0' ? ": " : "", advice);
+        labelled_line("", "of this rule's last %lld misses %lld differed only in %s%s%s%s%s%s%s",
+                      number(misses, "count"), number(each, "misses"),
+                      strcmp(where, "query") == 0 ? "the parameter \""
+                      : whose                     ? "whose they are"
+                                                  : "the ",
+                      strcmp(where, "query") == 0 || whose ? "" : where, strcmp(where, "header") == 0 ? " \"" : "",
+                      name, *name != '\0' ? "\"" : "", *advice != '\0' ? ": " : "", advice);
         if (*advice != '\0')
-            line("", "(%s; it goes into %s)", text(each, "where"), place(misses, a));
+            labelled_line("", "(%s; it goes into %s)", text(each, "where"), place(misses, a));
     }
     json_array_foreach(in(misses, "not_stored"), i, each)
-        line("", "of this rule's last %lld misses %lld were not stored: %s%s%s", number(misses, "count"),
-             number(each, "misses"), text(each, "reason"), *text(each, "line") != '\0' ? ": " : "", text(each, "line"));
+        labelled_line("", "of this rule's last %lld misses %lld were not stored: %s%s%s", number(misses, "count"),
+                      number(each, "misses"), text(each, "reason"), *text(each, "line") != '\0' ? ": " : "",
+                      text(each, "line"));
 }
 
 static void print_stored(const json_t *e, struct arena *a)
@@ -227,15 +202,15 @@ static void print_stored(const json_t *e, struct arena *a)
     double        left = json_number_value(in(stored, "left_s"));
 
     if (!json_is_object(stored)) {
-        put_line("stored", "not looked for");
+        labelled_text("stored", "not looked for");
     } else if (json_is_true(in(stored, "found"))) {
-        line("stored", "yes: %lld, %s, %s old, %s", number(stored, "status"), ctl_size((double)number(stored, "size")),
-             ctl_duration(json_number_value(in(stored, "age_s"))),
-             json_is_null(in(stored, "left_s")) ? "fresh for ever"
-             : left > 0                         ? arena_printf(a, "fresh for another %s", ctl_duration(left)).ptr
-                                                : arena_printf(a, "stale for %s", ctl_duration(-left)).ptr);
+        labelled_line("stored", "yes: %lld, %s, %s old, %s", number(stored, "status"),
+                      ctl_size((double)number(stored, "size")), ctl_duration(json_number_value(in(stored, "age_s"))),
+                      json_is_null(in(stored, "left_s")) ? "fresh for ever"
+                      : left > 0 ? arena_printf(a, "fresh for another %s", ctl_duration(left)).ptr
+                                 : arena_printf(a, "stale for %s", ctl_duration(-left)).ptr);
         if (strcmp(text(stored, "state"), "invalidated") == 0)
-            put_line("", "a write has changed the resource since: it is asked about");
+            labelled_text("", "a write has changed the resource since: it is asked about");
     } else {
         print_nearest(stored, a);
         print_others(stored, a);
@@ -248,11 +223,11 @@ void explain_wish_print(const json_t *e)
     struct arena a = { 0 };
 
     if (json_is_true(in(e, "denied")) && json_is_object(in(e, "upstream")))
-        put_line("access", "this upstream does not admit you; what follows is for those whom it does");
+        labelled_text("access", "this upstream does not admit you; what follows is for those whom it does");
     print_way(e, &a);
     print_key(e);
     print_stored(e, &a);
-    put_line("would", text(in(e, "would"), "text"));
+    labelled_text("would", text(in(e, "would"), "text"));
     arena_free(&a);
 }
 
@@ -262,6 +237,8 @@ static const struct command_option options[] = {
     { "request", 'X', "METHOD", "of that method; without it GET, with a body POST" },
     { "header", 'H', "FIELD", "with that field, \"Name: value\"; as often as is wanted" },
     { "data", 'd', "BODY", "with that body" },
+    { "config", 'c', "FILE", "say what that configuration would make of it, beside what the running one does" },
+    { "id", 0, "ID", "in place of a URL: what was done with the request of that number in the log" },
     { "curl", 0, NULL, "print the request to the API as a command for curl, with a variable for each credential" },
     { NULL, 0, NULL, NULL },
 };
@@ -292,6 +269,16 @@ static int read_line(const struct ctl *c, struct explain_wish *e)
 
     e->curl = ctl_option(c, "curl", 0) != NULL;
     e->body = ctl_option(c, "data", 0);
+    e->config = ctl_option(c, "config", 0);
+    e->id = ctl_option(c, "id", 0);
+    if (e->id != NULL && (c->argument_count > 0 || c->said_count > 1))
+        return use_wrongly("--id stands by itself");
+    if (e->id != NULL)
+        return -1;
+    if (e->config != NULL && e->curl)
+        return use_wrongly("--curl is of the running configuration");
+    if (e->config != NULL)
+        json_object_set_new(e->question, "facts", json_true());
     for (unsigned i = 0; (field = ctl_option(c, "header", i)) != NULL; i++)
         if (!add_header(json_object_get(e->question, "headers"), field))
             return use_wrongly("-H wants 'Name: value', in UTF-8");
@@ -304,24 +291,56 @@ static int read_line(const struct ctl *c, struct explain_wish *e)
     return -1;
 }
 
-static int print(const struct ctl *c, const struct explain_wish *e, const json_t *answer)
+/* Beside what the running one says. */
+static int compare(const struct ctl *c, const struct explain_wish *e, json_t *running)
+{
+    json_t *other = explain_wish_judge(e, running), *differs, *all, *each;
+    size_t  i;
+    char    list[256] = "";
+
+    if (other == NULL)
+        return 1;
+    differs = explain_wish_differences(running, other);
+    json_object_del(running, "facts");
+    all = json_pack("{s:O, s:O, s:O}", "running", running, "config", other, "differs", differs);
+    json_array_foreach(differs, i, each)
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i > 0 ? ", " : "", json_string_value(each));
+    if (!ctl_print_json(c, all)) {
+        labelled_line("with", "%s", e->config);
+        explain_wish_print(other);
+        labelled_line("now", "%s", text(in(running, "would"), "text"));
+        labelled_line("differs", "%s", *list != '\0' ? list : "nothing");
+    }
+    json_decref(all);
+    json_decref(differs);
+    json_decref(other);
+    return 0;
+}
+
+static int print(const struct ctl *c, const struct explain_wish *e, json_t *answer)
 {
     if (e->curl)
         return explain_wish_curl(e, answer);
+    if (e->config != NULL)
+        return compare(c, e, answer);
     if (!ctl_print_json(c, answer))
         explain_wish_print(answer);
     return 0;
 }
 
-static int run(const struct ctl *c)
+static int run(const struct ctl *given)
 {
+    struct ctl          c = *given;
     struct explain_wish e = { .question = json_pack("{s:[]}", "headers") };
     json_t             *answer = NULL;
-    int                 status = read_line(c, &e);
+    int                 status = read_line(&c, &e);
 
-    if (status < 0) {
-        answer = ctl_ask(c, "POST", "/explain", json_incref(e.question));
-        status = answer != NULL ? print(c, &e, answer) : 1;
+    c.config = NULL; /* the daemon that is asked is the running one */
+    if (status < 0 && e.id != NULL) {
+        status = explain_wish_story(&c, e.id);
+    } else if (status < 0) {
+        answer = ctl_ask(&c, "POST", "/explain", json_incref(e.question));
+        status = answer != NULL ? print(&c, &e, answer) : 1;
     }
     json_decref(answer);
     json_decref(e.question);

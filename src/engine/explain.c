@@ -137,6 +137,8 @@ static void run(struct explain *e)
 
     while (next != STEP_DONE && next != STEP_SUSPEND && next != STEP_PURGE && next != STEP_FETCH) {
         x->at = next;
+        if (x->at == STEP_LOOKUP && e->wants_facts && e->facts == NULL)
+            explain_gather_facts(e);
         if (x->at == STEP_DECIDE)
             note_look_up(e);
         next = exchange_step_dry(x);
@@ -162,6 +164,12 @@ struct explain *explain_open(struct engine *engine, const struct exchange_input 
 
     e->engine = engine;
     e->dry.knows_all = q->knows_all;
+    e->wants_facts = q->wants_facts;
+    if (q->has_facts) {
+        e->dry.look_up = explain_fact_look_up;
+        e->dry.facts = q->facts;
+        e->dry.fact_count = q->fact_count;
+    }
     if (!make_request(e, as, q, why)) {
         explain_close(e);
         return NULL;

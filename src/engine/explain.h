@@ -17,12 +17,28 @@
 
 struct explain;
 
+struct explain_fact {          /* of a stored response, as far as it has a say in what is done */
+    bool               is_own; /* the asker's, else nobody's: shared */
+    struct slice       key;    /* after the partition: policy/key.h */
+    struct slice       selection, upstream;
+    unsigned           status;
+    int64_t            requested_wall_ns, received_wall_ns, set_back_ns, body_bytes;
+    bool               invalidated, had_credential;
+    struct http_fields fields; /* those that policy goes by */
+};
+enum { EXPLAIN_FACTS = 50 };
+
 struct explain_question { /* borrowed during explain_open() */
     struct slice       method;
     struct slice       url; /* the API's, Weir's own, or "/UPSTREAM/path" */
     struct http_fields fields;
     struct slice       body;      /* ptr NULL: none */
     bool               knows_all; /* whoever asks may hear of what he may not use, and of others */
+    bool               wants_facts;
+    /* has_facts: these are all that is stored, whatever the store has; they live as long as the explanation */
+    bool                       has_facts;
+    const struct explain_fact *facts;
+    unsigned                   fact_count;
 };
 
 /* `as`: who asks (peer, known, who, card, owner of it), as whom the request is judged. NULL and *why where the URL is
@@ -101,16 +117,25 @@ struct explained { /* plain values, as long as the explanation is open */
     const char                        *auth_header, *auth_param; /* of the credential that Weir adds; NULL: none */
     struct policy_ttl                  kept;                     /* how long a 200 to it would be */
     /* the answer that Weir would give by itself, or from what is stored */
-    unsigned               status;                 /* 0: the API's */
-    const char            *cache, *detail, *error; /* as the access log says; NULL: none */
-    struct slice           cache_status, body;     /* `body` of a problem */
-    struct explain_setting settings[EXPLAIN_SETTINGS];
-    unsigned               setting_count;
+    unsigned                   status;                 /* 0: the API's */
+    const char                *cache, *detail, *error; /* as the access log says; NULL: none */
+    struct slice               cache_status, body;     /* `body` of a problem */
+    const struct explain_fact *facts;                  /* where they were wanted: of that path */
+    unsigned                   fact_count;
+    struct explain_setting     settings[EXPLAIN_SETTINGS];
+    unsigned                   setting_count;
 };
 const struct explained *explain_result(struct explain *);
 
 /* Is that value for nobody's eyes?  Of a field, and of a parameter of the target. */
 bool explain_hides_field(const struct explained *, struct slice name);
 bool explain_hides_param(const struct explained *, struct slice name);
+
+/* explain_self.c: this process as the one who asks, where there is no connection; NULL: no descriptor is left. */
+struct explain_self;
+struct explain_self *explain_self_open(struct exchange_input *out);
+void                 explain_self_close(struct explain_self *); /* NULL is fine */
+/* What upstream_start wants: pattern_matches(). */
+bool explain_self_match(const void *pattern, struct slice path);
 
 #endif

@@ -99,16 +99,27 @@ struct key_list { /* how a part of a key is a list */
     char            end, after_name;
 };
 
+/* A key has a hash in the place of a credential's value: that tells nobody anything. */
+static struct slice shown(const struct key_list *l, const struct policy_options *o, struct slice name,
+                          struct slice value)
+{
+    bool hidden = l->in == IN_QUERY   ? policy_list_has(o->credential_params, name)
+                  : l->in == IN_FIELD ? policy_list_has_nocase(o->credential_headers, name)
+                                      : false;
+
+    return hidden && value.ptr != NULL ? SLICE("***") : value;
+}
+
 /* What `one` has and the other has not just so. */
-static void compare_one_way(struct explain_near *n, const struct key_list *l, struct slice one, struct slice other,
-                            bool one_is_stored)
+static void compare_one_way(struct explain_near *n, const struct key_list *l, const struct policy_options *o,
+                            struct slice one, struct slice other, bool one_is_stored)
 {
     for (struct slice rest = one; rest.len > 0;) {
         size_t       to = slice_find(rest, l->end, 0);
         struct slice item = slice_sub(rest, 0, to);
         struct slice name = slice_sub(item, 0, slice_find(item, l->after_name, 0));
-        struct slice mine = value_in(one, l->end, l->after_name, name);
-        struct slice theirs = value_in(other, l->end, l->after_name, name);
+        struct slice mine = shown(l, o, name, value_in(one, l->end, l->after_name, name));
+        struct slice theirs = shown(l, o, name, value_in(other, l->end, l->after_name, name));
         bool         is_body = l->in == IN_FIELD && item.len > 0 && item.ptr[0] == '#';
 
         rest = slice_sub(rest, to + 1, rest.len);
@@ -121,17 +132,19 @@ static void compare_one_way(struct explain_near *n, const struct key_list *l, st
     }
 }
 
-static void compare_lists(struct explain_near *n, const struct key_list *l, struct slice stored, struct slice asked)
+static void compare_lists(struct explain_near *n, const struct key_list *l, const struct policy_options *o,
+                          struct slice stored, struct slice asked)
 {
-    compare_one_way(n, l, stored, asked, true);
-    compare_one_way(n, l, asked, stored, false);
+    compare_one_way(n, l, o, stored, asked, true);
+    compare_one_way(n, l, o, asked, stored, false);
 }
 
 static void compare_variants(struct explain_near *n, const struct exchange *x, struct slice selection, struct arena *a)
 {
     static const struct key_list lines = { IN_VARY, '\n', ':' };
 
-    compare_lists(n, &lines, selection, policy_selection_again(x->policy, selection, &x->in.request.fields, a));
+    compare_lists(n, &lines, x->policy, selection,
+                  policy_selection_again(x->policy, selection, &x->in.request.fields, a));
 }
 
 static void compare(struct explain_near *n, const struct exchange *x, const struct store_record *r, struct arena *a)
@@ -147,8 +160,8 @@ static void compare(struct explain_near *n, const struct exchange *x, const stru
         differs(n, IN_WHOSE, SLICE(""), SLICE_NONE, SLICE_NONE);
     if (!slice_eq(stored.method, asked.method))
         differs(n, IN_METHOD, SLICE(""), stored.method, asked.method);
-    compare_lists(n, &query, stored.query, asked.query);
-    compare_lists(n, &lines, stored.lines, asked.lines);
+    compare_lists(n, &query, x->policy, stored.query, asked.query);
+    compare_lists(n, &lines, x->policy, stored.lines, asked.lines);
     if (n->count == 0)
         differs(n, IN_ORDER, SLICE(""), SLICE_NONE, SLICE_NONE);
 }
@@ -206,31 +219,16 @@ static void look_at(const struct store_record *r, void *context)
         put(e, at, &near);
 }
 
-static void search(struct search_near *s, const uint8_t tag[STORE_HASH_BYTES])
-{
-    struct explained *o = &s->explain->out;
-    struct store_near found = store_of_path(s->explain->engine->reader, tag, LOOKED_AT, look_at, s);
-
-    o->of_path.count += found.count;
-    o->of_path.shown += found.shown;
-    o->of_path.is_all = o->of_path.is_all && found.is_all;
-}
-
 void explain_find_near(struct explain *e)
 {
-    static const struct partition nobodys;
-    struct exchange              *x = e->x;
-    struct search_near s = { .explain = e, .reader = { .config = x->config, .now_wall_ns = clock_wall_ns() } };
-    uint8_t            tag[KEY_HASH_BYTES];
+    struct search_near s = { .explain = e, .reader = { .config = e->x->config, .now_wall_ns = clock_wall_ns() } };
 
-    e->out.of_path = (struct store_near){ .is_all = true };
-    if (!x->has_key || x->stored.selected)
+    if (!e->x->has_key)
         return;
-    search(&s, x->key.path_tag);
-    if (memcmp(&x->who.partition, &nobodys, sizeof nobodys) != 0) {
-        policy_path_tag(&nobodys, policy_key_url(x->key.full), tag);
-        search(&s, tag);
-    }
+    if (e->dry.look_up != NULL)
+        explain_fact_each(e, look_at, &s);
+    else
+        explain_each_near(e, LOOKED_AT, look_at, &s);
     arena_free(&s.scratch);
 }
 

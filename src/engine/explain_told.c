@@ -182,7 +182,8 @@ const struct explained *explain_result(struct explain *e)
     o->cache = x->log.cache;
     o->detail = x->log.detail;
     o->error = x->log.error;
-    o->key_url = o->has_key ? policy_key_url(o->key.full) : SLICE_NONE;
+    if (o->has_key)
+        o->key_url = policy_redact_target(x->policy, policy_key_url(o->key.full), &e->arena);
     o->whose = SLICE("shared");
     if (o->has_key && !slice_starts_with(o->key.full, SLICE("- ")))
         o->whose = slice_sub(o->key.full, 0, EXPLAIN_WHOSE);

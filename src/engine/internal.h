@@ -154,9 +154,15 @@ struct service {
     bool                         answered;
 };
 
+struct explain_fact;
 struct dry_run {    /* explain.c */
     bool knows_all; /* whoever asks may hear what would come after he is refused by `access`, too */
     bool is_denied; /* he was */
+    /* instead of what is stored: explain_fact.c */
+    enum store_result (*look_up)(struct exchange *, store_accept,
+                                 struct store_record *out); /* NULL: the store has it */
+    const struct explain_fact *facts;
+    unsigned                   fact_count;
 };
 
 struct invalidation;

@@ -88,8 +88,11 @@ static inline __attribute__((always_inline)) enum step look_up(struct exchange *
     x->seen.times++;
     x->seen.generation = store_generation(x->engine->services->store);
     x->seen.wall_ns = clock_wall_ns();
-    result = (dry ? store_peek : store_lookup)(x->engine->reader, x->key.hash, x->key.full, accept_variant, x,
-                                               &c->record);
+    if (dry && x->dry->look_up != NULL)
+        result = x->dry->look_up(x, accept_variant, &c->record);
+    else
+        result = (dry ? store_peek : store_lookup)(x->engine->reader, x->key.hash, x->key.full, accept_variant, x,
+                                                   &c->record);
     c->borrowed = true;
     c->other_variant = result == STORE_OTHER_VARIANT;
     if (result != STORE_HIT)

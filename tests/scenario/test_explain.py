@@ -2,13 +2,16 @@
 import json
 import os
 import re
+import shutil
+import subprocess
 
 import pytest
 
 from harness.client import Client
+from harness.daemon import environment
 from harness.origin import answer
 from harness.settings import upstream
-from harness.wait import until
+from harness.wait import WEIRCTL, seconds, until
 
 FRESH = [("Cache-Control", "max-age=60")]
 ME = f"user:{os.geteuid()}"
@@ -217,8 +220,6 @@ def test_credentials_are_left_out(varied):
 
 
 def test_curl_is_quoted_and_sends_the_same(varied, origin, tmp_path):
-    import shutil
-    import subprocess
     d = varied
     arguments = ["-H", "X-Odd: it's $(touch x) `touch y` \"z\"", "-H", "Authorization: Bearer geheim", origin.url + "/a'b?q=$(touch%20z)&key=geheim"]
     r = d.ctl("explain", "--curl", *arguments)
@@ -290,3 +291,109 @@ def test_an_equal_request_that_is_under_way_is_shared(weir, origin):
         assert told["would"]["queue"]["shares"] and "share the answer" in told["would"]["text"]
         go.set()
         assert client.read_response().status == 200
+
+
+# -- another configuration, and what was done ----------------------------------
+
+
+def other_config(d, tmp_path, **changes):
+    """The daemon's configuration with other rules, in a file that only the tester may read."""
+    path = tmp_path / "other.conf"
+    text = d.config.read_text()
+    for old, new in changes.items():
+        assert old in text, text
+        text = text.replace(old, new)
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def ctl(d, *arguments):
+    """What it starts goes by the daemon's clock."""
+    return subprocess.run([WEIRCTL, "--socket", d.admin_path, "explain", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          env=environment(d.directory, WEIR_CLOCK_FILE=d.clock.path), timeout=seconds(20), check=False)
+
+
+def judged(d, path, *arguments):
+    r = ctl(d, "--config", str(path), "--json", *arguments)
+    assert r.returncode == 0, r
+    return json.loads(r.stdout)
+
+
+@pytest.mark.parametrize("changes, target, do, cache", [
+    ({}, "/api/v1/taxa/1", "serve", "hit"),
+    ({'ttl = "30d"': 'ttl = "10s"'}, "/api/v1/taxa/1", "ask", "miss"),
+    ({'match = "/v1/taxa/**"': 'match = "/v2/**"'}, "/api/v1/taxa/1", "ask", "miss"),
+    ({'ttl = "30d"': 'ttl = "30d"; ignore_params = ( "a" )'}, "/api/v1/taxa/1?a=b", "serve", "hit"),
+    ({'name = "api"': 'name = "apis"'}, "/api/v1/taxa/1", "answer", "error"),
+    ({'ttl = "30d"': 'ttl = "never"'}, "/api/v1/taxa/1", "ask", "bypass"),
+], ids=["the_same", "shorter", "another_path", "ignored_parameter", "no_upstream", "never"])
+def test_another_configuration(varied, tmp_path, changes, target, do, cache):
+    d = varied
+    before = state_of(d)
+    told = judged(d, other_config(d, tmp_path, **changes), target)
+    assert (told["config"]["would"]["do"], told["config"]["would"]["cache"]) == (do, cache), told["config"]["would"]
+    assert state_of(d) == before
+    if not changes:
+        assert told["differs"] == []
+    else:
+        assert told["differs"] and "facts" not in told["running"]
+    if "rule" in told["config"] and told["config"]["rule"]:
+        assert told["config"]["rule"]["place"]["file"] == str(tmp_path / "other.conf")
+
+
+def test_another_configuration_says_what_then_happens(varied, tmp_path):
+    """It is put in place, and does so."""
+    d = varied
+    path = other_config(d, tmp_path, **{'ttl = "30d"': 'ttl = "10s"', 'stale_while_revalidate = "1h"': 'stale_while_revalidate = "1s"'})
+    targets = ["/api/v1/taxa/1", "/api/swr", "/api/old", "/api/new", "/api/none", "/api/vary", "/nix/x"]
+    told = {t: judged(d, path, t)["config"]["would"] for t in targets}
+    d.config.write_text(path.read_text())
+    assert d.ctl("reload").returncode == 0
+    for target in targets:
+        r, would = d.get(target), told[target]
+        cache = r.cache
+        assert (r.status == would["status"] and plain_status(r.fields.joined("Cache-Status")) == plain_status(would["cache_status"])
+                if would["do"] != "ask" else cache.fwd == would["forward"]), (target, r, would)
+
+
+def test_of_ones_own_answers_too(varied, tmp_path):
+    d = varied
+    one = ["-H", "Authorization: Bearer one", "/api/mine"]
+    assert judged(d, other_config(d, tmp_path), *one)["config"]["would"]["cache"] == "hit"
+    shared = judged(d, other_config(d, tmp_path, **{'partition = "credential"': 'partition = "shared"'}), *one)
+    assert shared["config"]["would"]["cache"] == "miss" and "partition" in shared["differs"], "under a shared key nothing is stored"
+
+
+def test_a_configuration_with_errors_says_where(varied, tmp_path):
+    path = other_config(varied, tmp_path, **{'ttl = "30d"': 'ttl = "30 days"'})
+    r = varied.ctl("explain", "--config", str(path), "/api/x")
+    assert r.returncode == 1 and "other.conf:" in r.stderr and "ttl" in r.stderr and r.stdout == ""
+    r = varied.ctl("explain", "--config", str(tmp_path / "nix.conf"), "/api/x")
+    assert r.returncode == 1 and "nix.conf" in r.stderr
+
+
+def test_the_comparison_is_readable(varied, tmp_path):
+    r = ctl(varied, "--config", str(other_config(varied, tmp_path, **{'ttl = "30d"': 'ttl = "10s"'})), "/api/v1/taxa/1")
+    assert r.returncode == 0 and re.search(r"^now +serve what is stored", r.stdout, re.M) and re.search(r"^differs +.*settings", r.stdout, re.M), r.stdout
+
+
+def test_no_daemon_opens_a_path_that_a_client_names(weir):
+    r = weir().admin("POST", "/explain", body=b'{"url": "/api/x", "config": "/etc/passwd"}')
+    assert r.status == 400
+    r = weir().admin("POST", "/explain", body=b'{"url": "/api/x", "facts": []}')
+    assert r.status == 400, "facts are for weir --explain"
+
+
+def test_what_was_done(weir, origin):
+    origin.script(answer(503), answer(200, b"x", FRESH))
+    d = weir(retry={"attempts": 2, "backoff": "5ms", "on": [503], "share": "100%"}, rules=[{"match": "/v1/**", "ttl": "1h"}])
+    d.get("/api/v1/x?key=geheim")
+    line = d.access(1)[0]
+    r = d.ctl("explain", "--id", str(line["id"]))
+    assert r.returncode == 0 and "geheim" not in r.stdout and "rule /v1/**" in r.stdout and "miss, forwarded: uri-miss" in r.stdout, r
+    assert "1: because of uri-miss" in r.stdout and "2: because of 503" in r.stdout and "the answer is stored" in r.stdout
+    assert d.ctl_json("explain", "--id", str(line["id"]))["tries"][0]["outcome"] == "503"
+    unknown = d.ctl("explain", "--id", "99999")
+    assert unknown.returncode == 1 and "not remembered" in unknown.stderr
+    assert d.ctl("explain", "--id", "x").returncode == 2 and d.ctl("explain", "--id", "1", "/api/x").returncode == 2
