@@ -51,7 +51,7 @@ struct worker {
     struct admin      *admin;
     struct recorder   *recorder;
     struct leaf_cache *leaves;
-    unsigned           handshakes;  /* under way */
+    unsigned           restless[2]; /* connections of such a shard for which MHD may never wait (front/mhd/shards.h) */
     LIST_HEAD(, knock)      knocks; /* at the proxy's door: what they want is not known yet */
     LIST_HEAD(, tunnel)     tunnels, ended_tunnels;
     LIST_HEAD(, connection) open; /* all connections */

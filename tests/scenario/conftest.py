@@ -14,7 +14,7 @@ from harness.clock import Clock                                    # noqa: E402
 from harness.daemon import Daemon                                  # noqa: E402
 from harness.origin import Origin                                  # noqa: E402
 from harness.settings import upstream                              # noqa: E402
-from harness.wait import SANITIZER, WEIR, WEIRCTL, slowness        # noqa: E402
+from harness.wait import SANITIZER, TRICKS, WEIR, WEIRCTL, slowness        # noqa: E402
 
 TEST_SECONDS = 60
 
@@ -22,6 +22,8 @@ TEST_SECONDS = 60
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes seconds of real time by its nature")
     config.addinivalue_line("markers", "real_clients: other people's programs; not with a sanitizer's build, see below")
+    config.addinivalue_line("markers", "mhd_trick(name, why): what libmicrohttpd 0.9.75 cannot do without that trick of "
+                                       "src/front/mhd/tricks.h")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -29,6 +31,9 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items if SANITIZER and item.get_closest_marker("real_clients")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+    for item in items if not TRICKS else []:
+        for mark in item.iter_markers("mhd_trick"):
+            item.add_marker(pytest.mark.skip(reason="needs {}: {}".format(*mark.args)))
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -9,7 +9,7 @@ import pytest
 from harness.client import Client
 from harness.origin import answer
 from harness.settings import retry, upstream
-from harness.wait import until
+from harness.wait import TRICKS, until
 
 FRESH = [("Cache-Control", "max-age=60")]
 OUTCOMES = ("hits", "stale_hits", "revalidated", "misses", "passed", "own", "client_errors", "budget_refused", "unavailable",
@@ -152,7 +152,7 @@ def test_hits_and_refusals_name_the_client(weir, origin, place, way):
     lines = d.access(10)[1:]
     assert [line["status"] for line in lines] == [200] * 8 + [404]
     assert {line["client"].split(" ")[0] for line in lines} == {ME}, lines
-    if way == "tcp":
+    if way == "tcp" and TRICKS:
         assert d.counter("hits_repeated") > 0
 
 
@@ -169,7 +169,9 @@ def test_a_client_that_names_itself_is_that_on_hits(weir, origin):
     assert names[::2] == ["nightly"] * 4 and all(name.startswith(ME) for name in names[1::2])
 
 
-@pytest.mark.parametrize("head", ["CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"])
+@pytest.mark.parametrize("head", [
+    "CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test\r\n\r\n",
+    pytest.param("GET / HTTP/9.9\r\n\r\n", marks=pytest.mark.mhd_trick("INTAKE", "libmicrohttpd refuses it in its own words, unlogged"))])
 def test_what_the_front_refuses_names_the_client(weir, head):
     d = weir(settings={"proxy": {"listen": "127.0.0.1:0"}})
     with Client(d.proxy_address) as client:

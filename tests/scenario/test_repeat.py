@@ -7,6 +7,8 @@ from harness.origin import answer
 from harness.settings import upstream
 from harness.wait import slowness, until
 
+pytestmark = pytest.mark.mhd_trick("KEPT", "no reply is kept ready")
+
 FRESH = [("Cache-Control", "max-age=3600"), ("ETag", '"v"')]
 
 

@@ -110,6 +110,7 @@ def test_where_other_machines_come_the_systems_congestion_control_stays(weir):
         assert sends_at_once(d, client.sock) and kernel.congestion_control(d, client.sock) == usual_congestion_control()
 
 
+@pytest.mark.mhd_trick("SOCKOPT", "libmicrohttpd leaves TLS sockets corked")
 @pytest.mark.parametrize("size", [300, 300_000])
 def test_none_is_left_corked(proxy, origin, size):
     """Or what is said past libmicrohttpd (a 103) would wait for 200 ms."""
@@ -169,6 +170,7 @@ class Records:
         return len(body) == int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
 
 
+@pytest.mark.mhd_trick("RECORDS", "a head has a record of its own")
 @pytest.mark.parametrize("size, records", [(1024, 1), (15_000, 1), (40_000, 3), (300_000, 19)])
 def test_over_tls_a_head_goes_with_the_beginning_of_its_body(proxy, origin, size, records):
     d = proxy(ttl="1h")
@@ -206,6 +208,7 @@ PIECES = {
 }
 
 
+@pytest.mark.mhd_trick("INTAKE", "nobody else sees a piece of a request")
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("pieces", PIECES.values(), ids=PIECES.keys())
 def test_each_piece_of_a_request_is_acknowledged(proxy, origin, pieces, tls):

@@ -250,6 +250,7 @@ def test_many_large_bodies_at_once(weir, origin):
 
 
 @pytest.mark.skipif(SANITIZER is not None, reason="memory is the sanitizer's")
+@pytest.mark.mhd_trick("MEMSET", "a connection keeps its memory")
 @pytest.mark.parametrize("begun", [0, 3000, 4090, 6000, 20_000])
 def test_an_idle_connection_costs_little(weir, origin, begun):
     """Its memory goes back; what has come of the next request line by then does not."""

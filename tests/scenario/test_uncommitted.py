@@ -45,8 +45,8 @@ def test_it_is_a_hit_as_a_stored_one_is(weir, origin, wish, status, body):
             assert first.cache.fwd == "uri-miss" and first.cache.stored
             before = client.get("/api/x", wish)
             assert d.counter("stored") == 0
-        d.wait_stored()
-        after = client.get("/api/x", wish)
+    d.wait_stored()
+    after = d.get("/api/x", wish)
     assert before.status == after.status == status
     assert before.cache.hit and after.cache.hit and not before.cache.collapsed and before.cache.fwd is None
     if body is not None:

@@ -74,6 +74,7 @@ def test_http10_client_gets_no_interim_head(weir, origin):
     assert response.body == b"final" and response.interim == []
 
 
+@pytest.mark.mhd_trick("HEADS", "what says no length closes its connection")
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("stored", [False, True], ids=["passed", "hit"])
 def test_304_says_no_length_and_keeps_the_connection(weir, origin, tls, stored):
@@ -94,6 +95,7 @@ def test_304_says_no_length_and_keeps_the_connection(weir, origin, tls, stored):
         assert client.get(target, [("If-None-Match", '"v"')]).status == 304
 
 
+@pytest.mark.mhd_trick("HEADS", "what says no length closes its connection")
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_head_of_unknown_length_keeps_the_connection(weir, origin, tls):
     origin.handler = answer(200, b"body", [("Cache-Control", "no-store")], chunked=True)

@@ -16,12 +16,15 @@
 #include "front/mhd/refuse.h"
 #include "front/mhd/shards.h"
 #include "front/mhd/startline.h"
+#include "front/mhd/tricks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
 enum { UNUSED_CALLS = 256, SMALL_BYTES = 448 };
+
+static const int64_t left_ns = 2 * NS_PER_SEC;
 
 /* -- life -- */
 
@@ -123,9 +126,17 @@ static void send_interim(void *owner, unsigned status, const struct http_fields 
 }
 
 /* libmicrohttpd takes a read that did not fill its buffer for the last one until epoll tells it of more; an end that
- * had come by then it would never see.  Put into epoll anew it is told. */
+ * had come by then it would never see.  Put into epoll anew it is told.  With its buffer full it does not read at all;
+ * then nothing of the body comes any more. */
 static void read_on(struct call *call)
 {
+    struct connection *c = call->connection;
+    const int64_t      latest_ns = clock_real_ns() + left_ns;
+
+    if (c->is_broken) /* told of our own shutdown(); to resume would begin its time-out anew */
+        return;
+    if (latest_ns < c->deadline_ns)
+        c->deadline_ns = latest_ns;
     call_suspend(call);
     call_resume(call);
 }
@@ -161,8 +172,8 @@ void call_break_all(struct worker *w)
             w->broken_off++;
         call->gone = true;
         call_resume(call);
-        if (call->connection != NULL)
-            shutdown(call->connection->fd, SHUT_RDWR);
+        if (call->connection != NULL && !call->connection->is_broken)
+            connection_break(call->connection);
     }
 }
 
@@ -266,6 +277,15 @@ static enum MHD_Result await_want(struct call *call, enum exchange_state state)
     return MHD_YES;
 }
 
+static void set_restless(struct call *call, bool is_restless)
+{
+    unsigned *count = &call->worker->restless[call->connection->is_tls];
+
+    *count += is_restless;
+    *count -= call->is_restless;
+    call->is_restless = is_restless;
+}
+
 /* A body is followed only where MHD and the guard see the same one. */
 static int64_t certain_body_bytes(const struct call *call)
 {
@@ -318,6 +338,8 @@ static enum MHD_Result on_head(struct call *call, const char *method, const char
     if (!intake_head(call->connection, method, head_bytes, certain_body_bytes(call)))
         return MHD_NO;
     await_body(call);
+    if (call->body_bytes < 0 && !trick(TRICK_INTAKE))
+        set_restless(call, true);
     if (listener_is_admin(call->connection->kind))
         return admin_admit_head(call, head_bytes);
     open_exchange(call, head_bytes);
@@ -365,6 +387,8 @@ enum MHD_Result call_on_request(void *context, struct MHD_Connection *mhd, const
     if (call->stage == CALL_BODY) {
         call->stage = CALL_ANSWER;
         call->connection->deadline_ns = INT64_MAX;
+        if (call->is_restless)
+            set_restless(call, false);
         if (call->has_body && call->exchange != NULL)
             exchange_upload_end(call->exchange);
     }
@@ -409,6 +433,8 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
     w->current = c;
     c = call->connection;
     received = received_bytes(call);
+    if (call->is_restless)
+        set_restless(call, false);
     if (call->exchange != NULL)
         exchange_close(call->exchange, mono, whole, call->streaming ? call->sent_bytes : whole ? call->reply_bytes : 0);
     if (call->kept != NULL) {

@@ -32,7 +32,7 @@ struct call {
     struct rawhead         raw;
     size_t                 head_bytes; /* 0: it is not whole */
     struct http_request    request;
-    bool                   has_body;
+    bool                   has_body, is_restless;
     int64_t                body_bytes;
     struct exchange       *exchange;
     struct kept_head       head; /* rest.ptr NULL: one whose reply is not kept */

@@ -120,7 +120,7 @@ struct connection *connection_open(struct worker *w, const struct arrival *a)
     c->card = a->card;
     c->handshake = (struct handshake){ .choose = certificate_choose,
                                        .owner = c,
-                                       .under_way = &w->handshakes,
+                                       .under_way = &w->restless[SHARD_TLS],
                                        .heard = trick(TRICK_INTAKE) ? intake_heard_tls : NULL };
     c->intake.is_timed = true;
     c->idle_timeout_ns = w->mhd_idle_ns;
@@ -143,7 +143,7 @@ void connection_sweep_all(struct worker *w, int64_t now)
         if ((c->deadline_ns <= now && intake_is_late(c, now)) || (c->peer_closed && c->call == NULL)) {
             c->peer_closed = false;
             c->deadline_ns = INT64_MAX;
-            shutdown(c->fd, SHUT_RDWR);
+            connection_break(c);
         }
     }
 }

@@ -12,6 +12,7 @@
 #include "tls/handshake.h"
 
 #include <microhttpd.h>
+#include <sys/socket.h>
 
 struct call;
 struct shard;
@@ -33,6 +34,7 @@ struct connection { /* one client's socket; MHD's socket context */
     struct intake          intake;
     bool                   is_doomed; /* intake.doom is what comes next */
     bool                   refused;   /* it was given an answer of ours, and goes */
+    bool                   is_broken; /* by us; it goes */
     bool                   lingers;   /* what is still to come is read when it is closed */
     struct call           *call;      /* whose head is whole; NULL between requests */
     struct call           *begun;     /* the same, from its request line on */
@@ -57,5 +59,15 @@ void connection_begins_or_ends(void *worker, struct MHD_Connection *, void **soc
                                enum MHD_ConnectionNotificationCode);
 /* Once a second: those whose time is over. */
 void connection_sweep_all(struct worker *, int64_t now_ns);
+
+/* It closes as soon as MHD looks at it, if need be after a second. Outside of MHD.  With its buffer full, as of a chunk
+ * line that does not end, MHD 0.9.75 reads nothing, takes an error for no end, and goes round and round; its own
+ * time-out it sees. */
+static inline void connection_break(struct connection *c)
+{
+    c->is_broken = true;
+    MHD_set_connection_option(c->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 1u);
+    shutdown(c->fd, SHUT_RDWR);
+}
 
 #endif

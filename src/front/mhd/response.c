@@ -5,6 +5,7 @@
 #include "front/mhd/response.h"
 
 #include "front/mhd/sendfile.h"
+#include "front/mhd/tricks.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -31,7 +32,7 @@ struct mapping {
     size_t bytes;
 };
 
-/* For a head that announces a length whose body is never asked for (HEAD). */
+/* For a head without a body, which is never asked for. */
 static ssize_t read_nothing(void *context, uint64_t position, char *buffer, size_t count)
 {
     (void)context;
@@ -55,10 +56,25 @@ bool response_is_bare(const struct reply *r, bool is_head)
     return r->kind == REPLY_EMPTY && (r->status == 304 || (is_head && r->length < 0));
 }
 
-/* What is bare has a length of 0 for MHD: of an unknown one it would send a last chunk, or close the connection. */
+/* MHD writes the length of all that it knows one of, and of an unknown one it sends a last chunk, which would be taken
+ * for the next answer; or closes the connection, as HTTP/1.0 had it.  That is the way where nobody takes the line out
+ * of a head. */
+static struct MHD_Response *make_bare(void)
+{
+    struct MHD_Response *response;
+
+    if (trick(TRICK_HEADS))
+        return MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
+    response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 1024, read_nothing, NULL, NULL);
+    MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+    return response;
+}
+
 static struct MHD_Response *make_empty(const struct reply *r, bool is_head)
 {
-    if (!is_head || response_is_bare(r, is_head))
+    if (response_is_bare(r, is_head))
+        return make_bare();
+    if (!is_head)
         return MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
     return MHD_create_response_from_callback((uint64_t)r->length, 1024, read_nothing, NULL, NULL);
 }

@@ -24,12 +24,19 @@ void shards_touch_all(struct worker *w)
             shard_touch(s);
 }
 
-/* In milliseconds as MHD says it.  A handshake that waits for its client looks to MHD as if there were something to
- * read: it would never wait. */
+/* A handshake that waits for its client looks to MHD as if there were something to read, and a chunk line that
+ * outgrows its buffer as if there were something to process: it would never wait. */
+static int64_t shortest_ns(const struct shard *s)
+{
+    return s->worker->restless[s->is_tls] > 0 ? NS_PER_MS : 0;
+}
+
+/* In milliseconds as MHD says it. */
 static int64_t least_wait_ns(const struct shard *s)
 {
     MHD_UNSIGNED_LONG_LONG mhd_ms;
-    int64_t                least = s->is_tls && s->worker->handshakes > 0 ? NS_PER_MS : 0, ns;
+    const int64_t          least = shortest_ns(s);
+    int64_t                ns;
 
     if (MHD_get_timeout(s->daemon, &mhd_ms) != MHD_YES)
         return INT64_MAX;
@@ -50,7 +57,7 @@ void shards_limit_wait(struct worker *w, int64_t *ns)
             *ns = wait;
     }
     SLIST_FOREACH (s, &w->due_shards, due) {
-        int64_t wait = s->is_tls && w->handshakes > 0 ? NS_PER_MS : 0;
+        const int64_t wait = shortest_ns(s);
 
         if (wait < *ns)
             *ns = wait;

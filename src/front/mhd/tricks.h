@@ -17,8 +17,9 @@
  *   RAWHEAD  whether a head stood on the wire as it says: rawhead.c, from what it leaves of it in its buffer
  *   KEPT     a response that is queued again with other digits in it: kept.c (which finds it by RAWHEAD)
  *
- * What is lost without them: time; memory of those who wait; the exact words of some refusals; and with RAWHEAD a
- * check that later versions do themselves.  tests/unit/test_tricks.c holds each against the real library.
+ * What is lost without them: time; memory of those who wait; the connection after a head that says no length; the
+ * exact words of some refusals, and whether there are any; and with RAWHEAD a check that later versions do themselves.
+ * tests/unit/test_tricks.c holds each against the real library; scenarios that need one say so (the mark mhd_trick).
  */
 #ifndef WEIR_FRONT_MHD_TRICKS_H
 #define WEIR_FRONT_MHD_TRICKS_H

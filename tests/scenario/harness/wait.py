@@ -6,6 +6,7 @@ never a pause, so a build without them loses nothing.
 import mmap
 import os
 import shutil
+import subprocess
 import threading
 import time
 
@@ -29,9 +30,15 @@ def _sanitizer_of(path):
     return None
 
 
+def _has_tricks(path):
+    """As it says itself; see src/front/mhd/tricks.h."""
+    return path is None or "tricks off" not in subprocess.run([path, "--version"], capture_output=True, text=True).stdout
+
+
 WEIR = find_program("WEIR", "weir")
 WEIRCTL = find_program("WEIRCTL", "weirctl")
 SANITIZER = _sanitizer_of(WEIR)
+TRICKS = _has_tricks(WEIR)
 slowness = {None: 1.0, "undefined": 2.0, "address": 4.0, "thread": 6.0}[SANITIZER]
 
 
