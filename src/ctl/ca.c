@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+extern const struct command command_ca;
+
 static const char advice[] =
     "To trust it in one command, without any change to this machine:\n"
     "  weirctl run -- COMMAND\n"
@@ -32,8 +34,8 @@ static int run(const struct ctl *c)
     json_t *answer;
 
     if (rotate && strcmp(c->arguments[0], "rotate") != 0) {
-        fprintf(stderr, "weirctl: usage: weirctl ca [rotate]\n");
-        return 2;
+        fprintf(stderr, "weirctl: ca does not know \"%s\"\n", c->arguments[0]);
+        return ctl_use_wrongly(&command_ca);
     }
     answer = rotate ? ctl_ask(c, "POST", "/ca/rotate", NULL) : ctl_ask(c, "GET", "/ca", NULL);
     if (answer == NULL)

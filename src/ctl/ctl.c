@@ -5,123 +5,112 @@
 
 #include "ctl/options.h"
 
-#include <getopt.h>
 #include <string.h>
 
 /* One file each; its row says the rest. As --help lists them. */
 // clang-format off
 #define COMMANDS(X) \
-    X(status) X(limits) X(explain) X(ls) X(show) X(purge) X(flush) X(compact) X(reload) X(reopen) X(check) X(ca) \
-    X(env) X(run) X(dashboard)
+    X(status) \
+    X(limits) \
+    X(explain) \
+    X(ls) \
+    X(show) \
+    X(purge) \
+    X(flush) \
+    X(compact) \
+    X(reload) \
+    X(reopen) \
+    X(check) \
+    X(ca) \
+    X(env) \
+    X(run) \
+    X(dashboard) \
+    X(complete)
 // clang-format on
 
 #define DECLARE(name) extern const struct command command_##name;
 COMMANDS(DECLARE)
 #define POINT(name) &command_##name,
-static const struct command *const commands[] = { COMMANDS(POINT) };
-enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
+static const struct command *const commands[] = { COMMANDS(POINT) NULL };
 
-static void print_help(FILE *out)
+/* -1: go on; else the exit status. */
+static int take_option(struct ctl *c, const struct command *command, int option)
 {
-    fputs("Usage: weirctl [--socket PATH] [--json] COMMAND [ARGUMENT]\n\nAsks or tells a running weir.\n\n", out);
-    for (int i = 0; i < COMMAND_COUNT; i++)
-        fprintf(out, "  %-7s %-10s %s\n", commands[i]->name, commands[i]->arguments, commands[i]->help);
-    fputs("\n      --socket PATH  the daemon's admin socket; without it the user's own, then /run/weir/admin.sock\n"
-          "      --json         print the daemon's answer as JSON\n"
-          "      --as NAME      env, run: the client's name, for fairness and in weir's log\n"
-          "      --version      print the version, and exit\n"
-          "  -h, --help         print this, and exit\n",
-          out);
-}
+    const struct command_option *row = options_row(command, option);
 
-static const struct command *find_command(const char *name)
-{
-    for (int i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(commands[i]->name, name) == 0)
-            return commands[i];
-    return NULL;
+    if (row == NULL) { /* getopt_long() has said what was wrong */
+        if (command != NULL)
+            return ctl_use_wrongly(command);
+        fputs("weirctl --help lists commands and options\n", stderr);
+        return 2;
+    }
+    if (strcmp(row->name, "help") == 0) {
+        options_print_help(stdout, c, command);
+        return 0;
+    }
+    if (strcmp(row->name, "version") == 0) {
+        printf("weirctl %s\n", PACKAGE_VERSION);
+        return 0;
+    }
+    if (c->said_count < OPTIONS_MOST)
+        c->said[c->said_count++] = (struct said_option){ row->name, row->value != NULL ? optarg : "" };
+    return -1;
 }
-
-enum { OPTION_SOCKET = 256, OPTION_JSON, OPTION_VERSION, OPTION_AS };
 
 /* Reads options up to the first word that is none or, where `anywhere`, all of them: the words move to the end.
  * `command` NULL: those before it. -1: go on; else the exit status. */
 static int read_options(struct ctl *c, int argc, char **argv, const struct command *command, bool anywhere)
 {
-    enum { COMMON = 5 };
-    struct option options[COMMON + OPTIONS_MOST + 1] = {
-        { "socket", required_argument, NULL, OPTION_SOCKET },
-        { "json", no_argument, NULL, OPTION_JSON },
-        { "as", required_argument, NULL, OPTION_AS },
-        { "version", no_argument, NULL, OPTION_VERSION },
-        { "help", no_argument, NULL, 'h' },
-    };
-    char letters[4 + 2 * OPTIONS_MOST] = "+h";
-    int  option;
+    struct option options[2 * OPTIONS_MOST + 1];
+    char          letters[2 + 4 * OPTIONS_MOST] = "+";
+    int           option, status = -1;
 
-    options_add(command, options, COMMON, letters);
+    options_list(command, options, letters);
     optind = 0; /* glibc: begin anew */
-    while ((option = getopt_long(argc, argv, anywhere ? letters + 1 : letters, options, NULL)) != -1) {
-        switch (option) {
-        case OPTION_SOCKET:
-            c->socket = optarg;
-            break;
-        case OPTION_JSON:
-            c->json = true;
-            break;
-        case OPTION_AS:
-            c->as = optarg;
-            break;
-        case OPTION_VERSION:
-            printf("weirctl %s\n", PACKAGE_VERSION);
-            return 0;
-        case 'h':
-            if (command != NULL)
-                options_print_help(stdout, command);
-            else
-                print_help(stdout);
-            return 0;
-        default:
-            if (options_take(c, command, option))
-                break;
-            if (command != NULL)
-                options_print_help(stderr, command);
-            else
-                print_help(stderr);
-            return 2;
-        }
-    }
-    return -1;
+    while (status < 0 && (option = getopt_long(argc, argv, anywhere ? letters + 1 : letters, options, NULL)) != -1)
+        status = take_option(c, command, option);
+    return status;
+}
+
+/* What was said last of it. */
+static const char *last_said(const struct ctl *c, const char *name)
+{
+    const char *value = NULL;
+
+    for (unsigned i = 0; ctl_option(c, name, i) != NULL; i++)
+        value = ctl_option(c, name, i);
+    return value;
 }
 
 int main(int argc, char **argv)
 {
-    struct ctl            c = { 0 };
+    struct ctl            c = { .commands = commands };
     const struct command *command;
     int                   status = read_options(&c, argc, argv, NULL, false);
 
     if (status >= 0)
         return status;
     if (optind >= argc) {
-        print_help(stderr);
+        options_print_help(stderr, &c, NULL);
         return 2;
     }
     argv += optind;
     argc -= optind;
-    command = find_command(argv[0]);
+    command = options_command(&c, argv[0]);
     if (command == NULL) {
-        fprintf(stderr, "weirctl: there is no command \"%s\"; see weirctl --help\n", argv[0]);
+        fprintf(stderr, "weirctl: there is no command \"%s\"; weirctl --help lists those there are\n", argv[0]);
         return 2;
     }
     argv[0] = (char[]){ "weirctl" }; /* as getopt_long() begins what it has to say */
     status = read_options(&c, argc, argv, command, (command->traits & TAKES_COMMAND) == 0);
     if (status >= 0)
         return status;
+    c.socket = last_said(&c, "socket");
     c.config = ctl_option(&c, "config", 0);
+    c.as = last_said(&c, "as");
+    c.json = ctl_option(&c, "json", 0) != NULL;
     c.arguments = argv + optind;
     c.argument_count = argc - optind;
-    if (c.argument_count < command->least || c.argument_count > command->most ||
-        (c.as != NULL && (command->traits & NAMES_CLIENT) == 0))
-        return ctl_use_wrongly(command);
-    return command->run(&c);
+    status = options_check(&c, command);
+    return status >= 0 ? status : command->run(&c);
 }

@@ -16,13 +16,16 @@ struct said_option {
     const char *name, *value; /* "" where it takes none */
 };
 
+struct command;
+
 struct ctl {
-    const char *socket; /* of the admin or query socket; NULL: looked for */
-    const char *config; /* of a daemon that may not be running; NULL: the one that weir would read */
-    bool        json;
-    const char *as;        /* run, env: the client's name; NULL: none */
-    char      **arguments; /* after the command */
-    int         argument_count;
+    const struct command *const *commands; /* all of weirctl's, as --help lists them; ends with NULL */
+    const char                  *socket;   /* of the admin or query socket; NULL: looked for */
+    const char                  *config;   /* of a daemon that may not be running; NULL: the one that weir would read */
+    bool                         json;
+    const char                  *as;        /* run, env: the client's name; NULL: none */
+    char                       **arguments; /* after the command */
+    int                          argument_count;
     /* of the command's own options, in their order */
     struct said_option said[OPTIONS_MOST];
     unsigned           said_count;
@@ -31,17 +34,22 @@ struct ctl {
 struct command_option { /* of one command, beside those that all have */
     const char *name;
     char        letter; /* 0: none */
-    const char *value;  /* what it takes, as --help calls it; NULL: nothing */
+    const char *value;  /* what it takes, as --help calls it: FILE, UPSTREAM, "size|age" (options.c completes it by that
+                         * name); NULL: nothing */
     const char *help;
 };
 
 enum {
-    NAMES_CLIENT = 1, /* takes --as */
-    TAKES_COMMAND = 2 /* what follows is another program's, options and all */
+    NAMES_CLIENT = 1,  /* takes --as */
+    TAKES_COMMAND = 2, /* what follows is another program's, options and all */
+    IS_HIDDEN = 4      /* not in --help */
 };
 
 struct command {
-    const char *name, *arguments, *help;
+    const char *name;
+    const char *arguments; /* as --help shows them; " | " between several ways: "[NAME] | forget [UPSTREAM [LIMIT]]".
+                            * Small letters are literal, what completes a capital word stands in options.c */
+    const char *help;
     int         least, most;        /* how many arguments */
     int (*run)(const struct ctl *); /* the exit status: 0 done, 1 refused or failed, 2 wrong use */
     unsigned                     traits;

@@ -109,7 +109,7 @@ static int run(const struct ctl *c)
 }
 
 const struct command command_limits = { "limits",
-                                        "[NAME | forget [UPSTREAM [LIMIT]]]",
+                                        "[NAME] | forget [UPSTREAM [LIMIT]]",
                                         "every limit: allowed, left, when it is whole again; drop what was learned",
                                         0,
                                         3,

@@ -7,9 +7,9 @@
 
 static const struct command_option options[] = {
     { "long", 'l', NULL, "upstream, rule, whose, type and method too, and whole URLs on a terminal" },
-    { "sort", 0, "HOW", "by size, age, hits or expires; the first 100, or as --limit says" },
+    { "sort", 0, "size|age|hits|expires", "by that; the first 100, or as --limit says" },
     { "stale", 0, NULL, "only what is not fresh any more" },
-    { "upstream", 'u', "NAME", "only what came from that upstream" },
+    { "upstream", 'u', "UPSTREAM", "only what came from that upstream" },
     { "whose", 'w', "NAME", "only of that partition, as -l shows it" },
     { "limit", 'n', "N", "so many at most" },
     { "config", 'c', "FILE", "of the weir with that configuration, running or not" },

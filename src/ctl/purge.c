@@ -10,7 +10,7 @@ extern const struct command command_purge;
 static const struct command_option options[] = {
     { "expired", 'e', NULL, "what is not fresh any more" },
     { "older-than", 0, "TIME", "what is older: 90s, 30m, 12h, 7d" },
-    { "upstream", 'u', "NAME", "what came from that upstream" },
+    { "upstream", 'u', "UPSTREAM", "what came from that upstream" },
     { "whose", 'w', "NAME", "of that partition, as weirctl ls -l shows it" },
     { "dry-run", 'n', NULL, "drop nothing, list it" },
     { "config", 'c', "FILE", "of the weir with that configuration, running or not" },

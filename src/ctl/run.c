@@ -26,6 +26,11 @@ static int run(const struct ctl *c)
     return errno == ENOENT ? NOT_FOUND : NOT_EXECUTABLE;
 }
 
-const struct command command_run = {
-    "run", "COMMAND", "run a command that is pointed at weir", 1, INT_MAX, run, NAMES_CLIENT | TAKES_COMMAND, NULL
-};
+const struct command command_run = { "run",
+                                     "COMMAND [ARGUMENT...]",
+                                     "run a command that is pointed at weir",
+                                     1,
+                                     INT_MAX,
+                                     run,
+                                     NAMES_CLIENT | TAKES_COMMAND,
+                                     NULL };
