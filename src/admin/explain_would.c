@@ -63,14 +63,15 @@ static struct slice sent_text(const struct explained *o, struct arena *a)
     const struct upstream_foretelling *f = o->foretold;
     const char                        *what = o->fetch->stored.validating ? ", whether what is stored still holds" : "";
     struct slice                       before = SLICE("");
+    struct slice                       cost = f->cost > 0 ? arena_printf(a, ", cost %u", f->cost) : SLICE("");
 
     if (f->joins)
         before = SLICE("share the answer to an equal request that is under way: ");
     else if (f->wait_ns > 0)
         before = arena_printf(a, "wait " SLICE_FMT " (" SLICE_FMT "), then ", SLICE_ARG(span(f->wait_ns, a)),
                               SLICE_ARG(limit_text(o, a)));
-    return arena_printf(a, SLICE_FMT SLICE_FMT "%s, cost %u, " SLICE_FMT "; %u attempt%s", SLICE_ARG(before),
-                        SLICE_ARG(o->fetch->request.method_name), what, f->cost, SLICE_ARG(kept_text(o, a)),
+    return arena_printf(a, SLICE_FMT SLICE_FMT "%s" SLICE_FMT ", " SLICE_FMT "; %u attempt%s", SLICE_ARG(before),
+                        SLICE_ARG(o->fetch->request.method_name), what, SLICE_ARG(cost), SLICE_ARG(kept_text(o, a)),
                         o->up->fetch.retry.attempts, o->up->fetch.retry.attempts == 1 ? "" : "s");
 }
 

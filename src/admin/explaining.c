@@ -44,9 +44,8 @@ static json_t *settings_json(const struct explained *o)
     for (unsigned i = 0; i < o->setting_count; i++) {
         const struct explain_setting *s = &o->settings[i];
 
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s?, s:o}", "name", s->name, "value",
-                                        s->written != NULL ? s->written->value : NULL, "place", advice_place(s->at)));
+        json_array_append_new(list, json_pack("{s:s, s:s?, s:o}", "name", s->name, "value", s->value, "place",
+                                              advice_place(s->at)));
     }
     return list;
 }

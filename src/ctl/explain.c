@@ -77,6 +77,15 @@ static void print_way(const json_t *e, struct arena *a)
     }
 }
 
+/* A line that match_headers or key_body adds to a key. */
+static void print_added(const char *added)
+{
+    if (*added == '#')
+        labelled_line("", "body, by its hash %s", added + 1);
+    else
+        labelled_line("", "%s%s", added, strchr(added, ':') == NULL ? ": none" : "");
+}
+
 static void print_key(const json_t *e)
 {
     const json_t *key = in(e, "key"), *more;
@@ -89,7 +98,7 @@ static void print_key(const json_t *e)
     }
     labelled_line("key", "%s %s   partition %s%s%s", text(key, "method"), text(key, "url"), text(key, "whose"),
                   *coding != '\0' ? "   accept-encoding " : "", coding);
-    json_array_foreach(in(key, "more"), i, more) labelled_text("", json_string_value(more));
+    json_array_foreach(in(key, "more"), i, more) print_added(json_string_value(more));
     if (*text(in(e, "stored"), "vary") != '\0') {
         char *vary = mem_copy((struct slice){ text(in(e, "stored"), "vary"), strlen(text(in(e, "stored"), "vary")) });
 

@@ -33,19 +33,22 @@ static void print_parts(const json_t *parts)
     }
 }
 
+/* In quotes, up to the first variable of the value. */
 static void print_header(const json_t *h)
 {
     const json_t *parts = json_object_get(h, "value");
     const char   *first = json_string_value(json_array_get(parts, 0));
+    bool          is_empty = first != NULL && *first == '\0' && json_array_size(parts) == 1;
+    json_t       *word = json_array();
 
+    /* "Name;" is curl's way to send a field without a value. */
+    json_array_append_new(word, json_sprintf("%s%s%s", json_string_value(json_object_get(h, "name")),
+                                             is_empty ? ";" : ": ", first != NULL ? first : ""));
+    for (size_t i = first != NULL; i < json_array_size(parts); i++)
+        json_array_append(word, json_array_get(parts, i));
     fputs(" \\\n  -H ", stdout);
-    print_quoted(json_string_value(json_object_get(h, "name")));
-    if (json_array_size(parts) == 1 && first != NULL && *first == '\0') {
-        fputs("';'", stdout); /* curl's way to send a field without a value */
-        return;
-    }
-    fputs("': '", stdout);
-    print_parts(parts);
+    print_parts(word);
+    json_decref(word);
 }
 
 /* A control character, which the terminal might heed, stands in no field and no target: it was refused before. */

@@ -131,16 +131,18 @@ void text_print_wrapped(FILE *to, const char *text, unsigned indent, unsigned co
 {
     const size_t   bytes = strlen(text);
     const unsigned room = columns > indent + 20 ? columns - indent : columns > 0 ? 20 : COLUMNS_MOST * 100;
-    unsigned       used = 0, wide;
+    unsigned       used = 0, blanks = 0, wide;
 
     for (size_t at = 0; at < bytes;) {
         size_t       end = at + word_at(text + at, bytes - at, &wide);
         struct piece p;
 
-        if (used > 0 && used + wide > room) {
+        if (used > 0 && used + blanks + wide > room) {
             fprintf(to, "\n%*s", (int)indent, "");
-            used = 0;
+            used = blanks = 0;
         }
+        fprintf(to, "%*s", (int)blanks, "");
+        used += blanks;
         while (at < end) {
             at += take(text + at, bytes - at, 0, &p);
             if (used + p.columns > room) {
@@ -150,11 +152,8 @@ void text_print_wrapped(FILE *to, const char *text, unsigned indent, unsigned co
             fputs(p.text, to);
             used += p.columns;
         }
-        for (; at < bytes && text[at] == ' '; at++)
-            if (used > 0 && used < room) {
-                fputc(' ', to);
-                used++;
-            }
+        for (blanks = 0; at < bytes && text[at] == ' '; at++)
+            blanks += used > 0;
     }
 }
 

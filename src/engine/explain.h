@@ -82,9 +82,9 @@ struct explain_near {
 };
 
 struct explain_setting { /* that has a say */
-    const char                  *name;
-    const struct config_written *written; /* NULL: it stands nowhere, the default counts */
-    struct config_place          at;      /* file NULL: nowhere */
+    const char         *name;
+    const char         *value; /* as it is written, of a short one that is no list; else NULL */
+    struct config_place at;    /* file NULL: nowhere, the default counts */
 };
 
 struct explained { /* plain values, as long as the explanation is open */

@@ -55,18 +55,20 @@ bool explain_hides_param(const struct explained *o, struct slice name)
 
 /* -- settings -- */
 
-static void add_place(struct explained *o, const char *name, struct config_place at)
+static void add_place(struct explained *o, const char *name, const char *value, struct config_place at)
 {
     if (o->setting_count < EXPLAIN_SETTINGS)
-        o->settings[o->setting_count++] = (struct explain_setting){ .name = name, .at = at };
+        o->settings[o->setting_count++] = (struct explain_setting){ name, value, at };
 }
 
 static void add_setting(struct explained *o, const char *name)
 {
     const struct config_written *w = config_find_written(o->up, o->rule, name);
 
-    add_place(o, name, w != NULL ? w->at : (struct config_place){ NULL, 0 });
-    o->settings[o->setting_count - 1].written = w;
+    if (w != NULL)
+        add_place(o, name, w->value, w->at);
+    else
+        add_place(o, name, NULL, (struct config_place){ NULL, 0 });
 }
 
 /* Those that are set, and change what the request is the same as. */
@@ -90,7 +92,7 @@ static void add_lifetime(struct explained *o)
                                                                                    : "stale_if_error");
 }
 
-static void add_wait(struct explained *o)
+static void add_wait(struct explained *o, struct arena *a)
 {
     const struct upstream_foretelling *f = o->foretold;
     struct config_place                at;
@@ -99,14 +101,14 @@ static void add_wait(struct explained *o)
         return;
     at = config_limit_place(o->up, f->limit);
     if (at.file != NULL)
-        add_place(o, "limits", at);
+        add_place(o, "limits", arena_printf(a, "\"%s\"", f->limit).ptr, at);
     else if (strcmp(f->limit, "queue") == 0)
         add_setting(o, "max_in_flight");
     if (o->end != EXPLAIN_SENT)
         add_setting(o, "queue.max_wait");
 }
 
-static void add_settings(struct explained *o)
+static void add_settings(struct explained *o, struct arena *a)
 {
     if (o->up == NULL)
         return;
@@ -119,7 +121,7 @@ static void add_settings(struct explained *o)
     if (o->has_key)
         add_key_settings(o);
     add_lifetime(o);
-    add_wait(o);
+    add_wait(o, a);
 }
 
 /* -- the answer -- */
@@ -199,6 +201,6 @@ const struct explained *explain_result(struct explain *e)
     o->fetch = x->fetch;
     if (o->end == EXPLAIN_SERVED || o->end == EXPLAIN_ANSWERED)
         tell_reply(e);
-    add_settings(o);
+    add_settings(o, &e->arena);
     return o;
 }

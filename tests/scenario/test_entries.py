@@ -2,14 +2,10 @@
 import gzip
 import json
 import os
-import pty
 import re
 import shutil
 import socket
-import struct
 import subprocess
-import fcntl
-import termios
 import time
 
 import pytest
@@ -17,6 +13,7 @@ import pytest
 from harness.client import Client
 from harness.daemon import environment, run
 from harness.origin import answer
+from harness.terminal import on_terminal
 from harness.wait import WEIR, WEIRCTL, seconds, until
 
 FRESH = [("Cache-Control", "max-age=3600"), ("Content-Type", "application/json")]
@@ -425,32 +422,6 @@ def test_offline_without_a_request(tmp_path):
 
 
 # -- on a terminal ----------------------------------------------------------------
-
-def on_terminal(d, columns, *arguments):
-    """What weirctl writes to a terminal of so many columns."""
-    parent, child = pty.openpty()
-    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    attributes = termios.tcgetattr(child)
-    attributes[1] &= ~termios.OPOST
-    termios.tcsetattr(child, termios.TCSANOW, attributes)
-    process = subprocess.Popen([WEIRCTL, "--socket", d.admin_path, *arguments], stdin=subprocess.DEVNULL, stdout=child,
-                               stderr=subprocess.PIPE, env=environment(d.directory))
-    os.close(child)
-    out = b""
-    while True:
-        try:
-            piece = os.read(parent, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        out += piece
-    os.close(parent)
-    errors = process.stderr.read()
-    process.stderr.close()
-    assert process.wait(seconds(10)) in (0, 1)
-    return process.returncode, out, errors
-
 
 HOSTILE = "\x1b]0;owned\x07\x1b[31m"
 

@@ -11,6 +11,7 @@ from harness.client import Client
 from harness.daemon import environment
 from harness.origin import answer
 from harness.settings import upstream
+from harness.terminal import on_terminal
 from harness.wait import WEIRCTL, seconds, until
 
 FRESH = [("Cache-Control", "max-age=60")]
@@ -397,3 +398,18 @@ def test_what_was_done(weir, origin):
     unknown = d.ctl("explain", "--id", "99999")
     assert unknown.returncode == 1 and "not remembered" in unknown.stderr
     assert d.ctl("explain", "--id", "x").returncode == 2 and d.ctl("explain", "--id", "1", "/api/x").returncode == 2
+
+
+# -- on a terminal -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("columns", [40, 80, 160])
+def test_lines_fit_the_terminal(varied, columns):
+    d = varied
+    target = "/api/v1/taxa/" + "long/" * 40 + "?q=" + "x" * 300
+    status, out, errors = on_terminal(d, columns, "explain", "-H", "X-A: " + "w" * 200, target)
+    lines = [re.sub("\x1b\\[[0-9;]*m", "", line) for line in out.decode().split("\n")]
+    assert status == 0 and errors == b"" and max(map(len, lines)) <= columns and len(lines) > 6, lines
+    assert all(line == line.rstrip() for line in lines), lines
+    assert "".join(line[11:] for line in lines).replace(" ", "").count("long/" * 40), "nothing is left out"
+    assert any(line.startswith("would ") for line in lines) and b"\x1b[1m" in out
