@@ -85,6 +85,16 @@ static void want_token(struct admin_call *call)
     http_fields_add(&call->reply.fields, &call->arena, SLICE("WWW-Authenticate"), SLICE("Bearer realm=\"weir\""));
 }
 
+/* With what may be asked (RFC 9110 15.5.6). */
+static void refuse_method(struct admin_call *call, const struct endpoint *e)
+{
+    const bool changes = e->method == HTTP_POST;
+
+    admin_answer_problem(call, PROBLEM_ADMIN_METHOD,
+                         changes ? "This endpoint changes something: use POST." : "This endpoint is read with GET.");
+    http_fields_add(&call->reply.fields, &call->arena, SLICE("Allow"), changes ? SLICE("POST") : SLICE("GET, HEAD"));
+}
+
 struct admin_call *admin_begin(struct admin *a, struct config *config, const struct http_request *request,
                                struct slice body, struct admin_rights rights, void (*wake)(void *owner), void *owner)
 {
@@ -123,9 +133,7 @@ struct admin_call *admin_begin(struct admin *a, struct config *config, const str
         admin_answer_problem(call, PROBLEM_NOT_RUNNING,
                              "Only what is stored can be told or dropped without it: weirctl ls, show and purge.");
     else if (found->method != request->method && !(found->method == HTTP_GET && request->method == HTTP_HEAD))
-        admin_answer_problem(call, PROBLEM_ADMIN_METHOD,
-                             found->method == HTTP_POST ? "This endpoint changes something: use POST."
-                                                        : "This endpoint is read with GET.");
+        refuse_method(call, found);
     else
         found->run(call);
     call->beginning = false;

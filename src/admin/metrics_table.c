@@ -267,7 +267,7 @@ static void write_predicted(struct admin_call *call, const struct metric *m, con
 static void write_certificate(struct admin_call *call, const struct metric *m, const struct metric_row *row)
 {
     if (row->up != NULL && row->entry->certificate_ends_s != 0)
-        metric_number(call, m, (uint64_t)row->entry->certificate_ends_s, LABELS("upstream", name_of(row)));
+        metric_real(call, m, (double)row->entry->certificate_ends_s, LABELS("upstream", name_of(row)));
 }
 
 /* -- budgets: a line for each limit that is configured, and one for what else the API says of itself -- */

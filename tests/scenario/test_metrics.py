@@ -94,7 +94,8 @@ def test_nothing_else_is_there(scraped, origin, target, method):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PURGE"])
 def test_it_is_only_read(scraped, method):
-    assert ask(scraped(), method).status == 405
+    r = ask(scraped(), method)
+    assert r.status == 405 and r.fields.get("Allow") == "GET, HEAD"
 
 
 def test_it_takes_no_content(scraped):
@@ -130,6 +131,11 @@ def test_no_api_is_reached_through_it(scraped, origin):
         client.send(b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n" % ((origin.authority.encode(),) * 2))
         assert client.read_response("GET").status in (403, 404, 501)
     assert origin.count() == 0
+
+
+def test_what_changes_something_says_how_it_is_asked(scraped):
+    r = scraped().admin("GET", "/flush")
+    assert r.status == 405 and r.fields.get("Allow") == "POST"
 
 
 def test_head_says_what_get_would(scraped):
