@@ -15,6 +15,7 @@
     X(status) \
     X(limits) \
     X(forget) \
+    X(limit_set) \
     X(upstreams) \
     X(entries) \
     X(entry) \

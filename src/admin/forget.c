@@ -1,5 +1,5 @@
 /*
- * /limits/forget: what was learned of an API's limits is dropped.
+ * /limits/forget: what was learned of an API's limits is dropped; /limits/set: how much is left of one.
  */
 #include "admin/internal.h"
 
@@ -19,29 +19,33 @@ static bool read_forget(struct admin_call *call)
     return ok;
 }
 
+/* True: it is answered that there is none of that name. */
+static bool is_unknown(struct admin_call *call)
+{
+    const struct upstream_forget *f = &call->forget;
+    struct slice                  what;
+
+    if (f->result == FORGET_DONE)
+        return false;
+    if (f->result == FORGET_NO_UPSTREAM)
+        what = arena_printf(&call->arena,
+                            "The configuration has no upstream \"%s\"; weirctl status lists those it has.",
+                            f->upstream);
+    else
+        what =
+            arena_printf(&call->arena,
+                         "There is no limit \"%s\" there; weirctl limits lists all, by the names that are wanted here.",
+                         f->limit != NULL ? f->limit : "");
+    admin_answer_problem(call, f->result == FORGET_NO_UPSTREAM ? PROBLEM_NO_UPSTREAM : PROBLEM_NO_LIMIT, what.ptr);
+    return true;
+}
+
 static void forgotten(struct mail *m)
 {
-    struct admin_call            *call = CONTAINER_OF(m, struct admin_call, report.done);
-    const struct upstream_forget *f = &call->forget;
+    struct admin_call *call = CONTAINER_OF(m, struct admin_call, report.done);
 
-    if (!admin_resume(call))
-        return;
-    if (f->result == FORGET_NO_UPSTREAM)
-        admin_answer_problem(call, PROBLEM_NO_UPSTREAM,
-                             arena_printf(&call->arena,
-                                          "The configuration has no upstream \"%s\"; weirctl status "
-                                          "lists those it has.",
-                                          f->upstream)
-                                 .ptr);
-    else if (f->result == FORGET_NO_LIMIT)
-        admin_answer_problem(call, PROBLEM_NO_LIMIT,
-                             arena_printf(&call->arena,
-                                          "There is no limit \"%s\" there; weirctl limits lists all, by "
-                                          "the names that are wanted here.",
-                                          f->limit != NULL ? f->limit : "")
-                                 .ptr);
-    else
-        admin_answer_json(call, 200, json_pack("{s:i}", "forgotten", (int)f->forgotten));
+    if (admin_resume(call) && !is_unknown(call))
+        admin_answer_json(call, 200, json_pack("{s:i}", "forgotten", (int)call->forget.forgotten));
 }
 
 static void run(struct admin_call *call)
@@ -56,3 +60,45 @@ static void run(struct admin_call *call)
 }
 
 const struct endpoint endpoint_forget = { "/limits/forget", HTTP_POST, run, false };
+
+/* -- /limits/set -- */
+
+/* {"upstream": NAME, "limit": NAME, "left": N} */
+static bool read_set(struct admin_call *call)
+{
+    json_t *root = json_loadb(call->argument.ptr, call->argument.len, 0, NULL), *left = json_object_get(root, "left");
+    bool    ok = json_is_integer(left) && json_integer_value(left) >= 0;
+
+    call->forget.sets = true;
+    call->forget.left = ok ? (uint64_t)json_integer_value(left) : 0;
+    json_decref(root);
+    return ok && read_forget(call) && call->forget.limit != NULL;
+}
+
+static void is_set(struct mail *m)
+{
+    struct admin_call            *call = CONTAINER_OF(m, struct admin_call, report.done);
+    const struct upstream_forget *f = &call->forget;
+
+    if (!admin_resume(call) || is_unknown(call))
+        return;
+    if (f->forgotten == 0)
+        admin_answer_problem(call, PROBLEM_NOT_UNDERSTOOD,
+                             "Nothing was set: the limit allows fewer than that, or nobody has asked with a credential "
+                             "that it is for. weirctl limits shows what each allows.");
+    else
+        admin_answer_json(call, 200, json_pack("{s:i, s:I}", "set", (int)f->forgotten, "left", (json_int_t)f->left));
+}
+
+static void run_set(struct admin_call *call)
+{
+    if (!read_set(call)) {
+        admin_answer_problem(call, PROBLEM_NOT_UNDERSTOOD,
+                             "Send {\"upstream\": NAME, \"limit\": NAME, \"left\": N}, N a whole number from 0 on.");
+        return;
+    }
+    call->report.forget = &call->forget;
+    admin_ask_upstream(call, is_set);
+}
+
+const struct endpoint endpoint_limit_set = { "/limits/set", HTTP_POST, run_set, false };

@@ -15,7 +15,6 @@
 #include "budget/learned.h"
 
 #include <string.h>
-#include <strings.h>
 #include <xxhash.h>
 
 #define UNKNOWN_WINDOW_NS (INT64_C(31) * 86400 * NS_PER_SEC) /* a month */
@@ -511,60 +510,4 @@ bool ledger_take_cut(struct ledger *l, struct ledger_cut *out)
     *out = l->cut;
     l->cut = (struct ledger_cut){ 0 };
     return out->count > 0;
-}
-
-/* -- forgetting -- */
-
-struct forgetting {
-    struct ledger    *ledger;
-    const char       *name;
-    struct budget_now own;
-    int               count;
-    bool              found;
-};
-
-static void forget_slot(struct forgetting *f, struct slot *s, const char *name)
-{
-    if (f->name != NULL && (name == NULL || strcasecmp(name, f->name) != 0))
-        return;
-    f->found = true;
-    for (struct ledger_share *share = s != NULL ? s->shares : NULL; share != NULL; share = share->next)
-        limit_forget(share->limit, f->own);
-    if (s == NULL || !limit_forget(s->limit, f->own))
-        return;
-    f->count++;
-    lease_stopped(f->ledger, s);
-}
-
-static void forget_account(struct forgetting *f, struct account *a)
-{
-    for (unsigned i = 0; i < f->ledger->count; i++) {
-        const char *name = f->ledger->scopes[i].options->name;
-
-        forget_slot(f, a->line[i].slot, name);
-        if (f->name != NULL && (name == NULL || strcasecmp(name, f->name) != 0))
-            continue;
-        a->line[i].bound = 0;
-        a->line[i].bound_for_want = a->line[i].is_of_several = false;
-    }
-    for (unsigned i = 0; i < a->named_count; i++) {
-        char text[NAME_MOST_BYTES + 1];
-
-        forget_slot(f, a->named[i], ledger_name_shown(a->named[i], text));
-    }
-    if (f->name == NULL)
-        a->seen_count = a->seen_next = 0;
-}
-
-int ledger_forget(struct ledger *l, const char *name, struct budget_now now)
-{
-    struct forgetting f = { .ledger = l, .name = name, .own = steady_now(&l->clock, now), .found = name == NULL };
-    struct account   *a;
-    size_t            at = 0;
-
-    for (unsigned i = 0; i < l->count; i++)
-        forget_slot(&f, l->scopes[i].slot, l->scopes[i].options->name);
-    while ((a = accounts_next(&l->accounts, &at)) != NULL)
-        forget_account(&f, a);
-    return f.found ? f.count : -1;
 }

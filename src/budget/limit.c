@@ -350,6 +350,32 @@ bool limit_forget(struct limit *l, struct budget_now now)
     return held;
 }
 
+/* The API's alone: its words stay, with another count. */
+static bool set_told(struct limit *l, uint64_t left, struct budget_now now)
+{
+    bool has_any = false;
+
+    for (unsigned i = 0; i < LIMIT_CAPS; i++)
+        if (cap_holds(&l->cap[i], now) && (has_any = true))
+            l->cap[i].left = left;
+    if (has_any)
+        l->blocked_until_ns = 0;
+    return has_any;
+}
+
+bool limit_set_left(struct limit *l, uint64_t left, struct budget_now now)
+{
+    if (l->ops == &open_ops || left > limit_state(l, now).allowed)
+        return l->ops == &open_ops && set_told(l, left, now);
+    limit_forget(l, now);
+    if (l->ops->left(l, now) < left) {
+        l->ops->fini(l);
+        l->ops->init(l);
+    }
+    limit_spend(l, l->ops->left(l, now) - left, now);
+    return true;
+}
+
 void limit_copy_told(struct limit *to, const struct limit *from)
 {
     memcpy(to->cap, from->cap, sizeof to->cap);

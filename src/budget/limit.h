@@ -83,6 +83,9 @@ void limit_block(struct limit *, int64_t for_ns, enum told_by, struct budget_now
 void limit_cut_told(struct limit *, int64_t most_ns, struct budget_now now);
 /* As if the API had said nothing; what was spent here stays.  False where it had not said anything that holds. */
 bool limit_forget(struct limit *, struct budget_now now);
+/* So many are left from now on, and what the API said is dropped; what was spent before then counts from now, so it is
+ * whole a window from now at the latest.  False: it never allows so many, or knows no count at all. */
+bool limit_set_left(struct limit *, uint64_t left, struct budget_now now);
 /* All that is told, over an image that has no room for when it was: of the same moment. */
 void limit_copy_told(struct limit *to, const struct limit *from);
 /* How much of limit_predict_ns() is the API's doing, by which word and when (wall clock; 0: in an earlier run). */

@@ -5,8 +5,11 @@
 
 #include "base/arena.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+extern const struct command command_limits;
 
 /* "ci 12, ann 1" */
 static void print_clients(const json_t *l)
@@ -49,9 +52,15 @@ static void print_limit(const json_t *l)
 /* limits forget [UPSTREAM [LIMIT]] */
 static int forget(const struct ctl *c)
 {
-    json_t   *what = json_object(), *answer;
+    json_t   *what, *answer;
     long long forgotten;
 
+    if (c->argument_count > 3) {
+        fprintf(stderr, "weirctl: limits forget takes an upstream and a limit of it: \"%s\" is one too many\n",
+                c->arguments[3]);
+        return ctl_use_wrongly(&command_limits);
+    }
+    what = json_object();
     if (c->argument_count > 1)
         json_object_set_new(what, "upstream", json_string(c->arguments[1]));
     if (c->argument_count > 2)
@@ -62,6 +71,35 @@ static int forget(const struct ctl *c)
     forgotten = (long long)json_integer_value(json_object_get(answer, "forgotten"));
     if (!ctl_print_json(c, answer))
         printf("forgot what was learned of %lld limit%s\n", forgotten, forgotten == 1 ? "" : "s");
+    json_decref(answer);
+    return 0;
+}
+
+/* limits set UPSTREAM LIMIT LEFT */
+static int set(const struct ctl *c)
+{
+    json_t   *answer;
+    char     *end;
+    long long left, count;
+
+    if (c->argument_count != 4) {
+        fprintf(stderr, "weirctl: limits set takes an upstream, a limit of it, and how many are left\n");
+        return ctl_use_wrongly(&command_limits);
+    }
+    errno = 0;
+    left = strtoll(c->arguments[3], &end, 10);
+    if (errno != 0 || end == c->arguments[3] || *end != '\0' || left < 0) {
+        fprintf(stderr, "weirctl: \"%s\" is no whole number from 0 on\n", c->arguments[3]);
+        return ctl_use_wrongly(&command_limits);
+    }
+    answer = ctl_ask(c, "POST", "/limits/set",
+                     json_pack("{s:s, s:s, s:I}", "upstream", c->arguments[1], "limit", c->arguments[2], "left",
+                               (json_int_t)left));
+    if (answer == NULL)
+        return 1;
+    count = (long long)json_integer_value(json_object_get(answer, "set"));
+    if (!ctl_print_json(c, answer))
+        printf("set %lld bucket%s: %lld left\n", count, count == 1 ? "" : "s", left);
     json_decref(answer);
     return 0;
 }
@@ -86,9 +124,11 @@ static int run(const struct ctl *c)
 
     if (c->argument_count > 0 && strcmp(c->arguments[0], "forget") == 0)
         return forget(c);
+    if (c->argument_count > 0 && strcmp(c->arguments[0], "set") == 0)
+        return set(c);
     if (c->argument_count > 1) {
         fprintf(stderr, "weirctl: limits takes one name: of a limit, or of a credential as weirctl limits shows it\n");
-        return 2;
+        return ctl_use_wrongly(&command_limits);
     }
     path = path_of(c->argument_count > 0 ? c->arguments[0] : NULL);
     answer = ctl_ask(c, "GET", path, NULL);
@@ -108,11 +148,13 @@ static int run(const struct ctl *c)
     return 0;
 }
 
-const struct command command_limits = { "limits",
-                                        "[NAME] | forget [UPSTREAM [LIMIT]]",
-                                        "every limit: allowed, left, when it is whole again; drop what was learned",
-                                        0,
-                                        3,
-                                        run,
-                                        0,
-                                        NULL };
+const struct command command_limits = {
+    "limits",
+    "[NAME] | forget [UPSTREAM [LIMIT]] | set UPSTREAM LIMIT LEFT",
+    "every limit: allowed, left, when it is whole again; drop what was learned; set what is left",
+    0,
+    4,
+    run,
+    0,
+    NULL
+};

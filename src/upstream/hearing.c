@@ -9,6 +9,7 @@
 #include "budget/learned.h"
 #include "http/inflate.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -100,6 +101,20 @@ void hearing_head(struct turn *t)
 
 const char hearing_hold_name[] = "Retry-After";
 
+static bool set_at(struct site *s, struct upstream_forget *f)
+{
+    int count = ledger_set(s->budget->ledger, f->limit, f->left, budget_time());
+
+    if (count < 0)
+        return false;
+    f->forgotten += (unsigned)count;
+    log_info("upstream_limit_set", " upstream=%s limit=%s left=%" PRIu64 " count=%d", s->name, log_quote(f->limit),
+             f->left, count);
+    queue_reconsider(s->budget->queue, NULL);
+    budget_kick(s->budget);
+    return true;
+}
+
 /* False: it has no limit of that name. */
 static bool forget_at(struct site *s, struct upstream_forget *f)
 {
@@ -133,10 +148,11 @@ void hearing_forget(struct upstream *up, struct upstream_forget *f)
         if (!s->configured || (f->upstream != NULL && strcmp(f->upstream, s->name) != 0))
             continue;
         found = true;
-        found_limit = forget_at(s, f) || found_limit;
+        found_limit = (f->sets ? set_at(s, f) : forget_at(s, f)) || found_limit;
     }
     f->result = found_limit ? FORGET_DONE : found || f->upstream == NULL ? FORGET_NO_LIMIT : FORGET_NO_UPSTREAM;
-    counter_add(COUNTER_LIMITS_FORGOTTEN, f->forgotten);
+    if (!f->sets)
+        counter_add(COUNTER_LIMITS_FORGOTTEN, f->forgotten);
 }
 
 /* -- the body -- */

@@ -98,8 +98,10 @@ enum forget_result { FORGET_DONE, FORGET_NO_UPSTREAM, FORGET_NO_LIMIT };
 struct upstream_forget {         /* what APIs said of their limits, before the report is made */
     const char        *upstream; /* NULL: of all */
     const char        *limit;    /* NULL: of all of it */
+    bool               sets;     /* it is not forgotten, but so many are left of it: `left` */
+    uint64_t           left;
     enum forget_result result;
-    unsigned           forgotten; /* limits that something was learned of */
+    unsigned           forgotten; /* limits that something was learned of, or that were set */
 };
 struct upstream_report {                /* the asker's; answered by mail */
     struct mail                   mail; /* upstream's */

@@ -13,7 +13,7 @@ from harness.settings import upstream
 from harness.wait import WEIRCTL, seconds, until
 
 READS = ["/status", "/limits", "/upstreams", "/ca", "/metrics"]
-CHANGES = ["/limits/forget", "/flush", "/purge", "/reload", "/compact", "/reopen", "/ca/rotate"]
+CHANGES = ["/limits/forget", "/limits/set", "/flush", "/purge", "/reload", "/compact", "/reopen", "/ca/rotate"]
 
 
 def query(d):

@@ -717,6 +717,69 @@ static void test_memory_is_constant(void **state)
     limit_free(l);
 }
 
+/* -- set by hand -- */
+
+static void test_what_is_left_can_be_set(void **state)
+{
+    static const struct {
+        const char *fact, *text;
+        unsigned    spent;
+        uint64_t    left;
+        bool        ok;
+    } rows[] = {
+        { "sliding_more", "60/min", 60, 40, true },
+        { "sliding_fewer", "60/min", 5, 10, true },
+        { "sliding_none", "60/min", 0, 0, true },
+        { "sliding_all", "60/min", 60, 60, true },
+        { "sliding_too_many", "60/min", 60, 61, false },
+        { "bucket_more", "1/s burst 10", 10, 4, true },
+        { "bucket_too_many", "1/s burst 10", 10, 11, false },
+        { "fixed_more", "100/day window 00:00 UTC", 100, 30, true },
+        { "fixed_fewer", "100/day window 00:00 UTC", 0, 30, true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct limit *l = make(rows[i].text), *again;
+        char          image[65536];
+        size_t        bytes;
+
+        limit_spend_up_to(l, rows[i].spent, at(S));
+        learn(l, 0, 60, 30 * S, at(S));
+        limit_block(l, 20 * S, TOLD_BY_RETRY_AFTER, at(S));
+        if (limit_set_left(l, rows[i].left, at(S)) != rows[i].ok)
+            fail_msg("%s: %s", rows[i].fact, rows[i].ok ? "refused" : "taken");
+        if (!rows[i].ok) {
+            assert_true(limit_wait_ns(l, 1, at(S)) > 0);
+            limit_free(l);
+            continue;
+        }
+        assert_int_equal(limit_state(l, at(S)).told_by, TOLD_BY_NOBODY);
+        bytes = limit_save(l, image, at(S));
+        again = limit_new_like(l);
+        assert_true(limit_restore(again, image, bytes, 0, true, at(S)));
+        if (limit_state(l, at(S)).left != rows[i].left || drain(l, at(S)) != rows[i].left ||
+            drain(again, at(S)) != rows[i].left)
+            fail_msg("%s", rows[i].fact);
+        limit_return(l, 1, at(S / 2), at(S)); /* of what was under way when it was set */
+        limit_free(l);
+        limit_free(again);
+    }
+}
+
+static void test_of_an_api_s_own_the_count_can_be_set(void **state)
+{
+    struct limit *l = limit_new_open();
+
+    (void)state;
+    assert_false(limit_set_left(l, 5, at(S))); /* nobody knows of how many */
+    learn(l, 0, 50, 60 * S, at(S));
+    assert_true(limit_set_left(l, 5, at(S)));
+    assert_int_equal(drain(l, at(S)), 5);
+    assert_true(limit_wait_ns(l, 1, at(S)) > 50 * S);
+    limit_free(l);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -746,6 +809,8 @@ int main(void)
         cmocka_unit_test(test_damaged_images_are_refused),
         cmocka_unit_test(test_image_under_another_count),
         cmocka_unit_test(test_memory_is_constant),
+        cmocka_unit_test(test_what_is_left_can_be_set),
+        cmocka_unit_test(test_of_an_api_s_own_the_count_can_be_set),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
