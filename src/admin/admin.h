@@ -56,6 +56,7 @@ struct admin_services { /* lent; outlive every call */
     const char         *proxy;  /* address of the forward proxy; NULL: it is off */
     const char         *page;   /* of the page: the first TCP address of the admin's; NULL: none */
     struct tokens      *tokens; /* its sessions */
+    const char         *data;   /* of the first data listener; NULL: there is none */
     void               *context;
     int64_t             started_wall_ns;
 };

@@ -24,9 +24,9 @@
     X(ca) \
     X(env) \
     X(run) \
+    X(batch) \
     X(dashboard) \
     X(complete)
-// clang-format on
 
 #define DECLARE(name) extern const struct command command_##name;
 COMMANDS(DECLARE)

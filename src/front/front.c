@@ -155,6 +155,8 @@ static int open_listeners(struct front *f, struct fault *why)
 
         if (epoll_ctl(f->epoll_fd, EPOLL_CTL_ADD, l->fd, &event) != 0)
             return fault_set_errno(why, errno, "cannot watch %s", l->address);
+        if (l->kind == LISTENER_DATA && f->services.admin.data == NULL)
+            f->services.admin.data = l->address;
         if (l->kind == LISTENER_PROXY) {
             f->shared.has_proxy = true;
             f->services.admin.proxy = l->address;
