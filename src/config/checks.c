@@ -49,11 +49,13 @@ bool check_tag(const char *text, struct fault *why)
     const size_t length = strlen(text);
 
     if (length == 0 || length > LABEL_NAME_LONGEST)
-        return WRONG(why, "is %s; a tag has 1 to %d characters", length == 0 ? "empty" : "too long",
+        return WRONG(why, "%s; a tag has 1 to %d characters", length == 0 ? "\"\" is empty" : "it is too long",
                      LABEL_NAME_LONGEST);
     if (!is_printable(text) || strcspn(text, " ,\"") != length)
         return WRONG(why,
-                     "holds a blank, a comma, a quote or a control character; a tag is one word, such as \"taxa\"");
+                     "\"%s\" holds a blank, a comma, a quote or a control character; a tag is one word, such as "
+                     "\"taxa\"",
+                     text);
     return true;
 }
 

@@ -344,8 +344,8 @@ static const struct option rule_options[] = {
     ROW("match", TEXT, NULL, match,
         "Pattern of the requests that it is for, matched on the path behind the upstream's url.",
         .check = check_pattern, .required = true),
-    ROW("methods", TEXTS, "( \"GET\", \"HEAD\" )", methods, "A request of another method passes the rule over.",
-        .check = check_method),
+    ROW("methods", TEXTS, "( \"GET\", \"HEAD\", \"QUERY\" )", methods,
+        "A request of another method passes the rule over.", .check = check_method),
     ROW("status", TEXTS, "()", status,
         "Lifetimes by status, such as \"404 1m\" or \"5xx never\". Without it a duration covers 200, 203, 300, 301 "
         "and 308.",

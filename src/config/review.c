@@ -191,13 +191,14 @@ static bool is_stored(const char *ttl)
 static void review_rule(struct reader *r, const struct set_rule *rule)
 {
     bool reads = policy_list_has(rule->methods, SLICE("GET")) || policy_list_has(rule->methods, SLICE("HEAD"));
-    bool posts = policy_list_has(rule->methods, SLICE("POST")) || policy_list_has(rule->methods, SLICE("QUERY"));
+    bool posts = policy_list_has(rule->methods, SLICE("POST"));
+    bool queries = !reads && policy_list_has(rule->methods, SLICE("QUERY")); /* and was meant to */
 
     if (rule->methods != NULL && rule->methods[0] == NULL)
         reader_error(r, rule->from, "methods",
                      "no method is named, so the rule never counts; leave the setting out "
-                     "for GET and HEAD");
-    if (rule->policy.to.key_body && !posts)
+                     "for GET, HEAD and QUERY");
+    if (rule->policy.to.key_body && !posts && !queries)
         reader_warning(r, rule->from, "key_body",
                        "only GET and HEAD come here, which have no body; methods = "
                        "( \"POST\" ) was perhaps meant");

@@ -19,9 +19,10 @@ static enum step collect_body(struct exchange *x)
 enum step step_key(struct exchange *x)
 {
     const struct http_request *r = &x->in.request;
-    bool        keyed_body = x->policy->key_body && x->rule != NULL && r->method != HTTP_GET && r->method != HTTP_HEAD;
-    const void *body = NULL;
-    size_t      body_bytes = 0;
+    bool                       keyed_body = r->method == HTTP_QUERY ||
+                      (x->policy->key_body && x->rule != NULL && r->method != HTTP_GET && r->method != HTTP_HEAD);
+    const void      *body = NULL;
+    size_t           body_bytes = 0;
     struct caller    caller;
     struct key_input in = {
         .scheme = x->route.upstream->scheme,
@@ -44,7 +45,9 @@ enum step step_key(struct exchange *x)
     }
     x->body.collecting = false;
     identity_signer(x, &in);
-    x->has_key = x->has_key && !x->who.is_nobodys;
+    /* A part of a QUERY's result is nobody else's, and none of what is stored. */
+    x->has_key = x->has_key && !x->who.is_nobodys &&
+                 !(r->method == HTTP_QUERY && http_fields_find(&r->fields, HTTP_RANGE, 0) >= 0);
     caller = policy_caller(x->policy, &x->engine->services->secret, &in, &x->arena);
     x->who.partition = caller.partition;
     x->who.has_credential = caller.has_credential;

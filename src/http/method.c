@@ -20,7 +20,7 @@ static const struct {
     ROW(CONNECT, 0),
     ROW(PATCH, 0),                 /* RFC 5789 2 */
     ROW(PURGE, IDEMPOTENT),        /* Weir's own, never sent upstream */
-    ROW(QUERY, SAFE | IDEMPOTENT), /* draft-ietf-httpbis-safe-method-w-body 2 */
+    ROW(QUERY, SAFE | IDEMPOTENT), /* RFC 10008 2 */
 #undef ROW
     [HTTP_OTHER] = { { "", 0 }, 0 },
 };

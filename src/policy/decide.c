@@ -283,7 +283,7 @@ static bool is_never_stored(const struct policy_options *o)
 
 static bool is_cached_method(const struct policy_options *o, enum http_method m)
 {
-    return m == HTTP_GET || m == HTTP_HEAD || (o->key_body && (m == HTTP_POST || m == HTTP_QUERY));
+    return m == HTTP_GET || m == HTTP_HEAD || m == HTTP_QUERY || (o->key_body && m == HTTP_POST);
 }
 
 /* True where no stored response may answer this request. */

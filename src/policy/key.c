@@ -4,8 +4,10 @@
  */
 #include "policy/key.h"
 
+#include "http/cache_control.h"
 #include "http/encoding.h"
 #include "http/hop.h"
+#include "http/media.h"
 #include "http/url.h"
 #include "policy/body.h"
 #include "policy/digest.h"
@@ -193,16 +195,33 @@ static void digest_form(struct digest *d, const struct key_secret *secret, const
             digest_add(d, secret, 'q', SLICE(""), parameter);
 }
 
-/* JSON by what it says, anything else by its bytes, its type and its coding. */
+/* May two bodies that say the same be one?  RFC 10008 2.7: with knowledge of the content's type, and not where the
+ * client wants none of that.  A rule that says key_body knows it. */
+static bool is_told_by_content(const struct key_input *in)
+{
+    const struct http_fields *f = &in->request->fields;
+
+    if (in->signature.form != NULL)
+        return false;
+    return in->request->method != HTTP_QUERY || (http_media_is_json(http_fields_get(f, HTTP_CONTENT_TYPE)) &&
+                                                 http_fields_find(f, HTTP_CONTENT_ENCODING, 0) < 0 &&
+                                                 (cache_control_of_request(f).flags & CC_NO_TRANSFORM) == 0);
+}
+
+/* JSON by what it says, anything else by its bytes, its type and its coding; the content of a QUERY by those always. */
 static void hash_body(uint8_t out[PARTITION_BYTES], const struct key_secret *secret, const struct key_input *in,
                       struct arena *a)
 {
     struct digest d;
     size_t        length = 0;
-    char         *canonical = in->signature.form == NULL ? policy_body_canonical(in->body, &length) : NULL;
+    char         *canonical = is_told_by_content(in) ? policy_body_canonical(in->body, &length) : NULL;
 
     d.any = false;
+    if (in->request->method == HTTP_QUERY)
+        digest_field(&d, secret, in->request, HTTP_CONTENT_LANGUAGE);
     if (canonical != NULL) {
+        if (in->request->method == HTTP_QUERY)
+            digest_field(&d, secret, in->request, HTTP_CONTENT_TYPE);
         digest_add(&d, secret, 'j', SLICE(""), (struct slice){ canonical, length });
     } else {
         digest_field(&d, secret, in->request, HTTP_CONTENT_TYPE);
@@ -236,7 +255,7 @@ static struct slice key_extras(const struct policy_options *o, const struct key_
         }
         extras = (struct slice){ longer, (size_t)(at - longer) };
     }
-    if (o->key_body && in->body.ptr != NULL && in->body.len > 0) {
+    if ((o->key_body || in->request->method == HTTP_QUERY) && in->body.ptr != NULL && in->body.len > 0) {
         char   *longer = arena_alloc_raw(a, extras.len + 2 + HEX_BYTES);
         char   *at = put(put(longer, extras), SLICE("\n#"));
         uint8_t hash[PARTITION_BYTES];

@@ -9,7 +9,7 @@
  *
  *   <partition in hex, or "-"> SP <method> SP <scheme>://<authority><target>
  *   LF <name>: <value>      for each of match_headers; "LF <name>" where the request has none
- *   LF # <hash in hex>      of the body, under key_body
+ *   LF # <hash in hex>      of the body, under key_body and of a QUERY (RFC 10008 2.7)
  *
  * with "GET" for HEAD too.  Ignored parameters, bust_param and the parameters of a signature are left
  * out of the target wherever they stand; nothing else is reordered or decoded.

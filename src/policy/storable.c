@@ -76,7 +76,7 @@ static bool refuse_method(const struct question *q)
 {
     enum http_method m = q->in->request->method;
 
-    return m != HTTP_GET && !(q->options->key_body && (m == HTTP_POST || m == HTTP_QUERY));
+    return m != HTTP_GET && m != HTTP_QUERY && !(q->options->key_body && m == HTTP_POST);
 }
 
 static bool refuse_rule(const struct question *q)

@@ -50,9 +50,9 @@ enum precondition policy_precondition(const struct http_request *request, const 
     const struct http_fields *f = &request->fields;
     int64_t                   since;
 
-    /* RFC 9110 13.2.1: only where the answer would be a success anyway. */
-    if ((request->method != HTTP_GET && request->method != HTTP_HEAD) || stored->head.status < 200 ||
-        stored->head.status > 299)
+    /* RFC 9110 13.2.1: only where the answer would be a success anyway.  A QUERY too: RFC 10008 2.6. */
+    if ((request->method != HTTP_GET && request->method != HTTP_HEAD && request->method != HTTP_QUERY) ||
+        stored->head.status < 200 || stored->head.status > 299)
         return PRECONDITION_NONE;
     if (http_fields_find(f, HTTP_IF_NONE_MATCH, 0) >= 0)
         return none_match_holds(f, &stored->head.fields) ? PRECONDITION_NOT_MODIFIED : PRECONDITION_NONE;

@@ -228,7 +228,7 @@ static void test_rules_inherit_what_they_do_not_say(void **state)
     (void)state;
     assert_int_equal(u->route.rule_count, 2);
     assert_string_equal(a->policy.label, "/a");
-    assert_int_equal(a->methods, 1u << HTTP_GET | 1u << HTTP_HEAD);
+    assert_int_equal(a->methods, 1u << HTTP_GET | 1u << HTTP_HEAD | 1u << HTTP_QUERY);
     assert_null(a->other_methods);
     assert_int_equal(a->policy.ttl.ns, 3600 * NS_PER_SEC);
     assert_true(a->policy.shared);

@@ -237,6 +237,7 @@ static void test_methods_and_preconditions(void **state)
         { "unknown", NULL, 0, "", PASS, FWD_METHOD, "method", 0, "REPORT" },
         { "options", NULL, 0, "", PASS, FWD_METHOD, "method", 0, "OPTIONS" },
         { "post_under_key_body", FRESH, 0, "", SERVE, FWD_NONE, "", KEY_BODY, "POST" },
+        { "query", FRESH, 0, "", SERVE, FWD_NONE, "", 0, "QUERY" },
         { "put_under_key_body", FRESH, 0, "", PASS, FWD_METHOD, "method", KEY_BODY, "PUT" },
         /* 4.3.2 */
         { "if_match", FRESH, 0, "If-Match: \"a\"\n", PASS, FWD_REQUEST, "precondition", 0, NULL },

@@ -87,6 +87,7 @@ static void test_origin(void **state)
         { "head_is_not_stored", 0, "", "HEAD", 200, "Cache-Control: max-age=60\n", STORABLE_METHOD },
         { "unknown_method", 0, "", "REPORT", 200, "Cache-Control: max-age=60\n", STORABLE_METHOD },
         { "put_is_never_stored", KEY_BODY, "", "PUT", 200, "Cache-Control: max-age=60\n", STORABLE_METHOD },
+        { "query", 0, "", "QUERY", 200, "Cache-Control: max-age=60\n", YES },
         { "post_under_key_body", KEY_BODY, "", "POST", 200, "Cache-Control: max-age=60\n", YES },
         { "interim_is_not_final", 0, "", NULL, 103, "Cache-Control: max-age=60\n", STORABLE_STATUS },
         { "not_modified_is_another's", 0, "", NULL, 304, "Cache-Control: max-age=60\n", STORABLE_STATUS },

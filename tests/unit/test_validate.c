@@ -133,10 +133,11 @@ static void test_precondition(void **state)
         struct head            head = head_of(rows[i].head), request = head_of(rows[i].request);
         struct stored_response r = stored(&head, rows[i].status);
 
-        for (int m = HTTP_GET; m <= HTTP_POST; m++) {
+        for (int m = HTTP_GET; m <= HTTP_QUERY; m++) {
             struct http_request q = { .method = (enum http_method)m, .fields = request.fields };
 
-            if ((int)policy_precondition(&q, &r) != (m == HTTP_POST ? SEND : rows[i].expected))
+            if ((int)policy_precondition(&q, &r) !=
+                (m == HTTP_GET || m == HTTP_HEAD || m == HTTP_QUERY ? rows[i].expected : SEND))
                 fail_msg("%s: %s", rows[i].name, http_method_name(q.method));
         }
         head_free(&head);
