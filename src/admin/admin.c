@@ -31,7 +31,8 @@
     X(log) \
     X(dashboard) \
     X(session) \
-    X(session_end)
+    X(session_end) \
+    X(top)
 // clang-format on
 
 #define DECLARE(name) extern const struct endpoint endpoint_##name;

@@ -18,16 +18,14 @@ static void go_on(struct mail *m)
         admin_go_on(call);
 }
 
-static void tick(struct record_watch *watch, bool ending)
+static void tick(struct record_watch *watch, enum record_tick what)
 {
     struct follow     *f = CONTAINER_OF(watch, struct follow, watch);
     struct admin_call *call = f->call;
 
-    if (call->ended || call->awaits_mail)
-        return;
-    if (ending)
-        admin_finish(call);
-    if (call->stream.is_awaited)
+    if (what == RECORD_ENDING || (what == RECORD_CHANGED && f->ends_with_configuration))
+        f->is_over = true;
+    if (!call->ended && !call->awaits_mail && call->stream.is_awaited)
         admin_go_on(call);
 }
 

@@ -18,8 +18,10 @@ struct follow {
     struct record_reader *reader;
     struct record_watch   watch;
     bool                  watches;
-    unsigned              looked; /* at, in this turn */
-    uint64_t              missed; /* overwritten before they were read */
+    bool                  ends_with_configuration; /* what it tells is the old one's then */
+    bool                  is_over;                 /* `more` ends the answer as soon as it may */
+    unsigned              looked;                  /* at, in this turn */
+    uint64_t              missed;                  /* overwritten before they were read */
     struct mail           again;
 };
 

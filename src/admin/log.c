@@ -129,6 +129,10 @@ static void write_more(struct admin_call *call)
     if (l->is_finding && !find_last(l))
         return;
     l->is_finding = false;
+    if (l->follow.is_over) {
+        admin_finish(call);
+        return;
+    }
     renew_allowance(l);
     if (tell_some(l)) {
         follow_tell_missed(&l->follow);

@@ -13,6 +13,8 @@
     X(status) \
     X(limits) \
     X(explain) \
+    X(log) \
+    X(top) \
     X(ls) \
     X(show) \
     X(purge) \

@@ -112,13 +112,18 @@ void recorder_take(struct recorder *r, const struct request_record *record)
 
 /* -- the worker's loop -- */
 
-static void tick(struct recorder *r)
+static void tell_watches(struct recorder *r, enum record_tick what)
 {
     struct record_watch *watch, *next;
 
-    r->tick_ns = clock_mono_ns() + RECORD_TICK_NS;
     LIST_FOREACH_SAFE (watch, &r->watches, entry, next)
-        watch->tick(watch, false);
+        watch->tick(watch, what);
+}
+
+static void tick(struct recorder *r)
+{
+    r->tick_ns = clock_mono_ns() + RECORD_TICK_NS;
+    tell_watches(r, RECORD_TICK);
     if (LIST_EMPTY(&r->watches))
         r->tick_ns = INT64_MAX;
 }
@@ -138,6 +143,7 @@ void recorder_configure(struct recorder *r, const struct config *c)
 {
     access_log_configure(r->log, c);
     heed_log(r);
+    tell_watches(r, RECORD_CHANGED);
     set_due(r);
 }
 
@@ -155,10 +161,7 @@ void recorder_flush(struct recorder *r)
 
 void recorder_end_watches(struct recorder *r)
 {
-    struct record_watch *watch, *next;
-
-    LIST_FOREACH_SAFE (watch, &r->watches, entry, next)
-        watch->tick(watch, true);
+    tell_watches(r, RECORD_ENDING);
 }
 
 /* -- who looks -- */

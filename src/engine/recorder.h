@@ -24,10 +24,15 @@ struct ring;
 struct records *records_open(unsigned workers);
 void            records_close(struct records *); /* NULL is fine; all recorders are closed */
 
+enum record_tick {
+    RECORD_TICK,    /* there may be more to read */
+    RECORD_CHANGED, /* there is another configuration */
+    RECORD_ENDING   /* the worker stops, and will not call again */
+};
+
 /* Who looks, on the worker where he is served. */
 struct record_watch {
-    /* On that worker's thread, some times a second. `ending`: the worker stops, and will not call again. */
-    void (*tick)(struct record_watch *, bool ending);
+    void (*tick)(struct record_watch *, enum record_tick); /* on that worker's thread, some times a second */
     LIST_ENTRY(record_watch) entry;
 };
 

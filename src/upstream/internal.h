@@ -557,6 +557,10 @@ bool misses_of(const struct misses *, const char *upstream, const struct policy_
 
 /* report.c */
 void report_fill(struct upstream *, struct upstream_report *);
+/* longest.c */
+/* What people know the client by, as far as the kernel has told by now; printable ASCII. */
+void longest_name_client(const struct fetch *, char *out, size_t bytes);
+void longest_fill(struct upstream_report_entry *, const struct site *, struct arena *);
 
 #include "base/clock.h"
 

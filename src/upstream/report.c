@@ -91,25 +91,11 @@ static size_t first_of(const struct waits *w, const void *bucket)
     return low;
 }
 
-/* The kernel may have told since it came. */
-static void name_client(const struct fetch *f, char *out, size_t bytes)
-{
-    struct peer who = { 0 };
-
-    if (!f->client.is_named && f->client.card != NULL)
-        peer_card_read(f->client.card, &who);
-    snprintf(out, bytes, SLICE_FMT, SLICE_ARG(f->client.name));
-    if (who.pid > 0 && bytes >= PEER_LABEL_BYTES)
-        peer_label(&who, out);
-}
-
 static void count_client(struct upstream_limit_report *r, const struct fetch *f)
 {
     struct upstream_waiting who = { .batch = f->batch, .count = 1 };
 
-    name_client(f, who.client, sizeof who.client);
-    for (char *c = who.client; *c != '\0'; c++) /* whatever a client calls itself, the report is text */
-        *c = *c >= 0x20 && *c < 0x7f ? *c : '?';
+    longest_name_client(f, who.client, sizeof who.client);
     for (unsigned i = 0; i < r->client_count; i++) {
         if (r->clients[i].batch == who.batch && strcmp(r->clients[i].client, who.client) == 0) {
             r->clients[i].count++;
@@ -309,6 +295,8 @@ static void fill_entry(struct upstream_report_entry *e, struct site *s, const st
     e->limits = v.limits;
     e->limit_count = v.count;
     e->more_limits = v.others;
+    if (r->tells_longest)
+        longest_fill(e, s, &r->arena);
 }
 
 static bool is_asked_for(const struct site *s, const struct upstream_report *r)

@@ -80,6 +80,14 @@ struct upstream_counts {
     uint64_t body_bytes; /* from the API */
 };
 
+struct upstream_waiter { /* a request that waits for its turn */
+    uint64_t id;
+    char     client[64], method[16];
+    char     target[256]; /* as it will be asked for, masked */
+    int64_t  waited_ns;
+};
+enum { LONGEST_TOLD = 4 }; /* of one upstream */
+
 struct upstream_report_entry {
     char                   name[64];
     unsigned               in_flight, waiting, connections;
@@ -93,6 +101,8 @@ struct upstream_report_entry {
     struct upstream_limit_report *limits;
     unsigned                      limit_count;
     unsigned                      more_limits; /* buckets of credentials that are not told */
+    struct upstream_waiter       *longest;     /* where they are asked for: those that have waited longest, first */
+    unsigned                      longest_count;
 };
 enum forget_result { FORGET_DONE, FORGET_NO_UPSTREAM, FORGET_NO_LIMIT };
 struct upstream_forget {         /* what APIs said of their limits, before the report is made */
@@ -115,6 +125,7 @@ struct upstream_report {                /* the asker's; answered by mail */
     bool                          has_more; /* than was told */
     unsigned                      flights;  /* in the table, committing ones included */
     struct upstream_forget       *forget;   /* NULL: nothing is to be forgotten */
+    bool                          tells_longest;
     const char *only; /* limits of that name, and of credentials that are shown so; NULL: the busiest */
 };
 void upstream_ask(struct upstream *, struct upstream_report *);
