@@ -8,6 +8,7 @@
  */
 #include "admin/alone.h"
 #include "admin/judge.h"
+#include "admin/saved.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mailbox.h"
@@ -54,6 +55,7 @@ struct daemon {
     struct credentials  *credentials;
     struct peer_finder  *finder;
     struct records      *records;
+    struct saved        *saved;
     struct front        *front;
     struct mailbox      *mailbox;      /* main's: new configurations come here */
     struct keeper       *keeper;       /* reads them */
@@ -273,6 +275,7 @@ static int open_rooms(struct daemon *d, struct fault *why)
     upstream_configure(d->upstream, &d->config->ref, d->config->fetch_options, d->config->upstream_count);
     d->credentials = credentials_open();
     d->finder = peer_finder_open();
+    d->saved = saved_open(clock_wall_ns());
     d->records = records_open(d->config->workers);
     services.engine.store = d->store;
     services.engine.upstream = d->upstream;
@@ -286,6 +289,7 @@ static int open_rooms(struct daemon *d, struct fault *why)
                                               .reopen = reopen_logs,
                                               .ca = show_ca,
                                               .reloads = &d->reloads,
+                                              .saved = d->saved,
                                               .context = d,
                                               .started_wall_ns = d->started_wall_ns };
     services.authority = d->authority;
@@ -299,6 +303,7 @@ static void close_rooms(struct daemon *d)
 
     if (broken_off > 0)
         log_warning("stopped_early", "broken_off=%u", broken_off);
+    saved_close(d->saved);
     records_close(d->records);
     credentials_close(d->credentials);
     upstream_close(d->upstream);
@@ -365,9 +370,11 @@ static void heed_clock(struct daemon *d, int watch_fd)
 /* How long main may sleep. */
 static int64_t patience_ns(const struct daemon *d, int64_t tick_ns)
 {
-    int64_t left_ns = d->settled_at_ns - clock_mono_ns();
+    int64_t left_ns = d->settled_at_ns - clock_mono_ns(), day_ns = saved_left_ns(d->saved, clock_wall_ns());
 
-    if (d->settled_at_ns == INT64_MAX || (tick_ns > 0 && tick_ns < left_ns))
+    if (d->settled_at_ns == INT64_MAX || day_ns < left_ns)
+        left_ns = day_ns;
+    if (tick_ns > 0 && tick_ns < left_ns)
         return tick_ns;
     return left_ns > 0 ? left_ns : 0;
 }
@@ -389,6 +396,7 @@ static void run(struct daemon *d)
         wait_poll(fds, 4, patience_ns(d, tick_ns));
         heed_clock(d, (fds[3].revents & POLLIN) != 0 ? clock_fd : -1);
         settle(d);
+        saved_tick(d->saved, d->config, clock_wall_ns());
         tell_watchdog(d, tick_ns);
         if ((fds[1].revents & POLLIN) != 0)
             front_accept(d->front);

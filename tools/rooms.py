@@ -5,6 +5,7 @@ ROOMS = {
     "base":     "",
     "http":     "base",
     "db":       "base",
+    "page":     "base",
     "peer":     "base",
     "tls":      "base",
     "policy":   "base http",
@@ -16,7 +17,7 @@ ROOMS = {
     "config":   "base http policy route budget store origin upstream tls",
     "engine":   "base http peer policy route budget store upstream config",
     "jobs":     "base http policy route store config engine",
-    "admin":    "base http store upstream config engine",
+    "admin":    "base http page store upstream config engine",
     "front":    "base http peer route tls config engine admin",
     "ctl":      "base http",
 }

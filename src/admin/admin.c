@@ -32,7 +32,8 @@
     X(dashboard) \
     X(session) \
     X(session_end) \
-    X(top)
+    X(top) \
+    X(saved)
 // clang-format on
 
 #define DECLARE(name) extern const struct endpoint endpoint_##name;
@@ -120,7 +121,9 @@ struct admin_call *admin_begin(struct admin *a, struct config *config, const str
     call->query = arena_copy(&call->arena, query);
     call->accept = arena_copy(&call->arena, http_fields_get(&request->fields, HTTP_ACCEPT));
     call->bearer = arena_copy(&call->arena, bearer_of(request));
-    if (rights.is_stranger && found != &endpoint_session)
+    if (rights.over_tcp && admin_answer_page(call, request))
+        ;
+    else if (rights.is_stranger && found != &endpoint_session)
         want_token(call);
     else if (rights.metrics_alone && found != &endpoint_metrics)
         admin_answer_problem(call, PROBLEM_NO_ENDPOINT,

@@ -36,6 +36,7 @@ struct admin_connections { /* that are open */
 };
 
 struct front;
+struct saved;
 struct tokens;
 
 struct admin_services { /* lent; outlive every call */
@@ -57,6 +58,7 @@ struct admin_services { /* lent; outlive every call */
     const char         *page;   /* of the page: the first TCP address of the admin's; NULL: none */
     struct tokens      *tokens; /* its sessions */
     const char         *data;   /* of the first data listener; NULL: there is none */
+    struct saved       *saved;  /* main's */
     void               *context;
     int64_t             started_wall_ns;
 };

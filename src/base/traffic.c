@@ -64,9 +64,13 @@ void traffic_gather(struct traffic_sum *sum, const struct traffic *t)
 
         if (c == NULL)
             continue;
-        for (unsigned k = 0; k < TRAFFIC_CELLS; k++)
+        for (unsigned k = 0; k < TRAFFIC_CELLS; k++) {
+            const uint64_t sent = atomic_load_explicit(&c->sent[k], memory_order_relaxed);
+
             sum->requests[k] += atomic_load_explicit(&c->requests[k], memory_order_relaxed);
-        sum->sent_bytes += atomic_load_explicit(&c->sent_bytes, memory_order_relaxed);
+            sum->sent[k] += sent;
+            sum->sent_bytes += sent;
+        }
         sum->received_bytes += atomic_load_explicit(&c->received_bytes, memory_order_relaxed);
         histogram_gather(&sum->client, &c->client);
         histogram_gather(&sum->queue, &c->queue);

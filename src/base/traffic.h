@@ -40,9 +40,10 @@ static inline unsigned traffic_cell(enum traffic_method method, unsigned status,
 
 struct traffic_cells { /* one worker's */
     _Atomic uint64_t requests[TRAFFIC_CELLS];
-    _Atomic uint64_t sent_bytes, received_bytes; /* bodies: to clients, from them */
-    struct histogram client;                     /* from a request's head to its answer's last byte */
-    struct histogram queue;                      /* what those waited that had to be asked of the API */
+    _Atomic uint64_t sent[TRAFFIC_CELLS]; /* bytes of bodies, to clients */
+    _Atomic uint64_t received_bytes;      /* the same, from them */
+    struct histogram client;              /* from a request's head to its answer's last byte */
+    struct histogram queue;               /* what those waited that had to be asked of the API */
 };
 
 struct traffic {
@@ -67,14 +68,14 @@ static inline struct traffic_cells *traffic_of(struct traffic *t, unsigned worke
 static inline void traffic_request(struct traffic_cells *cells, unsigned cell, int64_t took_ns, int64_t sent_bytes)
 {
     cell_add(&cells->requests[cell], 1);
-    cell_add(&cells->sent_bytes, (uint64_t)sent_bytes);
+    cell_add(&cells->sent[cell], (uint64_t)sent_bytes);
     histogram_add(&cells->client, took_ns);
 }
 
 /* -- for who reads: any thread that holds the configuration -- */
 
 struct traffic_sum {
-    uint64_t             requests[TRAFFIC_CELLS];
+    uint64_t             requests[TRAFFIC_CELLS], sent[TRAFFIC_CELLS];
     uint64_t             sent_bytes, received_bytes;
     struct histogram_sum client, queue;
 };
