@@ -105,6 +105,6 @@ static const struct command_option options[] = {
     { NULL, 0, NULL, NULL },
 };
 
-const struct command command_dashboard = {
-    "dashboard", "[OPTIONS]", "open the page in the browser, or print its address", 0, 0, run, 0, options
-};
+const struct command command_dashboard = { "dashboard", "",     "open the page in the browser, or print its address",
+                                           0,           0,      run,
+                                           0,           options };

@@ -8,7 +8,7 @@ import { clean, duration } from "./format.js";
 import * as log from "./log.js";
 import { saved } from "./saved.js";
 
-const PAUSE_MS = 1000;
+const PAUSE_MS = 1000, SHARE = 5; // a daemon that takes long to answer is asked less often
 const at = (id) => document.getElementById(id);
 
 let status = null, told = null, trouble = "", why = "", polls = 0, timer = 0;
@@ -101,6 +101,7 @@ async function poll() {
     const turn = ++polls;
     clearTimeout(timer);
     if (!api.isSignedIn() || document.visibilityState === "hidden") return;
+    const begun = performance.now();
     try {
         const both = await Promise.all([api.ask("/status"), api.ask("/saved")]);
         if (turn !== polls) return;
@@ -111,7 +112,7 @@ async function poll() {
         trouble = error.status ? error.message : "Weir does not answer: what stands here is as it was.";
     }
     drawStatus();
-    timer = setTimeout(poll, PAUSE_MS);
+    timer = setTimeout(poll, Math.max(PAUSE_MS, SHARE * (performance.now() - begun)));
 }
 
 function begin() {
