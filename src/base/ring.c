@@ -56,6 +56,34 @@ void ring_close(struct ring *r)
     free(r);
 }
 
+/* How many of so many words stand one after the other from `at` on. */
+static uint64_t run_of(const struct ring *r, uint64_t at, uint64_t words)
+{
+    const uint64_t to_end = r->mask + 1 - (at & r->mask);
+
+    return words < to_end ? words : to_end;
+}
+
+/* Whatever the record's type is, its bytes go: memcpy() of a word is a move. */
+static void copy_in(_Atomic uint64_t *to, const char *from, uint64_t words)
+{
+    for (uint64_t i = 0; i < words; i++) {
+        uint64_t word;
+
+        memcpy(&word, from + i * sizeof word, sizeof word);
+        store(&to[i], word);
+    }
+}
+
+static void copy_out(char *to, const _Atomic uint64_t *from, uint64_t words)
+{
+    for (uint64_t i = 0; i < words; i++) {
+        const uint64_t word = load(&from[i]);
+
+        memcpy(to + i * sizeof word, &word, sizeof word);
+    }
+}
+
 static void make_room(struct ring *r, uint64_t head, uint64_t words)
 {
     uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
@@ -76,11 +104,13 @@ void ring_put(struct ring *r, const void *record, size_t bytes)
     CHECK(bytes % sizeof(uint64_t) == 0 && bytes <= RING_RECORD_MOST);
     make_room(r, at, 1 + words);
     store(&r->words[at++ & r->mask], r->next++ << LENGTH_BITS | words);
-    for (uint64_t i = 0; i < words; i++) {
-        uint64_t word;
+    for (uint64_t left = words; left > 0;) {
+        const uint64_t run = run_of(r, at, left);
 
-        memcpy(&word, from + i * sizeof word, sizeof word);
-        store(&r->words[at++ & r->mask], word);
+        copy_in(&r->words[at & r->mask], from, run);
+        from += run * sizeof(uint64_t);
+        at += run;
+        left -= run;
     }
     store(&r->head, at);
 }
@@ -124,10 +154,13 @@ size_t ring_read(const struct ring *r, struct ring_cursor *c, void *out, uint64_
         if (c->next != UINT64_MAX)
             *missed += number - c->next;
         c->next = number;
-        for (uint64_t i = 0; i < words; i++, to += sizeof(uint64_t)) {
-            uint64_t word = load(&r->words[(c->at + 1 + i) & r->mask]);
+        for (uint64_t left = words, at = c->at + 1; left > 0;) {
+            const uint64_t run = run_of(r, at, left);
 
-            memcpy(to, &word, sizeof word);
+            copy_out(to, &r->words[at & r->mask], run);
+            to += run * sizeof(uint64_t);
+            at += run;
+            left -= run;
         }
         if (!still_stands(r, c->at))
             continue;

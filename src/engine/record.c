@@ -110,14 +110,17 @@ static const size_t texts[] = {
 };
 enum { TEXTS = sizeof texts / sizeof texts[0] };
 
-static struct slice text_of(const struct request_record *r, int i)
+static inline struct slice text_of(const struct request_record *r, int i)
 {
     size_t most = texts[i] == offsetof(struct request_record, target) ? RECORD_TARGET_MOST : RECORD_TEXT_MOST;
 
-    return slice_sub(*(const struct slice *)((const char *)r + texts[i]), 0, most);
+    struct slice text = *(const struct slice *)((const char *)r + texts[i]);
+
+    text.len = text.len < most ? text.len : most;
+    return text;
 }
 
-static void set_text(struct request_record *r, int i, const char *at, size_t bytes)
+static inline void set_text(struct request_record *r, int i, const char *at, size_t bytes)
 {
     *(struct slice *)((char *)r + texts[i]) = (struct slice){ at, bytes };
 }
