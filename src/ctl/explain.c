@@ -280,7 +280,8 @@ static int read_line(const struct ctl *c, struct explain_wish *e)
     e->body = ctl_option(c, "data", 0);
     e->config = ctl_option(c, "config", 0);
     e->id = ctl_option(c, "id", 0);
-    if (e->id != NULL && (c->argument_count > 0 || c->said_count > 1))
+    if (e->id != NULL && (c->argument_count > 0 || e->body != NULL || e->config != NULL || e->curl || method != NULL ||
+                          ctl_option(c, "header", 0) != NULL))
         return use_wrongly("--id stands by itself");
     if (e->id != NULL)
         return -1;
