@@ -98,6 +98,14 @@ static const struct {
     { "tag", take_tag },
 };
 
+bool meant_knows(struct slice name)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (slice_eq(name, slice_of(rows[i].name)))
+            return true;
+    return false;
+}
+
 enum meant_read meant_take(struct meant *m, struct slice name, struct slice value, struct fault *why)
 {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)

@@ -27,5 +27,7 @@ enum meant_read { MEANT_TAKEN, MEANT_OTHER /* no name of its own */, MEANT_WRONG
 /* One of "url" (a URL or a glob), "upstream", "stale", "expired", "older_than", "whose", "tag", each said
  * once. */
 enum meant_read meant_take(struct meant *, struct slice name, struct slice value, struct fault *why);
+/* Is it one of these names? */
+bool meant_knows(struct slice name);
 
 #endif

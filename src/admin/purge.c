@@ -50,7 +50,7 @@ static bool take(struct purge_argument *r, const char *name, json_t *value, stru
         return true;
     if (strcmp(name, "dry_run") == 0 && json_is_true(value))
         return r->dry_run = true;
-    if (text.ptr == NULL)
+    if (text.ptr == NULL && meant_knows(slice_of(name)))
         return fault_set(why, "\"%.60s\" is a text, or true.", name), false;
     switch (meant_take(r->meant, slice_of(name), text, why)) {
     case MEANT_TAKEN:

@@ -67,7 +67,7 @@ static void print_hits(const json_t *row, char *out, size_t bytes)
         snprintf(out, bytes, "-");
 }
 
-enum { FIGURES_COLUMNS = 44 };
+enum { FIGURES_COLUMNS = 38 };
 
 /* In columns; the URL comes last, and is cut where a terminal is too narrow for it. */
 static void print_figures(const json_t *row)
@@ -76,7 +76,7 @@ static void print_figures(const json_t *row)
 
     print_left(row, left, sizeof left);
     print_hits(row, hits, sizeof hits);
-    printf("%3lld %9s %9s %9s %6s  ", (long long)json_integer_value(json_object_get(row, "status")),
+    printf("%3lld %9s %7s %8s %5s  ", (long long)json_integer_value(json_object_get(row, "status")),
            ctl_size((double)json_integer_value(json_object_get(row, "size"))),
            ctl_duration(json_number_value(json_object_get(row, "age_s"))), left, hits);
 }
@@ -114,10 +114,10 @@ static void print_heading(const struct rows_list *list, unsigned columns)
     if (columns == 0)
         return;
     if (list->is_long)
-        printf("URL\n    %3s %9s %9s %9s %6s  %s\n", "ST", "SIZE", "AGE", "LEFT", "HITS",
+        printf("URL\n    %3s %9s %7s %8s %5s  %s\n", "ST", "SIZE", "AGE", "LEFT", "HITS",
                "UPSTREAM  RULE  WHOSE  TYPE  METHOD");
     else
-        printf("%3s %9s %9s %9s %6s  %s\n", "ST", "SIZE", "AGE", "LEFT", "HITS", "URL");
+        printf("%3s %9s %7s %8s %5s  %s\n", "ST", "SIZE", "AGE", "LEFT", "HITS", "URL");
 }
 
 static void print_row(const struct ctl *c, struct rows_list *list, const char *line, const json_t *row,

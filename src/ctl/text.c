@@ -205,7 +205,7 @@ void text_print_fitted(FILE *to, const char *text, unsigned columns, int fill)
     } else {
         const char *const cut = speaks_utf8() ? "\xe2\x80\xa6" : "~";
 
-        used = print_front(to, text, (columns - 1) * 2 / 3);
+        used = print_front(to, text, (columns - 1) * 2 / 5);
         fputs(cut, to);
         used += 1 + print_back(to, text, columns - 1 - used);
     }
