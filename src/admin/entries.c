@@ -242,7 +242,7 @@ static bool take(struct entries *n, struct slice name, struct slice value, struc
         return false;
     default:
         return fault_set(why,
-                         "There is no parameter \"" SLICE_FMT "\"; there are url, upstream, stale, expired, "
+                         "There is no parameter \"" SLICE_FMT "\"; there are url, upstream, tag, stale, expired, "
                          "older_than, whose, sort and limit.",
                          SLICE_ARG(slice_sub(name, 0, 60))),
                false;

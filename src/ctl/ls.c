@@ -9,6 +9,7 @@ static const struct command_option options[] = {
     { "long", 'l', NULL, "upstream, rule, whose, type and method too, and whole URLs on a terminal" },
     { "sort", 0, "size|age|hits|expires", "by that; the first 100, or as --limit says" },
     { "stale", 0, NULL, "only what is not fresh any more" },
+    { "tag", 't', "TAG", "only what the API or a rule has given that tag" },
     { "upstream", 'u', "UPSTREAM", "only what came from that upstream" },
     { "whose", 'w', "NAME", "only of that partition, as -l shows it" },
     { "limit", 'n', "N", "so many at most" },
@@ -27,6 +28,7 @@ static int run(const struct ctl *c)
     rows_path_add(&p, "url", c->argument_count > 0 ? c->arguments[0] : NULL);
     rows_path_add(&p, "sort", ctl_option(c, "sort", 0));
     rows_path_add(&p, "stale", ctl_option(c, "stale", 0) != NULL ? "1" : NULL);
+    rows_path_add(&p, "tag", ctl_option(c, "tag", 0));
     rows_path_add(&p, "upstream", ctl_option(c, "upstream", 0));
     rows_path_add(&p, "whose", ctl_option(c, "whose", 0));
     rows_path_add(&p, "limit", ctl_option(c, "limit", 0));

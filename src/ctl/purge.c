@@ -8,6 +8,7 @@
 extern const struct command command_purge;
 
 static const struct command_option options[] = {
+    { "tag", 't', "TAG", "what the API or a rule has given that tag" },
     { "expired", 'e', NULL, "what is not fresh any more" },
     { "older-than", 0, "TIME", "what is older: 90s, 30m, 12h, 7d" },
     { "upstream", 'u', "UPSTREAM", "what came from that upstream" },
@@ -20,7 +21,7 @@ static const struct command_option options[] = {
 /* What the daemon calls them. */
 static const struct {
     const char *option, *member;
-} members[] = { { "older-than", "older_than" }, { "upstream", "upstream" }, { "whose", "whose" } };
+} members[] = { { "tag", "tag" }, { "older-than", "older_than" }, { "upstream", "upstream" }, { "whose", "whose" } };
 enum { MEMBERS = sizeof members / sizeof members[0] };
 
 static int list(const struct ctl *c)

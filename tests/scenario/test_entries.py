@@ -508,3 +508,19 @@ def test_a_client_that_leaves_ends_its_walk(weir, origin):
             client.connect(d.admin_path)
             client.sendall(b"GET /entries?sort=size HTTP/1.1\r\nHost: weir\r\n\r\n")
     assert len(listed(d.ctl("ls", "--json"))) == 50
+
+
+# -- tags -------------------------------------------------------------------------
+
+@pytest.mark.parametrize("arguments, dropped", [(["--tag", "taxa"], 2), (["--tag", "taxa", "/api/a"], 1),
+                                                (["--tag", "taxa", "--upstream", "api"], 2), (["--tag", "none"], 0)])
+def test_purge_and_ls_by_tag(weir, origin, ask, arguments, dropped):
+    d = weir()
+    for target, tag in (("/a", "taxa, other"), ("/b", "taxa"), ("/c", "other")):
+        origin.reply(body=b"x", fields=[*FRESH, ("Cache-Tag", tag)])
+        d.get("/api" + target)
+    where = ["--socket", d.admin_path] if ask.how == "running" else ["-c", str(d.config)]
+    assert len(listed(ask(d, "ls", "--json", *arguments))) == dropped
+    result = run([WEIRCTL, "purge", *where, "--json", *arguments], d.directory)
+    assert json.loads(result.stdout) == {"dropped": dropped} and result.returncode == (0 if dropped else 1)
+    assert len(listed(run([WEIRCTL, "ls", "--json", *where], d.directory))) == 3 - dropped
