@@ -8,6 +8,8 @@
 #include "ctl/text.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -182,6 +184,21 @@ static bool read_head(struct ctl_answer *a)
     return ok;
 }
 
+/* Long work shows that it goes on, to a person. */
+static void wait_for_answer(int fd)
+{
+    struct pollfd watch = { .fd = fd, .events = POLLIN };
+    unsigned      seconds = 0;
+    const bool    is_seen = isatty(STDERR_FILENO) == 1;
+    int           n;
+
+    while ((n = poll(&watch, 1, 1000)) == 0 || (n < 0 && errno == EINTR))
+        if (is_seen && n == 0)
+            fprintf(stderr, "\rweirctl: working, %u s", ++seconds);
+    if (seconds > 0)
+        fputs("\r\033[K", stderr);
+}
+
 static bool ask_at(int fd, const char *method, const char *path, const json_t *body, struct ctl_answer *a)
 {
     a->length = -1;
@@ -190,7 +207,10 @@ static bool ask_at(int fd, const char *method, const char *path, const json_t *b
     a->in = fdopen(fd, "r");
     if (a->in == NULL)
         close(fd);
-    return a->in != NULL && send_request(fd, method, path, body) == 0 && read_head(a);
+    if (a->in == NULL || send_request(fd, method, path, body) != 0)
+        return false;
+    wait_for_answer(fd);
+    return read_head(a);
 }
 
 /* weir --offline answers one call, and ends. */
@@ -217,9 +237,17 @@ static int start_offline(const struct ctl *c, pid_t *child)
 
 static void end_child(struct ctl_answer *a)
 {
+    int status = 0;
+
     if (a->child > 0)
-        while (waitpid(a->child, NULL, 0) < 0 && errno == EINTR)
+        while (waitpid(a->child, &status, 0) < 0 && errno == EINTR)
             ;
+    if (a->child > 0 && WIFSIGNALED(status) && WTERMSIG(status) != SIGPIPE)
+        fprintf(stderr,
+                "weirctl: weir --offline was ended by a signal (%s): the database may be damaged, and the next start "
+                "of "
+                "weir looks at it\n",
+                strsignal(WTERMSIG(status)));
     a->child = 0;
 }
 

@@ -1,6 +1,6 @@
 /*
- * The admin room over the store alone: what it takes for a request, and a list of many records whose reader stops in the
- * middle.
+ * The admin room over the store alone: what it takes for a request, and a list of many records whose reader
+ * stops in the middle.
  */
 #include "admin/alone.h"
 
@@ -72,7 +72,8 @@ static void test_requests(void **state)
         int         status;
     } rows[] = {
         { "as_weirctl_asks", "GET /entries HTTP/1.0\r\nHost: localhost\r\n\r\n", "HTTP/1.0 200 OK\r\n", 0 },
-        { "with_a_body", "POST /purge HTTP/1.0\r\nContent-Length: 14\r\n\r\n{\"url\": \"/a/\"}", "HTTP/1.0 200 OK\r\n", 0 },
+        { "with_a_body", "POST /purge HTTP/1.0\r\nContent-Length: 14\r\n\r\n{\"url\": \"/a/\"}", "HTTP/1.0 200 OK\r\n",
+          0 },
         { "no_endpoint", "GET /nothing HTTP/1.0\r\n\r\n", "HTTP/1.0 404 Not Found\r\n", 0 },
         { "another_method", "POST /entries HTTP/1.0\r\n\r\n", "HTTP/1.0 405 Method Not Allowed\r\n", 0 },
         { "what_wants_a_daemon", "GET /limits HTTP/1.0\r\n\r\n", "HTTP/1.0 503 Service Unavailable\r\n", 0 },
