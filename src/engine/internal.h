@@ -66,9 +66,17 @@ struct engine {
 };
 
 /* What is stored for the request, as far as the exchange may still serve it. */
+struct similar_key { /* under which something like the request's is stored */
+    uint8_t      hash[STORE_HASH_BYTES];
+    struct slice full; /* in the exchange's arena */
+};
+/* similar.c: after a miss, what the newest response that answers the request by its No-Vary-Search is stored under. */
+bool similar_find(struct exchange *, struct similar_key *out);
+
 struct candidate {
     bool                   selected; /* something was found */
     bool                   other_variant;
+    bool                   is_similar; /* of another query that says the same: as it stands or not at all */
     struct stored_response response;
     struct slice           selection;
     struct slice           body; /* inline: database pages, or the arena once kept */

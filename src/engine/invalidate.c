@@ -78,12 +78,13 @@ static struct partition partition_under(struct exchange *x, const struct policy_
     return policy_partition(policy, &x->engine->services->secret, in, &x->arena);
 }
 
-/* With any query, or that URL alone.  match_headers make several keys of one URL, which the tag of its path holds
- * together. */
+/* With any query, or that URL alone.  match_headers make several keys of one URL, and No-Vary-Search has several answer
+ * it: the tag of its path holds them together. */
 static void drop_in(struct exchange *x, const struct policy_options *policy, const struct key_input *in,
                     const struct partition *partition, bool any_query)
 {
-    bool                 many = policy->match_headers != NULL && policy->match_headers[0] != NULL;
+    bool many = (policy->match_headers != NULL && policy->match_headers[0] != NULL) ||
+                store_varies_by_search(x->engine->services->store);
     struct invalidation *i = new_invalidation(x, any_query || many ? STORE_DROP_TAG : STORE_DROP);
     struct cache_key     key = policy_key(policy, &x->engine->services->secret, in, partition, &x->arena);
 

@@ -82,6 +82,19 @@ static bool accept_variant(const struct store_record *record, void *context)
     return true;
 }
 
+/* False: nothing, and all stands as after the first look-up. */
+static bool look_up_similar(struct exchange *x, bool dry)
+{
+    struct candidate  *c = &x->stored;
+    struct similar_key key;
+
+    if ((dry && x->dry->look_up != NULL) || !similar_find(x, &key))
+        return false;
+    c->is_similar = (dry ? store_peek : store_lookup)(x->engine->reader, key.hash, key.full, accept_variant, x,
+                                                      &c->record) == STORE_HIT;
+    return c->is_similar;
+}
+
 static inline __attribute__((always_inline)) enum step look_up(struct exchange *x, bool dry)
 {
     struct candidate *c = &x->stored;
@@ -98,7 +111,7 @@ static inline __attribute__((always_inline)) enum step look_up(struct exchange *
                                                    &c->record);
     c->borrowed = true;
     c->other_variant = result == STORE_OTHER_VARIANT;
-    if (result != STORE_HIT)
+    if (result != STORE_HIT && !(store_varies_by_search(x->engine->services->store) && look_up_similar(x, dry)))
         return STEP_DECIDE;
     c->selected = true;
     c->selection = c->record.selection;
@@ -135,12 +148,25 @@ static enum step refuse_uncached(struct exchange *x, const char *reason, struct 
                                                .detail = detail });
 }
 
+/* Its validators are another URL's, and so is what a 304 would freshen. */
+static void decide_without_similar(struct exchange *x)
+{
+    const bool other_variant = x->stored.other_variant;
+
+    candidate_drop(x);
+    x->stored.other_variant = other_variant;
+}
+
 enum step step_decide(struct exchange *x)
 {
     struct decision *d = &x->decision;
 
     *d = policy_decide(x->policy, &x->in.request, &x->wish, x->stored.selected ? &x->stored.response : NULL,
                        x->stored.other_variant, clock_wall_ns());
+    if (x->stored.is_similar && d->verdict != VERDICT_SERVE) {
+        decide_without_similar(x);
+        *d = policy_decide(x->policy, &x->in.request, &x->wish, NULL, x->stored.other_variant, clock_wall_ns());
+    }
     if (!x->has_key && d->verdict != VERDICT_UNAVAILABLE) {
         d->verdict = VERDICT_BYPASS;
         if (d->forward == FWD_NONE || d->forward == FWD_URI_MISS)

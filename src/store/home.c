@@ -25,6 +25,7 @@ struct home *home_new(struct db *db, const struct tables *t)
     h->records = t->records;
     h->files = t->files;
     h->tags = t->tags;
+    h->labels = t->labels;
     return h;
 }
 

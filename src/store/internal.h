@@ -67,7 +67,7 @@ struct tables {
 struct home { /* a database, until the last has gone over to the next: anew.c */
     struct ref ref;
     struct db *db;
-    db_table   records, files, tags;
+    db_table   records, files, tags, labels;
 };
 
 enum { REFUSES_COMMITS = 1, REFUSES_FILES = 2 };
@@ -105,8 +105,9 @@ struct store {
         uint64_t unsaid;
     } said[WARNINGS]; /* log lines of each kind: the writer's */
     struct submitted   waiting;
-    _Atomic uint64_t   attention; /* 0, mostly: see above */
-    _Atomic unsigned   refusing;  /* REFUSES_...: what failed the last time */
+    _Atomic bool       varies_by_search; /* set once there is one, and stays */
+    _Atomic uint64_t   attention;        /* 0, mostly: see above */
+    _Atomic unsigned   refusing;         /* REFUSES_...: what failed the last time */
     struct uncommitted uncommitted;
     _Atomic uint64_t   next_id; /* of records and body files alike */
     /* Records with an id below it are older by so much than their times say. Steps add up: for those between two of

@@ -95,6 +95,56 @@ struct store_near store_of_path(struct store_reader *r, const uint8_t tag[STORE_
     return n.found;
 }
 
+void store_coming_of_path(struct store_reader *r, const uint8_t tag[STORE_HASH_BYTES], unsigned most,
+                          store_near_each each, void *context)
+{
+    struct store_record *coming = NULL;
+    unsigned             count;
+
+    store_reader_end(r);
+    if (r->store == NULL || store_is_broken(r->store) || atomic_load(&r->store->attention) == 0)
+        return;
+    count = uncommitted_of_path(r, tag, most, &coming);
+    for (unsigned i = 0; i < count; i++)
+        each(&coming[i], context);
+}
+
+/* Those it leads to, read one after the other. */
+static void scan_label(struct near *n, const uint8_t label[STORE_LABEL_BYTES])
+{
+    struct label_key  from = { { 0 } };
+    struct slice      key = { (const char *)from.bytes, sizeof from.bytes }, value;
+    struct db_cursor *cursor;
+    enum db_result    r = db_cursor_open(n->reader->txn, n->reader->home->labels, &cursor);
+
+    if (r != DB_OK)
+        return;
+    memcpy(from.bytes, label, STORE_LABEL_BYTES);
+    r = db_cursor_move(cursor, DB_AT_OR_AFTER, &key, &value);
+    for (; r == DB_OK && n->found.shown < n->most && key.len == sizeof from.bytes &&
+           memcmp(key.ptr, label, STORE_LABEL_BYTES) == 0;
+         r = db_cursor_move(cursor, DB_NEXT, &key, &value))
+        show_committed(n, (const uint8_t *)key.ptr + STORE_LABEL_BYTES);
+    db_cursor_close(cursor);
+}
+
+void store_of_label(struct store_reader *r, const uint8_t label[STORE_LABEL_BYTES], unsigned most, store_near_each each,
+                    void *context)
+{
+    struct near n = { .reader = r, .most = most, .each = each, .context = context };
+
+    store_reader_end(r);
+    if (r->store == NULL || store_is_broken(r->store) || store_reader_begin(r) != DB_OK)
+        return;
+    scan_label(&n, label);
+    store_reader_end(r);
+}
+
+bool store_varies_by_search(const struct store *s)
+{
+    return s != NULL && atomic_load_explicit(&s->varies_by_search, memory_order_relaxed);
+}
+
 enum store_result store_peek(struct store_reader *r, const uint8_t hash[STORE_HASH_BYTES], struct slice full_key,
                              store_accept accept, void *context, struct store_record *out)
 {

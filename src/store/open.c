@@ -85,6 +85,20 @@ static void begin_sequence(struct store *s, struct db_txn *txn, struct store_ope
         o->next_id = clock;
 }
 
+/* The first label of all tells whether there is one of that kind. */
+static void see_search_labels(struct store *s, struct db_txn *txn)
+{
+    struct slice      key = SLICE_NONE, value;
+    struct db_cursor *cursor;
+
+    if (db_cursor_open(txn, s->tables.labels, &cursor) != DB_OK)
+        return;
+    if (db_cursor_move(cursor, DB_FIRST, &key, &value) == DB_OK && key.len > STORE_LABEL_BYTES &&
+        record_label_is_of_search(key.ptr))
+        atomic_store(&s->varies_by_search, true);
+    db_cursor_close(cursor);
+}
+
 /* Reads only: a start does not wait for the disk.  DB_NOT_FOUND: it is new; DB_EXISTS: of another format. */
 static enum db_result read_meta(struct store *s, struct store_opening *o)
 {
@@ -108,6 +122,7 @@ static enum db_result read_meta(struct store *s, struct store_opening *o)
     get_shares(s, txn, &o->counts.shares);
     get_meta(s, txn, SLICE("set back"), &o->set_back, sizeof o->set_back);
     begin_sequence(s, txn, o);
+    see_search_labels(s, txn);
     return db_commit(txn); /* an abort would close the tables again */
 }
 

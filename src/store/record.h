@@ -54,6 +54,14 @@ char *record_begin(const struct record_parts *, void *room);
 /* Puts the checksums, when the body is there. */
 void record_seal(const struct record_key *, void *room, size_t size);
 
+/* One of those that sort before all others. */
+static inline bool record_label_is_of_search(const char *label)
+{
+    static const char zeros[STORE_LABEL_NAME_BYTES - 1];
+
+    return memcmp(label, zeros, sizeof zeros) == 0;
+}
+
 /* Fields as they stand in a record; ptr NULL where they cannot. */
 struct slice record_encode_fields(const struct http_fields *, struct arena *);
 

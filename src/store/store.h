@@ -99,6 +99,13 @@ struct store_near {
 };
 struct store_near store_of_path(struct store_reader *, const uint8_t tag[STORE_HASH_BYTES], unsigned most,
                                 store_near_each, void *context);
+/* The same of those that are announced and not committed, and of what is committed and bears a label. */
+void store_coming_of_path(struct store_reader *, const uint8_t tag[STORE_HASH_BYTES], unsigned most, store_near_each,
+                          void *context);
+void store_of_label(struct store_reader *, const uint8_t label[STORE_LABEL_BYTES], unsigned most, store_near_each,
+                    void *context);
+/* May anything bear a label that begins with STORE_LABEL_NAME_BYTES - 1 zeros? Costs a load. Any thread. */
+bool store_varies_by_search(const struct store *);
 /* Ends the borrow. Harmless where nothing was borrowed. */
 void store_reader_end(struct store_reader *);
 /* The head's fields as slices of the record; the array is in the arena. A NUL byte follows each name and value. */

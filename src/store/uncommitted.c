@@ -66,6 +66,8 @@ void store_announce(struct store *s, struct store_change *c)
     if (!is_seen(c->kind))
         return;
     c->announced = true;
+    if (c->labels.len > 0 && record_label_is_of_search(c->labels.ptr))
+        atomic_store_explicit(&s->varies_by_search, true, memory_order_relaxed);
     add(s, c);
     if (!c->is_first)
         atomic_fetch_add_explicit(&s->generation, 1, memory_order_release);

@@ -6,6 +6,7 @@
  */
 #include "upstream/internal.h"
 
+#include "policy/search.h"
 #include "policy/validate.h"
 
 #include <stdlib.h>
@@ -66,6 +67,7 @@ static void keep_head(struct flight *f, const struct http_response *head)
     c->fields = policy_stored_fields(f->leader->policy, head, &commit_of(f)->arena);
     policy_labels(f->leader->policy, policy_key_origin(f->leader->key.full), &head->fields, &commit_of(f)->arena,
                   &commit_of(f)->labels);
+    policy_search_labels(&f->leader->key, &head->fields, &commit_of(f)->arena, &commit_of(f)->labels);
     c->labels = policy_labels_slice(&commit_of(f)->labels);
     c->masked = auth_mask(f->leader, MASK_MARK, &c->fields, &commit_of(f)->arena);
 }
