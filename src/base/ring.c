@@ -67,6 +67,7 @@ static uint64_t run_of(const struct ring *r, uint64_t at, uint64_t words)
 /* Whatever the record's type is, its bytes go: memcpy() of a word is a move. */
 static void copy_in(_Atomic uint64_t *to, const char *from, uint64_t words)
 {
+#pragma GCC unroll 4
     for (uint64_t i = 0; i < words; i++) {
         uint64_t word;
 
@@ -77,6 +78,7 @@ static void copy_in(_Atomic uint64_t *to, const char *from, uint64_t words)
 
 static void copy_out(char *to, const _Atomic uint64_t *from, uint64_t words)
 {
+#pragma GCC unroll 4
     for (uint64_t i = 0; i < words; i++) {
         const uint64_t word = load(&from[i]);
 

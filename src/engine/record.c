@@ -134,7 +134,7 @@ size_t record_packed_bytes(const struct request_record *r)
     return (bytes + 7) & ~(size_t)7;
 }
 
-void record_pack(const struct request_record *r, void *out)
+size_t record_pack(const struct request_record *r, void *out)
 {
     struct request_record *copy = out;
     char                  *end = (char *)(copy + 1);
@@ -151,7 +151,13 @@ void record_pack(const struct request_record *r, void *out)
         set_text(copy, i, text.ptr, text.len);
         end += text.len;
     }
+    return ((size_t)(end - (char *)out) + 7) & ~(size_t)7;
 }
+
+_Static_assert(sizeof(struct request_record) + ATTEMPTS_KEPT * sizeof(struct attempt) + RECORD_TARGET_MOST +
+                       (TEXTS - 1) * RECORD_TEXT_MOST + 8 <=
+                   RECORD_PACKED_MOST,
+               "a record fits, whatever is in it");
 
 const struct request_record *record_unpack(void *packed)
 {

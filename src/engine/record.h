@@ -95,8 +95,9 @@ struct slice record_cause(const struct request_record *, unsigned i, char out[AT
 enum { RECORD_TEXT_MOST = 512, RECORD_TARGET_MOST = 4096 };
 /* How many record_pack() writes: a multiple of 8. */
 size_t record_packed_bytes(const struct request_record *);
-/* `out` is aligned for any type. */
-void record_pack(const struct request_record *, void *out);
+enum { RECORD_PACKED_MOST = 12 * 1024 }; /* whatever is in it */
+/* The same; `out` is aligned for any type. */
+size_t record_pack(const struct request_record *, void *out);
 /* The way back, in place: texts borrow of `packed`. */
 const struct request_record *record_unpack(void *packed);
 

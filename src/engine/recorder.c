@@ -72,6 +72,8 @@ static void set_due(struct recorder *r)
     r->due_ns = log_ns < r->tick_ns ? log_ns : r->tick_ns;
 }
 
+_Static_assert((int)RECORD_PACKED_MOST <= (int)RING_RECORD_MOST, "every record has room in the ring");
+
 struct recorder *recorder_open(struct records *all, unsigned index, const struct config *c)
 {
     struct recorder *r = mem_alloc(sizeof *r);
@@ -101,12 +103,9 @@ void recorder_close(struct recorder *r)
 
 void recorder_take(struct recorder *r, const struct request_record *record)
 {
-    const size_t bytes = record_packed_bytes(record);
-
     counter_add(COUNTER_RECORDS_MADE, 1);
     access_log_write(r->log, record);
-    record_pack(record, r->scratch);
-    ring_put(r->ring, r->scratch, bytes);
+    ring_put(r->ring, r->scratch, record_pack(record, r->scratch));
     set_due(r);
 }
 
