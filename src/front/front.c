@@ -384,7 +384,7 @@ unsigned front_close(struct front *f, int64_t grace_ns, int hurry_fd)
     await_workers(f, hurry_fd);
     for (unsigned i = 0; i < f->worker_count; i++) {
         pthread_join(f->workers[i].thread, NULL);
-        broken_off += f->workers[i].broken_off;
+        broken_off += f->workers[i].stop.broken_off;
         worker_free(&f->workers[i]);
     }
     free_front(f);

@@ -37,44 +37,58 @@ struct worker {
     struct front_shared         *shared;
     struct mailbox              *mailbox;
     struct watch                 mail_watch;
-    STAILQ_HEAD(, shard) shards[2]; /* plain; those that speak TLS: none without a proxy listener */
-    SLIST_HEAD(due_shards, shard) due_shards;
-    int                           epoll_fd;
-    int                           done_fd;     /* eventfd of the front: written when the thread ends */
-    _Atomic unsigned              connections; /* main adds, the worker takes away: for balance only */
-    struct mail                   stop, hurry; /* the second one takes the grace away */
+    int                          epoll_fd;
+    int                          done_fd;     /* eventfd of the front: written when the thread ends */
+    _Atomic unsigned             connections; /* main adds, the worker takes away: for balance only */
+    struct {
+        struct mail mail, hurry; /* the second one takes the grace away */
+        int64_t     grace_ns;    /* written before `mail` is posted */
+        bool        is_asked;
+        int64_t     at_ns; /* real monotonic: then the rest is broken off */
+        unsigned    broken_off;
+    } stop;
 
-    /* -- the worker's thread only -- */
+    /* -- the worker's thread only, from here on; a part is the file's that it is named after -- */
     struct config     *config;
-    int64_t            mhd_idle_ns; /* the time-out MHD was started with */
     struct engine     *engine;
     struct admin      *admin;
     struct recorder   *recorder;
     struct leaf_cache *leaves;
-    unsigned           restless[2]; /* connections of such a shard for which MHD may never wait (front/mhd/shards.h) */
     LIST_HEAD(, knock)      knocks; /* at the proxy's door: what they want is not known yet */
     LIST_HEAD(, tunnel)     tunnels, ended_tunnels;
     LIST_HEAD(, connection) open; /* all connections */
-    struct connection  *adding;   /* while MHD_add_connection() runs */
-    struct connection **by_fd;    /* MHD's, by descriptor */
-    size_t              by_fd_count;
-    struct connection  *current;    /* that MHD works on, as far as is known; NULL: none */
-    bool                has_doomed; /* some connection may be */
-    LIST_HEAD(, lingering) lingering;
-    unsigned           lingering_count;
-    struct kept_table *kept;      /* replies that are ready */
-    bool               keeps;     /* there were some at the last sweep, or one came since */
-    LIST_HEAD(, call)  calls;     /* requests being answered */
-    TAILQ_HEAD(, call) suspended; /* of them, those whose pools were not looked at; the longest first */
-    unsigned sweeps;
-    bool     parks; /* there are more */
-    LIST_HEAD(, call) unused_calls;
-    unsigned call_count, unused_call_count;
-    bool     stopping;
-    int64_t  stop_at_ns; /* real monotonic: then the rest is broken off */
-    int64_t  grace_ns;   /* written before `stop` is posted */
-    unsigned broken_off;
-    int64_t  sweep_at_ns;
+    struct connection *adding;    /* while MHD_add_connection() runs */
+    struct {
+        STAILQ_HEAD(, shard) shards[2]; /* plain; those that speak TLS: none without a proxy listener */
+        SLIST_HEAD(due_shards, shard) due;
+        unsigned                      restless[2]; /* connections of such a shard for which MHD may never wait */
+        int64_t                       idle_ns;     /* the time-out MHD was started with */
+    } mhd;                                         /* front/mhd/shards.c, daemon.c */
+    struct {
+        struct connection **by_fd; /* MHD's, by descriptor */
+        size_t              count;
+        struct connection  *current;    /* that MHD works on, as far as is known; NULL: none */
+        bool                has_doomed; /* some connection may be */
+    } intake;
+    struct {
+        LIST_HEAD(, call)  list;      /* requests being answered */
+        TAILQ_HEAD(, call) suspended; /* of them, those whose pools were not looked at; the longest first */
+        LIST_HEAD(, call)  unused;
+        unsigned count, unused_count;
+        bool     parks; /* there are more to be looked at */
+    } calls;
+    struct {
+        LIST_HEAD(, lingering) list;
+        unsigned count;
+    } lingering; /* front/mhd/refuse.c */
+    struct {
+        struct kept_table *table; /* replies that are ready */
+        bool               any;   /* there were some at the last sweep, or one came since */
+    } kept;
+    struct {
+        int64_t  at_ns;
+        unsigned count;
+    } sweep; /* front/loop.c: once a second */
 };
 
 #endif

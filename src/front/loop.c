@@ -33,19 +33,19 @@ static const int64_t sweep_ns = NS_PER_SEC;
 
 static void sweep(struct worker *w, int64_t now)
 {
-    if (now < w->sweep_at_ns)
+    if (now < w->sweep.at_ns)
         return;
-    w->sweep_at_ns = now + sweep_ns;
-    w->sweeps++;
+    w->sweep.at_ns = now + sweep_ns;
+    w->sweep.count++;
     shards_touch_all(w);
     engine_tick(w->engine, clock_mono_ns());
     connection_sweep_all(w, now);
     door_sweep(w, now);
     refuse_sweep(w, now);
     tunnel_sweep(w, now);
-    if (w->keeps) {
-        w->keeps = kept_sweep(w->kept, w->engine, clock_wall_ns());
-        if (!w->keeps)
+    if (w->kept.any) {
+        w->kept.any = kept_sweep(w->kept.table, w->engine, clock_wall_ns());
+        if (!w->kept.any)
             malloc_trim(0); /* there may have been thousands */
     }
 }
@@ -54,12 +54,12 @@ static int64_t wait_ns(struct worker *w, int64_t now)
 {
     int64_t ns = INT64_MAX, due;
 
-    if (!LIST_EMPTY(&w->open) || !LIST_EMPTY(&w->knocks) || !LIST_EMPTY(&w->tunnels) || w->keeps ||
-        !LIST_EMPTY(&w->lingering))
-        ns = w->sweep_at_ns - now;
-    if (w->parks)
+    if (!LIST_EMPTY(&w->open) || !LIST_EMPTY(&w->knocks) || !LIST_EMPTY(&w->tunnels) || w->kept.any ||
+        !LIST_EMPTY(&w->lingering.list))
+        ns = w->sweep.at_ns - now;
+    if (w->calls.parks)
         ns = NS_PER_MS;
-    if (w->stopping)
+    if (w->stop.is_asked)
         ns = 10 * NS_PER_MS;
     shards_limit_wait(w, &ns);
     due = recorder_due_ns(w->recorder);
@@ -91,23 +91,23 @@ static void one_round(struct worker *w)
     tunnel_free_ended(w); /* no event of this round speaks of them any more */
     shards_run(w);
     pool_leave();
-    w->current = NULL;
+    w->intake.current = NULL;
     intake_refuse_doomed(w);
     if (recorder_due_ns(w->recorder) <= clock_mono_ns())
         recorder_tend(w->recorder);
     sweep(w, clock_real_ns());
-    w->parks = !TAILQ_EMPTY(&w->suspended) && call_park_some(w);
+    w->calls.parks = !TAILQ_EMPTY(&w->calls.suspended) && call_park_some(w);
 }
 
 static bool is_finished(struct worker *w)
 {
-    if (!w->stopping)
+    if (!w->stop.is_asked)
         return false;
     door_close_all(w); /* a tunnel has no end that could be waited for */
     tunnel_close_all(w);
     if (!call_any(w))
         return true;
-    if (clock_real_ns() >= w->stop_at_ns)
+    if (clock_real_ns() >= w->stop.at_ns)
         call_break_all(w);
     return false;
 }

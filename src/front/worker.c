@@ -122,27 +122,27 @@ void worker_configure(struct worker *w, struct config *config)
 
 static void receive_stop(struct mail *m)
 {
-    struct worker *w = CONTAINER_OF(m, struct worker, stop);
+    struct worker *w = CONTAINER_OF(m, struct worker, stop.mail);
 
-    w->stopping = true;
-    w->stop_at_ns = clock_real_ns() + w->grace_ns;
+    w->stop.is_asked = true;
+    w->stop.at_ns = clock_real_ns() + w->stop.grace_ns;
     recorder_end_watches(w->recorder);
 }
 
 static void receive_hurry(struct mail *m)
 {
-    CONTAINER_OF(m, struct worker, hurry)->stop_at_ns = 0;
+    CONTAINER_OF(m, struct worker, stop.hurry)->stop.at_ns = 0;
 }
 
 void worker_stop(struct worker *w, int64_t grace_ns)
 {
-    w->grace_ns = grace_ns;
-    mailbox_post(w->mailbox, &w->stop);
+    w->stop.grace_ns = grace_ns;
+    mailbox_post(w->mailbox, &w->stop.mail);
 }
 
 void worker_hurry(struct worker *w)
 {
-    mailbox_post(w->mailbox, &w->hurry);
+    mailbox_post(w->mailbox, &w->stop.hurry);
 }
 
 static void on_mail(struct watch *watch, uint32_t events)
@@ -157,11 +157,11 @@ int worker_start(struct worker *w, const struct front_services *services, struct
     char name[16]; /* the kernel's bound */
 
     *w = (struct worker){ .services = services, .shared = shared, .epoll_fd = -1, .done_fd = done_fd };
-    STAILQ_INIT(&w->shards[0]);
-    STAILQ_INIT(&w->shards[1]);
-    TAILQ_INIT(&w->suspended);
-    w->stop.receive = receive_stop;
-    w->hurry.receive = receive_hurry;
+    STAILQ_INIT(&w->mhd.shards[0]);
+    STAILQ_INIT(&w->mhd.shards[1]);
+    TAILQ_INIT(&w->calls.suspended);
+    w->stop.mail.receive = receive_stop;
+    w->stop.hurry.receive = receive_hurry;
     w->mail_watch.ready = on_mail;
     config_acquire(config);
     w->config = config;
@@ -176,7 +176,7 @@ int worker_start(struct worker *w, const struct front_services *services, struct
     if (daemon_start(w, why) != 0)
         goto fail;
     w->leaves = shared->has_proxy ? leaf_cache_open(services->authority) : NULL;
-    w->kept = kept_open();
+    w->kept.table = kept_open();
     w->recorder = recorder_open(services->engine.records, index, config);
     w->engine = engine_open(&services->engine, w->mailbox, config, w->recorder, index, config->workers);
     w->admin = admin_open(&services->admin, w->mailbox, w->recorder);
@@ -197,13 +197,13 @@ void worker_free(struct worker *w)
 {
     call_free_unused(w);
     leaf_cache_close(w->leaves);
-    kept_close(w->kept);
+    kept_close(w->kept.table);
     admin_close(w->admin);
     engine_close(w->engine);
     recorder_close(w->recorder);
     mailbox_close(w->mailbox);
     if (w->epoll_fd >= 0)
         close(w->epoll_fd);
-    free(w->by_fd);
+    free(w->intake.by_fd);
     config_release(w->config);
 }

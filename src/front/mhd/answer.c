@@ -125,10 +125,10 @@ static bool keep_reply(struct call *call, struct MHD_Response *response)
 {
     struct worker *w = call->worker;
 
-    if (call->head.rest.ptr == NULL || call->asked_who || w->stopping ||
-        !kept_offer(w->kept, &call->head, call->exchange, response, clock_mono_ns()))
+    if (call->head.rest.ptr == NULL || call->asked_who || w->stop.is_asked ||
+        !kept_offer(w->kept.table, &call->head, call->exchange, response, clock_mono_ns()))
         return false;
-    w->keeps = true;
+    w->kept.any = true;
     return true;
 }
 
@@ -136,7 +136,7 @@ enum MHD_Result call_queue_reply(struct call *call, const struct reply *reply)
 {
     struct response_options options = {
         .is_head = call->request.method == HTTP_HEAD,
-        .close = call->worker->stopping,
+        .close = call->worker->stop.is_asked,
         .map_files = call->connection->is_tls,
         .head_room = CALL_ANSWER_ROOM,
         .read = read_body,

@@ -30,24 +30,24 @@ static const int64_t left_ns = 2 * NS_PER_SEC;
 
 static void link_call(struct worker *w, struct call *call)
 {
-    LIST_INSERT_HEAD(&w->calls, call, entry);
-    w->call_count++;
+    LIST_INSERT_HEAD(&w->calls.list, call, entry);
+    w->calls.count++;
 }
 
 static void unlink_call(struct worker *w, struct call *call)
 {
-    w->call_count--;
+    w->calls.count--;
     LIST_REMOVE(call, entry);
 }
 
 static struct call *new_call(struct worker *w)
 {
-    struct call *call = LIST_FIRST(&w->unused_calls);
+    struct call *call = LIST_FIRST(&w->calls.unused);
     struct arena arena = { 0 };
 
     if (call != NULL) {
         LIST_REMOVE(call, entry);
-        w->unused_call_count--;
+        w->calls.unused_count--;
         arena = call->arena;
     } else {
         call = mem_alloc(sizeof *call);
@@ -56,7 +56,7 @@ static struct call *new_call(struct worker *w)
     call->arena = arena;
     call->worker = w;
     link_call(w, call);
-    if (w->call_count > MANY_CALLS && call->arena.first == NULL)
+    if (w->calls.count > MANY_CALLS && call->arena.first == NULL)
         arena_begin_small(&call->arena, SMALL_BYTES); /* so many are waiting, as this one is likely to do */
     return call;
 }
@@ -67,25 +67,25 @@ static void free_call(struct call *call)
 
     unlink_call(w, call);
     arena_recycle(&call->arena);
-    if (w->unused_call_count >= UNUSED_CALLS) {
+    if (w->calls.unused_count >= UNUSED_CALLS) {
         arena_free(&call->arena);
         free(call);
         return;
     }
-    LIST_INSERT_HEAD(&w->unused_calls, call, entry);
-    w->unused_call_count++;
+    LIST_INSERT_HEAD(&w->calls.unused, call, entry);
+    w->calls.unused_count++;
 }
 
 void call_free_unused(struct worker *w)
 {
     struct call *call;
 
-    while ((call = LIST_FIRST(&w->unused_calls)) != NULL) {
+    while ((call = LIST_FIRST(&w->calls.unused)) != NULL) {
         LIST_REMOVE(call, entry);
         arena_free(&call->arena);
         free(call);
     }
-    w->unused_call_count = 0;
+    w->calls.unused_count = 0;
 }
 
 /* -- waiting -- */
@@ -157,7 +157,7 @@ bool call_any(const struct worker *w)
 {
     const struct call *call;
 
-    LIST_FOREACH (call, &w->calls, entry)
+    LIST_FOREACH (call, &w->calls.list, entry)
         if (call->stage != CALL_HEAD && (call->admin == NULL || !admin_may_be_cut(call->admin)))
             return true;
     return false;
@@ -167,9 +167,9 @@ void call_break_all(struct worker *w)
 {
     struct call *call;
 
-    LIST_FOREACH (call, &w->calls, entry) {
+    LIST_FOREACH (call, &w->calls.list, entry) {
         if (!call->gone)
-            w->broken_off++;
+            w->stop.broken_off++;
         call->gone = true;
         call_resume(call);
         if (call->connection != NULL && !call->connection->is_broken)
@@ -195,7 +195,7 @@ void *call_on_target(void *context, const char *uri, struct MHD_Connection *mhd)
     call->mhd = mhd;
     call->raw_target = uri;
     c->begun = call;
-    c->worker->current = c;
+    c->worker->intake.current = c;
     pool_enter(&c->pool, uri);
     call->target = arena_copy(&call->arena, slice_of(uri));
     if (query != NULL)
@@ -279,7 +279,7 @@ static enum MHD_Result await_want(struct call *call, enum exchange_state state)
 
 static void set_restless(struct call *call, bool is_restless)
 {
-    unsigned *count = &call->worker->restless[call->connection->is_tls];
+    unsigned *count = &call->worker->mhd.restless[call->connection->is_tls];
 
     *count += is_restless;
     *count -= call->is_restless;
@@ -374,7 +374,7 @@ enum MHD_Result call_on_request(void *context, struct MHD_Connection *mhd, const
 
     (void)context;
     (void)url;
-    c->worker->current = c;
+    c->worker->intake.current = c;
     pool_enter(&c->pool, call->raw_target);
     if (call->gone || c->refused)
         return MHD_NO;
@@ -430,7 +430,7 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
         return;
     c = call->connection != NULL ? call->connection : connection_of(mhd);
     c->begun = NULL;
-    w->current = c;
+    w->intake.current = c;
     c = call->connection;
     received = received_bytes(call);
     if (call->is_restless)

@@ -54,14 +54,14 @@ static void unwatch_peer(struct worker *w, struct connection *c)
 /* For front/mhd/intake.c, which knows no more than the descriptor. */
 static void remember(struct worker *w, int fd, struct connection *c)
 {
-    size_t count = w->by_fd_count;
+    size_t count = w->intake.count;
 
     if ((size_t)fd >= count) {
-        w->by_fd_count = (size_t)fd * 2 + 64;
-        w->by_fd = mem_resize(w->by_fd, w->by_fd_count * sizeof *w->by_fd);
-        memset(w->by_fd + count, 0, (w->by_fd_count - count) * sizeof *w->by_fd);
+        w->intake.count = (size_t)fd * 2 + 64;
+        w->intake.by_fd = mem_resize(w->intake.by_fd, w->intake.count * sizeof *w->intake.by_fd);
+        memset(w->intake.by_fd + count, 0, (w->intake.count - count) * sizeof *w->intake.by_fd);
     }
-    w->by_fd[fd] = c;
+    w->intake.by_fd[fd] = c;
 }
 
 void connection_begins_or_ends(void *context, struct MHD_Connection *mhd, void **socket_context,
@@ -89,7 +89,7 @@ void connection_begins_or_ends(void *context, struct MHD_Connection *mhd, void *
     pool_leave();
     call_on_closed(c);
     remember(w, c->fd, NULL);
-    w->current = NULL;
+    w->intake.current = NULL;
     if (c->refused || c->lingers)
         refuse_linger(w, c->fd);
     unwatch_peer(w, c);
@@ -120,10 +120,10 @@ struct connection *connection_open(struct worker *w, const struct arrival *a)
     c->card = a->card;
     c->handshake = (struct handshake){ .choose = certificate_choose,
                                        .owner = c,
-                                       .under_way = &w->restless[SHARD_TLS],
+                                       .under_way = &w->mhd.restless[SHARD_TLS],
                                        .heard = trick(TRICK_INTAKE) ? intake_heard_tls : NULL };
     c->intake.is_timed = true;
-    c->idle_timeout_ns = w->mhd_idle_ns;
+    c->idle_timeout_ns = w->mhd.idle_ns;
     c->deadline_ns = clock_real_ns() + w->config->head_timeout_ns;
     arrival_name_peer(a->fd, sa, a->address_bytes, c->peer, sizeof c->peer);
     return c;

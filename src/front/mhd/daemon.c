@@ -52,7 +52,7 @@ static struct MHD_Daemon *start_daemon(struct worker *w, bool is_tls)
                             call_on_completed, w, MHD_OPTION_NOTIFY_CONNECTION, connection_begins_or_ends, w,
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT,
                             (unsigned)CONNECTION_LIMIT, MHD_OPTION_CONNECTION_TIMEOUT,
-                            (unsigned)(w->mhd_idle_ns / NS_PER_SEC), MHD_OPTION_STRICT_FOR_CLIENT,
+                            (unsigned)(w->mhd.idle_ns / NS_PER_SEC), MHD_OPTION_STRICT_FOR_CLIENT,
                             0, /* or it refuses by itself what engine/guard.c has words for */
                             MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, /* or sendfile is off in an external loop */
                             MHD_OPTION_END);
@@ -79,7 +79,7 @@ static struct shard *start_shard(struct worker *w, bool is_tls)
 
     s->worker = w;
     s->is_tls = is_tls;
-    s->is_first = STAILQ_EMPTY(&w->shards[kind]);
+    s->is_first = STAILQ_EMPTY(&w->mhd.shards[kind]);
     s->watch.ready = s->is_first ? NULL : on_event;
     s->daemon = start_daemon(w, is_tls);
     if (s->daemon == NULL || !watch_daemon(s)) {
@@ -88,13 +88,13 @@ static struct shard *start_shard(struct worker *w, bool is_tls)
         free(s);
         return NULL;
     }
-    STAILQ_INSERT_TAIL(&w->shards[kind], s, entry);
+    STAILQ_INSERT_TAIL(&w->mhd.shards[kind], s, entry);
     return s;
 }
 
 int daemon_start(struct worker *w, struct fault *why)
 {
-    w->mhd_idle_ns = w->config->idle_timeout_ns;
+    w->mhd.idle_ns = w->config->idle_timeout_ns;
     if (start_shard(w, false) == NULL)
         return fault_set_errno(why, errno, "cannot start libmicrohttpd");
     if (w->shared->has_proxy && start_shard(w, true) == NULL)
@@ -108,11 +108,11 @@ static struct shard *shard_with_room(struct worker *w, bool is_tls)
     int           kind = is_tls ? SHARD_TLS : SHARD_PLAIN;
     struct shard *s;
 
-    STAILQ_FOREACH (s, &w->shards[kind], entry)
+    STAILQ_FOREACH (s, &w->mhd.shards[kind], entry)
         if (s->connections < SHARD_CONNECTIONS)
             return s;
     s = start_shard(w, is_tls);
-    return s != NULL ? s : STAILQ_FIRST(&w->shards[kind]);
+    return s != NULL ? s : STAILQ_FIRST(&w->mhd.shards[kind]);
 }
 
 void daemon_stop_all(struct worker *w)
@@ -120,12 +120,12 @@ void daemon_stop_all(struct worker *w)
     struct shard *s;
 
     for (int kind = SHARD_TLS; kind >= SHARD_PLAIN; kind--)
-        while ((s = STAILQ_FIRST(&w->shards[kind])) != NULL) {
-            STAILQ_REMOVE_HEAD(&w->shards[kind], entry);
+        while ((s = STAILQ_FIRST(&w->mhd.shards[kind])) != NULL) {
+            STAILQ_REMOVE_HEAD(&w->mhd.shards[kind], entry);
             MHD_stop_daemon(s->daemon);
             free(s);
         }
-    SLIST_INIT(&w->due_shards);
+    SLIST_INIT(&w->mhd.due);
 }
 
 void daemon_serve(struct worker *w, const struct arrival *a)

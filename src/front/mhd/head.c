@@ -31,7 +31,7 @@ bool call_find_kept(struct call *call, const char *method, const char *version, 
     struct rawhead raw;
     int64_t        now_wall_ns;
 
-    if (call->connection->kind != LISTENER_DATA || w->stopping || strcmp(method, MHD_HTTP_METHOD_GET) != 0)
+    if (call->connection->kind != LISTENER_DATA || w->stop.is_asked || strcmp(method, MHD_HTTP_METHOD_GET) != 0)
         return false;
     rawhead_begin(&raw, call->raw_target, call->target.len, version);
     MHD_get_connection_values_n(call->mhd, MHD_HEADER_KIND, pass_field, &raw);
@@ -40,7 +40,7 @@ bool call_find_kept(struct call *call, const char *method, const char *version, 
         return false;
     call->head = kept_head(call->target, call->head.rest);
     now_wall_ns = clock_wall_ns();
-    call->kept = kept_find(w->kept, &call->head, w->engine, now_wall_ns);
+    call->kept = kept_find(w->kept.table, &call->head, w->engine, now_wall_ns);
     if (call->kept == NULL)
         return false;
     kept_use(call->kept);
@@ -58,7 +58,7 @@ void call_read_head(struct call *call, const char *method, const char *version)
     r->target = call->target;
     r->version_minor = strcmp(version, MHD_HTTP_VERSION_1_0) == 0 ? 0 : 1;
     rawhead_begin(&call->raw, call->raw_target, call->target.len, version);
-    if (call->worker->call_count > MANY_CALLS)
+    if (call->worker->calls.count > MANY_CALLS)
         http_fields_reserve(&r->fields, &call->arena,
                             (unsigned)MHD_get_connection_values_n(call->mhd, MHD_HEADER_KIND, NULL, NULL));
     MHD_get_connection_values_n(call->mhd, MHD_HEADER_KIND, add_field, call);

@@ -187,18 +187,18 @@ static bool take_any(struct connection *c, char *at, ssize_t count, size_t room)
 /* Less than `room`: that was all there is for now. */
 static bool take(struct connection *c, char *at, ssize_t count, size_t room)
 {
-    c->worker->current = c;
+    c->worker->intake.current = c;
     return (count > 0 && take_plain_get(&c->intake, at, (size_t)count)) || take_any(c, at, count, room);
 }
 
 static bool is_connection(int fd)
 {
-    return fd >= 0 && (size_t)fd < here->by_fd_count && here->by_fd[fd] != NULL;
+    return fd >= 0 && (size_t)fd < here->intake.count && here->intake.by_fd[fd] != NULL;
 }
 
 static ssize_t heard(int fd, char *at, ssize_t count, size_t room)
 {
-    struct connection *c = is_connection(fd) ? here->by_fd[fd] : NULL;
+    struct connection *c = is_connection(fd) ? here->intake.by_fd[fd] : NULL;
 
     if (c == NULL || c->is_tls || take(c, at, count, room)) /* what comes out of TLS is told apart */
         return count;
@@ -263,7 +263,7 @@ void intake_next(struct connection *c)
     in->line = in->base;
     if (in->doom.kind != PROBLEM_NONE) {
         c->is_doomed = true;
-        c->worker->has_doomed = true;
+        c->worker->intake.has_doomed = true;
     }
 }
 
@@ -310,9 +310,9 @@ void intake_refuse_doomed(struct worker *w)
 {
     struct connection *c;
 
-    if (!w->has_doomed)
+    if (!w->intake.has_doomed)
         return;
-    w->has_doomed = false;
+    w->intake.has_doomed = false;
     LIST_FOREACH (c, &w->open, entry)
         if (c->is_doomed)
             refuse_connection(c, &c->intake.doom);
@@ -339,11 +339,12 @@ void intake_log(struct worker *w, const char *text)
         no = startline_refusal((unsigned)strtoul(text + sizeof refused - 1, NULL, 10));
     else if (strncmp(text, unfit, sizeof unfit - 1) == 0)
         no = startline_refusal(502);
-    if (no.kind == PROBLEM_NONE || w->current == NULL)
+    if (no.kind == PROBLEM_NONE || w->intake.current == NULL)
         return;
-    if (w->current->begun == NULL && w->current->intake.stage == INTAKE_HEAD && w->current->intake.line != NULL)
-        judge_again(&w->current->intake, &no);
-    if (problem_status(no.kind) >= 500 && w->current->begun != NULL)
-        w->current->begun->answering = false; /* not a byte of it has gone out */
-    refuse_connection(w->current, &no);
+    if (w->intake.current->begun == NULL && w->intake.current->intake.stage == INTAKE_HEAD &&
+        w->intake.current->intake.line != NULL)
+        judge_again(&w->intake.current->intake, &no);
+    if (problem_status(no.kind) >= 500 && w->intake.current->begun != NULL)
+        w->intake.current->begun->answering = false; /* not a byte of it has gone out */
+    refuse_connection(w->intake.current, &no);
 }

@@ -146,7 +146,7 @@ static void forget(struct lingering *l)
     epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, l->fd, NULL);
     close(l->fd);
     LIST_REMOVE(l, entry);
-    w->lingering_count--;
+    w->lingering.count--;
     free(l);
 }
 
@@ -171,14 +171,14 @@ void refuse_linger(struct worker *w, int fd)
 {
     struct lingering  *l;
     struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP };
-    int                own = w->stopping || w->lingering_count >= LINGERING_MOST ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int own = w->stop.is_asked || w->lingering.count >= LINGERING_MOST ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
     if (own < 0)
         return;
     l = mem_alloc(sizeof *l);
     *l = (struct lingering){ .watch = { on_more }, .worker = w, .fd = own, .deadline_ns = clock_real_ns() + linger_ns };
-    LIST_INSERT_HEAD(&w->lingering, l, entry);
-    w->lingering_count++;
+    LIST_INSERT_HEAD(&w->lingering.list, l, entry);
+    w->lingering.count++;
     event.data.ptr = &l->watch;
     if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, own, &event) != 0)
         forget(l);
@@ -188,13 +188,13 @@ void refuse_sweep(struct worker *w, int64_t now)
 {
     struct lingering *l, *next;
 
-    LIST_FOREACH_SAFE (l, &w->lingering, entry, next)
+    LIST_FOREACH_SAFE (l, &w->lingering.list, entry, next)
         if (l->deadline_ns <= now)
             forget(l);
 }
 
 void refuse_close_all(struct worker *w)
 {
-    while (!LIST_EMPTY(&w->lingering))
-        forget(LIST_FIRST(&w->lingering));
+    while (!LIST_EMPTY(&w->lingering.list))
+        forget(LIST_FIRST(&w->lingering.list));
 }

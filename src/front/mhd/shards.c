@@ -12,7 +12,7 @@ void shard_touch(struct shard *s)
     if (s->is_first || s->is_due)
         return;
     s->is_due = true;
-    SLIST_INSERT_HEAD(&s->worker->due_shards, s, due);
+    SLIST_INSERT_HEAD(&s->worker->mhd.due, s, due);
 }
 
 void shards_touch_all(struct worker *w)
@@ -20,7 +20,7 @@ void shards_touch_all(struct worker *w)
     struct shard *s;
 
     for (int kind = SHARD_PLAIN; kind <= SHARD_TLS; kind++)
-        STAILQ_FOREACH (s, &w->shards[kind], entry)
+        STAILQ_FOREACH (s, &w->mhd.shards[kind], entry)
             shard_touch(s);
 }
 
@@ -28,7 +28,7 @@ void shards_touch_all(struct worker *w)
  * outgrows its buffer as if there were something to process: it would never wait. */
 static int64_t shortest_ns(const struct shard *s)
 {
-    return s->worker->restless[s->is_tls] > 0 ? NS_PER_MS : 0;
+    return s->worker->mhd.restless[s->is_tls] > 0 ? NS_PER_MS : 0;
 }
 
 /* In milliseconds as MHD says it. */
@@ -51,12 +51,13 @@ void shards_limit_wait(struct worker *w, int64_t *ns)
     const struct shard *s;
 
     for (int kind = SHARD_PLAIN; kind <= SHARD_TLS; kind++) {
-        int64_t wait = !STAILQ_EMPTY(&w->shards[kind]) ? least_wait_ns(STAILQ_FIRST(&w->shards[kind])) : INT64_MAX;
+        int64_t wait = !STAILQ_EMPTY(&w->mhd.shards[kind]) ? least_wait_ns(STAILQ_FIRST(&w->mhd.shards[kind]))
+                                                           : INT64_MAX;
 
         if (wait < *ns)
             *ns = wait;
     }
-    SLIST_FOREACH (s, &w->due_shards, due) {
+    SLIST_FOREACH (s, &w->mhd.due, due) {
         const int64_t wait = shortest_ns(s);
 
         if (wait < *ns)
@@ -75,13 +76,13 @@ static void run_due(struct shard *s)
 
 void shards_run(struct worker *w)
 {
-    struct due_shards due = w->due_shards;
+    struct due_shards due = w->mhd.due;
     struct shard     *s;
 
-    SLIST_INIT(&w->due_shards);
-    MHD_run(STAILQ_FIRST(&w->shards[SHARD_PLAIN])->daemon);
-    if (!STAILQ_EMPTY(&w->shards[SHARD_TLS]))
-        MHD_run(STAILQ_FIRST(&w->shards[SHARD_TLS])->daemon);
+    SLIST_INIT(&w->mhd.due);
+    MHD_run(STAILQ_FIRST(&w->mhd.shards[SHARD_PLAIN])->daemon);
+    if (!STAILQ_EMPTY(&w->mhd.shards[SHARD_TLS]))
+        MHD_run(STAILQ_FIRST(&w->mhd.shards[SHARD_TLS])->daemon);
     while ((s = SLIST_FIRST(&due)) != NULL) {
         SLIST_REMOVE_HEAD(&due, due);
         run_due(s);

@@ -23,7 +23,7 @@ struct shard {
     struct worker      *worker;
     struct MHD_Daemon  *daemon;
     bool                is_tls, is_first;
-    bool                is_due; /* stands in worker->due_shards */
+    bool                is_due; /* stands in worker->mhd.due */
     unsigned            connections;
     STAILQ_ENTRY(shard) entry; /* of the worker's of its kind */
     SLIST_ENTRY(shard)  due;

@@ -13,8 +13,8 @@ void call_suspend(struct call *call)
 {
     CHECK(!call->suspended);
     call->suspended = true;
-    call->sweep = call->worker->sweeps;
-    TAILQ_INSERT_TAIL(&call->worker->suspended, call, suspension);
+    call->sweep = call->worker->sweep.count;
+    TAILQ_INSERT_TAIL(&call->worker->calls.suspended, call, suspension);
     MHD_suspend_connection(call->mhd);
 }
 
@@ -23,7 +23,7 @@ void call_resume(struct call *call)
     if (!call->suspended)
         return;
     call->suspended = false;
-    TAILQ_TAKE(&call->worker->suspended, call, suspension);
+    TAILQ_TAKE(&call->worker->calls.suspended, call, suspension);
     pool_unpark(&call->connection->pool);
     MHD_resume_connection(call->mhd);
     shard_touch(call->connection->shard);
@@ -34,11 +34,11 @@ void call_resume(struct call *call)
 bool call_park_some(struct worker *w)
 {
     for (unsigned i = 0; i < PARKED_AT_ONCE; i++) {
-        struct call *call = TAILQ_FIRST(&w->suspended);
+        struct call *call = TAILQ_FIRST(&w->calls.suspended);
 
-        if (call == NULL || w->sweeps - call->sweep < 2)
+        if (call == NULL || w->sweep.count - call->sweep < 2)
             return false;
-        TAILQ_TAKE(&w->suspended, call, suspension);
+        TAILQ_TAKE(&w->calls.suspended, call, suspension);
         if (call->stage == CALL_ANSWER && !call->answering && call->exchange != NULL && !call->has_body)
             pool_park(&call->connection->pool);
     }
