@@ -19,6 +19,7 @@
  *
  * What is lost without them: time; memory of those who wait; the connection after a head that says no length; the
  * exact words of some refusals, and whether there are any; and with RAWHEAD a check that later versions do themselves.
+ * What each is worth stands in ARCHITECTURE.md; INTAKE and RAWHEAD are there for what they refuse.
  * tests/unit/test_tricks.c holds each against the real library; scenarios that need one say so (the mark mhd_trick).
  */
 #ifndef WEIR_FRONT_MHD_TRICKS_H
