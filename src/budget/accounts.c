@@ -1,7 +1,8 @@
 /*
  * The table of credentials: open addressing with linear probing, removal by
  * moving up what follows.  Hashes stand beside the pointers, so that a look-up
- * touches one account; the one found last is likely to be asked for again, since
+ * touches one account.  A hand goes round it over many calls while accounts come and
+ * go, for which base/table.h has no place to stop.  The one found last is likely to be asked for again, since
  * waiting, spending and settling follow each other.
  */
 #include "budget/ledger_parts.h"

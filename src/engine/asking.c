@@ -157,6 +157,33 @@ static const struct timeout_options *timeout_of(const struct exchange *x)
     return x->rule != NULL ? &x->up->rule_timeouts[x->rule - x->route.upstream->rules] : &x->up->fetch.timeout;
 }
 
+static void fill_client(struct exchange *x, struct fetch *f)
+{
+    if (x->client.name.ptr == NULL)
+        x->client = client_of(x->config, &x->in, &x->wish, &x->arena);
+    f->batch = x->client.batch;
+    f->leaves_queue = x->in.batch != 0;
+    f->keep_permille = x->client.keep_permille;
+    f->client.name = arena_copy(&f->arena, x->client.name);
+    f->client.is_named = x->client.is_named;
+    f->client.who = x->client.who;
+    f->client.card = x->in.card(x->in.owner);
+    ref_acquire(&f->client.card->ref);
+    f->client.finder = x->engine->services->finder;
+    if (!f->client.is_named && x->dry == NULL && recorder_is_on(x->engine->recorder))
+        peer_find(f->client.finder, f->client.card, NULL); /* for the line, which does not wait for it */
+}
+
+static void fill_patience(const struct exchange *x, struct fetch *f)
+{
+    f->patience.max_wait_ns = x->up->fetch.queue.max_wait_ns;
+    if (x->wish.max_wait_ns != POLICY_UNSET)
+        f->patience.max_wait_ns = x->wish.max_wait_ns < WAIT_MOST ? x->wish.max_wait_ns : WAIT_MOST;
+    f->patience.timeout = timeout_of(x);
+    f->patience.read_ns = x->wish.timeout_ns != POLICY_UNSET ? x->wish.timeout_ns : f->patience.timeout->read_ns;
+    f->patience.arrived_mono_ns = x->body.upload != NULL ? clock_mono_ns() : x->log.started_mono_ns;
+}
+
 struct fetch *asking_fill(struct exchange *x)
 {
     struct fetch *f = fetch_new();
@@ -196,25 +223,8 @@ struct fetch *asking_fill(struct exchange *x)
     f->may_spare = x->stored.selected && !x->not_spared &&
                    policy_stale_to_spare(x->policy, &x->wish, &x->stored.response, x->up->fetch.low_budget.stale_ns,
                                          clock_wall_ns());
-    if (x->client.name.ptr == NULL)
-        x->client = client_of(x->config, &x->in, &x->wish, &x->arena);
-    f->batch = x->client.batch;
-    f->leaves_queue = x->in.batch != 0;
-    f->keep_permille = x->client.keep_permille;
-    f->client.name = arena_copy(&f->arena, x->client.name);
-    f->client.is_named = x->client.is_named;
-    f->client.who = x->client.who;
-    f->client.card = x->in.card(x->in.owner);
-    ref_acquire(&f->client.card->ref);
-    f->client.finder = x->engine->services->finder;
-    if (!f->client.is_named && x->dry == NULL && recorder_is_on(x->engine->recorder))
-        peer_find(f->client.finder, f->client.card, NULL); /* for the line, which does not wait for it */
-    f->patience.max_wait_ns = x->up->fetch.queue.max_wait_ns;
-    if (x->wish.max_wait_ns != POLICY_UNSET)
-        f->patience.max_wait_ns = x->wish.max_wait_ns < WAIT_MOST ? x->wish.max_wait_ns : WAIT_MOST;
-    f->patience.timeout = timeout_of(x);
-    f->patience.read_ns = x->wish.timeout_ns != POLICY_UNSET ? x->wish.timeout_ns : f->patience.timeout->read_ns;
-    f->patience.arrived_mono_ns = x->body.upload != NULL ? clock_mono_ns() : x->log.started_mono_ns;
+    fill_client(x, f);
+    fill_patience(x, f);
     f->seen.wall_ns = x->seen.wall_ns;
     f->seen.none = !x->stored.selected;
     f->seen.new_key = f->seen.none && !x->stored.other_variant;

@@ -252,14 +252,8 @@ static struct sf_member *member_at(struct arena *a, struct sf_member **items, un
             return &(*items)[i];
     if (*count == limit)
         return NULL;
-    if ((*count & (*count - 1)) == 0) { /* full at 0, 1, 2, 4, 8... */
-        unsigned          capacity = *count > 0 ? *count * 2 : 1;
-        struct sf_member *wider = arena_alloc_raw(a, capacity * sizeof *wider);
-
-        if (*count > 0)
-            memcpy(wider, *items, *count * sizeof *wider);
-        *items = wider;
-    }
+    if ((*count & (*count - 1)) == 0) /* full at 0, 1, 2, 4, 8..., as most have one or none */
+        *items = arena_widen(a, *items, *count * sizeof **items, (*count > 0 ? *count * 2 : 1) * sizeof **items);
     return &(*items)[(*count)++];
 }
 

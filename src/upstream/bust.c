@@ -19,11 +19,11 @@ enum {
 };
 
 struct bust_row {
-    struct bust_row *next; /* of its bucket */
-    uint8_t          hash[VARIANT_HASH_BYTES];
-    int64_t          every_ns;
-    unsigned         count;
-    int64_t          used_ns[VALUES_MOST]; /* wall time; that of number 1 first */
+    LIST_ENTRY(bust_row) entry; /* of its bucket */
+    uint8_t              hash[VARIANT_HASH_BYTES];
+    int64_t              every_ns;
+    unsigned             count;
+    int64_t              used_ns[VALUES_MOST]; /* wall time; that of number 1 first */
 };
 
 struct bust_change {
@@ -32,7 +32,8 @@ struct bust_change {
     char                bytes[]; /* name, then value */
 };
 
-static struct bust_row **bucket_of(struct upstream *up, const uint8_t *hash)
+/* Fixed, as their number is bounded; a look-up tidies its own. */
+static struct bust_bucket *bucket_of(struct upstream *up, const uint8_t *hash)
 {
     return &up->busts[hash[0] % BUST_BUCKETS];
 }
@@ -105,8 +106,7 @@ static void load_row(void *context, struct slice name, struct slice value)
     memcpy(&r->every_ns, value.ptr, sizeof r->every_ns);
     r->count = (unsigned)times - 1;
     memcpy(r->used_ns, value.ptr + sizeof r->every_ns, r->count * sizeof r->used_ns[0]);
-    r->next = *bucket_of(up, r->hash);
-    *bucket_of(up, r->hash) = r;
+    LIST_INSERT_HEAD(bucket_of(up, r->hash), r, entry);
     up->bust_count++;
 }
 
@@ -126,13 +126,11 @@ void bust_load(struct upstream *up)
 
 void bust_free(struct upstream *up)
 {
-    for (unsigned i = 0; i < BUST_BUCKETS; i++)
-        while (up->busts[i] != NULL) {
-            struct bust_row *r = up->busts[i];
+    struct bust_row *r, *next;
 
-            up->busts[i] = r->next;
+    for (unsigned i = 0; i < BUST_BUCKETS; i++)
+        LIST_FOREACH_SAFE (r, &up->busts[i], entry, next)
             free(r);
-        }
 }
 
 /* -- numbers -- */
@@ -140,29 +138,24 @@ void bust_free(struct upstream *up)
 /* The URL's row, NULL: there are too many; others of the bucket of which nothing has to be known any more go. */
 static struct bust_row *row_of(struct upstream *up, const uint8_t *hash, int64_t now_ns)
 {
-    struct bust_row **at = bucket_of(up, hash), *found = NULL;
+    struct bust_bucket *bucket = bucket_of(up, hash);
+    struct bust_row    *r, *next, *found = NULL;
 
-    while (*at != NULL) {
-        struct bust_row *r = *at;
-
+    LIST_FOREACH_SAFE (r, bucket, entry, next)
         if (memcmp(r->hash, hash, sizeof r->hash) == 0) {
             found = r;
         } else if (is_dead(r, now_ns)) {
-            *at = r->next;
+            LIST_REMOVE(r, entry);
             save(up, r, true);
             free(r);
             up->bust_count--;
-            continue;
         }
-        at = &r->next;
-    }
     if (found != NULL || up->bust_count >= ROWS_MOST)
         return found;
     up->bust_count++;
     found = mem_alloc(sizeof *found);
     memcpy(found->hash, hash, sizeof found->hash);
-    found->next = *bucket_of(up, hash);
-    *bucket_of(up, hash) = found;
+    LIST_INSERT_HEAD(bucket, found, entry);
     return found;
 }
 

@@ -306,22 +306,22 @@ struct upstream {
     struct table   wishes;    /* flights that others may join */
     LIST_HEAD(, flight) dead; /* to be freed at the end of the round */
     LIST_HEAD(, flight) idle; /* memory for the next ones */
-    unsigned           idle_flight_count;
-    unsigned           flight_count;
-    struct unshareable unshareable[UNSHAREABLE_SLOTS];
-    struct pending     pending;
-    struct late_drops  late_drops;
-    struct kept_ledger kept;
-    unsigned           bust_count; /* in `busts` */
-    struct heard      *heard;      /* locks itself: heard.c */
-    struct misses     *misses;
-    struct bust_row   *busts[BUST_BUCKETS]; /* by the URL's hash: bust.c */
-    uint64_t           random;
-    struct mail        stop;
-    bool               stopping;
-    bool               holds;        /* origin/ is at work: what waiters are told waits for its end */
-    STAILQ_HEAD(, fetch_links) held; /* in their order */
-    int64_t disk_refused_ns;         /* said in the log at this time */
+    unsigned                         idle_flight_count;
+    unsigned                         flight_count;
+    struct unshareable               unshareable[UNSHAREABLE_SLOTS];
+    struct pending                   pending;
+    struct late_drops                late_drops;
+    struct kept_ledger               kept;
+    unsigned                         bust_count; /* in `busts` */
+    struct heard                    *heard;      /* locks itself: heard.c */
+    struct misses                   *misses;
+    LIST_HEAD(bust_bucket, bust_row) busts[BUST_BUCKETS]; /* by the URL's hash: bust.c */
+    uint64_t                         random;
+    struct mail                      stop;
+    bool                             stopping;
+    bool                             holds; /* origin/ is at work: what waiters are told waits for its end */
+    STAILQ_HEAD(, fetch_links) held;        /* in their order */
+    int64_t disk_refused_ns;                /* said in the log at this time */
 };
 
 static inline struct budget_now budget_time(void);
