@@ -17,6 +17,7 @@
     X(forget) \
     X(limit_set) \
     X(upstreams) \
+    X(check) \
     X(entries) \
     X(entry) \
     X(explain) \

@@ -12,6 +12,7 @@
 #define COMMANDS(X) \
     X(status) \
     X(limits) \
+    X(upstreams) \
     X(explain) \
     X(log) \
     X(top) \
