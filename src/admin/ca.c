@@ -43,5 +43,5 @@ static void rotate(struct admin_call *call)
     answer(call, true);
 }
 
-const struct endpoint endpoint_ca = { "/ca", HTTP_GET, show, true };
-const struct endpoint endpoint_ca_rotate = { "/ca/rotate", HTTP_POST, rotate, false };
+const struct endpoint endpoint_ca = { "/ca", HTTP_GET, show, ON_QUERY_SOCKET };
+const struct endpoint endpoint_ca_rotate = { "/ca/rotate", HTTP_POST, rotate, ON_ADMIN_SOCKET_ALONE };

@@ -240,4 +240,4 @@ static void run(struct admin_call *call)
     admin_go_on(call);
 }
 
-const struct endpoint endpoint_check = { "/upstreams/check", HTTP_POST, run, false };
+const struct endpoint endpoint_check = { "/upstreams/check", HTTP_POST, run, ON_ADMIN_SOCKET_ALONE };

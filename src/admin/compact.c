@@ -18,4 +18,4 @@ static void run(struct admin_call *call)
     admin_submit_change(call, compacted);
 }
 
-const struct endpoint endpoint_compact = { "/compact", HTTP_POST, run, false };
+const struct endpoint endpoint_compact = { "/compact", HTTP_POST, run, ON_ADMIN_SOCKET_ALONE };

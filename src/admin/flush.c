@@ -8,4 +8,4 @@ static void run(struct admin_call *call)
     admin_drop(call, STORE_FLUSH);
 }
 
-const struct endpoint endpoint_flush = { "/flush", HTTP_POST, run, false };
+const struct endpoint endpoint_flush = { "/flush", HTTP_POST, run, ON_ADMIN_SOCKET_ALONE };

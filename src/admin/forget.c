@@ -59,7 +59,7 @@ static void run(struct admin_call *call)
     admin_ask_upstream(call, forgotten);
 }
 
-const struct endpoint endpoint_forget = { "/limits/forget", HTTP_POST, run, false };
+const struct endpoint endpoint_forget = { "/limits/forget", HTTP_POST, run, ON_ADMIN_SOCKET_ALONE };
 
 /* -- /limits/set -- */
 
@@ -101,4 +101,4 @@ static void run_set(struct admin_call *call)
     admin_ask_upstream(call, is_set);
 }
 
-const struct endpoint endpoint_limit_set = { "/limits/set", HTTP_POST, run_set, false };
+const struct endpoint endpoint_limit_set = { "/limits/set", HTTP_POST, run_set, ON_ADMIN_SOCKET_ALONE };

@@ -19,16 +19,17 @@ struct admin {
 
 struct metrics;
 
-enum {
-    ON_QUERY_SOCKET = true, /* for whoever may use Weir */
-    WITHOUT_DAEMON = 2      /* it needs the store and nothing else: alone.h */
+enum { /* what an endpoint needs: one of the first two, always (tests/scenario/test_admin_doc.py) */
+       ON_QUERY_SOCKET = 1,       /* for whoever may use Weir: of what is his own, and of upstreams that he may use */
+       ON_ADMIN_SOCKET_ALONE = 4, /* it changes something, or tells of others */
+       WITHOUT_DAEMON = 2         /* it needs the store and nothing else: alone.h */
 };
 
 struct endpoint {
     const char      *path;
     enum http_method method;
     void (*run)(struct admin_call *);
-    unsigned places; /* of these, and the admin socket */
+    unsigned places; /* of these; the admin socket has all */
 };
 
 /* An answer of which a part is made at a time, as the client takes what was made before. */

@@ -116,4 +116,4 @@ static void run(struct admin_call *call)
     admin_drop(call, STORE_DROP_MATCHING);
 }
 
-const struct endpoint endpoint_purge = { "/purge", HTTP_POST, run, WITHOUT_DAEMON };
+const struct endpoint endpoint_purge = { "/purge", HTTP_POST, run, ON_ADMIN_SOCKET_ALONE | WITHOUT_DAEMON };

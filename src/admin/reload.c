@@ -25,4 +25,4 @@ static void run(struct admin_call *call)
     services->reload(services->context, &call->reload);
 }
 
-const struct endpoint endpoint_reload = { "/reload", HTTP_POST, run, false };
+const struct endpoint endpoint_reload = { "/reload", HTTP_POST, run, ON_ADMIN_SOCKET_ALONE };

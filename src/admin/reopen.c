@@ -21,4 +21,4 @@ static void run(struct admin_call *call)
         admin_answer_problem(call, PROBLEM_LOG_NOT_REOPENED, "Weir is about to stop.");
 }
 
-const struct endpoint endpoint_reopen = { "/reopen", HTTP_POST, run, false };
+const struct endpoint endpoint_reopen = { "/reopen", HTTP_POST, run, ON_ADMIN_SOCKET_ALONE };

@@ -69,7 +69,7 @@ static void make_link(struct admin_call *call)
                       json_pack("{s:s, s:I}", "url", url, "expires_in_s", (json_int_t)(TOKENS_CODE_NS / NS_PER_SEC)));
 }
 
-const struct endpoint endpoint_dashboard = { "/dashboard", HTTP_POST, make_link, 0 };
+const struct endpoint endpoint_dashboard = { "/dashboard", HTTP_POST, make_link, ON_ADMIN_SOCKET_ALONE };
 
 static void exchange(struct admin_call *call)
 {
@@ -102,7 +102,7 @@ static void exchange(struct admin_call *call)
                                 (json_int_t)(TOKENS_SESSION_NS / NS_PER_SEC)));
 }
 
-const struct endpoint endpoint_session = { "/session", HTTP_POST, exchange, 0 };
+const struct endpoint endpoint_session = { "/session", HTTP_POST, exchange, ON_ADMIN_SOCKET_ALONE };
 
 static void end(struct admin_call *call)
 {
@@ -110,4 +110,4 @@ static void end(struct admin_call *call)
     admin_answer_json(call, 200, json_pack("{s:b}", "ended", 1));
 }
 
-const struct endpoint endpoint_session_end = { "/session/end", HTTP_POST, end, 0 };
+const struct endpoint endpoint_session_end = { "/session/end", HTTP_POST, end, ON_ADMIN_SOCKET_ALONE };

@@ -55,4 +55,4 @@ static void run(struct admin_call *call)
     admin_list_upstreams(call, &kind);
 }
 
-const struct endpoint endpoint_status = { "/status", HTTP_GET, run, true };
+const struct endpoint endpoint_status = { "/status", HTTP_GET, run, ON_QUERY_SOCKET };
