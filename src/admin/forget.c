@@ -75,6 +75,19 @@ static bool read_set(struct admin_call *call)
     return ok && read_forget(call) && call->forget.limit != NULL;
 }
 
+static const char *not_set(struct admin_call *call)
+{
+    const struct upstream_forget *f = &call->forget;
+
+    if (f->most > 0)
+        return arena_printf(&call->arena, "The limit \"%s\" allows %llu at most.", f->limit,
+                            (unsigned long long)f->most)
+            .ptr;
+    return "There is nothing to set yet: a limit for each credential has something left of it when that was asked "
+           "with, "
+           "and one that only the API told of when it has said how much.";
+}
+
 static void is_set(struct mail *m)
 {
     struct admin_call            *call = CONTAINER_OF(m, struct admin_call, report.done);
@@ -83,9 +96,7 @@ static void is_set(struct mail *m)
     if (!admin_resume(call) || is_unknown(call))
         return;
     if (f->forgotten == 0)
-        admin_answer_problem(call, PROBLEM_NOT_UNDERSTOOD,
-                             "Nothing was set: the limit allows fewer than that, or nobody has asked with a credential "
-                             "that it is for. weirctl limits shows what each allows.");
+        admin_answer_problem(call, PROBLEM_NOT_UNDERSTOOD, not_set(call));
     else
         admin_answer_json(call, 200, json_pack("{s:i, s:I}", "set", (int)f->forgotten, "left", (json_int_t)f->left));
 }

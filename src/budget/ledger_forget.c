@@ -9,6 +9,7 @@
 struct forgetting {
     struct ledger    *ledger;
     const uint64_t   *left; /* NULL: it is forgotten; else it is set to that */
+    uint64_t          most; /* that one of those allows which do not allow so many */
     const char       *name;
     struct budget_now own;
     int               count;
@@ -24,8 +25,12 @@ static void set_slot(struct forgetting *f, const struct account *of, struct slot
     }
     if (of != NULL && !of->has_credential && limit_is_whole(s->limit, f->own))
         return; /* nobody's may only have been asked about */
-    if (!limit_set_left(s->limit, *f->left, f->own))
+    if (!limit_set_left(s->limit, *f->left, f->own)) {
+        uint64_t allowed = limit_state(s->limit, f->own).allowed;
+
+        f->most = allowed > f->most ? allowed : f->most;
         return;
+    }
     for (struct ledger_share *share = s->shares; share != NULL; share = share->next)
         limit_set_left(share->limit, limit_most(share->limit), f->own);
     f->count++;
@@ -92,10 +97,11 @@ int ledger_forget(struct ledger *l, const char *name, struct budget_now now)
     return f.found ? f.count : -1;
 }
 
-int ledger_set(struct ledger *l, const char *name, uint64_t left, struct budget_now now)
+int ledger_set(struct ledger *l, const char *name, uint64_t left, uint64_t *most, struct budget_now now)
 {
     struct forgetting f = { .ledger = l, .name = name, .left = &left };
 
     forget_all(&f, now);
+    *most = f.most;
     return f.found ? f.count : -1;
 }

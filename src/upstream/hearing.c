@@ -103,7 +103,7 @@ const char hearing_hold_name[] = "Retry-After";
 
 static bool set_at(struct site *s, struct upstream_forget *f)
 {
-    int count = ledger_set(s->budget->ledger, f->limit, f->left, budget_time());
+    int count = ledger_set(s->budget->ledger, f->limit, f->left, &f->most, budget_time());
 
     if (count < 0)
         return false;

@@ -105,11 +105,11 @@ struct upstream_report_entry {
     unsigned                      longest_count;
 };
 enum forget_result { FORGET_DONE, FORGET_NO_UPSTREAM, FORGET_NO_LIMIT };
-struct upstream_forget {         /* what APIs said of their limits, before the report is made */
-    const char        *upstream; /* NULL: of all */
-    const char        *limit;    /* NULL: of all of it */
-    bool               sets;     /* it is not forgotten, but so many are left of it: `left` */
-    uint64_t           left;
+struct upstream_forget {           /* what APIs said of their limits, before the report is made */
+    const char        *upstream;   /* NULL: of all */
+    const char        *limit;      /* NULL: of all of it */
+    bool               sets;       /* it is not forgotten, but so many are left of it: `left` */
+    uint64_t           left, most; /* most: what it allows at most, where nothing was set; 0: there is nothing to set */
     enum forget_result result;
     unsigned           forgotten; /* limits that something was learned of, or that were set */
 };

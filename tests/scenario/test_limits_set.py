@@ -66,7 +66,7 @@ def test_what_the_api_said_is_dropped(weir, origin):
 
 @pytest.mark.parametrize("arguments, status, says", [
     (["api", "3/h"], 2, "how many"), (["api", "3/h", "many"], 2, '"many"'), (["api", "3/h", "-1"], 2, ""),
-    (["api", "3/h", "1.5"], 2, '"1.5"'), (["api", "3/h", "4"], 1, "allows fewer"), (["api", "other", "1"], 1, '"other"'),
+    (["api", "3/h", "1.5"], 2, '"1.5"'), (["api", "3/h", "4"], 1, "allows 3 at most"), (["api", "other", "1"], 1, '"other"'),
     (["nobody", "3/h", "1"], 1, '"nobody"'), (["api", "3/h", "99999999999999999999"], 2, "whole number")])
 def test_what_cannot_be_set(weir, arguments, status, says):
     d = weir(limits=["3/h"])
