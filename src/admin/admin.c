@@ -8,6 +8,7 @@
 #include "http/url.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* One file each; its row says the rest. */
 // clang-format off
@@ -29,6 +30,7 @@
     X(reload) \
     X(reopen) \
     X(metrics) \
+    X(errors) \
     X(log) \
     X(dashboard) \
     X(session) \
@@ -41,6 +43,13 @@
 ENDPOINTS(DECLARE)
 #define POINT(name) &endpoint_##name,
 static const struct endpoint *const endpoints[] = { ENDPOINTS(POINT) };
+
+static bool is_at(const struct endpoint *e, struct slice path)
+{
+    const struct slice own = slice_of(e->path);
+
+    return slice_ends_with(own, SLICE("/")) ? slice_starts_with(path, own) : slice_eq(path, own);
+}
 
 struct admin *admin_open(const struct admin_services *services, struct mailbox *worker, struct recorder *recorder)
 {
@@ -116,8 +125,9 @@ struct admin_call *admin_begin(struct admin *a, struct config *config, const str
     call->beginning = true;
     http_target_split(request->target, &path, &query);
     for (size_t i = 0; i < sizeof endpoints / sizeof *endpoints && found == NULL; i++)
-        if (slice_eq(path, slice_of(endpoints[i]->path)))
+        if (is_at(endpoints[i], path))
             found = endpoints[i];
+    call->rest = arena_copy(&call->arena, slice_sub(path, found != NULL ? strlen(found->path) : path.len, path.len));
     call->argument = arena_copy(&call->arena, body);
     call->query = arena_copy(&call->arena, query);
     call->accept = arena_copy(&call->arena, http_fields_get(&request->fields, HTTP_ACCEPT));

@@ -26,7 +26,7 @@ enum { /* what an endpoint needs: one of the first two, always (tests/scenario/t
 };
 
 struct endpoint {
-    const char      *path;
+    const char      *path; /* where it ends with "/", all that begins so */
     enum http_method method;
     void (*run)(struct admin_call *);
     unsigned places; /* of these; the admin socket has all */
@@ -80,6 +80,7 @@ struct admin_call {
     struct mail            reopened;
     struct arena           arena;
     struct slice           query;   /* of the target; in the arena */
+    struct slice           rest;    /* of the path of an endpoint that ends with "/"; in the arena */
     struct slice           bearer;  /* the token that the request says; in the arena */
     struct slice           accept;  /* the field of that name; in the arena */
     struct metrics        *metrics; /* of /metrics; in the arena */

@@ -112,8 +112,8 @@ bool ledger_take_cut(struct ledger *, struct ledger_cut *);
  * How many buckets held something; -1: there is none of that name. */
 int ledger_forget(struct ledger *, const char *name, struct budget_now now);
 /* So many are left of the limit of that name: of each credential's that was asked with, where it is one for each.  How
- * many were set, without those that never allow so many, of which *most is what they allow (0: there are none); -1: there
- * is no limit of that name. */
+ * many were set, without those that never allow so many, of which *most is what they allow (0: there are none); -1:
+ * there is no limit of that name. */
 int ledger_set(struct ledger *, const char *name, uint64_t left, uint64_t *most, struct budget_now now);
 /* The wait of a request that has so many before it (queue_ahead()). */
 int64_t ledger_predict_ns(struct ledger *, const struct charge *, const struct queue_ahead *, struct budget_now now,

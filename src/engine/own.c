@@ -29,15 +29,13 @@ static enum step serve(struct exchange *x, const struct engine_service *service)
 /* What the name of an error means, for people. */
 static enum step error_page(struct exchange *x, struct slice name)
 {
-    const struct problem_type *p = &problem_types[problem_find(name)];
-    struct slice               text;
+    struct slice text = problem_page(name, &x->arena);
 
-    if (p->name == NULL)
+    if (text.ptr == NULL)
         return reply_problem(x, &(struct problem){ .kind = PROBLEM_NO_ENDPOINT,
                                                    .retry_after_ns = -1,
                                                    .detail = SLICE("No error of Weir's has that name; weir(8) lists "
                                                                    "all of them.") });
-    text = arena_printf(&x->arena, "%s (%u)\n\n%s\n%s\n", p->title, p->status, p->meaning, p->remedy);
     return reply_text(x, 200, "text/plain; charset=utf-8", text);
 }
 

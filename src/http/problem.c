@@ -111,3 +111,12 @@ size_t problem_room(size_t detail_bytes)
 {
     return BYTES_BESIDE_DETAIL + BYTES_OF_ESCAPE * detail_bytes;
 }
+
+struct slice problem_page(struct slice name, struct arena *a)
+{
+    const struct problem_type *p = &problem_types[problem_find(name)];
+
+    if (p->name == NULL)
+        return SLICE_NONE;
+    return arena_printf(a, "%s (%u)\n\n%s\n%s\n", p->title, p->status, p->meaning, p->remedy);
+}

@@ -5,6 +5,7 @@
 #ifndef WEIR_HTTP_PROBLEM_H
 #define WEIR_HTTP_PROBLEM_H
 
+#include "base/arena.h"
 #include "base/slice.h"
 
 #define PROBLEM_MEDIA_TYPE "application/problem+json"
@@ -49,6 +50,8 @@ struct problem_text {
 size_t problem_write(char *out, size_t room, const struct problem_text *);
 /* Of a name; PROBLEM_NONE: there is none. */
 enum problem_kind problem_find(struct slice name);
+/* What a name means, for people.  SLICE_NONE: there is none of that name. */
+struct slice problem_page(struct slice name, struct arena *);
 /* Enough for a detail of that length, whatever is in it, where nothing but the detail is said. */
 size_t problem_room(size_t detail_bytes);
 

@@ -14,7 +14,7 @@ from harness.wait import seconds
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "doc/ADMIN.md").read_text()
 ROW = re.compile(r'const struct endpoint endpoint_(\w+)\s*=\s*\{\s*"([^"]+)",\s*HTTP_(\w+),\s*\w+,\s*([^}]*?)\s*\};')
-ROWS = {m[1]: (m[2], m[3], {word.strip() for word in m[4].split("|")})
+ROWS = {m[1]: (m[2] + "NAME" * m[2].endswith("/"), m[3], {word.strip() for word in m[4].split("|")})
         for path in sorted((ROOT / "src/admin").glob("*.c")) for m in ROW.finditer(path.read_text())}
 LISTED = re.findall(r"^    X\((\w+)\)", (ROOT / "src/admin/admin.c").read_text(), re.M)
 SECTIONS = dict(re.findall(r"^## ((?:GET|POST) /\S+)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
@@ -54,7 +54,7 @@ def test_what_changes_something_is_for_the_admin_socket_alone(weir):
 
 # How each that is served there is asked for what is not the caller's; "": as it is.
 WANTS = {"/status": "", "/limits": "", "/upstreams": "", "/ca": "", "/metrics": "", "/log": "", "/top": "?once=1&interval=100ms",
-         "/entries": "?url=**", "/entry": "?url=/theirs/hidden", "/explain": b'{"url": "/theirs/hidden"}'}
+         "/entries": "?url=**", "/entry": "?url=/theirs/hidden", "/errors/NAME": "", "/explain": b'{"url": "/theirs/hidden"}'}
 
 
 def test_what_is_served_to_all_tells_nothing_of_others(daemons, origin):

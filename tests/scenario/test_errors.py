@@ -21,8 +21,9 @@ def test_each_has_its_page(weir):
         assert page.status == 200 and page.fields.get("Content-Type") == "text/plain; charset=utf-8"
         first, empty, *rest = page.body.decode().splitlines()
         assert first == f"{title} ({status})" and empty == "" and len(rest) == 2
+        assert d.admin("GET", f"/errors/{name}").body == page.body
     assert d.request("HEAD", f"/.weir/errors/{ROWS[0][2]}").body == b""
-    assert d.get("/.weir/errors/nonsense").status == 404
+    assert d.get("/.weir/errors/nonsense").status == d.admin("GET", "/errors/nonsense").status == d.admin("GET", "/errors/").status == 404
 
 
 def test_each_that_the_code_makes_is_in_the_table():
