@@ -391,4 +391,4 @@ static void run(struct admin_call *call)
     admin_go_on(call);
 }
 
-const struct endpoint endpoint_top = { "/top", HTTP_GET, run, true };
+const struct endpoint endpoint_top = { "/top", HTTP_GET, run, ON_QUERY_SOCKET };
