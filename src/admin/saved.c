@@ -227,4 +227,4 @@ static void run(struct admin_call *call)
     admin_ask_upstream(call, page_known);
 }
 
-const struct endpoint endpoint_saved = { "/saved", HTTP_GET, run, 0 };
+const struct endpoint endpoint_saved = { "/saved", HTTP_GET, run, ON_ADMIN_SOCKET_ALONE };
