@@ -15,6 +15,7 @@
 #include "base/wait.h"
 #include "config/config.h"
 #include "config/keeper.h"
+#include "config/mode.h"
 #include "engine/credential.h"
 #include "jobs/jobs.h"
 #include "front/front.h"
@@ -79,6 +80,7 @@ static struct config *load(const char *file, FILE *problems)
 static void take_config(struct daemon *d, struct config *fresh)
 {
     config_take_traffic(fresh, d->config);
+    config_mode_hand_over(fresh, d->config);
     config_release(d->config);
     d->config = fresh;
     log_set_level(fresh->log_level);
@@ -255,13 +257,15 @@ static int open_rooms(struct daemon *d, struct fault *why)
     struct fault                              note = { "" };
     static const struct engine_service *const own[] = { &jobs_batch, NULL };
     struct front_services                     services = { .engine = { .own = own } };
+    const struct state_owner *const owners[] = { upstream_rows[0], upstream_rows[1], &config_mode_rows, NULL };
 
-    d->state = state_open(&d->config->state, upstream_rows, why, &note);
+    d->state = state_open(&d->config->state, owners, why, &note);
     if (d->state == NULL)
         return -1;
     if (note.text[0] != '\0')
         log_warning("state_set_aside", "note=%s", log_quote(note.text));
     note.text[0] = '\0';
+    config_mode_load(d->state, d->config);
     d->authority = authority_open(state_directory(d->state), d->started_with->state.path);
     d->store = store_open(&d->config->cache, why, &note);
     if (d->store == NULL)
@@ -285,6 +289,7 @@ static int open_rooms(struct daemon *d, struct fault *why)
     memcpy(services.engine.secret.bytes, state_key(d->state), sizeof services.engine.secret.bytes);
     services.admin = (struct admin_services){ .store = d->store,
                                               .upstream = d->upstream,
+                                              .state = d->state,
                                               .reload = reload,
                                               .reopen = reopen_logs,
                                               .ca = show_ca,

@@ -17,6 +17,7 @@
     X(limits) \
     X(forget) \
     X(limit_set) \
+    X(mode) \
     X(upstreams) \
     X(check) \
     X(entries) \

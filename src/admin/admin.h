@@ -42,6 +42,7 @@ struct tokens;
 struct admin_services { /* lent; outlive every call */
     struct store    *store;
     struct upstream *upstream; /* NULL: there is nothing but the store (alone.h) */
+    struct state    *state;
     /* Has the configuration read again and swapped. `done` is posted to `reply_to`, which the caller sets, when
      * requests that come from then on meet the new one, or when the old one stays (keeper.h). */
     void (*reload)(void *context, struct reload_order *);

@@ -5,6 +5,7 @@
 #include "admin/internal.h"
 
 #include "base/clock.h"
+#include "config/mode.h"
 
 #include <stdlib.h>
 
@@ -77,17 +78,30 @@ static json_t *latency_json(const struct admin_call *call, const struct upstream
                      times_json(&e->took));
 }
 
+/* *until: seconds since 1970, null where it does not end by itself. */
+static const char *mode_of(const struct admin_call *call, const char *name, json_t **until)
+{
+    const struct config_upstream *up = config_find_upstream(call->config, name);
+    int64_t                       now = clock_wall_ns();
+    struct mode_set               set = up != NULL ? config_mode_set_of(up, now) : (struct mode_set){ .is_set = false };
+
+    *until = set.is_set && set.until_wall_ns != INT64_MAX ? json_integer(set.until_wall_ns / NS_PER_SEC) : json_null();
+    return up != NULL ? config_mode_name(config_mode_now(up, now)) : "live";
+}
+
 static json_t *entry_json(const struct admin_call *call, const struct upstream_report_entry *e, bool names)
 {
-    json_t *limits = json_array();
+    json_t     *until, *limits = json_array();
+    const char *mode = mode_of(call, e->name, &until);
 
     for (unsigned i = 0; i < e->limit_count; i++)
         json_array_append_new(limits, limit_json(e, &e->limits[i], names));
-    return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o, s:o}", "name", e->name, "in_flight",
-                     (int)e->in_flight, "waiting", (int)e->waiting, "connections", (int)e->connections, "requests",
-                     (json_int_t)e->counts.requests, "attempts", (json_int_t)e->counts.attempts, "retries",
-                     (json_int_t)e->counts.retries, "failures", (json_int_t)e->counts.failures, "unsent",
-                     (json_int_t)e->counts.unsent, "breaker_open", e->breaker_open, "predicted_wait_s",
+    return json_pack("{s:s, s:s, s:o, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o, s:o}", "name", e->name,
+                     "mode", mode, "mode_until", until, "in_flight", (int)e->in_flight, "waiting", (int)e->waiting,
+                     "connections", (int)e->connections, "requests", (json_int_t)e->counts.requests, "attempts",
+                     (json_int_t)e->counts.attempts, "retries", (json_int_t)e->counts.retries, "failures",
+                     (json_int_t)e->counts.failures, "unsent", (json_int_t)e->counts.unsent, "breaker_open",
+                     e->breaker_open, "predicted_wait_s",
                      e->predicted_ns < INT64_MAX / 2 ? json_real(seconds(e->predicted_ns)) : json_null(), "latency",
                      latency_json(call, e), "limits", limits);
 }

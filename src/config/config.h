@@ -29,6 +29,8 @@ enum access_format { ACCESS_JSON, ACCESS_PLAIN, ACCESS_LOGFMT, ACCESS_COMBINED }
 
 enum upstream_mode { MODE_LIVE, MODE_OFFLINE, MODE_READ_ONLY };
 
+struct mode_cell;
+
 struct config_identity { /* several tokens of one principal */
     const char        *name;
     const char *const *value_files; /* FILE, "credential:NAME" or "env:NAME"; ends with NULL */
@@ -84,7 +86,8 @@ struct config_upstream {
     /* where it stands: of the upstream, then of each of its rules; and of each of its limits */
     const struct config_group_written *written;
     const struct config_place         *limits_at;
-    struct traffic                    *traffic; /* of its requests: a reference */
+    struct traffic                    *traffic;   /* of its requests: a reference */
+    struct mode_cell                  *mode_cell; /* what is set at run time: mode.h; a reference */
 };
 
 struct config_client {   /* a class: the first that fits counts */

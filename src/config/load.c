@@ -9,6 +9,7 @@
  */
 #include "base/check.h"
 #include "base/paths.h"
+#include "config/mode.h"
 #include "config/secret.h"
 #include "config/snapshot.h"
 #include "config/source.h"
@@ -212,6 +213,7 @@ static void make_upstreams(struct snapshot *snap)
         upstream_resolve(snap, &set[i], &made[i]);
         made[i].route.index = i;
         made[i].traffic = traffic_new(snap->settings.config.workers);
+        made[i].mode_cell = mode_cell_new();
         routes[i] = made[i].route;
         fetch[i] = &made[i].fetch;
     }
@@ -240,10 +242,12 @@ static void make(struct snapshot *snap)
 
 /* -- lives -- */
 
-static void free_traffic(struct config *c)
+static void free_cells(struct config *c)
 {
-    for (unsigned i = 0; i < c->upstream_count; i++)
+    for (unsigned i = 0; i < c->upstream_count; i++) {
         traffic_release(c->upstreams[i].traffic);
+        mode_cell_release(c->upstreams[i].mode_cell);
+    }
     traffic_release(c->traffic);
 }
 
@@ -282,7 +286,7 @@ void snapshot_free(struct snapshot *snap)
     route_table_free(snap->settings.config.routes);
     for (unsigned i = 0; i < snap->settings.config.upstream_count; i++)
         rule_index_free((struct rule_index *)(uintptr_t)snap->settings.config.upstreams[i].route.index_of_rules);
-    free_traffic(&snap->settings.config);
+    free_cells(&snap->settings.config);
     SLIST_FOREACH (p, &snap->patterns, next)
         pattern_free(p->pattern);
     arena_free(&snap->arena);

@@ -19,6 +19,7 @@
     X(ls) \
     X(show) \
     X(purge) \
+    X(mode) \
     X(flush) \
     X(compact) \
     X(reload) \

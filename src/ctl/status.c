@@ -3,6 +3,8 @@
  */
 #include "ctl/ctl.h"
 
+#include <string.h>
+
 static long long number(const json_t *o, const char *name)
 {
     return json_integer_value(json_object_get(o, name));
@@ -41,11 +43,19 @@ static const char *wait_text(const json_t *upstream, char *out, size_t bytes)
     return wait > 0 ? out : "";
 }
 
+static const char *mode_text(const json_t *upstream, char *out, size_t bytes)
+{
+    const char *mode = json_string_value(json_object_get(upstream, "mode"));
+
+    snprintf(out, bytes, ", %s", mode != NULL ? mode : "");
+    return mode != NULL && strcmp(mode, "live") != 0 ? out : "";
+}
+
 static int run(const struct ctl *c)
 {
     json_t *answer = ctl_ask(c, "GET", "/status", NULL), *upstream;
     size_t  i;
-    char    wait[80];
+    char    wait[80], mode[40];
 
     if (answer == NULL)
         return 1;
@@ -57,12 +67,12 @@ static int run(const struct ctl *c)
         print_counters(json_object_get(answer, "counters"));
         json_array_foreach(json_object_get(answer, "upstreams"), i, upstream)
             printf("%-10s %lld in flight, %lld waiting, %lld requests, %lld attempts, %lld retries, "
-                   "%lld failures, %lld never sent%s%s\n",
+                   "%lld failures, %lld never sent%s%s%s\n",
                    json_string_value(json_object_get(upstream, "name")), number(upstream, "in_flight"),
                    number(upstream, "waiting"), number(upstream, "requests"), number(upstream, "attempts"),
                    number(upstream, "retries"), number(upstream, "failures"), number(upstream, "unsent"),
                    json_is_true(json_object_get(upstream, "breaker_open")) ? ", not asked: it fails" : "",
-                   wait_text(upstream, wait, sizeof wait));
+                   mode_text(upstream, mode, sizeof mode), wait_text(upstream, wait, sizeof wait));
     }
     json_decref(answer);
     return 0;

@@ -3,6 +3,8 @@
  */
 #include "engine/explain_parts.h"
 
+#include "base/clock.h"
+#include "config/mode.h"
 #include "http/encoding.h"
 #include "policy/freshness.h"
 #include "policy/key.h"
@@ -116,7 +118,7 @@ static void add_settings(struct explained *o, struct arena *a)
         add_setting(o, "access");
     if (o->policy == NULL)
         return;
-    if (o->up->mode != MODE_LIVE)
+    if (o->up->mode != MODE_LIVE || config_mode_set_of(o->up, clock_wall_ns()).is_set)
         add_setting(o, "mode");
     if (o->has_key)
         add_key_settings(o);

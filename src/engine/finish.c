@@ -36,6 +36,15 @@ static struct slice hit_status(struct exchange *x)
                       decimal((uint64_t)(ttl < 0 ? -ttl : ttl), digits));
 }
 
+/* An upstream that is not as it is usually says so, where there is nothing else to say. */
+static void note_mode(struct exchange *x)
+{
+    static const char *const details[] = { [MODE_OFFLINE] = "offline", [MODE_READ_ONLY] = "read-only" };
+
+    if (x->mode != MODE_LIVE && (x->log.detail == NULL || x->log.detail[0] == '\0'))
+        x->log.detail = details[x->mode];
+}
+
 static struct slice cache_status(struct exchange *x, unsigned upstream_status)
 {
     struct slice text = SLICE("weir"), detail = SLICE_NONE;
@@ -88,6 +97,7 @@ enum step step_finish(struct exchange *x)
         dress_reply(x);
         take_whole_body(x);
     }
+    note_mode(x);
     cors_fields(x, f);
     reply_append_member(x, f, HTTP_VIA, SLICE("1.1 weir"));
     status = cache_status(x, x->finish.upstream_status);

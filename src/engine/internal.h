@@ -211,6 +211,7 @@ struct exchange {
     struct route                  route;
     const struct config_upstream *up;
     const struct route_rule      *rule;
+    enum upstream_mode            mode; /* the upstream's, when the request came */
     const struct policy_options  *policy;
     struct request_wish           wish;
     struct slice                  cors_origin; /* of another site's page that may ask; ptr NULL: none */

@@ -3,6 +3,7 @@
  */
 #include "engine/internal.h"
 
+#include "config/mode.h"
 #include "http/hop.h"
 #include "http/url.h"
 
@@ -25,6 +26,8 @@ enum step step_route(struct exchange *x)
     x->route = find_route(x, http_fields_get(&x->in.request.fields, HTTP_HOST));
     if (x->route.upstream != NULL)
         x->up = &x->config->upstreams[x->route.upstream->index];
+    if (x->up != NULL)
+        x->mode = config_mode_now(x->up, x->log.started_wall_ns);
     return STEP_ADMIT;
 }
 
@@ -60,13 +63,12 @@ enum step step_rule(struct exchange *x)
     x->policy = route_policy(x->route.upstream, x->rule);
     if (!policy_wish(r, &x->wish, &bad))
         return bad_field(x, &bad);
-    if (x->up->mode == MODE_READ_ONLY && !http_method_is_safe(r->method))
+    if (x->mode == MODE_READ_ONLY && !http_method_is_safe(r->method))
         return reply_problem(x, &(struct problem){
                                     .kind = PROBLEM_READ_ONLY,
                                     .retry_after_ns = -1,
                                     .reason = "read-only",
-                                    .detail = SLICE(
-                                        "This upstream is configured with mode = \"read_only\": safe methods only.") });
+                                    .detail = SLICE("This upstream's mode is read_only: safe methods only.") });
     /* What Connection names is between the client and Weir (RFC 9110 7.6.1): it never goes upstream, so nothing that
      * depends on what the API was asked may look at it either. */
     http_fields_drop_named(&x->in.request.fields, &x->arena);

@@ -289,6 +289,11 @@ uint64_t store_generation(const struct store *s)
     return s != NULL ? atomic_load_explicit(&s->generation, memory_order_acquire) : 0;
 }
 
+void store_look_again(struct store *s)
+{
+    atomic_fetch_add_explicit(&s->generation, 1, memory_order_release);
+}
+
 int store_body_open(struct store *s, const struct store_record *record)
 {
     int fd;

@@ -124,6 +124,8 @@ void store_touch(struct store_reader *, const uint8_t hash[STORE_HASH_BYTES], co
 /* Another number after each commit, and when a look-up may find something else before one: what was looked up since is
  * still what is stored. Any thread. */
 uint64_t store_generation(const struct store *);
+/* What was kept of a look-up is looked up again: something else that it depended on has changed.  Any thread. */
+void store_look_again(struct store *);
 /* The wall clock was set back by so much: what is stored is older by that than its times say.  Kept over restarts. Any
  * thread. */
 void store_clock_set_back(struct store *, int64_t ns);
