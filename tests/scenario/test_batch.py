@@ -422,6 +422,26 @@ def test_a_hundred_thousand_lines_in_little_memory(weir, origin):
     assert d.private_kib() - before < 64 * 1024
 
 
+def test_an_upstream_that_is_not_for_the_client_fails_alone(daemons, origin, origins):
+    d = daemons(upstream(origin), upstream(origins(), name="closed", access=["203.0.113.0/24"])).start()
+    origin.reply(200, b"1")
+    got = entries(post(d, ["/api/1", "/closed/1", "/api/2"]))
+    assert [e["status"] for e in got] == [200, 403, 200]
+    assert got[1]["error"]["type"].endswith(":not-allowed")
+
+
+def test_lines_are_asked_as_they_come(weir, origin):
+    d = weir()
+    origin.reply(200, b"1")
+    with d.connect(timeout=30) as client:
+        client.send(client.head("POST", "/.weir/batch", [("Transfer-Encoding", "chunked")]))
+        for i in range(3):
+            client.send(b"7\r\n/api/%d\n\r\n" % i)
+            origin.wait_requests(i + 1)
+        client.send(b"0\r\n\r\n")
+        assert [json.loads(line).get("id") for line in client.read_response().body.splitlines()] == [0, 1, 2, None]
+
+
 def test_only_post(weir, origin):
     d = weir()
     assert d.get("/.weir/batch").status == 405
