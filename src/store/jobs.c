@@ -75,6 +75,19 @@ static enum db_result scan(struct store *s, struct job *job, struct jobs_found *
     return r == DB_NOT_FOUND ? DB_OK : r;
 }
 
+/* What was dropped is committed and counted, or nothing is. */
+static enum db_result end_step(struct apply *a, enum db_result r, struct job *job, uint64_t dropped)
+{
+    if (r != DB_OK) {
+        apply_abort(a);
+        return r;
+    }
+    r = apply_commit(a);
+    if (r == DB_OK)
+        job->change->changed += dropped;
+    return r;
+}
+
 /* Those with many labels take more of a transaction: then the rest is found again. */
 static enum db_result remove_found(struct writer *w, struct job *job, struct jobs_found *found)
 {
@@ -91,14 +104,7 @@ static enum db_result remove_found(struct writer *w, struct job *job, struct job
         job->next_key = found->keys[i];
         found->at_end = false;
     }
-    if (r != DB_OK && r != DB_NOT_FOUND) {
-        apply_abort(&a);
-        return r;
-    }
-    r = apply_commit(&a);
-    if (r == DB_OK)
-        job->change->changed += a.removed;
-    return r;
+    return end_step(&a, r == DB_NOT_FOUND ? DB_OK : r, job, a.removed);
 }
 
 static enum db_result step_matching(struct writer *w, struct job *job, bool *done)
@@ -129,15 +135,9 @@ static enum db_result step_tag(struct writer *w, struct job *job, bool *done)
         return r;
     r = entry_drop_tag(&a, job->change->tag, job->change->number, room_at_once(w->store, DROPPED_AT_ONCE), &from,
                        &dropped, &more);
-    if (r != DB_OK) {
-        apply_abort(&a);
-        return r;
-    }
-    r = apply_commit(&a);
-    if (r == DB_OK) {
-        job->change->changed += dropped;
+    r = end_step(&a, r, job, dropped);
+    if (r == DB_OK)
         job->next_key = from;
-    }
     *done = !more;
     return r;
 }
@@ -154,15 +154,9 @@ static enum db_result step_label(struct writer *w, struct job *job, bool *done)
         return r;
     r = entry_drop_label(&a, job->change, job->change->number, room_at_once(w->store, DROPPED_AT_ONCE), &from, &dropped,
                          &more);
-    if (r != DB_OK) {
-        apply_abort(&a);
-        return r;
-    }
-    r = apply_commit(&a);
-    if (r == DB_OK) {
-        job->change->changed += dropped;
+    r = end_step(&a, r, job, dropped);
+    if (r == DB_OK)
         job->next_label = from;
-    }
     *done = !more;
     return r;
 }
