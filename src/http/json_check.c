@@ -120,28 +120,11 @@ static enum json_check_state after_value(struct json_check *j, unsigned char c)
     return BAD;
 }
 
-/* The first byte of a sequence says how many follow and what the second may be (RFC 3629 4). */
-static enum json_check_state begin_utf8(struct json_check *j, unsigned char c)
+static enum json_check_state in_utf8(struct json_check *j, char c)
 {
-    j->rest_first = 0x80;
-    j->rest_last = 0xbf;
-    if (c >= 0xc2 && c <= 0xdf)
-        j->rest_left = 1;
-    else if (c >= 0xe0 && c <= 0xef)
-        j->rest_left = 2;
-    else if (c >= 0xf0 && c <= 0xf4)
-        j->rest_left = 3;
-    else
+    if (!utf8_check_feed(&j->text, &c, 1))
         return BAD;
-    if (c == 0xe0)
-        j->rest_first = 0xa0;
-    if (c == 0xed)
-        j->rest_last = 0x9f;
-    if (c == 0xf0)
-        j->rest_first = 0x90;
-    if (c == 0xf4)
-        j->rest_last = 0x8f;
-    return UTF8;
+    return utf8_check_end(&j->text) ? STRING : UTF8;
 }
 
 static enum json_check_state in_string(struct json_check *j, unsigned char c)
@@ -152,7 +135,7 @@ static enum json_check_state in_string(struct json_check *j, unsigned char c)
         return ESCAPE;
     if (c < 0x20)
         return BAD;
-    return c < 0x80 ? STRING : begin_utf8(j, c);
+    return c < 0x80 ? STRING : in_utf8(j, (char)c);
 }
 
 static enum json_check_state in_escape(struct json_check *j, unsigned char c)
@@ -162,15 +145,6 @@ static enum json_check_state in_escape(struct json_check *j, unsigned char c)
         return HEX;
     }
     return strchr("\"\\/bfnrt", c) != NULL && c != '\0' ? STRING : BAD;
-}
-
-static enum json_check_state in_utf8(struct json_check *j, unsigned char c)
-{
-    if (c < j->rest_first || c > j->rest_last)
-        return BAD;
-    j->rest_first = 0x80;
-    j->rest_last = 0xbf;
-    return --j->rest_left == 0 ? STRING : UTF8;
 }
 
 static enum json_check_state in_number(struct json_check *j, enum json_check_state at, unsigned char c)
@@ -248,7 +222,7 @@ static enum json_check_state step(struct json_check *j, unsigned char c)
             return BAD;
         return --j->digits_left == 0 ? STRING : HEX;
     case UTF8:
-        return in_utf8(j, c);
+        return in_utf8(j, (char)c);
     case LITERAL:
         if ((unsigned char)*j->literal != c)
             return BAD;

@@ -6,6 +6,8 @@
 #ifndef WEIR_HTTP_JSON_CHECK_H
 #define WEIR_HTTP_JSON_CHECK_H
 
+#include "http/utf8.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,14 +15,13 @@
 enum { JSON_CHECK_DEPTH = 1024 }; /* deeper nesting counts as invalid */
 
 struct json_check { /* all zero: at the start */
-    unsigned char state;
-    unsigned char in_key;                /* the string being read is a name */
-    unsigned char digits_left;           /* of \uXXXX */
-    unsigned char rest_left;             /* continuation bytes of a UTF-8 sequence */
-    unsigned char rest_first, rest_last; /* what the next one may be (RFC 3629 4) */
-    const char   *literal;               /* what is left of true, false, null or the mark */
-    unsigned      depth;
-    uint8_t       objects[JSON_CHECK_DEPTH / 8]; /* bit set: an object, else an array */
+    unsigned char     state;
+    unsigned char     in_key;      /* the string being read is a name */
+    unsigned char     digits_left; /* of \uXXXX */
+    struct utf8_check text;        /* of a string */
+    const char       *literal;     /* what is left of true, false, null or the mark */
+    unsigned          depth;
+    uint8_t           objects[JSON_CHECK_DEPTH / 8]; /* bit set: an object, else an array */
 };
 
 /* False: it cannot become JSON any more; further calls say the same. */
