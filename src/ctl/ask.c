@@ -19,7 +19,7 @@
 
 enum { PATH_BYTES = 108 };
 
-static int connect_to(const char *path)
+int ctl_connect(const char *path)
 {
     struct sockaddr_un sa = { .sun_family = AF_UNIX };
     int                fd;
@@ -51,11 +51,11 @@ static int connect_in(const char *directory, bool reads)
         errno = ENAMETOOLONG;
         return -1;
     }
-    fd = connect_to(path);
+    fd = ctl_connect(path);
     err = errno;
     if (fd < 0 && reads) {
         snprintf(path, sizeof path, "%s/query.sock", directory);
-        fd = connect_to(path);
+        fd = ctl_connect(path);
     }
     if (fd < 0)
         errno = err;
@@ -82,13 +82,13 @@ enum { NO_DAEMON = -2 };
 static int connect_to_named(const char *socket, bool reads, bool has_config)
 {
     char        path[PATH_BYTES];
-    int         fd = connect_to(socket), err = errno;
+    int         fd = ctl_connect(socket), err = errno;
     const char *name = strrchr(socket, '/');
 
     if (fd < 0 && err == EACCES && reads &&
         (size_t)snprintf(path, sizeof path, "%.*squery.sock", name != NULL ? (int)(name + 1 - socket) : 0, socket) <
             sizeof path)
-        fd = connect_to(path);
+        fd = ctl_connect(path);
     if (fd < 0 && has_config && is_nobody(err))
         return NO_DAEMON;
     if (fd < 0 && err == EACCES)
@@ -267,7 +267,7 @@ static bool ask_offline(const struct ctl *c, const char *method, const char *pat
     if (a->status != 409 || a->socket[0] == '\0')
         return true;
     strcpy(socket, a->socket);
-    fd = connect_to(socket);
+    fd = ctl_connect(socket);
     if (fd < 0)
         return true; /* whose it is, then, and where */
     fclose(a->in);

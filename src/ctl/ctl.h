@@ -58,6 +58,8 @@ struct command {
 
 /* The value of that option, the nth where it was said several times; NULL: it was not. */
 const char *ctl_option(const struct ctl *, const char *name, unsigned nth);
+/* To a unix socket; -1 and errno. */
+int ctl_connect(const char *path);
 /* A line on standard error that says how it is used; 2. */
 int ctl_use_wrongly(const struct command *);
 

@@ -12,25 +12,11 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum { HEAD_LINE_BYTES = 8192 };
 
 /* -- the address -- */
-
-static int connect_unix(const char *path)
-{
-    struct sockaddr_un sa = { .sun_family = AF_UNIX };
-    int                fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (strlen(path) >= sizeof sa.sun_path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    strcpy(sa.sun_path, path);
-    return fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0 ? fd : -1;
-}
 
 static int connect_tcp(struct slice host, unsigned port)
 {
@@ -73,7 +59,7 @@ static int connect_to(const char *address)
     unsigned        port;
 
     if (strncmp(address, "unix:", 5) == 0)
-        return connect_unix(address + 5);
+        return ctl_connect(address + 5);
     if (http_url_parse(text, &url) && slice_eq_nocase(url.scheme, SLICE("http")))
         return connect_tcp(url.host, url.port);
     if (http_authority_parse(text, &host, &port) && port != 0)
