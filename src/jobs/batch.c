@@ -76,20 +76,6 @@ static bool has_place(const struct batch *b)
            b->under_way_count + b->done_count - b->aside_count < b->wanted.concurrency;
 }
 
-static void fail_item(struct item *i, const char *wrong)
-{
-    struct batch *b = i->batch;
-
-    i->status = 400;
-    result_problem(&i->text, i->id, PROBLEM_BATCH_ITEM, slice_of(wrong), &i->arena);
-    i->state = ITEM_DONE;
-    b->counts.done++;
-    b->counts.failed++;
-    TAILQ_INSERT_TAIL(&b->done, i, entry);
-    b->done_count++;
-    outlet_done(i);
-}
-
 /* False: there is none to start. */
 static bool start_one(struct batch *b)
 {
@@ -101,7 +87,7 @@ static bool start_one(struct batch *b)
         return false;
     }
     if (wrong != NULL)
-        fail_item(i, wrong);
+        item_refuse(i, wrong);
     else
         item_start(i);
     return true;

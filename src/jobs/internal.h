@@ -154,6 +154,8 @@ void twins_close(struct batch *);
 
 /* -- running.c -- */
 void item_start(struct item *);
+/* It cannot be asked. */
+void item_refuse(struct item *, const char *wrong);
 /* Goes on with one that stopped in the midst. */
 void item_go_on(struct item *);
 

@@ -49,15 +49,21 @@ bool outlet_has_room(struct batch *b)
 
 /* -- frames -- */
 
+/* What went out cannot be taken back: its reader sees that it is cut. */
+static bool break_off(struct batch *b)
+{
+    spool_finish(b->out.to, SPOOL_CUT_SHORT);
+    b->out.ended = true;
+    return false;
+}
+
 static bool put(struct batch *b, struct slice s)
 {
     struct fault why;
 
     if (spool_write(b->out.to, s.ptr, s.len, &why) == 0)
         return true;
-    spool_finish(b->out.to, SPOOL_CUT_SHORT);
-    b->out.ended = true;
-    return false;
+    return break_off(b);
 }
 
 static struct slice before(const struct batch *b)
@@ -151,8 +157,7 @@ void outlet_done(struct item *i)
     if (is_wanted(b, i) && (!write_key(b, o->early, i) ||
                             result_write(&i->text, o->early, o->form != FORM_JSON, UINT32_MAX) != RESULT_DONE)) {
         free(e);
-        spool_finish(o->to, SPOOL_CUT_SHORT);
-        o->ended = true;
+        break_off(b);
         return;
     }
     e->bytes = spool_length(o->early) - e->at;
@@ -175,11 +180,8 @@ static bool copy_early(struct batch *b)
         if (!outlet_has_room(b))
             return false;
         n = spool_peek(o->early, o->early_at, piece, wanted);
-        if (n <= 0) {
-            spool_finish(o->to, SPOOL_CUT_SHORT);
-            o->ended = true;
-            return false;
-        }
+        if (n <= 0)
+            return break_off(b);
         if (!frame(b) || !put(b, (struct slice){ piece, (size_t)n }))
             return false;
         o->early_at += n;
@@ -229,9 +231,7 @@ static bool write_item(struct batch *b)
                 batch_later(b);
             return false;
         case RESULT_BROKEN:
-            spool_finish(o->to, SPOOL_CUT_SHORT);
-            o->ended = true;
-            return false;
+            return break_off(b);
         }
     }
     o->writing = NULL;

@@ -274,9 +274,20 @@ static void begin(struct item *i)
         ask(i);
 }
 
-void item_start(struct item *i)
+static void enter(struct item *i)
 {
     TAILQ_INSERT_TAIL(&i->batch->under_way, i, entry);
     i->batch->under_way_count++;
+}
+
+void item_start(struct item *i)
+{
+    enter(i);
     begin(i);
+}
+
+void item_refuse(struct item *i, const char *wrong)
+{
+    enter(i);
+    fail(i, PROBLEM_BATCH_ITEM, wrong);
 }
