@@ -41,7 +41,8 @@
 
 /* A database that kills does so at the start or with the first reads and writes: db.h. */
 static const int64_t proof_ns = 120 * NS_PER_SEC;
-static const int64_t grace_ns = 25 * NS_PER_SEC; /* for what is in flight, under systemd's own 90 s */
+/* At most what follows the drain: the last commits, on a disk that is slow. */
+static const int64_t ending_ns = 15 * NS_PER_SEC;
 
 struct daemon {
     const char          *config_file;  /* NULL: the embedded default */
@@ -304,7 +305,7 @@ static int open_rooms(struct daemon *d, struct fault *why)
 
 static void close_rooms(struct daemon *d)
 {
-    unsigned broken_off = front_close(d->front, grace_ns, d->signal_fd);
+    unsigned broken_off = front_close(d->front, d->config->drain_ns, d->signal_fd);
 
     if (broken_off > 0)
         log_warning("stopped_early", "broken_off=%u", broken_off);
@@ -444,8 +445,9 @@ static int serve(struct daemon *d)
                  log_quote(d->config_file != NULL ? d->config_file : "embedded default"));
         sd_notify(0, "READY=1");
         run(d);
-        sd_notify(0, "STOPPING=1");
-        log_info("stopping", "grace_s=%d", (int)(grace_ns / NS_PER_SEC));
+        sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld",
+                   (long long)((d->config->drain_ns + ending_ns) / NS_PER_US));
+        log_info("stopping", "drain_ms=%lld", (long long)(d->config->drain_ns / NS_PER_MS));
         status = 0;
     } else {
         fprintf(stderr, "weir: %s\n", why.text);

@@ -126,7 +126,7 @@ struct config {
     const char *const            *allow_hosts;
     struct batch_options          batch;
     unsigned                      max_connections, max_connections_per_client;
-    int64_t                       head_timeout_ns, body_timeout_ns, idle_timeout_ns;
+    int64_t                       head_timeout_ns, body_timeout_ns, idle_timeout_ns, drain_ns;
     const struct config_client   *clients;
     unsigned                      client_count;
     const struct config_upstream *upstreams;

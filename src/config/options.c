@@ -206,6 +206,10 @@ static const struct option server_options[] = {
     ROW("idle_timeout", DURATION, "\"2m\"", config.idle_timeout_ns,
         "How long a connection without a request is kept, and how long a client may leave an answer unread.",
         RANGE(NS_PER_MS, DAYS(1))),
+    ROW("drain", DURATION, "\"10s\"", config.drain_ns,
+        "How long a daemon that stops lets requests in flight go on; those that come meanwhile wait for the next one, "
+        "where systemd holds the sockets.",
+        RANGE(0, SECONDS(3600))),
     ROW("allow_remote", BOOL, "false", config.allow_remote,
         "Permits addresses to listen at that other machines can reach. Weir has no accounts: everyone who reaches it "
         "uses its credentials and its budget."),

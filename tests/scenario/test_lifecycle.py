@@ -116,6 +116,19 @@ def test_sigterm_with_an_upload_in_flight(weir, origin):
     assert d.wait_exit() == 0 and origin.last.body == b"firstlater"
 
 
+def test_what_takes_longer_than_the_drain_is_broken_off(weir, origin):
+    never = threading.Event()
+    origin.handler = lambda request, conn: conn.wait(never)
+    d = weir(settings={"server": {"drain": "100ms"}})
+    with d.connect() as client:
+        client.start("GET", "/api/x")
+        origin.wait_requests(1)
+        d.terminate()
+        assert d.wait_exit(5) == 0                   # the client's own time-out would be 10 s
+        client.ended()
+    never.set()
+
+
 def test_idle_connections_do_not_hold_the_end_up(weir, origin):
     d = weir()
     clients = [d.connect() for _ in range(20)]
