@@ -460,13 +460,14 @@ static void test_refused_by_the_disk_goes_on_in_memory(void **state)
 enum { READERS = 4, THREADED_BYTES = 5 * MIB };
 
 struct pace {
-    struct listener l;
-    struct spool   *spool;
-    size_t          step;
-    bool            right;
-    int64_t         total;
-    enum spool_read last;
-    unsigned        waits;
+    struct listener    l;
+    struct spool      *spool;
+    pthread_barrier_t *all_there; /* NULL: it comes when it comes */
+    size_t             step;
+    bool               right;
+    int64_t            total;
+    enum spool_read    last;
+    unsigned           waits;
 };
 
 static void *read_in_thread(void *argument)
@@ -478,6 +479,8 @@ static void *read_in_thread(void *argument)
 
     p->right = true;
     listener_open(&p->l, p->spool, box, 0);
+    if (p->all_there != NULL)
+        pthread_barrier_wait(p->all_there);
     while ((p->last = spool_read(&p->l.reader, bytes, p->step, &got)) <= SPOOL_READ_WAIT) {
         if (p->last == SPOOL_READ_BYTES) {
             p->right = p->right && bytes_are_right(bytes, p->total, got);
@@ -506,7 +509,11 @@ static void *read_in_thread(void *argument)
     return NULL;
 }
 
-static void run_threads(bool pass)
+/* How readers come to what a SPOOL_PASS has: one who comes between the writer's look at spool_is_ahead() and its write
+ * may want from the first byte on what there was room for, and then it goes on in a file. */
+enum coming { TO_ALL, TO_PASS_BEFORE_ITS_FIRST_BYTE, TO_PASS_AT_ANY_TIME };
+
+static void run_threads(enum coming coming)
 {
     static const size_t steps[READERS] = { 512, 4096, 65536, MIB };
     struct spool       *s = spool_new(directory_fd);
@@ -515,15 +522,21 @@ static void run_threads(bool pass)
     struct mailbox     *box = mailbox_open();
     struct drained      d = { .mail.receive = receive_drained };
     size_t              step = 1;
+    const bool          pass = coming != TO_ALL;
+    pthread_barrier_t   all_there;
 
+    pthread_barrier_init(&all_there, NULL, READERS + 1);
     if (pass)
         spool_set_pass(s);
     memset(paces, 0, sizeof paces);
     for (int i = 0; i < READERS; i++) {
+        paces[i].all_there = coming == TO_PASS_BEFORE_ITS_FIRST_BYTE ? &all_there : NULL;
         paces[i].spool = s;
         paces[i].step = steps[i];
         assert_int_equal(pthread_create(&threads[i], NULL, read_in_thread, &paces[i]), 0);
     }
+    if (coming == TO_PASS_BEFORE_ITS_FIRST_BYTE)
+        pthread_barrier_wait(&all_there);
     while (spool_length(s) < THREADED_BYTES) {
         int64_t length = spool_length(s) + (int64_t)step;
 
@@ -540,17 +553,18 @@ static void run_threads(bool pass)
             }
         }
     }
-    if (pass)
+    if (coming == TO_PASS_BEFORE_ITS_FIRST_BYTE)
         assert_int_equal(spool_file(s), -1);
     spool_finish(s, SPOOL_WHOLE);
     for (int i = 0; i < READERS; i++) {
         pthread_join(threads[i], NULL);
-        if (pass && paces[i].last == SPOOL_READ_CUT)
+        if (coming == TO_PASS_AT_ANY_TIME && paces[i].last == SPOOL_READ_CUT && paces[i].right)
             continue; /* it came when the beginning was gone */
         assert_true(paces[i].right);
         assert_int_equal(paces[i].last, SPOOL_READ_END);
         assert_int_equal(paces[i].total, THREADED_BYTES);
     }
+    pthread_barrier_destroy(&all_there);
     spool_release(s);
     mailbox_close(box);
 }
@@ -558,13 +572,19 @@ static void run_threads(bool pass)
 static void test_threads_get_every_byte(void **state)
 {
     (void)state;
-    run_threads(false);
+    run_threads(TO_ALL);
 }
 
 static void test_threads_of_a_pass_get_every_byte(void **state)
 {
     (void)state;
-    run_threads(true);
+    run_threads(TO_PASS_BEFORE_ITS_FIRST_BYTE);
+}
+
+static void test_threads_that_come_to_a_pass_late_get_right_bytes(void **state)
+{
+    (void)state;
+    run_threads(TO_PASS_AT_ANY_TIME);
 }
 
 int main(void)
@@ -581,6 +601,7 @@ int main(void)
         cmocka_unit_test(test_refused_by_the_disk_goes_on_in_memory),
         cmocka_unit_test(test_threads_get_every_byte),
         cmocka_unit_test(test_threads_of_a_pass_get_every_byte),
+        cmocka_unit_test(test_threads_that_come_to_a_pass_late_get_right_bytes),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
