@@ -15,7 +15,6 @@
 
 #include <xxhash.h>
 
-#define COMMIT_WAIT_NS (5 * NS_PER_MS)  /* until a row that is under way may be durable */
 #define CLAIM_SLACK_NS (10 * NS_PER_MS) /* a claim outlives its wait by this */
 
 void ledger_set_match(struct ledger *l, ledger_match matches)
@@ -136,7 +135,7 @@ static int64_t line_wait_ns(struct ledger *l, const struct plan_line *line, cons
     if (line->cost <= lease_allowance(l, line->slot))
         return wait_ns;
     lease_want(l, line->slot, line->cost);
-    return wait_ns > COMMIT_WAIT_NS ? wait_ns : COMMIT_WAIT_NS;
+    return wait_ns > LEDGER_COMMIT_WAIT_NS ? wait_ns : LEDGER_COMMIT_WAIT_NS;
 }
 
 static struct ledger_asking asking(struct ledger *l, const struct charge *c, struct budget_now clock, bool claims)
@@ -164,7 +163,7 @@ static int64_t plan_wait_ns(struct ledger *l, const struct plan *p, const struct
         }
     }
     if (wait_ns == 0 && l->keep.is_on && !l->keep.state_is_durable && l->keep.unwritable_until_ns == 0)
-        wait_ns = COMMIT_WAIT_NS; /* it must not be forgotten that this run began */
+        wait_ns = LEDGER_COMMIT_WAIT_NS; /* it must not be forgotten that this run began */
     return wait_ns;
 }
 

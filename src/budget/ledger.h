@@ -34,6 +34,9 @@
 #include "budget/queue.h"
 #include "http/message.h"
 
+/* What ledger_wait_ns() says where no limit is waited for but a row that is under way: until it may be durable. */
+#define LEDGER_COMMIT_WAIT_NS (5 * NS_PER_MS)
+
 struct ledger;
 
 enum {

@@ -1,6 +1,7 @@
 /*
  * Who asks is found out before a flight stands in line, where that makes a difference: somebody goes before it, or
- * it cannot go at once.  Meanwhile it stands apart, its arrival and its patience go on, equal requests
+ * it cannot go at once: what only a row of the ledger's has to be durable for goes as soon as a name would be there.
+ * Meanwhile it stands apart, its arrival and its patience go on, equal requests
  * join it, and as soon as its turn is here all the same it goes without a name.  So a request never waits for its
  * client's name, and nobody is judged by a place that is not his.
  */
@@ -69,7 +70,8 @@ bool naming_is_needed(struct site *s, struct fetch_links *w)
         return false;
     }
     fetch_charge(&charge, f);
-    return !is_hopeless(s, w, &charge) && (turn_ns(s, &charge) > 0 || !has_none_before(s, f, &charge));
+    return !is_hopeless(s, w, &charge) &&
+           (turn_ns(s, &charge) > LEDGER_COMMIT_WAIT_NS || !has_none_before(s, f, &charge));
 }
 
 /* It stands in line, or will in a moment. */

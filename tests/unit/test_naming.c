@@ -86,10 +86,44 @@ static void test_one_that_is_named_meanwhile_stands_in_line(void **state)
     close(ends[1]);
 }
 
+/* A start's first request waits until it is on the disk that this run began: that is no wait in line. */
+static void test_nobody_is_asked_for_while_only_a_row_is_under_way(void **state)
+{
+    enum { STARTS = 16 };
+
+    (void)state;
+    for (int i = 0; i < STARTS; i++) {
+        struct rig    r;
+        struct fetch *f;
+        int           ends[2];
+
+        rig_open(&r, answer, NULL);
+        rig_keep(&r);
+        rig_limit(&r, 0, "plenty", 1000, NS_PER_SEC);
+        finder = peer_finder_open();
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+        card = peer_card_open(ends[0]);
+        f = rig_fetch(&r, "GET", "/first", "");
+        f->client.finder = finder;
+        f->client.card = card;
+        ref_acquire(&card->ref);
+        rig_start(&r);
+        rig_expect(&r, f, FETCH_HEAD, 200);
+        assert_false(peer_card_is_told(card));
+        rig_leave(&r, f);
+        rig_close(&r);
+        peer_card_release(card);
+        peer_finder_close(finder);
+        close(ends[0]);
+        close(ends[1]);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_that_is_named_meanwhile_stands_in_line),
+        cmocka_unit_test(test_nobody_is_asked_for_while_only_a_row_is_under_way),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,9 @@ is also how a sanitizer's finding at the end (99, 66) fails the test.
 import contextlib
 import json
 import os
+import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -38,6 +40,20 @@ def run(arguments, place, timeout=20.0, **kwargs):
     return subprocess.run([str(a) for a in arguments], env=environment(place), stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
                           timeout=seconds(timeout), check=False, **kwargs)
+
+
+def threads_of(pid):
+    """Where each thread of a process stands: in frames where there is a debugger, else in the kernel's words."""
+    if shutil.which("gdb"):
+        return subprocess.run(["gdb", "-p", str(pid), "-batch", "-ex", "thread apply all backtrace"], check=False,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace").stdout
+    lines = []
+    for task in sorted(os.listdir(f"/proc/{pid}/task")):
+        with contextlib.suppress(OSError):
+            facts = [pathlib.Path(f"/proc/{pid}/task/{task}/{name}").read_text(errors="replace").strip()
+                     for name in ("comm", "wchan", "syscall")]
+            lines.append(f"{task} {' '.join(facts)}")
+    return "\n".join(lines)
 
 
 class Daemon:
@@ -142,8 +158,9 @@ class Daemon:
         try:
             status = self.wait_exit()
         except subprocess.TimeoutExpired:
+            where = threads_of(self.pid)
             self.kill()
-            raise AssertionError("the daemon did not end after SIGTERM:\n" + self.stderr) from None
+            raise AssertionError(f"the daemon did not end after SIGTERM:\n{where}\n{self.stderr}") from None
         self.process = None
         assert status == self.expected_exit, f"the daemon's exit status is {status}:\n{self.stderr}"
 
