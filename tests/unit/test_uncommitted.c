@@ -433,7 +433,7 @@ static void test_a_drop_behind_it_drops_it(void **state)
 struct looking {
     struct store_reader *reader;
     _Atomic int64_t      last;
-    _Atomic bool         stop;
+    _Atomic bool         looks, stop;
     bool                 failed;
 };
 
@@ -448,6 +448,7 @@ static void *look_all_the_time(void *context)
         if (look_up(l->reader, KEY, &r) != STORE_HIT || r.received_wall_ns < least)
             l->failed = true;
         store_reader_end(l->reader);
+        atomic_store(&l->looks, true);
     }
     return NULL;
 }
@@ -460,6 +461,8 @@ static void test_nobody_falls_between_announcement_and_commit(void **state)
 
     assert_true(put_record(f->store, KEY, 0, 10));
     assert_int_equal(pthread_create(&thread, NULL, look_all_the_time, &l), 0);
+    while (!atomic_load(&l.looks))
+        usleep(100);
     for (unsigned round = 0; round < 150; round++) {
         struct play p;
 
