@@ -33,7 +33,9 @@ static bool read_order(struct admin_call *call, struct mode_order *o)
     if (mode == NULL || (name != NULL) == all || !config_mode_parse(slice_of(mode), &o->set.mode))
         wrong = "Send {\"upstream\": NAME, \"mode\": MODE} or {\"all\": true, \"mode\": MODE}, and \"for\": \"2h\" "
                 "where it "
-                "is to end by itself. MODE is live, offline or read_only.";
+                "is to end by itself. MODE is " MODE_NAMES ".";
+    else if (config_mode_missing(o->set.mode) != NULL)
+        wrong = config_mode_missing(o->set.mode);
     else if (json_object_get(root, "for") != NULL &&
              (duration == NULL || !http_duration_parse(slice_of(duration), &for_ns) || for_ns < NS_PER_SEC))
         wrong = "\"for\" is a duration of at least a second, such as \"2h\".";

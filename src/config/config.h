@@ -27,7 +27,17 @@ struct config_listener {
 enum access_log_kind { ACCESS_STDERR, ACCESS_JOURNAL, ACCESS_FILE, ACCESS_OFF };
 enum access_format { ACCESS_JSON, ACCESS_PLAIN, ACCESS_LOGFMT, ACCESS_COMBINED };
 
-enum upstream_mode { MODE_LIVE, MODE_OFFLINE, MODE_READ_ONLY };
+/* Where they are named: config/mode.c. */
+enum upstream_mode {
+    MODE_LIVE,
+    MODE_OFFLINE,
+    MODE_READ_ONLY,
+    MODE_DRY_RUN,
+    MODE_DRY_RUN_WRITES,
+    MODE_RECORD,
+    MODE_REPLAY,
+    MODE_COUNT
+};
 
 struct mode_cell;
 

@@ -18,17 +18,48 @@ struct mode_cell {
     _Atomic uint64_t word; /* 0: nothing is set */
 };
 
-static const char *const names[] = { [MODE_LIVE] = "live", [MODE_OFFLINE] = "offline", [MODE_READ_ONLY] = "read_only" };
+enum sends { SENDS_ALL, SENDS_SAFE, SENDS_NOTHING }; /* what may go to the API */
+
+// clang-format off
+static const struct {
+    const char *name, *detail;
+    enum sends  sends;
+    const char *missing; /* NULL: it is there */
+} modes[MODE_COUNT] = {
+    [MODE_LIVE]           = { "live",           NULL,             SENDS_ALL,     NULL },
+    [MODE_OFFLINE]        = { "offline",        "offline",        SENDS_NOTHING, NULL },
+    [MODE_READ_ONLY]      = { "read_only",      "read-only",      SENDS_SAFE,    NULL },
+    [MODE_DRY_RUN]        = { "dry_run",        "dry-run",        SENDS_NOTHING, "this Weir has no dry run yet" },
+    [MODE_DRY_RUN_WRITES] = { "dry_run_writes", "dry-run-writes", SENDS_SAFE,    "this Weir has no dry run yet" },
+    [MODE_RECORD]         = { "record",         "record",         SENDS_ALL,     "this Weir cannot record yet" },
+    [MODE_REPLAY]         = { "replay",         "replay",         SENDS_NOTHING, "this Weir cannot replay yet" },
+};
+// clang-format on
 
 const char *config_mode_name(enum upstream_mode mode)
 {
-    return names[mode];
+    return modes[mode].name;
+}
+
+const char *config_mode_detail(enum upstream_mode mode)
+{
+    return modes[mode].detail;
+}
+
+const char *config_mode_missing(enum upstream_mode mode)
+{
+    return modes[mode].missing;
+}
+
+enum upstream_mode config_mode_together(enum upstream_mode upstreams, enum upstream_mode own)
+{
+    return modes[own].sends >= modes[upstreams].sends ? own : upstreams;
 }
 
 bool config_mode_parse(struct slice name, enum upstream_mode *mode)
 {
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (slice_eq(name, slice_of(names[i]))) {
+    for (size_t i = 0; i < MODE_COUNT; i++)
+        if (slice_eq(name, slice_of(modes[i].name))) {
             *mode = (enum upstream_mode)i;
             return true;
         }
@@ -113,7 +144,7 @@ void config_mode_hand_over(struct config *fresh, const struct config *old)
 
 struct slice config_mode_row(const struct config_upstream *up, struct mode_set set, char out[MODE_ROW_BYTES])
 {
-    int n = snprintf(out, MODE_ROW_BYTES, "%s %s %" PRId64, names[set.mode], names[up->mode],
+    int n = snprintf(out, MODE_ROW_BYTES, "%s %s %" PRId64, modes[set.mode].name, modes[up->mode].name,
                      set.until_wall_ns == INT64_MAX ? INT64_MAX : set.until_wall_ns / NS_PER_SEC);
 
     return (struct slice){ out, (size_t)n };
@@ -132,7 +163,8 @@ static void load_row(void *context, struct slice name, struct slice value)
     snprintf(upstream, sizeof upstream, SLICE_FMT, SLICE_ARG(name));
     up = find(config, upstream);
     if (up == NULL || sscanf(text, "%15s %15s %" SCNd64, mode, configured, &until) != 3 || until < 0 ||
-        !config_mode_parse(slice_of(mode), &set.mode) || strcmp(configured, names[up->mode]) != 0)
+        !config_mode_parse(slice_of(mode), &set.mode) || modes[set.mode].missing != NULL ||
+        strcmp(configured, modes[up->mode].name) != 0)
         return;
     set.until_wall_ns = until > INT64_MAX / NS_PER_SEC ? INT64_MAX : until * NS_PER_SEC;
     config_mode_set(up, set);

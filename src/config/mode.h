@@ -20,7 +20,16 @@ struct mode_set { /* at run time */
     int64_t            until_wall_ns; /* in whole seconds; INT64_MAX: until it is set again */
 };
 
+#define MODE_NAMES "live, offline, read_only, dry_run, dry_run_writes, record or replay"
+
 const char *config_mode_name(enum upstream_mode);
+/* The token of Cache-Status detail; NULL: none. */
+const char *config_mode_detail(enum upstream_mode);
+/* NULL, or why nobody can have that mode: what this program lacks. */
+const char *config_mode_missing(enum upstream_mode);
+/* What holds where a client, or a request, has a mode of its own: that one, but never does more go to the API than the
+ * upstream's own mode lets go. */
+enum upstream_mode config_mode_together(enum upstream_mode upstreams, enum upstream_mode own);
 /* False: there is no such mode. */
 bool               config_mode_parse(struct slice name, enum upstream_mode *);
 enum upstream_mode config_mode_now(const struct config_upstream *, int64_t now_wall_ns);

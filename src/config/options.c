@@ -596,8 +596,11 @@ static const struct option upstream_options_table[] = {
           "An HTTP or SOCKS5 proxy on the way to the API. A text is the url of a group. The proxy variables of the "
           "environment are never heeded."),
     ROW("mode", WORD, "\"live\"", to.mode,
-        "\"offline\" answers from the cache alone, else 504; \"read_only\" lets no write through.",
-        WORDS({ "live", MODE_LIVE }, { "offline", MODE_OFFLINE }, { "read_only", MODE_READ_ONLY })),
+        "\"offline\" answers from the cache alone, else 504; \"read_only\" lets no write through. The others are not "
+        "there yet.",
+        WORDS({ "live", MODE_LIVE }, { "offline", MODE_OFFLINE }, { "read_only", MODE_READ_ONLY },
+              { "dry_run", MODE_DRY_RUN }, { "dry_run_writes", MODE_DRY_RUN_WRITES }, { "record", MODE_RECORD },
+              { "replay", MODE_REPLAY })),
     ROW("intercept", BOOL, "true", to.intercept,
         "Whether a CONNECT to one of the hosts is opened with Weir's own CA; else it is tunnelled."),
     ROW("rules", GROUPS, NULL, rules, "The first rule that matches a request counts.", .section = &rule_section,

@@ -8,6 +8,7 @@
 #include "config/snapshot.h"
 
 #include "config/checks.h"
+#include "config/mode.h"
 #include "http/url.h"
 #include "policy/caller.h"
 #include "route/rules.h"
@@ -308,6 +309,15 @@ static void review_retry(struct reader *r, const struct set_upstream *u)
                        origin->max_connections);
 }
 
+/* A mode that is known and cannot be had: what else it would be is not what was meant. */
+static void review_mode(struct reader *r, const struct set_upstream *u)
+{
+    const char *missing = config_mode_missing(u->to.mode);
+
+    if (missing != NULL)
+        reader_error(r, u->from, "mode", "\"%s\": %s", config_mode_name(u->to.mode), missing);
+}
+
 static void review_upstream(struct reader *r, const struct settings *top, const struct set_upstream *u)
 {
     const struct set_rule *rules = u->rules.items;
@@ -317,6 +327,7 @@ static void review_upstream(struct reader *r, const struct settings *top, const 
     review_pairs(r, u);
     review_secrets(r, u);
     review_retry(r, u);
+    review_mode(r, u);
     review_places(r, top, u);
     review_hidden(r, rules, u->rules.count);
     for (unsigned i = 0; i < u->rules.count; i++) {

@@ -51,11 +51,13 @@ static int run(const struct ctl *c)
     return 0;
 }
 
-const struct command command_mode = { "mode",
-                                      "UPSTREAM live|offline|read_only | --all MODE",
-                                      "set what an upstream may do, for a while or until it is set again",
-                                      1,
-                                      2,
-                                      run,
-                                      0,
-                                      options };
+const struct command command_mode = {
+    "mode",
+    "UPSTREAM live|offline|read_only|dry_run|dry_run_writes|record|replay | --all MODE",
+    "set what an upstream may do, for a while or until it is set again",
+    1,
+    2,
+    run,
+    0,
+    options
+};

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/decimal.h"
+#include "config/mode.h"
 #include "http/structured.h"
 
 static int64_t whole_seconds(int64_t ns)
@@ -39,10 +40,8 @@ static struct slice hit_status(struct exchange *x)
 /* An upstream that is not as it is usually says so, where there is nothing else to say. */
 static void note_mode(struct exchange *x)
 {
-    static const char *const details[] = { [MODE_OFFLINE] = "offline", [MODE_READ_ONLY] = "read-only" };
-
     if (x->mode != MODE_LIVE && (x->log.detail == NULL || x->log.detail[0] == '\0'))
-        x->log.detail = details[x->mode];
+        x->log.detail = config_mode_detail(x->mode);
 }
 
 static struct slice cache_status(struct exchange *x, unsigned upstream_status)

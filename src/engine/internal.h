@@ -211,7 +211,9 @@ struct exchange {
     struct route                  route;
     const struct config_upstream *up;
     const struct route_rule      *rule;
-    enum upstream_mode            mode; /* the upstream's, when the request came */
+    enum upstream_mode            mode;     /* that holds: mode_decide() */
+    enum upstream_mode            own_mode; /* the client's: engine/mode.h */
+    bool                          has_own_mode;
     const struct policy_options  *policy;
     struct request_wish           wish;
     struct slice                  cors_origin; /* of another site's page that may ask; ptr NULL: none */
@@ -299,6 +301,10 @@ unsigned exchange_traffic_cell(const struct exchange *x);
 struct request_record exchange_describe(const struct exchange *x, struct arena *a);
 /* read.c */
 void read_close(struct exchange *x);
+
+/* mode.c: which mode holds, of the upstream's, as it was when the request came, and the client's own; the route is
+ * known. */
+void mode_decide(struct exchange *x);
 
 /* rule.c: no Host at all is a name of Weir's, too. */
 bool route_is_own_host(struct exchange *x, struct slice host);

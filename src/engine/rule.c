@@ -3,7 +3,6 @@
  */
 #include "engine/internal.h"
 
-#include "config/mode.h"
 #include "http/hop.h"
 #include "http/url.h"
 
@@ -27,7 +26,7 @@ enum step step_route(struct exchange *x)
     if (x->route.upstream != NULL)
         x->up = &x->config->upstreams[x->route.upstream->index];
     if (x->up != NULL)
-        x->mode = config_mode_now(x->up, x->log.started_wall_ns);
+        mode_decide(x);
     return STEP_ADMIT;
 }
 

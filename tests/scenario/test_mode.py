@@ -92,7 +92,8 @@ def test_a_changed_mode_line_counts_more(weir, origin):
     (["api"], 2, "usage: "),
     (["--all", "api", "live"], 2, "usage: "),
     (["nobody", "live"], 1, "no upstream of that name"),
-    (["api", "asleep"], 1, "MODE is live, offline or read_only"),
+    (["api", "asleep"], 1, "MODE is live, offline, read_only, dry_run"),
+    (["api", "replay"], 1, "this Weir cannot replay yet"),
     (["api", "offline", "--for", "soon"], 1, "a duration of at least a second"),
     (["api", "offline", "--for", "10ms"], 1, "a duration of at least a second"),
 ])

@@ -1,0 +1,20 @@
+/*
+ * The mode of an exchange.  What all steps go by is exchange.mode; it is decided here alone.
+ */
+#include "engine/mode.h"
+
+#include "config/mode.h"
+#include "engine/internal.h"
+
+void exchange_set_mode(struct exchange *x, enum upstream_mode own)
+{
+    x->own_mode = own;
+    x->has_own_mode = true;
+}
+
+void mode_decide(struct exchange *x)
+{
+    x->mode = config_mode_now(x->up, x->log.started_wall_ns);
+    if (x->has_own_mode)
+        x->mode = config_mode_together(x->mode, x->own_mode);
+}
