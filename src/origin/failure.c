@@ -198,7 +198,7 @@ static bool by_via(struct failure *f, const struct transfer *t, CURLcode code)
     return true;
 }
 
-void transfer_failure(const struct transfer *t, struct failure *f)
+void transfer_wire_failure(const struct transfer *t, struct failure *f)
 {
     struct slice host = slice_sub(t->ask.authority, 0, 60);
     CURLcode     code = t->code;

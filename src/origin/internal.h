@@ -4,7 +4,7 @@
  * Files, from the top: pool.c (an API's connections as a whole), loop.c (libcurl's sockets and timers),
  * transfer.c (an exchange's life), callbacks.c (what libcurl calls), request.c (what it is told), response.c (heads),
  * sending.c (the way out, time-outs), watch.c (descriptors), gather.c (bodies), failure.c, via.c (a proxy), http2.c,
- * connection.c, certificate.c, tls_end.c.
+ * connection.c, certificate.c, tls_end.c, script.c (what answers in an API's place), and above all of them way.c.
  */
 #ifndef WEIR_ORIGIN_INTERNAL_H
 #define WEIR_ORIGIN_INTERNAL_H
@@ -61,6 +61,7 @@ struct origin {
     CURLSH                      *sessions; /* of TLS: curl would keep them with a handle */
     struct timer                 curl_timer;
     LIST_HEAD(, transfer) transfers; /* under way */
+    LIST_HEAD(, transfer) plays;     /* of scripts */
     unsigned                  in_flight;
     unsigned                  handed_back, closing; /* of them, and their connections will stay, or not */
     struct origin_connection *sockets;              /* curl's, open */
@@ -143,9 +144,12 @@ int loop_socket(CURL *, curl_socket_t, int what, void *origin, void *socketp);
 int loop_timer(CURLM *, long timeout_ms, void *origin);
 /* Lets curl work, ends what it has finished, and then lets those who wait hear of it. */
 void loop_act(struct origin *, curl_socket_t, int what);
-/* -- transfer.c -- */
-void transfer_reap(struct origin *);
-void transfers_free_idle(struct origins *);
+/* -- transfer.c: what origin.h says of transfer_start() and transfer_stop(), over libcurl -- */
+struct transfer *transfer_wire_start(struct origin *, const struct origin_request *, const struct origin_events *,
+                                     void *owner);
+void             transfer_wire_stop(struct transfer *, enum stop);
+void             transfer_reap(struct origin *);
+void             transfers_free_idle(struct origins *);
 
 /* -- callbacks.c -- */
 void callbacks_set(struct transfer *);
@@ -171,6 +175,9 @@ bool   sending_begins(struct transfer *); /* is it sent now? */
 size_t sending_read(struct transfer *, char *buffer, size_t count);
 void   sending_heard(struct transfer *);  /* 100 */
 void   sending_resume(struct transfer *); /* what is not paused any more goes on */
+void   transfer_wire_resume_source(struct transfer *);
+void   transfer_wire_resume_body(struct transfer *);
+void   transfer_wire_watch(struct transfer *);
 /* It is not wanted any more, t->stop says why.  False: curl is to be told so by an error. */
 bool sending_stops(struct transfer *);
 struct due {
@@ -178,6 +185,17 @@ struct due {
     enum stop stop;
 };
 struct due sending_due(const struct transfer *); /* STOP_NONE: only some of those who listen give up */
+
+/* -- failure.c -- */
+void transfer_wire_failure(const struct transfer *, struct failure *);
+
+/* -- script.c: the same as transfer.c's and others', where the request brings a script -- */
+struct transfer *script_start(struct origin *, const struct origin_request *, const struct origin_events *,
+                              void *owner);
+void             script_stop(struct transfer *, enum stop);
+void             script_resume_source(struct transfer *);
+void             script_resume_body(struct transfer *);
+void             script_failure(const struct transfer *, struct failure *);
 
 /* -- gather.c: from curl's callback, and when it has returned to the loop -- */
 enum gathered { GATHERED, GATHERED_NOT /* it is to wait */, GATHERED_LAST /* t->stop says why */ };

@@ -3,8 +3,8 @@
  *
  * Who asks brings a request and what is to be called; the rest stands in here: connections and whether they are
  * alive, HTTP/1.1 and HTTP/2, TLS, a proxy on the way, time-outs, and what a failure is called.  Nothing in here knows
- * why something is asked, what that costs, or what becomes of the answer: what answers from a recording, or a test's
- * script, takes its place behind this header.
+ * why something is asked, what that costs, or what becomes of the answer.  A request may bring what answers in the
+ * API's place (script.h), and a test takes the place of all of it behind this header.
  *
  * All of it is one thread's, which waits for the events of its epoll and lets its timers fire.  Callbacks come from
  * within origins_serve(), origins_reap() and timers; `end` from transfer_stop() as well.  Of the functions here the
@@ -18,6 +18,7 @@
 #include "http/attempt.h"
 #include "http/message.h"
 #include "origin/options.h"
+#include "origin/script.h"
 
 #include <sys/epoll.h>
 
@@ -76,6 +77,7 @@ struct origin_request { /* what it points to stays until `end`, but for `target`
     bool                          has_body, expects;     /* expects: 100 is waited for before that (RFC 9110 10.1.1) */
     int64_t                       body_bytes;            /* -1: not known */
     bool                          fresh;                 /* on a new connection */
+    const struct origin_script   *script;                /* answers in the API's place; NULL: the API does */
 };
 
 struct transfer_head {

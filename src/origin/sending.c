@@ -49,7 +49,7 @@ struct due sending_due(const struct transfer *t)
     return due;
 }
 
-void transfer_watch(struct transfer *t)
+void transfer_wire_watch(struct transfer *t)
 {
     struct due due = sending_due(t);
 
@@ -67,18 +67,18 @@ void sending_resume(struct transfer *t)
 
     t->progress_ns = t->all->acted_ns = clock_mono_ns();
     origin_reap_soon(t->origin);
-    transfer_watch(t);
+    transfer_wire_watch(t);
     curl_easy_pause(t->easy, mask); /* which brings what libcurl has kept meanwhile */
     gather_end(t->all);
 }
 
-void transfer_resume_source(struct transfer *t)
+void transfer_wire_resume_source(struct transfer *t)
 {
     t->send_paused = false;
     sending_resume(t);
 }
 
-void transfer_resume_body(struct transfer *t)
+void transfer_wire_resume_body(struct transfer *t)
 {
     if (!t->receive_paused)
         return;
@@ -113,7 +113,7 @@ bool sending_begins(struct transfer *t)
     t->sent_all = !t->ask.has_body || t->ask.body_bytes == 0;
     t->expecting = t->ask.expects;
     timers_clear(t->all->start.timers, &t->timer);
-    transfer_watch(t);
+    transfer_wire_watch(t);
     return true;
 }
 
@@ -155,7 +155,7 @@ static size_t part(struct transfer *t, size_t bytes)
     if (bytes == 0 || t->uploaded_bytes == t->ask.body_bytes)
         t->sent_all = true;
     if (t->sent_all)
-        transfer_watch(t);
+        transfer_wire_watch(t);
     return bytes;
 }
 

@@ -27,7 +27,7 @@ static void fire_timer(struct timer *timer)
     int64_t          now = clock_mono_ns();
 
     if (due.at_ns > now) {
-        transfer_watch(t);
+        transfer_wire_watch(t);
         return;
     }
     if (due.stop == STOP_ANSWERED) {
@@ -35,7 +35,7 @@ static void fire_timer(struct timer *timer)
         return;
     }
     if (due.stop != STOP_NONE) {
-        transfer_stop(t, due.stop);
+        transfer_wire_stop(t, due.stop);
         return;
     }
     t->events->silent(t->owner, t->progress_ns, now);
@@ -117,8 +117,8 @@ static void unlink_transfer(struct transfer *t)
     bound_idle(o);
 }
 
-struct transfer *transfer_start(struct origin *o, const struct origin_request *ask, const struct origin_events *events,
-                                void *owner)
+struct transfer *transfer_wire_start(struct origin *o, const struct origin_request *ask,
+                                     const struct origin_events *events, void *owner)
 {
     struct transfer *t = take_idle(o);
 
@@ -140,7 +140,7 @@ struct transfer *transfer_start(struct origin *o, const struct origin_request *a
         return NULL;
     }
     t->ask.target = SLICE_NONE; /* curl has its own */
-    transfer_watch(t);
+    transfer_wire_watch(t);
     return t;
 }
 
@@ -235,7 +235,7 @@ static void end_transfer(struct transfer *t, CURLcode code, bool added)
     keep_idle(t);
 }
 
-void transfer_stop(struct transfer *t, enum stop stop)
+void transfer_wire_stop(struct transfer *t, enum stop stop)
 {
     t->stop = stop;
     t->stops = true;
@@ -252,7 +252,7 @@ static void stop_those(struct origin *o)
         t = LIST_NEXT(t, entry);
     if (t != NULL) {
         o->stops = true; /* there may be more, and the list changes */
-        transfer_stop(t, t->stop);
+        transfer_wire_stop(t, t->stop);
     }
 }
 
@@ -276,7 +276,7 @@ static bool end_early_one(struct origin *o)
         bool answered = http2_answered_early(t);
 
         if (answered)
-            transfer_watch(t);
+            transfer_wire_watch(t);
         else /* the body is on its way through libcurl */
             o->early_ends = o->early_ends || (t->stream.ended && !t->sent_all);
     }

@@ -25,6 +25,8 @@ static void record(struct flight *f, const struct turn *t, enum attempt_outcome 
     int64_t waited = t->begun_ns - f->unsent_from_ns;
     int64_t from = t->sent_ns != 0 ? t->sent_ns : t->begun_ns;
 
+    if (turn_is_played(t))
+        return;
     if (f->past.attempt_count < ATTEMPTS_KEPT)
         f->past.attempts[f->past.attempt_count] = (struct attempt){ outcome, status, waited, now - from };
     if (f->past.attempt_count == 0)
@@ -231,7 +233,8 @@ static void give_head(struct flight *f, struct turn *t)
 static bool give(struct flight *f, struct turn *t)
 {
     t->given = true;
-    note_write(t);
+    if (!turn_is_played(t))
+        note_write(t);
     give_head(f, t);
     if (flight_goes_on(f))
         return true;
@@ -252,6 +255,8 @@ bool attempt_head(struct turn *t, struct transfer_head *head)
     bool           listed;
 
     t->answer = make_answer(t, head);
+    if (turn_is_played(t))
+        return f == NULL || give(f, t);
     site_report_breaker(t->site, !is_dead_behind(status), clock_mono_ns());
     hearing_head(t);
     if (f == NULL)
@@ -506,7 +511,7 @@ static void failed(struct flight *f, struct turn *t, const struct failure *failu
     record(f, t, failure->outcome, t->answer != NULL ? t->answer->head.status : 0);
     log_debug("upstream_attempt_failed", " upstream=%s attempt=%u outcome=%s reason=%s", f->site->name,
               f->past.attempt_count, attempt_outcome_token(failure->outcome), log_quote(failure->text));
-    if (!failure->final)
+    if (!failure->final && !turn_is_played(t))
         again = ask_retry(f, failure->outcome, 0, -1);
     if (again.again) {
         dispatch_pause(f, again.after_ns);
@@ -543,12 +548,13 @@ void attempt_ended(struct turn *t, const struct transfer_end *end)
 {
     struct flight *f = t->flight;
     bool           complete = end->complete && complete_end(t);
+    bool           played = turn_is_played(t);
     struct failure failure;
 
-    if (!end->sent || !end->answered)
+    if (!played && (!end->sent || !end->answered))
         hearing_nothing(t, end->sent && !end->undone);
     hearing_end(t);
-    if (!complete)
+    if (!complete && !played)
         report_breaker(t, end);
     if (f == NULL) {
         if (t->answer != NULL && t->answer->body != NULL)

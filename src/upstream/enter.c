@@ -342,6 +342,16 @@ void enter_foretell(struct site *site, struct fetch_links *w, struct ruling *r)
 
 /* -- the mails, on the upstream thread -- */
 
+static void play(struct fetch_links *w)
+{
+    static const struct receipt nothing;
+    struct flight              *f = flight_new(w->site, w, false);
+
+    f->unsent_from_ns = clock_mono_ns();
+    flight_become(f, FLIGHT_SENDING);
+    turn_start(f, &nothing, budget_time());
+}
+
 static void receive_submit(struct mail *m)
 {
     struct fetch_links *w = CONTAINER_OF(m, struct fetch_links, submit);
@@ -356,6 +366,10 @@ static void receive_submit(struct mail *m)
         return;
     }
     w->site = site_of(w->up, f);
+    if (f->script != NULL) {
+        play(w);
+        return;
+    }
     misses_note(w);
     enter(w->site, w);
 }

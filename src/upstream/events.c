@@ -12,6 +12,11 @@ static enum stop on_sends(void *owner)
 {
     struct turn *t = owner;
 
+    if (turn_is_played(t)) {
+        t->sent = true;
+        t->sent_ns = clock_mono_ns();
+        return STOP_NONE;
+    }
     if (!dispatch_sends(t))
         return STOP_OVER_BUDGET;
     t->sent = true;

@@ -176,12 +176,16 @@ struct fetch {
     struct fetch_auth              auth;
     struct slice                   path; /* what limits' `match` sees */
     struct fetch_bust              bust;
-    struct upload                 *upload;  /* a reference; NULL: no body */
-    bool                           expects; /* its client sends the body when it hears 100 (RFC 9110 10.1.1):
+    /* Answers in the API's place: at once, without a limit, a retry or a trace in what is known of the API.  NULL: the
+     * API does. */
+    const struct origin_script *script;
+    struct ref                 *script_of; /* a reference: keeps that alive; NULL: it is of `arena` */
+    struct upload              *upload;    /* a reference; NULL: no body */
+    bool                        expects;   /* its client sends the body when it hears 100 (RFC 9110 10.1.1):
                                                    * on.interim gets one when the body is wanted */
-    struct fetch_caller            caller;
-    bool                           has_key; /* false: passed through, neither shared nor stored */
-    struct cache_key               key;
+    struct fetch_caller         caller;
+    bool                        has_key; /* false: passed through, neither shared nor stored */
+    struct cache_key            key;
     /* of the last known Vary: flights are told apart by it */
     uint8_t                variant[VARIANT_HASH_BYTES];
     bool                   may_store;      /* the request does not forbid it */

@@ -110,7 +110,7 @@ static bool fill_places(struct site *s, int64_t now, int64_t held_ns, struct tur
         return false;
     turns_begin(p, site_slots(s), s->in_flight);
     LIST_FOREACH (t, &s->turns, entry)
-        if (at++ % step == 0)
+        if (!turn_is_played(t) && at++ % step == 0)
             turns_busy(p, is_endless(t) ? NULL : pace_of(s, kind_of(s, t->fetch), now), now - begun(t), held_ns, step);
     for (unsigned k = 0; k < KINDS; k++) {
         turns_of_kind(p, pace_of(s, k, now), seen, seen + s->kinds[k].waiting, s->waiting);

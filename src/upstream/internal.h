@@ -564,6 +564,12 @@ void longest_fill(struct upstream_report_entry *, const struct site *, struct ar
 
 #include "base/clock.h"
 
+/* A script answers, not the API: nothing is learned from that, charged for it or tried again. */
+static inline bool turn_is_played(const struct turn *t)
+{
+    return t->fetch->script != NULL;
+}
+
 static inline struct budget_now budget_time(void)
 {
     return (struct budget_now){ .mono_ns = clock_mono_ns(), .wall_ns = clock_wall_ns() };

@@ -9,6 +9,7 @@ static const char *const moves[FLIGHT_STATES][FLIGHT_STATES] = {
     [FLIGHT_NEW] = {
         [FLIGHT_NAMING]    = "it makes a difference who asks, and that is not known yet",
         [FLIGHT_WAITING]   = "it stands in line",
+        [FLIGHT_SENDING]   = "a script answers it, for which nothing is waited",
         [FLIGHT_OVER]      = "its place in line would come too late",
     },
     [FLIGHT_NAMING] = {

@@ -62,6 +62,7 @@ static struct origin_request request_of(struct turn *t)
         .expects = t->sending.upload != NULL && fetch->expects && !f->ask.unexpecting,
         .body_bytes = t->sending.upload != NULL ? upload_length(t->sending.upload) : 0,
         .fresh = f->ask.dead_connections >= DEAD_CONNECTIONS,
+        .script = fetch->script,
     };
 }
 
@@ -85,7 +86,7 @@ void turn_start(struct flight *f, const struct receipt *receipt, struct budget_n
     t->drained.receive = receive_drained;
     t->farewell.receive = receive_farewell;
     LIST_INSERT_HEAD(&t->site->turns, t, entry);
-    t->site->in_flight++;
+    t->site->in_flight += !turn_is_played(t);
     if (t->fetch->upload != NULL && t->fetch->request.method != HTTP_HEAD) {
         t->sending.upload = t->fetch->upload;
         t->mailed = true;
@@ -119,9 +120,13 @@ void turn_retire(struct turn *t)
         upload_set_reader(t->sending.upload, NULL, NULL);
     if (t->answer != NULL && t->answer->body != NULL && t->drained_wanted)
         spool_set_drained_mail(t->answer->body, NULL, NULL);
-    forecast_note(t);
+    if (!turn_is_played(t)) {
+        forecast_note(t);
+        s->in_flight--;
+        queue_reconsider(s->budget->queue, &place); /* one is free */
+        budget_kick(s->budget);
+    }
     LIST_REMOVE(t, entry);
-    s->in_flight--;
     answer_release(t->answer);
     t->answer = NULL;
     body_check_close(t->check);
@@ -129,8 +134,6 @@ void turn_retire(struct turn *t)
     fetch_release(t->fetch);
     t->fetch = NULL;
     t->sending.upload = NULL;
-    queue_reconsider(s->budget->queue, &place); /* one is free */
-    budget_kick(s->budget);
     if (t->mailed) {
         t->up->pending.farewells++;
         mailbox_post(t->up->mailbox, &t->farewell);

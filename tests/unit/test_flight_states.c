@@ -17,6 +17,7 @@ static const struct {
 } allowed[] = {
     { "a_new_one_stands_apart_to_be_named", FLIGHT_NEW, FLIGHT_NAMING },
     { "a_new_one_stands_in_line", FLIGHT_NEW, FLIGHT_WAITING },
+    { "a_new_one_has_a_script", FLIGHT_NEW, FLIGHT_SENDING },
     { "a_new_one_is_refused", FLIGHT_NEW, FLIGHT_OVER },
     { "a_named_one_stands_in_line", FLIGHT_NAMING, FLIGHT_WAITING },
     { "one_that_is_being_named_is_left", FLIGHT_NAMING, FLIGHT_OVER },
