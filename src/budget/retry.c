@@ -15,15 +15,26 @@ bool retry_status_listed(const struct retry_options *o, unsigned status)
     return false;
 }
 
+static bool is_refusal(const struct retry_question *q)
+{
+    return q->outcome == ATTEMPT_STATUS && q->status == TOO_MANY_REQUESTS;
+}
+
+/* Those are bounds on failures; a refusal is a wait, for whoever bears it. */
+static bool is_used_up(const struct retry_options *o, const struct retry_question *q)
+{
+    return q->attempts_made >= o->attempts || !q->share_left;
+}
+
 static bool may_repeat(const struct retry_options *o, const struct retry_question *q)
 {
-    if (q->outcome == ATTEMPT_OK || q->outcome > ATTEMPT_INVALID)
+    if (q->outcome == ATTEMPT_OK || q->outcome > ATTEMPT_INVALID || q->client_saw_byte || !q->body_kept)
         return false;
-    if (q->attempts_made >= o->attempts || q->client_saw_byte || !q->body_kept || !q->share_left)
+    if (is_used_up(o, q) && !(is_refusal(q) && q->bears_ns > 0))
         return false;
     if (q->outcome == ATTEMPT_STATUS && !retry_status_listed(o, q->status))
         return false;
-    if (attempt_did_nothing(q->outcome) || (q->outcome == ATTEMPT_STATUS && q->status == TOO_MANY_REQUESTS))
+    if (attempt_did_nothing(q->outcome) || is_refusal(q))
         return true;
     return http_method_is_idempotent(q->method) || q->idempotency_key;
 }
@@ -51,7 +62,7 @@ struct retry_answer retry_decide(const struct retry_options *o, const struct ret
     if (!may_repeat(o, q))
         return no;
     after_ns = q->outcome == ATTEMPT_STATUS && q->told_ns > 0 ? q->told_ns : backoff_ns(o, q);
-    if (after_ns > q->wait_left_ns)
+    if (after_ns > (is_used_up(o, q) ? q->bears_ns : q->wait_left_ns))
         return no;
     return (struct retry_answer){ true, after_ns };
 }

@@ -19,6 +19,7 @@ struct retry_question {
     bool                 client_saw_byte;
     int64_t              told_ns;      /* by Retry-After: from now; -1: it says nothing */
     int64_t              wait_left_ns; /* of queue.max_wait, or of the client's */
+    int64_t              bears_ns;     /* of who waits for as long as the API says 429: a batch; 0: nobody does */
     double               chance;       /* 0.0 to 1.0: the jitter */
     bool                 share_left;   /* retry.share is not used up */
 };

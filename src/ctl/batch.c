@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "http/json_member.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -43,8 +44,13 @@ struct batch_run {
     const char          *directory;
     json_t              *held; /* ids that need not be asked again; NULL: no --resume */
     unsigned long long   asked, skipped, done, failed, hits;
-    bool                 ended, has_bar, broken;
-    int64_t              began_ns, drawn_ns;
+    bool                 ended, broken;
+    unsigned             columns; /* of the terminal that shows a bar; 0: there is none */
+    int64_t              drawn_ns;
+    /* As the daemon has told it: */
+    double  left_s; /* less than 0: not known */
+    int64_t told_ns;
+    json_t *waits; /* upstream, limit; NULL: for nothing */
 };
 
 /* -- what an earlier run has -- */
@@ -183,42 +189,69 @@ static void send_all(struct batch_run *r)
 
 /* -- what comes -- */
 
+static void tell_limit(const struct batch_run *r, FILE *out)
+{
+    const char *upstream = json_string_value(json_object_get(r->waits, "upstream"));
+    const char *limit = json_string_value(json_object_get(r->waits, "limit"));
+
+    if (upstream == NULL || limit == NULL)
+        return;
+    fprintf(out, ", waiting for %s ", strcmp(limit, "queue") == 0 ? "a place at" : "the limit of");
+    text_print(out, upstream, strlen(upstream), 0);
+    if (strcmp(limit, "queue") == 0)
+        return;
+    fputs(": ", out);
+    text_print(out, limit, strlen(limit), 0); /* an API may have named it */
+}
+
+/* How far it is, in words; to be freed. */
+static char *tell(const struct batch_run *r, bool last, bool with_limit)
+{
+    double left_s = r->left_s - (double)(clock_mono_ns() - r->told_ns) / NS_PER_SEC;
+    char  *text = NULL;
+    size_t bytes = 0;
+    FILE  *out = open_memstream(&text, &bytes);
+
+    fprintf(out, "%llu of %llu, %llu hits, %llu failed", r->done, r->asked, r->hits, r->failed);
+    if (!last && r->left_s >= 0)
+        fprintf(out, ", %s left", ctl_duration(left_s > 0 ? left_s : 0));
+    if (!last && with_limit)
+        tell_limit(r, out);
+    fclose(out);
+    return text;
+}
+
+/* The words, and the bar before them where there is room for both. */
 static void draw(struct batch_run *r, bool last)
 {
     int64_t now_ns = clock_mono_ns();
     int     full = r->asked > 0 ? (int)(r->done * BAR_COLUMNS / r->asked) : BAR_COLUMNS;
+    char   *text;
 
-    if (!r->has_bar || (!last && now_ns - r->drawn_ns < NS_PER_SEC / 10))
+    if (r->columns == 0 || (!last && now_ns - r->drawn_ns < NS_PER_SEC / 10))
         return;
     r->drawn_ns = now_ns;
-    fprintf(stderr, "\r[%.*s%*s] %llu of %llu, %llu hits, %llu failed", full, "####################",
-            BAR_COLUMNS - full, "", r->done, r->asked, r->hits, r->failed);
-    if (r->done > 0 && !last) /* at the pace so far, which is the budget's where that is short */
-        fprintf(stderr, ", %s left",
-                ctl_duration((double)(now_ns - r->began_ns) / NS_PER_SEC / (double)r->done *
-                             (double)(r->asked - r->done)));
+    text = tell(r, last, true);
+    if (strlen(text) >= r->columns) {
+        free(text);
+        text = tell(r, last, false);
+    }
+    fputc('\r', stderr);
+    if (strlen(text) + BAR_COLUMNS + 3 < r->columns)
+        fprintf(stderr, "[%.*s%*s] ", full, "####################", BAR_COLUMNS - full, "");
+    text_print_fitted(stderr, text, r->columns - 1, 0);
     fputs(last ? "\033[K\n" : "\033[K", stderr);
+    free(text);
 }
 
-/* The bytes of the last member, as they stand: a number of twenty digits stays one. */
-static struct slice raw_body(const char *line, size_t bytes)
+static void take_progress(struct batch_run *r, const json_t *p)
 {
-    static const char mark[] = ",\"body\":";
-    const char       *headers = strstr(line, "\"headers\":{");
-    unsigned          depth = 0;
+    const json_t *eta = json_object_get(p, "eta");
 
-    for (const char *p = headers != NULL ? headers + sizeof "\"headers\":" - 1 : NULL; p != NULL && *p != '\0'; p++) {
-        if (*p == '"')
-            for (p++; *p != '\0' && *p != '"'; p++)
-                p += *p == '\\' && p[1] != '\0';
-        depth += *p == '{';
-        depth -= *p == '}' && depth > 0;
-        if (*p == '}' && depth == 0)
-            return strncmp(p + 1, mark, sizeof mark - 1) == 0
-                       ? slice_sub((struct slice){ line, bytes }, (size_t)(p - line) + sizeof mark, bytes - 1)
-                       : SLICE_NONE;
-    }
-    return SLICE_NONE;
+    json_decref(r->waits);
+    r->waits = json_incref(json_object_get(p, "waits"));
+    r->left_s = json_is_number(eta) ? json_number_value(eta) : -1;
+    r->told_ns = clock_mono_ns();
 }
 
 /* Of what the id says only what cannot lead out of the directory. */
@@ -252,7 +285,7 @@ static bool write_body(const struct batch_run *r, const json_t *entry, const cha
         ok = ok && fwrite(out, 1, n, f) == n;
         free(out);
     } else {
-        raw = raw_body(line, bytes);
+        raw = json_member((struct slice){ line, bytes }, SLICE("body"));
         ok = ok && (raw.len == 0 || fwrite(raw.ptr, 1, raw.len, f) == raw.len);
     }
     if (f != NULL && fclose(f) != 0)
@@ -268,7 +301,7 @@ static void tell_failure(const struct batch_run *r, const json_t *entry)
     char       *name = id_text(id);
     const char *detail = json_string_value(json_object_get(json_object_get(entry, "error"), "detail"));
 
-    if (r->has_bar)
+    if (r->columns > 0)
         fputs("\r\033[K", stderr);
     fprintf(stderr, "weirctl: item ");
     text_print(stderr, name, strlen(name), 0);
@@ -302,9 +335,11 @@ static void take_entry(struct batch_run *r, const json_t *entry, const char *lin
 
 static void take_line(struct batch_run *r, const char *line, size_t bytes)
 {
-    json_t *entry = load(line, bytes);
+    json_t *entry = load(line, bytes), *progress = json_object_get(entry, "progress");
 
-    if (json_object_get(entry, "done") != NULL) {
+    if (progress != NULL) {
+        take_progress(r, progress);
+    } else if (json_object_get(entry, "done") != NULL) {
         r->ended = true;
         r->failed = (unsigned long long)json_number_value(json_object_get(entry, "failed"));
         r->hits = (unsigned long long)json_number_value(json_object_get(entry, "hits"));
@@ -397,7 +432,7 @@ static bool open_files(struct batch_run *r)
 static int run(const struct ctl *c)
 {
     const struct sigaction interrupt = { .sa_handler = on_interrupt };
-    struct batch_run       r = { .ctl = c, .to = { .fd = -1 }, .has_bar = isatty(2), .began_ns = clock_mono_ns() };
+    struct batch_run       r = { .ctl = c, .to = { .fd = -1 }, .columns = text_columns(2), .left_s = -1 };
     struct arena           a = { 0 };
     struct slice           target = SLICE("/.weir/batch?progress=1s");
     int                    status = 1;
@@ -417,6 +452,7 @@ static int run(const struct ctl *c)
     }
     exchange_end(&r.to);
     json_decref(r.held);
+    json_decref(r.waits);
     arena_free(&a);
     return status;
 }

@@ -225,14 +225,19 @@ int text_is_plain(const char *text, size_t bytes)
     return 1;
 }
 
-unsigned text_terminal_columns(void)
+unsigned text_columns(int fd)
 {
     const char    *said = getenv("COLUMNS");
     struct winsize size = { 0 };
 
-    if (!isatty(STDOUT_FILENO))
+    if (!isatty(fd))
         return 0;
     if (said != NULL && atoi(said) > 0)
         return (unsigned)atoi(said);
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+    return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+unsigned text_terminal_columns(void)
+{
+    return text_columns(STDOUT_FILENO);
 }

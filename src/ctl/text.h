@@ -21,7 +21,9 @@ void text_print_fitted(FILE *, const char *text, unsigned columns, int fill);
 void text_print_wrapped(FILE *, const char *text, unsigned indent, unsigned columns);
 /* Is all of it UTF-8, without control characters but line ends and tabs? */
 int text_is_plain(const char *text, size_t bytes);
-/* Of the terminal that standard output is; 0: it is none. */
+/* Of the terminal that it is; 0: it is none. */
+unsigned text_columns(int fd);
+/* Of standard output. */
 unsigned text_terminal_columns(void);
 
 #endif

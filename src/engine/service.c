@@ -93,6 +93,15 @@ void engine_tick(struct engine *e, int64_t now_mono_ns)
         t->tick(t, now_mono_ns);
 }
 
+bool exchange_look_out(const struct exchange *x, struct upstream_outlook *o)
+{
+    if (x->fetch == NULL)
+        return false;
+    o->fetch = x->fetch;
+    upstream_look_out(x->engine->services->upstream, o);
+    return true;
+}
+
 bool exchange_is_own_reply(const struct exchange *x)
 {
     return !x->finish.of_api;

@@ -52,6 +52,10 @@ void engine_drop_ticker(struct engine_ticker *);
 void engine_hold(struct engine *);
 void engine_let_go(struct engine *);
 
+/* Asks how long more like this one will take: `reply_to`, `done` and `more` are set.  False: it does not wait for an
+ * API, and nobody answers. */
+bool exchange_look_out(const struct exchange *, struct upstream_outlook *);
+
 /* Did Weir itself make that reply, for want of an answer? */
 bool exchange_is_own_reply(const struct exchange *);
 

@@ -53,10 +53,22 @@ static void receive_again(struct mail *m)
         batch_pump(b);
 }
 
-/* All mail that was on its way has come. */
+/* All mail of this worker's that was on its way has come. */
 static void receive_fence(struct mail *m)
 {
-    free_batch(CONTAINER_OF(m, struct batch, fence));
+    struct batch *b = CONTAINER_OF(m, struct batch, fence);
+
+    b->fenced = true;
+    if (b->prospect.asked == 0)
+        free_batch(b);
+}
+
+static void tell_progress(struct batch *b)
+{
+    if (!b->closed)
+        outlet_tell_progress(b);
+    else if (b->fenced)
+        free_batch(b);
 }
 
 /* -- all that can be done now -- */
@@ -70,9 +82,16 @@ static void go_on_with_items(struct batch *b)
             item_go_on(i);
 }
 
+static bool is_over(const struct batch *b)
+{
+    if (b->wanted.take > 0 && b->counts.ok >= b->wanted.take)
+        return true;
+    return b->in.all_read && b->under_way_count == 0;
+}
+
 static bool has_place(const struct batch *b)
 {
-    return !b->out.ended && b->aside_count < ASIDE_MOST &&
+    return !b->out.ended && !is_over(b) && b->aside_count < ASIDE_MOST &&
            b->under_way_count + b->done_count - b->aside_count < b->wanted.concurrency;
 }
 
@@ -150,13 +169,6 @@ static void answer(struct batch *b)
     service_wake(b->outer);
 }
 
-static bool is_over(const struct batch *b)
-{
-    if (b->wanted.take > 0 && b->counts.ok >= b->wanted.take)
-        return true;
-    return b->in.all_read && b->under_way_count == 0;
-}
-
 static void end_where_over(struct batch *b)
 {
     if (b->out.ended || !b->out.answered || !is_over(b))
@@ -189,13 +201,12 @@ static void batch_pump(struct batch *b)
             return;
         }
     }
-    if (in->shape == SHAPE_LINES && !b->out.begun)
+    if (b->out.form == FORM_UNKNOWN) {
         b->out.form = form_of(b);
-    if (in->ended && !b->out.answered) {
         b->wanted.by_completion |= b->wanted.take > 0 && !b->wanted.has_order;
-        b->out.form = form_of(b);
-        answer(b);
     }
+    if (in->ended && !b->out.answered)
+        answer(b);
     go_on_with_items(b);
     outlet_write(b);
     start_items(b);
@@ -215,7 +226,8 @@ static void batch_tick(struct engine_ticker *t, int64_t now_ns)
     if (b->wanted.progress_ns == 0 || !b->out.answered || now_ns < b->progress_at_ns)
         return;
     b->progress_at_ns = now_ns + b->wanted.progress_ns;
-    outlet_tell_progress(b);
+    if (outlet_tells_progress(b))
+        prospect_ask(b, tell_progress);
 }
 
 /* -- the service -- */

@@ -91,6 +91,22 @@ static void check_document(struct batch *b, const char *bytes, size_t count)
         refuse_size(b);
 }
 
+/* Of lines that are not read yet it is known how many there are. */
+static void count_lines(struct input *in, const char *bytes, size_t count)
+{
+    for (size_t at = 0, end; at < count; at = end + 1) {
+        const char *line_end = memchr(bytes + at, '\n', count - at);
+
+        end = line_end != NULL ? (size_t)(line_end - bytes) : count;
+        while (at < end && !in->in_line)
+            in->in_line = !is_space(bytes[at++]);
+        if (line_end != NULL) {
+            in->lines += in->in_line;
+            in->in_line = false;
+        }
+    }
+}
+
 size_t input_add(struct batch *b, const char *bytes, size_t count)
 {
     struct input *in = &b->in;
@@ -102,6 +118,7 @@ size_t input_add(struct batch *b, const char *bytes, size_t count)
         batch_refuse(b, PROBLEM_NO_RESOURCES, say(b, "The batch could not be kept: %s.", why.text));
         return count;
     }
+    count_lines(in, bytes, count);
     for (size_t i = 0; i < count && in->shape == SHAPE_UNKNOWN; i++)
         if (!is_space(bytes[i]))
             in->shape = shape_of(in, bytes[i]);
@@ -205,9 +222,10 @@ void input_end(struct batch *b)
     if (in->shape == SHAPE_UNKNOWN)
         batch_refuse(b, PROBLEM_BATCH_NOT_JSON,
                      SLICE("There is nothing in it. A list of URLs or items, an object of them, or lines are wanted."));
-    else if (in->shape == SHAPE_LINES)
+    else if (in->shape == SHAPE_LINES) {
         in->checked = true;
-    else if (!json_check_end(&in->json))
+        in->count = in->lines + in->in_line;
+    } else if (!json_check_end(&in->json))
         refuse_json(b, spool_length(in->body));
     else
         begin_document(b);
@@ -287,6 +305,8 @@ static bool check_one(struct batch *b)
 
     if (more && wrong == NULL)
         wrong = name_item(b, i, true);
+    if (more && wrong == NULL)
+        prospect_count(b, i);
     if (more && wrong != NULL)
         refuse_item(b, i, wrong);
     else if (more && b->in.next > batch_bounds(b)->max_requests)
@@ -365,7 +385,6 @@ static bool next_of_lines(struct batch *b, struct item *i, const char **wrong)
 
     if (!next_line(b, &line)) {
         in->all_read = in->ended;
-        in->count = in->ended ? in->next : 0;
         return false;
     }
     i->index = in->next++;

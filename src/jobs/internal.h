@@ -7,6 +7,7 @@
 
 #include "base/list.h"
 #include "base/table.h"
+#include "http/json.h"
 #include "jobs/result.h"
 #include "jobs/item.h"
 #include "jobs/jobs.h"
@@ -57,7 +58,7 @@ struct item {
 TAILQ_HEAD(items, item);
 
 enum batch_shape { SHAPE_UNKNOWN, SHAPE_LIST, SHAPE_KEYS, SHAPE_LINES };
-enum batch_form { FORM_JSON, FORM_LINES, FORM_EVENTS };
+enum batch_form { FORM_UNKNOWN, FORM_JSON, FORM_LINES, FORM_EVENTS };
 
 struct input {
     enum batch_shape  shape;
@@ -70,10 +71,32 @@ struct input {
     int64_t           items_at; /* where the first does */
     int64_t           looked;   /* of lines: up to here the next one has no end */
     uint64_t          next;     /* its index */
-    uint64_t          count;    /* of all; known for a document */
+    uint64_t          count;    /* of all; 0: not known yet */
+    uint64_t          lines;    /* that have ended */
+    bool              in_line;  /* and one more has begun */
     bool              checked;  /* all of a document is well */
     bool              all_read;
     struct table      ids; /* struct known_id */
+};
+
+/* Of the items of one upstream, how many there are and what its budget says of them. */
+struct prospect_part {
+    const char             *upstream; /* its name */
+    uint64_t                items;    /* of a document: all of them */
+    uint64_t                started;
+    struct upstream_outlook look;
+    struct batch           *batch;
+    bool                    is_asked;
+};
+enum { TARGETS = 8 }; /* of more upstreams nothing is foretold */
+
+struct prospect {
+    struct prospect_part targets[TARGETS];
+    unsigned             count, asked;
+    void (*tell)(struct batch *); /* once all is known */
+    /* As it was heard last: */
+    int64_t                     eta_ns; /* of all; -1: not known; INT64_MAX: never */
+    const struct prospect_part *waits;  /* the one whose items wait longest; NULL: none */
 };
 
 struct outlet {
@@ -106,12 +129,13 @@ struct batch {
     struct {
         uint64_t done, ok, failed, hits, upstream;
     } counts;
+    struct prospect      prospect;
     int64_t              started_ns, progress_at_ns;
     struct engine_ticker ticker;
     void (*pump)(struct batch *); /* all that can be done now */
     struct mail again;            /* to go on in a while, after others */
     struct mail fence;            /* the last one */
-    bool        again_posted, refused, closed;
+    bool        again_posted, refused, closed, fenced;
 };
 
 /* -- parts.c -- */
@@ -136,6 +160,14 @@ bool input_check(struct batch *);
  * more (all_read). */
 bool input_next(struct batch *, struct item *item, const char **wrong);
 void input_close(struct batch *);
+
+/* -- prospect.c -- */
+void prospect_count(struct batch *, const struct item *); /* while a document is looked at */
+void prospect_start(const struct item *);
+/* Asks for what is to come, where that can be asked; then `tell` is called, now or later. */
+void prospect_ask(struct batch *, void (*tell)(struct batch *));
+/* What was heard, as members that each follow a comma. */
+void prospect_write(const struct batch *, struct json_out *);
 
 /* -- twins.c -- */
 enum twin {
@@ -167,7 +199,8 @@ void outlet_write(struct batch *);
 bool outlet_has_room(struct batch *);
 /* One is done that may have to wait for its turn: a small one gives its place to another. */
 void outlet_done(struct item *);
-/* How far it is, where that is wanted and may stand between two entries. */
+/* Can it be told how far it is? Not within an entry, nor in an answer that is one document. */
+bool outlet_tells_progress(struct batch *);
 void outlet_tell_progress(struct batch *);
 /* The last words. */
 void outlet_end(struct batch *);

@@ -5,6 +5,7 @@
 
 #include "engine/guard.h"
 #include "http/hop.h"
+#include "http/json_member.h"
 #include "http/url.h"
 #include "policy/decide.h"
 
@@ -206,62 +207,6 @@ static bool is_member(const char *name)
     return false;
 }
 
-/* -- a body as it stands -- */
-
-/* Past the value that begins at `at`, of well-formed text. */
-static size_t past_value(struct slice text, size_t at)
-{
-    unsigned depth = 0;
-
-    for (; at < text.len; at++) {
-        char c = text.ptr[at];
-
-        if (c == '"') {
-            for (at++; at < text.len && text.ptr[at] != '"'; at++)
-                at += text.ptr[at] == '\\';
-        } else if (c == '[' || c == '{') {
-            depth++;
-        } else if (c == ']' || c == '}') {
-            if (depth == 0)
-                return at;
-            depth--;
-        } else if (c == ',' && depth == 0) {
-            return at;
-        }
-    }
-    return at;
-}
-
-/* The text's own bytes: a number of twenty digits stays one. */
-static struct slice raw_member(struct slice object, struct slice wanted)
-{
-    size_t at = slice_find(object, '{', 0) + 1;
-
-    while (at < object.len) {
-        size_t       begin = slice_find(object, '"', at), end, value;
-        struct slice name;
-
-        if (begin == object.len)
-            break;
-        for (end = begin + 1; end < object.len && object.ptr[end] != '"'; end++)
-            end += object.ptr[end] == '\\';
-        name = slice_sub(object, begin + 1, end);
-        value = slice_find(object, ':', end) + 1;
-        at = past_value(object, value);
-        if (slice_eq(name, wanted)) {
-            struct slice raw = slice_sub(object, value, at);
-
-            while (raw.len > 0 && strchr(" \t\r\n", raw.ptr[0]) != NULL)
-                raw = slice_sub(raw, 1, raw.len);
-            while (raw.len > 0 && strchr(" \t\r\n", raw.ptr[raw.len - 1]) != NULL)
-                raw.len--;
-            return raw;
-        }
-        at++;
-    }
-    return SLICE_NONE;
-}
-
 /* -- the whole -- */
 
 static bool brings(const char *const *names, struct slice name)
@@ -406,9 +351,9 @@ static const char *read_members(struct item_reading *r, struct slice text, const
         if (members[i].read != NULL)
             wrong = members[i].read(r, v);
         else if (strcmp(members[i].name, "id") == 0)
-            wrong = read_id(r, v, raw_member(text, SLICE("id")));
+            wrong = read_id(r, v, json_member(text, SLICE("id")));
         else
-            wrong = set_body(r, "body", "application/json", raw_member(text, SLICE("body")));
+            wrong = set_body(r, "body", "application/json", json_member(text, SLICE("body")));
     }
     return wrong;
 }

@@ -87,6 +87,7 @@ static struct slice after(const struct batch *b)
     case FORM_LINES:
         return SLICE("\n");
     case FORM_JSON:
+    case FORM_UNKNOWN:
         break;
     }
     return SLICE("");
@@ -300,30 +301,36 @@ void outlet_write(struct batch *b)
 
 /* -- how far -- */
 
-/* The rest takes as long as what was done: both at the pace that the budget allows. */
-static void write_eta(const struct batch *b, char *out, size_t room)
+bool outlet_tells_progress(struct batch *b)
 {
-    int64_t left = (int64_t)(b->in.count - b->counts.done), took_ns = clock_mono_ns() - b->started_ns;
+    const struct outlet *o = &b->out;
 
-    out[0] = '\0';
-    if (b->in.count > b->counts.done && b->counts.done > 0)
-        snprintf(out, room, ",\"eta\":%.1f", (double)took_ns / (double)b->counts.done * (double)left / NS_PER_SEC);
+    return o->form != FORM_JSON && !o->ended && o->writing == NULL && o->early_left == 0 && outlet_has_room(b);
 }
 
 void outlet_tell_progress(struct batch *b)
 {
-    const struct outlet *o = &b->out;
-    char                 text[256], of[32] = "", eta[32];
+    char            text[512];
+    struct json_out o = { .buffer = text, .capacity = sizeof text };
 
-    if (o->form == FORM_JSON || o->ended || o->writing != NULL || o->early_left > 0 || !outlet_has_room(b))
+    if (!outlet_tells_progress(b))
         return;
-    if (b->in.count > 0)
-        snprintf(of, sizeof of, ",\"of\":%llu", (unsigned long long)b->in.count);
-    write_eta(b, eta, sizeof eta);
-    snprintf(text, sizeof text, "%s{\"progress\":{\"done\":%llu,\"failed\":%llu%s,\"hits\":%llu%s}}",
-             o->form == FORM_EVENTS ? "event: progress\ndata: " : "", (unsigned long long)b->counts.done,
-             (unsigned long long)b->counts.failed, of, (unsigned long long)b->counts.hits, eta);
-    if (put(b, slice_of(text)))
+    if (b->out.form == FORM_EVENTS)
+        json_raw(&o, SLICE("event: progress\ndata: "));
+    json_raw(&o, SLICE("{\"progress\":{"));
+    json_key(&o, "done");
+    json_int(&o, (int64_t)b->counts.done);
+    json_key(&o, "failed");
+    json_int(&o, (int64_t)b->counts.failed);
+    if (b->in.count > 0) {
+        json_key(&o, "of");
+        json_int(&o, (int64_t)b->in.count);
+    }
+    json_key(&o, "hits");
+    json_int(&o, (int64_t)b->counts.hits);
+    prospect_write(b, &o);
+    json_raw(&o, SLICE("}}"));
+    if (!o.overflow && put(b, (struct slice){ text, o.used }))
         put(b, after(b));
 }
 

@@ -283,6 +283,7 @@ static void enter(struct item *i)
 void item_start(struct item *i)
 {
     enter(i);
+    prospect_start(i);
     begin(i);
 }
 

@@ -58,14 +58,16 @@ static double chance(struct upstream *up)
     return (double)(up->random >> 11) / (double)(UINT64_C(1) << 53);
 }
 
-/* The most that anybody who waits would still wait. */
-static int64_t wait_left(const struct flight *f)
+/* The most that anybody who waits would still wait, or of those who bear refusals. */
+static int64_t wait_left(const struct flight *f, bool bearing)
 {
     int64_t now = clock_mono_ns(), most = 0;
 
     EACH_WAITER(w, f)
-    if (w->at == WAITER_WAITING && waiter_wait_left(w, now) > most)
+    if (w->at == WAITER_WAITING && (!bearing || w->fetch->bears_refusals) && waiter_wait_left(w, now) > most)
         most = waiter_wait_left(w, now);
+    if (bearing)
+        return most;
     if (f->keep && most == 0)
         most = f->keep_until_ns > now ? f->keep_until_ns - now : f->leader->patience.max_wait_ns;
     return most;
@@ -85,7 +87,8 @@ static struct retry_answer ask_retry(struct flight *f, enum attempt_outcome outc
         .body_kept = fetch->upload == NULL || upload_is_kept(fetch->upload),
         .client_saw_byte = f->answer != NULL,
         .told_ns = told_ns,
-        .wait_left_ns = wait_left(f),
+        .wait_left_ns = wait_left(f, false),
+        .bears_ns = wait_left(f, true),
         .chance = chance(f->up),
         .share_left = site_may_retry(f->site, clock_mono_ns()),
     };

@@ -193,6 +193,7 @@ struct fetch {
     enum forward_reason    reason;         /* why the look-up did not do; FWD_NONE: a refresh */
     bool                   must_be_new;    /* joins only a flight not yet sent */
     bool                   refresh_behind; /* nobody waits: stale-while-revalidate */
+    bool                   bears_refusals; /* it waits for as long as the API says 429, whatever retry.attempts says */
     bool                   leaves_queue;   /* while it waits it goes when its owner goes, whatever on_abort says */
     struct fetch_stored    stored;
     bool                   may_spare;     /* a stale answer will do while the budget is short */

@@ -131,6 +131,7 @@ struct line {
     struct budget_now  now;
     int64_t            within_ns; /* of interest is what goes before that */
     struct queue_ahead ahead;     /* of what it spends */
+    uint64_t           more;      /* of its own that go before it and are not there yet */
 };
 
 static uint64_t may_pass(void *context, const struct queue_entry *e, uint64_t entries)
@@ -156,8 +157,8 @@ static uint64_t ahead_in_place(struct line *line)
 
     if (!queue_is_mixed(q, &line->class, line->priority))
         return line->ahead.all;
-    return queue_ahead_in_place(q, line->flight != NULL ? &line->flight->entry : NULL, &line->class, line->priority,
-                                line->who, may_pass, line);
+    return line->more + queue_ahead_in_place(q, line->flight != NULL ? &line->flight->entry : NULL, &line->class,
+                                             line->priority, line->who, may_pass, line);
 }
 
 static int64_t budget_of(void *context, uint64_t ahead)
@@ -193,8 +194,10 @@ static int64_t predict_places(struct line *line, int64_t held_ns, int64_t budget
 
 /* -- all of it -- */
 
-int64_t forecast_wait(struct site *site, const struct flight *f, const struct charge *charge,
-                      enum queue_priority priority, const struct queue_who *who, struct wait_cause *cause)
+/* `more` like it go before it, besides those that are there. */
+static int64_t wait_after(struct site *site, const struct flight *f, const struct charge *charge,
+                          enum queue_priority priority, const struct queue_who *who, uint64_t more,
+                          struct wait_cause *cause)
 {
     struct budget      *b = site->budget;
     struct line         line = { .site = site,
@@ -202,7 +205,8 @@ int64_t forecast_wait(struct site *site, const struct flight *f, const struct ch
                                  .priority = priority,
                                  .who = who,
                                  .class = site_class(site, charge),
-                                 .now = budget_time() };
+                                 .now = budget_time(),
+                                 .more = more };
     int64_t             hold = hold_predict_ns(&site->hold, line.now.mono_ns), pause = 0, wait, placed;
     const char         *tightest = NULL;
     struct ledger_cause told;
@@ -216,6 +220,8 @@ int64_t forecast_wait(struct site *site, const struct flight *f, const struct ch
     }
     line.ahead = line.flight != NULL ? queue_ahead_of(b->queue, &f->entry)
                                      : queue_ahead(b->queue, &line.class, priority, who);
+    line.ahead.all += more;
+    line.ahead.alike += more;
     wait = ledger_predict_ns(b->ledger, charge, &line.ahead, line.now, &tightest);
     if (tightest != NULL) {
         told = ledger_cause(b->ledger, charge, &line.ahead, line.now);
@@ -232,6 +238,27 @@ int64_t forecast_wait(struct site *site, const struct flight *f, const struct ch
         wait = placed;
     }
     return wait > pause ? wait : pause;
+}
+
+int64_t forecast_wait(struct site *site, const struct flight *f, const struct charge *charge,
+                      enum queue_priority priority, const struct queue_who *who, struct wait_cause *cause)
+{
+    return wait_after(site, f, charge, priority, who, 0, cause);
+}
+
+int64_t forecast_last(const struct flight *f, uint64_t more)
+{
+    struct wait_cause cause;
+
+    return wait_after(f->site, f, &f->charge, f->entry.priority, &f->entry.who, more, &cause);
+}
+
+int64_t forecast_takes(const struct flight *f)
+{
+    int64_t            now = clock_mono_ns();
+    const struct pace *p = pace_of(f->site, kind_of(f->site, f->leader), now);
+
+    return pace_is_known(p, now) ? pace_at(p, 0.5) : 0;
 }
 
 int64_t forecast_newcomer(struct site *s)

@@ -29,9 +29,12 @@ struct wait_cause {     /* whose doing a wait is */
 /* Nanoseconds that a fetch joining (flight) or entering (NULL) would wait. */
 int64_t forecast_wait(struct site *, const struct flight *, const struct charge *, enum queue_priority,
                       const struct queue_who *, struct wait_cause *);
-int64_t forecast_newcomer(struct site *);   /* one that nobody knows, with no credential, for "/" */
-void    forecast_waits(struct flight *);    /* it waits from now on */
-void    forecast_goes(struct flight *);     /* not any more */
-void    forecast_note(const struct turn *); /* it gives its place back */
+/* The last of so many more like it that come after it. */
+int64_t forecast_last(const struct flight *, uint64_t more);
+int64_t forecast_takes(const struct flight *); /* at the API, as the middle one of its kind; 0: not known */
+int64_t forecast_newcomer(struct site *);      /* one that nobody knows, with no credential, for "/" */
+void    forecast_waits(struct flight *);       /* it waits from now on */
+void    forecast_goes(struct flight *);        /* not any more */
+void    forecast_note(const struct turn *);    /* it gives its place back */
 
 #endif

@@ -176,4 +176,20 @@ struct upstream_foretelling { /* the asker's; answered by mail */
 /* Nothing is counted, kept or changed by it. */
 void upstream_foretell(struct upstream *, struct upstream_foretelling *);
 
+/* -- how long many more like one that is submitted will take -- */
+struct upstream_outlook { /* the asker's; answered by mail */
+    struct mail     mail; /* upstream's */
+    struct mailbox *reply_to;
+    struct mail     done;
+    struct fetch   *fetch; /* that one; the worker has not left it */
+    uint64_t        more;  /* after it */
+    /* -- answer -- */
+    bool    is_known;  /* false: it has its answer */
+    int64_t wait_ns;   /* of that one; 0: it is at the API */
+    char    limit[64]; /* that makes it wait; "queue": the places; "": none */
+    int64_t last_ns;   /* until the last one goes; INT64_MAX: never */
+    int64_t takes_ns;  /* one, at the API; 0: not known */
+};
+void upstream_look_out(struct upstream *, struct upstream_outlook *);
+
 #endif

@@ -384,6 +384,54 @@ def test_progress_is_told(weir, origin):
     raw.close()
 
 
+def progress_of(d, query, body, seen):
+    """The first progress that is told of which `seen` holds."""
+    raw = http.client.HTTPConnection(*d.address, timeout=30)
+    raw.request("POST", "/.weir/batch?progress=1s" + query, body, {"Accept": "application/x-ndjson"})
+    reply = raw.getresponse()
+    while not seen(told := json.loads(reply.readline()).get("progress", {})):
+        pass
+    raw.close()
+    return told
+
+
+@pytest.mark.parametrize("body", ["".join(f"/api/{i}\n" for i in range(61)), json.dumps([f"/api/{i}" for i in range(61)])])
+def test_the_end_is_foretold_from_the_budget(weir, origin, body):
+    """One has gone at once, the others go one a minute: what the first one took says nothing of that."""
+    d = weir(limits=["1/min"])
+    origin.reply(200, b"1")
+    p = progress_of(d, "&order=completed", body, lambda p: "waits" in p)
+    assert 58 * 60 < p["eta"] <= 61 * 60 and p["of"] == 61
+    assert p["waits"]["upstream"] == "api" and p["waits"]["limit"] == "1/min" and 0 < p["waits"]["for"] <= 16 * 60
+
+
+def test_refusals_are_waited_for_inside(weir, origin):
+    """However often the API says 429: they are no failures that add up.  One asked alone hears of it."""
+    d = weir(retry={"attempts": 2, "backoff": "10ms", "max_backoff": "10ms"})
+    refused = []
+
+    def refuse(request, conn):
+        if request.target == "/alone" or refused.count(request.target) < 6:
+            refused.append(request.target)
+            return conn.answer(429, b"no", [])
+        return conn.answer(200, b"1", [])
+    origin.handler = refuse
+    assert [e["status"] for e in entries(post(d, ["/api/1", "/api/2", {"url": "/api/3", "method": "POST"}]))] == [200] * 3
+    assert d.get("/api/alone").status == 429
+    got, = entries(post(d, [{"url": "/api/4", "max_wait": "0s"}]))
+    assert got["status"] == 429
+
+
+@pytest.mark.parametrize("of_batch, of_upstream", [({"concurrency": 1}, {}), ({}, {"limits": ["1/h"]})])
+def test_nothing_is_sent_after_the_first_that_is_taken(weir, origin, of_batch, of_upstream):
+    d = weir(**of_upstream)
+    origin.reply(200, b"1", [])
+    assert len(entries(post(d, {"requests": [f"/api/{i}" for i in range(10)], "take": 1, **of_batch}))) == 1
+    assert d.get("/.weir/health").status == 200
+    until(lambda: d.status()["upstreams"][0]["waiting"] == 0, "nobody waits")
+    assert origin.count() == 1
+
+
 def test_each_item_has_its_line_in_the_log(weir, origin):
     d = weir()
     origin.reply(200, b"1", FRESH)

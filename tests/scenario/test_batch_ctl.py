@@ -1,9 +1,13 @@
 """weirctl batch: many requests from the shell."""
+import fcntl
 import json
 import os
 import pty
+import re
 import signal
+import struct
 import subprocess
+import termios
 import threading
 
 import pytest
@@ -134,6 +138,30 @@ def test_interrupted_and_resumed(weir, origin, place):
     assert again.returncode == 0, again.stderr
     assert {e["id"] for e in entries(out.read_text()) if "id" in e} == set(range(20))
     assert not {r.target for r in origin.requests} & {f"/{i}" for i in range(5)}
+
+
+@pytest.mark.parametrize("columns, bar", [(160, rb"\r\[ +\] [01] of 40"), (60, rb"\r[01] of 40, 0 hits, 0 failed, \d+m")])
+def test_the_bar_names_the_limit(weir, origin, place, columns, bar):
+    """And fits the terminal."""
+    d = weir(limits=["1/min"])
+    origin.reply(200, b"1")
+    main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    shown = b""
+    (place / "in").write_text("".join(f"/api/{i}\n" for i in range(40)))
+    with subprocess.Popen([WEIRCTL, "--socket", d.admin_path, "batch", str(place / "in")], stdout=subprocess.DEVNULL,
+                          stderr=side, env=environment(place)) as ran:
+        try:
+            while b" left" not in shown:
+                shown += os.read(main, 65536)
+            ran.send_signal(signal.SIGINT)
+            assert ran.wait(timeout=seconds(30)) == 130
+        finally:
+            ran.kill()
+    os.close(side)
+    os.close(main)
+    assert re.search(bar, shown) and (columns < 100 or b" left, waiting for the limit of api: 1/min\x1b" in shown)
+    assert max(len(line) for line in re.split(rb"[\r\n]|\x1b\[K", shown)) < columns
 
 
 def test_a_bar_on_a_terminal(weir, origin, place):

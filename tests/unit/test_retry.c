@@ -101,6 +101,43 @@ static void test_bounds(void **state)
     assert_true(retry_decide(&options, &q).again);
 }
 
+/* A batch's 429 is a wait, and no failure that adds up. */
+static void test_refusals(void **state)
+{
+    static const struct {
+        const char *name;
+        unsigned    status, made;
+        bool        share_left;
+        int64_t     told_ns, bears_ns, after_ns; /* after_ns -1: not again */
+    } rows[] = {
+        { "nobody_bears_it", 429, 5, true, 9 * S, 0, -1 },
+        { "a_batch_does", 429, 5, true, 9 * S, 60 * S, 9 * S },
+        { "for_as_long_as_it_waits_at_all", 429, 5, true, 90 * S, 60 * S, -1 },
+        { "which_is_longer_than_others_do", 429, 500, true, 90 * S, 900 * S, 90 * S },
+        { "with_no_share_left", 429, 2, false, 9 * S, 60 * S, 9 * S },
+        { "by_back_off_where_nothing_is_said", 429, 500, true, -1, 60 * S, 30 * S },
+        { "a_failure_is_no_refusal", 503, 5, true, 9 * S, 60 * S, -1 },
+        { "nor_without_a_share", 503, 2, false, 9 * S, 60 * S, -1 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct retry_question q = question(ATTEMPT_STATUS, rows[i].status, HTTP_POST);
+        struct retry_answer   a;
+
+        if (rows[i].status == 503)
+            q.method = HTTP_GET;
+        q.attempts_made = rows[i].made;
+        q.share_left = rows[i].share_left;
+        q.told_ns = rows[i].told_ns;
+        q.bears_ns = rows[i].bears_ns;
+        q.chance = 1.0;
+        a = retry_decide(&options, &q);
+        if ((a.again ? a.after_ns : -1) != rows[i].after_ns)
+            fail_msg("%s", rows[i].name);
+    }
+}
+
 static void test_pauses(void **state)
 {
     static const struct {
@@ -159,8 +196,10 @@ static void test_tokens(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_which),  cmocka_unit_test(test_key_makes_it_repeatable), cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_pauses), cmocka_unit_test(test_retry_after_counts),      cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_which),  cmocka_unit_test(test_key_makes_it_repeatable),
+        cmocka_unit_test(test_bounds), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_pauses), cmocka_unit_test(test_retry_after_counts),
+        cmocka_unit_test(test_tokens),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
