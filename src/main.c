@@ -54,6 +54,7 @@ struct daemon {
     struct authority    *authority;
     struct store        *store;
     struct upstream     *upstream;
+    struct jobs         *jobs;
     struct credentials  *credentials;
     struct peer_finder  *finder;
     struct records      *records;
@@ -256,9 +257,10 @@ static bool match_pattern(const void *pattern, struct slice path)
 static int open_rooms(struct daemon *d, struct fault *why)
 {
     struct fault                              note = { "" };
-    static const struct engine_service *const own[] = { &jobs_batch, NULL };
-    struct front_services                     services = { .engine = { .own = own } };
-    const struct state_owner *const owners[] = { upstream_rows[0], upstream_rows[1], &config_mode_rows, NULL };
+    static const struct engine_service *const own[] = { &jobs_batch, &jobs_told, NULL };
+    struct front_services                     services = { .engine = { .own = own, .later = &jobs_later } };
+    const struct state_owner *const owners[] = { upstream_rows[0], upstream_rows[1], &config_mode_rows, &jobs_rows,
+                                                 NULL };
 
     d->state = state_open(&d->config->state, owners, why, &note);
     if (d->state == NULL)
@@ -278,6 +280,10 @@ static int open_rooms(struct daemon *d, struct fault *why)
     if (d->upstream == NULL)
         return -1;
     upstream_configure(d->upstream, &d->config->ref, d->config->fetch_options, d->config->upstream_count);
+    d->jobs = jobs_open(d->state, d->store, &d->config->jobs, why);
+    if (d->jobs == NULL)
+        return -1;
+    services.engine.jobs = d->jobs;
     d->credentials = credentials_open();
     d->finder = peer_finder_open();
     d->saved = saved_open(clock_wall_ns());
@@ -314,6 +320,7 @@ static void close_rooms(struct daemon *d)
     credentials_close(d->credentials);
     upstream_close(d->upstream);
     peer_finder_close(d->finder);
+    jobs_close(d->jobs);
     store_close(d->store);
     authority_close(d->authority);
     state_close(d->state);

@@ -16,7 +16,7 @@ ROOMS = {
     "upstream": "base http db peer policy budget store origin",
     "config":   "base http policy route budget store origin upstream tls",
     "engine":   "base http peer policy route budget store upstream config",
-    "jobs":     "base http policy route store config engine",
+    "jobs":     "base http peer policy route store config engine",
     "admin":    "base http page store upstream config engine",
     "front":    "base http peer route tls config engine admin",
     "ctl":      "base http",

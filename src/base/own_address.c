@@ -14,6 +14,18 @@ static struct {
 } own[MOST];
 static unsigned count;
 
+static char published[TEXT_BYTES + 32];
+
+void own_address_publish(const char *url)
+{
+    snprintf(published, sizeof published, "%s", url);
+}
+
+const char *own_address_published(void)
+{
+    return published;
+}
+
 /* IPv4 in an IPv6 socket is IPv4. */
 static const char *plain(const char *host)
 {

@@ -218,6 +218,18 @@ bool check_origin(const char *text, struct fault *why)
     return true;
 }
 
+bool check_public_url(const char *text, struct fault *why)
+{
+    struct http_url url;
+
+    if (!http_url_parse(slice_of(text), &url) || url.target.len > 0)
+        return WRONG(why,
+                     "\"%s\" is no address of Weir's; scheme, host and port alone are wanted, such as "
+                     "\"http://127.0.0.1:8080\"",
+                     text);
+    return true;
+}
+
 static bool is_network(const char *text)
 {
     unsigned char address[16];

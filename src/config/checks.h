@@ -36,9 +36,10 @@ bool check_sent_field(const char *, struct fault *why);  /* ... of one that goes
 bool check_cookie_name(const char *, struct fault *why); /* "AWSALB*" */
 bool check_field(const char *, struct fault *why);       /* "Name: value" */
 bool check_field_value(const char *, struct fault *why);
-bool check_origin(const char *, struct fault *why);  /* "https://app.example.org" */
-bool check_private(const char *, struct fault *why); /* "git.lan", "10.0.0.0/8" */
-bool check_access(const char *, struct fault *why);  /* "user:ann", "127.0.0.0/8" */
+bool check_origin(const char *, struct fault *why);     /* "https://app.example.org" */
+bool check_public_url(const char *, struct fault *why); /* "http://127.0.0.1:8080" */
+bool check_private(const char *, struct fault *why);    /* "git.lan", "10.0.0.0/8" */
+bool check_access(const char *, struct fault *why);     /* "user:ann", "127.0.0.0/8" */
 /* FILE, "credential:NAME", "env:NAME" */
 bool check_value_source(const char *, struct fault *why);
 /* stderr, journal, off or an absolute path */

@@ -81,6 +81,7 @@ struct config_upstream {
     const struct timeout_options *rule_timeouts; /* of each of the route's rules */
     enum upstream_mode            mode;
     bool                          intercept, rewrite_links;
+    bool                          jobs;          /* Prefer: respond-async is Weir's */
     const char *const            *allow_origins; /* lists end with NULL; NULL: none */
     bool                          has_access;    /* false: all */
     const struct config_access   *access;
@@ -135,6 +136,8 @@ struct config {
     /* names that Host may be beside loopback names and listed hosts */
     const char *const            *allow_hosts;
     struct batch_options          batch;
+    struct jobs_options           jobs;
+    const char                   *public_url; /* NULL: not set */
     unsigned                      max_connections, max_connections_per_client;
     int64_t                       head_timeout_ns, body_timeout_ns, idle_timeout_ns, drain_ns;
     const struct config_client   *clients;

@@ -193,6 +193,19 @@ static const struct option batch_options[] = {
 };
 static const struct section batch_section = { "batch", batch_options, 0, NULL, NULL };
 
+static const struct option jobs_options[] = {
+    ROW("keep", DURATION, "\"1d\"", config.jobs.keep_ns, "How long the result of a job is kept after its end.",
+        RANGE(NS_PER_SEC, DAYS(366))),
+    ROW("max", INT, "10000", config.jobs.max, "How many jobs there may be, those that have ended included.",
+        RANGE(1, 50000)),
+    ROW("max_size", SIZE, "\"1GiB\"", config.jobs.max_bytes,
+        "How long the bodies of all jobs may be together, of requests and of results. Where there is no room, results "
+        "that were read already go first.",
+        RANGE(MIB, 256 * TIB)),
+    END
+};
+static const struct section jobs_section = { "jobs", jobs_options, 0, NULL, NULL };
+
 static const struct option server_options[] = {
     ROW("max_connections", INT, "10000", config.max_connections, "Clients connected at one time.", RANGE(1, 1000000)),
     ROW("max_connections_per_client", INT, "5000", config.max_connections_per_client,
@@ -595,6 +608,9 @@ static const struct option upstream_options_table[] = {
     GROUP("via", via_section,
           "An HTTP or SOCKS5 proxy on the way to the API. A text is the url of a group. The proxy variables of the "
           "environment are never heeded."),
+    ROW("jobs", BOOL, "false", to.jobs,
+        "Whether a request with Prefer: respond-async becomes a job of Weir's. Else that is the API's to heed, and "
+        "Weir-Async: 1 alone makes a job."),
     ROW("mode", WORD, "\"live\"", to.mode,
         "\"offline\" answers from the cache alone, else 504; \"read_only\" lets no write through. The others are not "
         "there yet.",
@@ -633,6 +649,11 @@ static const struct option top_options[] = {
     GROUP("metrics", metrics_section, "What Prometheus reads."),
     GROUP("log", log_section, "Events and requests."),
     GROUP("batch", batch_section, "Many requests in one: POST /.weir/batch."),
+    GROUP("jobs", jobs_section, "Requests that are answered later: Weir-Async and Prefer: respond-async."),
+    ROW("public_url", TEXT, NULL, config.public_url,
+        "Weir's own address as clients reach it, such as \"http://127.0.0.1:8080\": where a job is told of to a client "
+        "that came by a host's name or a proxy.",
+        .check = check_public_url, .unset = "the first TCP address of listen"),
     GROUP("server", server_section, "What clients are granted."),
     GROUP("learned", top_learned_section, "What APIs say of their limits, where an upstream does not say otherwise."),
     ROW("clients", GROUPS, NULL, clients, "Classes for clients that cannot send a header. The first match counts.",

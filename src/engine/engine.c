@@ -5,8 +5,16 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "engine/service.h"
 
 #include <stdlib.h>
+
+static void receive_begin(struct mail *m)
+{
+    struct engine *e = CONTAINER_OF(m, struct engine, begin);
+
+    e->services->later->begin(e->desk);
+}
 
 struct engine *engine_open(const struct engine_services *services, struct mailbox *mailbox, struct config *config,
                            struct recorder *recorder, unsigned index, unsigned count)
@@ -20,6 +28,11 @@ struct engine *engine_open(const struct engine_services *services, struct mailbo
     e->id_step = count;
     e->index = index;
     CHECK(index < config->traffic->workers);
+    if (services->later != NULL) {
+        e->desk = services->later->open_desk(e, services->jobs, mailbox, index, count);
+        e->begin.receive = receive_begin;
+        mailbox_post(mailbox, &e->begin);
+    }
     e->groups = groups_open();
     e->reader = store_reader_open(services->store);
     config_acquire(config);
@@ -39,6 +52,8 @@ void engine_close(struct engine *e)
         arena_free(&x->arena);
         free(x);
     }
+    if (e->desk != NULL)
+        e->services->later->close_desk(e->desk);
     store_reader_close(e->reader);
     groups_close(e->groups);
     config_release(e->config);
@@ -69,6 +84,23 @@ void engine_count_refused(struct engine *e, struct slice method, unsigned status
     cell_add(&traffic_of(e->config->traffic, e->index)
                   ->requests[traffic_cell(is_safe ? TRAFFIC_SAFE : TRAFFIC_UNSAFE, status, TRAFFIC_ERROR)],
              1);
+}
+
+void engine_stop(struct engine *e)
+{
+    if (e->desk != NULL)
+        e->services->later->stop(e->desk);
+}
+
+bool engine_is_busy(const struct engine *e)
+{
+    return e->desk != NULL && e->services->later->is_busy(e->desk);
+}
+
+void engine_break(struct engine *e)
+{
+    if (e->desk != NULL)
+        e->services->later->end(e->desk);
 }
 
 bool engine_is_idle(const struct engine *e)

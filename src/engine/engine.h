@@ -23,7 +23,9 @@
 #include "upstream/upstream.h"
 
 struct credentials;
+struct engine_later;
 struct engine_service;
+struct jobs;
 
 struct engine_services { /* lent to every engine, outlives them */
     struct store                       *store;
@@ -32,7 +34,9 @@ struct engine_services { /* lent to every engine, outlives them */
     struct peer_finder                 *finder;
     struct records                     *records; /* of all workers */
     struct key_secret                   secret;
-    const struct engine_service *const *own; /* service.h; ends with NULL */
+    const struct engine_service *const *own;   /* service.h; ends with NULL */
+    const struct engine_later          *later; /* service.h; NULL: nothing is answered later */
+    struct jobs                        *jobs;  /* for the two above */
 };
 
 struct engine;
@@ -51,6 +55,11 @@ uint64_t engine_take_id(struct engine *);
 void engine_count_refused(struct engine *, struct slice method, unsigned status);
 /* About once a second while any client is connected. */
 void engine_tick(struct engine *, int64_t now_mono_ns);
+/* The worker is to stop: what is answered later and waits is not begun any more. */
+void engine_stop(struct engine *);
+/* Is any of that under way?  engine_break() ends it. */
+bool engine_is_busy(const struct engine *);
+void engine_break(struct engine *);
 /* True where no exchange is open and no mail for one is on its way. */
 bool engine_is_idle(const struct engine *);
 
@@ -61,17 +70,27 @@ bool engine_admits(struct engine *, const struct config_upstream *, const struct
 /* What is said to one that may not. */
 struct slice engine_not_admitted(const struct peer *, struct arena *);
 
-struct exchange_input {          /* borrowed until exchange_close() */
-    struct http_request request; /* target raw; fields as received */
-    bool                has_body;
-    int64_t             body_bytes; /* -1: chunked */
-    size_t              head_bytes;
-    bool                is_doubtful; /* the head did not stand on the wire as it was parsed */
-    const char         *peer;        /* "127.0.0.1:50814", "unix" */
-    struct slice        connected;   /* "host:port" of the CONNECT that it came out of; ptr NULL: of none */
-    bool                is_tls;      /* and over TLS */
-    uint64_t            batch; /* id of the request that it is an item of; 0: none. What waits goes when it leaves. */
-    struct slice        proxy_user; /* of that CONNECT: names the client (see Weir-Client); ptr NULL */
+/* Of an exchange that nobody waits for on a connection: jobs/. */
+struct exchange_job {
+    _Atomic uint64_t *mark; /* `number` stands there before anything is sent that may not be sent twice */
+    uint64_t          number;
+    /* It stands in line, and will so for about wait_ns, after `ahead` others; or it goes out. */
+    void (*queued)(struct exchange_job *, int64_t wait_ns, uint64_t ahead);
+    void (*sent)(struct exchange_job *);
+};
+
+struct exchange_input {           /* borrowed until exchange_close() */
+    struct http_request  request; /* target raw; fields as received */
+    bool                 has_body;
+    int64_t              body_bytes; /* -1: chunked */
+    size_t               head_bytes;
+    bool                 is_doubtful; /* the head did not stand on the wire as it was parsed */
+    const char          *peer;        /* "127.0.0.1:50814", "unix" */
+    struct slice         connected;   /* "host:port" of the CONNECT that it came out of; ptr NULL: of none */
+    bool                 is_tls;      /* and over TLS */
+    uint64_t             batch; /* id of the request that it is an item of; 0: none. What waits goes when it leaves. */
+    struct exchange_job *job;   /* NULL: of none.  What waits goes when it leaves. */
+    struct slice         proxy_user; /* of that CONNECT: names the client (see Weir-Client); ptr NULL */
     /* Who that is, as far as it is known by now, and with the user, for whom the kernel is asked the first time.  Never
      * NULL; valid until the next call for the connection. */
     const struct peer *(*known)(void *owner);

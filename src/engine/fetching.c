@@ -3,6 +3,8 @@
  */
 #include "engine/internal.h"
 
+#include "engine/service.h"
+
 /* Before anything that may be waited for: from here on the client's body is taken. */
 static void open_upload(struct exchange *x)
 {
@@ -50,11 +52,65 @@ void fetching_keep(struct exchange *x)
         x->decision.verdict = VERDICT_FETCH;
 }
 
+/* -- what is answered later -- */
+
+/* It is not asked for by this exchange; what came of its body goes along. */
+static enum step hand_over(struct exchange *x)
+{
+    const struct engine_service *to = &x->engine->services->later->taking;
+    char                         piece[16 * 1024];
+    size_t                       got;
+
+    candidate_drop(x);
+    x->log.cache = "own";
+    x->log.detail = "later";
+    x->body.continued = true;
+    x->service.of = to;
+    x->service.handle = to->open(x);
+    if (x->service.handle == NULL || x->body.upload == NULL)
+        return STEP_OWN;
+    while (upload_read(x->body.upload, piece, sizeof piece, &got) == UPLOAD_BYTES)
+        to->upload(x->service.handle, piece, got);
+    if (x->body.ended)
+        to->upload_end(x->service.handle);
+    return STEP_OWN;
+}
+
+static void receive_told(struct fetch *f)
+{
+    struct exchange       *x = f->owner;
+    struct fetch_progress *p = f->progress;
+
+    if (x == NULL)
+        return;
+    if (p->is_sent)
+        x->in.job->sent(x->in.job);
+    else
+        x->in.job->queued(x->in.job, p->wait_ns, p->ahead);
+}
+
+/* RFC 9110 9.2.2. */
+static bool may_be_repeated(const struct fetch *f)
+{
+    return http_method_is_idempotent(f->request.method) ||
+           http_fields_find(&f->request.fields, HTTP_IDEMPOTENCY_KEY, 0) >= 0;
+}
+
+static void follow(const struct exchange *x, struct fetch *f)
+{
+    f->progress = arena_alloc(&f->arena, sizeof *f->progress);
+    f->progress->told = receive_told;
+    f->progress->number = x->in.job->number;
+    f->progress->mark = may_be_repeated(f) ? NULL : x->in.job->mark;
+}
+
 enum step step_fetch(struct exchange *x)
 {
     struct credential c;
     struct fetch     *f;
 
+    if (x->service.is_wanted)
+        return hand_over(x);
     open_upload(x);
     fetching_keep(x);
     x->body.awaited = awaits_body(x);
@@ -76,6 +132,8 @@ enum step step_fetch(struct exchange *x)
         f->upload = x->body.upload;
         f->expects = x->body.expects && x->body.received_bytes == 0 && !x->body.ended;
     }
+    if (x->in.job != NULL)
+        follow(x, f);
     f->owner = x;
     x->fetch = f;
     x->forwarded = true;

@@ -55,6 +55,8 @@ struct engine {
     struct recorder              *recorder;
     struct store_reader          *reader;
     struct groups                *groups;
+    void                         *desk;  /* of services->later; NULL: none */
+    struct mail                   begin; /* the worker runs: it may begin */
     LIST_HEAD(, engine_ticker) tickers;
     SLIST_HEAD(, exchange)     unused; /* kept for the next request */
     unsigned unused_count;
@@ -160,6 +162,9 @@ struct service {
     const struct engine_service *of;
     void                        *handle;
     bool                         answered;
+    bool                         complete;  /* the reply is one that was finished before */
+    bool                         is_wanted; /* it is to be answered later, should it have to be asked for */
+    struct http_request          asked;     /* is_wanted: the request as it came */
 };
 
 struct explain_fact;

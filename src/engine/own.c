@@ -6,11 +6,19 @@
 #include "engine/service.h"
 #include "http/url.h"
 
+static bool is_at(const struct engine_service *s, struct slice path)
+{
+    const struct slice top = slice_of(s->path);
+
+    return slice_eq(path, top) ||
+           (s->below && path.len > top.len && slice_starts_with(path, top) && path.ptr[top.len] == '/');
+}
+
 static const struct engine_service *find_service(const struct exchange *x, struct slice path)
 {
     const struct engine_service *const *s = x->engine->services->own;
 
-    while (s != NULL && *s != NULL && !slice_eq(path, slice_of((*s)->path)))
+    while (s != NULL && *s != NULL && !is_at(*s, path))
         s++;
     return s != NULL ? *s : NULL;
 }
@@ -23,7 +31,9 @@ static enum step serve(struct exchange *x, const struct engine_service *service)
         x->service.of = service;
         x->service.handle = service->open(x);
     }
-    return x->service.answered ? STEP_FINISH : STEP_SUSPEND;
+    if (!x->service.answered)
+        return STEP_SUSPEND;
+    return x->service.complete ? STEP_DONE : STEP_FINISH;
 }
 
 /* What the name of an error means, for people. */
@@ -56,7 +66,7 @@ static enum step endpoint(struct exchange *x)
     return reply_problem(x, &(struct problem){ .kind = PROBLEM_NO_ENDPOINT,
                                                .retry_after_ns = -1,
                                                .detail = SLICE("Weir's own endpoints on this port are /.weir/health, "
-                                                               "/.weir/batch and /.weir/errors/NAME.") });
+                                                               "/.weir/batch, /.weir/jobs and /.weir/errors/NAME.") });
 }
 
 static enum step nowhere(struct exchange *x, struct slice host)
@@ -89,6 +99,8 @@ static enum step misdirected(struct exchange *x)
 
 enum step step_own(struct exchange *x)
 {
+    if (x->service.of != NULL && x->route.way != ROUTE_OWN)
+        return serve(x, x->service.of);
     if (x->route.way == ROUTE_OWN)
         return endpoint(x);
     return x->in.connected.ptr != NULL ? misdirected(x) : nowhere(x, http_fields_get(&x->in.request.fields, HTTP_HOST));

@@ -4,6 +4,7 @@
 #include "engine/internal.h"
 
 #include "http/hop.h"
+#include "http/prefer.h"
 #include "http/url.h"
 
 bool route_is_own_host(struct exchange *x, struct slice host)
@@ -50,6 +51,18 @@ static enum step bad_field(struct exchange *x, const struct bad_wish *bad)
                                                        bad->value.len > LONGEST ? "..." : "", bad->wanted) });
 }
 
+/* Is it to be answered later?  An item of a batch, and what is a job already, are not. */
+static void look_when(struct exchange *x)
+{
+    if (x->in.job != NULL || x->in.batch != 0 || x->dry != NULL || x->engine->services->later == NULL)
+        return;
+    x->service.is_wanted = x->wish.async || (x->up->jobs && prefer_read(&x->in.request.fields).respond_async);
+    if (!x->service.is_wanted)
+        return;
+    x->service.asked = x->in.request;
+    x->service.asked.fields = http_fields_copy(&x->in.request.fields, &x->arena);
+}
+
 enum step step_rule(struct exchange *x)
 {
     const struct http_request *r = &x->in.request;
@@ -62,6 +75,8 @@ enum step step_rule(struct exchange *x)
     x->policy = route_policy(x->route.upstream, x->rule);
     if (!policy_wish(r, &x->wish, &bad))
         return bad_field(x, &bad);
+    if (x->wish.async || x->up->jobs)
+        look_when(x);
     if (x->mode == MODE_READ_ONLY && !http_method_is_safe(r->method))
         return reply_problem(x, &(struct problem){
                                     .kind = PROBLEM_READ_ONLY,

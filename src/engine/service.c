@@ -3,6 +3,8 @@
  */
 #include "engine/service.h"
 
+#include "base/own_address.h"
+
 #include "engine/internal.h"
 
 const struct exchange_input *service_input(const struct exchange *x)
@@ -35,6 +37,51 @@ struct arena *service_arena(struct exchange *x)
     return &x->arena;
 }
 
+struct jobs *service_jobs(const struct exchange *x)
+{
+    return x->engine->services->jobs;
+}
+
+void *service_desk(const struct exchange *x)
+{
+    return x->engine->desk;
+}
+
+const struct key_secret *service_secret(const struct exchange *x)
+{
+    return &x->engine->services->secret;
+}
+
+const struct http_request *service_asked(const struct exchange *x)
+{
+    return x->service.is_wanted ? &x->service.asked : &x->in.request;
+}
+
+const struct config_upstream *service_upstream(const struct exchange *x)
+{
+    return x->route.way != ROUTE_OWN ? x->up : NULL;
+}
+
+const struct policy_options *service_policy(const struct exchange *x)
+{
+    return x->policy;
+}
+
+struct slice service_base_url(const struct exchange *x)
+{
+    if (x->route.way == ROUTE_OWN || x->route.way == ROUTE_PREFIX)
+        return SLICE("");
+    return slice_of(x->config->public_url != NULL ? x->config->public_url : own_address_published());
+}
+
+bool service_admits(struct exchange *x, const struct config_upstream *up)
+{
+    if (engine_admits(x->engine, up, x->in.who(x->in.owner)))
+        return true;
+    service_refuse(x, PROBLEM_NOT_ALLOWED, engine_not_admitted(x->in.who(x->in.owner), &x->arena));
+    return false;
+}
+
 struct spool *service_spool(const struct exchange *x)
 {
     return spool_new(store_directory(x->engine->services->store));
@@ -53,9 +100,36 @@ void service_answer(struct exchange *x, unsigned status, const char *content_typ
     x->service.answered = true;
 }
 
+void service_text(struct exchange *x, unsigned status, const char *content_type, struct slice text)
+{
+    reply_text(x, status, content_type, arena_copy(&x->arena, text));
+    x->service.answered = true;
+}
+
+void service_add_field(struct exchange *x, const char *name, struct slice value)
+{
+    http_fields_add(&x->reply.fields, &x->arena, slice_of(name), arena_copy(&x->arena, value));
+}
+
+void service_reply(struct exchange *x, const struct reply *from)
+{
+    x->reply = *from;
+    x->reply.fields = http_fields_copy(&from->fields, &x->arena);
+    x->reply.bytes = arena_copy(&x->arena, from->bytes);
+    x->service.answered = x->service.complete = true;
+    exchange_count(x, COUNTER_OWN);
+}
+
 void service_refuse(struct exchange *x, enum problem_kind kind, struct slice detail)
 {
-    reply_problem(x, &(struct problem){ .kind = kind, .retry_after_ns = -1, .detail = arena_copy(&x->arena, detail) });
+    service_refuse_until(x, kind, detail, -1);
+}
+
+void service_refuse_until(struct exchange *x, enum problem_kind kind, struct slice detail, int64_t retry_after_ns)
+{
+    reply_problem(x, &(struct problem){ .kind = kind,
+                                        .retry_after_ns = retry_after_ns,
+                                        .detail = arena_copy(&x->arena, detail) });
     x->service.answered = true;
 }
 
@@ -63,6 +137,11 @@ void service_wake(struct exchange *x)
 {
     if (!x->closed)
         x->in.wake(x->in.owner);
+}
+
+const struct config *engine_config(const struct engine *e)
+{
+    return e->config;
 }
 
 void engine_hold(struct engine *e)

@@ -16,13 +16,28 @@
 #include "store/spool.h"
 
 struct engine_service {
-    const char *path; /* "/.weir/batch"; the query is its own */
+    const char *path;  /* "/.weir/batch"; the query is its own */
+    bool        below; /* and whatever is below that path */
     /* What the others get. NULL: it has refused. */
     void *(*open)(struct exchange *);
     /* Bytes taken; fewer than `count`: service_wake() says when the rest may come. */
     size_t (*upload)(void *, const void *bytes, size_t count);
     void (*upload_end)(void *);
     void (*close)(void *);
+};
+
+/* What takes requests that are answered later (groups.md 2): any request that would have to be asked for, as a service
+ * takes its own; and a desk on each worker, where what was taken is carried out. */
+struct engine_later {
+    struct engine_service taking;
+    /* Before the worker runs; number `index` of `count`. */
+    void *(*open_desk)(struct engine *, struct jobs *, struct mailbox *, unsigned index, unsigned count);
+    /* On the worker, as it begins; as it is to stop; ends what is under way. */
+    void (*begin)(void *desk);
+    void (*stop)(void *desk);
+    void (*end)(void *desk);
+    bool (*is_busy)(const void *desk);
+    void (*close_desk)(void *desk); /* all is ended, and its mail delivered */
 };
 
 const struct exchange_input *service_input(const struct exchange *);
@@ -32,7 +47,28 @@ const struct config         *service_config(const struct exchange *);
 uint64_t                     service_id(const struct exchange *); /* of the request, as the log has it */
 struct arena                *service_arena(struct exchange *);    /* lives as long as the exchange */
 /* A body in the cache's directory. */
-struct spool *service_spool(const struct exchange *);
+struct spool            *service_spool(const struct exchange *);
+struct jobs             *service_jobs(const struct exchange *);
+void                    *service_desk(const struct exchange *);
+const struct key_secret *service_secret(const struct exchange *);
+/* The request as it came, of one that engine_later takes. */
+const struct http_request *service_asked(const struct exchange *);
+/* What it goes to and by which rule; NULL: it is for Weir itself. */
+const struct config_upstream *service_upstream(const struct exchange *);
+const struct policy_options  *service_policy(const struct exchange *);
+/* "" where the client came by Weir's own address, else that address, as "http://127.0.0.1:8080". */
+struct slice service_base_url(const struct exchange *);
+/* May its client use that upstream?  Refused: it is answered. */
+bool service_admits(struct exchange *, const struct config_upstream *);
+/* A whole text. */
+void service_text(struct exchange *, unsigned status, const char *content_type, struct slice text);
+/* One more field of the answer, which is set. */
+void service_add_field(struct exchange *, const char *name, struct slice value);
+/* Or a reply that another exchange has finished: nothing is added to it.  Copied but for its descriptor, which is the
+ * exchange's from now on. */
+void service_reply(struct exchange *, const struct reply *);
+/* Or there is none, and this is why. */
+void service_refuse_until(struct exchange *, enum problem_kind, struct slice detail, int64_t retry_after_ns);
 /* The answer's head is there; its body is what is written to `body` until that ends.  Takes a reference of its own. */
 void service_answer(struct exchange *, unsigned status, const char *content_type, struct spool *body);
 /* Or there is none. `detail` is copied. */
@@ -48,6 +84,7 @@ struct engine_ticker {
 void engine_add_ticker(struct engine *, struct engine_ticker *);
 void engine_drop_ticker(struct engine_ticker *);
 
+const struct config *engine_config(const struct engine *); /* the one in effect */
 /* Whoever waits for mail of his own keeps the engine from being closed. */
 void engine_hold(struct engine *);
 void engine_let_go(struct engine *);

@@ -7,11 +7,13 @@
 #include "admin/tokens.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/own_address.h"
 #include "front/mhd/heads.h"
 #include "front/mhd/tricks.h"
 #include "front/net/listener.h"
 #include "front/net/places.h"
 #include "front/worker.h"
+#include "http/url.h"
 
 #include <systemd/sd-daemon.h>
 
@@ -145,6 +147,23 @@ static int open_configured(struct front *f, struct fault *why)
     return open_proxy(f, why);
 }
 
+/* A wildcard is reached by loopback. */
+static void publish(const struct listener *l)
+{
+    struct slice host;
+    unsigned     port;
+    char         url[sizeof l->address + sizeof "http://"];
+
+    if (l->kind != LISTENER_DATA || l->is_unix || *own_address_published() != '\0' ||
+        !http_authority_parse(slice_of(l->address), &host, &port))
+        return;
+    if (slice_eq(host, SLICE("0.0.0.0")) || slice_eq(host, SLICE("[::]")))
+        snprintf(url, sizeof url, "http://127.0.0.1:%u", port);
+    else
+        snprintf(url, sizeof url, "http://%s", l->address);
+    own_address_publish(url);
+}
+
 static int open_listeners(struct front *f, struct fault *why)
 {
     if (adopt_systemd_sockets(f, why) != 0 || open_configured(f, why) != 0)
@@ -157,6 +176,7 @@ static int open_listeners(struct front *f, struct fault *why)
             return fault_set_errno(why, errno, "cannot watch %s", l->address);
         if (l->kind == LISTENER_DATA && f->services.admin.data == NULL)
             f->services.admin.data = l->address;
+        publish(l);
         if (l->kind == LISTENER_PROXY) {
             f->shared.has_proxy = true;
             f->services.admin.proxy = l->address;

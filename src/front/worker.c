@@ -127,6 +127,7 @@ static void receive_stop(struct mail *m)
     w->stop.is_asked = true;
     w->stop.at_ns = clock_real_ns() + w->stop.grace_ns;
     recorder_end_watches(w->recorder);
+    engine_stop(w->engine);
 }
 
 static void receive_hurry(struct mail *m)

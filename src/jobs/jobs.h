@@ -8,8 +8,19 @@
 #define WEIR_JOBS_JOBS_H
 
 #include "engine/service.h"
+#include "store/state.h"
 
 /* POST /.weir/batch */
 extern const struct engine_service jobs_batch;
+
+/* What a worker does for jobs, and /.weir/jobs itself. */
+extern const struct engine_later   jobs_later;
+extern const struct engine_service jobs_told;
+
+/* Those of earlier runs are there again, and go on when the workers run.  Both rooms outlive it.  NULL: *why. */
+struct jobs *jobs_open(struct state *, struct store *, const struct jobs_options *, struct fault *why);
+/* The workers have ended.  NULL is fine. */
+void                            jobs_close(struct jobs *);
+extern const struct state_owner jobs_rows;
 
 #endif

@@ -12,4 +12,10 @@ struct batch_options {
     unsigned concurrency;    /* items under way at one time */
 };
 
+struct jobs_options {
+    int64_t  keep_ns;   /* of results, from their job's end on */
+    unsigned max;       /* jobs, those that have ended included */
+    int64_t  max_bytes; /* of all bodies */
+};
+
 #endif

@@ -253,6 +253,7 @@ static void begin(struct item *i)
          .wake = item_wake,
          .interim = item_interim,
          .batch = service_id(b->outer),
+         .job = outer->job,
          .owner = i,
     };
 

@@ -51,6 +51,21 @@ struct peer_card *peer_card_open(int fd)
     return c;
 }
 
+struct peer_card *peer_card_remembered(const struct peer *facts)
+{
+    struct peer_card *c = mem_alloc(sizeof *c);
+
+    ref_init(&c->ref, destroy);
+    pthread_mutex_init(&c->lock, NULL);
+    LIST_INIT(&c->waits);
+    c->opened_ticks = ticks();
+    c->facts = *facts;
+    c->facts.connection = atomic_fetch_add(&connections, 1) + 1;
+    c->user_asked = true;
+    atomic_init(&c->at, CARD_TOLD);
+    return c;
+}
+
 void peer_card_release(struct peer_card *c)
 {
     if (c != NULL)

@@ -41,6 +41,8 @@ struct peer_card {
 
 /* Costs a few system calls and asks for nobody.  `fd` is the accepted socket.  Never NULL; one reference. */
 struct peer_card *peer_card_open(int fd);
+/* Of one whose connection is gone: there is no more to be found.  `connection` of the facts is given anew. */
+struct peer_card *peer_card_remembered(const struct peer *);
 void              peer_card_release(struct peer_card *); /* NULL is fine */
 /* Asks the kernel for the user, once: some microseconds.  Any thread. */
 void peer_card_ask_user(struct peer_card *);

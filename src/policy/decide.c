@@ -87,6 +87,12 @@ static bool read_client(struct slice value, struct request_wish *w)
     return value.len > 0 && value.len <= LONGEST;
 }
 
+static bool read_async(struct slice value, struct request_wish *w)
+{
+    w->async = slice_eq(value, SLICE("1"));
+    return w->async || slice_eq(value, SLICE("0"));
+}
+
 static const struct {
     enum http_name id;
     bool (*read)(struct slice value, struct request_wish *);
@@ -98,6 +104,7 @@ static const struct {
     { HTTP_WEIR_MAX_WAIT, read_max_wait, "a duration such as \"2s\" is wanted" },
     { HTTP_WEIR_PRIORITY, read_priority, "\"interactive\" or \"batch\" is wanted" },
     { HTTP_WEIR_CLIENT, read_client, "a name of 1 to 128 printable characters is wanted" },
+    { HTTP_WEIR_ASYNC, read_async, "1 is wanted" },
 };
 
 /* NULL, or what would be right. */
@@ -112,8 +119,9 @@ static const char *read_wish(const struct http_fields *f, unsigned at, struct re
             return "the field stands there twice; one is wanted";
         return wish_readers[i].read(field->value, w) ? NULL : wish_readers[i].wanted;
     }
-    return "this Weir knows no such field: it knows Weir-TTL, Weir-Refresh, Weir-Timeout, Weir-Max-Wait, Weir-Priority "
-           "and Weir-Client";
+    return "this Weir knows no such field: it knows Weir-TTL, Weir-Refresh, Weir-Timeout, Weir-Max-Wait, "
+           "Weir-Priority, "
+           "Weir-Client and Weir-Async";
 }
 
 static bool is_own(const struct http_field *field)

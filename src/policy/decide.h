@@ -42,6 +42,7 @@ struct request_wish {
     int64_t      max_wait_ns, timeout_ns;
     bool         batch; /* Weir-Priority: batch */
     bool         interactive;
+    bool         async;  /* Weir-Async: 1 */
     struct slice client; /* Weir-Client; ptr NULL */
 };
 struct bad_wish { /* borrowed of the request; `wanted` is static */

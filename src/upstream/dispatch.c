@@ -388,6 +388,10 @@ bool dispatch_sends(struct turn *t)
         return false;
     if (f != NULL && f->past.first_sent_ns == 0)
         f->past.first_sent_ns = now.mono_ns;
+    progress_mark(t->fetch);
+    if (f != NULL)
+        EACH_WAITER(w, f)
+    progress_sent(w->fetch);
     return true;
 }
 

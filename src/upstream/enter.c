@@ -91,8 +91,10 @@ static void join(struct flight *f, struct fetch_links *w)
         return;
     }
     waiter_link(f, w);
-    if (f->state == FLIGHT_SENDING)
+    if (f->state == FLIGHT_SENDING) {
         turn_joined(f->turn);
+        progress_sent(w->fetch);
+    }
     if (f->state >= FLIGHT_SENDING || f->state == FLIGHT_NAMING)
         return;
     dispatch_joined(f, w->fetch);
@@ -216,6 +218,8 @@ static void line_up(struct flight *f)
         }
     }
     if (flight_goes_on(f) && !full) {
+        EACH_WAITER(w, f)
+        progress_queued(w, false, wait);
         dispatch_put(f);
         return;
     }
@@ -306,7 +310,11 @@ static void enter(struct site *site, struct fetch_links *w)
             waiter_discard(w);
         }
         waiter_post(w, told);
-    } else if (r.kind == RULING_JOINS) {
+        return;
+    }
+    if (r.kind != RULING_NAMED)
+        progress_queued(w, r.kind == RULING_JOINS, r.is_foretold ? r.wait_ns : 0);
+    if (r.kind == RULING_JOINS) {
         join(r.flight, w);
     } else if (r.kind == RULING_NAMED) {
         naming_begin(flight_new(site, w, r.may_share), named);

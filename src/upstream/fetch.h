@@ -164,6 +164,22 @@ struct fetch_said {                 /* why there is no answer */
     const char *blocked_by;   /* FETCH_REFUSED: by which word of the API's; NULL: the limit's own */
 };
 
+/* For who is told of it while he does not wait for its answer alone.  Its mails come before the final one. */
+struct fetch_progress {
+    /* -- filled by the engine -- */
+    _Atomic uint64_t *mark; /* `number` stands there before anything is sent; NULL: that is of no matter */
+    uint64_t          number;
+    void (*told)(struct fetch *); /* on the worker */
+    /* -- there when it is told -- */
+    bool     is_queued, is_sent;
+    int64_t  wait_ns; /* foreseen, when it came */
+    uint64_t ahead;   /* of those that wait for the same API, then */
+    /* -- the upstream thread's -- */
+    struct fetch *fetch;
+    struct mail   queued, sent;
+    bool          queued_posted, sent_posted;
+};
+
 struct fetch {
     /* -- filled by the engine before fetch_submit(), constant after; text in `arena` -- */
     struct arena                   arena;
@@ -206,8 +222,9 @@ struct fetch {
     struct mailbox        *mailbox; /* the worker's */
     struct mail            mail;    /* .receive set by the engine; posted once, with the final event */
     struct fetch_callbacks on;
-    void                  *engine; /* whose fetch it is; untouched by the upstream thread */
-    void                  *owner;  /* the exchange; the worker's alone; NULL once it left */
+    struct fetch_progress *progress; /* in `arena`; NULL: only the final mail is wanted */
+    void                  *engine;   /* whose fetch it is; untouched by the upstream thread */
+    void                  *owner;    /* the exchange; the worker's alone; NULL once it left */
 
     /* -- filled by the upstream thread before it posts `mail` -- */
     enum fetch_event  event;

@@ -11,13 +11,13 @@
  *
  * A flight's life is a table: states.c.
  *
- * Files, each of which knows those before it and none after it: states.c (of flights), answer.c, fetch.c, waiter.c (who
- * waits, and what he is told), keep.c (the ledger's rows), bust.c, heard.c, hearing.c (what an answer tells of limits),
- * misses.c (what misses differ in), site.c, stall.c (uploads that pause), forecast.c (how long a wait will be),
- * naming.c, turn.c (one attempt), flight.c (table, life), commit.c (to the store), late.c (drops by label), share.c
- * (who gets the head), overtake.c (writes, purges), patience.c, dispatch.c (queue and budget), enter.c (in and out of
- * the thread), foretell.c (what would become of one), attempt.c (what became of one, retries), events.c (what origin/
- * tells), upstream.c (thread).
+ * Files, each of which knows those before it and none after it: states.c (of flights), answer.c, fetch.c, waiter.c
+ * (who waits, and what he is told), progress.c (what he is told meanwhile), keep.c (the ledger's rows), bust.c,
+ * heard.c, hearing.c (what an answer tells of limits), misses.c (what misses differ in), site.c, stall.c (uploads
+ * that pause), forecast.c (how long a wait will be), naming.c, turn.c (one attempt), flight.c (table, life),
+ * commit.c (to the store), late.c (drops by label), share.c (who gets the head), overtake.c (writes, purges),
+ * patience.c, dispatch.c (queue and budget), enter.c (in and out of the thread), foretell.c (what would become of
+ * one), attempt.c (what became of one, retries), events.c (what origin/ tells), upstream.c (thread).
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
  * upstream_sent_again (debug), upstream_limit_cut (once for each), upstream_hold_lifted, upstream_limits_forgotten,
@@ -405,6 +405,10 @@ struct ruling { /* what becomes of a fetch that comes now */
     int64_t           wait_ns; /* is_foretold */
     struct wait_cause cause;
 };
+/* progress.c: each is told once */
+void progress_queued(struct fetch_links *, bool joins, int64_t wait_ns);
+void progress_mark(const struct fetch *); /* it is about to be sent */
+void progress_sent(struct fetch *);       /* so is it, and is to hear of that: it waits still */
 /* Changes nothing; `w` has its variant and wait_left_ns. */
 struct ruling enter_rule(struct site *, struct fetch_links *w);
 /* Writes into the fetch what it is told; FETCH_PENDING: nothing, it goes on. */

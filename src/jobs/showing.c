@@ -1,0 +1,113 @@
+/*
+ * What is told of a task, and its result as the answer of whoever asks for it.
+ */
+#include "jobs/task.h"
+
+#include "base/clock.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct slice task_url(struct exchange *x, const struct task *t, bool result)
+{
+    return arena_printf(service_arena(x), SLICE_FMT "/.weir/jobs/%s%s", SLICE_ARG(service_base_url(x)), t->id,
+                        result ? "/result" : "");
+}
+
+static json_t *time_text(int64_t wall_ns)
+{
+    const time_t seconds = (time_t)(wall_ns / NS_PER_SEC);
+    struct tm    parts;
+    char         text[32];
+
+    if (gmtime_r(&seconds, &parts) == NULL || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
+        return json_null();
+    return json_string(text);
+}
+
+/* Bytes that are no UTF-8 are as nothing. */
+static json_t *text_of(struct slice s)
+{
+    json_t *v = json_stringn(s.ptr, s.len);
+
+    return v != NULL ? v : json_null();
+}
+
+static void set(json_t *o, const char *name, json_t *value)
+{
+    json_object_set_new(o, name, value);
+}
+
+json_t *task_show(struct exchange *x, const struct task *t, int64_t now)
+{
+    const enum task_state state = task_state_at(t, now);
+    json_t               *o = json_object();
+
+    set(o, "id", json_string(t->id));
+    set(o, "state", json_string(task_state_name(state)));
+    if (state == TASK_QUEUED && t->is_foretold && t->eta_wall_ns > 0) {
+        set(o, "ahead", json_integer((json_int_t)t->ahead));
+        set(o, "eta", time_text(t->eta_wall_ns > now ? t->eta_wall_ns + NS_PER_SEC - 1 : now));
+    }
+    set(o, "method", text_of(t->asked.request.method_name));
+    set(o, "target", text_of(t->asked.shown));
+    set(o, "upstream", t->asked.upstream.ptr != NULL ? text_of(t->asked.upstream) : json_null());
+    set(o, "created", time_text(t->created_wall_ns));
+    set(o, "seq", json_integer((json_int_t)t->seq));
+    if (TASK_HAS_ENDED(state)) {
+        set(o, "ended", time_text(t->ended_wall_ns));
+        set(o, "expires", time_text(time_add(t->ended_wall_ns, atomic_load(&t->jobs->keep_ns))));
+        set(o, "status", t->answer != NULL ? json_integer(t->answer->status) : json_null());
+    }
+    set(o, "result", text_of(task_url(x, t, true)));
+    return o;
+}
+
+int64_t task_retry_s(const struct task *t, int64_t now)
+{
+    int64_t left = t->state == TASK_QUEUED && t->is_foretold ? t->eta_wall_ns - now : 0;
+
+    return left > NS_PER_SEC ? (left + NS_PER_SEC - 1) / NS_PER_SEC : 1;
+}
+
+/* -- results -- */
+
+/* What is under the lock is copied out; the file is opened after that. */
+static bool open_file(const struct task *t, struct reply *r)
+{
+    char name[TASK_FILE_BYTES];
+
+    task_file_name(t, true, name);
+    r->fd = openat(t->jobs->directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    return r->fd >= 0;
+}
+
+bool task_answer_with(struct exchange *x, struct task *t, bool location)
+{
+    struct reply              r = { .fd = -1 };
+    bool                      is_in_file;
+    const struct task_answer *a;
+    const bool                is_head = service_input(x)->request.method == HTTP_HEAD;
+
+    jobs_lock(t->jobs);
+    a = t->answer;
+    is_in_file = a->body.is_in_file;
+    t->was_read = !is_head;
+    jobs_unlock(t->jobs);
+    r.status = a->status;
+    r.fields = a->fields;
+    r.kind = a->is_empty || is_head ? REPLY_EMPTY : REPLY_BYTES;
+    r.length = a->is_empty ? a->length : a->body.bytes;
+    r.bytes = a->body.text;
+    if (is_in_file && r.kind == REPLY_BYTES) {
+        r.kind = REPLY_FILE;
+        r.bytes = SLICE_NONE;
+        if (!open_file(t, &r))
+            return false;
+    }
+    service_reply(x, &r);
+    if (location && http_fields_find(&a->fields, HTTP_CONTENT_LOCATION, 0) < 0)
+        service_add_field(x, "Content-Location", task_url(x, t, true));
+    return true;
+}

@@ -1,0 +1,483 @@
+/*
+ * A request becomes a task.  Its client hears 202 when the row is on the disk and it is known when its turn will be, or
+ * gets the answer itself where that comes within the time that it waits.
+ *
+ * Of what the client brought for a credential nothing is stored: it stands in memory alone, and a task that needs it
+ * does not outlive this run.
+ */
+#include "jobs/task.h"
+
+#include "base/clock.h"
+#include "http/prefer.h"
+#include "policy/caller.h"
+#include "policy/key.h"
+
+#include <sodium.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct taker {
+    struct desk_asker    asker;
+    struct exchange     *outer;
+    struct desk         *desk;
+    struct task         *task; /* a reference; NULL: none yet */
+    struct task_watch    watch;
+    struct engine_ticker ticker;
+    struct spool        *body; /* as it comes */
+    bool                 is_new, is_begun, is_batch;
+    bool                 is_preferred; /* by Prefer */
+    bool                 answered, closed, outside;
+    int64_t              asked_ns, wait_ns;
+    struct mail          first, fence;
+};
+
+/* -- answering -- */
+
+static void answered(struct taker *k)
+{
+    k->answered = true;
+    if (k->outside)
+        service_wake(k->outer);
+}
+
+static void refuse(struct taker *k, enum problem_kind kind, const char *detail)
+{
+    service_refuse(k->outer, kind, slice_of(detail));
+    answered(k);
+}
+
+static void say_accepted(struct taker *k)
+{
+    struct exchange *x = k->outer;
+    struct task     *t = k->task;
+    const int64_t    now = clock_wall_ns();
+    json_t          *shown;
+    int64_t          retry_s;
+    char            *text, seconds[24];
+
+    jobs_lock(t->jobs);
+    shown = task_show(x, t, now);
+    retry_s = task_retry_s(t, now);
+    jobs_unlock(t->jobs);
+    text = json_dumps(shown, JSON_COMPACT);
+    json_decref(shown);
+    service_text(x, 202, "application/json", slice_of(text));
+    free(text);
+    snprintf(seconds, sizeof seconds, "%lld", (long long)retry_s);
+    service_add_field(x, "Location", task_url(x, t, false));
+    service_add_field(x, "Retry-After", slice_of(seconds));
+    if (k->is_preferred)
+        service_add_field(x, "Preference-Applied", SLICE("respond-async"));
+    answered(k);
+}
+
+/* It is there in time: nobody needs to know that there was a job. */
+static void say_result(struct taker *k)
+{
+    if (!task_answer_with(k->outer, k->task, !k->is_new || k->task->has_key)) {
+        say_accepted(k);
+        return;
+    }
+    answered(k);
+    jobs_lock(k->task->jobs);
+    if (k->is_new && !k->task->has_key)
+        task_become(k->task, TASK_GONE, NULL);
+    jobs_unlock(k->task->jobs);
+}
+
+struct sight_of_task {
+    bool            refused, is_kept, is_foretold, has_answer;
+    enum task_state state;
+};
+
+static struct sight_of_task look_at(struct taker *k)
+{
+    struct task         *t = k->task;
+    struct sight_of_task s;
+
+    jobs_lock(t->jobs);
+    k->watch.armed = true;
+    s = (struct sight_of_task){ t->refused, t->is_kept, t->is_foretold, t->answer != NULL,
+                                task_state_at(t, clock_wall_ns()) };
+    jobs_unlock(t->jobs);
+    return s;
+}
+
+static bool is_impatient(const struct taker *k, int64_t ns)
+{
+    return k->desk->is_stopping || clock_mono_ns() - k->asked_ns >= ns;
+}
+
+/* Says what can be said now. */
+static void look(struct taker *k)
+{
+    struct sight_of_task s;
+
+    if (k->answered || k->closed || k->task == NULL)
+        return;
+    s = look_at(k);
+    if (s.refused) {
+        jobs_lock(k->task->jobs);
+        task_become(k->task, TASK_GONE, NULL);
+        jobs_unlock(k->task->jobs);
+        refuse(k, PROBLEM_JOB_NOT_KEPT, "The state directory did not take the job. Nothing was sent.");
+        return;
+    }
+    if (!s.is_kept)
+        return;
+    if (k->is_new && !k->is_begun && !k->desk->is_stopping) {
+        k->is_begun = true;
+        perform_start(k->desk, k->task);
+        s = look_at(k);
+    }
+    if (TASK_HAS_ENDED(s.state)) {
+        if (s.has_answer && s.state < TASK_CANCELLED && (k->is_new || k->wait_ns > 0))
+            say_result(k);
+        else
+            say_accepted(k);
+        return;
+    }
+    if (!is_impatient(k, k->wait_ns))
+        return;
+    if (!k->is_new || k->is_batch || s.is_foretold || is_impatient(k, NS_PER_SEC))
+        say_accepted(k);
+}
+
+static void receive_watch(struct mail *m)
+{
+    struct taker *k = CONTAINER_OF(CONTAINER_OF(m, struct task_watch, mail), struct taker, watch);
+
+    look(k);
+}
+
+static void tick(struct engine_ticker *ticker, int64_t now_ns)
+{
+    (void)now_ns;
+    look(CONTAINER_OF(ticker, struct taker, ticker));
+}
+
+static void stop(struct desk_asker *asker)
+{
+    look(CONTAINER_OF(asker, struct taker, asker));
+}
+
+/* -- the task -- */
+
+struct secret_look {
+    const struct config_upstream *up;
+    const struct policy_options  *policy;
+    bool                          found;
+};
+
+/* A cookie of a load balancer or of statistics is no credential. */
+static bool counts(const struct secret_look *l, const struct http_field *f, struct arena *a)
+{
+    if (slice_eq_nocase(f->name, SLICE("Proxy-Authorization")))
+        return false;
+    return f->id != HTTP_COOKIE || l->policy == NULL || policy_cookies_that_count(l->policy, f->value, a).len > 0;
+}
+
+static bool is_between_hops(const struct http_field *f)
+{
+    return f->id == HTTP_WEIR_ASYNC || f->id == HTTP_CONTENT_LENGTH || f->id == HTTP_TRANSFER_ENCODING ||
+           f->id == HTTP_EXPECT || f->id == HTTP_CONNECTION;
+}
+
+/* All of them for this run, and those that may be stored. */
+static void fill_fields(struct taker *k, struct task *t, struct secret_look *l)
+{
+    struct http_fields *all = &t->asked.request.fields, *kept = &t->asked.kept, from;
+    struct slice        length;
+
+    from = http_fields_copy(&service_asked(k->outer)->fields, &t->arena);
+    if (k->is_batch || (l->up != NULL && l->up->jobs))
+        prefer_remove(&from, &t->arena);
+    if (http_fields_find(&from, HTTP_WEIR_MAX_WAIT, 0) < 0 && !k->is_batch)
+        http_fields_add_id(&from, &t->arena, HTTP_WEIR_MAX_WAIT, SLICE("forever"));
+    if (t->asked.has_body) {
+        http_fields_remove(&from, HTTP_CONTENT_LENGTH);
+        length = arena_printf(&t->arena, "%lld", (long long)t->body.bytes);
+    }
+    for (unsigned i = 0; i < from.count; i++) {
+        const struct http_field *f = &from.items[i];
+
+        if (is_between_hops(f))
+            continue;
+        http_fields_add_field(all, &t->arena, f);
+        if (!task_field_is_credential(l->up, l->policy, f->name))
+            http_fields_add_field(kept, &t->arena, f);
+        else if (counts(l, f, &t->arena))
+            l->found = true;
+    }
+    if (t->asked.has_body) {
+        http_fields_add_id(all, &t->arena, HTTP_CONTENT_LENGTH, length);
+        http_fields_add_id(kept, &t->arena, HTTP_CONTENT_LENGTH, length);
+    }
+}
+
+/* Without the credentials in it; itself where there are none. */
+static struct slice shown_target(const struct secret_look *l, struct slice target, struct arena *a)
+{
+    struct slice shown = l->policy != NULL ? policy_redact_target(l->policy, target, a) : target;
+
+    return slice_matches(SLICE("*=***"), shown) || slice_matches(SLICE("*=***&*"), shown) ? shown : target;
+}
+
+static void fill_asked(struct taker *k, struct task *t, bool own_credential)
+{
+    const struct exchange_input *in = service_input(k->outer);
+    const struct http_request   *asked = service_asked(k->outer);
+    const struct peer           *who = in->who(in->owner);
+    struct task_asked           *a = &t->asked;
+    struct secret_look           l = { service_upstream(k->outer), service_policy(k->outer), false };
+
+    a->request = (struct http_request){ .method = asked->method,
+                                        .method_name = arena_copy(&t->arena, asked->method_name),
+                                        .target = arena_copy(&t->arena, asked->target),
+                                        .version_minor = 1 };
+    a->shown = shown_target(&l, a->request.target, &t->arena);
+    a->upstream = l.up != NULL ? arena_copy(&t->arena, slice_of(l.up->route.name)) : SLICE_NONE;
+    a->connected = in->connected.ptr != NULL ? arena_copy(&t->arena, in->connected) : SLICE_NONE;
+    a->proxy_user = in->proxy_user.ptr != NULL ? arena_copy(&t->arena, in->proxy_user) : SLICE_NONE;
+    a->is_tls = in->is_tls;
+    a->has_body = k->body != NULL;
+    snprintf(a->peer_name, sizeof a->peer_name, "%s", in->peer);
+    a->peer = *who;
+    t->card = in->card(in->owner);
+    ref_acquire(&t->card->ref);
+    fill_fields(k, t, &l);
+    t->own_credential = own_credential || (l.found && !k->is_batch) || !slice_eq(a->shown, a->request.target);
+}
+
+/* What is asked, in one number: the same key leads here for that alone. */
+static void fill_hashes(struct taker *k, struct task *t)
+{
+    const struct key_secret *secret = service_secret(k->outer);
+    struct slice             key = http_fields_get(&t->asked.request.fields, HTTP_IDEMPOTENCY_KEY);
+    crypto_generichash_state state;
+    char                     piece[16 * 1024];
+    ssize_t                  n;
+    int64_t                  at = 0;
+
+    t->owner = task_owner(k->outer);
+    if (key.ptr == NULL)
+        return;
+    t->has_key = true;
+    crypto_generichash_init(&state, secret->bytes, sizeof secret->bytes, TASK_HASH_BYTES);
+    crypto_generichash_update(&state, t->owner.bytes, sizeof t->owner.bytes);
+    crypto_generichash_update(&state, (const unsigned char *)key.ptr, key.len);
+    crypto_generichash_final(&state, t->key.bytes, TASK_HASH_BYTES);
+    crypto_generichash_init(&state, secret->bytes, sizeof secret->bytes, TASK_HASH_BYTES);
+    crypto_generichash_update(&state, (const unsigned char *)t->asked.request.method_name.ptr,
+                              t->asked.request.method_name.len);
+    crypto_generichash_update(&state, (const unsigned char *)"\n", 1);
+    crypto_generichash_update(&state, (const unsigned char *)t->asked.request.target.ptr, t->asked.request.target.len);
+    crypto_generichash_update(&state, (const unsigned char *)"\n", 1);
+    while (k->body != NULL && (n = spool_peek(k->body, at, piece, sizeof piece)) > 0) {
+        crypto_generichash_update(&state, (const unsigned char *)piece, (size_t)n);
+        at += n;
+    }
+    crypto_generichash_final(&state, t->content.bytes, TASK_HASH_BYTES);
+}
+
+static struct task *make(struct taker *k, bool own_credential, bool may_repeat)
+{
+    struct task *t = task_new(k->desk->jobs);
+
+    t->created_wall_ns = clock_wall_ns();
+    t->is_batch = k->is_batch;
+    if (k->body != NULL) {
+        spool_acquire(k->body);
+        t->body = (struct task_body){ .bytes = spool_length(k->body), .spool = k->body };
+    }
+    fill_asked(k, t, own_credential);
+    fill_hashes(k, t);
+    t->may_repeat = may_repeat || (!k->is_batch && (t->has_key || http_method_is_idempotent(t->asked.request.method)));
+    return t;
+}
+
+/* The one that has the same Idempotency-Key; a reference. */
+static struct task *find_same(struct task *t)
+{
+    struct task *same = t->has_key ? task_find_key(t->jobs, &t->key) : NULL;
+
+    if (same == NULL || same->refused || task_state_at(same, clock_wall_ns()) >= TASK_EXPIRED)
+        return NULL;
+    task_acquire(same);
+    return same;
+}
+
+/* Among the others, where it is one of its own; *why_not: PROBLEM_NONE. */
+static struct task *enter(struct taker *k, struct task *t, enum problem_kind *why_not)
+{
+    const struct jobs_options *o = &service_config(k->outer)->jobs;
+    struct task               *same;
+
+    *why_not = PROBLEM_NONE;
+    atomic_store(&t->jobs->keep_ns, o->keep_ns);
+    jobs_lock(t->jobs);
+    same = find_same(t);
+    if (same != NULL && memcmp(&same->content, &t->content, sizeof t->content) != 0) {
+        *why_not = PROBLEM_IDEMPOTENCY_KEY_REUSED;
+    } else if (same == NULL) {
+        if (!task_take_bytes(t, t->body.bytes, o->max_bytes) || !task_add(t, o->max)) {
+            task_take_bytes(t, -t->held, 0);
+            *why_not = PROBLEM_JOBS_FULL;
+        } else {
+            k->is_new = true;
+            task_save(t);
+        }
+    }
+    if (*why_not == PROBLEM_NONE)
+        task_watch(same != NULL ? same : t, &k->watch);
+    jobs_unlock(t->jobs);
+    if (same == NULL)
+        return t;
+    task_release(t);
+    return same;
+}
+
+static void begin(struct taker *k, bool own_credential, bool may_repeat)
+{
+    enum problem_kind why_not;
+    struct task      *t = enter(k, make(k, own_credential, may_repeat), &why_not);
+
+    if (why_not == PROBLEM_NONE) {
+        k->task = t;
+        k->outside = true;
+        mailbox_post(k->desk->mailbox, &k->first);
+        return;
+    }
+    task_release(t);
+    if (why_not == PROBLEM_JOBS_FULL)
+        refuse(k, why_not, "There is no room for one more job under jobs.max and jobs.max_size. Nothing was sent.");
+    else
+        refuse(k, why_not, "That Idempotency-Key has a job of another method, target or body. Nothing was sent.");
+}
+
+/* -- the service -- */
+
+static void receive_first(struct mail *m)
+{
+    look(CONTAINER_OF(m, struct taker, first));
+}
+
+static void receive_fence(struct mail *m)
+{
+    struct taker  *k = CONTAINER_OF(m, struct taker, fence);
+    struct engine *e = k->desk->engine;
+
+    task_release(k->task);
+    free(k);
+    engine_let_go(e);
+}
+
+static struct taker *take(struct exchange *x, bool is_batch)
+{
+    struct taker *k = mem_alloc(sizeof *k);
+    struct prefer p = prefer_read(&service_asked(x)->fields);
+
+    k->outer = x;
+    k->desk = service_desk(x);
+    k->is_batch = is_batch;
+    k->asked_ns = clock_mono_ns();
+    k->wait_ns = p.wait_ns > 0 ? p.wait_ns : 0;
+    k->is_preferred = p.respond_async && (is_batch || service_upstream(x)->jobs);
+    k->watch.mailbox = k->desk->mailbox;
+    k->watch.mail.receive = receive_watch;
+    k->first.receive = receive_first;
+    k->fence.receive = receive_fence;
+    k->ticker.tick = tick;
+    k->asker.stop = stop;
+    engine_hold(k->desk->engine);
+    engine_add_ticker(k->desk->engine, &k->ticker);
+    LIST_INSERT_HEAD(&k->desk->askers, &k->asker, entry);
+    return k;
+}
+
+static void *taking_open(struct exchange *x)
+{
+    struct taker *k = take(x, false);
+
+    if (service_input(x)->has_body)
+        k->body = spool_new(k->desk->jobs->directory);
+    else
+        begin(k, false, false);
+    return k;
+}
+
+static size_t taking_upload(void *handle, const void *bytes, size_t count)
+{
+    struct taker *k = handle;
+    struct fault  why;
+
+    if (k->answered)
+        return count;
+    if (spool_length(k->body) + (int64_t)count > service_config(k->outer)->jobs.max_bytes)
+        refuse(k, PROBLEM_JOBS_FULL, "The request's body alone is longer than jobs.max_size. Nothing was sent.");
+    else if (spool_write(k->body, bytes, count, &why) != 0 || spool_is_pass(k->body))
+        refuse(k, PROBLEM_JOB_NOT_KEPT, "The request's body could not be written to the state directory.");
+    return count;
+}
+
+static void taking_upload_end(void *handle)
+{
+    struct taker *k = handle;
+
+    if (k->answered)
+        return;
+    spool_finish(k->body, SPOOL_WHOLE);
+    begin(k, false, false);
+}
+
+/* Who leaves before he has heard of his job has none, unless he can find it by its key. */
+static void taking_close(void *handle)
+{
+    struct taker *k = handle;
+    struct task  *t = k->task;
+
+    k->closed = true;
+    LIST_REMOVE(&k->asker, entry);
+    engine_drop_ticker(&k->ticker);
+    spool_release(k->body);
+    jobs_lock(k->desk->jobs);
+    task_unwatch(&k->watch);
+    if (t != NULL && k->is_new && !k->answered && !t->has_key) {
+        if (t->cancel != NULL)
+            mailbox_post(t->cancel_at, t->cancel);
+        t->cancel = NULL;
+        task_become(t, TASK_GONE, NULL);
+    }
+    jobs_unlock(k->desk->jobs);
+    mailbox_post(k->desk->mailbox, &k->fence);
+}
+
+void *taking_take_batch(struct exchange *x, struct spool *body, bool own_credential, bool may_repeat)
+{
+    struct taker *k = take(x, true);
+
+    spool_acquire(body);
+    k->body = body;
+    begin(k, own_credential, may_repeat);
+    return k;
+}
+
+void taking_leave_batch(void *taker)
+{
+    taking_close(taker);
+}
+
+const struct engine_later jobs_later = {
+    .taking = { .path = "",
+                .open = taking_open,
+                .upload = taking_upload,
+                .upload_end = taking_upload_end,
+                .close = taking_close },
+    .open_desk = desk_open,
+    .begin = desk_begin,
+    .stop = desk_stop,
+    .end = desk_end,
+    .is_busy = desk_is_busy,
+    .close_desk = desk_close,
+};

@@ -1,0 +1,262 @@
+/*
+ * A job as its files see it; here it is called a task, since the store's writer has jobs of another kind.
+ *
+ *   jobs.c     opened at the start
+ *   tasks.c    all of them: found by ID and by Idempotency-Key, what becomes of each, who waits to hear of that
+ *   rows.c     a task as a row of the state directory
+ *   keeping.c  the thread that writes rows and bodies, and drops what has expired
+ *   desk.c     a worker's share: tasks that are carried out there
+ *   perform.c  one that is carried out: an exchange of the engine that nobody waits for
+ *   taking.c   a request becomes a task, and hears so (202) once that is kept
+ *   telling.c  /.weir/jobs: states, results, lists, events
+ *
+ * A task's state is what is on the disk: what it is to become next stands in `coming` until the row is written, and
+ * only then anybody hears of it.  So nobody is told of what a kill -9 could take back.
+ */
+#ifndef WEIR_JOBS_TASK_H
+#define WEIR_JOBS_TASK_H
+
+#include "base/list.h"
+#include "base/table.h"
+#include "engine/service.h"
+#include "jobs/jobs.h"
+
+#include <jansson.h>
+#include <pthread.h>
+
+enum {
+    TASK_ID_LENGTH = 26, /* a ULID: milliseconds and 80 random bits, in Crockford's base32 */
+    TASK_HASH_BYTES = 16,
+    TASK_SLOTS = 65536,      /* of marks */
+    TASK_INLINE_BYTES = 1024 /* a body up to that stands in the row; a longer one in a file */
+};
+
+enum task_state {
+    TASK_QUEUED,
+    TASK_RUNNING, /* it is asked of the API */
+    TASK_DONE,
+    TASK_FAILED,
+    TASK_CANCELLED,
+    TASK_EXPIRED, /* its result is gone; who asks hears so for a while */
+    TASK_GONE     /* nothing is left but references */
+};
+#define TASK_HAS_ENDED(state) ((state) >= TASK_DONE)
+const char *task_state_name(enum task_state);
+
+struct task_hash {
+    uint8_t bytes[TASK_HASH_BYTES];
+};
+
+struct task_body {
+    int64_t       bytes;
+    struct slice  text;  /* all of it, where it is short; ptr NULL */
+    struct spool *spool; /* or here, a reference, until it is written */
+    bool          is_in_file;
+};
+
+struct task_answer {
+    unsigned           status; /* 0: there is none */
+    struct http_fields fields;
+    int64_t            length;   /* as struct reply has it */
+    bool               is_empty; /* there is no content, whatever `length` says */
+    struct task_body   body;
+    struct arena       arena; /* holds all of it */
+};
+
+struct task_asked { /* constant once the task is known to others */
+    struct http_request request;
+    struct http_fields  kept;      /* its fields, without credentials */
+    struct slice        shown;     /* the target, without credentials */
+    struct slice        upstream;  /* its name; ptr NULL: a batch */
+    struct slice        connected; /* as struct exchange_input has it, and so on */
+    struct slice        proxy_user;
+    bool                is_tls, has_body;
+    char                peer_name[64];
+    struct peer         peer;
+};
+
+struct performance;
+TAILQ_HEAD(tasks, task);
+
+struct task_watch {               /* in what waits; on a worker */
+    LIST_ENTRY(task_watch) entry; /* under the lock */
+    struct mailbox        *mailbox;
+    struct mail            mail; /* .receive is the owner's; posted once each time it is armed */
+    bool                   armed;
+};
+LIST_HEAD(task_watches, task_watch);
+
+struct task {
+    struct ref   ref;
+    struct jobs *jobs;
+    struct mail  saving; /* to the keeping thread */
+    /* -- constant -- */
+    char              id[TASK_ID_LENGTH + 1];
+    uint64_t          number; /* no two have the same */
+    struct task_hash  owner;
+    struct task_hash  key, content; /* of Idempotency-Key and of what came with it */
+    bool              has_key;
+    bool              is_batch;
+    bool              may_repeat;     /* it does no harm to send it twice */
+    bool              own_credential; /* it cannot go on without what its client brought, which is not kept */
+    bool              is_loaded;      /* of an earlier run */
+    int64_t           created_wall_ns;
+    struct task_asked asked;
+    struct peer_card *card;
+    struct arena      arena;
+    /* -- under the lock -- */
+    unsigned            slot; /* of marks, while it has not ended */
+    enum task_state     state, coming;
+    bool                has_coming, is_saving, save_again;
+    bool                is_kept;     /* a row has it */
+    bool                refused;     /* the disk would not take it */
+    bool                was_sent;    /* what may not be sent twice */
+    bool                is_foretold; /* the next two are known */
+    int64_t             eta_wall_ns;
+    uint64_t            ahead;
+    uint64_t            seq; /* of its last change, greater than those of all before it */
+    int64_t             ended_wall_ns;
+    bool                was_read; /* its result, whole */
+    int64_t             held;     /* of jobs->bytes */
+    struct task_body    body;     /* of the request */
+    struct task_answer *answer;   /* once it has ended; until then, what is coming */
+    struct mail        *cancel;   /* to who carries it out, with his mailbox; NULL: nobody does */
+    struct mailbox     *cancel_at;
+    struct task_watches watches;
+    TAILQ_ENTRY(task)   entry; /* of all, in order of number */
+    struct table_node   by_id, by_key;
+    /* -- the keeping thread's -- */
+    struct state_change change;
+    struct slice        row; /* malloc'd, while it is written */
+    enum task_state     written;
+};
+
+struct jobs {
+    pthread_mutex_t     lock; /* of tasks and of the next ones */
+    struct tasks        all;
+    struct table        ids, keys;
+    unsigned            count; /* but for those that have expired */
+    int64_t             bytes; /* of all bodies */
+    uint64_t            last_number, last_seq;
+    unsigned            next_slot;
+    bool                slots[TASK_SLOTS];
+    struct task_watches watches; /* of the events */
+    /* -- constant -- */
+    int               directory; /* of bodies */
+    _Atomic uint64_t *marks;     /* a file that is mapped: what is written there outlives a kill -9 at once */
+    struct state     *state;
+    struct store     *store;
+    struct mailbox   *mailbox; /* of the keeping thread */
+    pthread_t         thread;
+    bool              is_running;
+    _Atomic int64_t   keep_ns;   /* as configured */
+    void (*save)(struct mail *); /* what `saving` does there */
+    struct mail stop;
+    /* -- that thread's -- */
+    bool     stopping;
+    unsigned writing; /* rows at the writer */
+};
+
+/* -- tasks.c -- */
+/* A new one with an ID, known to nobody; one reference. */
+struct task        *task_new(struct jobs *);
+void                task_acquire(struct task *);
+void                task_release(struct task *); /* NULL is fine */
+struct task_answer *task_answer_new(void);
+void                task_answer_free(struct task_answer *); /* NULL is fine */
+/* One that says why there is none. */
+struct task_answer *task_answer_problem(enum problem_kind, const char *detail);
+
+void jobs_lock(struct jobs *);
+void jobs_unlock(struct jobs *);
+/* -- under the lock -- */
+/* Among the others; takes a reference of its own.  False: there are so many already. */
+bool task_add(struct task *, unsigned most);
+/* Not any more, drops that reference. */
+void         task_drop(struct task *);
+struct task *task_find(struct jobs *, struct slice id);
+struct task *task_find_key(struct jobs *, const struct task_hash *key);
+/* What it is at that time: one that has ended expires. */
+enum task_state task_state_at(const struct task *, int64_t now_wall_ns);
+/* The disk hears of it; then it is, and who watches is told. */
+void task_become(struct task *, enum task_state, struct task_answer *);
+/* Who watches is told of something else. */
+void task_tell(struct task *);
+void task_watch(struct task *, struct task_watch *);
+void jobs_watch(struct jobs *, struct task_watch *); /* any end */
+void task_unwatch(struct task_watch *);              /* it may stand in its mailbox still */
+/* So many bytes more, where there is room: results that were read go.  Less than 0: given back. */
+bool task_take_bytes(struct task *, int64_t bytes, int64_t most);
+void task_save(struct task *); /* a row is to be written */
+/* It has ended, and what is on the disk says so. */
+void task_settle(struct task *);
+
+/* The file of a body, "ID.request" or "ID.result". */
+enum { TASK_FILE_BYTES = TASK_ID_LENGTH + 16 };
+void task_file_name(const struct task *, bool is_result, char out[TASK_FILE_BYTES]);
+/* Reads a body that may stand in any of its places. -1: it is gone. */
+ssize_t task_body_read(const struct task_body *, int fd, int64_t at, char *out, size_t count);
+
+/* -- rows.c -- */
+/* malloc'd.  Under the lock. */
+struct slice row_of_task(const struct task *, enum task_state);
+/* NULL: it is damaged. */
+struct task *row_read(struct jobs *, struct slice id, struct slice row);
+
+/* -- keeping.c -- */
+void keeping_begin(struct jobs *); /* mail to it may be posted */
+bool keeping_start(struct jobs *, struct fault *why);
+void keeping_stop(struct jobs *);
+
+/* -- owner.c -- */
+/* Whose the request is. */
+struct task_hash task_owner(const struct exchange *);
+bool task_field_is_credential(const struct config_upstream *, const struct policy_options *, struct slice name);
+
+/* -- showing.c -- */
+/* Where it is told of, below Weir's own address where the client did not come by that; in the exchange's arena. */
+struct slice task_url(struct exchange *, const struct task *, bool result);
+/* Its state as JSON; under the lock. */
+json_t *task_show(struct exchange *, const struct task *, int64_t now_wall_ns);
+/* Seconds after which asking again is worth while. */
+int64_t task_retry_s(const struct task *, int64_t now_wall_ns);
+/* Its result is the exchange's answer; false: its file is gone.  `location`: it says where it stands. */
+bool task_answer_with(struct exchange *, struct task *, bool location);
+
+/* -- perform.c -- */
+struct desk_asker { /* what waits for a task, on a worker */
+    LIST_ENTRY(desk_asker) entry;
+    void (*stop)(struct desk_asker *); /* the worker is to stop: no more waiting */
+};
+struct desk {
+    struct engine  *engine;
+    struct jobs    *jobs;
+    struct mailbox *mailbox;
+    unsigned        index; /* of the worker */
+    LIST_HEAD(, performance) performances;
+    LIST_HEAD(, desk_asker)  askers;
+    bool        is_stopping;
+    uint64_t    begun; /* tasks of an earlier run up to this number are under way */
+    struct mail again;
+};
+/* Takes a reference of the task. */
+void                perform_start(struct desk *, struct task *);
+void                perform_end(struct performance *);
+bool                perform_is_sent(const struct performance *);
+struct performance *perform_next(struct performance *); /* of the same desk */
+
+/* -- taking.c -- */
+/* A batch that was looked at; what this returns is given to taking_leave_batch() at the exchange's end.
+ * `own_credential`: it holds one, and is not stored. */
+void *taking_take_batch(struct exchange *, struct spool *body, bool own_credential, bool may_repeat);
+void  taking_leave_batch(void *taker);
+
+/* -- desk.c -- */
+void *desk_open(struct engine *, struct jobs *, struct mailbox *, unsigned index, unsigned count);
+void  desk_begin(void *desk);
+void  desk_stop(void *desk);
+void  desk_end(void *desk);
+bool  desk_is_busy(const void *desk);
+void  desk_close(void *desk);
+
+#endif
