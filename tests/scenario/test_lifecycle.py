@@ -57,7 +57,7 @@ def test_threads_carry_names(weir, origin, tmp_path):
         names = thread_names(d)
         go.touch()
         assert client.read_response().status == 200
-    assert set(names) - {"config", "verify"} == {"weir", "worker 0", "worker 1", "worker 2", "upstream", "writer",
+    assert set(names) - {"config", "verify"} == {"weir", "worker 0", "worker 1", "worker 2", "upstream", "jobs", "writer",
                                                  "command"}
     assert names.count("weir") == (2 if SANITIZER == "thread" else 1)       # that one has a thread of its own
 
