@@ -85,6 +85,7 @@ struct jobs *jobs_open(struct state *state, struct store *store, const struct jo
     pthread_mutex_init(&jobs->lock, NULL);
     TAILQ_INIT(&jobs->all);
     jobs->state = state;
+    jobs->rows = &jobs_rows;
     jobs->store = store;
     atomic_init(&jobs->keep_ns, o->keep_ns);
     jobs->directory = open_directory(state_directory(state));

@@ -99,7 +99,7 @@ static void submit(struct task *t, bool ok)
     struct jobs *jobs = t->jobs;
 
     t->change = (struct state_change){ .state = jobs->state,
-                                       .owner = &jobs_rows,
+                                       .owner = jobs->rows,
                                        .name = { t->id, TASK_ID_LENGTH },
                                        .value = t->row,
                                        .reply_to = jobs->mailbox,

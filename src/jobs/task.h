@@ -142,15 +142,16 @@ struct jobs {
     bool                slots[TASK_SLOTS];
     struct task_watches watches; /* of the events */
     /* -- constant -- */
-    int               directory; /* of bodies */
-    _Atomic uint64_t *marks;     /* a file that is mapped: what is written there outlives a kill -9 at once */
-    struct state     *state;
-    struct store     *store;
-    struct mailbox   *mailbox; /* of the keeping thread */
-    pthread_t         thread;
-    bool              is_running;
-    _Atomic int64_t   keep_ns;   /* as configured */
-    void (*save)(struct mail *); /* what `saving` does there */
+    int                       directory; /* of bodies */
+    _Atomic uint64_t         *marks;     /* a file that is mapped: what is written there outlives a kill -9 at once */
+    struct state             *state;
+    const struct state_owner *rows;
+    struct store             *store;
+    struct mailbox           *mailbox; /* of the keeping thread */
+    pthread_t                 thread;
+    bool                      is_running;
+    _Atomic int64_t           keep_ns; /* as configured */
+    void (*save)(struct mail *);       /* what `saving` does there */
     struct mail stop;
     /* -- that thread's -- */
     bool     stopping;
