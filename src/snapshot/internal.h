@@ -1,0 +1,161 @@
+/*
+ * What the files of this room share.  No other room includes this.
+ *
+ * Files, from the top: reader.c, find.c, nearest.c and bodies.c (looking), writer.c and recording.c (keeping), sort.c
+ * (what was kept becomes one file); under them gather.c (the lines of a place), place.c (a folder or a zip), line.c and
+ * scan.c (a line as text), redact.c and redact_body.c (what is masked, in both ways), secrets.c (what must stand
+ * nowhere).
+ */
+#ifndef WEIR_SNAPSHOT_INTERNAL_H
+#define WEIR_SNAPSHOT_INTERNAL_H
+
+#include "base/ref.h"
+#include "base/table.h"
+#include "snapshot/snapshot.h"
+
+#include <jansson.h>
+
+enum {
+    HASH_HEX = 64,
+    LINE_MOST_BYTES = 16 * 1024 * 1024,    /* of one exchange */
+    INDEX_MOST_BYTES = 1024 * 1024 * 1024, /* of snapshot.jsonl */
+    SECRET_LEAST_BYTES = 8,                /* a shorter one stands in words by chance */
+};
+
+#define INDEX_NAME    "snapshot.jsonl"
+#define JOURNAL_START "recording-" /* and ".jsonl": what a writer has kept and nobody has sorted yet */
+#define BODIES_NAME   "bodies"
+
+/* -- redact.c -- */
+
+struct redaction {
+    struct arena arena;
+    char       **fields;   /* left out of requests, lower case; lists end with NULL */
+    char       **params;   /* of URLs and forms: their values become {name} */
+    char       **headers;  /* of requests and answers: their values become {name} */
+    char       **pointers; /* of JSON bodies */
+    char       **match;
+};
+/* What the options say; free with redaction_free(). */
+int  redaction_open(struct redaction *, const struct snapshot_options *, struct fault *why);
+void redaction_free(struct redaction *);
+/* What line 1 of a snapshot says: its `match` holds, and what it masks is masked. */
+int     redaction_read(struct redaction *, const json_t *line, struct fault *why);
+json_t *redaction_line(const struct redaction *); /* the members "match" and "redacted" */
+/* What the other one masks is masked as well. */
+void redaction_add(struct redaction *, const struct redaction *other);
+bool redaction_matches(const struct redaction *, const char *what);
+
+struct secrets_known;
+/* Learns the credentials of a request. */
+void redact_learn(const struct redaction *, struct secrets_known *, struct slice url, const struct http_fields *);
+/* ... and of an answer: cookies. */
+void redact_learn_cookies(struct secrets_known *, const struct http_fields *answer);
+/* `own`: the request's own credentials, masked where they stand again. */
+struct slice redact_url(const struct redaction *, const struct secrets_known *own, struct slice url, struct arena *);
+struct http_fields redact_request(const struct redaction *, const struct secrets_known *own, const struct http_fields *,
+                                  struct arena *);
+/* "a=1&key=31d4" with {name} in the place of what is masked. */
+struct slice       redact_query(const struct redaction *, struct slice query, struct arena *);
+struct http_fields redact_answer(const struct redaction *, const struct secrets_known *, const struct http_fields *,
+                                 struct arena *);
+
+/* -- redact_body.c -- */
+
+/* A body without what the redaction masks in it; itself where there is nothing.  `f`, its fields, is made to fit. */
+struct slice redact_body(const struct redaction *, struct http_fields *f, struct slice body, struct arena *);
+
+/* -- secrets.c -- */
+
+struct secrets_known *secrets_known_open(void);
+void                  secrets_known_close(struct secrets_known *);
+/* False: it is too short, or known. */
+bool     secrets_known_add(struct secrets_known *, struct slice value);
+unsigned secrets_known_count(const struct secrets_known *);
+/* More bytes than the longest way to write one of them has. */
+size_t secrets_known_longest(const struct secrets_known *);
+/* Does one of them from number `from` on stand in it, plain, percent-encoded, as JSON escapes it, or in base64?
+ * *start and *end get where. */
+bool secrets_known_find(const struct secrets_known *, unsigned from, struct slice text, size_t at, size_t *start,
+                        size_t *end);
+/* "***" in the place of each; itself where there is none. */
+struct slice secrets_known_mask(const struct secrets_known *, struct slice text, struct arena *);
+
+/* -- line.c -- */
+
+json_t *line_make(const struct snapshot_exchange *);
+/* What it says lives as long as the arena. */
+int line_read(struct slice text, struct snapshot_exchange *, struct arena *, struct fault *why);
+/* As a line: with its end, malloc'd. */
+char *line_text(const json_t *, size_t *bytes);
+/* The name of a body of this type, from its hash. */
+struct slice line_body_name(const char hash[HASH_HEX + 1], struct slice content_type, struct arena *);
+bool         line_body_name_is_valid(struct slice name);
+
+/* -- place.c -- */
+
+struct snapshot_place;
+struct snapshot_place *snapshot_place_open(int fd, struct fault *why);
+void                   snapshot_place_close(struct snapshot_place *);
+/* A file of it as a whole, malloc'd; NULL and *why; *why stays empty where there is none. */
+char *snapshot_place_read(struct snapshot_place *, const char *name, size_t most, size_t *bytes, struct fault *why);
+/* One to read from, -1 and *why. */
+int snapshot_place_open_file(struct snapshot_place *, const char *name, uint64_t *bytes, struct fault *why);
+/* Of the folder, -1 for a zip, which has no journals. */
+int snapshot_place_folder(const struct snapshot_place *);
+
+/* -- gather.c -- */
+
+struct gathered_line {
+    struct table_node node;                    /* under its key: find.c */
+    struct slice      text;                    /* without its end */
+    struct slice      method, url, body, time; /* body: the request's, in bodies/ */
+    uint64_t          seq;
+    uint64_t          order; /* as it was read: the last word where all else is equal */
+    bool              of_journal;
+    uint64_t          served; /* SNAPSHOT_SEQUENCE: how many were, of those that are answered from alike */
+};
+struct snapshot_lines {
+    struct arena          arena;
+    struct redaction      redaction;
+    int64_t               created_ms;
+    bool                  is_there; /* there is a snapshot.jsonl */
+    struct gathered_line *lines;    /* sorted, their seq counted */
+    size_t                count, capacity;
+    char                **texts; /* malloc'd */
+    size_t                text_count, text_capacity;
+};
+/* What the options say of it; then snapshot.jsonl, where it is there; journals; gather_sort(). */
+int gather_open(struct snapshot_lines *, const struct snapshot_options *, struct fault *why);
+int gather_read_index(struct snapshot_lines *, struct snapshot_place *, struct fault *why);
+/* A journal's last line that was cut is passed over. */
+int gather_read_journal(struct snapshot_lines *, struct snapshot_place *, const char *name, struct fault *why);
+/* The lines of a text, which it takes over. */
+int gather_add_journal(struct snapshot_lines *, char *text, size_t bytes, const char *name, struct fault *why);
+/* All that are there, by whoever writes them. */
+int  gather_read_journals(struct snapshot_lines *, struct snapshot_place *, struct fault *why);
+void gather_sort(struct snapshot_lines *); /* by URL, method, body and time: then each has its seq */
+void gather_free(struct snapshot_lines *);
+/* Is it the name of a journal? */
+bool gather_is_journal(const char *name);
+
+/* -- reader.c -- */
+
+struct snapshot_reader {
+    struct snapshot_place *place;
+    struct snapshot_lines  all;
+    enum snapshot_order    order;
+    struct table           by_key;
+    struct table           kept; /* bodies in memory */
+    size_t                 kept_bytes;
+};
+/* -- bodies.c -- */
+void bodies_free(struct snapshot_reader *);
+/* -- find.c -- */
+void     find_index(struct snapshot_reader *);
+uint64_t find_key(const struct redaction *, struct slice method, struct slice url, struct slice body);
+/* -- nearest.c -- */
+void nearest_find(struct snapshot_reader *, struct slice method, struct slice url, struct slice body_name,
+                  struct slice body, struct snapshot_nearest *, struct arena *);
+
+#endif

@@ -1,0 +1,239 @@
+/*
+ * An exchange that is being recorded.
+ *
+ * Nothing of it is written before its end, but bodies that are large, into files without a name.  Then it is masked and
+ * searched, its bodies get their names, and last its line goes into the writer's journal in one write: so a kill leaves
+ * whole exchanges, and at the most bodies that no line names.
+ */
+#include "snapshot/writer.h"
+
+#include <sodium.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+struct snapshot_recording {
+    struct snapshot_writer  *writer;
+    struct arena             arena;
+    struct secrets_known    *own; /* the request's own credentials */
+    struct slice             raw_url;
+    struct http_fields       raw_request, raw_response, raw_trailers;
+    struct snapshot_exchange x;
+    unsigned                 interim_room, timing_room;
+    struct snapshot_piece   *timing;
+    struct spooled_body      sent, came;
+};
+
+struct snapshot_recording *snapshot_record(struct snapshot_writer *w, struct slice method, struct slice url,
+                                           const struct http_fields *fields, int64_t time_ms)
+{
+    struct snapshot_recording *r = mem_alloc(sizeof *r);
+
+    r->writer = w;
+    r->own = secrets_known_open();
+    r->raw_url = arena_copy(&r->arena, url);
+    r->raw_request = http_fields_copy(fields, &r->arena);
+    r->x.method = arena_copy(&r->arena, method);
+    r->x.time_ms = time_ms;
+    redact_learn(&w->redaction, r->own, url, fields);
+    redact_learn(&w->redaction, w->secrets, url, fields);
+    return r;
+}
+
+void snapshot_record_secret(struct snapshot_recording *r, struct slice value)
+{
+    secrets_known_add(r->own, value);
+    secrets_known_add(r->writer->secrets, value);
+}
+
+void snapshot_record_sent(struct snapshot_recording *r, const void *bytes, size_t count)
+{
+    spooled_body_add(&r->sent, r->writer, bytes, count);
+}
+
+void snapshot_record_interim(struct snapshot_recording *r, unsigned status, const struct http_fields *fields)
+{
+    ARENA_ROOM(&r->arena, r->x.interims, r->interim_room, r->x.interim_count);
+    r->x.interims[r->x.interim_count++] = (struct snapshot_interim){ .status = status,
+                                                                     .fields = http_fields_copy(fields, &r->arena) };
+}
+
+void snapshot_record_head(struct snapshot_recording *r, unsigned status, const struct http_fields *fields)
+{
+    r->x.status = status;
+    r->raw_response = http_fields_copy(fields, &r->arena);
+    redact_learn_cookies(r->writer->secrets, fields);
+}
+
+void snapshot_record_came(struct snapshot_recording *r, const void *bytes, size_t count, int64_t at_ms)
+{
+    spooled_body_add(&r->came, r->writer, bytes, count);
+    if (at_ms < 0 || count == 0)
+        return;
+    ARENA_ROOM(&r->arena, r->timing, r->timing_room, r->x.timing_count);
+    r->timing[r->x.timing_count++] = (struct snapshot_piece){ at_ms, r->came.total };
+}
+
+void snapshot_record_trailer(struct snapshot_recording *r, struct slice name, struct slice value)
+{
+    http_fields_add(&r->raw_trailers, &r->arena, arena_copy(&r->arena, name), arena_copy(&r->arena, value));
+}
+
+/* ---- its end ---- */
+
+static struct http_fields masked_by_all(const struct snapshot_writer *w, const struct http_fields *f, struct arena *a)
+{
+    struct http_fields made = http_fields_copy(f, a);
+
+    for (unsigned i = 0; i < made.count; i++)
+        made.items[i].value = secrets_known_mask(w->secrets, made.items[i].value, a);
+    return made;
+}
+
+static enum snapshot_kept holds_secret(const struct snapshot_recording *r, const char *where, struct fault *why)
+{
+    fault_set(why,
+              SLICE_FMT " " SLICE_FMT ": a credential stands in %s, and nothing of the exchange was kept; mask it "
+                        "with redact, as in \"json:/access_token\"",
+              SLICE_ARG(r->x.method), SLICE_ARG(r->x.url), where);
+    return SNAPSHOT_SECRET;
+}
+
+static enum snapshot_kept failed(const struct snapshot_recording *r, struct fault *why)
+{
+    struct fault inner = *why;
+
+    fault_set(why, SLICE_FMT " " SLICE_FMT " was not kept: %.700s", SLICE_ARG(r->x.method), SLICE_ARG(r->x.url),
+              inner.text);
+    return SNAPSHOT_FAILED;
+}
+
+/* Of a body that is masked: its name, from what it is then.  Nothing is written. */
+static void name_body(struct snapshot_recording *r, const struct http_fields *f, struct slice bytes,
+                      struct snapshot_body *out)
+{
+    unsigned char hash[crypto_hash_sha256_BYTES];
+    char          hex[HASH_HEX + 1];
+
+    *out = (struct snapshot_body){ .bytes = bytes.len };
+    if (bytes.len == 0)
+        return;
+    crypto_hash_sha256(hash, (const unsigned char *)bytes.ptr, bytes.len);
+    sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
+    out->name = line_body_name(hex, http_fields_get(f, HTTP_CONTENT_TYPE), &r->arena);
+}
+
+static int write_line(struct snapshot_writer *w, const char *text, size_t bytes, struct fault *why)
+{
+    ssize_t n;
+
+    if (w->journal_broken)
+        return fault_set(why, "%s cannot be written any more", w->journal);
+    do
+        n = write(w->journal_fd, text, bytes);
+    while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)bytes) {
+        fault_set_errno(why, n < 0 ? errno : ENOSPC, "%s", w->journal);
+        /* A part of a line would spoil the next. */
+        if (ftruncate(w->journal_fd, w->journal_bytes) != 0)
+            w->journal_broken = true;
+        return -1;
+    }
+    w->journal_bytes += n;
+    MEM_ROOM(w->lines, w->line_room, w->line_count + 1);
+    w->lines[w->line_count++] = (struct writer_line){ arena_copy(&w->arena, (struct slice){ text, bytes - 1 }),
+                                                      secrets_known_count(w->secrets) };
+    w->written++;
+    return 0;
+}
+
+/* The bodies first: what a line names is there. */
+static int keep(struct snapshot_recording *r, const char *line, size_t bytes, struct slice sent, struct slice came,
+                struct fault *why)
+{
+    struct snapshot_writer *w = r->writer;
+    int                     result = 0;
+
+    flock(w->folder, LOCK_SH);
+    if (sent.len > 0)
+        result = spooled_body_keep(w, sent, r->x.request_body.name, why);
+    if (came.len > 0 && result == 0)
+        result = spooled_body_keep(w, came, r->x.body.name, why);
+    if (result == 0)
+        result = write_line(w, line, bytes, why);
+    flock(w->folder, LOCK_UN);
+    return result;
+}
+
+static enum snapshot_kept end_masked(struct snapshot_recording *r, struct slice sent, struct slice came,
+                                     struct fault *why)
+{
+    struct snapshot_writer *w = r->writer;
+    enum snapshot_kept      kept = SNAPSHOT_KEPT;
+    size_t                  start, end, bytes = 0;
+    json_t                 *json;
+    char                   *line;
+
+    if (secrets_known_find(w->secrets, 0, sent, 0, &start, &end))
+        return holds_secret(r, "the request's body", why);
+    if (secrets_known_find(w->secrets, 0, came, 0, &start, &end))
+        return holds_secret(r, "the answer's body", why);
+    name_body(r, &r->x.request, sent, &r->x.request_body);
+    name_body(r, &r->x.response, came, &r->x.body);
+    json = line_make(&r->x);
+    line = json != NULL ? line_text(json, &bytes) : NULL;
+    json_decref(json);
+    if (line == NULL || bytes > LINE_MOST_BYTES) {
+        fault_set(why, "it does not fit into a line");
+        kept = failed(r, why);
+    } else if (secrets_known_find(w->secrets, 0, (struct slice){ line, bytes }, 0, &start, &end)) {
+        kept = holds_secret(r, "its URL", why);
+    } else if (keep(r, line, bytes, sent, came, why) != 0) {
+        kept = failed(r, why);
+    }
+    free(line);
+    return kept;
+}
+
+enum snapshot_kept snapshot_record_end(struct snapshot_recording *r, enum snapshot_end end, struct slice error,
+                                       int64_t took_ms, struct fault *why)
+{
+    struct snapshot_writer *w = r->writer;
+    struct slice            sent, came;
+    enum snapshot_kept      kept;
+
+    r->x.url = redact_url(&w->redaction, r->own, r->raw_url, &r->arena);
+    r->x.request = redact_request(&w->redaction, r->own, &r->raw_request, &r->arena);
+    r->x.request = masked_by_all(w, &r->x.request, &r->arena);
+    r->x.response = redact_answer(&w->redaction, w->secrets, &r->raw_response, &r->arena);
+    r->x.trailers = redact_answer(&w->redaction, w->secrets, &r->raw_trailers, &r->arena);
+    for (unsigned i = 0; i < r->x.interim_count; i++)
+        r->x.interims[i].fields = redact_answer(&w->redaction, w->secrets, &r->x.interims[i].fields, &r->arena);
+    r->x.end = end;
+    r->x.error = secrets_known_mask(w->secrets, error, &r->arena);
+    r->x.took_ms = took_ms;
+    r->x.timing = r->timing;
+    if (!spooled_body_whole(&r->sent, &sent) || !spooled_body_whole(&r->came, &came)) {
+        fault_set_errno(why, errno, "a body");
+        kept = failed(r, why);
+    } else {
+        sent = redact_body(&w->redaction, &r->x.request, sent, &r->arena);
+        came = redact_body(&w->redaction, &r->x.response, came, &r->arena);
+        kept = end_masked(r, sent, came, why);
+    }
+    snapshot_record_drop(r);
+    return kept;
+}
+
+void snapshot_record_drop(struct snapshot_recording *r)
+{
+    if (r == NULL)
+        return;
+    spooled_body_free(&r->sent);
+    spooled_body_free(&r->came);
+    secrets_known_close(r->own);
+    arena_free(&r->arena);
+    free(r);
+}

@@ -1,0 +1,123 @@
+/*
+ * A body that is being recorded: in memory while it is small, then in a file that has no name, so that nothing is left
+ * of it when the process dies or when it may not be kept.
+ */
+#include "snapshot/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { IN_MEMORY_BYTES = 1024 * 1024 };
+
+static int write_all(int fd, const char *bytes, size_t count)
+{
+    while (count > 0) {
+        ssize_t n = write(fd, bytes, count);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        bytes += n;
+        count -= (size_t)n;
+    }
+    return 0;
+}
+
+/* A file with a name that is taken away at once, for file systems that know no other. */
+static int nameless(struct snapshot_writer *w)
+{
+    char name[64];
+    int  fd = openat(w->bodies, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    if (fd >= 0)
+        return fd;
+    snprintf(name, sizeof name, ".%s-%llu.new", w->id, (unsigned long long)w->files++);
+    fd = openat(w->bodies, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        unlinkat(w->bodies, name, 0);
+    return fd;
+}
+
+static void spill(struct spooled_body *b, struct snapshot_writer *w)
+{
+    int fd = b->fd_plus_1 > 0 ? b->fd_plus_1 - 1 : nameless(w);
+
+    if (fd < 0 || write_all(fd, b->bytes, b->used) != 0)
+        b->error = errno;
+    if (fd >= 0)
+        b->fd_plus_1 = fd + 1;
+    b->used = 0;
+}
+
+void spooled_body_add(struct spooled_body *b, struct snapshot_writer *w, const void *bytes, size_t count)
+{
+    if (b->error != 0 || count == 0)
+        return;
+    if (b->used + count > IN_MEMORY_BYTES)
+        spill(b, w);
+    b->total += count;
+    MEM_ROOM(b->bytes, b->room, b->used + count);
+    memcpy(b->bytes + b->used, bytes, count);
+    b->used += count;
+}
+
+/* The file has no name and nobody else has it open: it cannot become shorter under the mapping. */
+bool spooled_body_whole(struct spooled_body *b, struct slice *out)
+{
+    *out = (struct slice){ b->bytes != NULL ? b->bytes : "", b->used };
+    if (b->error == 0 && b->fd_plus_1 > 0 && write_all(b->fd_plus_1 - 1, b->bytes, b->used) != 0)
+        b->error = errno;
+    if (b->error != 0) {
+        errno = b->error;
+        return false;
+    }
+    if (b->fd_plus_1 == 0)
+        return true;
+    b->used = 0;
+    b->mapped = mmap(NULL, (size_t)b->total, PROT_READ, MAP_PRIVATE, b->fd_plus_1 - 1, 0);
+    if (b->mapped == MAP_FAILED) {
+        b->mapped = NULL;
+        return false;
+    }
+    *out = (struct slice){ b->mapped, (size_t)b->total };
+    return true;
+}
+
+void spooled_body_free(struct spooled_body *b)
+{
+    if (b->mapped != NULL)
+        munmap(b->mapped, (size_t)b->total);
+    if (b->fd_plus_1 > 0)
+        close(b->fd_plus_1 - 1);
+    free(b->bytes);
+    *b = (struct spooled_body){ 0 };
+}
+
+int spooled_body_keep(struct snapshot_writer *w, struct slice bytes, struct slice name, struct fault *why)
+{
+    char        temporary[64], final[HASH_HEX + 8];
+    struct stat st;
+    int         fd, result;
+
+    snprintf(final, sizeof final, SLICE_FMT, SLICE_ARG(name));
+    if (fstatat(w->bodies, final, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+        (uint64_t)st.st_size == bytes.len)
+        return 0;
+    snprintf(temporary, sizeof temporary, ".%s-%llu.new", w->id, (unsigned long long)w->files++);
+    fd = openat(w->bodies, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return fault_set_errno(why, errno, BODIES_NAME "/%s", final);
+    result = write_all(fd, bytes.ptr, bytes.len);
+    if (close(fd) != 0 || result != 0 || renameat(w->bodies, temporary, w->bodies, final) != 0) {
+        fault_set_errno(why, errno, BODIES_NAME "/%s", final);
+        unlinkat(w->bodies, temporary, 0);
+        return -1;
+    }
+    return 0;
+}
