@@ -95,6 +95,8 @@ static void join(struct flight *f, struct fetch_links *w)
         turn_joined(f->turn);
         progress_sent(w->fetch);
     }
+    if (f->state == FLIGHT_NAMING)
+        naming_joined(f, w->fetch);
     if (f->state >= FLIGHT_SENDING || f->state == FLIGHT_NAMING)
         return;
     dispatch_joined(f, w->fetch);

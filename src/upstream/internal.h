@@ -100,11 +100,11 @@ struct site {
     struct timer                   stall;          /* an upload has paused for long enough */
     unsigned                       paused_uploads; /* of `turns`: their clients have sent nothing more */
     struct breaker                 breaker;
-    struct hold                    hold;           /* a 5xx asked for a pause */
-    bool                           cut_was_logged; /* what it says of its limits cannot be meant: said once */
-    LIST_HEAD(, flight)  flights;                  /* all of this site, the newest first */
-    TAILQ_HEAD(, naming) namings;                  /* of flights that do not yet stand in line, in order of arrival */
-    LIST_HEAD(, turn)    turns;                    /* under way */
+    struct hold                    hold;            /* a 5xx asked for a pause */
+    bool                           cut_was_logged;  /* what it says of its limits cannot be meant: said once */
+    LIST_HEAD(, flight)  flights;                   /* all of this site, the newest first */
+    TAILQ_HEAD(, naming) namings[QUEUE_PRIORITIES]; /* of flights that do not yet stand in line, in order of arrival */
+    LIST_HEAD(, turn)    turns;                     /* under way */
     unsigned               in_flight, waiting;
     struct pace            pace; /* of all its requests */
     struct kind            kinds[KINDS];

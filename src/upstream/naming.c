@@ -40,12 +40,13 @@ static int64_t turn_ns(struct site *s, const struct charge *charge)
     return wait > hold ? wait : hold;
 }
 
-static bool has_none_before(struct site *s, const struct fetch *f, const struct charge *charge)
+static bool has_none_before(struct site *s, const struct fetch *f, enum queue_priority priority,
+                            const struct charge *charge)
 {
     const struct queue_class class = site_class(s, charge);
 
     return queue_length(s->budget->queue) == 0 ||
-           queue_ahead(s->budget->queue, &class, priority_of(f), &f->client.who).all == 0;
+           queue_ahead(s->budget->queue, &class, priority, &f->client.who).all == 0;
 }
 
 /* Whoever it is: it could not be served in time. */
@@ -71,14 +72,14 @@ bool naming_is_needed(struct site *s, struct fetch_links *w)
     }
     fetch_charge(&charge, f);
     return !is_hopeless(s, w, &charge) &&
-           (turn_ns(s, &charge) > LEDGER_COMMIT_WAIT_NS || !has_none_before(s, f, &charge));
+           (turn_ns(s, &charge) > LEDGER_COMMIT_WAIT_NS || !has_none_before(s, f, priority_of(f), &charge));
 }
 
 /* It stands in line, or will in a moment. */
 static void join_line(struct naming *n)
 {
     if (n->is_apart)
-        TAILQ_REMOVE(&n->flight->site->namings, n, entry);
+        TAILQ_REMOVE(&n->flight->site->namings[n->flight->entry.priority], n, entry);
     n->is_apart = false;
 }
 
@@ -137,8 +138,24 @@ void naming_begin(struct flight *f, void (*named)(struct flight *))
     fetch_charge(&f->charge, f->leader);
     f->entry.priority = priority_of(f->leader);
     n->is_apart = true;
-    TAILQ_INSERT_TAIL(&f->site->namings, n, entry);
+    TAILQ_INSERT_TAIL(&f->site->namings[f->entry.priority], n, entry);
     f->up->pending.namings++;
+    budget_kick(f->site->budget);
+}
+
+void naming_joined(struct flight *f, const struct fetch *by)
+{
+    struct naming *n = f->naming;
+
+    if (n == NULL || !n->is_apart)
+        return;
+    if (by->keep_permille < f->charge.keep_permille)
+        f->charge.keep_permille = by->keep_permille;
+    if (priority_of(by) < f->entry.priority) {
+        TAILQ_REMOVE(&f->site->namings[f->entry.priority], n, entry);
+        f->entry.priority = priority_of(by);
+        TAILQ_INSERT_TAIL(&f->site->namings[f->entry.priority], n, entry);
+    }
     budget_kick(f->site->budget);
 }
 
@@ -155,18 +172,18 @@ void naming_end(struct flight *f)
     }
 }
 
-static struct flight *let_in(struct site *s, int64_t *wake_ns)
+static struct flight *let_in(struct site *s, enum queue_priority priority, int64_t *wake_ns)
 {
     struct naming *n;
     unsigned       looked_at = 0;
 
-    TAILQ_FOREACH (n, &s->namings, entry) {
+    TAILQ_FOREACH (n, &s->namings[priority], entry) {
         struct flight *f = n->flight;
         int64_t        turn = turn_ns(s, &f->charge);
 
         if (looked_at++ == LOOKED_AT || turn == INT64_MAX)
             return NULL;
-        if (!has_none_before(s, f->leader, &f->charge))
+        if (!has_none_before(s, f->leader, priority, &f->charge))
             continue;
         if (turn <= 0) {
             naming_end(f);
@@ -183,8 +200,9 @@ struct flight *naming_let_in(struct budget *b, int64_t *wake_ns)
     struct flight *f;
     struct site   *s;
 
-    LIST_FOREACH (s, &b->sites, of_budget)
-        if ((f = let_in(s, wake_ns)) != NULL)
-            return f;
+    for (enum queue_priority priority = 0; priority < QUEUE_PRIORITIES; priority++)
+        LIST_FOREACH (s, &b->sites, of_budget)
+            if ((f = let_in(s, priority, wake_ns)) != NULL)
+                return f;
     return NULL;
 }

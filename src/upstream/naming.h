@@ -7,6 +7,7 @@
 #include "peer/finder.h"
 
 struct budget;
+struct fetch;
 struct fetch_links;
 struct flight;
 struct site;
@@ -25,6 +26,8 @@ struct naming { /* outlives the flight where its mail is on its way */
 bool naming_is_needed(struct site *, struct fetch_links *);
 /* A new one's name is looked for; `named` when it is known, or will not be in time: from within where it is at once. */
 void naming_begin(struct flight *, void (*named)(struct flight *));
+/* Another one shares a flight whose client is being found out: it goes where the first of them would. */
+void naming_joined(struct flight *, const struct fetch *by);
 void naming_end(struct flight *); /* nothing where it does not wait for that */
 /* One whose turn is here, and whose name is looked for no longer; NULL: none is, and *wake_ns becomes less where that
  * comes earlier. */

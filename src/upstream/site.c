@@ -186,7 +186,8 @@ static struct site *site_new(struct upstream *up, const char *name)
 {
     struct site *s = mem_alloc(sizeof *s);
 
-    TAILQ_INIT(&s->namings);
+    TAILQ_INIT(&s->namings[QUEUE_INTERACTIVE]);
+    TAILQ_INIT(&s->namings[QUEUE_BATCH]);
     s->up = up;
     s->name = mem_copy(slice_of(name));
     s->origin = origin_open(up->origins, s->name, &s->waiting);
