@@ -89,11 +89,11 @@ def test_a_crowd_is_found_in_a_few_walks(weir, origin, crowd):
     origin.wait_requests(1)
     p = crowd(d, 1200, 40, 300)
     until(lambda: waiting(d) == 300, "all of the crowd to wait")
+    # Who was not found in time is looked for again.
+    until(lambda: f"uid={os.getuid()} pid={p.pid}" in str(d.ctl_json("limits")), "the crowd to have a name")
     n = counters(d)
     assert n["peer_lookups"] >= 290, n
-    assert 1 <= n["peer_passes"] <= 30, n
-    waits = d.ctl_json("limits")
-    assert f"uid={os.getuid()} pid={p.pid}" in str(waits), waits
+    assert 1 <= n["peer_passes"] <= n["peer_lookups"] / 5, n
     gate.open()
     collect(first)
 
