@@ -293,13 +293,20 @@ class Daemon:
         return json.loads(result.stdout)
 
     def access(self, count=None, timeout=10.0):
-        """The access log's lines in order of time; waits until there are `count` (workers write them out now and then)."""
+        """The access log's lines in order of time; waits until there are `count`.  Workers write them out once a second,
+        or when they are told to open the file anew."""
         def read():
             text = self.access_file.read_text() if self.access_file.exists() else ""
             lines = [json.loads(line) for line in text.splitlines()] if text.endswith("\n") else []
             return sorted(lines, key=lambda line: line["time"])
+
+        def enough():
+            there = len(read()) >= count
+            if not there and self.process is not None and self.process.poll() is None:
+                self.process.send_signal(signal.SIGUSR1)
+            return there
         if count is not None:
-            until(lambda: len(read()) >= count, f"{count} lines in the access log", timeout)
+            until(enough, f"{count} lines in the access log", timeout, every=0.03)
         return read()
 
     def descriptors(self):
