@@ -17,17 +17,37 @@ from harness.settings import upstream                              # noqa: E402
 from harness.wait import SANITIZER, TRICKS, WEIR, WEIRCTL, slowness        # noqa: E402
 
 TEST_SECONDS = 60
+# Files about one thread's work: papers, command lines, rules, parsing.  A thread sanitizer finds no more there than in
+# the others, which are marked `threads`.
+OF_ONE_THREAD = {"access", "admin_doc", "auth", "batch_ctl", "bust_param", "causes", "cli", "completion", "entries",
+                 "explain", "guard", "harness", "hosts", "jars", "keys", "limits_set", "links", "malformed", "mode",
+                 "no_vary_search", "page", "page_files", "page_token", "prometheus", "query", "query_method", "ranges",
+                 "run", "shipped", "steering", "tags", "targets", "upstreams_check", "validate", "via", "weirctl", "wire",
+                 "writes"}
+# Files that are marked `mhd`: what src/front/mhd/ does with and without its tricks shows in them.
+OF_MHD = {"batch", "cache", "connections", "cut_short", "events", "expect", "figures", "guard", "lifecycle", "malformed",
+          "many", "proxy", "query", "ranges", "repeat", "run", "sockets", "stalled", "streaming", "targets", "tunnel",
+          "uncommitted", "uploads", "wire", "writes"}
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes seconds of real time by its nature")
     config.addinivalue_line("markers", "real_clients: other people's programs; not with a sanitizer's build, see below")
+    config.addinivalue_line("markers", "threads: a thread sanitizer may find something there")
+    config.addinivalue_line("markers", "mhd: leans on the glue to libmicrohttpd")
     config.addinivalue_line("markers", "mhd_trick(name, why): what libmicrohttpd 0.9.75 cannot do without that trick of "
                                        "src/front/mhd/tricks.h")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """What is Weir's own is the same for every client: real ones run with plain builds, and always there."""
+    """By their file; and what is Weir's own is the same for every client: real ones run with plain builds, and always there."""
+    for item in items:
+        about = item.path.stem.removeprefix("test_")
+        if about not in OF_ONE_THREAD:
+            item.add_marker("threads")
+        if about in OF_MHD:
+            item.add_marker("mhd")
     left_out = [item for item in items if SANITIZER and item.get_closest_marker("real_clients")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]

@@ -261,7 +261,8 @@ def test_the_cache_goes_while_it_runs(daemons, origin, tmp_path, way):
         assert len([line for line in d.lines if " cache_begun_anew " in line]) == 1
         stays_true(d, targets)                             # until then, what was moved away still gave hits
     assert d.ctl_json("status")["cache"]["broken"] is False
-    assert (d.cache / "data.mdb").exists() and any((d.cache / "bodies").rglob("0*"))
+    assert (d.cache / "data.mdb").exists()
+    until(lambda: any((d.cache / "bodies").rglob("0*")), "bodies to be committed")
     d.restart()                                            # and it is on the disk
     asked = len(origin.requests)
     assert all(d.get(target).cache.hit for target in targets) and len(origin.requests) == asked
