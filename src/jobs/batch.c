@@ -180,6 +180,43 @@ static void end_where_over(struct batch *b)
         outlet_end(b);
 }
 
+/* Lines that are answered later are looked at first, as far as that is to be done at once: false. */
+static bool check_lines(struct batch *b)
+{
+    for (unsigned n = 0; n < STARTS_AT_ONCE && !b->refused; n++) {
+        struct item *i = item_new(b);
+        const char  *wrong;
+        const bool   more = input_next(b, i, &wrong);
+
+        if (more && wrong == NULL)
+            later_note(b, i);
+        item_free(i);
+        if (!more)
+            return true;
+    }
+    return b->refused;
+}
+
+/* True: there is nothing to be asked here, now or ever. */
+static bool goes_later(struct batch *b)
+{
+    if (b->later.taker != NULL)
+        return true;
+    if (!later_is_wanted(b))
+        return false;
+    if (!b->in.ended)
+        return b->in.shape == SHAPE_LINES;
+    if (b->in.shape == SHAPE_LINES && !check_lines(b)) {
+        batch_later(b);
+        return true;
+    }
+    if (b->refused)
+        service_wake(b->outer);
+    else
+        later_take(b);
+    return true;
+}
+
 static void batch_pump(struct batch *b)
 {
     struct input *in = &b->in;
@@ -201,6 +238,8 @@ static void batch_pump(struct batch *b)
             return;
         }
     }
+    if (goes_later(b))
+        return;
     if (b->out.form == FORM_UNKNOWN) {
         b->out.form = form_of(b);
         b->wanted.by_completion |= b->wanted.take > 0 && !b->wanted.has_order;
@@ -270,6 +309,7 @@ static void *batch_open(struct exchange *x)
     wrong = wanted_read_query(&b->wanted, batch_bounds(b), query, b->arena);
     if (wrong != NULL)
         batch_refuse(b, PROBLEM_BATCH_OPTION, slice_of(wrong));
+    later_read_fields(b);
     input_begin(b, type);
     outlet_begin(b);
     return b;
@@ -298,6 +338,7 @@ static void batch_close(void *handle)
     struct batch *b = handle;
 
     b->closed = true;
+    later_close(b);
     drop_items(b);
     while (!TAILQ_EMPTY(&b->done))
         item_drop(TAILQ_FIRST(&b->done));

@@ -313,6 +313,8 @@ static bool check_one(struct batch *b)
         batch_refuse(b, PROBLEM_BATCH_TOO_LARGE,
                      say(b, "A document may have batch.max_requests, %u items. Lines (NDJSON) need no end.",
                          batch_bounds(b)->max_requests));
+    else if (more && later_is_wanted(b))
+        later_note(b, i);
     item_free(i);
     return more && !b->refused;
 }

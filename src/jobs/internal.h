@@ -136,6 +136,11 @@ struct batch {
     struct mail again;            /* to go on in a while, after others */
     struct mail fence;            /* the last one */
     bool        again_posted, refused, closed, fenced;
+    struct {
+        bool         own_credential, does_harm; /* of what was looked at: see later.c */
+        struct slice upstreams;                 /* names, a line each */
+        void        *taker;                     /* it is a task's now; NULL: not */
+    } later;
 };
 
 /* -- parts.c -- */
@@ -168,6 +173,13 @@ void prospect_start(const struct item *);
 void prospect_ask(struct batch *, void (*tell)(struct batch *));
 /* What was heard, as members that each follow a comma. */
 void prospect_write(const struct batch *, struct json_out *);
+
+/* -- later.c -- */
+void later_read_fields(struct batch *);               /* what the request's own fields say of it */
+bool later_is_wanted(const struct batch *);           /* known when a document's options are read, of lines at once */
+void later_note(struct batch *, const struct item *); /* one that is well */
+void later_take(struct batch *);                      /* all are: nothing more is done here */
+void later_close(struct batch *);
 
 /* -- twins.c -- */
 enum twin {

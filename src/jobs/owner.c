@@ -4,6 +4,7 @@
 #include "jobs/task.h"
 
 #include "policy/digest.h"
+#include "policy/key.h"
 
 /* The setting credential_headers as it is where nobody sets it. */
 static const char *const default_headers[] = { "Authorization", "Cookie", "X-Api-Key", "Private-Token", NULL };
@@ -34,4 +35,11 @@ bool task_field_is_credential(const struct config_upstream *up, const struct pol
     return policy_list_has_nocase(default_headers, name) || slice_eq_nocase(name, SLICE("Proxy-Authorization")) ||
            (o != NULL && o->credential_headers != NULL && policy_list_has_nocase(o->credential_headers, name)) ||
            (up != NULL && up->auth_header != NULL && slice_eq_nocase(name, slice_of(up->auth_header)));
+}
+
+struct slice task_shown_target(const struct policy_options *o, struct slice target, struct arena *a)
+{
+    struct slice shown = o != NULL ? policy_redact_target(o, target, a) : target;
+
+    return slice_matches(SLICE("*=***"), shown) || slice_matches(SLICE("*=***&*"), shown) ? shown : target;
 }

@@ -62,6 +62,7 @@ static void put_asked(struct row_out *o, const struct task *t)
     put_number(o, a->request.version_minor);
     put_fields(o, &a->kept);
     put_text(o, a->upstream);
+    put_text(o, a->upstreams);
     put_text(o, a->connected);
     put_text(o, a->proxy_user);
     put_number(o, a->is_tls);
@@ -199,6 +200,7 @@ static void take_asked(struct row_in *in, struct task *t)
     take_fields(in, &a->kept);
     a->request.fields = a->kept;
     a->upstream = take_text(in);
+    a->upstreams = take_text(in);
     a->connected = take_text(in);
     a->proxy_user = take_text(in);
     a->is_tls = take_number(in) != 0;

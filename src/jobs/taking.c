@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "http/prefer.h"
 #include "policy/caller.h"
-#include "policy/key.h"
 
 #include <sodium.h>
 
@@ -216,14 +215,6 @@ static void fill_fields(struct taker *k, struct task *t, struct secret_look *l)
     }
 }
 
-/* Without the credentials in it; itself where there are none. */
-static struct slice shown_target(const struct secret_look *l, struct slice target, struct arena *a)
-{
-    struct slice shown = l->policy != NULL ? policy_redact_target(l->policy, target, a) : target;
-
-    return slice_matches(SLICE("*=***"), shown) || slice_matches(SLICE("*=***&*"), shown) ? shown : target;
-}
-
 static void fill_asked(struct taker *k, struct task *t, bool own_credential)
 {
     const struct exchange_input *in = service_input(k->outer);
@@ -236,7 +227,7 @@ static void fill_asked(struct taker *k, struct task *t, bool own_credential)
                                         .method_name = arena_copy(&t->arena, asked->method_name),
                                         .target = arena_copy(&t->arena, asked->target),
                                         .version_minor = 1 };
-    a->shown = shown_target(&l, a->request.target, &t->arena);
+    a->shown = task_shown_target(l.policy, a->request.target, &t->arena);
     a->upstream = l.up != NULL ? arena_copy(&t->arena, slice_of(l.up->route.name)) : SLICE_NONE;
     a->connected = in->connected.ptr != NULL ? arena_copy(&t->arena, in->connected) : SLICE_NONE;
     a->proxy_user = in->proxy_user.ptr != NULL ? arena_copy(&t->arena, in->proxy_user) : SLICE_NONE;
@@ -281,7 +272,7 @@ static void fill_hashes(struct taker *k, struct task *t)
     crypto_generichash_final(&state, t->content.bytes, TASK_HASH_BYTES);
 }
 
-static struct task *make(struct taker *k, bool own_credential, bool may_repeat)
+static struct task *make(struct taker *k, const struct task_batch *b)
 {
     struct task *t = task_new(k->desk->jobs);
 
@@ -291,9 +282,11 @@ static struct task *make(struct taker *k, bool own_credential, bool may_repeat)
         spool_acquire(k->body);
         t->body = (struct task_body){ .bytes = spool_length(k->body), .spool = k->body };
     }
-    fill_asked(k, t, own_credential);
+    fill_asked(k, t, b->own_credential);
+    t->asked.upstreams = arena_copy(&t->arena, b->upstreams);
     fill_hashes(k, t);
-    t->may_repeat = may_repeat || (!k->is_batch && (t->has_key || http_method_is_idempotent(t->asked.request.method)));
+    t->may_repeat = b->may_repeat ||
+                    (!k->is_batch && (t->has_key || http_method_is_idempotent(t->asked.request.method)));
     return t;
 }
 
@@ -338,10 +331,10 @@ static struct task *enter(struct taker *k, struct task *t, enum problem_kind *wh
     return same;
 }
 
-static void begin(struct taker *k, bool own_credential, bool may_repeat)
+static void begin(struct taker *k, const struct task_batch *b)
 {
     enum problem_kind why_not;
-    struct task      *t = enter(k, make(k, own_credential, may_repeat), &why_not);
+    struct task      *t = enter(k, make(k, b), &why_not);
 
     if (why_not == PROBLEM_NONE) {
         k->task = t;
@@ -357,6 +350,8 @@ static void begin(struct taker *k, bool own_credential, bool may_repeat)
 }
 
 /* -- the service -- */
+
+static const struct task_batch alone; /* of what is no batch */
 
 static void receive_first(struct mail *m)
 {
@@ -403,7 +398,7 @@ static void *taking_open(struct exchange *x)
     if (service_input(x)->has_body)
         k->body = spool_new(k->desk->jobs->directory);
     else
-        begin(k, false, false);
+        begin(k, &alone);
     return k;
 }
 
@@ -428,7 +423,7 @@ static void taking_upload_end(void *handle)
     if (k->answered)
         return;
     spool_finish(k->body, SPOOL_WHOLE);
-    begin(k, false, false);
+    begin(k, &alone);
 }
 
 /* Who leaves before he has heard of his job has none, unless he can find it by its key. */
@@ -453,13 +448,13 @@ static void taking_close(void *handle)
     mailbox_post(k->desk->mailbox, &k->fence);
 }
 
-void *taking_take_batch(struct exchange *x, struct spool *body, bool own_credential, bool may_repeat)
+void *taking_take_batch(struct exchange *x, const struct task_batch *b)
 {
     struct taker *k = take(x, true);
 
-    spool_acquire(body);
-    k->body = body;
-    begin(k, own_credential, may_repeat);
+    spool_acquire(b->body);
+    k->body = b->body;
+    begin(k, b);
     return k;
 }
 

@@ -68,6 +68,7 @@ struct task_asked { /* constant once the task is known to others */
     struct http_fields  kept;      /* its fields, without credentials */
     struct slice        shown;     /* the target, without credentials */
     struct slice        upstream;  /* its name; ptr NULL: a batch */
+    struct slice        upstreams; /* a batch: the names of those it asks, a line each */
     struct slice        connected; /* as struct exchange_input has it, and so on */
     struct slice        proxy_user;
     bool                is_tls, has_body;
@@ -212,7 +213,9 @@ void keeping_stop(struct jobs *);
 /* -- owner.c -- */
 /* Whose the request is. */
 struct task_hash task_owner(const struct exchange *);
-bool task_field_is_credential(const struct config_upstream *, const struct policy_options *, struct slice name);
+/* Without the credentials in it; itself where there are none. */
+struct slice task_shown_target(const struct policy_options *, struct slice target, struct arena *);
+bool         task_field_is_credential(const struct config_upstream *, const struct policy_options *, struct slice name);
 
 /* -- showing.c -- */
 /* Where it is told of, below Weir's own address where the client did not come by that; in the exchange's arena. */
@@ -247,9 +250,14 @@ bool                perform_is_sent(const struct performance *);
 struct performance *perform_next(struct performance *); /* of the same desk */
 
 /* -- taking.c -- */
-/* A batch that was looked at; what this returns is given to taking_leave_batch() at the exchange's end.
- * `own_credential`: it holds one, and is not stored. */
-void *taking_take_batch(struct exchange *, struct spool *body, bool own_credential, bool may_repeat);
+struct task_batch { /* that was looked at */
+    struct spool *body;
+    struct slice  upstreams;      /* as task_asked has them */
+    bool          own_credential; /* it holds one, and is not stored */
+    bool          may_repeat;
+};
+/* What this returns is given to taking_leave_batch() at the exchange's end. */
+void *taking_take_batch(struct exchange *, const struct task_batch *);
 void  taking_leave_batch(void *taker);
 
 /* -- desk.c -- */

@@ -416,12 +416,27 @@ static void receive_fence(struct mail *m)
 
 /* -- the service -- */
 
+/* May he use the upstream that it is of, and each that a batch asks?  Else he hears that he may not. */
+static bool admits_all(struct teller *t, const struct task *k)
+{
+    struct slice lines = k->asked.upstream.ptr != NULL ? k->asked.upstream : k->asked.upstreams;
+
+    while (lines.len > 0) {
+        const size_t                  end = slice_find(lines, '\n', 0);
+        const struct slice            name = arena_copy(service_arena(t->outer), slice_sub(lines, 0, end));
+        const struct config_upstream *up = config_find_upstream(service_config(t->outer), name.ptr);
+
+        if (up != NULL && !service_admits(t->outer, up))
+            return false;
+        lines = slice_sub(lines, end + 1, lines.len);
+    }
+    return true;
+}
+
 /* The caller's own, and access to what it is of; else it is answered. */
 static void find(struct teller *t, struct slice id)
 {
-    const struct config          *c = service_config(t->outer);
-    const struct config_upstream *up = NULL;
-    struct task                  *k;
+    struct task *k;
 
     jobs_lock(t->desk->jobs);
     k = task_find(t->desk->jobs, id);
@@ -439,9 +454,7 @@ static void find(struct teller *t, struct slice id)
         refuse(t, PROBLEM_JOB_UNKNOWN, "There is no such job of yours.");
         return;
     }
-    if (k->asked.upstream.ptr != NULL)
-        up = config_find_upstream(c, k->asked.upstream.ptr);
-    if (up != NULL && t->wish != WISH_DELETE && !service_admits(t->outer, up))
+    if (t->wish != WISH_DELETE && !admits_all(t, k))
         answered(t);
 }
 

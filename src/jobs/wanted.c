@@ -146,6 +146,14 @@ static bool read_upstream(struct option_reading *r)
     return json_is_string(r->value) && *r->wanted->upstream != '\0';
 }
 
+static bool read_async(struct option_reading *r)
+{
+    struct slice s = text_of(r->value);
+
+    r->wanted->async = json_is_true(r->value) || slice_eq(s, SLICE("true")) || slice_eq(s, SLICE("1"));
+    return r->wanted->async || json_is_false(r->value) || slice_eq(s, SLICE("false")) || slice_eq(s, SLICE("0"));
+}
+
 static bool read_headers(struct option_reading *r)
 {
     const char *name;
@@ -179,6 +187,7 @@ static const struct option_row {
     { "upstream", read_upstream, "upstream: an upstream's name is wanted" },
     { "headers", read_headers, "headers: an object of names and values is wanted, such as {\"Accept\": \"text/csv\"}" },
     { "progress", read_progress, "progress: a duration above 0 such as \"5s\" is wanted" },
+    { "async", read_async, "async: true is wanted" },
 };
 
 static const struct option_row *find_row(struct slice name)
@@ -225,7 +234,7 @@ const char *wanted_read_query(struct wanted *w, const struct batch_options *boun
         if (!wanted_knows(name) || slice_eq(name, SLICE("headers")))
             return arena_printf(a,
                                 "The query's \"" SLICE_FMT "\" is no option: order, take, accept, concurrency, "
-                                "max_wait, priority, upstream and progress are.",
+                                "max_wait, priority, upstream, progress and async are.",
                                 SLICE_ARG(name))
                 .ptr;
         value = http_percent_decode(value, a);

@@ -16,7 +16,8 @@ enum { WANTED_STATUSES = 16 };
 struct wanted {
     bool               by_completion; /* order = "completed"; under `take` without an order, too */
     bool               has_order;
-    uint64_t           take; /* 0: all */
+    bool               async; /* 202 and a job */
+    uint64_t           take;  /* 0: all */
     unsigned           concurrency;
     struct slice       max_wait, priority; /* as the request's fields have them */
     const char        *upstream;           /* whose items get the outer credentials and `fields`; NULL: none */

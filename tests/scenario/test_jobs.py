@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from harness.settings import upstream
 from harness.wait import until
 
 LATER = [("Weir-Async", "1")]
@@ -376,17 +377,27 @@ def test_the_list(weir, origin):
     assert listed("?state=failed")["jobs"] == [] and listed(f"?since={whole['seq']}")["jobs"] == []
 
 
-def read_events(client, count):
-    """So many events of a stream, as (id, event, data)."""
-    text, events = b"", []
-    while len(events) < count:
-        text += client.read_piece()
-        *whole, text = text.split(b"\n\n")
-        for event in whole:
-            lines = dict(line.split(": ", 1) for line in event.decode().splitlines() if not line.startswith(":"))
-            if lines:
+class Events:
+    """A client's stream of events; take(n): the next ones, as (id, event, data)."""
+
+    def __init__(self, client, fields=()):
+        client.start("GET", "/.weir/jobs/events", fields)
+        self.head = client.read_head()
+        assert self.head.status == 200 and self.head.fields.get("Content-Type") == "text/event-stream"
+        self.pieces, self.text = client.pieces(self.head), b""
+
+    def take(self, count):
+        events = []
+        while len(events) < count:
+            whole, found, rest = self.text.partition(b"\n\n")
+            if not found:
+                self.text += next(self.pieces)
+                continue
+            self.text = rest
+            if not whole.startswith(b":"):
+                lines = dict(line.split(": ", 1) for line in whole.decode().splitlines())
                 events.append((lines["id"], lines["event"], json.loads(lines["data"])))
-    return events
+        return events
 
 
 def test_the_same_key_leads_to_the_same_job(weir, origin):
@@ -471,3 +482,175 @@ def test_public_url(weir, origin):
     d = weir(aliases=["api.example"], settings={"public_url": "http://weir.example:8080"})
     reply = d.get("/1", [*LATER, ("Host", "api.example")])
     assert reply.fields.get("Location").startswith("http://weir.example:8080/.weir/jobs/")
+
+
+# -- batches ---------------------------------------------------------------------------------------------------------
+
+def batch_later(d, body, query="", fields=(("Weir-Async", "1"),), timeout=30):
+    with d.connect(timeout=timeout) as client:
+        return client.request("POST", "/.weir/batch" + query, list(fields), body.encode())
+
+
+@pytest.mark.parametrize("body, query, fields", [
+    ('["/api/1", "/api/2"]', "", [("Weir-Async", "1")]),
+    ('["/api/1", "/api/2"]', "?async=true", []),
+    ('["/api/1", "/api/2"]', "", [("Prefer", "respond-async")]),
+    ('{"requests": ["/api/1", "/api/2"], "async": true}', "", []),
+    ('/api/1\n/api/2', "?async=1&order=input", []),
+    ('/api/1\n/api/2', "?order=input", [("Weir-Async", "1"), ("Accept", "application/json")]),
+])
+def test_a_batch_is_a_job(weir, origin, body, query, fields):
+    d, gate = weir(), Gate(origin, b"1")
+    reply = batch_later(d, body, query, fields)
+    assert reply.status == 202, reply
+    job = json.loads(reply.body)
+    assert job["upstream"] is None and job["method"] == "POST"
+    assert ("Preference-Applied" in reply.fields) == (fields[:1] == [("Prefer", "respond-async")])
+    wait_for(d, job, "running")
+    gate.open()
+    reply = result(d, job)
+    assert reply.status == 200
+    if reply.fields.get("Content-Type") == "application/x-ndjson":
+        assert [json.loads(line).get("body") for line in reply.body.splitlines()] == [1, 1, None]
+    else:
+        assert [entry["body"] for entry in json.loads(reply.body)] == [1, 1]
+
+
+@pytest.mark.parametrize("body, query, status", [
+    ('["/api/1", "/nobody/2"]', "", 400),
+    ('/nobody/1\n/api/2', "", 400),
+    ('["/api/1"', "", 400),
+    ('["/api/1"]', "?async=perhaps", 400),
+    ('', "", 400),
+])
+def test_a_wrong_batch_is_refused_at_once(weir, origin, body, query, status):
+    d = weir()
+    assert batch_later(d, body, query).status == status
+    assert json.loads(d.get("/.weir/jobs").body)["jobs"] == [] and origin.count() == 0
+
+
+def test_a_batch_waits_for_its_time_and_answers_as_itself(weir, origin):
+    d = weir()
+    origin.reply(200, b"1", FRESH)
+    reply = batch_later(d, '["/api/1"]', fields=[("Prefer", "respond-async, wait=30")])
+    assert reply.status == 200 and json.loads(reply.body)[0]["body"] == 1
+
+
+@pytest.mark.parametrize("items, sent_again", [
+    (["/api/1", "/api/2"], True),
+    ([{"url": "/api/1", "method": "POST", "body": 1, "headers": {"Idempotency-Key": "x"}}], True),
+    ([{"url": "/api/1", "method": "POST", "body": 1}], False),
+])
+def test_a_batch_after_a_kill(weir, origin, items, sent_again):
+    d, gate = weir(), Gate(origin, b"1")
+    job = json.loads(batch_later(d, json.dumps(items)).body)
+    origin.wait_requests(len(items))
+    wait_for(d, job, "running")
+    d.kill()
+    gate.open()
+    d.start()
+    reply = result(d, job)
+    if sent_again:
+        assert reply.status == 200 and all(e["status"] == 200 for e in json.loads(reply.body))
+    else:
+        assert problem(reply) == "may-have-been-done" and origin.count() == len(items)
+
+
+@pytest.mark.parametrize("body, fields", [
+    (json.dumps([{"url": "/api/1", "headers": {"Authorization": "Bearer geheim-4711"}}]), []),
+    (json.dumps(["/api/1?token=geheim-4711"]), []),
+    (json.dumps({"requests": ["/api/1"], "upstream": "api", "headers": {"X-Api-Key": "geheim-4711"}}), []),
+    (json.dumps({"requests": ["/api/1"], "upstream": "api"}), [("Authorization", "Bearer geheim-4711")]),
+    ('"/api/2"\n{"url": "/api/1", "headers": {"Cookie": "session=geheim-4711"}}', []),
+], ids=range(5))
+def test_an_items_credential_is_never_stored(weir, origin, body, fields):
+    d = weir(**SPENT)
+    d.get("/api/0")
+    reply = batch_later(d, body, fields=[*LATER, *fields])
+    assert reply.status == 202, reply
+    job = json.loads(reply.body)
+    assert b"geheim-4711" not in d.everything_written()
+    d.kill()
+    d.start()
+    assert problem(result(d, job, fields)) == "credential-gone"
+
+
+def test_a_batch_of_somebody_goes_on_without_him_where_no_item_has_his_credential(weir, origin, clock):
+    d = weir(**SPENT)
+    d.get("/api/0")
+    ann = [("Authorization", "Bearer geheim-4711")]
+    job = json.loads(batch_later(d, '["/api/1"]', fields=[*LATER, *ann]).body)
+    assert b"geheim-4711" not in d.everything_written()
+    d.kill()
+    d.start()
+    assert state(d, job, ann)["state"] in ("queued", "running")
+    clock.advance(3601)
+    assert json.loads(result(d, job, ann).body)[0]["status"] == 200
+    assert "Authorization" not in origin.requests[-1].fields
+
+
+# -- events ------------------------------------------------------------------------------------------------------------
+
+def test_events_as_they_complete(weir, origin):
+    d = weir()
+    held = {f"/{i}": threading.Event() for i in (1, 2)}
+
+    def handler(request, conn):
+        conn.wait(held[request.path])
+        conn.answer(200 if request.path == "/1" else 404, b"x")
+    origin.handler = handler
+    jobs = {path: later(d, "/api" + path) for path in held}
+    with d.connect(timeout=30) as client, d.connect() as other:
+        events = Events(client)
+        Events(other, [("Authorization", "Bearer ben")])
+        held["/2"].set()
+        (seq, *second), = events.take(1)
+        held["/1"].set()
+        (_, *first), = events.take(1)
+    assert second == ["done", {"id": jobs["/2"]["id"], "status": 404, "result": jobs["/2"]["result"]}]
+    assert first == ["done", {"id": jobs["/1"]["id"], "status": 200, "result": jobs["/1"]["result"]}]
+    with d.connect(timeout=30) as client:
+        assert [e[2]["id"] for e in Events(client, [("Last-Event-ID", seq)]).take(1)] == [jobs["/1"]["id"]]
+    d.kill()
+    d.start()
+    with d.connect(timeout=30) as client:
+        assert [e[2]["id"] for e in Events(client, [("Last-Event-ID", "0")]).take(2)] == \
+            [jobs["/2"]["id"], jobs["/1"]["id"]]
+
+
+def test_many_events(weir, origin):
+    d = weir()
+    origin.reply(200, b"x")
+    with d.connect(timeout=30) as client:
+        events = Events(client)
+        made = [later(d, f"/api/{i}")["id"] for i in range(100)]
+        assert sorted(e[2]["id"] for e in events.take(100)) == sorted(made)
+
+
+def test_long_waits_and_events_end_with_weir(weir, origin):
+    d = weir(**SPENT)
+    d.get("/api/0")
+    job = later(d)
+    with d.connect(timeout=30) as one, d.connect(timeout=30) as two:
+        events = Events(one)
+        before = d.counter("requests")
+        two.start("GET", f"/.weir/jobs/{job['id']}", [("Prefer", "wait=60")])
+        d.wait_counter("requests", before + 1)
+        d.stop()
+        assert json.loads(two.read_response().body)["state"] == "queued"
+        assert b"event" not in b"".join(events.pieces) and events.head.complete
+
+
+# -- access ------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_access_is_asked_again(weir, origin, batch):
+    d, gate = weir(), Gate(origin, b"1")
+    gate.open()
+    job = json.loads(batch_later(d, '["/api/1"]').body) if batch else later(d)
+    result(d, job)
+    d.write([upstream(origin, access=["10.9.8.7"])])
+    d.ctl("reload")
+    reply = d.get(job["result"])
+    assert reply.status == 403 and problem(reply) == "not-allowed"
+    assert d.request("DELETE", f"/.weir/jobs/{job['id']}").status == 204
