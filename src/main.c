@@ -6,8 +6,7 @@
  * connections to hand on, and for reloaded configurations from the admin
  * socket.  Exit status: 0 after SIGTERM or SIGINT, 1 where it could not start.
  */
-#include "admin/alone.h"
-#include "admin/judge.h"
+#include "admin/once.h"
 #include "admin/saved.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -71,11 +70,6 @@ struct daemon {
     struct admin_reloads reloads;
     int64_t              told_ns; /* monotonic: when systemd was last told that main goes round */
 };
-
-static struct config *load(const char *file, FILE *problems)
-{
-    return file != NULL ? config_load(file, problems) : config_load_default(problems);
-}
 
 /* -- reload: the keeper reads, main puts into effect -- */
 
@@ -254,15 +248,24 @@ static bool match_pattern(const void *pattern, struct slice path)
     return pattern_matches(pattern, path);
 }
 
+struct row_owners {
+    const struct state_owner *list[8]; /* ends with NULL */
+};
+
+/* Of the rows of the state directory. */
+static struct row_owners row_owners(void)
+{
+    return (struct row_owners){ { upstream_rows[0], upstream_rows[1], &config_mode_rows, &jobs_rows, NULL } };
+}
+
 static int open_rooms(struct daemon *d, struct fault *why)
 {
     struct fault                              note = { "" };
     static const struct engine_service *const own[] = { &jobs_batch, &jobs_told, NULL };
     struct front_services                     services = { .engine = { .own = own, .later = &jobs_later } };
-    const struct state_owner *const owners[] = { upstream_rows[0], upstream_rows[1], &config_mode_rows, &jobs_rows,
-                                                 NULL };
+    const struct row_owners                   owners = row_owners();
 
-    d->state = state_open(&d->config->state, owners, why, &note);
+    d->state = state_open(&d->config->state, owners.list, why, &note);
     if (d->state == NULL)
         return -1;
     if (note.text[0] != '\0')
@@ -482,6 +485,8 @@ static void print_help(FILE *out)
           "      --check        say what is wrong with the configuration, and exit\n"
           "      --dump-config  print every setting in effect, and exit\n"
           "      --explain      for weirctl: say what the configuration makes of a request, sending nothing\n"
+          "      --backup DIR   for weirctl: copy cache and state into DIR, and exit\n"
+          "      --restore DIR  for weirctl: put such a copy back, and exit\n"
           "      --offline      for weirctl: answer one call about the cache, while no weir runs\n"
           "      --version      print the version, and exit\n"
           "  -h, --help         print this, and exit\n"
@@ -496,48 +501,17 @@ static void print_version(void)
            front_uses_tricks() ? "on" : "off");
 }
 
-enum mode { MODE_SERVE, MODE_CHECK, MODE_DUMP, MODE_ALONE, MODE_JUDGE };
-
-/* Who looks at what is stored is told of errors in the configuration, and not of what might be better in it. */
-static struct config *load_quietly(const char *file)
+static int start(struct daemon *d)
 {
-    char          *said = NULL;
-    size_t         bytes;
-    FILE          *problems = open_memstream(&said, &bytes);
-    struct config *c = load(file, problems);
+    int status;
 
-    if (problems != NULL)
-        fclose(problems);
-    if (c == NULL && said != NULL)
-        fputs(said, stderr);
-    free(said);
-    return c;
-}
-
-static int act(enum mode mode, struct daemon *d)
-{
-    int status = 0;
-
-    if (mode == MODE_SERVE)
-        d->signal_fd = block_signals(); /* first of all: none of them is to kill a start */
-    if (mode == MODE_ALONE || mode == MODE_JUDGE)
-        d->config = load_quietly(d->config_file);
-    else
-        d->config = load(d->config_file, stderr);
+    d->signal_fd = block_signals(); /* first of all: none of them is to kill a start */
+    d->config = config_load(d->config_file, stderr);
     if (d->config == NULL)
         return 1;
     d->started_with = d->config;
     config_acquire(d->started_with);
-    if (mode == MODE_SERVE)
-        status = config_read_secrets(d->config, stderr) ? serve(d) : 1;
-    else if (mode == MODE_ALONE)
-        status = alone_serve(d->config, STDIN_FILENO);
-    else if (mode == MODE_JUDGE)
-        status = clock_start() && sodium_init() >= 0 ? judge_run(d->config, stdin, stdout) : 1;
-    else if (mode == MODE_DUMP)
-        config_dump(d->config, stdout);
-    else
-        printf("%s: no errors\n", d->config_file != NULL ? d->config_file : "embedded default");
+    status = config_read_secrets(d->config, stderr) ? serve(d) : 1;
     config_release(d->config);
     config_release(d->started_with);
     keeper_close(d->keeper);
@@ -546,21 +520,32 @@ static int act(enum mode mode, struct daemon *d)
 
 int main(int argc, char **argv)
 {
-    enum { OPTION_CHECK = 256, OPTION_DUMP, OPTION_OFFLINE, OPTION_EXPLAIN, OPTION_VERSION };
+    enum {
+        OPTION_CHECK = 256,
+        OPTION_DUMP,
+        OPTION_OFFLINE,
+        OPTION_EXPLAIN,
+        OPTION_BACKUP,
+        OPTION_RESTORE,
+        OPTION_VERSION
+    };
     static const struct option options[] = {
         { "config", required_argument, NULL, 'c' },
         { "check", no_argument, NULL, OPTION_CHECK },
         { "dump-config", no_argument, NULL, OPTION_DUMP },
         { "offline", no_argument, NULL, OPTION_OFFLINE },
         { "explain", no_argument, NULL, OPTION_EXPLAIN },
+        { "backup", required_argument, NULL, OPTION_BACKUP },
+        { "restore", required_argument, NULL, OPTION_RESTORE },
         { "version", no_argument, NULL, OPTION_VERSION },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
-    struct daemon d = { .lock = PTHREAD_MUTEX_INITIALIZER, .signal_fd = -1 };
-    enum mode     mode = MODE_SERVE;
-    char          found[4096];
-    int           option;
+    struct daemon           d = { .lock = PTHREAD_MUTEX_INITIALIZER, .signal_fd = -1 };
+    const struct row_owners owners = row_owners();
+    struct once_order       once = { .owners = owners.list };
+    char                    found[4096];
+    int                     option;
 
     while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
         switch (option) {
@@ -568,16 +553,21 @@ int main(int argc, char **argv)
             d.config_file = optarg;
             break;
         case OPTION_CHECK:
-            mode = MODE_CHECK;
+            once.what = ONCE_CHECK;
             break;
         case OPTION_DUMP:
-            mode = MODE_DUMP;
+            once.what = ONCE_DUMP;
             break;
         case OPTION_OFFLINE:
-            mode = MODE_ALONE;
+            once.what = ONCE_OFFLINE;
             break;
         case OPTION_EXPLAIN:
-            mode = MODE_JUDGE;
+            once.what = ONCE_EXPLAIN;
+            break;
+        case OPTION_BACKUP:
+        case OPTION_RESTORE:
+            once.what = option == OPTION_BACKUP ? ONCE_BACKUP : ONCE_RESTORE;
+            once.folder = optarg;
             break;
         case OPTION_VERSION:
             print_version();
@@ -596,5 +586,6 @@ int main(int argc, char **argv)
     }
     if (d.config_file == NULL)
         d.config_file = config_find(found, sizeof found);
-    return act(mode, &d);
+    once.config_file = d.config_file;
+    return once.what == ONCE_NOT ? start(&d) : once_run(&once);
 }

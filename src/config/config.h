@@ -171,7 +171,7 @@ static inline void config_release(struct config *c)
 /* Problems are printed to `problems` (may be NULL), one line each: "FILE:LINE: setting: what is
  * wrong; what would be right".  NULL where there was an error; warnings ("FILE:LINE: warning: ...")
  * alone do not fail.  The files conf.d/?.conf (any name) beside the file adds upstreams. */
-struct config *config_load(const char *file, FILE *problems);
+struct config *config_load(const char *file /* NULL: the embedded default */, FILE *problems);
 /* Before it is handed on: counts of the upstreams that `old` has too, and of no upstream's requests, go over to it. */
 void config_take_traffic(struct config *, const struct config *old);
 /* The upstream of that name; NULL: there is none. */

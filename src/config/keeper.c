@@ -74,7 +74,7 @@ static struct config *read_again(struct keeper *k, char **text)
 
     if (problems == NULL)
         return NULL;
-    fresh = k->file != NULL ? config_load(k->file, problems) : config_load_default(problems);
+    fresh = config_load(k->file, problems);
     if (fresh != NULL)
         adopt(k, snapshot_of(fresh));
     if (fresh != NULL && !config_read_secrets(fresh, problems)) {

@@ -415,7 +415,7 @@ static bool is_users(const char *file)
     return geteuid() != 0 && paths_user_config(own, sizeof own) == 0 && strcmp(file, own) == 0;
 }
 
-struct config *config_load(const char *file, FILE *problems)
+static struct config *load_file(const char *file, FILE *problems)
 {
     struct load            l;
     const struct document *d;
@@ -443,4 +443,9 @@ struct config *config_load_default(FILE *problems)
     CHECK(d->whole);
     read_main(&l, d);
     return finish(&l, problems);
+}
+
+struct config *config_load(const char *file, FILE *problems)
+{
+    return file != NULL ? load_file(file, problems) : config_load_default(problems);
 }

@@ -29,6 +29,8 @@
     X(env) \
     X(run) \
     X(batch) \
+    X(backup) \
+    X(restore) \
     X(dashboard) \
     X(complete)
 

@@ -8,41 +8,7 @@
 
 #include "ctl/program.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-/* The child reads the question from one pipe and writes the answer into another. */
-static pid_t start(const char *file, int *to, int *from)
-{
-    int   in[2], out[2];
-    pid_t child;
-
-    if (pipe2(in, O_CLOEXEC) != 0)
-        return -1;
-    if (pipe2(out, O_CLOEXEC) != 0) {
-        close(in[0]);
-        close(in[1]);
-        return -1;
-    }
-    fflush(NULL);
-    child = fork();
-    if (child == 0) {
-        dup2(in[0], STDIN_FILENO);
-        dup2(out[1], STDOUT_FILENO);
-        program_become((const char *[]){ "weir", "-c", file, "--explain", NULL });
-        fprintf(stderr, "weirctl: cannot run weir --explain: %s\n", strerror(errno));
-        _exit(1);
-    }
-    close(in[0]);
-    close(out[1]);
-    *to = in[1];
-    *from = out[0];
-    return child;
-}
 
 /* What was asked, and what the daemon knows is stored. */
 static json_t *question_of(const struct explain_wish *e, const json_t *running)
@@ -56,30 +22,14 @@ static json_t *question_of(const struct explain_wish *e, const json_t *running)
 
 json_t *explain_wish_judge(const struct explain_wish *e, const json_t *running)
 {
-    int     to, from, status = 0;
-    pid_t   child = start(e->config, &to, &from);
-    json_t *question, *answer;
-    FILE   *in, *out;
+    json_t *question = question_of(e, running), *answer;
+    bool    failed;
 
-    if (child < 0) {
-        fprintf(stderr, "weirctl: cannot run weir --explain: %s\n", strerror(errno));
-        return NULL;
-    }
-    signal(SIGPIPE, SIG_IGN);
-    question = question_of(e, running);
-    out = fdopen(to, "w");
-    json_dumpf(question, out, JSON_COMPACT);
-    fclose(out); /* one that found an error in the file has ended by now, and said so */
+    answer = program_ask((const char *[]){ "weir", "-c", e->config, "--explain", NULL }, question, &failed);
     json_decref(question);
-    in = fdopen(from, "r");
-    answer = json_loadf(in, JSON_DISABLE_EOF_CHECK, NULL);
-    fclose(in);
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (answer != NULL && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    if (answer == NULL || !failed)
         return answer;
-    if (answer != NULL)
-        fprintf(stderr, "weirctl: %s\n", json_string_value(json_object_get(answer, "detail")));
+    fprintf(stderr, "weirctl: %s\n", json_string_value(json_object_get(answer, "detail")));
     json_decref(answer);
     return NULL;
 }

@@ -21,10 +21,8 @@ static const struct {
     const char     *name;
     enum value_kind kind;
 } value_kinds[] = {
-    { "FILE", VALUE_FILE },
-    { "UPSTREAM", VALUE_UPSTREAM },
-    { "LIMIT", VALUE_LIMIT },
-    { "COMMAND", VALUE_PROGRAM },
+    { "FILE", VALUE_FILE },   { "DIR", VALUE_FILE },        { "UPSTREAM", VALUE_UPSTREAM },
+    { "LIMIT", VALUE_LIMIT }, { "COMMAND", VALUE_PROGRAM },
 };
 
 enum value_kind options_value_kind(const char *name, size_t length)

@@ -101,4 +101,8 @@ enum db_result db_space(struct db *, struct db_space *out);
  * cannot do that. */
 enum db_result db_give_back(struct db *, uint64_t *bytes);
 
+/* What the database in `directory` says at this moment, written to a file, without free pages.  A weir may run over it:
+ * it goes on writing, but uses no page again until this ends.  -1 and *why. */
+int db_copy(const char *directory, int to_fd, struct fault *why);
+
 #endif

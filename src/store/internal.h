@@ -26,6 +26,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* What "format" says in the database of the cache, and of the state. */
+enum { STORE_FORMAT = 1, STATE_FORMAT = 1 };
+
 enum {
     VARIANTS_AT_MOST = 64, /* under one hash: the oldest goes */
     TOUCHES = 256,         /* of a reader's ring; half of it makes a merge */

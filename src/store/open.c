@@ -12,7 +12,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-enum { FORMAT = 1, TABLES = 5, OWN_READERS = 8, SEQUENCE_SHIFT = 24 };
+enum { TABLES = 5, OWN_READERS = 8, SEQUENCE_SHIFT = 24 };
 #define SMALLEST_MARGIN (UINT64_C(256) * 1024 * 1024)
 
 /* The map is larger than what may be used: only addresses are spent, and a full map can hardly be emptied. */
@@ -111,7 +111,7 @@ static enum db_result read_meta(struct store *s, struct store_opening *o)
     r = open_tables(s, txn, 0);
     if (r == DB_OK && !get_meta(s, txn, SLICE("format"), &format, sizeof format))
         r = DB_NOT_FOUND;
-    else if (r == DB_OK && format != FORMAT)
+    else if (r == DB_OK && format != STORE_FORMAT)
         r = DB_EXISTS;
     if (r != DB_OK) {
         db_abort(txn);
@@ -129,15 +129,15 @@ static enum db_result read_meta(struct store *s, struct store_opening *o)
 /* Of a new database; or it is of a version that knew fewer tables, which it gets, and nothing else changes. */
 static enum db_result write_meta(struct store *s)
 {
-    const uint32_t own = FORMAT;
-    uint32_t       format = FORMAT;
+    const uint32_t own = STORE_FORMAT;
+    uint32_t       format = STORE_FORMAT;
     struct db_txn *txn;
     enum db_result r = db_begin(s->db, true, &txn);
 
     if (r != DB_OK)
         return r;
     r = open_tables(s, txn, DB_CREATE);
-    if (r == DB_OK && get_meta(s, txn, SLICE("format"), &format, sizeof format) && format != FORMAT)
+    if (r == DB_OK && get_meta(s, txn, SLICE("format"), &format, sizeof format) && format != STORE_FORMAT)
         r = DB_EXISTS;
     if (r == DB_OK)
         r = db_put(txn, s->tables.meta, SLICE("format"), (struct slice){ (const char *)&own, sizeof own });

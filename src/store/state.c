@@ -24,7 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FORMAT = 1, OWNERS_MOST = 8, READERS = 4, KEY_BYTES = 32, NAME_BYTES = 400 };
+enum { OWNERS_MOST = 8, READERS = 4, KEY_BYTES = 32, NAME_BYTES = 400 };
 #define MAP_BYTES (UINT64_C(256) * 1024 * 1024)
 
 struct owned {
@@ -211,7 +211,7 @@ static enum db_result open_tables(struct state *s)
         return r;
     r = db_table_open(txn, "meta", DB_CREATE, &s->meta);
     if (r == DB_OK)
-        r = check_format(s, txn, "format", FORMAT, &is_new);
+        r = check_format(s, txn, "format", STATE_FORMAT, &is_new);
     for (unsigned i = 0; r == DB_OK && i < s->count; i++)
         r = open_owned(s, txn, &s->tables[i]);
     if (r != DB_OK) {

@@ -117,8 +117,9 @@ def test_the_last_n_and_those_since(daemons, clock, origin):
 
 def test_a_follower_hears_of_each_as_it_ends(weir, origin):
     d = weir()
-    for i in range(5):
-        d.get(f"/api/{i}")
+    with d.connect() as client:                      # of one worker, which ends them one after the other
+        for i in range(5):
+            client.get(f"/api/{i}")
     until(lambda: len(log(d)) == 5, "five")
     with Tail(d, n=2, follow=1) as tail:
         assert [tail.row()["target"] for _ in range(2)] == ["/api/3", "/api/4"]

@@ -4,6 +4,7 @@
  */
 #include "store/state.h"
 
+#include "store/backup.h"
 #include "store_support.h"
 #include "tempdir.h"
 
@@ -460,6 +461,37 @@ static void test_held_by_another(void **state)
     assert_non_null(strstr(why.text, "is in use by another weir (pid "));
 }
 
+/* What this version may put back. */
+static void test_which_formats_are_known(void **state)
+{
+    static const struct {
+        const char                      *name;
+        const struct state_owner *const *made, *const *known;
+        bool ok;
+    } rows[] = {
+        { "the same", owners, owners, true },
+        { "of an older version", owners, owners_later, true },
+        { "of fewer owners", owners_before, owners, true },
+        { "of a newer version", owners_later, owners, false },
+        { "rows of somebody that this version does not know", owners, owners_before, false },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char        *directory = tempdir_make();
+        struct fault why = { "" }, note = { "" };
+
+        state_close(must_open_for(directory, rows[i].made, &note));
+        if ((backup_check_state(directory, rows[i].known, &why) == 0) != rows[i].ok)
+            fail_msg("%s: %s", rows[i].name, why.text);
+        if (!rows[i].ok && strstr(why.text, "newer weir") == NULL)
+            fail_msg("%s: %s", rows[i].name, why.text);
+        if (backup_check_cache(directory, &why) != 0 && strstr(why.text, "newer weir") == NULL)
+            fail_msg("%s, as a cache: %s", rows[i].name, why.text);
+        tempdir_remove(directory);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +509,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_whose_directory_it_is, begin, finish),
         cmocka_unit_test_setup_teardown(test_what_is_no_file, begin, finish),
         cmocka_unit_test_setup_teardown(test_held_by_another, begin, finish),
+        cmocka_unit_test(test_which_formats_are_known),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
