@@ -95,12 +95,13 @@ static struct slice answered_text(const struct explained *o, struct arena *a)
     json_t      *problem = o->body.ptr != NULL ? json_loadb(o->body.ptr, o->body.len, 0, NULL) : NULL;
     const char  *title = json_string_value(json_object_get(problem, "title"));
     const char  *detail = json_string_value(json_object_get(problem, "detail"));
+    const bool   is_dry = o->detail != NULL && strcmp(o->detail, "dry-run") == 0;
     struct slice text;
 
     if (o->status == 0)
         return SLICE("be answered by Weir itself");
     text = title != NULL ? arena_printf(a, "answer %u %s: %s", o->status, title, detail != NULL ? detail : "")
-                         : arena_printf(a, "answer %u by itself", o->status);
+                         : arena_printf(a, "answer %u by itself%s", o->status, is_dry ? ", in a dry run" : "");
     json_decref(problem);
     return text;
 }

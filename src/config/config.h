@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/ref.h"
 #include "base/traffic.h"
+#include "engine/options.h"
 #include "jobs/options.h"
 #include "policy/options.h"
 #include "route/route.h"
@@ -76,16 +77,18 @@ struct config_group_written { /* those of one group */
 
 struct config_upstream {
     /* name, hosts, rules with their policies; equal to the one in `routes` */
-    struct route_upstream         route;
-    struct upstream_options       fetch;
-    const struct timeout_options *rule_timeouts; /* of each of the route's rules */
-    enum upstream_mode            mode;
-    bool                          intercept, rewrite_links;
-    bool                          jobs;          /* Prefer: respond-async is Weir's */
-    const char *const            *allow_origins; /* lists end with NULL; NULL: none */
-    bool                          has_access;    /* false: all */
-    const struct config_access   *access;
-    unsigned                      access_count;
+    struct route_upstream             route;
+    struct upstream_options           fetch;
+    const struct timeout_options     *rule_timeouts; /* of each of the route's rules */
+    const struct mock_options *const *rule_mocks;    /* the same; NULL: it has none */
+    const struct mock_options        *mock;          /* NULL: none */
+    enum upstream_mode                mode;
+    bool                              intercept, rewrite_links;
+    bool                              jobs;          /* Prefer: respond-async is Weir's */
+    const char *const                *allow_origins; /* lists end with NULL; NULL: none */
+    bool                              has_access;    /* false: all */
+    const struct config_access       *access;
+    unsigned                          access_count;
     /* NULL: not set */
     const char                   *auth_header, *auth_param, *auth_value_file, *auth_command;
     struct slice                  auth_value;     /* of auth_value_file: config_read_secrets() */

@@ -29,8 +29,8 @@ static const struct {
     [MODE_LIVE]           = { "live",           NULL,             SENDS_ALL,     NULL },
     [MODE_OFFLINE]        = { "offline",        "offline",        SENDS_NOTHING, NULL },
     [MODE_READ_ONLY]      = { "read_only",      "read-only",      SENDS_SAFE,    NULL },
-    [MODE_DRY_RUN]        = { "dry_run",        "dry-run",        SENDS_NOTHING, "this Weir has no dry run yet" },
-    [MODE_DRY_RUN_WRITES] = { "dry_run_writes", "dry-run-writes", SENDS_SAFE,    "this Weir has no dry run yet" },
+    [MODE_DRY_RUN]        = { "dry_run",        "dry-run",        SENDS_NOTHING, NULL },
+    [MODE_DRY_RUN_WRITES] = { "dry_run_writes", "dry-run-writes", SENDS_SAFE,    NULL },
     [MODE_RECORD]         = { "record",         "record",         SENDS_ALL,     "this Weir cannot record yet" },
     [MODE_REPLAY]         = { "replay",         "replay",         SENDS_NOTHING, "this Weir cannot replay yet" },
 };
@@ -49,6 +49,11 @@ const char *config_mode_detail(enum upstream_mode mode)
 const char *config_mode_missing(enum upstream_mode mode)
 {
     return modes[mode].missing;
+}
+
+bool config_mode_lets_all(enum upstream_mode mode)
+{
+    return modes[mode].sends == SENDS_ALL;
 }
 
 enum upstream_mode config_mode_together(enum upstream_mode upstreams, enum upstream_mode own)

@@ -356,6 +356,27 @@ static const struct option  rule_timeout_options[] = { TIMEOUT_ROWS(NULL, NULL, 
 static const struct section rule_timeout_section = { "a rule's timeout", rule_timeout_options, 0, NULL, NULL };
 #undef SECTION
 
+#define SECTION set_mock
+static const struct option mock_options_table[] = {
+    ROW("status", INT, NULL, status, "Status of the answer.", RANGE(200, 599), .unset = "200"),
+    ROW("headers", TEXTS, NULL, headers,
+        "\"Name: value\" fields of the answer. Where there is a body and none of them is Content-Type, that is "
+        "application/json for a body that begins as JSON does, else text/plain.",
+        .check = check_field, .unset = "none"),
+    ROW("body", TEXT, NULL, body, "Content of the answer.", .unset = "none"),
+    ROW("body_file", PATH, NULL, body_file,
+        "A file that has it, 16MiB at most; it is read at the start and at each reload.", .unset = "none"),
+    ROW("delay", DURATION, NULL, delay_ns, "How long the answer takes to come.", RANGE(0, DAYS(1)), .unset = "none"),
+    ROW("share", SHARE, NULL, share,
+        "Of the requests, evenly: with \"5%\" every twentieth. A mock with a share answers in any mode, which makes it "
+        "a "
+        "fault injector, ahead of what is stored; a request that it leaves out goes on as without it.",
+        .unset = "all of them, in a dry run alone"),
+    END
+};
+static const struct section mock_section = { "mock", mock_options_table, 0, NULL, NULL };
+#undef SECTION
+
 #define SECTION set_rule
 static const struct option rule_options[] = {
     ROW("match", TEXT, NULL, match,
@@ -380,6 +401,7 @@ static const struct option rule_options[] = {
         "each is sent for itself; what is stored is served as ever."),
     GROUP("timeout", rule_timeout_section,
           "Times after which an attempt has failed, where they are not the upstream's.", IN(timeout)),
+    GROUP("mock", mock_section, "What a dry run answers, ahead of what is stored.", IN(mock)),
     POLICY_ROWS,
     END
 };
@@ -520,7 +542,7 @@ static const struct section tls_section = { "tls", tls_options_table, 0, NULL, N
 #undef SECTION
 
 #define SECTION set_upstream
-/* `rules` stands last: it inherits what is read before it. */
+/* What rules inherit stands before `rules`. */
 static const struct option upstream_options_table[] = {
     ROW("name", TEXT, NULL, to.route.name,
         "The first part of the path in base-URL mode: letters, digits, dots, underscores and hyphens, no dot first.",
@@ -612,8 +634,13 @@ static const struct option upstream_options_table[] = {
         "Whether a request with Prefer: respond-async becomes a job of Weir's. Else that is the API's to heed, and "
         "Weir-Async: 1 alone makes a job."),
     ROW("mode", WORD, "\"live\"", to.mode,
-        "\"offline\" answers from the cache alone, else 504; \"read_only\" lets no write through. The others are not "
-        "there yet.",
+        "\"offline\" answers from the cache alone, else 504; \"read_only\" lets no write through. \"dry_run\" sends "
+        "nothing and \"dry_run_writes\" only safe methods; what would be sent is answered by the rule's mock, else for "
+        "a "
+        "safe method by what is stored, fresh or not, else by the upstream's mock, else by 200 and {} where Accept "
+        "takes "
+        "JSON, and nothing where not. \"record\" and \"replay\" are not there yet. weirctl mode sets another at run "
+        "time.",
         WORDS({ "live", MODE_LIVE }, { "offline", MODE_OFFLINE }, { "read_only", MODE_READ_ONLY },
               { "dry_run", MODE_DRY_RUN }, { "dry_run_writes", MODE_DRY_RUN_WRITES }, { "record", MODE_RECORD },
               { "replay", MODE_REPLAY })),
@@ -621,6 +648,7 @@ static const struct option upstream_options_table[] = {
         "Whether a CONNECT to one of the hosts is opened with Weir's own CA; else it is tunnelled."),
     ROW("rules", GROUPS, NULL, rules, "The first rule that matches a request counts.", .section = &rule_section,
         .unset = "none"),
+    GROUP("mock", mock_section, "What a dry run answers where nothing else does.", IN(mock)),
     END
 };
 #undef SECTION

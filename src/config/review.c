@@ -330,8 +330,10 @@ static void review_upstream(struct reader *r, const struct settings *top, const 
     review_mode(r, u);
     review_places(r, top, u);
     review_hidden(r, rules, u->rules.count);
+    review_mock(r, u->from, &u->mock);
     for (unsigned i = 0; i < u->rules.count; i++) {
         review_rule(r, &rules[i]);
+        review_mock(r, rules[i].from, &rules[i].mock);
         if (config_setting_is_group(rules[i].from) && config_setting_get_member(rules[i].from, "timeout") != NULL)
             review_timeout(r, rules[i].from, &rules[i].timeout);
     }

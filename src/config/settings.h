@@ -114,6 +114,14 @@ struct set_policy { /* what a rule inherits from its upstream */
     struct policy_options to;
 };
 
+struct set_mock { /* nothing set: none */
+    unsigned           status;
+    const char *const *headers;
+    const char        *body, *body_file;
+    int64_t            delay_ns;
+    double             share;
+};
+
 struct set_rule {
     const struct config_setting_t *from;
     const char                    *match;
@@ -121,6 +129,7 @@ struct set_rule {
     bool                   share;
     struct set_policy      policy;
     struct timeout_options timeout; /* inherited, too */
+    struct set_mock        mock;
 };
 
 struct set_upstream {
@@ -128,6 +137,7 @@ struct set_upstream {
     const char                    *url, *via_url, *user_agent, *low_budget_below;
     const char *const *hosts, *const *access, *const *auth_methods, *const *set_headers;
     struct group_list      limits, rules, identities;
+    struct set_mock        mock;
     struct set_policy      policy;
     struct config_upstream to;
 };

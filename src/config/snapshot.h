@@ -61,6 +61,10 @@ void review_places(struct reader *, const struct settings *, const struct set_up
 void review_limits(struct reader *, const struct set_upstream *);
 /* Another part (files.c): what is named and not there. */
 void review_files(struct reader *, const struct set_upstream *);
+/* Another part (mocks.c), of the upstream or the rule whose it is. */
+void review_mock(struct reader *, const struct config_setting_t *owner, const struct set_mock *);
+/* NULL: there is none. */
+const struct mock_options *mock_resolve(struct snapshot *, const struct set_mock *);
 /* Another part (twins.c): upstreams beside one another, and the hosts of one. */
 void review_twins(struct reader *, const struct set_upstream *all, unsigned count);
 void review_host_list(struct reader *, const struct set_upstream *);

@@ -370,6 +370,17 @@ static void resolve_rule_timeouts(struct arena *arena, const struct set_upstream
     out->rule_timeouts = made;
 }
 
+static void resolve_mocks(struct snapshot *snap, const struct set_upstream *u, struct config_upstream *out)
+{
+    const struct set_rule      *set = u->rules.items;
+    const struct mock_options **made = arena_alloc(&snap->arena, (u->rules.count + 1) * sizeof made[0]);
+
+    for (unsigned i = 0; i < u->rules.count; i++)
+        made[i] = mock_resolve(snap, &set[i].mock);
+    out->rule_mocks = made;
+    out->mock = mock_resolve(snap, &u->mock);
+}
+
 static void resolve_access(struct arena *arena, const struct set_upstream *u, struct config_upstream *out)
 {
     unsigned              count = count_texts(u->access);
@@ -392,6 +403,7 @@ void upstream_resolve(struct snapshot *snap, const struct set_upstream *u, struc
     resolve_rules(snap, u, &out->route);
     resolve_fetch(snap, u, out);
     resolve_rule_timeouts(&snap->arena, u, out);
+    resolve_mocks(snap, u, out);
     resolve_access(&snap->arena, u, out);
     out->identities = GROUPS_TAKE(&snap->arena, &u->identities, struct set_identity);
     out->identity_count = u->identities.count;

@@ -3,6 +3,8 @@
  */
 #include "engine/internal.h"
 
+#include "engine/dry.h"
+
 /* Credentials are redacted; where no upstream says which parameters they are in, the whole query is. */
 static struct slice loggable_target(const struct exchange *x, struct arena *a)
 {
@@ -89,6 +91,7 @@ struct request_record exchange_describe(const struct exchange *x, struct arena *
             .rule = slice_of(x->rule != NULL ? x->rule->policy.label : NULL),
             .received_bytes = x->body.received_bytes,
             .batch = (int64_t)x->in.batch,
+            .dry = dry_is(x),
             .cache = x->log.cache != NULL ? slice_of(x->log.cache) : SLICE("none"),
             .forward = slice_of(x->forwarded ? forward_reason_token(x->decision.forward) : NULL),
             .detail = slice_of(x->log.detail),

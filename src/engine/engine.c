@@ -54,6 +54,7 @@ void engine_close(struct engine *e)
     }
     if (e->desk != NULL)
         e->services->later->close_desk(e->desk);
+    timers_free(&e->timers);
     store_reader_close(e->reader);
     groups_close(e->groups);
     config_release(e->config);
@@ -101,6 +102,16 @@ void engine_break(struct engine *e)
 {
     if (e->desk != NULL)
         e->services->later->end(e->desk);
+}
+
+int64_t engine_due_ns(const struct engine *e)
+{
+    return timers_next_ns(&e->timers);
+}
+
+void engine_run_due(struct engine *e)
+{
+    timers_run(&e->timers, clock_mono_ns());
 }
 
 bool engine_is_idle(const struct engine *e)

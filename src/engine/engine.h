@@ -60,6 +60,9 @@ void engine_stop(struct engine *);
 /* Is any of that under way?  engine_break() ends it. */
 bool engine_is_busy(const struct engine *);
 void engine_break(struct engine *);
+/* When something of an exchange's is due, on the monotonic clock; INT64_MAX: never. */
+int64_t engine_due_ns(const struct engine *);
+void    engine_run_due(struct engine *);
 /* True where no exchange is open and no mail for one is on its way. */
 bool engine_is_idle(const struct engine *);
 

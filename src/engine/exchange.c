@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/counters.h"
+#include "engine/dry.h"
 #include "engine/service.h"
 
 #include <stdlib.h>
@@ -173,6 +174,7 @@ void exchange_close_dry(struct exchange *x)
 
     if (x->service.handle != NULL)
         x->service.of->close(x->service.handle);
+    dry_close(x);
     candidate_drop(x);
     invalidate_forget(x);
     read_close(x);

@@ -5,6 +5,8 @@
 
 #include "base/clock.h"
 #include "config/mode.h"
+#include "engine/dry.h"
+#include "engine/show.h"
 #include "http/encoding.h"
 #include "policy/freshness.h"
 #include "policy/key.h"
@@ -41,13 +43,7 @@ const char *explain_detail_text(const char *token)
 
 bool explain_hides_field(const struct explained *o, struct slice name)
 {
-    static const enum http_name always[] = { HTTP_AUTHORIZATION, HTTP_PROXY_AUTHORIZATION, HTTP_COOKIE,
-                                             HTTP_X_API_KEY,     HTTP_PRIVATE_TOKEN,       HTTP_SIGNATURE };
-
-    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
-        if (http_name_parse(name) == always[i])
-            return true;
-    return o->policy != NULL && policy_list_has_nocase(o->policy->credential_headers, name);
+    return show_hides_field(o->policy, name);
 }
 
 bool explain_hides_param(const struct explained *o, struct slice name)
@@ -139,7 +135,7 @@ static void tell_reply(struct explain *e)
     o->status = r->status;
     f = at >= 0 ? &r->fields.items[at] : NULL;
     o->cache_status = f != NULL ? f->value : SLICE_NONE;
-    if (!x->finish.of_api && r->kind == REPLY_BYTES)
+    if ((!x->finish.of_api || dry_answers(x)) && r->kind == REPLY_BYTES)
         o->body = r->bytes;
 }
 
@@ -149,7 +145,7 @@ static enum explain_end end_of(const struct exchange *x)
         return EXPLAIN_PURGED;
     if (x->at != STEP_DONE)
         return x->fetch != NULL ? EXPLAIN_SENT : EXPLAIN_ANSWERED; /* a service of Weir's own */
-    return x->finish.of_api ? EXPLAIN_SERVED : EXPLAIN_ANSWERED;
+    return x->finish.of_api && !dry_answers(x) ? EXPLAIN_SERVED : EXPLAIN_ANSWERED;
 }
 
 static void tell_way(struct explain *e)

@@ -3,6 +3,8 @@
  */
 #include "engine/internal.h"
 
+#include "base/check.h"
+#include "engine/dry.h"
 #include "engine/service.h"
 
 /* Before anything that may be waited for: from here on the client's body is taken. */
@@ -109,6 +111,7 @@ enum step step_fetch(struct exchange *x)
     struct credential c;
     struct fetch     *f;
 
+    CHECK(!dry_is(x));
     if (x->service.is_wanted)
         return hand_over(x);
     open_upload(x);

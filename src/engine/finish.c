@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/decimal.h"
 #include "config/mode.h"
+#include "engine/dry.h"
 #include "http/structured.h"
 
 static int64_t whole_seconds(int64_t ns)
@@ -48,7 +49,9 @@ static struct slice cache_status(struct exchange *x, unsigned upstream_status)
 {
     struct slice text = SLICE("weir"), detail = SLICE_NONE;
 
-    if (x->forwarded)
+    if (dry_answers(x))
+        text = SLICE("weir; fwd=bypass");
+    else if (x->forwarded)
         text = forwarded_status(x, upstream_status);
     else if (x->stored.selected)
         text = hit_status(x);
@@ -96,6 +99,8 @@ enum step step_finish(struct exchange *x)
         dress_reply(x);
         take_whole_body(x);
     }
+    if (x->stand_in != NULL)
+        dry_finish(x);
     note_mode(x);
     cors_fields(x, f);
     reply_append_member(x, f, HTTP_VIA, SLICE("1.1 weir"));

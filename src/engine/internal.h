@@ -7,6 +7,7 @@
 
 #include "base/counters.h"
 #include "base/list.h"
+#include "base/timer.h"
 #include "engine/admission.h"
 #include "engine/client.h"
 #include "engine/credential.h"
@@ -30,6 +31,7 @@
     X(DECIDE,  decide)  /* policy: serve, ask, fetch or refuse */                 \
     X(PURGE,   purge)   /* PURGE: drops the URL from the caller's partition */    \
     X(SERVE,   serve)   /* from what is stored */                                 \
+    X(DRY,     dry)     /* in the API's place: a dry run, a mock */               \
     X(FETCH,   fetch)   /* ask the upstream thread */                             \
     X(AWAIT,   await)   /* suspended until it has answered */                     \
     X(FINISH,  finish)  /* the reply's fields are completed */
@@ -59,12 +61,13 @@ struct engine {
     struct mail                   begin; /* the worker runs: it may begin */
     LIST_HEAD(, engine_ticker) tickers;
     SLIST_HEAD(, exchange)     unused; /* kept for the next request */
-    unsigned unused_count;
-    unsigned open_count;   /* exchanges, fenced ones included */
-    unsigned fetch_count;  /* fetches whose last mail has not come */
-    unsigned change_count; /* invalidations that the writer has not acknowledged */
-    uint64_t next_id, id_step;
-    unsigned index; /* of the worker: whose cells of a traffic are its own */
+    struct timers timers;
+    unsigned      unused_count;
+    unsigned      open_count;   /* exchanges, fenced ones included */
+    unsigned      fetch_count;  /* fetches whose last mail has not come */
+    unsigned      change_count; /* invalidations that the writer has not acknowledged */
+    uint64_t      next_id, id_step;
+    unsigned      index; /* of the worker: whose cells of a traffic are its own */
 };
 
 /* What is stored for the request, as far as the exchange may still serve it. */
@@ -120,6 +123,7 @@ struct body {
     bool           ended;
     bool           expects;   /* the client sends nothing before it hears 100 */
     bool           continued; /* the API wants it */
+    bool           is_cut;    /* of a dry run: too long to be shown */
 };
 
 /* The credential that Weir adds (setting auth). */
@@ -247,7 +251,8 @@ struct exchange {
     struct service   service;
     struct story     log;
 
-    struct dry_run       *dry; /* nothing happens: only what would; NULL: a request */
+    struct stand_in      *stand_in; /* dry.c; NULL: nothing is answered in the API's place */
+    struct dry_run       *dry;      /* nothing happens: only what would; NULL: a request */
     struct mail           fence;
     SLIST_ENTRY(exchange) entry; /* of those that are unused */
 };
@@ -307,8 +312,11 @@ struct request_record exchange_describe(const struct exchange *x, struct arena *
 /* read.c */
 void read_close(struct exchange *x);
 
+/* rule.c: a "Weir-" field that is not known, or has a value that it cannot have. */
+enum step rule_refuse_field(struct exchange *x, const struct bad_wish *bad);
+
 /* mode.c: which mode holds, of the upstream's, as it was when the request came, and the client's own; the route is
- * known. */
+ * known; again when the request's own wish (Weir-Dry-Run) is. */
 void mode_decide(struct exchange *x);
 
 /* rule.c: no Host at all is a name of Weir's, too. */

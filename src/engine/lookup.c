@@ -4,6 +4,7 @@
 #include "engine/internal.h"
 
 #include "base/clock.h"
+#include "engine/dry.h"
 #include "policy/body.h"
 #include "policy/range.h"
 
@@ -53,7 +54,7 @@ enum step step_key(struct exchange *x)
     x->who.has_credential = caller.has_credential;
     x->who.account_differs = caller.account_differs || x->who.is_identity;
     if (r->method == HTTP_PURGE)
-        return STEP_PURGE;
+        return dry_is(x) ? STEP_DRY : STEP_PURGE;
     if (!x->has_key)
         return STEP_DECIDE;
     x->key = policy_key(x->policy, &x->engine->services->secret, &in, &x->who.partition, &x->arena);
@@ -175,6 +176,8 @@ enum step step_decide(struct exchange *x)
     x->log.detail = d->detail;
     if (x->who.is_nobodys)
         x->log.detail = "signer-unknown";
+    if (x->stand_in != NULL && dry_takes(x))
+        return STEP_DRY;
     if (x->mode == MODE_OFFLINE && d->verdict != VERDICT_SERVE)
         return refuse_uncached(x, "offline",
                                SLICE("This upstream's mode is offline: "

@@ -17,4 +17,6 @@ void mode_decide(struct exchange *x)
     x->mode = config_mode_now(x->up, x->log.started_wall_ns);
     if (x->has_own_mode)
         x->mode = config_mode_together(x->mode, x->own_mode);
+    if (x->wish.dry != DRY_NOT)
+        x->mode = config_mode_together(x->mode, x->wish.dry == DRY_WRITES ? MODE_DRY_RUN_WRITES : MODE_DRY_RUN);
 }

@@ -53,8 +53,11 @@ static enum step endpoint(struct exchange *x)
 {
     const struct engine_service *service;
     struct slice                 path, query;
+    struct bad_wish              bad;
 
     x->log.cache = "own";
+    if (!policy_wish(&x->in.request, &x->wish, &bad))
+        return rule_refuse_field(x, &bad);
     http_target_split(x->in.request.target, &path, &query);
     service = find_service(x, path);
     if (service != NULL)

@@ -55,6 +55,7 @@ const struct record_field record_fields[RECORD_FIELDS] = {
     FLAG_FIELD(  "collapsed",      "WEIR_COLLAPSED",      collapsed),
     NUMBER_FIELD("shared_with",    "WEIR_SHARED_WITH",    shared_with),
     NUMBER_FIELD("batch",          "WEIR_BATCH",          batch),
+    NUMBER_FIELD("dry",            "WEIR_DRY",            dry),
     FLAG_FIELD(  "stored",         "WEIR_STORED",         stored),
     FLAG_FIELD(  "whole",          "WEIR_WHOLE",          whole),
     { "attempts", "WEIR_ATTEMPTS", RECORD_TRIES, offsetof(struct request_record, attempt_count) },
@@ -81,6 +82,8 @@ bool record_has(const struct request_record *r, const struct record_field *f)
         return r->shared_with != 0;
     if (IS(f, batch))
         return r->batch != 0;
+    if (IS(f, dry))
+        return r->dry != 0;
     if (IS(f, predicted_ns))
         return r->forward.ptr != NULL;
     return true;

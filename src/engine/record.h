@@ -34,6 +34,7 @@ struct request_record { /* texts: ptr NULL where there is none */
     bool         collapsed;                  /* it shared an upstream request that another began, and that is: */
     int64_t      shared_with;                /* its id; 0: none */
     int64_t      batch;                      /* id of the request that it is an item of; 0: of none */
+    int64_t      dry;                        /* 1: a dry run: nothing of it was sent; 0 */
     bool         stored;
     bool         whole; /* the answer went out to its end */
     /* -- of what went upstream -- */
@@ -63,7 +64,7 @@ struct record_field {
     enum record_type type;
     size_t           offset;
 };
-enum { RECORD_FIELDS = 27 };
+enum { RECORD_FIELDS = 28 };
 extern const struct record_field record_fields[RECORD_FIELDS];
 
 /* Is there anything to say of it? */

@@ -3,6 +3,7 @@
  */
 #include "engine/internal.h"
 
+#include "engine/dry.h"
 #include "http/hop.h"
 #include "http/prefer.h"
 #include "http/url.h"
@@ -32,7 +33,7 @@ enum step step_route(struct exchange *x)
 }
 
 /* Nothing was sent; the value is told as far as it can be. */
-static enum step bad_field(struct exchange *x, const struct bad_wish *bad)
+enum step rule_refuse_field(struct exchange *x, const struct bad_wish *bad)
 {
     enum { LONGEST = 80 };
     size_t length = bad->value.len < LONGEST ? bad->value.len : LONGEST;
@@ -74,7 +75,7 @@ enum step step_rule(struct exchange *x)
     x->rule = route_rule_find(x->route.upstream, r, x->route.path, &x->arena);
     x->policy = route_policy(x->route.upstream, x->rule);
     if (!policy_wish(r, &x->wish, &bad))
-        return bad_field(x, &bad);
+        return rule_refuse_field(x, &bad);
     if (x->wish.async || x->up->jobs)
         look_when(x);
     if (x->mode == MODE_READ_ONLY && !http_method_is_safe(r->method))
@@ -83,6 +84,9 @@ enum step step_rule(struct exchange *x)
                                     .retry_after_ns = -1,
                                     .reason = "read-only",
                                     .detail = SLICE("This upstream's mode is read_only: safe methods only.") });
+    if (x->wish.dry != DRY_NOT)
+        mode_decide(x);
+    dry_begin(x);
     /* What Connection names is between the client and Weir (RFC 9110 7.6.1): it never goes upstream, so nothing that
      * depends on what the API was asked may look at it either. */
     http_fields_drop_named(&x->in.request.fields, &x->arena);

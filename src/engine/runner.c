@@ -3,6 +3,7 @@
  */
 #include "engine/internal.h"
 
+#include "engine/dry.h"
 #include "engine/service.h"
 
 static enum step (*const step_table[])(struct exchange *) = {
@@ -71,6 +72,8 @@ size_t exchange_upload(struct exchange *x, const void *bytes, size_t count)
         x->body.received_bytes += (int64_t)taken;
         return x->service.answered && run(x) == EXCHANGE_READY ? count : taken;
     }
+    if (x->at == STEP_DRY)
+        return dry_upload(x, bytes, count);
     if (x->body.upload == NULL || x->at == STEP_DONE ||
         (x->fetch != NULL && (x->fetch->event == FETCH_FAILED || x->fetch->event == FETCH_REFUSED)))
         return count; /* decided already: the rest is drained */

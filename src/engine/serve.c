@@ -229,7 +229,7 @@ enum step step_serve(struct exchange *x)
         candidate_drop(x);
         x->decision = policy_decide(x->policy, &x->in.request, &x->wish, NULL, false, clock_wall_ns());
         x->log.cache = "miss";
-        return x->decision.verdict == VERDICT_UNAVAILABLE ? STEP_DECIDE : STEP_FETCH;
+        return x->decision.verdict == VERDICT_UNAVAILABLE || x->stand_in != NULL ? STEP_DECIDE : STEP_FETCH;
     }
     x->log.counter = x->decision.ttl_ns > 0 ? COUNTER_HITS : COUNTER_STALE_HITS;
     if (x->decision.verdict == VERDICT_SERVE_AND_REFRESH && x->dry == NULL)

@@ -63,6 +63,8 @@ static int64_t wait_ns(struct worker *w, int64_t now)
         ns = 10 * NS_PER_MS;
     shards_limit_wait(w, &ns);
     due = recorder_due_ns(w->recorder);
+    if (engine_due_ns(w->engine) < due)
+        due = engine_due_ns(w->engine);
     if (due != INT64_MAX) {
         int64_t left = due - clock_mono_ns();
 
@@ -88,6 +90,8 @@ static void one_round(struct worker *w)
         if (watch->ready != NULL)
             watch->ready(watch, events[i].events);
     }
+    if (engine_due_ns(w->engine) != INT64_MAX)
+        engine_run_due(w->engine);
     tunnel_free_ended(w); /* no event of this round speaks of them any more */
     shards_run(w);
     pool_leave();

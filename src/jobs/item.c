@@ -310,6 +310,7 @@ static const char *finish(struct item_reading *r)
     add_default(r, "User-Agent", http_fields_get(&r->asked->outer->fields, HTTP_USER_AGENT));
     add_default(r, "Accept", SLICE("*/*"));
     add_default(r, "Weir-Client", http_fields_get(&r->asked->outer->fields, HTTP_WEIR_CLIENT));
+    add_default(r, "Weir-Dry-Run", http_fields_get(&r->asked->outer->fields, HTTP_WEIR_DRY_RUN));
     add_default(r, "Weir-Max-Wait", r->asked->wanted->max_wait);
     add_default(r, "Weir-Priority", r->asked->wanted->priority);
     if (!policy_wish(request, &wish, &bad))

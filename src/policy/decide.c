@@ -75,6 +75,16 @@ static bool read_priority(struct slice value, struct request_wish *w)
     return w->batch || w->interactive;
 }
 
+static bool read_dry_run(struct slice value, struct request_wish *w)
+{
+    static const char *const words[] = { [DRY_ALL] = "1", [DRY_WRITES] = "writes", [DRY_SHOW] = "show" };
+
+    for (w->dry = DRY_ALL; w->dry <= DRY_SHOW; w->dry++)
+        if (slice_eq(value, slice_of(words[w->dry])))
+            return true;
+    return false;
+}
+
 /* A name to be seen in logs and reports: short and printable. */
 static bool read_client(struct slice value, struct request_wish *w)
 {
@@ -103,6 +113,7 @@ static const struct {
     { HTTP_WEIR_TIMEOUT, read_timeout, "a duration above 0 such as \"5s\" is wanted" },
     { HTTP_WEIR_MAX_WAIT, read_max_wait, "a duration such as \"2s\" is wanted" },
     { HTTP_WEIR_PRIORITY, read_priority, "\"interactive\" or \"batch\" is wanted" },
+    { HTTP_WEIR_DRY_RUN, read_dry_run, "\"1\", \"writes\" or \"show\" is wanted" },
     { HTTP_WEIR_CLIENT, read_client, "a name of 1 to 128 printable characters is wanted" },
     { HTTP_WEIR_ASYNC, read_async, "1 is wanted" },
 };
@@ -121,7 +132,7 @@ static const char *read_wish(const struct http_fields *f, unsigned at, struct re
     }
     return "this Weir knows no such field: it knows Weir-TTL, Weir-Refresh, Weir-Timeout, Weir-Max-Wait, "
            "Weir-Priority, "
-           "Weir-Client and Weir-Async";
+           "Weir-Dry-Run, Weir-Client and Weir-Async";
 }
 
 static bool is_own(const struct http_field *field)

@@ -32,6 +32,13 @@ enum forward_reason {
 };
 const char *forward_reason_token(enum forward_reason r); /* "uri-miss" ... */
 
+enum dry_wish { /* Weir-Dry-Run */
+                DRY_NOT,
+                DRY_ALL,
+                DRY_WRITES, /* safe methods are sent */
+                DRY_SHOW    /* nothing is; the answer is the request as it would leave */
+};
+
 /* What the request itself asks for, read once. */
 struct request_wish {
     struct cache_control cc;
@@ -39,11 +46,12 @@ struct request_wish {
     int64_t              ttl_override_ns;            /* Weir-TTL; POLICY_UNSET */
     bool                 refresh_soft, refresh_hard; /* Weir-Refresh */
     /* Weir-Max-Wait, Weir-Timeout; POLICY_UNSET */
-    int64_t      max_wait_ns, timeout_ns;
-    bool         batch; /* Weir-Priority: batch */
-    bool         interactive;
-    bool         async;  /* Weir-Async: 1 */
-    struct slice client; /* Weir-Client; ptr NULL */
+    int64_t       max_wait_ns, timeout_ns;
+    bool          batch; /* Weir-Priority: batch */
+    bool          interactive;
+    enum dry_wish dry;
+    bool          async;  /* Weir-Async: 1 */
+    struct slice  client; /* Weir-Client; ptr NULL */
 };
 struct bad_wish { /* borrowed of the request; `wanted` is static */
     struct slice name, value;

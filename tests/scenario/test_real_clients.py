@@ -17,7 +17,7 @@ import sys
 import pytest
 
 from harness.daemon import environment
-from harness.settings import upstream
+from harness.settings import Raw, upstream
 from harness.wait import WEIRCTL, seconds
 
 pytestmark = pytest.mark.real_clients
@@ -270,3 +270,36 @@ def test_sdk(started, origin, way):
     d.wait_stored(asked)
     assert run_it(d) == TITLES
     assert_only_through_weir(origin, asked)
+
+
+# -- writes that are not done -------------------------------------------------------
+
+MOCKS = pathlib.Path(__file__).parents[2] / "etc/mocks/github.conf"
+
+
+def gh_writes(d, config, **env):
+    """What gh does by the REST API and by GraphQL, of which even what only reads is a POST."""
+    folder = d.directory / "gh"
+    folder.mkdir(exist_ok=True)
+    (folder / "config.yml").write_text(config)
+    env.update(GH_CONFIG_DIR=folder, GH_NO_UPDATE_NOTIFIER="1", GH_TOKEN="token")
+    said = call(d, [program("gh"), "api", "repos/weir/weir/issues", "-f", "title=t", "--jq", '"issue \\(.number) \\(.state)"'], **env)
+    assert "/issues/1" in call(d, [program("gh"), "issue", "create", "-R", "weir/weir", "-t", "t", "-b", "text"], **env)
+    return said
+
+
+WRITES = {
+    "pygithub": lambda d: call(d, [sys.executable, CLIENTS / "pygithub_writes.py", d.url + "/api"]),
+    "pygithub-unchanged": lambda d: call(d, [sys.executable, CLIENTS / "pygithub_writes.py", "https://api.github.com"], run=True),
+    "octokit": lambda d: call(d, [program("node"), CLIENTS / "octokit_writes.mjs", NODE_MODULES, d.url + "/api"]),
+    "gh-unchanged": lambda d: gh_writes(d, "", run=True),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_an_sdk_goes_through_its_writes_in_a_dry_run(started, origin, name):
+    origin.handler = github_api("https://api.github.com")
+    d = started(aliases=["api.github.com"], mode="dry_run_writes", rules=Raw(f'(\n@include "{MOCKS}"\n)'))
+    assert WRITES[name](d).startswith("issue 1 open\n")
+    assert {r.method for r in origin.requests} <= {"GET"}
+    assert any(line.get("dry") == 1 and line["status"] == 201 for line in d.access(2))

@@ -63,6 +63,11 @@ struct refusal connect_head_parse(struct slice text, struct connect_head *out, s
     if (http_fields_find(&r.fields, HTTP_CONTENT_LENGTH, 0) >= 0 ||
         http_fields_find(&r.fields, HTTP_TRANSFER_ENCODING, 0) >= 0)
         return malformed("A CONNECT has no content.");
+    for (unsigned i = 0; i < r.fields.count; i++)
+        if (slice_eq_nocase(slice_sub(r.fields.items[i].name, 0, 5), SLICE("Weir-")) &&
+            r.fields.items[i].id != HTTP_WEIR_CLIENT)
+            return malformed(
+                "A Weir- field of a CONNECT would be heeded by nobody; the requests inside are to have it.");
     if (!http_authority_parse(out->target, &out->host, &out->port) || out->port == 0 || out->host.len > HOST_BYTES)
         return malformed("A CONNECT names a host and a port.");
     out->user = http_basic_user(http_fields_get(&r.fields, HTTP_PROXY_AUTHORIZATION), a);

@@ -14,6 +14,7 @@
 #include "peer/card.h"
 #include "front/mhd/refuse.h"
 #include "base/socket.h"
+#include "config/mode.h"
 #include "front/mhd/certificate.h"
 #include "front/mhd/daemon.h"
 #include "front/proxy/say.h"
@@ -254,6 +255,25 @@ static bool admits(struct knock *k, const struct connect_head *h, const struct c
     return false;
 }
 
+/* What goes through a tunnel nobody sees: under a mode that holds something back there is none. */
+static bool is_held(struct knock *k, const struct connect_head *h, const struct config_upstream *up)
+{
+    enum upstream_mode mode = config_mode_now(up, clock_wall_ns());
+    struct arena       a = { 0 };
+
+    if (config_mode_lets_all(mode))
+        return false;
+    refuse(k, h,
+           &(struct refusal){
+               PROBLEM_TUNNEL_HELD,
+               arena_printf(&a, "The mode of upstream %s is %s, and it is tunnelled unread (intercept = false).",
+                            up->route.name, config_mode_name(mode))
+                   .ptr },
+           "http_request_denied");
+    arena_free(&a);
+    return true;
+}
+
 static void answer_connect(struct knock *k, const struct connect_head *h)
 {
     const struct config         *c = k->worker->config;
@@ -264,6 +284,8 @@ static void answer_connect(struct knock *k, const struct connect_head *h)
         return;
     if (u != NULL && c->upstreams[u->index].intercept)
         open_upstream(k, h);
+    else if (u != NULL && is_held(k, h, &c->upstreams[u->index]))
+        return;
     else if (u != NULL || c->proxy_tunnel)
         open_tunnel(k, h, to);
     else
