@@ -1,4 +1,6 @@
 """An API that speaks HTTP/2: what it refuses undone is sent again, what it resets is cut, what is given up is reset."""
+import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -366,6 +368,16 @@ http {
 """
 
 
+def listens(pid, port):
+    """That process and no other: nginx tries for seconds to have a port that somebody else was faster to take."""
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        rows = [line.split() for line in table]
+    inodes = {f"socket:[{row[9]}]" for row in rows if row[1] == f"0100007F:{port:04X}" and row[3] == "0A"}
+    with contextlib.suppress(OSError):          # it ends, or closes one
+        return any(os.readlink(f"/proc/{pid}/fd/{fd}") in inodes for fd in os.listdir(f"/proc/{pid}/fd"))
+    return False
+
+
 def started(command):
     """`command(port)` for a port that is free; more than once where somebody else was faster."""
     for _ in range(5):
@@ -374,10 +386,7 @@ def started(command):
             port = free.getsockname()[1]
         process = subprocess.Popen(command(port), stdout=subprocess.DEVNULL)
 
-        def connects():
-            with socket.socket() as sock:
-                return process.poll() is not None or sock.connect_ex(("127.0.0.1", port)) == 0
-        until(connects, "the server to listen")
+        until(lambda: process.poll() is not None or listens(process.pid, port), "the server to listen")
         if process.poll() is None:
             return process, port
     raise AssertionError(f"it did not start: {command(port)}")
