@@ -180,7 +180,7 @@ enum snapshot_found snapshot_find(struct snapshot_reader *s, const struct snapsh
     redact_learn(r, own, q->url, q->fields);
     url = redact_url(r, own, q->url, a);
     fields = redact_request(r, own, q->fields, a);
-    body = redact_body(r, &fields, q->body, a);
+    body = redact_body(r, NULL, true, &fields, q->body, a).bytes;
     if (body.len > 0) {
         unsigned char hash[crypto_hash_sha256_BYTES];
         char          hex[HASH_HEX + 1];

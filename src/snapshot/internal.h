@@ -60,10 +60,21 @@ struct slice       redact_query(const struct redaction *, struct slice query, st
 struct http_fields redact_answer(const struct redaction *, const struct secrets_known *, const struct http_fields *,
                                  struct arena *);
 
+/* "NAME=" and a credential in a text, as in the link of the next page: {NAME}. */
+struct slice redact_links(const struct redaction *, const struct secrets_known *, struct slice text, struct arena *);
+
 /* -- redact_body.c -- */
 
-/* A body without what the redaction masks in it; itself where there is nothing.  `f`, its fields, is made to fit. */
-struct slice redact_body(const struct redaction *, struct http_fields *f, struct slice body, struct arena *);
+struct redacted_body {
+    struct slice bytes; /* as they are kept: coded as the fields say */
+    struct slice plain; /* without the coding; the same where there is none, or none that is read here */
+};
+/* A body without what the redaction masks in it; `f`, its fields, is made to fit.  What is masked in JSON is learned
+ * by `known`, which may be NULL; in an answer's links nothing of it is left.  A request's depends on nothing else. */
+struct redacted_body redact_body(const struct redaction *, struct secrets_known *known, bool is_request,
+                                 struct http_fields *f, struct slice body, struct arena *);
+/* Without its coding; false: it has none that is read here, or is broken. */
+bool redact_decode(const struct http_fields *f, struct slice body, struct arena *, struct slice *plain);
 
 /* -- secrets.c -- */
 

@@ -167,6 +167,11 @@ static void compare_json(const json_t *asked, const json_t *was, struct slice wh
                          SLICE_ARG(json_shown(was, t->arena))));
 }
 
+static bool is_form(struct slice body)
+{
+    return slice_find(body, '=', 0) < body.len && slice_find(body, '\n', 0) == body.len;
+}
+
 static void compare_bodies(struct snapshot_reader *s, struct slice asked, const struct gathered_line *l,
                            struct nearest_told *t)
 {
@@ -187,6 +192,8 @@ static void compare_bodies(struct snapshot_reader *s, struct slice asked, const 
     b = json_loadb(was.ptr, was.len, JSON_DECODE_ANY, NULL);
     if (a != NULL && b != NULL)
         compare_json(a, b, SLICE(""), 0, t);
+    else if (is_form(asked) && is_form(was))
+        compare_queries(asked, was, t);
     if (t->count == before && a != NULL && b != NULL)
         tell(t, SLICE("the body is the same JSON in other bytes"));
     else if (t->count == before)

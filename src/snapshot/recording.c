@@ -167,7 +167,7 @@ static int keep(struct snapshot_recording *r, const char *line, size_t bytes, st
     return result;
 }
 
-static enum snapshot_kept end_masked(struct snapshot_recording *r, struct slice sent, struct slice came,
+static enum snapshot_kept end_masked(struct snapshot_recording *r, struct redacted_body sent, struct redacted_body came,
                                      struct fault *why)
 {
     struct snapshot_writer *w = r->writer;
@@ -176,12 +176,12 @@ static enum snapshot_kept end_masked(struct snapshot_recording *r, struct slice 
     json_t                 *json;
     char                   *line;
 
-    if (secrets_known_find(w->secrets, 0, sent, 0, &start, &end))
+    if (secrets_known_find(w->secrets, 0, sent.plain, 0, &start, &end))
         return holds_secret(r, "the request's body", why);
-    if (secrets_known_find(w->secrets, 0, came, 0, &start, &end))
+    if (secrets_known_find(w->secrets, 0, came.plain, 0, &start, &end))
         return holds_secret(r, "the answer's body", why);
-    name_body(r, &r->x.request, sent, &r->x.request_body);
-    name_body(r, &r->x.response, came, &r->x.body);
+    name_body(r, &r->x.request, sent.bytes, &r->x.request_body);
+    name_body(r, &r->x.response, came.bytes, &r->x.body);
     json = line_make(&r->x);
     line = json != NULL ? line_text(json, &bytes) : NULL;
     json_decref(json);
@@ -190,38 +190,49 @@ static enum snapshot_kept end_masked(struct snapshot_recording *r, struct slice 
         kept = failed(r, why);
     } else if (secrets_known_find(w->secrets, 0, (struct slice){ line, bytes }, 0, &start, &end)) {
         kept = holds_secret(r, "its URL", why);
-    } else if (keep(r, line, bytes, sent, came, why) != 0) {
+    } else if (keep(r, line, bytes, sent.bytes, came.bytes, why) != 0) {
         kept = failed(r, why);
     }
     free(line);
     return kept;
 }
 
+/* Bodies come first: what is masked in them is known then, and masked in fields. */
+static enum snapshot_kept end_whole(struct snapshot_recording *r, struct slice sent, struct slice came,
+                                    struct fault *why)
+{
+    struct snapshot_writer *w = r->writer;
+    const struct redaction *mask = &w->redaction;
+    struct redacted_body    request, answer;
+
+    r->x.url = redact_url(mask, r->own, r->raw_url, &r->arena);
+    r->x.request = redact_request(mask, r->own, &r->raw_request, &r->arena);
+    request = redact_body(mask, w->secrets, true, &r->x.request, sent, &r->arena);
+    answer = redact_body(mask, w->secrets, false, &r->raw_response, came, &r->arena);
+    r->x.request = masked_by_all(w, &r->x.request, &r->arena);
+    r->x.response = redact_answer(mask, w->secrets, &r->raw_response, &r->arena);
+    r->x.trailers = redact_answer(mask, w->secrets, &r->raw_trailers, &r->arena);
+    for (unsigned i = 0; i < r->x.interim_count; i++)
+        r->x.interims[i].fields = redact_answer(mask, w->secrets, &r->x.interims[i].fields, &r->arena);
+    r->x.error = secrets_known_mask(w->secrets, r->x.error, &r->arena);
+    return end_masked(r, request, answer, why);
+}
+
 enum snapshot_kept snapshot_record_end(struct snapshot_recording *r, enum snapshot_end end, struct slice error,
                                        int64_t took_ms, struct fault *why)
 {
-    struct snapshot_writer *w = r->writer;
-    struct slice            sent, came;
-    enum snapshot_kept      kept;
+    struct slice       sent, came;
+    enum snapshot_kept kept;
 
-    r->x.url = redact_url(&w->redaction, r->own, r->raw_url, &r->arena);
-    r->x.request = redact_request(&w->redaction, r->own, &r->raw_request, &r->arena);
-    r->x.request = masked_by_all(w, &r->x.request, &r->arena);
-    r->x.response = redact_answer(&w->redaction, w->secrets, &r->raw_response, &r->arena);
-    r->x.trailers = redact_answer(&w->redaction, w->secrets, &r->raw_trailers, &r->arena);
-    for (unsigned i = 0; i < r->x.interim_count; i++)
-        r->x.interims[i].fields = redact_answer(&w->redaction, w->secrets, &r->x.interims[i].fields, &r->arena);
     r->x.end = end;
-    r->x.error = secrets_known_mask(w->secrets, error, &r->arena);
+    r->x.error = error;
     r->x.took_ms = took_ms;
     r->x.timing = r->timing;
-    if (!spooled_body_whole(&r->sent, &sent) || !spooled_body_whole(&r->came, &came)) {
+    if (spooled_body_whole(&r->sent, &sent) && spooled_body_whole(&r->came, &came)) {
+        kept = end_whole(r, sent, came, why);
+    } else {
         fault_set_errno(why, errno, "a body");
         kept = failed(r, why);
-    } else {
-        sent = redact_body(&w->redaction, &r->x.request, sent, &r->arena);
-        came = redact_body(&w->redaction, &r->x.response, came, &r->arena);
-        kept = end_masked(r, sent, came, why);
     }
     snapshot_record_drop(r);
     return kept;

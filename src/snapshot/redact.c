@@ -13,6 +13,8 @@
 
 #include <stdlib.h>
 
+enum { PARAMETER_MOST = 64 };
+
 static const char *const usual_fields[] = {
     "authorization", "cookie", "private-token", "proxy-authorization", "x-api-key", "signature", NULL
 };
@@ -57,13 +59,14 @@ static size_t length(char *const *list)
 }
 
 /* Kept sorted, so that two recordings say the same. */
-static void add(struct arena *a, char ***list, char *text)
+static void add_exactly(struct arena *a, char ***list, char *text)
 {
     size_t n = length(*list), at = 0;
     char **longer;
 
-    if (has(*list, slice_of(text)))
-        return;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp((*list)[i], text) == 0)
+            return;
     longer = arena_alloc(a, (n + 2) * sizeof *longer);
     while (at < n && strcmp((*list)[at], text) < 0)
         at++;
@@ -75,6 +78,12 @@ static void add(struct arena *a, char ***list, char *text)
     *list = longer;
 }
 
+static void add(struct arena *a, char ***list, char *text)
+{
+    if (!has(*list, slice_of(text)))
+        add_exactly(a, list, text);
+}
+
 static void add_all(struct redaction *r, char ***list, const char *const *names)
 {
     for (; names != NULL && *names != NULL; names++)
@@ -83,13 +92,11 @@ static void add_all(struct redaction *r, char ***list, const char *const *names)
 
 bool snapshot_redact_is_valid(const char *redact, struct fault *why)
 {
-    if (strncmp(redact, "json:", 5) == 0) {
-        fault_set(why, "redact \"%s\": members of JSON bodies cannot be masked yet", redact);
-        return false;
-    }
+    if (strncmp(redact, "json:/", 6) == 0 && redact[6] != '\0')
+        return true;
     if (strncmp(redact, "header:", 7) == 0 && http_is_token(slice_of(redact + 7)))
         return true;
-    fault_set(why, "redact \"%s\": say \"json:/MEMBER\" or \"header:NAME\"", redact);
+    fault_set(why, "redact \"%s\": say \"json:/MEMBER\" (a JSON pointer; * is any member) or \"header:NAME\"", redact);
     return false;
 }
 
@@ -97,7 +104,10 @@ static int add_redact(struct redaction *r, const char *text, struct fault *why)
 {
     if (!snapshot_redact_is_valid(text, why))
         return -1;
-    add(&r->arena, &r->headers, lower(&r->arena, slice_of(text + 7)));
+    if (text[0] == 'j')
+        add_exactly(&r->arena, &r->pointers, (char *)(uintptr_t)arena_copy(&r->arena, slice_of(text + 5)).ptr);
+    else
+        add(&r->arena, &r->headers, lower(&r->arena, slice_of(text + 7)));
     return 0;
 }
 
@@ -180,7 +190,8 @@ void redaction_add(struct redaction *r, const struct redaction *other)
     add_copies(r, &r->fields, other->fields);
     add_copies(r, &r->params, other->params);
     add_copies(r, &r->headers, other->headers);
-    add_copies(r, &r->pointers, other->pointers);
+    for (char *const *p = other->pointers; p != NULL && *p != NULL; p++)
+        add_exactly(&r->arena, &r->pointers, (char *)(uintptr_t)arena_copy(&r->arena, slice_of(*p)).ptr);
 }
 
 static void list_texts(json_t *array, char *const *list, const char *start)
@@ -357,6 +368,48 @@ struct http_fields redact_request(const struct redaction *r, const struct secret
                                                   : secrets_known_mask(own, is->value, a));
     }
     return made;
+}
+
+/* Does a text end with "?NAME=", or another way to write that, of a parameter that is masked?  *name is it. */
+static bool ends_in_parameter(const struct redaction *r, struct slice text, struct slice *name)
+{
+    size_t end = text.len, from;
+
+    if (slice_ends_with(text, SLICE("=")))
+        end--;
+    else if (slice_ends_with(text, SLICE("%3D")) || slice_ends_with(text, SLICE("%3d")))
+        end -= 3;
+    else
+        return false;
+    for (from = end; from > 0 && end - from < PARAMETER_MOST; from--)
+        if (strchr("?&;6", text.ptr[from - 1]) != NULL && has(r->params, slice_sub(text, from, end))) {
+            *name = slice_sub(text, from, end);
+            return true;
+        }
+    return false;
+}
+
+struct slice redact_links(const struct redaction *r, const struct secrets_known *known, struct slice text,
+                          struct arena *a)
+{
+    struct slice *parts = NULL, name;
+    size_t        count = 0, capacity = 0, done = 0, at = 0, start, end;
+
+    while (secrets_known_find(known, 0, text, at, &start, &end)) {
+        at = end;
+        if (!ends_in_parameter(r, slice_sub(text, 0, start), &name))
+            continue;
+        ARENA_ROOM(a, parts, capacity, count);
+        parts[count++] = slice_sub(text, done, start);
+        ARENA_ROOM(a, parts, capacity, count);
+        parts[count++] = stand_in(name, a);
+        done = end;
+    }
+    if (count == 0)
+        return text;
+    ARENA_ROOM(a, parts, capacity, count);
+    parts[count++] = slice_sub(text, done, text.len);
+    return arena_join(a, parts, count);
 }
 
 /* "sid=31d4; Path=/": the value alone; an empty one, which deletes, stays. */

@@ -1,12 +1,21 @@
 /*
- * What is masked in bodies, and made the same in two recordings: credentials in forms, and the boundary of a
- * multipart body, which is another one each time (RFC 2046 5.1.1).
+ * What is masked in bodies: members of JSON, credentials in forms, and those that an API says again in links.  What is
+ * coded is decoded for that, and coded again.
+ *
+ * The boundary of a multipart body is another one each time (RFC 2046 5.1.1), and is made the same in all recordings.
  */
 #include "snapshot/internal.h"
 
+#include "http/inflate.h"
 #include "http/media.h"
+#include "snapshot/json_mask.h"
+#include "snapshot/scan.h"
+
+#include <zlib.h>
 
 #define BOUNDARY "weir-boundary"
+
+enum { PIECE_BYTES = 16 * 1024, DECODED_MOST_BYTES = 512 * 1024 * 1024 };
 
 static struct slice replaced(struct slice text, struct slice what, struct slice by, struct arena *a)
 {
@@ -50,22 +59,129 @@ static void set(struct http_fields *f, enum http_name id, struct slice value)
         f->items[at].value = value;
 }
 
-struct slice redact_body(const struct redaction *r, struct http_fields *f, struct slice body, struct arena *a)
-{
-    struct slice type = http_fields_get(f, HTTP_CONTENT_TYPE), boundary, made = body;
+/* ---- codings ---- */
 
-    if (body.len == 0 || type.ptr == NULL || http_fields_get(f, HTTP_CONTENT_ENCODING).ptr != NULL)
-        return body;
-    if (http_media_is_same_type(type, SLICE("application/x-www-form-urlencoded"))) {
-        made = redact_query(r, body, a);
-    } else if (slice_eq_nocase(slice_sub(type, 0, 10), SLICE("multipart/"))) {
-        boundary = boundary_of(type);
-        if (boundary.len == 0)
-            return body;
-        made = replaced(body, boundary, SLICE(BOUNDARY), a);
-        set(f, HTTP_CONTENT_TYPE, replaced(type, boundary, SLICE(BOUNDARY), a));
+bool redact_decode(const struct http_fields *f, struct slice body, struct arena *a, struct slice *plain)
+{
+    struct inflater *i = inflater_open(f);
+    char            *text = NULL, piece[PIECE_BYTES];
+    size_t           used = 0, room = 0, got;
+    bool             sound = true;
+
+    *plain = body;
+    if (i == NULL)
+        return false;
+    inflater_feed(i, body.ptr, body.len);
+    while (used < DECODED_MOST_BYTES && (got = inflater_take(i, piece, sizeof piece, &sound)) > 0) {
+        if (used + got > room) {
+            size_t wider = 2 * (used + got);
+
+            text = arena_widen(a, text, used, wider);
+            room = wider;
+        }
+        memcpy(text + used, piece, got);
+        used += got;
     }
-    if (made.ptr != body.ptr)
-        set(f, HTTP_CONTENT_LENGTH, arena_printf(a, "%zu", made.len));
-    return made;
+    inflater_close(i);
+    if (used == 0)
+        return false;
+    *plain = (struct slice){ text, used };
+    return sound && used < DECODED_MOST_BYTES;
+}
+
+/* The same coding again; ptr NULL: it cannot be. */
+static struct slice encode(struct slice coding, struct slice plain, struct arena *a)
+{
+    z_stream z = { 0 };
+    bool     gzip = !slice_eq_nocase(slice_trim(coding), SLICE("deflate"));
+    uLong    room;
+    char    *coded;
+
+    if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, gzip ? MAX_WBITS + 16 : MAX_WBITS, 8, Z_DEFAULT_STRATEGY) !=
+        Z_OK)
+        return SLICE_NONE;
+    room = deflateBound(&z, (uLong)plain.len) + 64;
+    coded = arena_alloc_raw(a, room);
+    z.next_in = (Bytef *)(uintptr_t)plain.ptr;
+    z.avail_in = (uInt)plain.len;
+    z.next_out = (Bytef *)coded;
+    z.avail_out = (uInt)room;
+    if (deflate(&z, Z_FINISH) != Z_STREAM_END)
+        coded = NULL;
+    room = z.total_out;
+    deflateEnd(&z);
+    return (struct slice){ coded, coded != NULL ? room : 0 };
+}
+
+/* ---- all of it ---- */
+
+static void learn_value(void *context, struct slice value)
+{
+    struct secrets_known *known = context;
+    struct arena          a = { 0 };
+    struct slice          text = scan_text_of(value, &a);
+
+    if (known != NULL && text.ptr != NULL)
+        secrets_known_add(known, text);
+    arena_free(&a);
+}
+
+static struct slice normal_boundary(struct http_fields *f, struct slice type, struct slice body, struct arena *a)
+{
+    struct slice boundary = boundary_of(type);
+
+    if (boundary.len == 0)
+        return body;
+    set(f, HTTP_CONTENT_TYPE, replaced(type, boundary, SLICE(BOUNDARY), a));
+    return replaced(body, boundary, SLICE(BOUNDARY), a);
+}
+
+/* `known` is NULL for a request: what it is matched by depends on nothing but itself. */
+static struct slice redact_plain(const struct redaction *r, struct secrets_known *known, struct http_fields *f,
+                                 bool is_request, struct slice body, struct arena *a)
+{
+    struct slice type = http_fields_get(f, HTTP_CONTENT_TYPE);
+
+    if (type.ptr == NULL)
+        type = SLICE("");
+    if (is_request && http_media_is_same_type(type, SLICE("application/x-www-form-urlencoded")))
+        body = redact_query(r, body, a);
+    else if (is_request && slice_eq_nocase(slice_sub(type, 0, 10), SLICE("multipart/")))
+        body = normal_boundary(f, type, body, a);
+    else if (http_media_has_json(type))
+        body = json_mask(r->pointers, body, learn_value, known, a);
+    return is_request || known == NULL ? body : redact_links(r, known, body, a);
+}
+
+/* It is another body now: of what says how it was, only its length can be said anew. */
+static void fit_fields(struct http_fields *f, size_t bytes, struct arena *a)
+{
+    static const char *const sums[] = { "Content-MD5", "Digest", "Content-Digest", "Repr-Digest" };
+
+    for (size_t i = 0; i < sizeof sums / sizeof *sums; i++)
+        for (int at; (at = http_fields_find_name(f, slice_of(sums[i]), 0)) >= 0; f->count--)
+            memmove(&f->items[at], &f->items[at + 1], (f->count - (unsigned)at - 1) * sizeof *f->items);
+    set(f, HTTP_CONTENT_LENGTH, arena_printf(a, "%zu", bytes));
+}
+
+struct redacted_body redact_body(const struct redaction *r, struct secrets_known *known, bool is_request,
+                                 struct http_fields *f, struct slice body, struct arena *a)
+{
+    struct redacted_body out = { body, body };
+    struct slice         coding = http_fields_get(f, HTTP_CONTENT_ENCODING), made;
+    bool                 coded = coding.ptr != NULL && body.len > 0, sound = !coded;
+
+    if (body.len == 0)
+        return out;
+    if (coded)
+        sound = redact_decode(f, body, a, &out.plain);
+    made = sound ? redact_plain(r, known, f, is_request, out.plain, a) : out.plain;
+    if (made.ptr == out.plain.ptr)
+        return out;
+    out.plain = made;
+    out.bytes = coded ? encode(coding, made, a) : made;
+    if (out.bytes.ptr == NULL)
+        out.bytes = SLICE("");
+    fit_fields(f, out.bytes.len, a);
+    return out;
 }

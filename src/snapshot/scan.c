@@ -28,6 +28,11 @@ static size_t past_string(struct slice s, size_t at)
     return s.len;
 }
 
+static bool ends_literal(char c)
+{
+    return c == ',' || c == '}' || c == ']' || c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static size_t past_value(struct slice s, size_t at)
 {
     unsigned depth = 0;
@@ -35,21 +40,33 @@ static size_t past_value(struct slice s, size_t at)
     while (at < s.len) {
         char c = s.ptr[at];
 
-        if (depth == 0 && (c == ',' || c == '}' || c == ']'))
+        if (depth == 0 && ends_literal(c))
             return at;
         if (c == '"') {
             at = past_string(s, at);
-            continue;
+        } else {
+            depth += c == '{' || c == '[';
+            depth -= c == '}' || c == ']';
+            at++;
+            if (c != '}' && c != ']')
+                continue;
         }
-        depth += c == '{' || c == '[';
-        depth -= c == '}' || c == ']';
-        at++;
+        if (depth == 0)
+            return at;
     }
     return at;
 }
 
-/* The next member of the object that *at is in; false at its end. */
-static bool next_member(struct slice s, size_t *at, struct slice *key, struct slice *value)
+bool scan_value(struct slice s, size_t *at, struct slice *value)
+{
+    size_t from = past_space(s, *at);
+
+    *at = past_value(s, from);
+    *value = slice_sub(s, from, *at);
+    return *at > from;
+}
+
+bool scan_member(struct slice s, size_t *at, struct slice *key, struct slice *value)
 {
     size_t from = past_space(s, *at), to;
 
@@ -65,11 +82,23 @@ static bool next_member(struct slice s, size_t *at, struct slice *key, struct sl
     from = past_space(s, from + 1);
     *at = past_value(s, from);
     *value = slice_trim(slice_sub(s, from, *at));
-    return true;
+    return value->len > 0;
 }
 
-/* Of a JSON string; ptr NULL: it is none. */
-static struct slice unquoted(struct slice value, struct arena *a)
+bool scan_element(struct slice s, size_t *at, struct slice *value)
+{
+    size_t from = past_space(s, *at);
+
+    if (from < s.len && (s.ptr[from] == ',' || s.ptr[from] == '['))
+        from = past_space(s, from + 1);
+    if (from >= s.len || s.ptr[from] == ']')
+        return false;
+    *at = past_value(s, from);
+    *value = slice_trim(slice_sub(s, from, *at));
+    return *at > from;
+}
+
+struct slice scan_text_of(struct slice value, struct arena *a)
 {
     struct slice inner = slice_sub(value, 1, value.len > 0 ? value.len - 1 : 0);
     json_t      *j;
@@ -93,19 +122,19 @@ bool line_scan(struct slice line, struct line_scan *out, struct arena *a)
     *out = (struct line_scan){ 0 };
     if (at >= line.len || line.ptr[at] != '{')
         return false;
-    while (next_member(line, &at, &key, &value)) {
+    while (scan_member(line, &at, &key, &value)) {
         if (slice_eq(key, SLICE("method")))
-            out->method = unquoted(value, a);
+            out->method = scan_text_of(value, a);
         else if (slice_eq(key, SLICE("url")))
-            out->url = unquoted(value, a);
+            out->url = scan_text_of(value, a);
         else if (slice_eq(key, SLICE("seq")))
             out->seq = value;
         else if (slice_eq(key, SLICE("time")))
-            out->time = unquoted(value, a);
+            out->time = scan_text_of(value, a);
         else if (slice_eq(key, SLICE("request")))
-            for (inner = 0; next_member(value, &inner, &key, &part);)
+            for (inner = 0; scan_member(value, &inner, &key, &part);)
                 if (slice_eq(key, SLICE("body")))
-                    out->body = unquoted(part, a);
+                    out->body = scan_text_of(part, a);
     }
     return out->method.ptr != NULL && out->url.ptr != NULL && out->time.ptr != NULL;
 }

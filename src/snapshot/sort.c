@@ -9,6 +9,7 @@
 #include "snapshot/writer.h"
 
 #include "base/files.h"
+#include "http/inflate.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,45 +20,74 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { SEARCH_BYTES = 1024 * 1024 };
+enum { SEARCH_BYTES = 1024 * 1024, CODED_BYTES = 64 * 1024 };
 
 /* ---- searching what was written ---- */
 
-static bool file_holds_secret(struct snapshot_writer *w, unsigned known, const char *path)
-{
-    uint64_t     bytes;
-    struct fault why;
-    int          fd = snapshot_place_open_file(w->place, path, &bytes, &why);
-    char        *text;
-    size_t       used = 0, start, end, keep = secrets_known_longest(w->secrets);
-    ssize_t      got = 1;
-    bool         found = false;
+/* A body in pieces, without its coding where it has one that is read here. */
+struct body_pieces {
+    int              fd;
+    struct inflater *inflater;
+    char             coded[CODED_BYTES];
+};
 
-    if (fd < 0)
-        return false;
-    text = mem_alloc_raw(keep + SEARCH_BYTES);
-    while (!found && got > 0) {
-        got = file_read(fd, text + used, keep + SEARCH_BYTES - used);
-        used += got > 0 ? (size_t)got : 0;
+static size_t next_piece(struct body_pieces *p, char *out, size_t room)
+{
+    ssize_t got;
+    size_t  count = 0;
+    bool    sound = true;
+
+    if (p->inflater == NULL) {
+        got = file_read(p->fd, out, room);
+        return got > 0 ? (size_t)got : 0;
+    }
+    while ((count = inflater_take(p->inflater, out, room, &sound)) == 0 && sound) {
+        got = file_read(p->fd, p->coded, sizeof p->coded);
+        if (got <= 0)
+            return 0;
+        inflater_feed(p->inflater, p->coded, (size_t)got);
+    }
+    return count;
+}
+
+static bool pieces_hold_secret(const struct snapshot_writer *w, unsigned known, struct body_pieces *p)
+{
+    size_t used = 0, start, end, keep = secrets_known_longest(w->secrets), got;
+    char  *text = mem_alloc_raw(keep + SEARCH_BYTES);
+    bool   found = false;
+
+    while (!found && (got = next_piece(p, text + used, keep + SEARCH_BYTES - used)) > 0) {
+        used += got;
         found = secrets_known_find(w->secrets, known, (struct slice){ text, used }, 0, &start, &end);
         if (used > keep) { /* what begins in here may end in the next piece */
             memmove(text, text + used - keep, keep);
             used = keep;
         }
     }
-    close(fd);
     free(text);
     return found;
 }
 
-static bool body_holds_secret(struct snapshot_writer *w, unsigned known, const struct snapshot_body *b)
+static bool body_holds_secret(struct snapshot_writer *w, unsigned known, const struct http_fields *f,
+                              const struct snapshot_body *b)
 {
-    char path[sizeof BODIES_NAME + HASH_HEX + 8];
+    char               path[sizeof BODIES_NAME + HASH_HEX + 8];
+    uint64_t           bytes;
+    struct fault       why;
+    struct body_pieces p;
+    bool               found;
 
     if (b->name.ptr == NULL)
         return false;
     snprintf(path, sizeof path, BODIES_NAME "/" SLICE_FMT, SLICE_ARG(b->name));
-    return file_holds_secret(w, known, path);
+    p.fd = snapshot_place_open_file(w->place, path, &bytes, &why);
+    if (p.fd < 0)
+        return false;
+    p.inflater = inflater_open(f);
+    found = pieces_hold_secret(w, known, &p);
+    inflater_close(p.inflater);
+    close(p.fd);
+    return found;
 }
 
 static void mask_fields(const struct snapshot_writer *w, struct http_fields *f, struct arena *a)
@@ -125,8 +155,8 @@ static void sift_line(struct sift *s, struct slice line, unsigned known)
         arena_free(&a);
         return;
     }
-    if (secrets_known_find(w->secrets, known, x.url, 0, &start, &end) || body_holds_secret(w, known, &x.request_body) ||
-        body_holds_secret(w, known, &x.body)) {
+    if (secrets_known_find(w->secrets, known, x.url, 0, &start, &end) ||
+        body_holds_secret(w, known, &x.request, &x.request_body) || body_holds_secret(w, known, &x.response, &x.body)) {
         take_out(s, &x);
     } else if (secrets_known_find(w->secrets, known, line, 0, &start, &end)) {
         json_t *json;

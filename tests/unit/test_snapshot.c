@@ -1,11 +1,8 @@
 /*
- * long: one set of helpers for all that is done with a folder.
- *
  * A snapshot's folder: what is recorded is found, by what it is asked with and nothing else; what may not be written is
  * not; what a kill or another writer leaves is read.
  */
-#include "snapshot/snapshot.h"
-#include "tempdir.h"
+#include "snapshot_support.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,160 +18,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-struct here {
-    char        *path;
-    int          fd;
-    struct arena arena;
-    struct fault why;
-};
-
-static int set_up(void **state)
-{
-    struct here *h = mem_alloc(sizeof *h);
-
-    h->path = tempdir_make();
-    h->fd = open(h->path, O_RDONLY | O_DIRECTORY);
-    *state = h;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct here *h = *state;
-
-    close(h->fd);
-    tempdir_remove(h->path);
-    arena_free(&h->arena);
-    free(h);
-    return 0;
-}
-
-/* "Name: value" each, to NULL. */
-static struct http_fields fields(struct arena *a, const char *const *lines)
-{
-    struct http_fields f = { 0 };
-
-    for (; lines != NULL && *lines != NULL; lines++) {
-        struct slice line = slice_of(*lines);
-        size_t       colon = slice_find(line, ':', 0);
-
-        http_fields_add(&f, a, slice_sub(line, 0, colon), slice_trim(slice_sub(line, colon + 1, line.len)));
-    }
-    return f;
-}
-
-#define FIELDS(h, ...) fields(&(h)->arena, (const char *const[]){ __VA_ARGS__, NULL })
-
-struct simple { /* an exchange in few words */
-    const char *method, *url, *sent, *answer;
-    int64_t     time_ms;
-};
-
-static enum snapshot_kept record(struct here *h, struct snapshot_writer *w, const struct simple *s,
-                                 struct http_fields request, struct http_fields response)
-{
-    struct snapshot_recording *r = snapshot_record(w, slice_of(s->method), slice_of(s->url), &request,
-                                                   s->time_ms > 0 ? s->time_ms : 1000);
-
-    if (s->sent != NULL)
-        snapshot_record_sent(r, s->sent, strlen(s->sent));
-    snapshot_record_head(r, 200, &response);
-    if (s->answer != NULL)
-        snapshot_record_came(r, s->answer, strlen(s->answer), -1);
-    return snapshot_record_end(r, SNAPSHOT_WHOLE, SLICE(""), 5, &h->why);
-}
-
-static struct snapshot_writer *writer(struct here *h, const struct snapshot_options *o)
-{
-    struct snapshot_writer *w = snapshot_writer_open(h->fd, o, &h->why);
-
-    if (w == NULL)
-        fail_msg("%s", h->why.text);
-    return w;
-}
-
-static struct snapshot_reader *reader(struct here *h, const struct snapshot_options *o)
-{
-    struct snapshot_reader *s = snapshot_open(h->fd, o, &h->why);
-
-    if (s == NULL)
-        fail_msg("%s", h->why.text);
-    return s;
-}
-
-static void end_writer(struct here *h, struct snapshot_writer *w)
-{
-    enum snapshot_kept kept = snapshot_writer_close(w, NULL, &h->why);
-
-    if (kept != SNAPSHOT_KEPT)
-        fail_msg("%s", h->why.text);
-}
-
-static void record_simple(struct here *h, struct snapshot_writer *w, const struct simple *s)
-{
-    struct http_fields none = { 0 };
-
-    assert_int_equal(record(h, w, s, none, FIELDS(h, "Content-Type: application/json")), SNAPSHOT_KEPT);
-}
-
-/* The body that answers; "missed: DIFFERENCE" else. */
-static const char *ask_with(struct here *h, struct snapshot_reader *s, const char *method, const char *url,
-                            const char *body, struct http_fields f)
-{
-    struct snapshot_request  q = { slice_of(method), slice_of(url), &f, slice_of(body) };
-    struct snapshot_exchange x;
-    struct snapshot_nearest  near;
-    struct slice             text;
-
-    switch (snapshot_find(s, &q, &x, &near, &h->arena, &h->why)) {
-    case SNAPSHOT_FOUND:
-        if (!snapshot_body_all(s, &x.body, 1 << 20, &h->arena, &text, &h->why))
-            fail_msg("%s", h->why.text);
-        return text.ptr;
-    case SNAPSHOT_MISSED:
-        return arena_printf(&h->arena, "missed: " SLICE_FMT, SLICE_ARG(near.difference)).ptr;
-    default:
-        return arena_printf(&h->arena, "broken: %s", h->why.text).ptr;
-    }
-}
-
-static const char *ask(struct here *h, struct snapshot_reader *s, const char *method, const char *url, const char *body)
-{
-    return ask_with(h, s, method, url, body, (struct http_fields){ 0 });
-}
-
-static char *whole_file(struct here *h, const char *name)
-{
-    char   path[4096];
-    FILE  *f;
-    char  *text = arena_alloc(&h->arena, 1 << 16);
-    size_t n;
-
-    snprintf(path, sizeof path, "%s/%s", h->path, name);
-    f = fopen(path, "r");
-    assert_non_null(f);
-    n = fread(text, 1, (1 << 16) - 1, f);
-    text[n] = '\0';
-    fclose(f);
-    return text;
-}
-
-static unsigned files_in(struct here *h, const char *name)
-{
-    char           path[4096];
-    DIR           *d;
-    struct dirent *e;
-    unsigned       n = 0;
-
-    snprintf(path, sizeof path, "%s/%s", h->path, name);
-    d = opendir(path);
-    assert_non_null(d);
-    while ((e = readdir(d)) != NULL)
-        n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
-    closedir(d);
-    return n;
-}
+#include <zip.h>
 
 /* ---- finding ---- */
 
@@ -350,91 +194,6 @@ static void test_all_of_an_exchange_comes_back(void **state)
     free(large);
 }
 
-/* ---- secrets ---- */
-
-#define SECRET "s3cr3t/with+odd&signs"
-
-static const struct {
-    const char *name, *url, *field, *answer_field, *answer;
-    bool        kept;
-} secrets[] = {
-    { "in_its_own_places", "http://a/x?token=" SECRET, "Authorization: Bearer " SECRET, "X: 1", "fine", true },
-    { "said_again_in_a_field", "http://a/x", "Authorization: Bearer " SECRET, "Link: <http://a/?t=" SECRET ">", "",
-      true },
-    { "percent_encoded_in_a_field", "http://a/x", "X-Api-Key: " SECRET,
-      "Location: http://a/s3cr3t%2Fwith%2bodd%26signs", "", true },
-    { "in_another_request_field", "http://a/x", "Authorization: Bearer " SECRET, "X: 1", "", true },
-    { "a_cookie", "http://a/x", "Cookie: a=1; sid=" SECRET, "Set-Cookie: sid=" SECRET "; Path=/", "", true },
-    { "in_a_body", "http://a/x", "Authorization: Bearer " SECRET, "X: 1", "you sent " SECRET, false },
-    { "in_a_body_percent_encoded", "http://a/x", "Authorization: Bearer " SECRET, "X: 1", "s3cr3t%2fwith%2Bodd%26signs",
-      false },
-    { "in_a_body_encoded_twice", "http://a/x", "Authorization: Bearer " SECRET, "X: 1",
-      "s3cr3t%252Fwith%252Bodd%2526signs", false },
-    { "in_a_body_as_json", "http://a/x", "Authorization: Bearer " SECRET, "X: 1", "\"s3cr3t\\/with+odd\\u0026signs\"",
-      false },
-    { "in_a_body_in_base64", "http://a/x", "Authorization: Bearer " SECRET, "X: 1",
-      "YTpzM2NyM3Qvd2l0aCtvZGQmc2lnbnM=", false },
-    { "the_password_of_basic", "http://a/x", "Authorization: Basic dXNlcjpzM2NyM3Qvd2l0aCtvZGQmc2lnbnM=", "X: 1",
-      SECRET, false },
-    { "too_short_to_mean_anything", "http://a/x?key=short", "X-Api-Key: abc", "X: abc", "abc short", true },
-};
-
-static void grep(struct here *h, const char *name, const char *text)
-{
-    static const char *const forms[] = { SECRET,          "s3cr3t%2Fwith", "s3cr3t%2fwith",  "s3cr3t",
-                                         "M2NyM3Qvd2l0a", "zY3IzdC93aXRo", "czNjcjN0L3dpdGg" };
-
-    (void)h;
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
-        if (strstr(text, forms[i]) != NULL)
-            fail_msg("%s: %s stands in %s", name, forms[i], text);
-}
-
-static void test_no_credential_is_written(void **state)
-{
-    for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++) {
-        struct here            *h;
-        struct snapshot_writer *w;
-        enum snapshot_kept      kept;
-
-        tear_down(state);
-        set_up(state);
-        h = *state;
-        w = writer(h, NULL);
-        kept = record(h, w, &(struct simple){ "GET", secrets[i].url, NULL, secrets[i].answer, 0 },
-                      FIELDS(h, secrets[i].field, "X-Again: " SECRET), FIELDS(h, secrets[i].answer_field));
-        if (kept != (secrets[i].kept ? SNAPSHOT_KEPT : SNAPSHOT_SECRET))
-            fail_msg("%s: %d, %s", secrets[i].name, (int)kept, h->why.text);
-        grep(h, secrets[i].name, h->why.text);
-        end_writer(h, w);
-        if (strstr(secrets[i].name, "short") == NULL)
-            grep(h, secrets[i].name, whole_file(h, "snapshot.jsonl"));
-        if (!secrets[i].kept)
-            assert_int_equal(files_in(h, "bodies"), 0);
-        assert_int_equal(files_in(h, "."), 2);
-    }
-}
-
-static void test_what_is_learned_later_is_taken_out_at_the_close(void **state)
-{
-    struct here            *h = *state;
-    struct snapshot_writer *w = writer(h, NULL);
-    struct http_fields      none = { 0 }, json = FIELDS(h, "Content-Type: application/json");
-    size_t                  written;
-
-    record(h, w, &(struct simple){ "POST", "http://a/login", NULL, "{\"access_token\":\"" SECRET "\"}", 0 }, none,
-           json);
-    record(h, w, &(struct simple){ "POST", "http://a/early", NULL, "{}", 0 }, none, FIELDS(h, "X-Token: " SECRET));
-    record(h, w, &(struct simple){ "GET", "http://a/x", NULL, "fine", 0 }, FIELDS(h, "Authorization: Bearer " SECRET),
-           none);
-    assert_int_equal(snapshot_writer_close(w, &written, &h->why), SNAPSHOT_SECRET);
-    assert_int_equal(written, 2);
-    assert_non_null(strstr(h->why.text, "POST http://a/login"));
-    grep(h, "later", whole_file(h, "snapshot.jsonl"));
-    assert_non_null(strstr(whole_file(h, "snapshot.jsonl"), "[\"X-Token\",\"***\"]"));
-    assert_int_equal(files_in(h, "bodies"), 2);
-}
-
 /* ---- several, and kills ---- */
 
 static void test_two_writers_share_a_folder(void **state)
@@ -522,6 +281,67 @@ static void test_two_recordings_differ_in_time_alone(void **state)
     free(texts[1]);
 }
 
+/* ---- a zip ---- */
+
+static void zip_up(struct here *h, const char *prefix, bool stored)
+{
+    static const char *const names[] = { "snapshot.jsonl", NULL };
+    char                     path[4096], name[4096];
+    int                      error;
+    zip_t                   *z;
+    DIR                     *d = fdopendir(openat(h->fd, "bodies", O_RDONLY | O_DIRECTORY));
+    struct dirent           *e;
+
+    snprintf(path, sizeof path, "%s/it.zip", h->path);
+    z = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, &error);
+    assert_non_null(z);
+    for (const char *file = names[0]; file != NULL;) {
+        snprintf(path, sizeof path, "%s/%s", h->path, file);
+        snprintf(name, sizeof name, "%s%s", prefix, file);
+        zip_int64_t at = zip_file_add(z, name, zip_source_file(z, path, 0, -1), 0);
+
+        assert_true(at >= 0);
+        zip_set_file_compression(z, (zip_uint64_t)at, stored ? ZIP_CM_STORE : ZIP_CM_DEFLATE, 0);
+        do
+            e = readdir(d);
+        while (e != NULL && e->d_name[0] == '.');
+        file = e != NULL ? arena_printf(&h->arena, "bodies/%s", e->d_name).ptr : NULL;
+    }
+    closedir(d);
+    assert_int_equal(zip_close(z), 0);
+}
+
+static void test_a_zip_does_what_its_folder_does(void **state)
+{
+    struct here            *h = *state;
+    struct snapshot_writer *w = writer(h, NULL);
+    char                   *large = mem_alloc(300001);
+
+    memset(large, 'y', 300000);
+    for (size_t i = 0; i < sizeof recorded / sizeof *recorded; i++)
+        record_simple(h, w, &recorded[i]);
+    record_simple(h, w, &(struct simple){ "GET", "http://a/large", NULL, large, 0 });
+    end_writer(h, w);
+    for (int i = 0; i < 2; i++) {
+        struct snapshot_reader *s;
+        int                     fd;
+
+        zip_up(h, i == 0 ? "" : "paper.weir/", i == 0);
+        fd = openat(h->fd, "it.zip", O_RDONLY);
+        s = snapshot_open(fd, NULL, &h->why);
+        if (s == NULL)
+            fail_msg("%s", h->why.text);
+        assert_null(snapshot_writer_open(fd, NULL, &h->why));
+        assert_non_null(strstr(h->why.text, "name a folder"));
+        close(fd);
+        assert_string_equal(ask(h, s, "GET", "https://api.example/v1/a?page=3", NULL), "page three");
+        assert_string_equal(ask(h, s, "GET", "http://a/large", NULL), large);
+        assert_int_equal(strncmp(ask(h, s, "GET", "http://a/larger", NULL), "missed: the path", 16), 0);
+        snapshot_close(s);
+    }
+    free(large);
+}
+
 /* ---- what is refused ---- */
 
 static void put_file(struct here *h, const char *name, const char *text)
@@ -550,8 +370,15 @@ static void test_what_is_damaged_is_named(void **state)
 {
     struct here *h = *state;
 
+    int fd;
+
     assert_null(snapshot_open(h->fd, NULL, &h->why));
     assert_non_null(strstr(h->why.text, "there is no snapshot.jsonl"));
+    put_file(h, "it.zip", "hello");
+    fd = openat(h->fd, "it.zip", O_RDONLY);
+    assert_null(snapshot_open(fd, NULL, &h->why));
+    assert_non_null(strstr(h->why.text, "neither a folder nor a zip"));
+    close(fd);
     for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
         put_file(h, "snapshot.jsonl", damaged[i].text);
         if (snapshot_open(h->fd, NULL, &h->why) != NULL || strstr(h->why.text, damaged[i].error) == NULL)
@@ -601,11 +428,10 @@ int main(void)
         TEST(test_a_part_answers_who_asks_for_it),
         TEST(test_boundaries_of_multipart_do_not_count),
         TEST(test_all_of_an_exchange_comes_back),
-        TEST(test_no_credential_is_written),
-        TEST(test_what_is_learned_later_is_taken_out_at_the_close),
         TEST(test_two_writers_share_a_folder),
         TEST(test_a_kill_loses_nothing_that_was_kept),
         TEST(test_two_recordings_differ_in_time_alone),
+        TEST(test_a_zip_does_what_its_folder_does),
         TEST(test_what_is_damaged_is_named),
         TEST(test_a_folder_of_something_else_is_left_alone),
         TEST(test_a_body_that_was_changed_is_found_out),
