@@ -6,6 +6,7 @@
 #include "base/own_address.h"
 
 #include "engine/internal.h"
+#include "policy/mask.h"
 
 const struct exchange_input *service_input(const struct exchange *x)
 {
@@ -80,6 +81,18 @@ bool service_admits(struct exchange *x, const struct config_upstream *up)
         return true;
     service_refuse(x, PROBLEM_NOT_ALLOWED, engine_not_admitted(x->in.who(x->in.owner), &x->arena));
     return false;
+}
+
+struct http_fields service_fields_to_keep(const struct exchange *x, struct arena *a)
+{
+    const struct key_input in = { .target = x->in.request.target, .request = &x->in.request };
+    struct http_fields     f = http_fields_copy(&x->reply.fields, a);
+    struct arena           scratch = { 0 };
+
+    if (x->policy != NULL)
+        policy_mask(policy_secrets(x->policy, &in, &scratch), MASK_STARS, &f, a);
+    arena_free(&scratch);
+    return f;
 }
 
 struct spool *service_spool(const struct exchange *x)

@@ -60,6 +60,8 @@ const struct policy_options  *service_policy(const struct exchange *);
 struct slice service_base_url(const struct exchange *);
 /* May its client use that upstream?  Refused: it is answered. */
 bool service_admits(struct exchange *, const struct config_upstream *);
+/* Another exchange's reply as it may be stored: credentials of its request that the API says again read "***". */
+struct http_fields service_fields_to_keep(const struct exchange *, struct arena *);
 /* A whole text. */
 void service_text(struct exchange *, unsigned status, const char *content_type, struct slice text);
 /* One more field of the answer, which is set. */

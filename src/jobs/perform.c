@@ -213,6 +213,7 @@ static void take_reply(struct performance *p)
     a->status = r->status;
     a->length = r->length;
     a->fields = http_fields_copy(&r->fields, &a->arena);
+    a->kept = p->task->own_credential ? service_fields_to_keep(p->exchange, &a->arena) : a->fields;
     switch (r->kind) {
     case REPLY_EMPTY:
         a->is_empty = true;

@@ -78,7 +78,7 @@ static void put_answer(struct row_out *o, const struct task_answer *a)
     put_number(o, a->status);
     put_number(o, a->length);
     put_number(o, a->is_empty);
-    put_fields(o, &a->fields);
+    put_fields(o, &a->kept);
     put_body(o, &a->body);
 }
 
@@ -123,7 +123,8 @@ static void take(struct row_in *in, void *out, size_t count)
     in->broken = in->broken || in->left.len < count;
     if (in->broken)
         return;
-    memcpy(out, in->left.ptr, count);
+    if (count > 0)
+        memcpy(out, in->left.ptr, count);
     in->left = slice_sub(in->left, count, in->left.len);
 }
 
@@ -182,11 +183,13 @@ static void take_peer(struct row_in *in, struct task_asked *a)
         in->broken = true;
         return;
     }
-    memcpy(a->peer_name, name.ptr, name.len);
+    if (name.len > 0)
+        memcpy(a->peer_name, name.ptr, name.len);
     a->peer = (struct peer){ .has_uid = uid >= 0, .gid = (gid_t)-1, .address_bytes = (unsigned)address.len };
     if (uid >= 0)
         a->peer.uid = (uid_t)uid;
-    memcpy(a->peer.address, address.ptr, address.len);
+    if (address.len > 0)
+        memcpy(a->peer.address, address.ptr, address.len);
 }
 
 static void take_asked(struct row_in *in, struct task *t)
@@ -214,7 +217,8 @@ static void take_answer(struct row_in *in, struct task_answer *a)
     a->status = (unsigned)take_number(in);
     a->length = take_number(in);
     a->is_empty = take_number(in) != 0;
-    take_fields(in, &a->fields);
+    take_fields(in, &a->kept);
+    a->fields = a->kept;
     take_body(in, &a->body);
 }
 

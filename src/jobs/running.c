@@ -91,17 +91,24 @@ static void fail(struct item *i, enum problem_kind kind, const char *detail)
     done(i);
 }
 
+/* Of a batch that is a job all is stored. */
+static struct http_fields fields_of(const struct item *i, const struct reply *r, struct arena *a)
+{
+    return outer_of((void *)(uintptr_t)i)->job != NULL ? service_fields_to_keep(i->exchange, a) : r->fields;
+}
+
 static void succeed(struct item *i)
 {
     const struct reply *r = exchange_reply(i->exchange);
-    struct slice        status = http_fields_join(&r->fields, SLICE("Cache-Status"), &i->arena);
+    struct http_fields  fields = fields_of(i, r, &i->arena);
+    struct slice        status = http_fields_join(&fields, SLICE("Cache-Status"), &i->arena);
 
     i->status = r->status;
     i->has_answer = !exchange_is_own_reply(i->exchange);
     i->is_hit = i->has_answer && slice_matches(SLICE("*weir; hit*"), status);
     i->is_stored = slice_matches(SLICE("*weir; *; stored*"), status);
     if (i->has_answer)
-        result_head(&i->text, i->id, r->status, &r->fields, &i->arena);
+        result_head(&i->text, i->id, r->status, &fields, &i->arena);
     else if (r->kind == REPLY_BYTES)
         result_error(&i->text, i->id, r->status, r->bytes, &i->arena);
     else

@@ -57,6 +57,7 @@ struct task_body {
 struct task_answer {
     unsigned           status; /* 0: there is none */
     struct http_fields fields;
+    struct http_fields kept;     /* without the credentials of its request, where that had some */
     int64_t            length;   /* as struct reply has it */
     bool               is_empty; /* there is no content, whatever `length` says */
     struct task_body   body;

@@ -51,6 +51,7 @@ struct task_answer *task_answer_problem(enum problem_kind kind, const char *deta
     a->body.bytes = a->length = (int64_t)a->body.text.len;
     http_fields_add_id(&a->fields, &a->arena, HTTP_CONTENT_TYPE, SLICE(PROBLEM_MEDIA_TYPE));
     http_fields_add_id(&a->fields, &a->arena, HTTP_CACHE_CONTROL, SLICE("no-store"));
+    a->kept = a->fields;
     return a;
 }
 

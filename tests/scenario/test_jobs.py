@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from harness.client import Closed
 from harness.settings import upstream
 from harness.wait import until
 
@@ -273,6 +274,76 @@ def test_a_running_one_after_a_kill(weir, origin, method, fields, sent_again):
         assert state(d, job)["state"] == "failed" and origin.count() == 1
 
 
+@pytest.mark.parametrize("method, status", [("GET", 200), ("POST", 502)])
+def test_a_kill_in_the_midst_of_an_answer(weir, origin, method, status):
+    d, held = weir(), threading.Event()
+
+    def handler(request, conn):
+        conn.head(200, [("Content-Length", "100000")])
+        conn.send(b"x" * 50_000)
+        if origin.count() == 1:
+            conn.wait(held)
+        conn.send(b"x" * 50_000)
+    origin.handler = handler
+    job = later(d, method=method, body=b"x" if method == "POST" else None)
+    wait_for(d, job, "running")
+    d.kill()
+    held.set()
+    d.start()
+    reply = result(d, job)
+    assert reply.status == status and (status != 200 or reply.body == b"x" * 100_000)
+
+
+def test_a_kill_while_the_request_comes(weir, origin):
+    d = weir()
+    with d.connect() as client:
+        client.send(client.head("POST", "/api/1", [*LATER, ("Content-Length", "100000")]) + b"x" * 50_000)
+        d.wait_counter("requests", 1)
+        d.kill()
+    d.start()
+    assert json.loads(d.get("/.weir/jobs").body)["jobs"] == [] and origin.count() == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_kill_loses_a_job_or_does_it_twice(weir, origin, method):
+    """Kills whenever it may be: between 202s, amid rows, answers and files."""
+    d = weir(settings={"jobs": {"max": 10000}}, max_in_flight=4)
+    origin.handler = lambda request, conn: conn.answer(200, request.target.encode() * 300)
+    jobs = {}
+
+    def ask(who, stopped):
+        try:
+            with d.connect() as client:
+                for i in range(10000):
+                    target = f"/api/{who}-{len(jobs)}-{i}"
+                    client.start(method, target, LATER, b"x" * 2000 if method == "POST" else None)
+                    reply = client.read_response()
+                    assert reply.status == 202
+                    jobs[target] = json.loads(reply.body)
+        except (Closed, OSError):
+            assert stopped.is_set()
+    for round_ in range(3):
+        stopped = threading.Event()
+        askers = [threading.Thread(target=ask, args=(f"{round_}{n}", stopped)) for n in range(3)]
+        for asker in askers:
+            asker.start()
+        wanted = len(jobs) + 25 + 7 * round_
+        until(lambda: len(jobs) >= wanted, "some jobs are made")
+        stopped.set()
+        d.kill()
+        for asker in askers:
+            asker.join()
+        d.start()
+    for target, job in jobs.items():
+        reply = result(d, job)
+        if method == "POST" and reply.status == 502:
+            assert problem(reply) == "may-have-been-done"
+        else:
+            assert (reply.status, reply.body) == (200, target.replace("/api", "", 1).encode() * 300)
+    asked = [r.target for r in origin.requests]
+    assert method == "GET" or len(asked) == len(set(asked))
+
+
 def test_a_running_one_may_end_when_weir_stops(weir, origin):
     d, gate = weir(), Gate(origin)
     job = later(d, method="POST", body=b"x")
@@ -302,6 +373,22 @@ def test_a_clients_credential_is_never_stored(weir, origin, fields, target):
     reply = result(d, job, fields)
     assert reply.status == 409 and problem(reply) == "credential-gone"
     assert b"geheim-4711" not in d.everything_written() and origin.count() == 1
+
+
+def test_what_the_api_says_again_is_told_and_not_stored(weir, origin):
+    d = weir()
+    secret = "geheim-4711-geheim"
+    origin.reply(200, b"x", [("X-Echo", f"you are {secret}")])
+    fields = [("X-Api-Key", secret)]
+    job = later(d, fields=fields)
+    assert result(d, job, fields).fields.get("X-Echo") == f"you are {secret}"
+    items = json.dumps([{"url": "/api/2", "headers": {"X-Api-Key": secret}}])
+    batch = json.loads(batch_later(d, items).body)
+    assert result(d, batch).status == 200
+    assert secret.encode() not in d.everything_written()
+    d.kill()
+    d.start()
+    assert result(d, job, fields).fields.get("X-Echo") == "you are ***"
 
 
 def test_with_auth_it_goes_on(weir, origin, place):
