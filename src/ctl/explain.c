@@ -72,6 +72,8 @@ static void print_way(const json_t *e, struct arena *a)
 
         if (*at != '\0')
             labelled_line("", "%s%s%s  %s", text(s, "name"), *value != '\0' ? " = " : "", value, at);
+        else if (*value != '\0')
+            labelled_line("", "%s = %s  (set at run time)", text(s, "name"), value);
         else
             labelled_line("", "%s  (default)", text(s, "name"));
     }

@@ -106,6 +106,18 @@ static void add_wait(struct explained *o, struct arena *a)
         add_setting(o, "queue.max_wait");
 }
 
+/* As the configuration says, or as it was set at run time, which no file states. */
+static void add_mode(struct explained *o, struct arena *a)
+{
+    struct mode_set set = config_mode_set_of(o->up, clock_wall_ns());
+
+    if (set.is_set)
+        add_place(o, "mode", arena_printf(a, "\"%s\"", config_mode_name(set.mode)).ptr,
+                  (struct config_place){ NULL, 0 });
+    else if (o->up->mode != MODE_LIVE)
+        add_setting(o, "mode");
+}
+
 static void add_settings(struct explained *o, struct arena *a)
 {
     if (o->up == NULL)
@@ -114,8 +126,7 @@ static void add_settings(struct explained *o, struct arena *a)
         add_setting(o, "access");
     if (o->policy == NULL)
         return;
-    if (o->up->mode != MODE_LIVE || config_mode_set_of(o->up, clock_wall_ns()).is_set)
-        add_setting(o, "mode");
+    add_mode(o, a);
     if (o->has_key)
         add_key_settings(o);
     add_lifetime(o);

@@ -139,8 +139,8 @@ static void write_fields(struct json_out *o, const struct http_fields *f, struct
 {
     json_raw(o, SLICE("{"));
     for (unsigned i = 0; i < f->count; i++)
-        if (!http_name_stays_here(f->items[i].name) && f->items[i].id != HTTP_CONTENT_LENGTH &&
-            http_fields_find_name(f, f->items[i].name, 0) == (int)i)
+        if ((!http_name_stays_here(f->items[i].name) || f->items[i].id == HTTP_WEIR_DRY_RUN) &&
+            f->items[i].id != HTTP_CONTENT_LENGTH && http_fields_find_name(f, f->items[i].name, 0) == (int)i)
             write_field(o, f, i, a);
     json_raw(o, SLICE("}"));
 }

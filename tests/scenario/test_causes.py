@@ -16,7 +16,7 @@ from harness.tls import TlsOrigin
 
 FIELDS = {
     "dry_run": ("Weir-Dry-Run", "2", '"writes" or "show"'),
-    "async": ("Weir-Async", "1", "Weir-TTL"),
+    "async": ("Weir-Async", "yes", "1 is wanted"),
     "unheard_of": ("Weir-Tll", "1h", "Weir-TTL"),
     "bad_duration": ("Weir-TTL", "1 hour", '"1h"'),
     "bad_word": ("Weir-Refresh", "yes", '"soft" or "hard"'),

@@ -111,7 +111,7 @@ def test_a_whole_batch(weir, origin):
     d = weir()
     r = d.request("POST", "/.weir/batch", [("Weir-Dry-Run", "1")], body=b'["/api/a", {"method": "POST", "url": "/api/b", "body": {"a": 1}}]')
     assert [item["status"] for item in json.loads(r.body)] == [200, 200] and origin.count() == 0
-    assert json.loads(r.body)[0]["body"] == {}
+    assert json.loads(r.body)[0]["body"] == {} and json.loads(r.body)[1]["headers"]["weir-dry-run"].startswith("would-send; ")
 
 
 def test_show(weir, origin, place):
@@ -188,6 +188,7 @@ def test_one_that_leaves_meanwhile(weir):
     d = weir(mode="dry_run", mock={"delay": "1h"})
     with Client(d.address) as client:
         client.start("POST", "/api/a", body=b"x")
+        d.wait_counter("requests", 1)
     d.wait_counter("client_gone", 1)
 
 
@@ -247,6 +248,9 @@ def test_explain_says_so(weir, origin):
     d = weir(mode="dry_run", rules=[{"match": "/a", "mock": OURS}])
     told = d.ctl_json("explain", "/api/a")
     assert told["would"]["status"] == 201 and told["would"]["detail"] == "dry-run" and origin.count() == 0
+    assert "answer 201 by itself, in a dry run" in d.ctl("explain", "/api/a").stdout
+    assert d.ctl("mode", "api", "dry_run_writes").returncode == 0
+    assert 'mode = "dry_run_writes"  (set at run time)' in d.ctl("explain", "-X", "POST", "/api/b").stdout
 
 
 @pytest.mark.parametrize("name", ["github", "inat", "gbif", "wikipedia", "crossref", "nominatim"])
