@@ -350,30 +350,15 @@ static void take_line(struct batch_run *r, const char *line, size_t bytes)
     draw(r, false);
 }
 
-static int refused(struct batch_run *r)
-{
-    size_t      bytes = 0;
-    const char *line = exchange_read_line(&r->to, &bytes);
-    json_t     *problem = line != NULL ? load(line, bytes) : NULL;
-    const char *detail = json_string_value(json_object_get(problem, "detail"));
-
-    fputs("weirctl: ", stderr);
-    if (detail != NULL)
-        text_print(stderr, detail, strlen(detail), 0);
-    else
-        fprintf(stderr, "the data port answered with status %u", r->to.status);
-    fputc('\n', stderr);
-    json_decref(problem);
-    return 1;
-}
-
 static int receive(struct batch_run *r)
 {
     size_t      bytes;
     const char *line;
 
-    if (!is_interrupted && exchange_read_head(&r->to) && r->to.status != 200)
-        return refused(r);
+    if (!is_interrupted && exchange_read_head(&r->to) && r->to.status != 200) {
+        exchange_print_problem(&r->to);
+        return 1;
+    }
     while (!is_interrupted && !r->broken && (line = exchange_read_line(&r->to, &bytes)) != NULL)
         take_line(r, line, bytes);
     draw(r, true);

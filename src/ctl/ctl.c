@@ -31,6 +31,7 @@
     X(batch) \
     X(backup) \
     X(restore) \
+    X(jobs) \
     X(dashboard) \
     X(complete)
 

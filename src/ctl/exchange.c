@@ -2,8 +2,8 @@
  * The address, the connection, and chunks in both directions (RFC 9112 7.1).
  */
 #include "ctl/exchange.h"
+#include "ctl/text.h"
 
-#include "base/arena.h"
 #include "http/url.h"
 
 #include <errno.h>
@@ -68,8 +68,7 @@ static int connect_to(const char *address)
     return -1;
 }
 
-/* In the arena; NULL: a line on standard error has said why. */
-static const char *find_address(const struct ctl *c, struct arena *a)
+const char *exchange_address(const struct ctl *c, struct arena *a)
 {
     const char *named = getenv("WEIR_URL"), *address;
     json_t     *status;
@@ -105,7 +104,7 @@ static bool write_all(int fd, const char *bytes, size_t count)
 bool exchange_open_post(const struct ctl *c, const char *target, const char *content_type, struct exchange_with *x)
 {
     struct arena a = { 0 };
-    const char  *address = find_address(c, &a);
+    const char  *address = exchange_address(c, &a);
     struct slice head;
     bool         ok;
 
@@ -146,11 +145,10 @@ static bool read_head_line(struct exchange_with *x, char line[HEAD_LINE_BYTES])
     return true;
 }
 
-bool exchange_read_head(struct exchange_with *x)
+static bool read_head(struct exchange_with *x)
 {
     char line[HEAD_LINE_BYTES];
 
-    write_all(x->fd, "0\r\n\r\n", 5); /* where that fails, the answer was there before */
     x->in = fdopen(x->fd, "r");
     x->left = -1;
     if (x->in == NULL || !read_head_line(x, line) || sscanf(line, "HTTP/1.%*d %u", &x->status) != 1)
@@ -164,6 +162,34 @@ bool exchange_read_head(struct exchange_with *x)
     if (x->is_chunked)
         x->left = 0;
     return true;
+}
+
+bool exchange_read_head(struct exchange_with *x)
+{
+    write_all(x->fd, "0\r\n\r\n", 5); /* where that fails, the answer was there before */
+    return read_head(x);
+}
+
+bool exchange_ask(const char *address, const char *method, const char *target, const char *fields, bool quiet,
+                  struct exchange_with *x)
+{
+    struct arena a = { 0 };
+    struct slice head = arena_printf(&a,
+                                     "%s %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: weirctl/" PACKAGE_VERSION
+                                     "\r\nConnection: close\r\n%s\r\n",
+                                     method, target, fields);
+    bool         ok;
+
+    *x = (struct exchange_with){ .fd = connect_to(address) };
+    if (x->fd < 0 && !quiet)
+        fprintf(stderr, "weirctl: no weir answers at %s: %s\n", address, strerror(errno));
+    ok = x->fd >= 0 && write_all(x->fd, head.ptr, head.len) && read_head(x);
+    if (!ok && x->fd >= 0 && !quiet)
+        fputs("weirctl: the connection ended before the answer\n", stderr);
+    arena_free(&a);
+    if (ok && x->status == 204)
+        x->left = 0;
+    return ok;
 }
 
 static bool next_chunk(struct exchange_with *x)
@@ -213,6 +239,50 @@ const char *exchange_read_line(struct exchange_with *x, size_t *bytes)
     x->line[used] = '\0';
     *bytes = used;
     return x->line;
+}
+
+size_t exchange_read(struct exchange_with *x, char *bytes, size_t most)
+{
+    size_t count = 0;
+    int    c;
+
+    while (count < most && (c = next_byte(x)) >= 0)
+        bytes[count++] = (char)c;
+    return count;
+}
+
+char *exchange_read_all(struct exchange_with *x, size_t *bytes)
+{
+    char  *text = NULL;
+    size_t room = 0, n;
+
+    *bytes = 0;
+    do {
+        MEM_ROOM(text, room, *bytes + EXCHANGE_PIECE_BYTES);
+        n = exchange_read(x, text + *bytes, EXCHANGE_PIECE_BYTES);
+        *bytes += n;
+    } while (n > 0);
+    if (x->has_ended)
+        return text;
+    free(text);
+    return NULL;
+}
+
+void exchange_print_problem(struct exchange_with *x)
+{
+    size_t      bytes = 0;
+    char       *text = exchange_read_all(x, &bytes);
+    json_t     *problem = text != NULL ? json_loadb(text, bytes, 0, NULL) : NULL;
+    const char *detail = json_string_value(json_object_get(problem, "detail"));
+
+    fputs("weirctl: ", stderr);
+    if (detail != NULL)
+        text_print(stderr, detail, strlen(detail), 0);
+    else
+        fprintf(stderr, "the data port answered with status %u", x->status);
+    fputc('\n', stderr);
+    json_decref(problem);
+    free(text);
 }
 
 void exchange_end(struct exchange_with *x)

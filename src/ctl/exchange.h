@@ -1,11 +1,13 @@
 /*
- * One request to Weir's data port whose content is written as it is made, and an answer that is read line by line:
- * HTTP/1.1 over TCP or a unix socket, for what needs no rights (weirctl batch).
+ * One request to Weir's data port whose content, if it has any, is written as it is made, and an answer that is read as
+ * it comes: HTTP/1.1 over TCP or a unix socket, for what needs no rights (weirctl batch, jobs).
  */
 #ifndef WEIR_CTL_EXCHANGE_H
 #define WEIR_CTL_EXCHANGE_H
 
 #include "ctl/ctl.h"
+
+#include "base/arena.h"
 
 struct exchange_with { /* all zero but fd -1: none */
     int      fd;
@@ -18,6 +20,21 @@ struct exchange_with { /* all zero but fd -1: none */
     char   *line;
     size_t  capacity;
 };
+
+enum { EXCHANGE_PIECE_BYTES = 64 * 1024 };
+
+/* WEIR_URL, else the address that the daemon tells. In the arena; NULL: a line on standard error has said why. */
+const char *exchange_address(const struct ctl *, struct arena *);
+/* A request without content, and the answer's head. `fields`: lines, each with its end. False: there is none, and a
+ * line on standard error has said so, but for `quiet`. */
+bool exchange_ask(const char *address, const char *method, const char *target, const char *fields, bool quiet,
+                  struct exchange_with *);
+/* Of the answer's content; 0: no more, `has_ended` says whether that was all. */
+size_t exchange_read(struct exchange_with *, char *bytes, size_t most);
+/* All of it, to be freed; NULL: it broke off. */
+char *exchange_read_all(struct exchange_with *, size_t *bytes);
+/* What a refusal says, for people. */
+void exchange_print_problem(struct exchange_with *);
 
 /* To WEIR_URL, else to the address that the daemon tells. `target`: path and query.  False: a line on standard error
  * has said why. */

@@ -162,7 +162,7 @@ static void fill_client(struct exchange *x, struct fetch *f)
     if (x->client.name.ptr == NULL)
         x->client = client_of(x->config, &x->in, &x->wish, &x->arena);
     f->batch = x->client.batch;
-    f->bears_refusals = x->in.batch != 0;
+    f->bears_refusals = x->in.batch != 0 || x->in.job != NULL;
     f->leaves_queue = x->in.batch != 0 || x->in.job != NULL;
     f->keep_permille = x->client.keep_permille;
     f->client.name = arena_copy(&f->arena, x->client.name);
