@@ -241,7 +241,7 @@ const char *exchange_read_line(struct exchange_with *x, size_t *bytes)
     return x->line;
 }
 
-size_t exchange_read(struct exchange_with *x, char *bytes, size_t most)
+size_t exchange_read_some(struct exchange_with *x, char *bytes, size_t most)
 {
     size_t count = 0;
     int    c;
@@ -259,7 +259,7 @@ char *exchange_read_all(struct exchange_with *x, size_t *bytes)
     *bytes = 0;
     do {
         MEM_ROOM(text, room, *bytes + EXCHANGE_PIECE_BYTES);
-        n = exchange_read(x, text + *bytes, EXCHANGE_PIECE_BYTES);
+        n = exchange_read_some(x, text + *bytes, EXCHANGE_PIECE_BYTES);
         *bytes += n;
     } while (n > 0);
     if (x->has_ended)

@@ -30,7 +30,7 @@ const char *exchange_address(const struct ctl *, struct arena *);
 bool exchange_ask(const char *address, const char *method, const char *target, const char *fields, bool quiet,
                   struct exchange_with *);
 /* Of the answer's content; 0: no more, `has_ended` says whether that was all. */
-size_t exchange_read(struct exchange_with *, char *bytes, size_t most);
+size_t exchange_read_some(struct exchange_with *, char *bytes, size_t most);
 /* All of it, to be freed; NULL: it broke off. */
 char *exchange_read_all(struct exchange_with *, size_t *bytes);
 /* What a refusal says, for people. */

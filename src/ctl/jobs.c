@@ -383,7 +383,7 @@ static bool copy_content(struct asker *a)
     size_t bytes;
     bool   ok = true;
 
-    while (ok && (bytes = exchange_read(&a->to, piece, EXCHANGE_PIECE_BYTES)) > 0)
+    while (ok && (bytes = exchange_read_some(&a->to, piece, EXCHANGE_PIECE_BYTES)) > 0)
         ok = fwrite(piece, 1, bytes, stdout) == bytes;
     free(piece);
     return fflush(stdout) == 0 && ok;
