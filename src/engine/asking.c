@@ -162,6 +162,9 @@ static void fill_client(struct exchange *x, struct fetch *f)
     if (x->client.name.ptr == NULL)
         x->client = client_of(x->config, &x->in, &x->wish, &x->arena);
     f->batch = x->client.batch;
+    f->race = x->in.race;
+    if (f->race != NULL)
+        race_acquire(f->race);
     f->bears_refusals = x->in.batch != 0 || x->in.job != NULL;
     f->leaves_queue = x->in.batch != 0 || x->in.job != NULL;
     f->keep_permille = x->client.keep_permille;

@@ -91,6 +91,7 @@ struct exchange_input {           /* borrowed until exchange_close() */
     const char          *peer;        /* "127.0.0.1:50814", "unix" */
     struct slice         connected;   /* "host:port" of the CONNECT that it came out of; ptr NULL: of none */
     bool                 is_tls;      /* and over TLS */
+    struct race         *race;        /* NULL: of none */
     uint64_t             batch; /* id of the request that it is an item of; 0: none. What waits goes when it leaves. */
     struct exchange_job *job;   /* NULL: of none.  What waits goes when it leaves. */
     struct slice         proxy_user; /* of that CONNECT: names the client (see Weir-Client); ptr NULL */

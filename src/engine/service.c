@@ -185,6 +185,21 @@ void engine_tick(struct engine *e, int64_t now_mono_ns)
         t->tick(t, now_mono_ns);
 }
 
+struct race *service_race(uint64_t wanted, const struct race_accept *accept)
+{
+    return race_new(wanted, accept);
+}
+
+void service_race_fewer(struct race *r)
+{
+    race_fewer(r);
+}
+
+void service_race_release(struct race *r)
+{
+    race_release(r);
+}
+
 bool exchange_look_out(const struct exchange *x, struct upstream_outlook *o)
 {
     if (x->fetch == NULL)

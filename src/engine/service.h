@@ -91,6 +91,11 @@ const struct config *engine_config(const struct engine *); /* the one in effect 
 void engine_hold(struct engine *);
 void engine_let_go(struct engine *);
 
+/* Of the exchanges that have it (exchange_input.race) only so many acceptable answers are wanted. */
+struct race *service_race(uint64_t wanted, const struct race_accept *);
+void         service_race_fewer(struct race *); /* one of those came from the cache */
+void         service_race_release(struct race *);
+
 /* Asks how long more like this one will take: `reply_to`, `done` and `more` are set.  False: it does not wait for an
  * API, and nobody answers. */
 bool exchange_look_out(const struct exchange *, struct upstream_outlook *);

@@ -217,6 +217,19 @@ static bool goes_later(struct batch *b)
     return true;
 }
 
+static struct race *race_of(const struct wanted *w)
+{
+    struct race_accept a = { .count = 1, .statuses = { { 200, 299 } } };
+
+    if (w->accepted > 0)
+        a.count = w->accepted;
+    for (unsigned i = 0; i < w->accepted; i++) {
+        a.statuses[i].first = w->accept[i].first;
+        a.statuses[i].last = w->accept[i].last;
+    }
+    return service_race(w->take, &a);
+}
+
 static void batch_pump(struct batch *b)
 {
     struct input *in = &b->in;
@@ -243,6 +256,7 @@ static void batch_pump(struct batch *b)
     if (b->out.form == FORM_UNKNOWN) {
         b->out.form = form_of(b);
         b->wanted.by_completion |= b->wanted.take > 0 && !b->wanted.has_order;
+        b->race = b->wanted.take > 0 ? race_of(&b->wanted) : NULL;
     }
     if (in->ended && !b->out.answered)
         answer(b);
@@ -309,6 +323,7 @@ static void *batch_open(struct exchange *x)
     wrong = wanted_read_query(&b->wanted, batch_bounds(b), query, b->arena);
     if (wrong != NULL)
         batch_refuse(b, PROBLEM_BATCH_OPTION, slice_of(wrong));
+    batch_check_wanted(b);
     later_read_fields(b);
     input_begin(b, type);
     outlet_begin(b);
@@ -345,6 +360,7 @@ static void batch_close(void *handle)
     input_close(b);
     outlet_close(b);
     twins_close(b);
+    service_race_release(b->race);
     engine_drop_ticker(&b->ticker);
     mailbox_post(b->mailbox, &b->fence);
 }

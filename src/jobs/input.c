@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-enum { CHECKED_AT_ONCE = 64 };
+enum { CHECKED_AT_ONCE = 64, MEMBERS_MOST = 32 /* of an envelope */, NAME_MOST = 32 };
 
 struct known_id {
     struct table_node node;
@@ -148,26 +148,34 @@ static bool is_envelope(struct batch *b, struct span *requests)
 {
     struct json_scan s;
     struct span      key, value;
-    bool             has_requests = false;
+    bool             has_requests = false, is_list = false;
+    struct slice     unknown = SLICE_NONE;
 
     scan_begin(&s, b->in.body, 0);
     scan_enter(&s);
-    while (scan_next(&s, &key, &value)) {
-        struct slice name;
+    for (unsigned n = 0; scan_next(&s, &key, &value); n++) {
+        struct slice name = SLICE("a longer name");
         char         first = '\0';
 
-        if (key.to - key.from > 32)
+        if (n == MEMBERS_MOST)
             return false;
-        name = name_of(b, key);
+        if (key.to - key.from <= NAME_MOST)
+            name = name_of(b, key);
         spool_peek(b->in.body, value.from, &first, 1);
         if (slice_eq(name, SLICE("requests")) && (first == '[' || first == '{') && !has_requests) {
             has_requests = true;
+            is_list = first == '[';
             *requests = value;
-        } else if (!wanted_knows(name)) {
-            return false;
+        } else if (!wanted_knows(name) && unknown.ptr == NULL) {
+            unknown = name;
         }
     }
-    return has_requests;
+    if (is_list && slice_eq(unknown, SLICE("requests")))
+        batch_refuse(b, PROBLEM_BATCH_OPTION, SLICE("requests: it stands there twice."));
+    else if (is_list && unknown.ptr != NULL) /* a list is no item, so it was meant as an envelope */
+        batch_refuse(b, PROBLEM_BATCH_OPTION,
+                     say(b, "\"" SLICE_FMT "\" is no option: " WANTED_NAMES ".", SLICE_ARG(unknown)));
+    return has_requests && unknown.ptr == NULL;
 }
 
 static void read_options(struct batch *b)
@@ -201,7 +209,9 @@ static void begin_document(struct batch *b)
     if (in->shape == SHAPE_KEYS && is_envelope(b, &requests)) {
         char first = '[';
 
+        b->wanted.said = 0; /* what stands here counts more than the query */
         read_options(b);
+        batch_check_wanted(b);
         spool_peek(in->body, requests.from, &first, 1);
         in->shape = first == '[' ? SHAPE_LIST : SHAPE_KEYS;
         scan_begin(&in->scan, in->body, requests.from);

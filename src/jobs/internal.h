@@ -130,6 +130,7 @@ struct batch {
         uint64_t done, ok, failed, hits, upstream;
     } counts;
     struct prospect      prospect;
+    struct race         *race; /* under `take` */
     int64_t              started_ns, progress_at_ns;
     struct engine_ticker ticker;
     void (*pump)(struct batch *); /* all that can be done now */
@@ -147,7 +148,9 @@ struct batch {
 /* Goes on after others on this worker had their turn. */
 void batch_later(struct batch *);
 /* Nothing was answered yet: a problem instead. */
-void                        batch_refuse(struct batch *, enum problem_kind, struct slice detail);
+void batch_refuse(struct batch *, enum problem_kind, struct slice detail);
+/* What options mean together, and under this configuration: refused where that is nothing. */
+void                        batch_check_wanted(struct batch *);
 struct item_asked           batch_asked(const struct batch *);
 const struct batch_options *batch_bounds(const struct batch *);
 struct item                *item_new(struct batch *);

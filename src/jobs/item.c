@@ -79,19 +79,6 @@ static const char *read_url(struct item_reading *r, const json_t *v)
     return json_is_string(v) ? NULL : NOT_A_URL;
 }
 
-/* What is between one client and Weir, or what Weir says itself. */
-static bool is_not_an_items(struct slice name)
-{
-    static const char *const others[] = { "Host", "Content-Length", "Expect", "Origin", "Via", "Forwarded" };
-
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (slice_eq_nocase(name, slice_of(others[i])))
-            return true;
-    if (name.len > 4 && slice_eq_nocase(slice_sub(name, 0, 4), SLICE("Sec-")))
-        return true;
-    return http_name_stays_here(name) && !slice_eq_nocase(slice_sub(name, 0, 5), SLICE("Weir-"));
-}
-
 static const char *read_headers(struct item_reading *r, const json_t *v)
 {
     const char *name;
@@ -105,7 +92,7 @@ static const char *read_headers(struct item_reading *r, const json_t *v)
 
         if (!http_is_token(field))
             return "headers: a name there is no field name";
-        if (is_not_an_items(field))
+        if (!wanted_may_carry(field))
             return "headers: Host, Content-Length, Origin and what belongs to a connection are Weir's to say; url says "
                    "the host";
         if (value.ptr == NULL || !http_is_field_value(value))

@@ -25,6 +25,19 @@ void batch_refuse(struct batch *b, enum problem_kind kind, struct slice detail)
     service_refuse(b->outer, kind, detail);
 }
 
+void batch_check_wanted(struct batch *b)
+{
+    const struct wanted *w = &b->wanted;
+
+    if (w->upstream != NULL && config_find_upstream(service_config(b->outer), w->upstream) == NULL)
+        batch_refuse(b, PROBLEM_BATCH_OPTION,
+                     SLICE("upstream: no upstream has that name; weirctl upstreams lists them"));
+    else if (w->fields.count > 0 && w->upstream == NULL)
+        batch_refuse(b, PROBLEM_BATCH_OPTION,
+                     SLICE("headers: they are for the items of the upstream that the option upstream names, and it is "
+                           "not there"));
+}
+
 void batch_later(struct batch *b)
 {
     if (b->again_posted)

@@ -57,6 +57,8 @@ static void count(struct item *i)
     b->counts.ok += accepted;
     b->counts.failed += !accepted;
     b->counts.hits += i->is_hit || i->is_twin;
+    if (b->race != NULL && accepted && (i->is_hit || i->is_twin))
+        service_race_fewer(b->race);
     b->counts.upstream += i->has_answer && !i->is_hit && !i->is_twin;
 }
 
@@ -260,6 +262,7 @@ static void begin(struct item *i)
          .wake = item_wake,
          .interim = item_interim,
          .batch = service_id(b->outer),
+         .race = b->race,
          .job = outer->job,
          .owner = i,
     };

@@ -5,6 +5,7 @@
 
 #include "base/decimal.h"
 #include "http/duration.h"
+#include "http/hop.h"
 #include "http/url.h"
 
 #include <limits.h>
@@ -154,6 +155,18 @@ static bool read_async(struct option_reading *r)
     return r->wanted->async || json_is_false(r->value) || slice_eq(s, SLICE("false")) || slice_eq(s, SLICE("0"));
 }
 
+bool wanted_may_carry(struct slice name)
+{
+    static const char *const others[] = { "Host", "Content-Length", "Expect", "Origin", "Via", "Forwarded" };
+
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (slice_eq_nocase(name, slice_of(others[i])))
+            return false;
+    if (name.len > 4 && slice_eq_nocase(slice_sub(name, 0, 4), SLICE("Sec-")))
+        return false;
+    return !http_name_stays_here(name) || slice_eq_nocase(slice_sub(name, 0, 5), SLICE("Weir-"));
+}
+
 static bool read_headers(struct option_reading *r)
 {
     const char *name;
@@ -165,7 +178,8 @@ static bool read_headers(struct option_reading *r)
     {
         struct slice value = text_of(v);
 
-        if (value.ptr == NULL || !http_is_token(slice_of(name)) || !http_is_field_value(value))
+        if (value.ptr == NULL || !http_is_token(slice_of(name)) || !http_is_field_value(value) ||
+            !wanted_may_carry(slice_of(name)))
             return false;
         http_fields_add(&r->wanted->fields, r->arena, arena_copy(r->arena, slice_of(name)),
                         arena_copy(r->arena, value));
@@ -185,7 +199,9 @@ static const struct option_row {
     { "max_wait", read_max_wait, "max_wait: a duration such as \"5m\" or \"forever\" is wanted" },
     { "priority", read_priority, "priority: \"batch\" or \"interactive\" is wanted" },
     { "upstream", read_upstream, "upstream: an upstream's name is wanted" },
-    { "headers", read_headers, "headers: an object of names and values is wanted, such as {\"Accept\": \"text/csv\"}" },
+    { "headers", read_headers,
+      "headers: an object of names and values is wanted, such as {\"Accept\": \"text/csv\"}, and none of Host, "
+      "Content-Length, Origin and what belongs to a connection" },
     { "progress", read_progress, "progress: a duration above 0 such as \"5s\" is wanted" },
     { "async", read_async, "async: true is wanted" },
 };
@@ -215,7 +231,11 @@ const char *wanted_set(struct wanted *w, const struct batch_options *bounds, str
 {
     const struct option_row *row = find_row(name);
     struct option_reading    r = { w, bounds, value, a };
+    unsigned                 bit = row != NULL ? 1U << (row - rows) : 0;
 
+    if ((w->said & bit) != 0)
+        return arena_printf(a, "%s: it stands there twice", row->name).ptr;
+    w->said |= bit;
     return row != NULL && !row->read(&r) ? row->right : NULL;
 }
 
@@ -233,8 +253,8 @@ const char *wanted_read_query(struct wanted *w, const struct batch_options *boun
             continue;
         if (!wanted_knows(name) || slice_eq(name, SLICE("headers")))
             return arena_printf(a,
-                                "The query's \"" SLICE_FMT "\" is no option: order, take, accept, concurrency, "
-                                "max_wait, priority, upstream, progress and async are.",
+                                "The query's \"" SLICE_FMT "\" is no option: " WANTED_NAMES
+                                ", but for headers, which need an envelope.",
                                 SLICE_ARG(name))
                 .ptr;
         value = http_percent_decode(value, a);

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 enum { WANTED_STATUSES = 16 };
+#define WANTED_NAMES "order, take, accept, concurrency, max_wait, priority, upstream, headers, progress and async are"
 
 struct wanted {
     bool               by_completion; /* order = "completed"; under `take` without an order, too */
@@ -23,6 +24,7 @@ struct wanted {
     const char        *upstream;           /* whose items get the outer credentials and `fields`; NULL: none */
     struct http_fields fields;
     int64_t            progress_ns; /* 0: none is told */
+    unsigned           said;        /* options, a bit each */
     unsigned           accepted;    /* of the following; 0: 2xx */
     struct {
         unsigned first, last;
@@ -30,6 +32,8 @@ struct wanted {
 };
 
 void wanted_begin(struct wanted *, const struct batch_options *);
+/* May a request of a batch carry a field of that name?  Not what is between one client and Weir, or Weir's to say. */
+bool wanted_may_carry(struct slice name);
 /* Is there an option of that name? */
 bool wanted_knows(struct slice name);
 /* One of them; texts are copied.  NULL: well; else what would be right. */

@@ -459,6 +459,9 @@ static void whole(struct flight *f, struct turn *t)
         flight_unstore(f);
     if (f->others != NULL)
         f->others->trailers = http_fields_copy(&t->answer->trailers, &f->others->trailer_arena);
+    EACH_WAITER(w, f)
+    if (w->fetch->race != NULL)
+        race_heard(w->fetch->race, t->answer->head.status, clock_mono_ns());
     if (t->answer->body != NULL)
         spool_finish(t->answer->body, SPOOL_WHOLE);
     release_receivers(f);

@@ -395,7 +395,7 @@ static void leave(struct fetch_links *w)
 {
     struct flight *f = w->flight;
 
-    if (finishes(w->fetch) && !(w->fetch->leaves_queue && queue_waits(&f->entry))) {
+    if (finishes(w->fetch) && !(w->fetch->leaves_queue && f->state < FLIGHT_SENDING)) {
         int64_t left = waiter_wait_left(w, clock_mono_ns());
         int64_t until = left < LONG_WAIT_NS ? clock_mono_ns() + left : INT64_MAX;
 

@@ -23,6 +23,7 @@ static void destroy(struct ref *ref)
     free(f->outcome.attempts);
     free(f->links->words);
     peer_card_release(f->client.card);
+    race_release(f->race);
     arena_free(&arena);
 }
 

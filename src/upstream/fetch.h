@@ -25,6 +25,7 @@
 #include "policy/vary.h"
 #include "store/spool.h"
 #include "upstream/options.h"
+#include "upstream/race.h"
 #include "upstream/upload.h"
 
 enum fetch_event {
@@ -209,6 +210,7 @@ struct fetch {
     enum forward_reason    reason;         /* why the look-up did not do; FWD_NONE: a refresh */
     bool                   must_be_new;    /* joins only a flight not yet sent */
     bool                   refresh_behind; /* nobody waits: stale-while-revalidate */
+    struct race           *race;           /* a reference; NULL: its answer is wanted whatever others say */
     bool                   bears_refusals; /* it waits for as long as the API says 429, whatever retry.attempts says */
     bool                   leaves_queue;   /* while it waits it goes when its owner goes, whatever on_abort says */
     struct fetch_stored    stored;

@@ -181,6 +181,14 @@ WRONG = [
     ('{"requests": ["/api/1"], "concurrency": 17}', "concurrency: a number from 1 up to the setting"),
     ('{"requests": ["/api/1"], "headers": {"a": 1}}', "headers:"),
     ('{"requests": ["/api/1"], "progress": "0s"}', "progress:"),
+    ('{"requests": ["/api/1"], "upstream": "nobody"}', "upstream: no upstream has that name"),
+    ('{"requests": ["/api/1"], "headers": {"X-A": "1"}}', "headers: they are for the items of the upstream"),
+    ('{"requests": ["/api/1"], "upstream": "api", "headers": {"Host": "x"}}', "none of Host, Content-Length"),
+    ('{"requests": ["/api/1"], "upstream": "api", "headers": {"transfer-encoding": "chunked"}}', "none of Host"),
+    ('{"requests": ["/api/1"], "odrer": "input"}', '"odrer" is no option: order, take'),
+    ('{"odrer": "input", "requests": ["/api/1"]}', '"odrer" is no option: order, take'),
+    ('{"requests": ["/api/1"], "take": 1, "take": 2}', "take: it stands there twice"),
+    ('{"requests": ["/api/1"], "requests": ["/api/1"]}', 'requests: it stands there twice'),
     ('["/api/1"', "stops being JSON at byte 9"),
     ('["/api/1",]', "stops being JSON at byte 10"),
     ('["/api/1"] ["/api/2"]', "stops being JSON at byte 11"),
@@ -198,6 +206,22 @@ def test_what_is_wrong_is_said_before_anything_is_sent(weir, origin, text, says)
     assert reply.fields.get("Content-Type") == "application/problem+json"
     assert origin.count() == 0
     assert d.get("/.weir/health").status == 200
+
+
+@pytest.mark.parametrize("query, says", [
+    ("?takes=1", 'The query\'s "takes" is no option: order, take'),
+    ("?headers=1", 'The query\'s "headers" is no option'),
+    ("?take=1&take=1", "take: it stands there twice"),
+    ("?upstream=nobody", "upstream: no upstream has that name"),
+    ("?concurrency=17", "concurrency: a number from 1 up to the setting"),
+    ("?order=%ff", "The query is not in UTF-8"),
+])
+def test_a_wrong_option_of_the_query(weir, origin, query, says):
+    d = weir()
+    for body in ('["/api/1"]', "/api/1\n"):
+        reply = post(d, body, query)
+        assert reply.status == 400 and says in json.loads(reply.body)["detail"], reply.body
+    assert origin.count() == 0
 
 
 def test_a_later_line_that_is_wrong_fails_alone(weir, origin):
@@ -422,7 +446,8 @@ def test_refusals_are_waited_for_inside(weir, origin):
     assert got["status"] == 429
 
 
-@pytest.mark.parametrize("of_batch, of_upstream", [({"concurrency": 1}, {}), ({}, {"limits": ["1/h"]})])
+@pytest.mark.parametrize("of_batch, of_upstream", [
+    ({"concurrency": 1}, {}), ({}, {"limits": ["1/h"]}), ({}, {"max_in_flight": 1})])
 def test_nothing_is_sent_after_the_first_that_is_taken(weir, origin, of_batch, of_upstream):
     d = weir(**of_upstream)
     origin.reply(200, b"1", [])

@@ -21,7 +21,7 @@ JSON = [("Content-Type", "application/json")]
 
 def blocks(title):
     """What stands in fences after that title: (language, text)."""
-    text = PAGE.read_text().partition("## Four worked examples")[2].partition(f"**{title}")[2]
+    text = PAGE.read_text().partition("## Four worked examples")[2].partition("\n## ")[0].partition(f"**{title}")[2]
     assert text, f"{title}: no such example"
     return re.findall(r"```(\w*)\n(.*?)```", text.partition("\n**")[0], re.S)
 
