@@ -21,6 +21,7 @@
     X(upstreams) \
     X(check) \
     X(entries) \
+    X(export) \
     X(entry) \
     X(explain) \
     X(ca) \

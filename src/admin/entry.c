@@ -54,25 +54,6 @@ static void put_time(struct json_out *o, const char *name, int64_t wall_ns)
     row_put_text(o, name, slice_of(text));
 }
 
-/* A mark begins and ends with NUL: policy/mask.h. */
-static struct slice without_marks(struct slice value, struct arena *a)
-{
-    struct slice out = { "", 0 };
-
-    if (memchr(value.ptr, '\0', value.len) == NULL)
-        return value;
-    while (value.len > 0) {
-        size_t begin = slice_find(value, '\0', 0);
-        size_t end = begin < value.len ? slice_find(value, '\0', begin + 1) : value.len;
-
-        end = end < value.len ? slice_find(value, '\0', end + 1) : value.len;
-        out = arena_printf(a, SLICE_FMT SLICE_FMT "%s", SLICE_ARG(out), SLICE_ARG(slice_sub(value, 0, begin)),
-                           begin < value.len ? "***" : "");
-        value = slice_sub(value, end + 1, value.len);
-    }
-    return out;
-}
-
 static void put_fields(struct json_out *o, const struct http_fields *f, struct arena *a)
 {
     json_key(o, "fields");
@@ -81,7 +62,7 @@ static void put_fields(struct json_out *o, const struct http_fields *f, struct a
         json_raw(o, i > 0 ? SLICE(",[") : SLICE("["));
         json_text(o, f->items[i].name);
         json_raw(o, SLICE(","));
-        json_text(o, without_marks(f->items[i].value, a));
+        json_text(o, row_without_marks(f->items[i].value, a));
         json_raw(o, SLICE("]"));
     }
     json_raw(o, SLICE("]"));

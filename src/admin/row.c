@@ -61,3 +61,21 @@ void row_put(struct json_out *o, const struct entry_facts *e, int64_t hits)
     row_put_text(o, "upstream", e->upstream);
     row_put_text(o, "whose", e->whose);
 }
+
+struct slice row_without_marks(struct slice value, struct arena *a)
+{
+    struct slice out = { "", 0 };
+
+    if (memchr(value.ptr, '\0', value.len) == NULL)
+        return value;
+    while (value.len > 0) {
+        size_t begin = slice_find(value, '\0', 0);
+        size_t end = begin < value.len ? slice_find(value, '\0', begin + 1) : value.len;
+
+        end = end < value.len ? slice_find(value, '\0', end + 1) : value.len;
+        out = arena_printf(a, SLICE_FMT SLICE_FMT "%s", SLICE_ARG(out), SLICE_ARG(slice_sub(value, 0, begin)),
+                           begin < value.len ? "***" : "");
+        value = slice_sub(value, end + 1, value.len);
+    }
+    return out;
+}

@@ -11,5 +11,7 @@ size_t row_room(const struct entry_facts *);
 void row_put(struct json_out *, const struct entry_facts *, int64_t hits);
 /* One member; ptr NULL: null. */
 void row_put_text(struct json_out *, const char *name, struct slice text);
+/* A field's value with "***" in the place of each mark, which begins and ends with NUL: policy/mask.h. */
+struct slice row_without_marks(struct slice value, struct arena *);
 
 #endif

@@ -18,6 +18,7 @@
     X(top) \
     X(ls) \
     X(show) \
+    X(export) \
     X(purge) \
     X(mode) \
     X(flush) \

@@ -95,6 +95,8 @@ struct slice secrets_known_mask(const struct secrets_known *, struct slice text,
 /* -- line.c -- */
 
 json_t *line_make(const struct snapshot_exchange *);
+/* "2030-01-31T12:00:00.000Z" */
+json_t *line_time(int64_t ms);
 /* What it says lives as long as the arena. */
 int line_read(struct slice text, struct snapshot_exchange *, struct arena *, struct fault *why);
 /* As a line: with its end, malloc'd. */

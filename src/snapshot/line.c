@@ -83,7 +83,7 @@ static json_t *body_json(const struct snapshot_body *b)
     return b->name.ptr != NULL ? text_json(b->name) : json_null();
 }
 
-static json_t *time_json(int64_t ms)
+json_t *line_time(int64_t ms)
 {
     time_t    s = (time_t)(ms / 1000);
     struct tm tm;
@@ -125,7 +125,7 @@ json_t *line_make(const struct snapshot_exchange *x)
     json_t *request = json_pack("{s:o, s:o}", "headers", fields_json(&x->request), "body", body_json(&x->request_body));
 
     return json_pack("{s:o, s:o, s:I, s:o, s:I, s:o, s:o}", "method", text_json(x->method), "url", text_json(x->url),
-                     "seq", (json_int_t)x->seq, "time", time_json(x->time_ms), "took", (json_int_t)x->took_ms,
+                     "seq", (json_int_t)x->seq, "time", line_time(x->time_ms), "took", (json_int_t)x->took_ms,
                      "request", request, "response", answer_json(x));
 }
 
