@@ -102,6 +102,7 @@ static void follow(const struct exchange *x, struct fetch *f)
 {
     f->progress = arena_alloc(&f->arena, sizeof *f->progress);
     f->progress->told = receive_told;
+    f->progress->fetch = f;
     f->progress->number = x->in.job->number;
     f->progress->mark = may_be_repeated(f) ? NULL : x->in.job->mark;
 }

@@ -97,12 +97,12 @@ struct jobs *jobs_open(struct state *state, struct store *store, const struct jo
     }
     jobs_lock(jobs);
     state_load(state, &jobs_rows, jobs);
+    if (jobs->count > 0)
+        log_info("jobs_loaded", "count=%u", jobs->count);
     jobs_unlock(jobs);
     if (!keeping_start(jobs, why))
         goto fail;
     jobs->is_running = true;
-    if (jobs->count > 0)
-        log_info("jobs_loaded", "count=%u", jobs->count);
     return jobs;
 fail:
     jobs_close(jobs);

@@ -171,14 +171,14 @@ struct fetch_progress {
     _Atomic uint64_t *mark; /* `number` stands there before anything is sent; NULL: that is of no matter */
     uint64_t          number;
     void (*told)(struct fetch *); /* on the worker */
+    struct fetch *fetch;          /* whose it is */
     /* -- there when it is told -- */
     bool     is_queued, is_sent;
     int64_t  wait_ns; /* foreseen, when it came */
     uint64_t ahead;   /* of those that wait for the same API, then */
     /* -- the upstream thread's -- */
-    struct fetch *fetch;
-    struct mail   queued, sent;
-    bool          queued_posted, sent_posted;
+    struct mail queued, sent;
+    bool        queued_posted, sent_posted;
 };
 
 struct fetch {

@@ -29,7 +29,6 @@ void progress_queued(struct fetch_links *w, bool joins, int64_t wait_ns)
     if (p == NULL || p->queued_posted)
         return;
     p->queued_posted = true;
-    p->fetch = w->fetch;
     p->wait_ns = wait_ns;
     p->ahead = joins ? 0 : w->site->waiting;
     p->queued.receive = receive_queued;
@@ -52,7 +51,6 @@ void progress_sent(struct fetch *f)
         return;
     progress_mark(f);
     p->sent_posted = true;
-    p->fetch = f;
     p->sent.receive = receive_sent;
     mailbox_post(f->mailbox, &p->sent);
 }

@@ -32,6 +32,7 @@ static struct fetch *follow(struct rig *r, const char *method, const char *targe
 
     f->progress = arena_alloc(&f->arena, sizeof *f->progress);
     f->progress->told = hear;
+    f->progress->fetch = f;
     f->progress->mark = number > 0 ? &mark : NULL;
     f->progress->number = number;
     f->patience.max_wait_ns = 1000 * NS_PER_SEC;
