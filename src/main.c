@@ -305,6 +305,8 @@ static int open_rooms(struct daemon *d, struct fault *why)
                                               .ca = show_ca,
                                               .reloads = &d->reloads,
                                               .saved = d->saved,
+                                              .jobs_overview = jobs_overview,
+                                              .jobs = d->jobs,
                                               .context = d,
                                               .started_wall_ns = d->started_wall_ns };
     services.authority = d->authority;

@@ -38,7 +38,8 @@
     X(session) \
     X(session_end) \
     X(top) \
-    X(saved)
+    X(saved) \
+    X(jobs)
 // clang-format on
 
 #define DECLARE(name) extern const struct endpoint endpoint_##name;

@@ -18,6 +18,8 @@
 #include "store/store.h"
 #include "upstream/upstream.h"
 
+#include <jansson.h>
+
 struct admin_ca {              /* the local CA, as far as anybody may know it */
     char    certificate[2048]; /* PEM */
     char    fingerprint[96];   /* SHA-256, "AB:CD:..." */
@@ -36,6 +38,7 @@ struct admin_connections { /* that are open */
 };
 
 struct front;
+struct jobs;
 struct saved;
 struct tokens;
 
@@ -60,8 +63,11 @@ struct admin_services { /* lent; outlive every call */
     struct tokens      *tokens; /* its sessions */
     const char         *data;   /* of the first data listener; NULL: there is none */
     struct saved       *saved;  /* main's */
-    void               *context;
-    int64_t             started_wall_ns;
+    /* What is answered later, everybody's: up to `most`. */
+    json_t *(*jobs_overview)(struct jobs *, unsigned most, int64_t now_wall_ns);
+    struct jobs *jobs; /* for that one; NULL: there is none */
+    void        *context;
+    int64_t      started_wall_ns;
 };
 
 struct admin; /* a worker's desk: its calls */

@@ -10,6 +10,8 @@
 #include "engine/service.h"
 #include "store/state.h"
 
+#include <jansson.h>
+
 /* POST /.weir/batch */
 extern const struct engine_service jobs_batch;
 
@@ -19,6 +21,8 @@ extern const struct engine_service jobs_told;
 
 /* Those of earlier runs are there again, and go on when the workers run.  Both rooms outlive it.  NULL: *why. */
 struct jobs *jobs_open(struct state *, struct store *, const struct jobs_options *, struct fault *why);
+/* Everybody's, up to `most`, the one that changed last first: for who may change Weir.  Any thread. */
+json_t *jobs_overview(struct jobs *, unsigned most, int64_t now_wall_ns);
 /* The workers have ended.  NULL is fine. */
 void                            jobs_close(struct jobs *);
 extern const struct state_owner jobs_rows;

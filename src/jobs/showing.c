@@ -39,7 +39,8 @@ static void set(json_t *o, const char *name, json_t *value)
     json_object_set_new(o, name, value);
 }
 
-json_t *task_show(struct exchange *x, const struct task *t, int64_t now)
+/* All that is no matter of how its reader has come. */
+static json_t *facts_of(const struct task *t, int64_t now)
 {
     const enum task_state state = task_state_at(t, now);
     json_t               *o = json_object();
@@ -60,8 +61,61 @@ json_t *task_show(struct exchange *x, const struct task *t, int64_t now)
         set(o, "expires", time_text(time_add(t->ended_wall_ns, atomic_load(&t->jobs->keep_ns))));
         set(o, "status", t->answer != NULL ? json_integer(t->answer->status) : json_null());
     }
+    return o;
+}
+
+json_t *task_show(struct exchange *x, const struct task *t, int64_t now)
+{
+    json_t *o = facts_of(t, now);
+
     set(o, "result", text_of(task_url(x, t, true)));
     return o;
+}
+
+/* -- all of them, for who may change Weir -- */
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct task *x = *(struct task *const *)a, *y = *(struct task *const *)b;
+
+    return (x->seq < y->seq) - (x->seq > y->seq);
+}
+
+/* Those that there are, and how many are in each state; under the lock.  malloc'd. */
+static const struct task **gather_all(struct jobs *jobs, int64_t now, unsigned counts[TASK_GONE + 1], unsigned *count)
+{
+    const struct task **found = mem_alloc((jobs->count + 1) * sizeof *found);
+    struct task        *t;
+
+    *count = 0;
+    TAILQ_FOREACH (t, &jobs->all, entry) {
+        const enum task_state state = task_state_at(t, now);
+
+        if (!t->is_kept || state >= TASK_EXPIRED || *count == jobs->count)
+            continue;
+        counts[state]++;
+        found[(*count)++] = t;
+    }
+    if (*count > 0)
+        qsort(found, *count, sizeof *found, newest_first);
+    return found;
+}
+
+json_t *jobs_overview(struct jobs *jobs, unsigned most, int64_t now_wall_ns)
+{
+    unsigned            counts[TASK_GONE + 1] = { 0 }, count;
+    json_t             *list = json_array(), *states = json_object();
+    const struct task **found;
+
+    jobs_lock(jobs);
+    found = gather_all(jobs, now_wall_ns, counts, &count);
+    for (unsigned i = 0; i < count && i < most; i++)
+        json_array_append_new(list, facts_of(found[i], now_wall_ns));
+    jobs_unlock(jobs);
+    free(found);
+    for (int s = TASK_QUEUED; s <= TASK_CANCELLED; s++)
+        set(states, task_state_name((enum task_state)s), json_integer(counts[s]));
+    return json_pack("{s:o, s:o, s:b}", "states", states, "jobs", list, "more", count > most);
 }
 
 int64_t task_retry_s(const struct task *t, int64_t now)

@@ -167,3 +167,14 @@ def test_on_a_terminal(weir, gate, columns):
     assert (status, errors) == (0, b"")
     lines = [re.sub(rb"\x1b\[[0-9;]*m", b"", line) for line in out.splitlines()]
     assert len(lines) == 2 and len(lines[1].decode()) == columns
+
+
+def test_the_administrator_sees_everybodys(weir, origin, gate):
+    """Their states; nobody's result, and no credential."""
+    d = weir()
+    gate.set()
+    mine, theirs = later(d), later(d, "/api/2?api_key=secret1", [("Authorization", "Bearer secret2")])
+    told = until(lambda: (t := json.loads(d.admin("GET", "/jobs").body))["states"]["done"] == 2 and t, "both are done")
+    assert {job["id"] for job in told["jobs"]} == {mine, theirs} and told["more"] is False
+    assert told["states"] == {"queued": 0, "running": 0, "done": 2, "failed": 0, "cancelled": 0}
+    assert "secret" not in json.dumps(told) and "result" not in told["jobs"][0]

@@ -112,6 +112,18 @@ def test_a_budget_bar_moves(shown):
     assert "nearly spent" in tab.text("#budgets") and "1 of 10 left" in tab.text("#budgets")
 
 
+def test_what_is_answered_later_is_shown(shown):
+    d, tab = shown(limits=["1/h"], queue={"max_wait": "12h"})
+    tab.until("document.querySelector('#jobs').innerText.includes('Weir-Async: 1')", "there is none")
+    for i in range(2):
+        assert d.request("GET", f"/api/later{i}/{HOSTILE}", [("Weir-Async", "1")]).status == 202
+    tab.until("/1 queued, 1 done[^]*\\bin \\d/.test(document.querySelector('#jobs').innerText)", "both are there")
+    shown_rows = sorted(re.sub(r"\s+", " ", row) for row in rows(tab, "jobs"))
+    assert any(" 200 ● done GET /api/later0/" in row and " ago " in row for row in shown_rows), shown_rows
+    assert any(" – ‖ queued GET /api/later1/" in row and " in " in row for row in shown_rows), shown_rows
+    assert tab.complaints == []
+
+
 def test_what_was_saved_is_told(shown):
     d, tab = shown()
     d.get("/api/a")

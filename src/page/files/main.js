@@ -5,13 +5,14 @@ import { budgets, upstreams } from "./budgets.js";
 import * as entries from "./entries.js";
 import * as explain from "./explain.js";
 import { clean, duration } from "./format.js";
+import { jobs } from "./jobs.js";
 import * as log from "./log.js";
 import { saved } from "./saved.js";
 
 const PAUSE_MS = 1000, SHARE = 5; // a daemon that takes long to answer is asked less often
 const at = (id) => document.getElementById(id);
 
-let status = null, told = null, trouble = "", why = "", polls = 0, timer = 0;
+let status = null, told = null, later = null, trouble = "", why = "", polls = 0, timer = 0;
 
 // -- drawing: each section by itself --
 
@@ -23,6 +24,7 @@ function drawStatus() {
     render(budgets(status, drawStatus), at("budgets"));
     render(saved(told, status), at("saved"));
     render(upstreams(status, drawStatus), at("upstreams"));
+    render(jobs(later), at("jobs"));
 }
 
 const drawLog = () => render(log.tail(), at("log"));
@@ -103,9 +105,9 @@ async function poll() {
     if (!api.isSignedIn() || document.visibilityState === "hidden") return;
     const begun = performance.now();
     try {
-        const both = await Promise.all([api.ask("/status"), api.ask("/saved")]);
+        const all = await Promise.all([api.ask("/status"), api.ask("/saved"), api.ask("/jobs")]);
         if (turn !== polls) return;
-        [status, told] = both;
+        [status, told, later] = all;
         trouble = "";
     } catch (error) {
         if (turn !== polls) return;
