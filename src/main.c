@@ -513,7 +513,7 @@ static int start(struct daemon *d)
         return 1;
     d->started_with = d->config;
     config_acquire(d->started_with);
-    status = config_read_secrets(d->config, stderr) ? serve(d) : 1;
+    status = config_read_secrets(d->config, stderr) && config_open_tapes(d->config, stderr) ? serve(d) : 1;
     config_release(d->config);
     config_release(d->started_with);
     keeper_close(d->keeper);

@@ -18,6 +18,16 @@ struct mode_order { /* the call's own */
     char                row[MODE_ROW_BYTES];
 };
 
+/* Why the mode cannot be had by them; NULL: it can. */
+static const char *missing_for(const struct config *c, const struct config_upstream *only, enum upstream_mode mode)
+{
+    const char *why = only != NULL ? config_tape_missing(only, mode) : NULL;
+
+    for (unsigned i = 0; only == NULL && why == NULL && i < c->upstream_count; i++)
+        why = config_tape_missing(&c->upstreams[i], mode);
+    return why;
+}
+
 /* False: it is answered why not. */
 static bool read_order(struct admin_call *call, struct mode_order *o)
 {
@@ -36,6 +46,8 @@ static bool read_order(struct admin_call *call, struct mode_order *o)
                 "is to end by itself. MODE is " MODE_NAMES ".";
     else if (config_mode_missing(o->set.mode) != NULL)
         wrong = config_mode_missing(o->set.mode);
+    else if ((all || up != NULL) && missing_for(call->config, up, o->set.mode) != NULL)
+        wrong = missing_for(call->config, up, o->set.mode);
     else if (json_object_get(root, "for") != NULL &&
              (duration == NULL || !http_duration_parse(slice_of(duration), &for_ns) || for_ns < NS_PER_SEC))
         wrong = "\"for\" is a duration of at least a second, such as \"2h\".";

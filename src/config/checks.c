@@ -13,6 +13,7 @@
 #include "http/url.h"
 #include "policy/label.h"
 #include "route/pattern.h"
+#include "snapshot/snapshot.h"
 
 #include <arpa/inet.h>
 #include <pwd.h>
@@ -33,6 +34,11 @@ static bool is_printable(const char *text)
         if ((unsigned char)*text < 0x20 || *text == 0x7f)
             return false;
     return true;
+}
+
+bool check_redact(const char *text, struct fault *why)
+{
+    return snapshot_redact_is_valid(text, why);
 }
 
 bool check_some_text(const char *text, struct fault *why)

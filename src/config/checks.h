@@ -13,8 +13,9 @@
 #include "upstream/options.h"
 
 bool check_some_text(const char *, struct fault *why); /* not empty */
-bool check_tag(const char *, struct fault *why);       /* of stored responses */
-bool check_name(const char *, struct fault *why);      /* of upstreams, budgets, identities */
+bool check_redact(const char *, struct fault *why);
+bool check_tag(const char *, struct fault *why);  /* of stored responses */
+bool check_name(const char *, struct fault *why); /* of upstreams, budgets, identities */
 /* http or https, without query, fragment and user */
 bool check_url(const char *, struct fault *why);
 bool check_host(const char *, struct fault *why);        /* "api.example.org", "[::1]:8443" */

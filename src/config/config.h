@@ -15,6 +15,7 @@
 #include "policy/options.h"
 #include "route/route.h"
 #include "store/options.h"
+#include "tape/options.h"
 #include "upstream/options.h"
 
 #include <stdio.h>
@@ -83,6 +84,8 @@ struct config_upstream {
     const struct mock_options *const *rule_mocks;    /* the same; NULL: it has none */
     const struct mock_options        *mock;          /* NULL: none */
     enum upstream_mode                mode;
+    struct tape_options               snapshot;
+    struct tape                      *tape; /* open: config_open_tapes(); a reference; NULL: none */
     bool                              intercept, rewrite_links;
     bool                              jobs;          /* Prefer: respond-async is Weir's */
     const char *const                *allow_origins; /* lists end with NULL; NULL: none */
@@ -182,6 +185,10 @@ const struct config_upstream *config_find_upstream(const struct config *, const 
 /* Before it is handed on: reads what its value_file settings name.  False: a line in `problems` (may be NULL) for each
  * that cannot be read. */
 bool config_read_secrets(struct config *, FILE *problems);
+/* Opens the snapshots that upstreams name.  False where one cannot be opened that its upstream's mode needs. */
+bool config_open_tapes(struct config *, FILE *problems);
+/* Why the upstream cannot have that mode with the snapshot that it names, or names none; NULL: it can. */
+const char *config_tape_missing(const struct config_upstream *, enum upstream_mode);
 /* What an ordinary user gets without a file (contract section 1): XDG directories, shipped
  * upstreams. */
 struct config *config_load_default(FILE *problems);

@@ -102,6 +102,8 @@ void review_files(struct reader *r, const struct set_upstream *u)
     const config_setting_t    *auth = reader_member(u->from, "auth");
     const struct set_identity *who = u->identities.items;
 
+    if (u->to.mode == MODE_REPLAY && u->to.snapshot.miss == TAPE_MISS_ERROR)
+        return; /* nobody is asked: what that would need may be missing where it is replayed */
     review_tls(r, reader_member(u->from, "tls"), &u->to.fetch.origin.tls);
     review_ca(r, reader_member(u->from, "via"), u->to.fetch.origin.via.ca_file);
     if (u->to.via_value_file != NULL)

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/snapshot.h"
+#include "tape/tape.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -77,7 +78,7 @@ static struct config *read_again(struct keeper *k, char **text)
     fresh = config_load(k->file, problems);
     if (fresh != NULL)
         adopt(k, snapshot_of(fresh));
-    if (fresh != NULL && !config_read_secrets(fresh, problems)) {
+    if (fresh != NULL && !(config_read_secrets(fresh, problems) && config_open_tapes(fresh, problems))) {
         config_release(fresh);
         fresh = NULL;
     }
@@ -252,6 +253,7 @@ void keeper_close(struct keeper *k)
     pthread_mutex_destroy(&k->lock);
     pthread_cond_destroy(&k->work);
     free(k);
+    tape_await_all(); /* what was recorded for them is written and sorted */
 }
 
 unsigned keeper_freed(struct keeper *k)

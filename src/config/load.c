@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/paths.h"
 #include "config/mode.h"
+#include "tape/tape.h"
 #include "config/secret.h"
 #include "config/snapshot.h"
 #include "config/source.h"
@@ -247,6 +248,7 @@ static void free_cells(struct config *c)
     for (unsigned i = 0; i < c->upstream_count; i++) {
         traffic_release(c->upstreams[i].traffic);
         mode_cell_release(c->upstreams[i].mode_cell);
+        tape_release(c->upstreams[i].tape);
     }
     traffic_release(c->traffic);
 }
@@ -268,6 +270,7 @@ void config_take_traffic(struct config *c, const struct config *old)
         const struct config_upstream *same = config_find_upstream(old, all[i].route.name);
 
         take_traffic(&all[i].traffic, same != NULL ? same->traffic : NULL, old->traffic->workers);
+        config_take_tape(&all[i], same);
     }
     take_traffic(&c->traffic, old->traffic, old->traffic->workers);
 }
@@ -387,22 +390,38 @@ static bool read_via(struct config *c, struct config_upstream *u, FILE *problems
     return true;
 }
 
+/* Only what is recorded is answered: that needs no credential, and there may be none where it is replayed. */
+static bool asks_nobody(const struct config_upstream *u)
+{
+    return u->mode == MODE_REPLAY && u->snapshot.miss == TAPE_MISS_ERROR;
+}
+
+static bool read_secrets_of(struct config *c, struct config_upstream *u, FILE *problems)
+{
+    struct config_identity *who = (struct config_identity *)(uintptr_t)u->identities;
+    bool                    good = true;
+
+    if (u->auth_value_file != NULL)
+        good = read_secret(c, u->route.name, "auth.value_file", u->auth_value_file, &u->auth_value, problems);
+    if (u->via_value_file != NULL)
+        good = read_via(c, u, problems) && good;
+    for (unsigned k = 0; k < u->identity_count; k++)
+        good = read_tokens(c, u->route.name, &who[k], problems) && good;
+    return good;
+}
+
 bool config_read_secrets(struct config *c, FILE *problems)
 {
     struct config_upstream *all = (struct config_upstream *)(uintptr_t)c->upstreams;
     bool                    good = true;
 
     for (unsigned i = 0; i < c->upstream_count; i++) {
-        struct config_identity *who = (struct config_identity *)(uintptr_t)all[i].identities;
+        bool needed = !asks_nobody(&all[i]);
 
-        if (all[i].auth_value_file != NULL)
-            good = read_secret(c, all[i].route.name, "auth.value_file", all[i].auth_value_file, &all[i].auth_value,
-                               problems) &&
-                   good;
-        if (all[i].via_value_file != NULL)
-            good = read_via(c, &all[i], problems) && good;
-        for (unsigned k = 0; k < all[i].identity_count; k++)
-            good = read_tokens(c, all[i].route.name, &who[k], problems) && good;
+        if (read_secrets_of(c, &all[i], needed ? problems : NULL))
+            continue;
+        good = good && !needed;
+        all[i].identity_count = 0; /* nobody is one of those whose tokens are not there */
     }
     return good;
 }

@@ -31,8 +31,8 @@ static const struct {
     [MODE_READ_ONLY]      = { "read_only",      "read-only",      SENDS_SAFE,    NULL },
     [MODE_DRY_RUN]        = { "dry_run",        "dry-run",        SENDS_NOTHING, NULL },
     [MODE_DRY_RUN_WRITES] = { "dry_run_writes", "dry-run-writes", SENDS_SAFE,    NULL },
-    [MODE_RECORD]         = { "record",         "record",         SENDS_ALL,     "this Weir cannot record yet" },
-    [MODE_REPLAY]         = { "replay",         "replay",         SENDS_NOTHING, "this Weir cannot replay yet" },
+    [MODE_RECORD]         = { "record",         "record",         SENDS_ALL,     NULL },
+    [MODE_REPLAY]         = { "replay",         "replay",         SENDS_NOTHING, NULL },
 };
 // clang-format on
 

@@ -499,6 +499,36 @@ static const struct option auth_options[] = {
 };
 static const struct section auth_section = { "auth", auth_options, 0, NULL, NULL };
 
+static const struct option snapshot_option_rows[] = {
+    ROW("path", PATH, NULL, to.snapshot.path,
+        "The folder, or for reading also a zip of one. Recording makes it where it is not there.",
+        .check = check_some_text, .unset = "none"),
+    ROW("miss", WORD, "\"error\"", to.snapshot.miss,
+        "What becomes of a request that is not recorded: 504 with the nearest that is; it is asked of the API; or "
+        "that, "
+        "and what comes is added.",
+        WORDS({ "error", TAPE_MISS_ERROR }, { "fetch", TAPE_MISS_FETCH }, { "record", TAPE_MISS_RECORD })),
+    ROW("order", WORD, "\"last\"", to.snapshot.order,
+        "Of equal requests each is answered by the newest, or the first by the first, the second by the second, and "
+        "the "
+        "last from then on.",
+        WORDS({ "last", TAPE_LAST }, { "sequence", TAPE_SEQUENCE })),
+    ROW("time", WORD, "\"recorded\"", to.snapshot.time,
+        "Times in an answer's fields are as they were, or \"now\": Date, Expires, Last-Modified and the Expires of "
+        "cookies "
+        "are moved by as much as has gone by since.",
+        WORDS({ "recorded", TAPE_RECORDED }, { "now", TAPE_NOW })),
+    ROW("timing", BOOL, "false", to.snapshot.timing,
+        "Bodies keep their pace: when which part came is recorded, and heeded when it is replayed."),
+    ROW("redact", TEXTS, "()", to.snapshot.redact,
+        "What is masked besides credentials, in requests and answers: \"json:/access_token\" is a member of JSON "
+        "bodies (RFC "
+        "6901), \"header:X-Session\" a field.",
+        .check = check_redact),
+    END
+};
+static const struct section snapshot_section = { "snapshot", snapshot_option_rows, 0, NULL, NULL };
+
 static const struct option low_budget_options[] = {
     ROW("below", TEXT, NULL, low_budget_below,
         "A share of a budget, or a number of requests, which counts for limits that allow more than that.",
@@ -639,11 +669,17 @@ static const struct option upstream_options_table[] = {
         "a "
         "safe method by what is stored, fresh or not, else by the upstream's mock, else by 200 and {} where Accept "
         "takes "
-        "JSON, and nothing where not. \"record\" and \"replay\" are not there yet. weirctl mode sets another at run "
-        "time.",
+        "JSON, and nothing where not. \"record\" asks the API for each request and adds the exchange to the "
+        "snapshot; \"replay\" answers from that alone, whatever is in the cache, and holds nobody to a budget. weirctl "
+        "mode "
+        "sets another at run time.",
         WORDS({ "live", MODE_LIVE }, { "offline", MODE_OFFLINE }, { "read_only", MODE_READ_ONLY },
               { "dry_run", MODE_DRY_RUN }, { "dry_run_writes", MODE_DRY_RUN_WRITES }, { "record", MODE_RECORD },
               { "replay", MODE_REPLAY })),
+    GROUP("snapshot", snapshot_section,
+          "What mode \"record\" adds to and \"replay\" answers from: recorded exchanges in a folder that diffs. "
+          "Credentials "
+          "are never in it."),
     ROW("intercept", BOOL, "true", to.intercept,
         "Whether a CONNECT to one of the hosts is opened with Weir's own CA; else it is tunnelled."),
     ROW("rules", GROUPS, NULL, rules, "The first rule that matches a request counts.", .section = &rule_section,

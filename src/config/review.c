@@ -316,6 +316,9 @@ static void review_mode(struct reader *r, const struct set_upstream *u)
 
     if (missing != NULL)
         reader_error(r, u->from, "mode", "\"%s\": %s", config_mode_name(u->to.mode), missing);
+    else if ((u->to.mode == MODE_RECORD || u->to.mode == MODE_REPLAY) && u->to.snapshot.path == NULL)
+        reader_error(r, u->from, "mode", "\"%s\" wants a snapshot: snapshot = { path = \"paper.weir\"; }",
+                     config_mode_name(u->to.mode));
 }
 
 static void review_upstream(struct reader *r, const struct settings *top, const struct set_upstream *u)

@@ -50,6 +50,9 @@ const char *const *config_methods_other(struct arena *, const char *const *names
 void upstream_derive_defaults(struct arena *, struct set_upstream *);
 /* Turns one upstream's settings into what the rooms use.  The settings are without error. */
 void upstream_resolve(struct snapshot *, const struct set_upstream *, struct config_upstream *out);
+/* The same upstream in the configuration that this one is about to take the place of, NULL: there is none: its snapshot
+ * goes over, with how far it was played, where it is the same (tapes.c). */
+void config_take_tape(struct config_upstream *fresh, const struct config_upstream *old);
 /* Where its settings stand (written.c). */
 void written_resolve(struct snapshot *, const struct set_upstream *, struct config_upstream *out);
 /* What no setting can tell alone: contradictions are errors, what was hardly meant is a warning

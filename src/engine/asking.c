@@ -217,6 +217,11 @@ struct fetch *asking_fill(struct exchange *x)
     f->may_store = f->has_key && x->decision.may_store;
     f->reason = x->decision.forward;
     f->must_be_new = x->decision.must_be_new;
+    if (playing_records(x)) {
+        f->must_be_new = true;
+        f->tape = playing_tape(x);
+        tape_acquire(f->tape);
+    }
     f->caller.has_kin = x->policy->shared || x->who.is_identity;
     f->caller.is_signed = x->who.signature.is_signed; /* which covers the query: nothing is added to that */
     if (x->up->bust_every_ns > 0 && f->has_key && !f->caller.is_signed && is_refresh(x)) {

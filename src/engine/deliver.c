@@ -27,7 +27,7 @@ static enum step deliver_head(struct exchange *x)
         return STEP_FINISH;
     if (x->outcome.collapsed)
         counter_add(COUNTER_COLLAPSED, 1);
-    x->log.counter = f->has_key ? COUNTER_MISSES : COUNTER_PASSED;
+    x->log.counter = f->script != NULL ? COUNTER_OWN : f->has_key ? COUNTER_MISSES : COUNTER_PASSED;
     candidate_drop(x);
     x->stream.answer = answer;
     answer_acquire(answer);
@@ -168,6 +168,8 @@ enum step step_await(struct exchange *x)
             asking_leave(x);
             return STEP_FETCH;
         }
+        if (x->fetch->script != NULL) /* nothing was written */
+            return deliver_head(x);
         return invalidate_after_write(x, &x->fetch->answer->head) ? deliver_head(x) : STEP_SUSPEND;
     case FETCH_NOT_MODIFIED:
         if (deliver_not_modified(x) == STEP_FINISH)

@@ -179,6 +179,7 @@ void exchange_close_dry(struct exchange *x)
     invalidate_forget(x);
     read_close(x);
     inject_close(x);
+    playing_close(x);
     if (x->peer.waits)
         peer_find_leave(e->services->finder, &x->peer.wait);
     if (x->reply.fd >= 0)

@@ -41,7 +41,9 @@ static struct slice hit_status(struct exchange *x)
 /* An upstream that is not as it is usually says so, where there is nothing else to say. */
 static void note_mode(struct exchange *x)
 {
-    if (x->mode != MODE_LIVE && (x->log.detail == NULL || x->log.detail[0] == '\0'))
+    const bool is_free = x->log.detail == NULL || x->log.detail[0] == '\0';
+
+    if (x->mode != MODE_LIVE && (is_free || (x->mode == MODE_RECORD && x->log.error == NULL)))
         x->log.detail = config_mode_detail(x->mode);
 }
 

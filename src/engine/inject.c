@@ -57,8 +57,8 @@ enum step inject_failed(struct exchange *x, const struct credential *c)
                                 .reason = "no-credential",
                                 .retry_after_ns = c->retry_ns,
                                 .proxy_error = "proxy_configuration_error",
-                                .detail = arena_printf(&x->arena,
-                                                       "The command that prints the credential of upstream %s %s.",
+                                .detail = arena_printf(&x->arena, "%s the credential of upstream %s %s.",
+                                                       x->up->auth_command != NULL ? "The command that prints" : "For",
                                                        x->up->route.name, c->why.text) });
 }
 
@@ -73,6 +73,13 @@ static enum credential_state get(struct exchange *x, struct credential_wait *wai
 {
     enum credential_state state;
 
+    if (x->auth.adds && x->up->auth_command == NULL && x->up->auth_value.ptr == NULL) {
+        /* its mode was replay, where it is not needed, and is another now */
+        *c = (struct credential){ .retry_ns = -1 };
+        fault_set(&c->why,
+                  "nothing could be read from auth.value_file when the configuration was read; weirctl reload");
+        return CREDENTIAL_FAILED;
+    }
     if (!x->auth.adds || x->up->auth_command == NULL || x->auth.value.ptr != NULL)
         return CREDENTIAL_READY;
     state = ask(x, wait, c);

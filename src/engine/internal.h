@@ -17,6 +17,7 @@
 #include "policy/decide.h"
 #include "policy/validate.h"
 #include "route/route.h"
+#include "tape/tape.h"
 
 /* The way of a request, in order; a step returns the next one, the runner alone moves. */
 // clang-format off
@@ -26,6 +27,7 @@
     X(ADMIT,   admit)   /* whose pages and which users may use it */              \
     X(OWN,     own)     /* of no upstream: Weir's own endpoints */                \
     X(RULE,    rule)    /* which rule holds, what the request's fields ask for */ \
+    X(REPLAY,  replay)  /* from a snapshot, where nothing may be asked */         \
     X(KEY,     key)     /* whose it is, and what it is the same as */             \
     X(LOOKUP,  lookup)  /* what the store has for it */                           \
     X(DECIDE,  decide)  /* policy: serve, ask, fetch or refuse */                 \
@@ -171,6 +173,16 @@ struct service {
     struct http_request          asked;     /* is_wanted: the request as it came */
 };
 
+/* A snapshot answers, or is added to: playing.c. */
+struct playing {
+    struct tape *own;      /* the client's: a reference; NULL: the upstream's counts */
+    bool         missed;   /* it is not recorded, and goes on as any other */
+    bool         collects; /* the body is taken, to be looked for */
+    bool         too_long;
+    char        *body; /* malloc'd */
+    size_t       body_bytes, body_room;
+};
+
 struct explain_fact;
 struct dry_run {    /* explain.c */
     bool knows_all; /* whoever asks may hear what would come after he is refused by `access`, too */
@@ -235,6 +247,7 @@ struct exchange {
     struct decision               decision;
 
     struct body           body;
+    struct playing        play;
     struct injection      auth;
     struct naming_process peer;
     struct fetch         *fetch;
@@ -314,6 +327,11 @@ void read_close(struct exchange *x);
 
 /* rule.c: a "Weir-" field that is not known, or has a value that it cannot have. */
 enum step rule_refuse_field(struct exchange *x, const struct bad_wish *bad);
+/* taped.c */
+struct tape *playing_tape(const struct exchange *x);                            /* NULL: there is none */
+bool         playing_records(const struct exchange *x);                         /* what comes of it is added to that */
+void         playing_take(struct exchange *x, const void *bytes, size_t count); /* while play.collects */
+void         playing_close(struct exchange *x);
 
 /* mode.c: which mode holds, of the upstream's, as it was when the request came, and the client's own; the route is
  * known; again when the request's own wish (Weir-Dry-Run) is. */

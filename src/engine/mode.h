@@ -10,4 +10,9 @@
  * upstream's own mode lets go. */
 void exchange_set_mode(struct exchange *, enum upstream_mode own);
 
+/* ... and a snapshot of its own, which with MODE_RECORD is added to and with MODE_REPLAY answers, in place of the
+ * upstream's: before exchange_begin(). Takes a reference. */
+struct tape;
+void exchange_set_tape(struct exchange *, struct tape *);
+
 #endif

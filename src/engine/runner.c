@@ -49,7 +49,7 @@ static bool expects_100(const struct exchange_input *in)
 
 bool exchange_wants_body(const struct exchange *x)
 {
-    return !x->body.expects || x->body.continued || x->body.collecting || x->at == STEP_DONE;
+    return !x->body.expects || x->body.continued || x->body.collecting || x->play.collects || x->at == STEP_DONE;
 }
 
 enum exchange_state exchange_begin(struct exchange *x)
@@ -74,6 +74,11 @@ size_t exchange_upload(struct exchange *x, const void *bytes, size_t count)
     }
     if (x->at == STEP_DRY)
         return dry_upload(x, bytes, count);
+    if (x->play.collects) {
+        playing_take(x, bytes, count);
+        x->body.received_bytes += (int64_t)count;
+        return count;
+    }
     if (x->body.upload == NULL || x->at == STEP_DONE ||
         (x->fetch != NULL && (x->fetch->event == FETCH_FAILED || x->fetch->event == FETCH_REFUSED)))
         return count; /* decided already: the rest is drained */

@@ -18,7 +18,7 @@ struct played {
     int64_t         piece_left;
 };
 
-enum playing { PLAYING_WAITS, PLAYING_ENDS };
+enum script_going { PLAYING_WAITS, PLAYING_ENDS };
 
 static struct played *played_of(struct transfer *t)
 {
@@ -139,7 +139,7 @@ static void skip_empty_pieces(struct played *p)
         p->piece++;
 }
 
-static enum playing tell_body(struct played *p)
+static enum script_going tell_body(struct played *p)
 {
     struct transfer            *t = &p->transfer;
     const struct origin_script *s = t->ask.script;
@@ -185,7 +185,7 @@ static bool begin(struct transfer *t)
     return true;
 }
 
-static enum playing go_on(struct played *p)
+static enum script_going go_on(struct played *p)
 {
     struct transfer *t = &p->transfer;
 

@@ -101,7 +101,7 @@ struct slice json_mask(char *const *pointers, struct slice text, json_masked mas
         first[count] = pointers[count];
         count++;
     }
-    for (struct slice value; count > 0 && scan_value(text, &at, &value);)
+    for (struct slice value; count > 0 && scan_one(text, &at, &value);)
         walk(&m, value, first, count, 0);
     if (m.count == 0)
         return text;

@@ -57,7 +57,7 @@ static size_t past_value(struct slice s, size_t at)
     return at;
 }
 
-bool scan_value(struct slice s, size_t *at, struct slice *value)
+bool scan_one(struct slice s, size_t *at, struct slice *value)
 {
     size_t from = past_space(s, *at);
 

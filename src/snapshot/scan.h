@@ -19,7 +19,7 @@ bool scan_member(struct slice s, size_t *at, struct slice *key, struct slice *va
 /* The next element of an array. */
 bool scan_element(struct slice s, size_t *at, struct slice *value);
 /* The next of several values that stand one after the other. */
-bool scan_value(struct slice s, size_t *at, struct slice *value);
+bool scan_one(struct slice s, size_t *at, struct slice *value);
 /* Of a JSON string with its quotes; ptr NULL: it is none.  What holds no escape borrows of it. */
 struct slice scan_text_of(struct slice value, struct arena *);
 /* Of a line that is a JSON object; what holds no escape borrows of it.  False: it is none, or lacks one of these. */

@@ -6,6 +6,7 @@
  * attempt_head() and attempt_body() run inside origin/'s callbacks, and start and stop nothing there.
  */
 #include "upstream/internal.h"
+#include "upstream/taped.h"
 
 #include "base/counters.h"
 #include "base/log.h"
@@ -154,6 +155,8 @@ static bool put_by(struct flight *f, struct turn *t)
     answer_release(f->spare);
     f->spare = a;
     answer_acquire(a);
+    taped_body(t);
+    taped_put_by(f, t);
     t->given = dispatch_pause(f, again.after_ns);
     return true;
 }
@@ -319,7 +322,7 @@ static void stop_storing(struct flight *f, struct spool *body)
 {
     flight_unstore(f);
     flight_hide(f);
-    if (f->receiving + f->waiting <= 1)
+    if (f->receiving + f->waiting <= 1 && f->leader->tape == NULL)
         spool_set_pass(body);
 }
 
@@ -464,6 +467,7 @@ static void whole(struct flight *f, struct turn *t)
         race_heard(w->fetch->race, t->answer->head.status, clock_mono_ns());
     if (t->answer->body != NULL)
         spool_finish(t->answer->body, SPOOL_WHOLE);
+    taped_whole(t);
     release_receivers(f);
     flight_hide(f);
     if (f->storing)
@@ -480,6 +484,7 @@ static void cut(struct flight *f, struct turn *t, enum stop stop)
     transfer_failure(t->transfer, &failure);
     if (t->answer->body != NULL && spool_ended(t->answer->body) == SPOOL_GROWING)
         spool_finish(t->answer->body, SPOOL_CUT_SHORT);
+    taped_failed(t, &failure);
     if (stop != STOP_ABANDONED) {
         counter_add(COUNTER_CUT_SHORT, 1);
         log_info("upstream_body_cut", " upstream=%s bytes=%lld reason=%s", f->site->name, (long long)t->body_bytes,
@@ -523,6 +528,7 @@ static void failed(struct flight *f, struct turn *t, const struct failure *failu
         dispatch_pause(f, again.after_ns);
         return;
     }
+    taped_failed(t, failure);
     f->keep = false;
     flight_become(f, FLIGHT_ENDING);
     flight_fail(f, 0);

@@ -2,6 +2,7 @@
  * What origin/ tells of a turn's transfer, handed to whom it concerns: the one table of its events.
  */
 #include "upstream/internal.h"
+#include "upstream/taped.h"
 
 #include "base/counters.h"
 #include "base/log.h"
@@ -37,8 +38,10 @@ static void on_interim(void *owner, unsigned status, struct http_fields *fields,
 {
     struct turn *t = owner;
 
-    if (status != 100 && t->flight != NULL) /* 100 was for us */
-        attempt_interim(t, status, fields, arena);
+    if (status == 100 || t->flight == NULL) /* 100 was for us */
+        return;
+    taped_interim(t, status, fields);
+    attempt_interim(t, status, fields, arena);
 }
 
 /* Whoever waits for the word of it. */
@@ -64,6 +67,7 @@ static enum body_source on_source(void *owner, void *buffer, size_t count, size_
     switch (upload_read(t->sending.upload, buffer, count, got)) {
     case UPLOAD_BYTES:
         stall_sent(t, *got);
+        taped_sent(t, buffer, *got);
         return SOURCE_BYTES;
     case UPLOAD_END:
         return SOURCE_END;
@@ -81,10 +85,14 @@ static enum body_source on_source(void *owner, void *buffer, size_t count, size_
 static enum stop on_head(void *owner, struct transfer_head *head)
 {
     struct turn *t = owner;
+    bool         goes_on;
 
     t->may_wait = head->may_wait;
     t->chunked = head->chunked;
-    return attempt_head(t, head) ? STOP_NONE : t->stop;
+    taped_head(t, head);
+    goes_on = attempt_head(t, head);
+    taped_body(t);
+    return goes_on ? STOP_NONE : t->stop;
 }
 
 static void await_readers(struct turn *t)
@@ -110,11 +118,13 @@ static enum stop on_body(void *owner, const char *bytes, size_t count)
 {
     struct turn *t = owner;
 
+    taped_came(t, count);
     return attempt_body(t, bytes, count) ? STOP_NONE : t->stop;
 }
 
 static void on_trailer(void *owner, struct slice name, struct slice value)
 {
+    taped_trailer(owner, name, value);
     attempt_trailer(owner, name, value);
 }
 

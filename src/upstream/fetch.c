@@ -18,7 +18,7 @@ static void destroy(struct ref *ref)
     answer_release(f->answer);
     upload_release(f->upload);
     ref_release(f->config);
-    ref_release(f->script_of);
+    tape_release(f->tape);
     free(f->said.error);
     free(f->outcome.attempts);
     free(f->links->words);

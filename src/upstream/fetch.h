@@ -24,6 +24,7 @@
 #include "policy/storable.h"
 #include "policy/vary.h"
 #include "store/spool.h"
+#include "tape/tape.h"
 #include "upstream/options.h"
 #include "upstream/race.h"
 #include "upstream/upload.h"
@@ -195,10 +196,10 @@ struct fetch {
     struct fetch_bust              bust;
     /* Answers in the API's place: at once, without a limit, a retry or a trace in what is known of the API.  NULL: the
      * API does. */
-    const struct origin_script *script;
-    struct ref                 *script_of; /* a reference: keeps that alive; NULL: it is of `arena` */
-    struct upload              *upload;    /* a reference; NULL: no body */
-    bool                        expects;   /* its client sends the body when it hears 100 (RFC 9110 10.1.1):
+    const struct origin_script *script;  /* of `arena` */
+    struct tape                *tape;    /* a reference: what comes of it is recorded; NULL: it is not */
+    struct upload              *upload;  /* a reference; NULL: no body */
+    bool                        expects; /* its client sends the body when it hears 100 (RFC 9110 10.1.1):
                                                    * on.interim gets one when the body is wanted */
     struct fetch_caller         caller;
     bool                        has_key; /* false: passed through, neither shared nor stored */

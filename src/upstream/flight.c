@@ -18,7 +18,7 @@ static bool is_shareable(const struct fetch *f)
     static const enum http_name own[] = { HTTP_IF_MATCH, HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE,
                                           HTTP_IF_UNMODIFIED_SINCE, HTTP_IF_RANGE };
 
-    if (!f->has_key || !f->may_store || f->policy->alone)
+    if (!f->has_key || !f->may_store || f->policy->alone || f->tape != NULL)
         return false;
     for (size_t i = 0; i < sizeof own / sizeof *own && !f->stored.validating && !f->stored.completing; i++)
         if (http_fields_find(&f->request.fields, own[i], 0) >= 0)
@@ -281,6 +281,7 @@ void flight_sweep(struct upstream *up)
         answer_release(f->answer);
         answer_release(f->others);
         answer_release(f->spare);
+        taping_drop(f->spare_taping);
         fetch_release(f->leader);
         keep_idle(up, f);
     }

@@ -14,10 +14,10 @@
  * Files, each of which knows those before it and none after it: states.c (of flights), answer.c, fetch.c, waiter.c
  * (who waits, and what he is told), progress.c (what he is told meanwhile), keep.c (the ledger's rows), bust.c,
  * heard.c, hearing.c (what an answer tells of limits), misses.c (what misses differ in), site.c, stall.c (uploads
- * that pause), forecast.c (how long a wait will be), naming.c, turn.c (one attempt), flight.c (table, life),
- * commit.c (to the store), late.c (drops by label), share.c (who gets the head), overtake.c (writes, purges),
- * patience.c, dispatch.c (queue and budget), enter.c (in and out of the thread), foretell.c (what would become of
- * one), attempt.c (what became of one, retries), events.c (what origin/ tells), upstream.c (thread).
+ * that pause), forecast.c (how long a wait will be), naming.c, taped.c (what is recorded), turn.c (one attempt),
+ * flight.c (table, life), commit.c (to the store), late.c (drops by label), share.c (who gets the head), overtake.c
+ * (writes, purges), patience.c, dispatch.c (queue and budget), enter.c (in and out of the thread), foretell.c (what
+ * would become of one), attempt.c (what became of one, retries), events.c (what origin/ tells), upstream.c (thread).
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
  * upstream_sent_again (debug), upstream_limit_cut (once for each), upstream_hold_lifted, upstream_limits_forgotten,
@@ -161,6 +161,7 @@ struct past { /* what its attempts were like */
     int64_t              waited_ns, first_sent_ns, head_ns;
 };
 
+struct taping;
 struct flight {
     struct upstream   *up;
     struct site       *site;
@@ -187,8 +188,9 @@ struct flight {
 
     struct turn    *turn; /* at the API */
     struct past     past;
-    struct failure *failure; /* the last one, flight_failure(); NULL: there was none */
-    struct answer  *spare;   /* the last listed status, for when it is not tried again after all */
+    struct failure *failure;      /* the last one, flight_failure(); NULL: there was none */
+    struct answer  *spare;        /* the last listed status, for when it is not tried again after all */
+    struct taping  *spare_taping; /* of that; NULL: it is not recorded */
 
     /* from the head on */
     struct answer *answer;
@@ -253,6 +255,8 @@ struct turn {
     struct slice       part_tail;  /* of the stored part, after them; the fetch's */
     char              *telling;    /* the beginning of a body that may tell of a limit; malloc'd, NULL: may not */
     size_t             telling_bytes;
+
+    struct taping *taping; /* what is recorded of it; NULL: nothing */
 
     struct sending sending;
     struct mail    ready, drained, farewell;

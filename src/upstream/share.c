@@ -22,6 +22,7 @@
  * one who sent them.
  */
 #include "upstream/internal.h"
+#include "upstream/taped.h"
 
 #include "http/media.h"
 #include "policy/freshness.h"
@@ -265,7 +266,7 @@ void share_head(struct flight *f, struct turn *t, struct answer *a, struct waite
     if (late_ns != 0)
         part_later(f, t->fetch, late_ns, parted);
     give_out(f, t->fetch, a, how, !j.shareable && a->head.status >= 400 && a->head.status < 500, parted);
-    if (!f->storing && f->receiving <= 1 && a->body != NULL)
+    if (!f->storing && f->receiving <= 1 && a->body != NULL && t->taping == NULL)
         spool_set_pass(a->body);
 }
 
@@ -331,6 +332,7 @@ bool share_spare_with(struct flight *f, struct fetch_links *w)
     if (a == NULL || (a->body != NULL && spool_ended(a->body) == SPOOL_CUT_SHORT))
         return false;
     plain = w->fetch != f->leader ? for_others(a, f->leader) : NULL;
+    taped_spare(f);
     hand_over(w, plain != NULL ? plain : a, FETCH_HEAD, false);
     answer_release(plain);
     return true;
@@ -343,6 +345,7 @@ bool share_spare(struct flight *f)
 
     if (a == NULL || (a->body != NULL && spool_ended(a->body) == SPOOL_CUT_SHORT))
         return false;
+    taped_spare(f);
     flight_hide(f);
     flight_become(f, FLIGHT_ENDING);
     f->keep = false;

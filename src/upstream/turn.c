@@ -7,6 +7,7 @@
  * its way and the memory goes.
  */
 #include "upstream/internal.h"
+#include "upstream/taped.h"
 
 #include <stdlib.h>
 
@@ -93,6 +94,7 @@ void turn_start(struct flight *f, const struct receipt *receipt, struct budget_n
         upload_rewind(t->sending.upload);
         upload_set_reader(t->sending.upload, up->mailbox, &t->ready);
     }
+    taped_begin(t);
     request = request_of(t);
     made = transfer_start(f->site->origin, &request, up->events, t);
     if (made != NULL)
@@ -127,6 +129,7 @@ void turn_retire(struct turn *t)
         budget_kick(s->budget);
     }
     LIST_REMOVE(t, entry);
+    taped_drop(t);
     answer_release(t->answer);
     t->answer = NULL;
     body_check_close(t->check);

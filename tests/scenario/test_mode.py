@@ -93,7 +93,7 @@ def test_a_changed_mode_line_counts_more(weir, origin):
     (["--all", "api", "live"], 2, "usage: "),
     (["nobody", "live"], 1, "no upstream of that name"),
     (["api", "asleep"], 1, "MODE is live, offline, read_only, dry_run"),
-    (["api", "replay"], 1, "this Weir cannot replay yet"),
+    (["api", "replay"], 1, "replay wants a snapshot"),
     (["api", "offline", "--for", "soon"], 1, "a duration of at least a second"),
     (["api", "offline", "--for", "10ms"], 1, "a duration of at least a second"),
 ])
