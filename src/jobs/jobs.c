@@ -25,11 +25,13 @@ static int open_directory(int state_directory)
 /* All of its blocks are taken now: a full disk would kill at a write to a mapped page. */
 static bool map_marks(struct jobs *jobs)
 {
-    int   fd = openat(jobs->directory, "marks", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    void *map = MAP_FAILED;
+    int         fd = openat(jobs->directory, "marks", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    void       *map = MAP_FAILED;
+    struct stat st;
 
     if (fd < 0)
         return false;
+    jobs->marks_lost = fstat(fd, &st) != 0 || st.st_size != (off_t)MARKS_BYTES;
     errno = posix_fallocate(fd, 0, (off_t)MARKS_BYTES);
     if (errno == 0)
         map = mmap(NULL, MARKS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -57,7 +59,7 @@ static void load_row(void *context, struct slice name, struct slice value)
     if (TASK_HAS_ENDED(t->state))
         t->slot = TASK_SLOTS;
     if (t->slot < TASK_SLOTS) {
-        t->was_sent = t->was_sent || atomic_load(&jobs->marks[t->slot]) == t->number;
+        t->was_sent = t->was_sent || jobs->marks_lost || atomic_load(&jobs->marks[t->slot]) == t->number;
         jobs->slots[t->slot] = true;
     }
     task_take_bytes(t, t->body.bytes + (t->answer != NULL ? t->answer->body.bytes : 0), INT64_MAX);

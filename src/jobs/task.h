@@ -146,6 +146,7 @@ struct jobs {
     /* -- constant -- */
     int                       directory; /* of bodies */
     _Atomic uint64_t         *marks;     /* a file that is mapped: what is written there outlives a kill -9 at once */
+    bool marks_lost; /* rows of a copy that was put back: what was sent since is not known */
     struct state             *state;
     const struct state_owner *rows;
     struct store             *store;

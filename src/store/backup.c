@@ -128,6 +128,8 @@ static int copy_folder(struct backup_tree *t, int from, int to, unsigned depth)
     while (rc == 0 && (e = readdir(dir)) != NULL) {
         if ((depth == 0 && is_left_out(t, e->d_name)) || strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
             continue;
+        if (depth == 1 && strcmp(e->d_name, "marks") == 0)
+            continue; /* of jobs that were sent by then: what was sent since, no copy knows (jobs/jobs.c) */
         if (fstatat(from, e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
             continue;
         if (S_ISREG(st.st_mode))

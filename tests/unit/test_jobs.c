@@ -212,6 +212,27 @@ static void test_from_one_run_to_the_next(void **state)
     }
 }
 
+/* As after `weirctl restore`: the copy does not know what was sent since. */
+static void test_without_marks_all_may_have_been_done(void **state)
+{
+    struct run  *r = *state;
+    struct task *t;
+    char         harmful[TASK_ID_LENGTH + 1], harmless[TASK_ID_LENGTH + 1];
+
+    t = post(r->jobs, false, false);
+    memcpy(harmful, t->id, sizeof harmful);
+    task_release(t);
+    t = post(r->jobs, true, false);
+    memcpy(harmless, t->id, sizeof harmless);
+    task_release(t);
+    assert_int_equal(unlinkat(r->jobs->directory, "marks", 0), 0);
+    run_end(r);
+    run_start(r);
+    settle(found(r, harmful));
+    assert_int_equal(found(r, harmful)->state, TASK_FAILED);
+    assert_int_equal(found(r, harmless)->state, TASK_QUEUED);
+}
+
 static void test_what_has_ended_gives_its_bytes_back(void **state)
 {
     struct run  *r = *state;
@@ -276,6 +297,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_row_there_and_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_damaged_row_is_no_task, setup, teardown),
         cmocka_unit_test_setup_teardown(test_from_one_run_to_the_next, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_without_marks_all_may_have_been_done, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_has_ended_gives_its_bytes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_first_end_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_numbers_of_changes_grow_over_runs, setup, teardown),
