@@ -55,7 +55,7 @@ static int64_t wait_ns(struct worker *w, int64_t now)
     int64_t ns = INT64_MAX, due;
 
     if (!LIST_EMPTY(&w->open) || !LIST_EMPTY(&w->knocks) || !LIST_EMPTY(&w->tunnels) || w->kept.any ||
-        !LIST_EMPTY(&w->lingering.list))
+        !LIST_EMPTY(&w->lingering.list) || engine_is_busy(w->engine))
         ns = w->sweep.at_ns - now;
     if (w->calls.parks)
         ns = NS_PER_MS;

@@ -48,6 +48,17 @@ static void receive_again(struct mail *m)
     begin_some(CONTAINER_OF(m, struct desk, again));
 }
 
+static void tick(struct engine_ticker *ticker, int64_t now_ns)
+{
+    struct desk *d = CONTAINER_OF(ticker, struct desk, ticker);
+    unsigned     again = 0;
+
+    for (struct performance *p = LIST_FIRST(&d->performances), *next; p != NULL && again < BEGUN_AT_ONCE; p = next) {
+        next = perform_next(p);
+        again += perform_again(p, now_ns);
+    }
+}
+
 void *desk_open(struct engine *e, struct jobs *jobs, struct mailbox *mailbox, unsigned index, unsigned count)
 {
     struct desk *d = mem_alloc(sizeof *d);
@@ -58,6 +69,8 @@ void *desk_open(struct engine *e, struct jobs *jobs, struct mailbox *mailbox, un
     d->index = index;
     (void)count;
     d->again.receive = receive_again;
+    d->ticker.tick = tick;
+    engine_add_ticker(e, &d->ticker);
     engine_hold(e); /* until those of an earlier run are begun */
     return d;
 }
@@ -103,5 +116,6 @@ bool desk_is_busy(const void *desk)
 
 void desk_close(void *desk)
 {
+    engine_drop_ticker(&((struct desk *)desk)->ticker);
     free(desk);
 }

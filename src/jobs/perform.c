@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 enum { READ_BYTES = 16 * 1024, AT_ONCE_BYTES = 1024 * 1024, HEAD_BYTES = 256 };
+#define PARKED_NS (5 * NS_PER_SEC)
 
 struct performance {
     LIST_ENTRY(performance) entry;
@@ -28,6 +29,7 @@ struct performance {
     int                     file; /* an answer that is stored as a file, and is copied; -1 */
     int64_t                 file_at, file_left;
     bool                    is_streaming;
+    int64_t                 parked_until_ns; /* monotonic: the queue was full; 0: it is not parked */
     struct mail             cancel, again, fence;
     bool                    again_posted, ended;
 };
@@ -204,11 +206,37 @@ static void read_file(struct performance *p)
         succeed(p);
 }
 
+/* queue.max_length is for clients that wait: a job that was promised waits here meanwhile. */
+static bool found_queue_full(const struct performance *p, const struct reply *r)
+{
+    return r->status == 429 && r->kind == REPLY_BYTES && exchange_is_own_reply(p->exchange) &&
+           slice_matches(SLICE("*" PROBLEM_TYPE "queue-full\"*"), r->bytes);
+}
+
+static void park(struct performance *p)
+{
+    exchange_close(p->exchange, clock_mono_ns(), true, 0);
+    p->exchange = NULL;
+    p->sent = 0;
+    p->sent_all = false;
+    p->parked_until_ns = clock_mono_ns() + PARKED_NS;
+    jobs_lock(p->desk->jobs);
+    p->task->is_foretold = true; /* as far as it can be */
+    p->task->eta_wall_ns = 0;
+    task_tell(p->task);
+    jobs_unlock(p->desk->jobs);
+}
+
 static void take_reply(struct performance *p)
 {
     const struct reply *r = exchange_reply(p->exchange);
-    struct task_answer *a = task_answer_new();
+    struct task_answer *a;
 
+    if (found_queue_full(p, r)) {
+        park(p);
+        return;
+    }
+    a = task_answer_new();
     p->answer = a;
     a->status = r->status;
     a->length = r->length;
@@ -291,7 +319,7 @@ static void receive_again(struct mail *m)
     struct performance *p = CONTAINER_OF(m, struct performance, again);
 
     p->again_posted = false;
-    if (!p->ended)
+    if (!p->ended && p->exchange != NULL)
         go_on(p);
 }
 
@@ -360,6 +388,15 @@ static void begin(struct performance *p)
         take_reply(p);
     else if (a->has_body || p->task->is_batch)
         go_on(p);
+}
+
+bool perform_again(struct performance *p, int64_t now_mono_ns)
+{
+    if (p->parked_until_ns == 0 || now_mono_ns < p->parked_until_ns)
+        return false;
+    p->parked_until_ns = 0;
+    begin(p);
+    return true;
 }
 
 static bool open_body(struct performance *p)

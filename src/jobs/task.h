@@ -144,9 +144,9 @@ struct jobs {
     bool                slots[TASK_SLOTS];
     struct task_watches watches; /* of the events */
     /* -- constant -- */
-    int                       directory; /* of bodies */
-    _Atomic uint64_t         *marks;     /* a file that is mapped: what is written there outlives a kill -9 at once */
-    bool marks_lost; /* rows of a copy that was put back: what was sent since is not known */
+    int                       directory;  /* of bodies */
+    _Atomic uint64_t         *marks;      /* a file that is mapped: what is written there outlives a kill -9 at once */
+    bool                      marks_lost; /* rows of a copy that was put back: what was sent since is not known */
     struct state             *state;
     const struct state_owner *rows;
     struct store             *store;
@@ -241,14 +241,17 @@ struct desk {
     unsigned        index; /* of the worker */
     LIST_HEAD(, performance) performances;
     LIST_HEAD(, desk_asker)  askers;
-    bool        is_stopping;
-    uint64_t    begun; /* tasks of an earlier run up to this number are under way */
-    struct mail again;
+    struct engine_ticker ticker; /* for those that were crowded out */
+    bool                 is_stopping;
+    uint64_t             begun; /* tasks of an earlier run up to this number are under way */
+    struct mail          again;
 };
 /* Takes a reference of the task. */
-void                perform_start(struct desk *, struct task *);
-void                perform_end(struct performance *);
-bool                perform_is_sent(const struct performance *);
+void perform_start(struct desk *, struct task *);
+void perform_end(struct performance *);
+bool perform_is_sent(const struct performance *);
+/* One that found the queue full, and whose time has come, asks again; true: it did. */
+bool                perform_again(struct performance *, int64_t now_mono_ns);
 struct performance *perform_next(struct performance *); /* of the same desk */
 
 /* -- taking.c -- */

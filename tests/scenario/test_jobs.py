@@ -199,6 +199,18 @@ def test_what_waits_for_its_budget_is_foretold(weir, origin):
     assert state(d, second)["eta"] > state(d, first)["eta"]
 
 
+def test_a_full_queue_fails_no_job(weir, origin, clock):
+    d = weir(limits=["1/h"], queue={"max_wait": "30s", "max_length": 1})
+    d.get("/api/0")
+    jobs = [later(d, f"/api/{i}", "POST", body=b"x") for i in range(1, 5)]
+    assert {state(d, job)["state"] for job in jobs} == {"queued"}
+    assert d.get("/api/9", [("Weir-Max-Wait", "forever")]).status == 429
+    for done in range(1, 5):
+        clock.advance(3601)
+        until(lambda: origin.count() == done + 1, f"{done} are sent")
+    assert [result(d, job).status for job in jobs] == [200] * 4 and origin.count() == 5
+
+
 def test_a_queued_one_is_dropped_uncharged(weir, origin, clock):
     d = weir(**SPENT)
     d.get("/api/0")
