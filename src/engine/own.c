@@ -49,6 +49,11 @@ static enum step error_page(struct exchange *x, struct slice name)
     return reply_text(x, 200, "text/plain; charset=utf-8", text);
 }
 
+/* What cannot be tried is not done instead. */
+static const struct bad_wish no_dry_run = {
+    { "Weir-Dry-Run", 12 }, { "", 0 }, "there is no dry run of this; of a batch and of requests to an API there is"
+};
+
 static enum step endpoint(struct exchange *x)
 {
     const struct engine_service *service;
@@ -60,6 +65,9 @@ static enum step endpoint(struct exchange *x)
         return rule_refuse_field(x, &bad);
     http_target_split(x->in.request.target, &path, &query);
     service = find_service(x, path);
+    if (x->wish.dry != DRY_NOT && !http_method_is_safe(x->in.request.method) &&
+        (service == NULL || !service->heeds_dry_run))
+        return rule_refuse_field(x, &no_dry_run);
     if (service != NULL)
         return x->dry == NULL ? serve(x, service) : STEP_SUSPEND;
     if (slice_eq(path, SLICE("/.weir/health")))

@@ -91,6 +91,8 @@ size_t exchange_upload(struct exchange *x, const void *bytes, size_t count)
         x->body.collecting = false;
         x->has_key = false;
         run(x);
+        if (x->at == STEP_DRY) /* which nobody reads for */
+            taken += dry_upload(x, (const char *)bytes + taken, count - taken);
     }
     return taken;
 }

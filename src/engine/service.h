@@ -16,8 +16,9 @@
 #include "store/spool.h"
 
 struct engine_service {
-    const char *path;  /* "/.weir/batch"; the query is its own */
-    bool        below; /* and whatever is below that path */
+    const char *path;          /* "/.weir/batch"; the query is its own */
+    bool        below;         /* and whatever is below that path */
+    bool        heeds_dry_run; /* what it asks for others is asked with the same Weir-Dry-Run */
     /* What the others get. NULL: it has refused. */
     void *(*open)(struct exchange *);
     /* Bytes taken; fewer than `count`: service_wake() says when the rest may come. */

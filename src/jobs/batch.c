@@ -367,6 +367,7 @@ static void batch_close(void *handle)
 
 const struct engine_service jobs_batch = {
     .path = "/.weir/batch",
+    .heeds_dry_run = true,
     .open = batch_open,
     .upload = batch_upload,
     .upload_end = batch_upload_end,

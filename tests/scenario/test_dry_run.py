@@ -114,6 +114,21 @@ def test_a_whole_batch(weir, origin):
     assert json.loads(r.body)[0]["body"] == {} and json.loads(r.body)[1]["headers"]["weir-dry-run"].startswith("would-send; ")
 
 
+def test_a_batch_for_later(weir, origin):
+    d = weir()
+    r = d.request("POST", "/.weir/batch", [("Weir-Dry-Run", "1"), ("Weir-Async", "1")], body=b'[{"method": "POST", "url": "/api/b", "body": {"a": 1}}]')
+    assert r.status == 202
+    result = json.loads(d.get(json.loads(r.body)["result"], [("Prefer", "wait=30")]).body)
+    assert [item["status"] for item in result] == [200] and origin.count() == 0
+    r = d.request("POST", "/api/b", [("Weir-Dry-Run", "1"), ("Weir-Async", "1")], body=b"x")
+    assert r.status == 200 and r.fields.get("Weir-Dry-Run").startswith("would-send") and origin.count() == 0
+
+
+def test_there_is_no_dry_run_of_what_is_no_request_to_an_api(weir):
+    r = weir().request("DELETE", "/.weir/jobs/1", [("Weir-Dry-Run", "1")])
+    assert r.status == 400 and "there is no dry run of this" in json.loads(r.body)["detail"]
+
+
 def test_show(weir, origin, place):
     (place / "key").write_text("Bearer of-the-daemon")
     d = weir(set_headers=["X-Set: by-weir"], auth={"header": "Authorization", "value_file": str(place / "key"), "methods": ["POST"]},
@@ -136,6 +151,13 @@ def test_long_bodies_are_taken_and_go_nowhere(weir, origin):
     for word in ("1", "show"):
         r = d.request("PUT", "/api/a", [("Weir-Dry-Run", word), ("Expect", "100-continue")], body=b"x" * 3_000_000)
         assert r.status == 200 and ("; body=omitted" in r.fields.get("Weir-Dry-Run")) == (word == "show")
+    assert origin.count() == 0 and [line["received_bytes"] for line in d.access(2)] == [3_000_000] * 2
+
+
+def test_a_body_that_is_too_long_for_the_key(weir, origin):
+    d = weir(rules=[{"match": "/**", "methods": ["POST"], "key_body": True, "ttl": "1h", "mock": {"status": 503, "share": "100%"}}])
+    assert d.request("POST", "/api/a", body=b"x" * 3_000_000).status == 503
+    assert d.request("POST", "/api/a", [("Weir-Dry-Run", "show")], body=b"x" * 3_000_000).fields.get("Weir-Dry-Run").endswith("; body=omitted")
     assert origin.count() == 0 and [line["received_bytes"] for line in d.access(2)] == [3_000_000] * 2
 
 
