@@ -401,7 +401,9 @@ static const struct option rule_options[] = {
         "each is sent for itself; what is stored is served as ever."),
     GROUP("timeout", rule_timeout_section,
           "Times after which an attempt has failed, where they are not the upstream's.", IN(timeout)),
-    GROUP("mock", mock_section, "What a dry run answers, ahead of what is stored.", IN(mock)),
+    GROUP("mock", mock_section,
+          "What a dry run answers, ahead of what is stored. For writes the rule's methods have to name them.",
+          IN(mock)),
     POLICY_ROWS,
     END
 };

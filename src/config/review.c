@@ -207,6 +207,10 @@ static void review_rule(struct reader *r, const struct set_rule *rule)
         reader_warning(r, rule->from, "ttl",
                        "a POST is stored only where its body is part of the key: "
                        "key_body = true");
+    if (reader_member(rule->from, "mock") != rule->from && reader_member(rule->from, "methods") == rule->from)
+        reader_warning(r, rule->from, "mock",
+                       "no write comes here: without methods a rule is of GET, HEAD and QUERY alone; say those that "
+                       "are meant, such as methods = ( \"POST\" )");
     if (rule->policy.to.set_cookie == SET_COOKIE_STORE && rule->policy.to.shared)
         reader_warning(r, rule->from, "set_cookie", "a cookie that is stored and shared is handed to everyone");
 }

@@ -83,7 +83,7 @@ static void print_commands(FILE *out, const struct ctl *of)
 {
     for (const struct command *const *c = of->commands; *c != NULL; c++) {
         const char *arguments = (*c)->arguments;
-        char        form[64];
+        char        form[256];
 
         if (((*c)->traits & IS_HIDDEN) != 0)
             continue;
