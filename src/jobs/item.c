@@ -304,6 +304,8 @@ static const char *finish(struct item_reading *r)
         return arena_printf(r->arena, SLICE_FMT ": \"" SLICE_FMT "\": %s", SLICE_ARG(bad.name),
                             SLICE_ARG(slice_sub(bad.value, 0, 80)), bad.wanted)
             .ptr;
+    if (wish.async)
+        return "Weir-Async: an item is not answered later by itself; the option async does that for the whole batch";
     return NULL;
 }
 

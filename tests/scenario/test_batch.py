@@ -168,6 +168,7 @@ WRONG = [
     ('[{"url": "/api/1", "headers": {"Transfer-Encoding": "chunked"}}]', "headers: Host"),
     ('[{"url": "/api/1", "headers": {"Origin": "http://x"}}]', "headers: Host"),
     ('[{"url": "/api/1", "headers": {"Weir-Nonsense": "1"}}]', "Weir-Nonsense"),
+    ('[{"url": "/api/1", "headers": {"Weir-Async": "1"}}]', "Weir-Async: an item is not answered later by itself"),
     ('[{"url": "/api/1", "max_wait": "soon"}]', "Weir-Max-Wait"),
     ('[{"url": "/api/1", "ttl": 5}]', "ttl: a duration"),
     ('[{"url": "/api/1", "priority": "high"}]', "Weir-Priority"),
