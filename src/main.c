@@ -16,6 +16,7 @@
 #include "config/keeper.h"
 #include "config/mode.h"
 #include "engine/credential.h"
+#include "engine/runs.h"
 #include "jobs/jobs.h"
 #include "front/front.h"
 #include "route/pattern.h"
@@ -57,6 +58,7 @@ struct daemon {
     struct credentials  *credentials;
     struct peer_finder  *finder;
     struct records      *records;
+    struct runs         *runs;
     struct saved        *saved;
     struct front        *front;
     struct mailbox      *mailbox;      /* main's: new configurations come here */
@@ -295,7 +297,9 @@ static int open_rooms(struct daemon *d, struct fault *why)
     services.engine.upstream = d->upstream;
     services.engine.credentials = d->credentials;
     services.engine.finder = d->finder;
+    d->runs = runs_open();
     services.engine.records = d->records;
+    services.engine.runs = d->runs;
     memcpy(services.engine.secret.bytes, state_key(d->state), sizeof services.engine.secret.bytes);
     services.admin = (struct admin_services){ .store = d->store,
                                               .upstream = d->upstream,
@@ -307,6 +311,7 @@ static int open_rooms(struct daemon *d, struct fault *why)
                                               .saved = d->saved,
                                               .jobs_overview = jobs_overview,
                                               .jobs = d->jobs,
+                                              .runs = d->runs,
                                               .context = d,
                                               .started_wall_ns = d->started_wall_ns };
     services.authority = d->authority;
@@ -321,6 +326,7 @@ static void close_rooms(struct daemon *d)
     if (broken_off > 0)
         log_warning("stopped_early", "broken_off=%u", broken_off);
     saved_close(d->saved);
+    runs_close(d->runs);
     records_close(d->records);
     credentials_close(d->credentials);
     upstream_close(d->upstream);

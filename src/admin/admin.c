@@ -39,7 +39,9 @@
     X(session_end) \
     X(top) \
     X(saved) \
-    X(jobs)
+    X(jobs) \
+    X(run) \
+    X(run_end)
 // clang-format on
 
 #define DECLARE(name) extern const struct endpoint endpoint_##name;

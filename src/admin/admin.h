@@ -39,6 +39,7 @@ struct admin_connections { /* that are open */
 
 struct front;
 struct jobs;
+struct runs;
 struct saved;
 struct tokens;
 
@@ -63,6 +64,7 @@ struct admin_services { /* lent; outlive every call */
     struct tokens      *tokens; /* its sessions */
     const char         *data;   /* of the first data listener; NULL: there is none */
     struct saved       *saved;  /* main's */
+    struct runs        *runs;   /* programs with a mode of their own: engine/runs.h */
     /* What is answered later, everybody's: up to `most`. */
     json_t *(*jobs_overview)(struct jobs *, unsigned most, int64_t now_wall_ns);
     struct jobs *jobs; /* for that one; NULL: there is none */

@@ -298,10 +298,11 @@ static void tell_problem(struct ctl_answer *a)
     json_decref(problem);
 }
 
-/* A question that is too long for a target changes nothing either. */
+/* A question that is too long for a target changes nothing either, nor what concerns the caller's own alone. */
 static bool only_reads(const char *method, const char *path)
 {
-    return strcmp(method, "GET") == 0 || strcmp(path, "/explain") == 0;
+    return strcmp(method, "GET") == 0 || strcmp(path, "/explain") == 0 || strcmp(path, "/run") == 0 ||
+           strcmp(path, "/run/end") == 0;
 }
 
 /* False: said why. */

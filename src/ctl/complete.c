@@ -197,7 +197,7 @@ static void take_word(struct word_line *l, const char *word)
                                                        equals != NULL && word[1] == '-' ? (size_t)(equals - word)
                                                                                         : strlen(word));
 
-        if (row != NULL && row->value != NULL && (equals == NULL || word[1] != '-'))
+        if (row != NULL && option_wants(row) && (equals == NULL || word[1] != '-'))
             l->wants = row;
         else if (row != NULL && equals != NULL)
             take_value(l, row, equals + 1);
@@ -221,7 +221,7 @@ static bool tell_joined(const struct word_line *l, const char *typed)
     row = find_option(l, typed, (size_t)(equals - typed));
     snprintf(before, sizeof before, "%.*s", (int)(equals + 1 - typed), typed);
     if (row != NULL && row->value != NULL)
-        tell_value(l, before, row->value, strlen(row->value), equals + 1);
+        tell_value(l, before, option_takes(row), strlen(option_takes(row)), equals + 1);
     return true;
 }
 

@@ -61,7 +61,8 @@ static int take_option(struct ctl *c, const struct command *command, int option)
         return 0;
     }
     if (c->said_count < OPTIONS_MOST)
-        c->said[c->said_count++] = (struct said_option){ row->name, row->value != NULL ? optarg : "" };
+        c->said[c->said_count++] = (struct said_option){ row->name,
+                                                         row->value != NULL && optarg != NULL ? optarg : "" };
     return -1;
 }
 

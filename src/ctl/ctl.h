@@ -35,7 +35,7 @@ struct command_option { /* of one command, beside those that all have */
     const char *name;
     char        letter; /* 0: none */
     const char *value;  /* what it takes, as --help calls it: FILE, UPSTREAM, "size|age" (options.c completes it by that
-                         * name); NULL: nothing */
+                         * name); "=writes": only with "=" before it, and it may be left out; NULL: nothing */
     const char *help;
 };
 

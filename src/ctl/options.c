@@ -73,8 +73,12 @@ static void print_options(FILE *out, const struct command_option *rows)
     for (const struct command_option *o = rows; o != NULL && o->name != NULL; o++) {
         char form[80];
 
-        snprintf(form, sizeof form, "%c%c%c --%s%s%s", o->letter != 0 ? '-' : ' ', o->letter != 0 ? o->letter : ' ',
-                 o->letter != 0 ? ',' : ' ', o->name, o->value != NULL ? " " : "", o->value != NULL ? o->value : "");
+        snprintf(form, sizeof form, "%c%c%c --%s%s%s%s", o->letter != 0 ? '-' : ' ', o->letter != 0 ? o->letter : ' ',
+                 o->letter != 0 ? ',' : ' ', o->name,
+                 o->value == NULL  ? ""
+                 : option_wants(o) ? " "
+                                   : "[",
+                 o->value != NULL ? o->value : "", o->value != NULL && !option_wants(o) ? "]" : "");
         print_row(out, form, o->help);
     }
 }
@@ -123,13 +127,16 @@ int ctl_use_wrongly(const struct command *command)
 static unsigned add_rows(const struct command_option *rows, struct option *options, unsigned count, char *letters)
 {
     for (unsigned i = 0; rows != NULL && rows[i].name != NULL && count < 2 * OPTIONS_MOST; i++, count++) {
-        options[count] = (struct option){ rows[i].name, rows[i].value != NULL, NULL,
-                                          rows[i].letter != 0 ? rows[i].letter : OPTION_OWN + (int)count };
+        options[count] = (struct option){ rows[i].name,
+                                          option_wants(&rows[i])  ? required_argument
+                                          : rows[i].value != NULL ? optional_argument
+                                                                  : no_argument,
+                                          NULL, rows[i].letter != 0 ? rows[i].letter : OPTION_OWN + (int)count };
         if (rows[i].letter == 0)
             continue;
         letters += strlen(letters);
         letters[0] = rows[i].letter;
-        letters[1] = rows[i].value != NULL ? ':' : '\0';
+        letters[1] = option_wants(&rows[i]) ? ':' : '\0';
         letters[2] = '\0';
     }
     return count;

@@ -8,6 +8,17 @@
 
 enum { OPTION_OWN = 512 /* what getopt_long() returns for a command's first option, one more for the next */ };
 
+/* Does a value follow as a word of its own? */
+static inline bool option_wants(const struct command_option *row)
+{
+    return row->value != NULL && row->value[0] != '=';
+}
+/* The name of what it takes. */
+static inline const char *option_takes(const struct command_option *row)
+{
+    return row->value + (row->value[0] == '=');
+}
+
 /* NULL: there is none of that name. */
 const struct command *options_command(const struct ctl *, const char *name);
 /* Those that all commands have, as a command's own; ends with a name of NULL. */

@@ -1,29 +1,54 @@
 /*
- * weirctl run: a program that is pointed at Weir.
+ * weirctl run: a program that is pointed at Weir, and may have a mode of its own.
  */
+#include "ctl/child.h"
+#include "ctl/held.h"
 #include "ctl/pointing.h"
 
-#include <errno.h>
+#include "base/arena.h"
+
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { OWN_FAILURE = 125, NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
+static const struct command_option options[] = {
+    { "offline", 0, NULL, "it hears what is stored, and nothing is asked" },
+    { "dry-run", 0, "=writes", "nothing is sent (writes: nothing that may change something)" },
+    { NULL, 0, NULL, NULL },
+};
+
+extern const struct command command_run;
 
 /* Returns only where it could not run the command. */
-static int run(const struct ctl *c)
+static int run_free(const struct ctl *c)
 {
     struct pointing p = { 0 };
+    int             status;
 
     if (!pointing_prepare(c, &p))
-        return OWN_FAILURE;
+        return CHILD_OWN_FAILURE;
     for (unsigned i = 0; i < p.count; i++)
         setenv(p.variables[i].name, p.variables[i].value, 1);
+    status = child_become(c->arguments);
     arena_free(&p.arena);
-    execvp(c->arguments[0], c->arguments);
-    fprintf(stderr, "weirctl: cannot run %s: %s\n", c->arguments[0], strerror(errno));
-    return errno == ENOENT ? NOT_FOUND : NOT_EXECUTABLE;
+    return status;
+}
+
+static int run(const struct ctl *c)
+{
+    const char *offline = ctl_option(c, "offline", 0), *dry = ctl_option(c, "dry-run", 0);
+
+    if (offline == NULL && dry == NULL)
+        return run_free(c);
+    if (offline != NULL && dry != NULL) {
+        fprintf(stderr, "weirctl: --offline or --dry-run: a program has one mode\n");
+        return ctl_use_wrongly(&command_run);
+    }
+    if (dry != NULL && dry[0] != '\0' && strcmp(dry, "writes") != 0) {
+        fprintf(stderr, "weirctl: --dry-run is of everything, and --dry-run=writes of what may change something\n");
+        return ctl_use_wrongly(&command_run);
+    }
+    return held_run(c, offline != NULL ? "offline" : dry[0] != '\0' ? "dry_run_writes" : "dry_run", c->arguments);
 }
 
 const struct command command_run = { "run",
@@ -33,4 +58,4 @@ const struct command command_run = { "run",
                                      INT_MAX,
                                      run,
                                      NAMES_CLIENT | TAKES_COMMAND,
-                                     NULL };
+                                     options };

@@ -29,7 +29,7 @@ enum step step_guard(struct exchange *x)
                                "Point https_proxy at the forward proxy's address (proxy.listen)." };
     if (no.kind == PROBLEM_NONE && asks_for_websocket(&x->in.request))
         no = (struct refusal){ PROBLEM_WEBSOCKET, "Weir carries requests and answers; connect to the API directly." };
-    return no.kind != PROBLEM_NONE ? reply_refusal(x, &no) : STEP_ROUTE;
+    return no.kind != PROBLEM_NONE ? reply_refusal(x, &no) : joining_run(x);
 }
 
 static bool is_admitted(struct exchange *x)

@@ -4,6 +4,7 @@
 #include "engine/internal.h"
 
 #include "engine/dry.h"
+#include "engine/runs.h"
 
 /* Credentials are redacted; where no upstream says which parameters they are in, the whole query is. */
 static struct slice loggable_target(const struct exchange *x, struct arena *a)
@@ -23,7 +24,7 @@ static struct slice own_name(const struct exchange *x)
 {
     if (x->client.is_named)
         return x->client.name;
-    return x->wish.client.ptr != NULL ? x->wish.client : x->in.proxy_user;
+    return x->wish.client.ptr != NULL ? x->wish.client : runs_name(x->in.proxy_user);
 }
 
 static struct slice field_named(const struct http_fields *f, struct slice name)

@@ -26,6 +26,8 @@ struct credentials;
 struct engine_later;
 struct engine_service;
 struct jobs;
+struct own_run;
+struct runs;
 
 struct engine_services { /* lent to every engine, outlives them */
     struct store                       *store;
@@ -33,6 +35,7 @@ struct engine_services { /* lent to every engine, outlives them */
     struct credentials                 *credentials;
     struct peer_finder                 *finder;
     struct records                     *records; /* of all workers */
+    struct runs                        *runs;    /* NULL: there are never any */
     struct key_secret                   secret;
     const struct engine_service *const *own;   /* service.h; ends with NULL */
     const struct engine_later          *later; /* service.h; NULL: nothing is answered later */
@@ -95,6 +98,7 @@ struct exchange_input {           /* borrowed until exchange_close() */
     uint64_t             batch; /* id of the request that it is an item of; 0: none. What waits goes when it leaves. */
     struct exchange_job *job;   /* NULL: of none.  What waits goes when it leaves. */
     struct slice         proxy_user; /* of that CONNECT: names the client (see Weir-Client); ptr NULL */
+    struct own_run      *run;        /* of an item: that of the request that it is an item of; else NULL (runs.h) */
     /* Who that is, as far as it is known by now, and with the user, for whom the kernel is asked the first time.  Never
      * NULL; valid until the next call for the connection. */
     const struct peer *(*known)(void *owner);

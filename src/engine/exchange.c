@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "engine/dry.h"
+#include "engine/runs.h"
 #include "engine/service.h"
 
 #include <stdlib.h>
@@ -202,6 +203,8 @@ void exchange_close_dry(struct exchange *x)
     }
     config_release(x->config);
     x->config = NULL;
+    run_release(x->run);
+    x->run = NULL;
     x->closed = true;
     if (may_have_mail)
         mailbox_post(e->mailbox, &x->fence);

@@ -235,6 +235,7 @@ struct exchange {
     enum upstream_mode            mode;     /* that holds: mode_decide() */
     enum upstream_mode            own_mode; /* the client's: engine/mode.h */
     bool                          has_own_mode;
+    struct own_run               *run; /* a reference; NULL: it belongs to none */
     const struct policy_options  *policy;
     struct request_wish           wish;
     struct slice                  cors_origin; /* of another site's page that may ask; ptr NULL: none */
@@ -336,6 +337,11 @@ void         playing_close(struct exchange *x);
 /* mode.c: which mode holds, of the upstream's, as it was when the request came, and the client's own; the route is
  * known; again when the request's own wish (Weir-Dry-Run) is. */
 void mode_decide(struct exchange *x);
+
+/* joining.c: the run that the request's token is of, and with it a mode of its own; STEP_ROUTE, or it is refused. */
+enum step joining_run(struct exchange *x);
+/* Once it is known to be for an upstream. */
+void joining_count(struct exchange *x);
 
 /* rule.c: no Host at all is a name of Weir's, too. */
 bool route_is_own_host(struct exchange *x, struct slice host);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
+#include "engine/runs.h"
 #include "policy/storable.h"
 
 #include <stdlib.h>
@@ -40,7 +41,7 @@ static bool may_repeat(const struct exchange *x)
            x->seen.times == 1 && !x->forwarded && x->fetch == NULL && x->decision.verdict == VERDICT_SERVE &&
            x->decision.ttl_ns > 0 && wishes_nothing(&x->wish) && x->reply.kind != REPLY_STREAM && !x->reply.close &&
            x->in.connected.ptr == NULL && x->config == x->engine->config && x->mode == x->up->mode &&
-           !x->has_own_mode && x->stand_in == NULL;
+           !x->has_own_mode && x->stand_in == NULL && !runs_any(x->engine->services->runs);
 }
 
 /* There may be thousands: one block with its texts, and no arena, which would take a page. */

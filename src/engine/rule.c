@@ -27,8 +27,10 @@ enum step step_route(struct exchange *x)
     x->route = find_route(x, http_fields_get(&x->in.request.fields, HTTP_HOST));
     if (x->route.upstream != NULL)
         x->up = &x->config->upstreams[x->route.upstream->index];
-    if (x->up != NULL)
+    if (x->up != NULL) {
         mode_decide(x);
+        joining_count(x);
+    }
     return STEP_ADMIT;
 }
 
@@ -52,10 +54,11 @@ enum step rule_refuse_field(struct exchange *x, const struct bad_wish *bad)
                                                        bad->value.len > LONGEST ? "..." : "", bad->wanted) });
 }
 
-/* Is it to be answered later?  An item of a batch, and what is a job already, are not. */
+/* Is it to be answered later?  An item of a batch, what is a job already, and a run's, whose mode ends with it, are
+ * not. */
 static void look_when(struct exchange *x)
 {
-    if (x->in.job != NULL || x->in.batch != 0 || x->dry != NULL || x->engine->services->later == NULL)
+    if (x->in.job != NULL || x->in.batch != 0 || x->run != NULL || x->dry != NULL || x->engine->services->later == NULL)
         return;
     x->service.is_wanted = x->wish.async || (x->up->jobs && prefer_read(&x->in.request.fields).respond_async);
     if (!x->service.is_wanted)

@@ -109,8 +109,10 @@ static bool is_finished(struct worker *w)
         return false;
     door_close_all(w); /* a tunnel has no end that could be waited for */
     tunnel_close_all(w);
-    if (!call_any(w) && !engine_is_busy(w->engine))
+    if (!call_any(w) && !engine_is_busy(w->engine)) {
+        call_break_endless(w);
         return true;
+    }
     if (clock_real_ns() >= w->stop.at_ns) {
         call_break_all(w);
         engine_break(w->engine);

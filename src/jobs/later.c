@@ -19,9 +19,12 @@ void later_read_fields(struct batch *b)
         b->wanted.async = true;
 }
 
+/* Of a run, whose mode ends with it, everything is answered at once. */
 bool later_is_wanted(const struct batch *b)
 {
-    return b->wanted.async && service_input(b->outer)->job == NULL;
+    const struct exchange_input *outer = service_input(b->outer);
+
+    return b->wanted.async && outer->job == NULL && outer->run == NULL;
 }
 
 /* Is anything of it his own credential? */

@@ -264,6 +264,7 @@ static void begin(struct item *i)
          .batch = service_id(b->outer),
          .race = b->race,
          .job = outer->job,
+         .run = outer->run,
          .owner = i,
     };
 

@@ -57,7 +57,7 @@ def test_what_changes_something_is_for_the_admin_socket_alone(weir):
 
 # How each that is served there is asked for what is not the caller's; "": as it is.
 WANTS = {"/status": "", "/limits": "", "/upstreams": "", "/ca": "", "/metrics": "", "/log": "", "/top": ONCE["/top"],
-         "/entries": "?url=**", "/entry": "?url=/theirs/hidden", "/errors/NAME": "", "/explain": b'{"url": "/theirs/hidden"}'}
+         "/entries": "?url=**", "/entry": "?url=/theirs/hidden", "/errors/NAME": "", "/explain": b'{"url": "/theirs/hidden"}', "/run": b"{}", "/run/end": b"{}"}
 
 
 def test_what_is_served_to_all_tells_nothing_of_others(daemons, origin):

@@ -163,6 +163,15 @@ bool call_any(const struct worker *w)
     return false;
 }
 
+void call_break_endless(struct worker *w)
+{
+    struct call *call;
+
+    LIST_FOREACH (call, &w->calls.list, entry)
+        if (call->admin != NULL && admin_may_be_cut(call->admin))
+            break_off(call);
+}
+
 void call_break_all(struct worker *w)
 {
     struct call *call;

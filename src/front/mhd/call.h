@@ -67,6 +67,8 @@ void call_on_closed(struct connection *);
 void call_on_peer_closed(struct connection *);
 /* True while a request whose head is whole is being answered. */
 bool call_any(const struct worker *);
+/* Breaks off those that have no end of their own; libmicrohttpd does not stop while one is suspended. */
+void call_break_endless(struct worker *);
 /* Breaks off every call of the worker. */
 void call_break_all(struct worker *);
 void call_free_unused(struct worker *);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/log.h"
+#include "engine/runs.h"
 #include "front/mhd/call.h"
 #include "front/mhd/heads.h"
 #include "front/mhd/startline.h"
@@ -91,7 +92,7 @@ static void log_it(struct connection *c, const struct refusal *no)
         .started_wall_ns = clock_wall_ns(),
         .id = (int64_t)engine_take_id(c->worker->engine),
         .peer = slice_of(c->peer),
-        .client = slice_of(c->proxy_user),
+        .client = runs_name(slice_of(c->proxy_user)),
         .method = method_of(c),
         .target = SLICE("-"),
         .version_minor = 1,

@@ -15,6 +15,7 @@
 #include "front/mhd/refuse.h"
 #include "base/socket.h"
 #include "config/mode.h"
+#include "engine/runs.h"
 #include "front/mhd/certificate.h"
 #include "front/mhd/daemon.h"
 #include "front/proxy/say.h"
@@ -122,7 +123,7 @@ static void refuse(struct knock *k, const struct connect_head *h, const struct r
     engine_count_refused(k->worker->engine, SLICE("CONNECT"), problem_status(no->kind));
     say_refusal(k->worker, k->arrival.fd, no->kind, no->detail, proxy_error);
     say_logged(k->worker, &(struct connect_line){ .peer = k->peer,
-                                                  .client = h->user,
+                                                  .client = runs_name(h->user),
                                                   .who = k->who,
                                                   .target = h->target,
                                                   .cache = "error",
@@ -274,15 +275,62 @@ static bool is_held(struct knock *k, const struct connect_head *h, const struct 
     return true;
 }
 
-static void answer_connect(struct knock *k, const struct connect_head *h)
+static int64_t uid_of(struct knock *k)
+{
+    struct peer who;
+
+    ask_who(k, &who);
+    return who.has_uid ? (int64_t)who.uid : -1;
+}
+
+/* A program that weirctl run holds to a mode: what Weir cannot see into it cannot hold back.  False: it is refused. */
+static bool holds_to_run(struct knock *k, struct connect_head *h, bool is_seen)
+{
+    struct runs    *runs = k->worker->services->engine.runs;
+    struct slice    token = h->user;
+    struct own_run *run;
+
+    if (!runs_is_token(token)) {
+        if (!is_seen && runs_any(runs))
+            runs_note_astray(runs, uid_of(k));
+        return true;
+    }
+    h->user = SLICE_NONE; /* no log has it */
+    run = runs_find(runs, token, uid_of(k));
+    if (run == NULL) {
+        refuse(k, h,
+               &(struct refusal){ PROBLEM_RUN_OVER, "The proxy user is the token of a weirctl run that is over, or of "
+                                                    "another user's: nothing was sent." },
+               "http_request_denied");
+        return false;
+    }
+    if (is_seen) {
+        h->user = token;
+    } else {
+        run_note_refused(run);
+        refuse(k, h,
+               &(struct refusal){
+                   PROBLEM_RUN_UNSEEN,
+                   "This program is held to a mode by weirctl run, and what goes to this host Weir would "
+                   "carry through unread: it is no upstream's, or of one with intercept = false." },
+               "http_request_denied");
+    }
+    run_release(run);
+    return is_seen;
+}
+
+static void answer_connect(struct knock *k, struct connect_head *h)
 {
     const struct config         *c = k->worker->config;
     struct route_place           to = route_find_connected(c->routes, h->host, h->port);
     const struct route_upstream *u = to.upstream;
+    const bool                   is_seen = u != NULL && c->upstreams[u->index].intercept;
 
+    if (!holds_to_run(k, h, is_seen))
+        return;
     if (u != NULL && !admits(k, h, &c->upstreams[u->index]))
         return;
-    if (u != NULL && c->upstreams[u->index].intercept)
+    if (is_seen)
         open_upstream(k, h);
     else if (u != NULL && is_held(k, h, &c->upstreams[u->index]))
         return;
