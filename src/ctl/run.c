@@ -4,6 +4,7 @@
 #include "ctl/child.h"
 #include "ctl/held.h"
 #include "ctl/pointing.h"
+#include "ctl/replayed.h"
 
 #include "base/arena.h"
 
@@ -14,6 +15,8 @@
 static const struct command_option options[] = {
     { "offline", 0, NULL, "it hears what is stored, and nothing is asked" },
     { "dry-run", 0, "=writes", "nothing is sent (writes: nothing that may change something)" },
+    { "replay", 0, "FILE",
+      "a snapshot answers it, a folder or a zip, and nothing else: without a daemon or a network" },
     { NULL, 0, NULL, NULL },
 };
 
@@ -37,17 +40,24 @@ static int run_free(const struct ctl *c)
 static int run(const struct ctl *c)
 {
     const char *offline = ctl_option(c, "offline", 0), *dry = ctl_option(c, "dry-run", 0);
+    const char *snapshot = ctl_option(c, "replay", 0);
 
-    if (offline == NULL && dry == NULL)
-        return run_free(c);
-    if (offline != NULL && dry != NULL) {
-        fprintf(stderr, "weirctl: --offline or --dry-run: a program has one mode\n");
+    if ((offline != NULL) + (dry != NULL) + (snapshot != NULL) > 1) {
+        fprintf(stderr, "weirctl: --offline, --dry-run or --replay: a program has one mode\n");
         return ctl_use_wrongly(&command_run);
     }
     if (dry != NULL && dry[0] != '\0' && strcmp(dry, "writes") != 0) {
         fprintf(stderr, "weirctl: --dry-run is of everything, and --dry-run=writes of what may change something\n");
         return ctl_use_wrongly(&command_run);
     }
+    if (snapshot != NULL && strcmp(snapshot, "auto") == 0) {
+        fprintf(stderr, "weirctl: this weir replays a snapshot as it is, and adds nothing to it: --replay FILE\n");
+        return ctl_use_wrongly(&command_run);
+    }
+    if (snapshot != NULL)
+        return replayed_run(c, snapshot, c->arguments);
+    if (offline == NULL && dry == NULL)
+        return run_free(c);
     return held_run(c, offline != NULL ? "offline" : dry[0] != '\0' ? "dry_run_writes" : "dry_run", c->arguments);
 }
 
