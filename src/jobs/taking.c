@@ -293,11 +293,10 @@ static struct task *make(struct taker *k, const struct task_batch *b)
 /* The one that has the same Idempotency-Key; a reference. */
 static struct task *find_same(struct task *t)
 {
-    struct task *same = t->has_key ? task_find_key(t->jobs, &t->key) : NULL;
+    struct task *same = t->has_key ? task_find_key(t->jobs, &t->key, clock_wall_ns()) : NULL;
 
-    if (same == NULL || same->refused || task_state_at(same, clock_wall_ns()) >= TASK_EXPIRED)
-        return NULL;
-    task_acquire(same);
+    if (same != NULL)
+        task_acquire(same);
     return same;
 }
 

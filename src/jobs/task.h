@@ -179,7 +179,8 @@ bool task_add(struct task *, unsigned most);
 /* Not any more, drops that reference. */
 void         task_drop(struct task *);
 struct task *task_find(struct jobs *, struct slice id);
-struct task *task_find_key(struct jobs *, const struct task_hash *key);
+/* One that has expired by then has its key no more. */
+struct task *task_find_key(struct jobs *, const struct task_hash *key, int64_t now_wall_ns);
 /* What it is at that time: one that has ended expires. */
 enum task_state task_state_at(const struct task *, int64_t now_wall_ns);
 /* The disk hears of it; then it is, and who watches is told. */

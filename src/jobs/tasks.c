@@ -215,14 +215,14 @@ struct task *task_find(struct jobs *jobs, struct slice id)
     return NULL;
 }
 
-struct task *task_find_key(struct jobs *jobs, const struct task_hash *key)
+struct task *task_find_key(struct jobs *jobs, const struct task_hash *key, int64_t now_wall_ns)
 {
     struct task *t;
 
     TABLE_EACH(n, &jobs->keys, hash_of(key, sizeof *key))
     {
         t = CONTAINER_OF(n, struct task, by_key);
-        if (memcmp(&t->key, key, sizeof *key) == 0)
+        if (memcmp(&t->key, key, sizeof *key) == 0 && !t->refused && task_state_at(t, now_wall_ns) < TASK_EXPIRED)
             return t;
     }
     return NULL;

@@ -536,6 +536,18 @@ def test_an_expired_one_is_gone(weir, origin, clock):
     assert d.get(job["result"], [("Authorization", "x")]).status == 404
 
 
+def test_a_key_is_free_again_after_its_job(weir, origin, clock):
+    d = weir(settings={"jobs": {"keep": "1h"}})
+    key = [("Idempotency-Key", "4711")]
+    made = []
+    for body in (b"a", b"b", b"c"):
+        made.append(later(d, method="POST", fields=key, body=body)["id"])
+        result(d, {"id": made[-1]})
+        assert later(d, method="POST", fields=key, body=body)["id"] == made[-1]
+        clock.advance(3601)
+    assert len(set(made)) == 3
+
+
 def test_there_are_only_so_many(weir, origin):
     d = weir(settings={"jobs": {"max": 2}})
     gate = Gate(origin)
