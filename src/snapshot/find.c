@@ -37,6 +37,7 @@ void find_index(struct snapshot_reader *s)
         struct gathered_line *l = &s->all.lines[i];
 
         l->served = 0;
+        l->read = NULL;
         table_add(&s->by_key, &l->node, find_key(&s->all.redaction, l->method, l->url, l->body));
     }
 }
@@ -136,6 +137,21 @@ static enum snapshot_found choose(struct snapshot_reader *s, struct candidate_li
     return SNAPSHOT_FOUND;
 }
 
+/* A line is read as JSON when it is first wanted: a program mostly asks the same again. */
+static bool read_once(struct snapshot_reader *s, struct gathered_line *l, struct fault *why)
+{
+    struct snapshot_exchange x;
+
+    if (l->read != NULL)
+        return true;
+    if (line_read(l->text, &x, &s->all.arena, why) != 0)
+        return false;
+    l->read = arena_alloc(&s->all.arena, sizeof *l->read);
+    *l->read = x;
+    l->read->seq = l->seq;
+    return true;
+}
+
 static enum snapshot_found find_alike(struct snapshot_reader *s, struct slice method, struct slice url,
                                       struct slice body, const struct http_fields *fields,
                                       struct snapshot_exchange *out, struct arena *a, struct fault *why)
@@ -151,14 +167,14 @@ static enum snapshot_found find_alike(struct snapshot_reader *s, struct slice me
         if (!is_alike(s, l, method, url, body))
             continue;
         ARENA_ROOM(a, c, capacity, count);
-        if (line_read(l->text, &c[count].x, a, why) != 0) {
+        if (!read_once(s, l, why)) {
             struct fault inner = *why;
 
             fault_set(why, "the recorded exchange %.*s " SLICE_FMT ": %.700s", SLICE_ARG(method), SLICE_ARG(url),
                       inner.text);
             return SNAPSHOT_BROKEN;
         }
-        c[count].x.seq = l->seq;
+        c[count].x = *l->read;
         c[count].line = l;
         c[count].fit = fit_of(s, fields, &c[count].x);
         best = c[count].fit > best ? c[count].fit : best;

@@ -120,13 +120,14 @@ int snapshot_place_folder(const struct snapshot_place *);
 /* -- gather.c -- */
 
 struct gathered_line {
-    struct table_node node;                    /* under its key: find.c */
-    struct slice      text;                    /* without its end */
-    struct slice      method, url, body, time; /* body: the request's, in bodies/ */
-    uint64_t          seq;
-    uint64_t          order; /* as it was read: the last word where all else is equal */
-    bool              of_journal;
-    uint64_t          served; /* SNAPSHOT_SEQUENCE: how many were, of those that are answered from alike */
+    struct table_node         node;                    /* under its key: find.c */
+    struct slice              text;                    /* without its end */
+    struct slice              method, url, body, time; /* body: the request's, in bodies/ */
+    uint64_t                  seq;
+    uint64_t                  order; /* as it was read: the last word where all else is equal */
+    bool                      of_journal;
+    uint64_t                  served; /* SNAPSHOT_SEQUENCE: how many were, of those that are answered from alike */
+    struct snapshot_exchange *read;   /* what it says, once it was wanted: find.c; NULL: it was not */
 };
 struct snapshot_lines {
     struct arena          arena;
