@@ -22,6 +22,7 @@
     X(check) \
     X(entries) \
     X(export) \
+    X(import) \
     X(entry) \
     X(explain) \
     X(ca) \

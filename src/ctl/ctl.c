@@ -19,6 +19,7 @@
     X(ls) \
     X(show) \
     X(export) \
+    X(import) \
     X(purge) \
     X(mode) \
     X(flush) \

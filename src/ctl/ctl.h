@@ -23,7 +23,7 @@ struct ctl {
     const char                  *socket;   /* of the admin or query socket; NULL: looked for */
     const char                  *config;   /* of a daemon that may not be running; NULL: the one that weir would read */
     bool                         json;
-    const char                  *as;        /* run, env: the client's name; NULL: none */
+    const char                  *as;        /* run, env: the client's name; import: the owner's; NULL: none */
     char                       **arguments; /* after the command */
     int                          argument_count;
     /* of the command's own options, in their order */
@@ -42,7 +42,8 @@ struct command_option { /* of one command, beside those that all have */
 enum {
     NAMES_CLIENT = 1,  /* takes --as */
     TAKES_COMMAND = 2, /* what follows is another program's, options and all */
-    IS_HIDDEN = 4      /* not in --help */
+    IS_HIDDEN = 4,     /* not in --help */
+    NAMES_OWNER = 8    /* takes --as for whose something becomes */
 };
 
 struct command {

@@ -75,6 +75,7 @@ static bool item_of(const json_t *j, struct archive_item *i, struct arena *a)
     i->x.time_ms = json_integer_value(json_object_get(j, "time"));
     i->x.took_ms = json_integer_value(json_object_get(j, "took"));
     i->x.status = (unsigned)json_integer_value(json_object_get(j, "status"));
+    i->x.had_credential = json_is_true(json_object_get(j, "private"));
     i->x.request = fields_of(json_object_get(j, "request"), a);
     i->x.response = fields_of(json_object_get(j, "fields"), a);
     return i->x.method.ptr != NULL && i->x.url.ptr != NULL &&
@@ -95,6 +96,8 @@ static bool keep(struct export_to *to, const struct archive_item *i)
         return !ferror(to->file);
     }
     r = snapshot_record(to->snapshot, i->x.method, i->x.url, &i->x.request, i->x.time_ms);
+    if (i->x.had_credential)
+        snapshot_record_secret(r, SLICE(""));
     snapshot_record_head(r, i->x.status, &i->x.response);
     snapshot_record_came(r, i->came.ptr, i->came.len, -1);
     switch (snapshot_record_end(r, SNAPSHOT_WHOLE, SLICE(""), i->x.took_ms, &why)) {

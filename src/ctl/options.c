@@ -9,7 +9,9 @@
 const struct command_option options_common[] = {
     { "socket", 0, "FILE", "the daemon's admin socket; without it the user's own, then /run/weir/admin.sock" },
     { "json", 0, NULL, "print the daemon's answer as JSON" },
-    { "as", 0, "NAME", "env, run: the client's name, for fairness and in weir's log" },
+    { "as", 0, "NAME",
+      "env, run: the client's name, for fairness and in weir's log; import: shared or auth:UPSTREAM, "
+      "whose what is private becomes" },
     { "version", 0, NULL, "print the version, and exit" },
     { "help", 'h', NULL, "print this, and exit; after a command: what that one takes" },
     { NULL, 0, NULL, NULL },
@@ -170,8 +172,8 @@ const struct command_option *options_row(const struct command *command, int opti
 
 int options_check(const struct ctl *c, const struct command *command)
 {
-    if (c->as != NULL && (command->traits & NAMES_CLIENT) == 0)
-        fprintf(stderr, "weirctl: %s takes no --as: it is for env and run\n", command->name);
+    if (c->as != NULL && (command->traits & (NAMES_CLIENT | NAMES_OWNER)) == 0)
+        fprintf(stderr, "weirctl: %s takes no --as: it is for env, run and import\n", command->name);
     else if (c->argument_count < command->least)
         fprintf(stderr, "weirctl: %s lacks an argument\n", command->name);
     else if (c->argument_count > command->most && command->most == 0)

@@ -47,8 +47,8 @@ void redaction_add(struct redaction *, const struct redaction *other);
 bool redaction_matches(const struct redaction *, const char *what);
 
 struct secrets_known;
-/* Learns the credentials of a request. */
-void redact_learn(const struct redaction *, struct secrets_known *, struct slice url, const struct http_fields *);
+/* Learns the credentials of a request.  False: it has none. */
+bool redact_learn(const struct redaction *, struct secrets_known *, struct slice url, const struct http_fields *);
 /* ... and of an answer: cookies. */
 void redact_learn_cookies(struct secrets_known *, const struct http_fields *answer);
 /* `own`: the request's own credentials, masked where they stand again. */

@@ -124,6 +124,8 @@ json_t *line_make(const struct snapshot_exchange *x)
 {
     json_t *request = json_pack("{s:o, s:o}", "headers", fields_json(&x->request), "body", body_json(&x->request_body));
 
+    if (x->had_credential)
+        json_object_set_new(request, "credential", json_true());
     return json_pack("{s:o, s:o, s:I, s:o, s:I, s:o, s:o}", "method", text_json(x->method), "url", text_json(x->url),
                      "seq", (json_int_t)x->seq, "time", line_time(x->time_ms), "took", (json_int_t)x->took_ms,
                      "request", request, "response", answer_json(x));
@@ -279,6 +281,7 @@ int line_read(struct slice text, struct snapshot_exchange *x, struct arena *a, s
     x->url = text_of(json_object_get(j, "url"), a);
     x->seq = (uint64_t)json_integer_value(json_object_get(j, "seq"));
     x->took_ms = json_integer_value(json_object_get(j, "took"));
+    x->had_credential = json_is_true(json_object_get(request, "credential"));
     if (x->method.ptr == NULL || !http_is_token(x->method))
         fault_set(why, "the method is missing, or no token");
     else if (x->url.ptr == NULL)

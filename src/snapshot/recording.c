@@ -37,13 +37,14 @@ struct snapshot_recording *snapshot_record(struct snapshot_writer *w, struct sli
     r->raw_request = http_fields_copy(fields, &r->arena);
     r->x.method = arena_copy(&r->arena, method);
     r->x.time_ms = time_ms;
-    redact_learn(&w->redaction, r->own, url, fields);
+    r->x.had_credential = redact_learn(&w->redaction, r->own, url, fields);
     redact_learn(&w->redaction, w->secrets, url, fields);
     return r;
 }
 
 void snapshot_record_secret(struct snapshot_recording *r, struct slice value)
 {
+    r->x.had_credential = true;
     secrets_known_add(r->own, value);
     secrets_known_add(r->writer->secrets, value);
 }

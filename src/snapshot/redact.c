@@ -271,21 +271,27 @@ static struct slice query_of(struct slice url)
     return mark < url.len ? slice_sub(url, mark + 1, url.len) : SLICE_NONE;
 }
 
-void redact_learn(const struct redaction *r, struct secrets_known *s, struct slice url, const struct http_fields *f)
+bool redact_learn(const struct redaction *r, struct secrets_known *s, struct slice url, const struct http_fields *f)
 {
     struct arena a = { 0 };
     struct slice query = query_of(url), parameter;
+    bool         any = false;
 
     while (query.ptr != NULL && http_query_next(&query, &parameter)) {
         size_t equals = slice_find(parameter, '=', 0);
 
-        if (has(r->params, http_parameter_name(parameter, &a)))
-            secrets_known_add(s, http_percent_decode(slice_sub(parameter, equals + 1, parameter.len), &a));
+        if (!has(r->params, http_parameter_name(parameter, &a)))
+            continue;
+        any = true;
+        secrets_known_add(s, http_percent_decode(slice_sub(parameter, equals + 1, parameter.len), &a));
     }
     for (unsigned i = 0; f != NULL && i < f->count; i++)
-        if (has(r->fields, f->items[i].name) || has(r->headers, f->items[i].name))
+        if (has(r->fields, f->items[i].name) || has(r->headers, f->items[i].name)) {
+            any = true;
             learn_field(s, &f->items[i], &a);
+        }
     arena_free(&a);
+    return any;
 }
 
 void redact_learn_cookies(struct secrets_known *s, const struct http_fields *answer)

@@ -50,6 +50,7 @@ struct snapshot_exchange {                    /* what a line says */
     int64_t                      time_ms;     /* since 1970-01-01 UTC, when it was asked */
     int64_t                      took_ms;
     struct http_fields           request;
+    bool                         had_credential; /* one was left out or masked */
     struct snapshot_body         request_body;
     unsigned                     status; /* 0: there was no final head */
     struct http_fields           response, trailers;
