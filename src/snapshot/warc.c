@@ -77,7 +77,8 @@ static void put_record(FILE *out, const struct warc_record *r)
         put_digest(out, "WARC-Payload-Digest", r->body);
     fprintf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n", r->content_type, r->head.len + r->body.len);
     fwrite(r->head.ptr, 1, r->head.len, out);
-    fwrite(r->body.ptr, 1, r->body.len, out);
+    if (r->body.len > 0)
+        fwrite(r->body.ptr, 1, r->body.len, out);
     fputs("\r\n\r\n", out);
 }
 
