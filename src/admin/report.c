@@ -35,6 +35,11 @@ static json_t *limit_json(const struct upstream_report_entry *e, const struct up
                           "resets_in_s", seconds(l->resets_in_ns), "blocked_for_s", seconds(l->blocked_for_ns),
                           "waiting", (int)l->waiting, "clients", clients_json(l, names));
 
+    if (l->is_metered)
+        json_object_set_new(o, "metered",
+                            json_pack("{s:I, s:I, s:I, s:i}", "reserved", (json_int_t)l->reserved, "settled",
+                                      (json_int_t)l->settled, "unsettled", (json_int_t)l->unsettled, "scale",
+                                      (int)l->scale));
     if (l->credential[0] != '\0')
         json_object_set_new(o, "credential", json_string(l->credential));
     if (l->told_by[0] != '\0')

@@ -29,9 +29,9 @@ void ledger_set_told_most(struct ledger *l, int64_t most_ns)
 
 /* -- the plan -- */
 
-static void add_line(struct plan *p, struct slot *s, uint64_t cost, unsigned index)
+static void add_line(struct plan *p, struct slot *s, uint64_t cost, uint32_t estimate, unsigned index)
 {
-    p->line[p->count++] = (struct plan_line){ s, cost, index };
+    p->line[p->count++] = (struct plan_line){ s, cost, estimate, index };
 }
 
 void ledger_plan(struct ledger *l, const struct charge *c, struct budget_now own, struct plan *p)
@@ -45,23 +45,25 @@ void ledger_plan(struct ledger *l, const struct charge *c, struct budget_now own
         struct limit_scope *scope = &l->scopes[i];
         struct slot        *beside = p->account->line[i].slot;
         uint64_t            cost;
+        uint32_t            estimate;
 
         if (!ledger_scope_matches(l, scope, c))
             continue;
         p->matched |= 1u << i;
         cost = ledger_sending_cost(scope, c);
+        estimate = ledger_estimate(scope, c);
         if (scope->slot != NULL)
-            add_line(p, scope->slot, cost, i);
+            add_line(p, scope->slot, cost, estimate, i);
         else if (beside == NULL)
             beside = ledger_slot_new(l, p->account, i, own);
         if (beside != NULL)
-            add_line(p, beside, cost, i);
+            add_line(p, beside, cost, estimate, i);
     }
     if (p->account->named_count == 0)
         return;
     n = ledger_named_of(p->account, c->path, named);
     for (unsigned i = 0; i < n; i++)
-        add_line(p, p->account->named[named[i]], 1, LEDGER_MAX_LIMITS + named[i]);
+        add_line(p, p->account->named[named[i]], 1, 0, LEDGER_MAX_LIMITS + named[i]);
 }
 
 /* -- waiting -- */
@@ -327,7 +329,7 @@ struct ledger_cause ledger_cause(struct ledger *l, const struct charge *c, const
 
 /* -- spending -- */
 
-static void note_open(struct ledger *l, struct account *a, unsigned index, int64_t units)
+void ledger_note_open(struct ledger *l, struct account *a, unsigned index, int64_t units)
 {
     uint64_t *open = index < LEDGER_MAX_LIMITS ? &a->line[index].open : &a->named_open[index - LEDGER_MAX_LIMITS];
 
@@ -343,7 +345,7 @@ void ledger_spend(struct ledger *l, const struct charge *c, struct budget_now no
 
     ledger_plan(l, c, ask.own, &plan);
     r->count = 0;
-    r->spent = ask.own;
+    r->spent = r->held = ask.own;
     r->keep_permille = c->keep_permille;
     r->has_credential = plan.account->has_credential;
     memcpy(r->credential, plan.account->credential, sizeof r->credential);
@@ -362,15 +364,15 @@ void ledger_spend(struct ledger *l, const struct charge *c, struct budget_now no
         if (s->scope == SLOT_TOLD) /* its limit's own line stands in the receipt */
             continue;
         r->line[r->count].limit = s->identity;
-        r->line[r->count++].cost = (unsigned)line->cost;
-        note_open(l, plan.account, line->index, (int64_t)line->cost);
+        r->line[r->count].estimate = line->estimate;
+        r->line[r->count++].cost = (uint32_t)line->cost;
+        ledger_note_open(l, plan.account, line->index, (int64_t)line->cost);
     }
     plan.account->open += r->count > 0;
     ledger_sweep(l, plan.account, ask.own);
 }
 
-/* The limit, or LEDGER_MAX_LIMITS and the place among the account's resources; -1: it is no more. */
-static int index_of(const struct ledger *l, const struct account *a, uint64_t identity)
+int ledger_index_of(const struct ledger *l, const struct account *a, uint64_t identity)
 {
     for (unsigned i = 0; i < l->count; i++)
         if (l->scopes[i].identity == identity)
@@ -381,8 +383,8 @@ static int index_of(const struct ledger *l, const struct account *a, uint64_t id
     return -1;
 }
 
-static void give_back(struct ledger *l, struct account *a, unsigned index, uint64_t back, const struct receipt *r,
-                      struct budget_now own)
+void ledger_give_back(struct ledger *l, struct account *a, unsigned index, uint64_t back, const struct receipt *r,
+                      struct budget_now spent, struct budget_now own)
 {
     struct slot *slots[] = {
         index < LEDGER_MAX_LIMITS ? l->scopes[index].slot : NULL,
@@ -396,10 +398,18 @@ static void give_back(struct ledger *l, struct account *a, unsigned index, uint6
             continue;
         share = ledger_share(slots[i], r->keep_permille);
         if (share != NULL)
-            limit_return(share, share_cost(share, back), r->spent, own);
-        limit_return(slots[i]->limit, back, r->spent, own);
-        lease_returned(l, slots[i], back, r->spent);
+            limit_return(share, share_cost(share, back), spent, own);
+        limit_return(slots[i]->limit, back, spent, own);
+        lease_returned(l, slots[i], back, spent);
     }
+}
+
+/* What it costs is known when the body has ended. */
+static bool stays_open(const struct ledger *l, unsigned index, uint32_t estimate, const struct charge *c,
+                       unsigned status)
+{
+    return estimate > 0 && c != NULL && status != 0 && index < LEDGER_MAX_LIMITS &&
+           !ledger_has_status_cost(l->scopes[index].options, c, status);
 }
 
 /* `c` NULL: all of it goes back. */
@@ -407,22 +417,31 @@ static void close_receipt(struct ledger *l, const struct charge *c, struct recei
                           struct budget_now own)
 {
     struct account *a = accounts_find(&l->accounts, r->has_credential ? r->credential : NULL);
+    unsigned        kept = 0;
 
     for (unsigned i = 0; i < r->count && a != NULL; i++) {
-        int      index = index_of(l, a, r->line[i].limit);
+        int      index = ledger_index_of(l, a, r->line[i].limit);
         uint64_t sent = r->line[i].cost, cost = 0;
 
         if (index < 0)
             continue;
-        if (c != NULL)
-            cost = index < LEDGER_MAX_LIMITS ? ledger_final_cost(l->scopes[index].options, c, status) : sent;
+        if (stays_open(l, (unsigned)index, r->line[i].estimate, c, status)) {
+            r->line[kept++] = r->line[i];
+            continue;
+        }
+        if (c != NULL) /* nothing was heard of a limit in any unit: it stays as it was reserved */
+            cost = index < LEDGER_MAX_LIMITS && (r->line[i].estimate == 0 || status != 0)
+                       ? ledger_final_cost(l->scopes[index].options, c, status)
+                       : sent;
         if (cost < sent)
-            give_back(l, a, (unsigned)index, sent - cost, r, own);
-        note_open(l, a, (unsigned)index, -(int64_t)sent);
+            ledger_give_back(l, a, (unsigned)index, sent - cost, r, r->line[i].estimate > 0 ? r->held : r->spent, own);
+        ledger_note_open(l, a, (unsigned)index, -(int64_t)sent);
+        if (r->line[i].estimate > 0 && c != NULL && status == 0)
+            ledger_note_unsettled(l, (unsigned)index, sent);
     }
-    if (a != NULL && r->count > 0 && a->open > 0)
+    if (a != NULL && r->count > 0 && kept == 0 && a->open > 0)
         a->open--;
-    r->count = 0;
+    r->count = kept;
 }
 
 void ledger_return(struct ledger *l, struct receipt *r)

@@ -55,12 +55,22 @@ void           ledger_free(struct ledger *); /* NULL is fine */
  * keep what was spent; receipts of `old` and rows under way are good for the new one. */
 void ledger_adopt(struct ledger *, const struct ledger *old, struct budget_now now);
 
+/* What a request may cost of a limit in any unit, by the limit's estimate: of the limit of that name. */
+struct estimate {
+    uint64_t limit; /* ledger_limit_name() */
+    uint32_t amount;
+};
+uint64_t ledger_limit_name(const char *name);
+
 struct charge { /* which request is charged */
-    enum http_method method;
-    struct slice     method_name;
-    struct slice     path;          /* what rules and limits match */
-    const uint8_t   *credential;    /* LEDGER_CREDENTIAL_BYTES: the partition; NULL: none */
-    unsigned         keep_permille; /* of every limit, for others: 200 for a class with share "80%" */
+    enum http_method       method;
+    struct slice           method_name;
+    struct slice           path;          /* what rules and limits match */
+    const uint8_t         *credential;    /* LEDGER_CREDENTIAL_BYTES: the partition; NULL: none */
+    unsigned               keep_permille; /* of every limit, for others: 200 for a class with share "80%" */
+    uint64_t               rule;          /* whose estimates are alike: what is learned of them is for each */
+    const struct estimate *estimates;
+    unsigned               estimate_count;
 };
 
 /* matches(pattern, path): how a limit's `match` is tested; given by the caller, since patterns are route's. */
@@ -75,13 +85,15 @@ enum { LEDGER_MAX_LINES = LEDGER_MAX_LIMITS + 4 };
 struct receipt {
     struct {
         uint64_t limit;
-        unsigned cost;
+        uint32_t cost;
+        uint32_t estimate; /* of a limit in any unit, before what is learned of estimates; 0: it counts requests */
     } line[LEDGER_MAX_LINES];
     unsigned          count; /* 0: nothing to settle */
     uint8_t           credential[LEDGER_CREDENTIAL_BYTES];
     bool              has_credential;
     unsigned          keep_permille;
     struct budget_now spent; /* the ledger's own time */
+    struct budget_now held;  /* since when the lines in any unit count */
 };
 
 /* 0 where all limits allow it now; else the longest of their waits (INT64_MAX: never).
@@ -101,6 +113,31 @@ void ledger_return(struct ledger *, struct receipt *);
  * NULL: no answer will come; nothing is given back.  Empties the receipt. */
 void ledger_settle(struct ledger *, const struct charge *, struct receipt *, const struct http_response *,
                    struct budget_now now);
+/* After ledger_settle() the receipt still has lines of limits in any unit: what they cost is known when the body has
+ * ended.  While it has, the reservation must not fall out of its window: ledger_hold() when this is 0 (INT64_MAX:
+ * never). */
+int64_t ledger_hold_due_ns(const struct ledger *, const struct receipt *, struct budget_now now);
+void    ledger_hold(struct ledger *, struct receipt *, struct budget_now now);
+/*
+ * The body has ended.  `charges` are those that were found in a whole answer: each takes the place of its reservation,
+ * from now on, and may take the limit below nothing.  What is not there stays reserved, as if spent now.
+ * Empties the receipt.
+ */
+struct ledger_bill {
+    unsigned settled, unsettled; /* lines */
+};
+struct ledger_bill ledger_meter(struct ledger *, const struct charge *, struct receipt *,
+                                const struct estimate *charges, unsigned charge_count, struct budget_now now);
+/* Of the limit in any unit with that name, over all credentials, since the ledger was made; false: there is none. */
+struct ledger_metered {
+    uint64_t reserved;           /* now */
+    uint64_t settled, unsettled; /* units */
+    uint64_t settled_count, unsettled_count;
+};
+bool ledger_metered(const struct ledger *, const char *name, struct ledger_metered *out);
+/* What a receipt has reserved of limits in any unit: calls `each` with limit and units. */
+void ledger_reserved(const struct ledger *, const struct receipt *,
+                     void (*each)(void *context, const struct limit_options *, uint64_t units), void *context);
 /* The API said so in a body: nothing of this kind before `for_ns` from now (GitHub's secondary limits without
  * Retry-After). */
 void ledger_block(struct ledger *, const struct charge *, int64_t for_ns, struct budget_now now);

@@ -12,29 +12,57 @@ static bool is_for(const struct limit_cost *cost, const struct charge *c)
     return cost->method == NULL || strcmp(cost->method, "*") == 0 || slice_eq(slice_of(cost->method), c->method_name);
 }
 
-static uint64_t method_cost(const struct limit_options *o, const struct charge *c)
+static const struct limit_cost *method_row(const struct limit_options *o, const struct charge *c)
 {
     for (unsigned i = 0; i < o->cost_count; i++)
         if (o->costs[i].status_first == 0 && is_for(&o->costs[i], c))
-            return o->costs[i].cost;
-    return 1;
+            return &o->costs[i];
+    return NULL;
 }
 
-uint64_t ledger_final_cost(const struct limit_options *o, const struct charge *c, unsigned status)
+static const struct limit_cost *status_row(const struct limit_options *o, const struct charge *c, unsigned status)
 {
     for (unsigned i = 0; i < o->cost_count; i++) {
         const struct limit_cost *cost = &o->costs[i];
 
         if (cost->status_first != 0 && status >= cost->status_first && status <= cost->status_last && is_for(cost, c))
-            return cost->cost;
+            return cost;
     }
-    return method_cost(o, c);
+    return NULL;
+}
+
+bool ledger_has_status_cost(const struct limit_options *o, const struct charge *c, unsigned status)
+{
+    return status_row(o, c, status) != NULL;
+}
+
+uint64_t ledger_final_cost(const struct limit_options *o, const struct charge *c, unsigned status)
+{
+    const struct limit_cost *row = status_row(o, c, status);
+
+    if (row == NULL)
+        row = method_row(o, c);
+    return row != NULL ? row->cost : 1;
+}
+
+uint32_t ledger_estimate(const struct limit_scope *scope, const struct charge *c)
+{
+    if (scope->factors == NULL || method_row(scope->options, c) != NULL)
+        return 0;
+    for (unsigned i = 0; i < c->estimate_count; i++)
+        if (c->estimates[i].limit == scope->name)
+            return c->estimates[i].amount > 0 ? c->estimates[i].amount : 1;
+    return 1;
 }
 
 uint64_t ledger_sending_cost(const struct limit_scope *scope, const struct charge *c)
 {
-    uint64_t cost = method_cost(scope->options, c);
+    const uint32_t           estimate = ledger_estimate(scope, c);
+    const struct limit_cost *row = estimate > 0 ? NULL : method_row(scope->options, c);
+    uint64_t                 cost = row != NULL ? row->cost : 1;
 
+    if (estimate > 0)
+        cost = factors_apply(scope->factors, c->rule, estimate, limit_most(scope->model));
     return cost > scope->status_cost_most ? cost : scope->status_cost_most;
 }
 
@@ -64,6 +92,19 @@ struct queue_class ledger_row_class(const uint8_t key[LEDGER_KEY_BYTES])
     return (struct queue_class){ .owner = owner_of(NULL, has_none ? NULL : credential) };
 }
 
+/* Costs in any unit are all different; those of about the same size stand in one band, in the order in which they came,
+ * each asked about by its own cost. */
+static uint64_t alike(const struct limit_scope *scope, uint64_t cost)
+{
+    uint64_t size = 1;
+
+    if (scope->factors == NULL)
+        return cost;
+    while (size < cost)
+        size *= 2;
+    return size;
+}
+
 struct queue_class ledger_class(struct ledger *l, const struct charge *c)
 {
     const struct account *a = ledger_account_find(l, c->credential);
@@ -76,7 +117,7 @@ struct queue_class ledger_class(struct ledger *l, const struct charge *c)
 
         if (!ledger_scope_matches(l, scope, c))
             continue;
-        cost = ledger_sending_cost(scope, c);
+        cost = alike(scope, ledger_sending_cost(scope, c));
         if (cost > class.cost)
             class.cost = cost < UINT32_MAX ? (uint32_t)cost : UINT32_MAX;
         class.costs = XXH3_64bits_withSeed(&cost, sizeof cost, class.costs + i);

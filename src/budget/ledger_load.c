@@ -335,8 +335,10 @@ void ledger_adopt(struct ledger *l, const struct ledger *old, struct budget_now 
     for (unsigned i = 0; i < old->count; i++) {
         int at = scope_of(l, &old->scopes[i]);
 
-        if (at >= 0)
+        if (at >= 0) {
             l->scopes[at].open = old->scopes[i].open;
+            ledger_meter_adopt(&l->scopes[at], &old->scopes[i]);
+        }
         if (old->scopes[i].slot != NULL && at >= 0)
             adopt_slot(l, l->scopes[at].slot, old->scopes[i].slot, own);
         else if (old->scopes[i].slot != NULL)

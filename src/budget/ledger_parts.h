@@ -1,6 +1,6 @@
 /*
  * The ledger's own structures, shared by its files only: ledger.c (spending), ledger_class.c (costs and classes),
- * ledger_slots.c (buckets), ledger_learn.c (what the API says), ledger_keep.c (leases and
+ * ledger_meter.c (limits in any unit), ledger_slots.c (buckets), ledger_learn.c (what the API says), ledger_keep.c (leases and
  * rows), ledger_rows.c (lists of rows), ledger_load.c (rows of an earlier run), accounts.c (the table of
  * credentials).
  */
@@ -8,6 +8,7 @@
 #define WEIR_BUDGET_LEDGER_PARTS_H
 
 #include "budget/ledger.h"
+#include "budget/factor.h"
 #include "budget/steady.h"
 
 enum { NAMED_MOST = 16, SEEN_MOST = 32, SEEN_NAMES = 4, NAME_MOST_BYTES = 63 };
@@ -99,7 +100,10 @@ struct limit_scope { /* a configured limit */
     const struct limit_options *options;
     uint64_t                    identity;
     uint64_t                    status_cost_most;
-    uint64_t                    open;  /* units that are under way, over all credentials */
+    uint64_t                    open;    /* units that are under way, over all credentials */
+    uint64_t                    name;    /* ledger_limit_name() */
+    struct factors             *factors; /* of a limit in any unit; else NULL */
+    struct ledger_metered       metered;
     struct slot                *slot;  /* SLOT_SHARED; NULL: per credential */
     struct limit               *model; /* what new SLOT_OWNED are like */
 };
@@ -161,7 +165,8 @@ enum { ROW_VERSION = 1, ROW_MAGIC = 0x57c1, ROW_SUMMED_FROM = sizeof(uint64_t) }
 struct plan_line {
     struct slot *slot;
     uint64_t     cost;
-    unsigned     index; /* of the limit; LEDGER_MAX_LIMITS and up: named */
+    uint32_t     estimate; /* as in the receipt */
+    unsigned     index;    /* of the limit; LEDGER_MAX_LIMITS and up: named */
 };
 struct plan {
     struct plan_line line[LEDGER_MAX_BUCKETS];
@@ -174,11 +179,25 @@ struct plan {
 void ledger_plan(struct ledger *, const struct charge *, struct budget_now own, struct plan *);
 bool ledger_scope_matches(const struct ledger *, const struct limit_scope *, const struct charge *);
 
+/* The limit, or LEDGER_MAX_LIMITS and the place among the account's resources; -1: it is no more. */
+int  ledger_index_of(const struct ledger *, const struct account *, uint64_t identity);
+void ledger_note_open(struct ledger *, struct account *, unsigned index, int64_t units);
+void ledger_give_back(struct ledger *, struct account *, unsigned index, uint64_t back, const struct receipt *,
+                      struct budget_now spent, struct budget_now own);
+
+/* ledger_meter.c */
+void ledger_meter_adopt(struct limit_scope *, const struct limit_scope *old);
+void ledger_note_unsettled(struct ledger *, unsigned index, uint64_t units);
+
 /* ledger_class.c */
 /* What the answer turns out to cost. */
 uint64_t ledger_final_cost(const struct limit_options *, const struct charge *, unsigned status);
 /* The most it may turn out to cost, so that no answer finds the budget spent. */
 uint64_t ledger_sending_cost(const struct limit_scope *, const struct charge *);
+/* The estimate for it, before what is learned of estimates; 0: it counts requests, or this one by its method. */
+uint32_t ledger_estimate(const struct limit_scope *, const struct charge *);
+/* Its cost is settled by this status, also where it counts in any unit. */
+bool ledger_has_status_cost(const struct limit_options *, const struct charge *, unsigned status);
 
 /* ledger_slots.c */
 /* Its own, or the one that it shares where there is no room; made where it has to be. */

@@ -45,6 +45,11 @@ static uint64_t scope_identity(const struct limit_options *o, unsigned ordinal)
     struct slice zone = slice_of(o->zone), match = slice_of(o->match);
     uint64_t     h = XXH3_64bits(&fixed, sizeof fixed);
 
+    if (limit_is_metered(o)) { /* another unit is another limit */
+        struct slice name = slice_of(o->name);
+
+        h = XXH3_64bits_withSeed(name.ptr != NULL ? name.ptr : "", name.len, h + 1 + o->scale);
+    }
     h = XXH3_64bits_withSeed(zone.ptr != NULL ? zone.ptr : "", zone.len, h);
     return XXH3_64bits_withSeed(match.ptr != NULL ? match.ptr : "", match.len, h);
 }
@@ -94,6 +99,8 @@ struct ledger *ledger_new(const struct limit_options *limits, unsigned count)
             scope->identity = scope_identity(&limits[i], ordinal++);
         while (identity_is_taken(l, i, scope->identity));
         scope->status_cost_most = status_cost_most(&limits[i]);
+        scope->name = ledger_limit_name(limits[i].name);
+        scope->factors = limit_is_metered(&limits[i]) ? factors_new() : NULL;
         scope->model = limit_new(&limits[i]);
         if (!limits[i].per_credential)
             scope->slot = slot_new(limit_new_like(scope->model), SLOT_SHARED, scope->identity, NULL, limits[i].name);
@@ -165,6 +172,7 @@ void ledger_free(struct ledger *l)
     for (unsigned i = 0; i < l->count; i++) {
         ledger_slot_free(l, l->scopes[i].slot);
         limit_free(l->scopes[i].model);
+        factors_free(l->scopes[i].factors);
     }
     ledger_keep_free(l);
     free(l->scopes);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "budget/zone.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #define MOST INT64_C(1000000000)
@@ -127,4 +128,21 @@ bool limit_parse(struct slice text, struct limit_options *out, const char **bad)
     }
     *out = o;
     return true;
+}
+
+static bool scale_count(const struct limit_options *o, uint64_t *count)
+{
+    double scaled = (double)*count * pow(10.0, o->scale);
+
+    if (scaled > (double)MOST)
+        return false;
+    *count = (uint64_t)scaled;
+    if (o->margin > 0.0)
+        *count -= (uint64_t)ceil(scaled * o->margin - 1e-6);
+    return *count > 0;
+}
+
+bool limit_scale(struct limit_options *o)
+{
+    return scale_count(o, &o->count) && (o->kind != LIMIT_BUCKET || scale_count(o, &o->burst));
 }

@@ -20,6 +20,15 @@ struct limit_cost {                        /* "304 0", "GET 1", "* 5": first mat
     unsigned    cost;
 };
 
+/* "[factor] body | json:POINTER | header:NAME | number": budget/term.h */
+enum term_kind { TERM_NUMBER, TERM_BODY, TERM_JSON, TERM_HEADER };
+struct limit_term {
+    enum term_kind kind;
+    double         factor;
+    const char    *name; /* the pointer or the field; else NULL */
+};
+enum { LIMIT_SCALE_MOST = 9 };
+
 struct limit_options {
     const char              *name; /* for people; the rate's text where none is given */
     enum limit_kind          kind;
@@ -34,7 +43,17 @@ struct limit_options {
     unsigned                 methods; /* bit set of enum http_method; 0: every method */
     const struct limit_cost *costs;
     unsigned                 cost_count;
+    /* In any unit: what a request may cost, and what its answer says it has.  Both empty: requests are counted. */
+    const struct limit_term *estimates, *charges;
+    unsigned                 estimate_count, charge_count;
+    unsigned                 scale;  /* its unit is the 10^scale-th part of what the rate's text counts */
+    double                   margin; /* share of what the text says that is held back; 0.0 to 0.5 */
 };
+
+static inline bool limit_is_metered(const struct limit_options *o)
+{
+    return o->estimate_count > 0 || o->charge_count > 0;
+}
 
 struct retry_options {
     unsigned        attempts;   /* in all, the first included; 1: no retries */
@@ -59,5 +78,9 @@ struct low_budget_options { /* while so little is left, stale answers spare the 
 /* "60/min" and its kin into *out (kind, count, window, burst, start, zone; zone is malloc'd); false
  * and a message in *bad (static text: what is wrong and what would be right) where it does not parse. */
 bool limit_parse(struct slice text, struct limit_options *out, const char **bad);
+
+/* Count and burst as limit_parse() read them become those of the limit's own scale and margin, which holds back one unit
+ * at least; false where it would be more than 1e9 of them, or none. */
+bool limit_scale(struct limit_options *);
 
 #endif

@@ -26,6 +26,7 @@ bool check_tcp_address(const char *, struct fault *why); /* "127.0.0.1:8080"; ""
 bool check_query_socket(const char *text, struct fault *why);
 bool check_socket_path(const char *, struct fault *why);
 bool check_rate(const char *, struct fault *why);
+bool check_term(const char *, struct fault *why); /* "0.25 body", "json:/usage/total_tokens" */
 bool check_cost(const char *, struct fault *why); /* "304 0", "GET 1", "* 5" */
 bool check_pattern(const char *, struct fault *why);
 bool check_ttl(const char *, struct fault *why);
@@ -59,6 +60,7 @@ bool host_entry_parse(const char *text, struct host_entry *out);
 struct policy_ttl        checks_ttl(const char *text);
 struct via_options       ways_via(const char *text, struct arena *);
 struct policy_status_ttl checks_status_ttl(const char *text);
+struct limit_term        checks_term(const char *text, struct arena *);
 struct limit_cost        checks_cost(const char *text, struct arena *);
 
 #endif

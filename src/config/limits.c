@@ -7,6 +7,7 @@
 #include "budget/ledger.h"
 #include "config/checks.h"
 
+#include <libconfig.h>
 #include <stdlib.h>
 
 static bool same_list(const char *const *a, const char *const *b)
@@ -23,7 +24,8 @@ static bool same_list(const char *const *a, const char *const *b)
 static bool same_scope(const struct set_limit *a, const struct set_limit *b)
 {
     return a->to.per_credential == b->to.per_credential && slice_eq(slice_of(a->to.match), slice_of(b->to.match)) &&
-           same_list(a->methods, b->methods) && same_list(a->cost, b->cost);
+           same_list(a->methods, b->methods) && same_list(a->cost, b->cost) && same_list(a->estimate, b->estimate) &&
+           same_list(a->charge, b->charge) && a->to.scale == b->to.scale;
 }
 
 static bool same_rate(const struct limit_options *a, const struct limit_options *b)
@@ -78,13 +80,44 @@ static void review_pair(struct reader *r, const struct set_limit *first, const s
                        first->rate, second->rate, here.line);
 }
 
+static bool is_metered(const struct set_limit *set)
+{
+    return set->estimate != NULL || set->charge != NULL;
+}
+
+/* Where it does not fit, the limit's count is 0 from here on. */
+static void review_scale(struct reader *r, const struct set_limit *set, struct limit_options *limit)
+{
+    const uint64_t count = limit->count;
+
+    limit->scale = set->to.scale;
+    limit->margin = set->to.margin;
+    if (limit->scale > 0 && !is_metered(set))
+        reader_error(r, set->from, "scale", "requests have no decimal places; scale goes with estimate and charge");
+    if (set->estimate != NULL && set->charge == NULL)
+        reader_error(r, set->from, "estimate",
+                     "an estimate is settled by what the answer says; charge is wanted beside it, such as "
+                     "( \"json:/usage/total_tokens\" )");
+    if (limit->margin > 0.5)
+        reader_error(r, set->from, "margin", "at most \"50%%\" of a limit can be held back");
+    else if (limit_scale(limit))
+        return;
+    else if (limit->scale == 0)
+        reader_error(r, set->from, "margin", "with this margin nothing is left of \"%s\"", set->rate);
+    else
+        reader_error(r, set->from, "scale",
+                     "%llu in %u decimal places is more than 1000000000; a smaller scale is wanted",
+                     (unsigned long long)count, limit->scale);
+    limit->count = 0;
+}
+
 /* The most that could be spent at once by the tightest other limit that counts every request. */
 static uint64_t tightest_window(const struct set_limit *set, const struct limit_options *limits, unsigned count)
 {
     uint64_t least = UINT64_MAX;
 
     for (unsigned i = 0; i < count; i++)
-        if (limits[i].count > 0 && limits[i].kind != LIMIT_BUCKET && limits[i].count < least &&
+        if (limits[i].count > 0 && limits[i].kind != LIMIT_BUCKET && limits[i].count < least && !is_metered(&set[i]) &&
             set[i].to.match == NULL && set[i].methods == NULL && set[i].cost == NULL && !set[i].to.per_credential)
             least = limits[i].count;
     return least;
@@ -93,7 +126,7 @@ static uint64_t tightest_window(const struct set_limit *set, const struct limit_
 static void review_burst(struct reader *r, const struct set_limit *set, const struct limit_options *limit,
                          uint64_t least)
 {
-    if (limit->kind == LIMIT_BUCKET && limit->burst > least)
+    if (limit->kind == LIMIT_BUCKET && !is_metered(set) && limit->burst > least)
         reader_warning(r, set->from, NULL, "a burst of %llu can never come, another limit allows only %llu",
                        (unsigned long long)limit->burst, (unsigned long long)least);
 }
@@ -118,6 +151,22 @@ static void review_name(struct reader *r, const struct set_limit *all, unsigned 
                          all[i].to.name);
 }
 
+/* An answer in tokens or money is mostly a long stream: the default bound, meant for short answers, is soon met. */
+static void review_streams(struct reader *r, const struct set_upstream *u)
+{
+    const struct set_limit *set = u->limits.items;
+
+    for (unsigned i = 0; i < u->limits.count; i++) {
+        if (!is_metered(&set[i]) || config_setting_get_member(u->from, "max_in_flight") != NULL)
+            continue;
+        reader_warning(r, set[i].from, NULL,
+                       "answers that are metered are mostly streams, and the one after the first %u waits until one of "
+                       "them ends (max_in_flight, by default); set max_in_flight to how many may run at one time",
+                       u->to.fetch.max_in_flight);
+        return;
+    }
+}
+
 void review_limits(struct reader *r, const struct set_upstream *u)
 {
     const struct set_limit *set = u->limits.items;
@@ -131,6 +180,10 @@ void review_limits(struct reader *r, const struct set_upstream *u)
     for (unsigned i = 0; i < count; i++) /* a count of 0: wrong by itself */
         if (set[i].rate == NULL || !limit_parse(slice_of(set[i].rate), &limits[i], &bad))
             limits[i].count = 0;
+    for (unsigned i = 0; i < count; i++)
+        if (limits[i].count > 0)
+            review_scale(r, &set[i], &limits[i]);
+    review_streams(r, u);
     least = tightest_window(set, limits, count);
     for (unsigned i = 0; i < count; i++) {
         review_name(r, set, i);

@@ -284,6 +284,25 @@ static const struct option limit_options_table[] = {
         "What a request costs, by method or status; the first that fits counts. A cost by status is settled when the "
         "answer comes: \"304 0\" gives back what was charged.",
         .check = check_cost, .unset = "1 each"),
+    ROW("estimate", TEXTS, NULL, estimate,
+        "With charge: the limit counts tokens, points, money, bytes. What a request may cost, before it is sent: the "
+        "sum "
+        "of terms \"[FACTOR] body\" (its bytes), \"[FACTOR] json:POINTER\" (RFC 6901, in its body), \"[FACTOR] "
+        "header:NAME\" or a number. So much is reserved when its turn comes; where it does not fit, it waits. What the "
+        "last 100 answers cost by estimate (90th percentile, for each rule) multiplies the next.",
+        .check = check_term, .unset = "1 each"),
+    ROW("charge", TEXTS, NULL, charge,
+        "What an answer says that it has cost, as terms like those of estimate, of its body and fields; of a stream of "
+        "events the last value counts. It takes the place of what was reserved when the body has ended. Where none of "
+        "the terms is found, or the body was not whole, what was reserved stays spent. A cost by status goes before "
+        "it.",
+        .check = check_term, .unset = "requests are counted"),
+    ROW("scale", INT, "0", to.scale,
+        "With charge: counts in so many decimal places, such as 6 for \"20/day\" of a currency.",
+        RANGE(0, LIMIT_SCALE_MOST)),
+    ROW("margin", SHARE, "\"0%\"", to.margin,
+        "The part of the limit that is held back, for clocks and networks that disagree about a window's edge: up to "
+        "\"50%\", and one unit at least."),
     END
 };
 static const struct section limit_section = { "limits", limit_options_table, sizeof(struct set_limit), "rate", NULL };

@@ -105,7 +105,7 @@ struct set_identity {
 struct set_limit {
     const struct config_setting_t *from;
     const char                    *rate;
-    const char *const *methods, *const *cost;
+    const char *const *methods, *const *cost, *const *estimate, *const *charge;
     struct limit_options to;
 };
 

@@ -273,6 +273,17 @@ static const char *limit_name(struct arena *arena, const struct set_limit *set, 
     return name;
 }
 
+static const struct limit_term *terms_of(struct snapshot *snap, const char *const *texts, unsigned *out)
+{
+    unsigned           count = count_texts(texts);
+    struct limit_term *terms = arena_alloc(&snap->arena, (count + 1) * sizeof terms[0]);
+
+    for (unsigned i = 0; i < count; i++)
+        terms[i] = checks_term(texts[i], &snap->arena);
+    *out = count;
+    return terms;
+}
+
 static struct limit_options limit_of(struct snapshot *snap, const struct set_limit *set)
 {
     struct limit_options limit = set->to;
@@ -289,6 +300,9 @@ static struct limit_options limit_of(struct snapshot *snap, const struct set_lim
     }
     for (unsigned i = 0; i < count; i++)
         costs[i] = checks_cost(set->cost[i], &snap->arena);
+    CHECK(limit_scale(&limit));
+    limit.estimates = terms_of(snap, set->estimate, &limit.estimate_count);
+    limit.charges = terms_of(snap, set->charge, &limit.charge_count);
     limit.costs = costs;
     limit.cost_count = count;
     limit.pattern = limit.match != NULL ? snapshot_pattern(snap, limit.match) : NULL;

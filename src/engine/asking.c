@@ -246,6 +246,7 @@ struct fetch *asking_fill(struct exchange *x)
     f->on.gone = receive_gone;
     f->on.cut = receive_cut;
     f->engine = x->engine;
+    estimate_fill(x, f);
     return f;
 }
 

@@ -120,6 +120,10 @@ enum step step_fetch(struct exchange *x)
     x->body.awaited = awaits_body(x);
     if (x->body.awaited)
         return STEP_SUSPEND;
+    if (estimate_awaits_body(x)) {
+        x->body.awaited = true;
+        return STEP_SUSPEND;
+    }
     if (awaits_peer(x))
         return STEP_SUSPEND;
     switch (inject_await(x, &c)) {

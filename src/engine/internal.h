@@ -121,6 +121,7 @@ struct body {
     struct mail    room; /* the upload has space again */
     int64_t        received_bytes;
     bool           collecting; /* it is gathered for the key */
+    bool           estimating; /* or to tell what it may cost */
     bool           awaited;    /* nothing of it is there, and without that nothing is sent */
     bool           ended;
     bool           expects;   /* the client sends nothing before it hears 100 */
@@ -280,6 +281,9 @@ struct exchange *exchange_open_dry(struct engine *, const struct exchange_input 
 void             exchange_close_dry(struct exchange *);
 /* fetching.c: what is stored goes along with the request, where its body is still there. */
 void fetching_keep(struct exchange *x);
+/* estimate.c: what it may cost in any unit. */
+bool estimate_awaits_body(struct exchange *x);
+void estimate_fill(struct exchange *x, struct fetch *f);
 /* exchange.c: each request is counted once, for what became of it. */
 void exchange_count(struct exchange *x, enum counter outcome);
 

@@ -89,7 +89,7 @@ size_t exchange_upload(struct exchange *x, const void *bytes, size_t count)
     if (taken < count && x->body.collecting) {
         /* Too long to be part of a key: it goes through as it is. */
         x->body.collecting = false;
-        x->has_key = false;
+        x->has_key = x->has_key && x->body.estimating;
         run(x);
         if (x->at == STEP_DRY) /* which nobody reads for */
             taken += dry_upload(x, (const char *)bytes + taken, count - taken);

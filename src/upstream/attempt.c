@@ -373,6 +373,8 @@ bool attempt_body(struct turn *t, const char *bytes, size_t count)
     if (t->answer == NULL || t->answer->body == NULL)
         return true;
     hearing_body(t, bytes, count);
+    if (t->metering != NULL)
+        metering_feed(t->metering, bytes, count);
     if (f == NULL && !t->given && t->body_bytes + (int64_t)count > SPARE_BODY_BYTES) {
         t->stop = STOP_ENOUGH;
         return false;
@@ -566,6 +568,7 @@ void attempt_ended(struct turn *t, const struct transfer_end *end)
     if (!played && (!end->sent || !end->answered))
         hearing_nothing(t, end->sent && !end->undone);
     hearing_end(t);
+    hearing_meter(t, complete);
     if (!complete && !played)
         report_breaker(t, end);
     if (f == NULL) {

@@ -88,5 +88,8 @@ void fetch_charge(struct charge *c, const struct fetch *f)
         .path = f->path,
         .credential = memcmp(&f->caller.account, &none, sizeof none) != 0 ? f->caller.account.bytes : NULL,
         .keep_permille = f->keep_permille,
+        .rule = f->rule,
+        .estimates = f->estimates,
+        .estimate_count = f->estimate_count,
     };
 }

@@ -218,6 +218,9 @@ struct fetch {
     bool                   may_spare;     /* a stale answer will do while the budget is short */
     bool                   batch;         /* priority class */
     unsigned               keep_permille; /* of every limit, left for others: struct charge */
+    uint64_t               rule;          /* with limits in any unit: what these may cost, in `arena` */
+    const struct estimate *estimates;
+    unsigned               estimate_count;
     struct fetch_client    client;
     struct fetch_patience  patience;
     struct fetch_seen      seen;

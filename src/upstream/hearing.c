@@ -44,7 +44,6 @@ static void settle(struct turn *t, const struct http_response *head, bool went)
         ledger_return(b->ledger, &t->receipt);
     else
         ledger_settle(b->ledger, &t->charge, &t->receipt, head, budget_time());
-    t->receipt.count = 0;
     if (ledger_take_cut(b->ledger, &cut))
         tell_cut(t->site, &cut);
     budget_kick(b);
@@ -52,6 +51,58 @@ static void settle(struct turn *t, const struct http_response *head, bool went)
         return;
     class = ledger_owned_class(b->ledger, t->charge.credential);
     queue_reconsider(b->queue, &class);
+}
+
+/* -- limits in any unit: settled when the body has ended -- */
+
+static void hold_on(struct turn *t);
+
+static void fire_hold(struct timer *timer)
+{
+    struct turn   *t = CONTAINER_OF(timer, struct turn, hold);
+    struct budget *b = t->site->budget;
+
+    ledger_hold(b->ledger, &t->receipt, budget_time());
+    keep_look(b);
+    hold_on(t);
+}
+
+static void hold_on(struct turn *t)
+{
+    int64_t due_ns = ledger_hold_due_ns(t->site->budget->ledger, &t->receipt, budget_time());
+
+    t->hold.fire = fire_hold;
+    if (due_ns != INT64_MAX)
+        timers_set(&t->up->timers, &t->hold, time_add(clock_mono_ns(), due_ns));
+}
+
+static void begin_metering(struct turn *t)
+{
+    if (t->receipt.count == 0)
+        return;
+    t->metering = metering_open(t->fetch->upstream, &t->answer->head);
+    hold_on(t);
+}
+
+void hearing_meter(struct turn *t, bool is_whole)
+{
+    struct estimate    charges[LEDGER_MAX_LIMITS];
+    struct budget     *b = t->site->budget;
+    struct ledger_bill bill;
+    unsigned           count;
+
+    timers_clear(&t->up->timers, &t->hold);
+    if (t->receipt.count == 0 || t->metering == NULL)
+        return;
+    count = is_whole ? metering_end(t->metering, charges) : 0;
+    bill = ledger_meter(b->ledger, &t->charge, &t->receipt, charges, count, budget_time());
+    counter_add(COUNTER_METERED_SETTLED, bill.settled);
+    counter_add(COUNTER_METERED_UNSETTLED, bill.unsettled);
+    if (bill.unsettled > 0)
+        log_debug("upstream_unsettled", " upstream=%s status=%u whole=%d", t->site->name, t->answer->head.status,
+                  is_whole);
+    queue_reconsider(b->queue, NULL);
+    budget_kick(b);
 }
 
 void hearing_nothing(struct turn *t, bool went)
@@ -93,6 +144,7 @@ void hearing_head(struct turn *t)
         hear_health(t, head);
     }
     settle(t, head, true);
+    begin_metering(t);
     if (t->answer->body != NULL && learned_body_may_tell(head))
         t->telling = mem_alloc(TELLING_BYTES);
 }

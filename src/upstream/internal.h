@@ -35,6 +35,7 @@
 #include "budget/queue.h"
 #include "upstream/auth.h"
 #include "upstream/body_check.h"
+#include "upstream/metering.h"
 #include "origin/origin.h"
 #include "policy/label.h"
 #include "upstream/forecast.h"
@@ -250,6 +251,8 @@ struct turn {
     bool               given;             /* waiters have the head */
     bool               held;              /* the head waits for its body to be checked */
     struct body_check *check;             /* of the body, as `validate` asks; NULL: none */
+    struct metering   *metering; /* what the answer says it cost; NULL: nothing of it is reserved in any unit */
+    struct timer       hold;     /* the reservation moves along with its window */
     int64_t            body_bytes;
     int64_t            part_bytes; /* a stored part is being completed by so many; 0: none is */
     struct slice       part_tail;  /* of the stored part, after them; the fetch's */
@@ -491,9 +494,11 @@ void attempt_ended(struct turn *, const struct transfer_end *);
 void attempt_trailer(struct turn *, struct slice name, struct slice value);
 
 /*: what an attempt tells of the API's limits and health */
-void              hearing_head(struct turn *); /* t->answer is there */
-void              hearing_body(struct turn *, const char *bytes, size_t count);
-void              hearing_end(struct turn *);
+void hearing_head(struct turn *); /* t->answer is there */
+void hearing_body(struct turn *, const char *bytes, size_t count);
+void hearing_end(struct turn *);
+/* The body has ended: what is reserved in any unit is settled by what a whole answer said. */
+void              hearing_meter(struct turn *, bool is_whole);
 void              hearing_nothing(struct turn *, bool went); /* no head will come; the API may have counted it */
 void              hearing_forget(struct upstream *, struct upstream_forget *);
 extern const char hearing_hold_name[]; /* under which a 5xx's pause is told and forgotten */

@@ -23,6 +23,7 @@ struct report_candidate {
 };
 
 struct visit {
+    const struct ledger          *ledger;
     struct arena                 *arena;
     const struct waits           *waits;
     const char                   *only; /* NULL: all */
@@ -191,8 +192,21 @@ static struct report_candidate *place_for(struct visit *v, double busy)
     return least->busy < busy ? least : NULL;
 }
 
-static void describe(struct upstream_limit_report *r, const struct limit_options *o, const uint8_t *credential,
-                     const struct limit_state *state)
+static void tell_metered(struct upstream_limit_report *r, const struct ledger *ledger, const struct limit_options *o)
+{
+    struct ledger_metered m;
+
+    if (!limit_is_metered(o) || !ledger_metered(ledger, o->name, &m))
+        return;
+    r->is_metered = true;
+    r->scale = o->scale;
+    r->reserved = m.reserved;
+    r->settled = m.settled;
+    r->unsettled = m.unsettled;
+}
+
+static void describe(const struct ledger *ledger, struct upstream_limit_report *r, const struct limit_options *o,
+                     const uint8_t *credential, const struct limit_state *state)
 {
     *r = (struct upstream_limit_report){ 0 };
     snprintf(r->name, sizeof r->name, "%s", o->name != NULL ? o->name : "");
@@ -207,6 +221,7 @@ static void describe(struct upstream_limit_report *r, const struct limit_options
     r->left = state->left;
     r->resets_in_ns = state->resets_in_ns;
     r->blocked_for_ns = state->blocked_for_ns;
+    tell_metered(r, ledger, o);
 }
 
 static void add_limit(void *context, const void *bucket, const struct limit_options *o, const uint8_t *credential,
@@ -219,13 +234,13 @@ static void add_limit(void *context, const void *bucket, const struct limit_opti
     double                        busy;
 
     if (v->only != NULL) {
-        describe(&shown, o, credential, state);
+        describe(v->ledger, &shown, o, credential, state);
         if (strcmp(v->only, shown.name) != 0 && (credential == NULL || strcmp(v->only, shown.credential) != 0))
             return;
     }
     if (credential == NULL) {
         r = next_limit(v);
-        describe(r, o, NULL, state);
+        describe(v->ledger, r, o, NULL, state);
         tell_waits(r, v->waits, bucket, v->arena);
         return;
     }
@@ -235,7 +250,7 @@ static void add_limit(void *context, const void *bucket, const struct limit_opti
         return;
     c->busy = busy;
     c->bucket = bucket;
-    describe(&c->report, o, credential, state);
+    describe(v->ledger, &c->report, o, credential, state);
 }
 
 static int compare_candidates(const void *a, const void *b)
@@ -277,7 +292,7 @@ static void add_hold(struct visit *v, const struct site *s)
 static void fill_entry(struct upstream_report_entry *e, struct site *s, const struct waits *waits,
                        struct upstream_report *r)
 {
-    struct visit v = { .arena = &r->arena, .waits = waits, .only = r->only };
+    struct visit v = { .ledger = s->budget->ledger, .arena = &r->arena, .waits = waits, .only = r->only };
 
     snprintf(e->name, sizeof e->name, "%s", s->name);
     e->in_flight = s->in_flight;

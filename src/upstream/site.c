@@ -67,8 +67,9 @@ static bool same_limit(const struct limit_options *a, const struct limit_options
 {
     return a->kind == b->kind && a->count == b->count && a->window_ns == b->window_ns && a->burst == b->burst &&
            a->start_minute == b->start_minute && a->per_credential == b->per_credential && a->methods == b->methods &&
-           a->cost_count == b->cost_count && same_text(a->name, b->name) && same_text(a->zone, b->zone) &&
-           same_text(a->match, b->match);
+           a->cost_count == b->cost_count && a->estimate_count == b->estimate_count &&
+           a->charge_count == b->charge_count && a->scale == b->scale && same_text(a->name, b->name) &&
+           same_text(a->zone, b->zone) && same_text(a->match, b->match);
 }
 
 static void add_limits(struct budget *b, const struct upstream_options *o)

@@ -132,6 +132,9 @@ void turn_retire(struct turn *t)
     taped_drop(t);
     answer_release(t->answer);
     t->answer = NULL;
+    timers_clear(&t->up->timers, &t->hold);
+    metering_close(t->metering);
+    t->metering = NULL;
     body_check_close(t->check);
     t->check = NULL;
     fetch_release(t->fetch);

@@ -67,6 +67,9 @@ struct upstream_limit_report {
                                        * shared for want of room; "": of the upstream */
     uint64_t                 allowed, left;
     int64_t                  resets_in_ns, blocked_for_ns;
+    bool                     is_metered;                   /* it counts in any unit: */
+    uint64_t                 reserved, settled, unsettled; /* units, over all credentials */
+    unsigned                 scale;
     bool                     is_of_api; /* the name is a resource's, as the API calls it */
 };
 struct upstream_counts {

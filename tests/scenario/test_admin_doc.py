@@ -105,7 +105,7 @@ def values_at(value, path):
 
 
 # Not in every answer: where they come is another test's.
-SELDOM = {"limits[].credential", "limits[].lost_ago_s", "failed", "detail", "tls_ms", "certificate_days", "chain"}
+SELDOM = {"limits[].credential", "limits[].lost_ago_s", "limits[].metered", "failed", "detail", "tls_ms", "certificate_days", "chain"}
 ASKED = {"POST /limits/set": b'{"upstream": "api", "limit": "60/h", "left": 5}',
          "POST /mode": b'{"upstream": "api", "mode": "read_only", "for": "1h"}'}
 

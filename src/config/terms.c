@@ -1,0 +1,35 @@
+/*
+ * The terms of a limit in any unit, as settings state them.
+ */
+#include "config/checks.h"
+
+#include "base/check.h"
+#include "budget/term.h"
+
+#include <stdlib.h>
+
+bool check_term(const char *text, struct fault *why)
+{
+    struct limit_term term = { 0 };
+    const char       *bad = NULL;
+    bool              good = term_parse(slice_of(text), &term, &bad);
+
+    free((char *)term.name);
+    if (good)
+        return true;
+    fault_set(why, "\"%s\" is no term: %s", text, bad);
+    return false;
+}
+
+struct limit_term checks_term(const char *text, struct arena *arena)
+{
+    struct limit_term term = { 0 };
+    const char       *bad, *name;
+
+    CHECK(term_parse(slice_of(text), &term, &bad));
+    name = term.name;
+    if (name != NULL)
+        term.name = arena_copy(arena, slice_of(name)).ptr;
+    free((char *)name);
+    return term;
+}
