@@ -1,6 +1,7 @@
 /*
  * The ledger's own structures, shared by its files only: ledger.c (spending), ledger_class.c (costs and classes),
- * ledger_meter.c (limits in any unit), ledger_slots.c (buckets), ledger_learn.c (what the API says), ledger_keep.c (leases and
+ * ledger_meter.c (limits in any unit), ledger_slots.c (buckets),
+ * ledger_learn.c (what the API says), ledger_keep.c (leases and
  * rows), ledger_rows.c (lists of rows), ledger_load.c (rows of an earlier run), accounts.c (the table of
  * credentials).
  */

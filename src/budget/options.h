@@ -79,8 +79,8 @@ struct low_budget_options { /* while so little is left, stale answers spare the 
  * and a message in *bad (static text: what is wrong and what would be right) where it does not parse. */
 bool limit_parse(struct slice text, struct limit_options *out, const char **bad);
 
-/* Count and burst as limit_parse() read them become those of the limit's own scale and margin, which holds back one unit
- * at least; false where it would be more than 1e9 of them, or none. */
+/* Count and burst as limit_parse() read them become those of the scale and margin, which holds back a unit at least;
+ * false where it would be more than 1e9 of them, or none. */
 bool limit_scale(struct limit_options *);
 
 #endif

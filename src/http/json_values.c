@@ -35,22 +35,22 @@ struct strings {
 };
 
 /* The line of an event stream that is being read. */
-enum line { LINE_BEGINS, LINE_DATA_FIRST, LINE_DATA, LINE_OTHER };
+enum event_line { LINE_BEGINS, LINE_DATA_FIRST, LINE_DATA, LINE_OTHER };
 
 struct json_values {
-    yajl_handle    parser; /* NULL: none is needed, or the text is broken */
-    struct pointer pointer[JSON_VALUES_MOST];
-    unsigned       count;
-    unsigned       depth;                           /* open containers */
-    bool           in_array[JSON_VALUES_DEPTH + 1]; /* of those that a pointer may lead through */
-    unsigned long  index[JSON_VALUES_DEPTH + 1];    /* of the next value there */
-    unsigned       leading;                         /* the deepest container that some pointer leads into */
-    struct strings strings;
-    bool           is_stream, is_broken;
-    enum line      line;
-    bool           after_cr, has_data; /* of this event */
-    char           field[FIELD_BYTES];
-    unsigned       field_bytes;
+    yajl_handle     parser; /* NULL: none is needed, or the text is broken */
+    struct pointer  pointer[JSON_VALUES_MOST];
+    unsigned        count;
+    unsigned        depth;                           /* open containers */
+    bool            in_array[JSON_VALUES_DEPTH + 1]; /* of those that a pointer may lead through */
+    unsigned long   index[JSON_VALUES_DEPTH + 1];    /* of the next value there */
+    unsigned        leading;                         /* the deepest container that some pointer leads into */
+    struct strings  strings;
+    bool            is_stream, is_broken;
+    enum event_line line;
+    bool            after_cr, has_data; /* of this event */
+    char            field[FIELD_BYTES];
+    unsigned        field_bytes;
 };
 
 /* -- following -- */
