@@ -404,6 +404,12 @@ void ledger_give_back(struct ledger *l, struct account *a, unsigned index, uint6
     }
 }
 
+void ledger_note_unsettled(struct ledger *l, unsigned index, uint64_t units)
+{
+    l->scopes[index].metered.unsettled += units;
+    l->scopes[index].metered.unsettled_count++;
+}
+
 /* What it costs is known when the body has ended. */
 static bool stays_open(const struct ledger *l, unsigned index, uint32_t estimate, const struct charge *c,
                        unsigned status)

@@ -8,17 +8,8 @@
 #include "base/arena.h"
 #include "budget/limit_kind.h"
 
-#include <xxhash.h>
-
 /* A reservation moves when so much of its window has gone by. */
 enum { HOLD_PARTS = 4 };
-
-uint64_t ledger_limit_name(const char *name)
-{
-    struct slice text = slice_of(name);
-
-    return XXH3_64bits(text.ptr != NULL ? text.ptr : "", text.len);
-}
 
 void ledger_meter_adopt(struct limit_scope *scope, const struct limit_scope *old)
 {
@@ -97,12 +88,6 @@ void ledger_hold(struct ledger *l, struct receipt *r, struct budget_now now)
 }
 
 /* -- settling -- */
-
-void ledger_note_unsettled(struct ledger *l, unsigned index, uint64_t units)
-{
-    l->scopes[index].metered.unsettled += units;
-    l->scopes[index].metered.unsettled_count++;
-}
 
 static const struct estimate *find_charge(const struct estimate *charges, unsigned count, uint64_t name)
 {

@@ -28,6 +28,13 @@ enum {
 
 /* -- life -- */
 
+uint64_t ledger_limit_name(const char *name)
+{
+    struct slice text = slice_of(name);
+
+    return XXH3_64bits(text.ptr != NULL ? text.ptr : "", text.len);
+}
+
 /* Two limits are one and the same for what was spent, whatever their count, burst, costs and names. */
 static uint64_t scope_identity(const struct limit_options *o, unsigned ordinal)
 {
