@@ -66,8 +66,8 @@ void connection_closed(struct origin *o, curl_socket_t fd)
     *at = c->next;
     o->dead -= c->killed;
     LIST_FOREACH (t, &o->transfers, entry)
-        if (t->connection == c)
-            t->connection = NULL;
+        if (t->wire.connection == c)
+            t->wire.connection = NULL;
     free(c);
 }
 
@@ -221,7 +221,7 @@ bool connection_look(struct transfer *t, const char *peer_ip, int local_port, in
     struct origin_connection *c = find(t->origin, peer_ip, local_port, peer_port);
     bool may_be_tls = t->ask.options->via.url != NULL || slice_eq(t->ask.options->scheme, SLICE("https"));
 
-    if (c == NULL || t->connection != NULL)
+    if (c == NULL || t->wire.connection != NULL)
         return true;
     if (c->used ? is_dead(c, t->all->acted_ns) : spoke_first(c, may_be_tls)) {
         t->stop = c->used ? STOP_DEAD_CONNECTION : STOP_SPOKE_FIRST;
@@ -231,18 +231,18 @@ bool connection_look(struct transfer *t, const char *peer_ip, int local_port, in
         return false;
     }
     if (c->used ? !c->http2 : !may_be_tls) /* of a new TLS connection the end of the handshake is on its way */
-        t->acknowledged = acknowledged_bytes(c);
+        t->wire.acknowledged = acknowledged_bytes(c);
     c->users++;
-    t->connection = c;
+    t->wire.connection = c;
     return true;
 }
 
 void connection_carries(struct transfer *t)
 {
-    if (t->connection == NULL)
+    if (t->wire.connection == NULL)
         return;
-    t->origin->name_doubtful = t->origin->name_doubtful && t->connection->used;
-    t->connection->used = true;
+    t->origin->name_doubtful = t->origin->name_doubtful && t->wire.connection->used;
+    t->wire.connection->used = true;
 }
 
 /*
@@ -252,8 +252,8 @@ void connection_carries(struct transfer *t)
  */
 bool connection_is_early(const struct transfer *t)
 {
-    return t->connection != NULL && t->acknowledged > 0 && !t->connection->http2 &&
-           acknowledged_bytes(t->connection) <= t->acknowledged;
+    return t->wire.connection != NULL && t->wire.acknowledged > 0 && !t->wire.connection->http2 &&
+           acknowledged_bytes(t->wire.connection) <= t->wire.acknowledged;
 }
 
 /* -- what an answer says of it -- */
@@ -279,8 +279,8 @@ static void heed_keep_alive(struct origin_connection *c, const struct http_field
 
 void connection_speaks_http2(struct transfer *t)
 {
-    if (t->connection != NULL)
-        t->connection->http2 = true;
+    if (t->wire.connection != NULL)
+        t->wire.connection->http2 = true;
 }
 
 /* Of several (the API has several hosts, or is about to change it) the one that ends first. */
@@ -297,30 +297,30 @@ static void note_certificate(struct origin *o, struct origin_connection *of)
 
 void connection_heard(struct transfer *t)
 {
-    struct origin_connection *c = t->connection;
+    struct origin_connection *c = t->wire.connection;
 
     if (c == NULL)
         return;
     c->http2 = t->head.out.http2;
-    if (c->tls != t->tls) { /* it is new */
-        c->certificate_ends_s = certificate_end_s(t->tls);
+    if (c->tls != t->wire.tls) { /* it is new */
+        c->certificate_ends_s = certificate_end_s(t->wire.tls);
         note_certificate(t->origin, c);
     }
-    c->tls = t->tls;
+    c->tls = t->wire.tls;
     if (!c->http2)
         heed_keep_alive(c, &t->head.out.fields);
 }
 
 void connection_left(struct transfer *t)
 {
-    struct origin_connection *c = t->connection;
+    struct origin_connection *c = t->wire.connection;
 
     if (c == NULL)
         return;
     c->users--;
     if (c->keep_ns > 0)
         c->good_until_ns = clock_mono_ns() + c->keep_ns;
-    t->connection = NULL;
+    t->wire.connection = NULL;
 }
 
 void connection_notify(struct origin *o, const void *tls)
@@ -343,15 +343,15 @@ void connection_plan(struct transfer *t)
 
     if (t->head.out.http2) {
         /* At an error libcurl would end the request as if that had been all of it: see end_early_one(). */
-        if (t->stream.is && t->ask.has_body && !t->sent_all)
+        if (t->stream.is && t->ask.has_body && !t->sending.all)
             curl_easy_setopt(t->easy, CURLOPT_KEEP_SENDING_ON_ERROR, 1L);
         return;
     }
-    t->hands_back = !t->head.doubtful && idle + o->handed_back < o->options->max_idle_connections + *o->waiting;
-    t->closes = !t->hands_back;
-    o->handed_back += t->hands_back;
-    o->closing += t->closes;
-    if (t->closes)
+    t->wire.hands_back = !t->head.doubtful && idle + o->handed_back < o->options->max_idle_connections + *o->waiting;
+    t->wire.closes = !t->wire.hands_back;
+    o->handed_back += t->wire.hands_back;
+    o->closing += t->wire.closes;
+    if (t->wire.closes)
         curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L);
     else if (t->head.out.chunked || t->head.out.content_length <= 0 || transfer_has_no_body(t))
         curl_easy_setopt(t->easy, CURLOPT_VERBOSE, 1L); /* for on_word() in callbacks.c */

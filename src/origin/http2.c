@@ -128,7 +128,7 @@ static int frame_received(struct nghttp2_session *session, const struct nghttp2_
     if (t != NULL && (frame->type == FRAME_DATA || frame->type == FRAME_HEADERS) &&
         (frame->flags & FLAG_END_STREAM) != 0) {
         t->stream.ended = true;
-        t->origin->early_ends = t->origin->early_ends || !t->sent_all;
+        t->origin->early_ends = t->origin->early_ends || !t->sending.all;
     }
     if (frame->type == FRAME_SETTINGS && (frame->flags & FLAG_ACK) == 0)
         note_settings(session);
@@ -152,7 +152,7 @@ static int stream_closed(struct nghttp2_session *session, int32_t stream_id, uin
     if (t != NULL) {
         t->stream.closed = true;
         t->stream.error = error;
-        t->origin->early_ends = t->origin->early_ends || (t->stream.ended && !t->sent_all);
+        t->origin->early_ends = t->origin->early_ends || (t->stream.ended && !t->sending.all);
     }
     return curls_on_stream_close(session, stream_id, error, user);
 }
@@ -238,7 +238,7 @@ void http2_acts_for(struct origin *o)
 /* Letting a transfer go on makes libcurl tell the API of its window, at once: in its place goes RST_STREAM. */
 void http2_reset_begin(struct transfer *t)
 {
-    int mask = (t->receive_paused ? CURLPAUSE_RECV : 0) | (t->send_paused ? CURLPAUSE_SEND : 0);
+    int mask = (t->receive_paused ? CURLPAUSE_RECV : 0) | (t->sending.paused ? CURLPAUSE_SEND : 0);
 
     if (!t->stream.is || t->stream.closed)
         return;
@@ -272,7 +272,7 @@ bool http2_is_cut(const struct transfer *t)
 /* RFC 9113 8.1: the whole answer is here, handed over by libcurl, before the API has all of the request. */
 bool http2_answered_early(const struct transfer *t)
 {
-    return t->stream.ended && !t->sent_all && t->head.final && !t->receive_paused &&
+    return t->stream.ended && !t->sending.all && t->head.final && !t->receive_paused &&
            (transfer_has_no_body(t) || t->body_bytes == t->stream.bytes);
 }
 

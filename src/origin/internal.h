@@ -94,6 +94,22 @@ struct http2_stream { /* of HTTP/2, as http2.c sees it */
     int64_t  bytes; /* of the body, in frames without padding */
 };
 
+struct wire {                                     /* what a transfer goes on */
+    const void               *tls;                /* the library's handle of the connection; NULL: plain, not known */
+    bool                      tls_closed;         /* the API closed it in order (close_notify) */
+    struct origin_connection *connection;         /* that it was sent on; NULL: not yet, or closed */
+    int64_t                   acknowledged;       /* of what was sent on it before this request; 0: not known */
+    bool                      hands_back, closes; /* it stays or not; both false: not known yet */
+};
+
+struct sending {          /* a request's body */
+    int64_t      bytes;   /* that were taken */
+    bool         all;     /* nothing of the request is left to send */
+    bool         expects; /* nothing of the body is sent before the API's 100, or until `patience` is over */
+    bool         heard_100, held_back, asked, paused;
+    struct timer patience; /* a second */
+};
+
 struct transfer {
     struct origins             *all;
     struct origin              *origin;
@@ -124,19 +140,11 @@ struct transfer {
     int64_t      body_bytes; /* given out */
     bool         looked_up;  /* its API's name, anew */
 
-    const void               *tls;          /* the library's handle of the connection; NULL: plain, not known */
-    bool                      tls_closed;   /* the API closed it in order (close_notify) */
-    struct origin_connection *connection;   /* that it was sent on; NULL: not yet, or closed */
-    int64_t                   acknowledged; /* of what was sent on it before this request; 0: not known */
-    struct http2_stream       stream;
-    bool                      hands_back, closes; /* its connection stays or not; both false: not known yet */
+    struct wire         wire;
+    struct http2_stream stream;
 
-    int64_t      uploaded_bytes;
-    bool         sent_all;  /* nothing of the request is left to send */
-    bool         expecting; /* nothing of the body is sent before the API's 100, or a second */
-    bool         heard_100, held_back, asked_body;
-    struct timer expect;
-    bool         receive_paused, send_paused;
+    struct sending sending;
+    bool           receive_paused;
 };
 
 /* -- loop.c -- */

@@ -56,9 +56,9 @@ static bool take_source(struct played *p)
 
     if (p->sent_all || !t->ask.has_body)
         return true;
-    if (!t->asked_body)
+    if (!t->sending.asked)
         t->events->wants_body(t->owner);
-    t->asked_body = true;
+    t->sending.asked = true;
     for (;;) {
         switch (t->events->source(t->owner, buffer, sizeof buffer, &got)) {
         case SOURCE_BYTES:

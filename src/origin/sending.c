@@ -40,9 +40,9 @@ struct due sending_due(const struct transfer *t)
         consider(&due, t->begun_ns + t->paused_ns, o->total_ns, STOP_TOTAL_TIMEOUT);
     if (t->prereqs == 0) /* curl's own is kept as well: this one also bounds what curl would queue */
         consider(&due, t->begun_ns + NS_PER_SEC, o->connect_ns, STOP_CONNECT_TIMEOUT);
-    else if (!t->sent_all && !t->send_paused && !t->expecting)
+    else if (!t->sending.all && !t->sending.paused && !t->sending.expects)
         consider(&due, t->progress_ns, o->write_ns, STOP_WRITE_TIMEOUT);
-    else if (t->sent_all && !t->receive_paused)
+    else if (t->sending.all && !t->receive_paused)
         consider_silence(&due, t);
     if (http2_answered_early(t))
         consider(&due, t->progress_ns, ANSWERED_NS, STOP_ANSWERED);
@@ -63,7 +63,8 @@ void transfer_wire_watch(struct transfer *t)
 
 void sending_resume(struct transfer *t)
 {
-    int mask = (t->receive_paused ? CURLPAUSE_RECV : 0) | (t->send_paused || t->held_back ? CURLPAUSE_SEND : 0);
+    int mask = (t->receive_paused ? CURLPAUSE_RECV : 0) |
+               (t->sending.paused || t->sending.held_back ? CURLPAUSE_SEND : 0);
 
     t->progress_ns = t->all->acted_ns = clock_mono_ns();
     origin_reap_soon(t->origin);
@@ -74,7 +75,7 @@ void sending_resume(struct transfer *t)
 
 void transfer_wire_resume_source(struct transfer *t)
 {
-    t->send_paused = false;
+    t->sending.paused = false;
     sending_resume(t);
 }
 
@@ -110,8 +111,8 @@ bool sending_begins(struct transfer *t)
     t->prereqs++;
     t->sent_ns = t->progress_ns = clock_mono_ns();
     t->sent_wall_ns = clock_wall_ns();
-    t->sent_all = !t->ask.has_body || t->ask.body_bytes == 0;
-    t->expecting = t->ask.expects;
+    t->sending.all = !t->ask.has_body || t->ask.body_bytes == 0;
+    t->sending.expects = t->ask.expects;
     timers_clear(t->all->start.timers, &t->timer);
     transfer_wire_watch(t);
     return true;
@@ -119,42 +120,42 @@ bool sending_begins(struct transfer *t)
 
 static void fire_expect(struct timer *timer)
 {
-    struct transfer *t = CONTAINER_OF(timer, struct transfer, expect);
+    struct transfer *t = CONTAINER_OF(timer, struct transfer, sending.patience);
 
-    t->held_back = false;
+    t->sending.held_back = false;
     sending_resume(t);
 }
 
 /* The API has not said yet that it wants the body. */
 static bool is_held(struct transfer *t)
 {
-    if (t->expecting && !t->heard_100 && clock_mono_ns() < t->sent_ns + EXPECT_NS) {
-        t->held_back = true;
-        t->expect.fire = fire_expect;
-        timers_set(t->all->start.timers, &t->expect, t->sent_ns + EXPECT_NS);
+    if (t->sending.expects && !t->sending.heard_100 && clock_mono_ns() < t->sent_ns + EXPECT_NS) {
+        t->sending.held_back = true;
+        t->sending.patience.fire = fire_expect;
+        timers_set(t->all->start.timers, &t->sending.patience, t->sent_ns + EXPECT_NS);
         return true;
     }
-    t->expecting = false;
-    if (!t->asked_body)
+    t->sending.expects = false;
+    if (!t->sending.asked)
         t->events->wants_body(t->owner);
-    t->asked_body = true;
+    t->sending.asked = true;
     return false;
 }
 
 /* From within curl's callback: the loop goes on with it. */
 void sending_heard(struct transfer *t)
 {
-    t->heard_100 = true;
-    if (t->held_back)
-        timers_set(t->all->start.timers, &t->expect, clock_mono_ns());
+    t->sending.heard_100 = true;
+    if (t->sending.held_back)
+        timers_set(t->all->start.timers, &t->sending.patience, clock_mono_ns());
 }
 
 static size_t part(struct transfer *t, size_t bytes)
 {
-    t->uploaded_bytes += (int64_t)bytes;
-    if (bytes == 0 || t->uploaded_bytes == t->ask.body_bytes)
-        t->sent_all = true;
-    if (t->sent_all)
+    t->sending.bytes += (int64_t)bytes;
+    if (bytes == 0 || t->sending.bytes == t->ask.body_bytes)
+        t->sending.all = true;
+    if (t->sending.all)
         transfer_wire_watch(t);
     return bytes;
 }
@@ -174,7 +175,7 @@ size_t sending_read(struct transfer *t, char *buffer, size_t count)
     case SOURCE_END:
         return part(t, 0);
     case SOURCE_WAIT:
-        t->send_paused = true;
+        t->sending.paused = true;
         return CURL_READFUNC_PAUSE;
     case SOURCE_BROKEN:
         break;

@@ -30,8 +30,8 @@ static void on_info(const void *tls, int where, int value)
     LIST_FOREACH (o, &current->origins, entry) {
         connection_notify(o, tls);
         LIST_FOREACH (t, &o->transfers, entry)
-            if (t->tls == tls)
-                t->tls_closed = true;
+            if (t->wire.tls == tls)
+                t->wire.tls_closed = true;
     }
 }
 
@@ -62,11 +62,11 @@ void tls_end_know(struct transfer *t)
     struct curl_tlssessioninfo *info = NULL;
 
     if (t->all->tls_tells && curl_easy_getinfo(t->easy, CURLINFO_TLS_SSL_PTR, &info) == CURLE_OK && info != NULL)
-        t->tls = info->internals;
+        t->wire.tls = info->internals;
 }
 
 bool tls_end_is_cut(const struct transfer *t)
 {
-    return t->tls != NULL && !t->tls_closed && t->head.out.content_length < 0 && !t->head.out.chunked &&
+    return t->wire.tls != NULL && !t->wire.tls_closed && t->head.out.content_length < 0 && !t->head.out.chunked &&
            !t->head.out.http2;
 }

@@ -112,8 +112,8 @@ static void unlink_transfer(struct transfer *t)
 
     LIST_REMOVE(t, entry);
     o->in_flight--;
-    o->handed_back -= t->hands_back;
-    o->closing -= t->closes;
+    o->handed_back -= t->wire.hands_back;
+    o->closing -= t->wire.closes;
     bound_idle(o);
 }
 
@@ -165,7 +165,7 @@ static bool may_have_moved(struct transfer *t, CURLcode code)
                   code == CURLE_SEND_ERROR || code == CURLE_PEER_FAILED_VERIFICATION;
     struct slice asked = t->ask.authority;
 
-    if (t->prereqs > 0 || t->connection != NULL)
+    if (t->prereqs > 0 || t->wire.connection != NULL)
         return false;
     if (t->ask.options->via.url != NULL) { /* the proxy's name is all that is looked up here */
         failed = code == CURLE_COULDNT_CONNECT;
@@ -227,7 +227,7 @@ static void end_transfer(struct transfer *t, CURLcode code, bool added)
     note_size(t);
     connection_left(t);
     timers_clear(o->all->start.timers, &t->timer);
-    timers_clear(o->all->start.timers, &t->expect);
+    timers_clear(o->all->start.timers, &t->sending.patience);
     unlink_transfer(t);
     t->events->end(t->owner, t, &end);
     request_forget(t, added && code == CURLE_OK && t->stop == STOP_NONE);
@@ -278,7 +278,7 @@ static bool end_early_one(struct origin *o)
         if (answered)
             transfer_wire_watch(t);
         else /* the body is on its way through libcurl */
-            o->early_ends = o->early_ends || (t->stream.ended && !t->sent_all);
+            o->early_ends = o->early_ends || (t->stream.ended && !t->sending.all);
     }
     return false;
 }
