@@ -79,29 +79,29 @@ static struct slice served_text(const struct explained *o, struct arena *a)
 {
     const struct decision *d = &o->decision;
 
-    if (o->cache != NULL && strcmp(o->cache, "stale") == 0)
+    if (o->answer.cache != NULL && strcmp(o->answer.cache, "stale") == 0)
         return arena_printf(a, "serve what is stored, though stale for " SLICE_FMT " (%s): %u",
-                            SLICE_ARG(span(d->ttl_ns < 0 ? -d->ttl_ns : 0, a)), o->detail != NULL ? o->detail : "",
-                            o->status);
+                            SLICE_ARG(span(d->ttl_ns < 0 ? -d->ttl_ns : 0, a)),
+                            o->answer.detail != NULL ? o->answer.detail : "", o->answer.status);
     if (d->ttl_ns == INT64_MAX)
-        return arena_printf(a, "serve what is stored, which stays fresh: %u", o->status);
+        return arena_printf(a, "serve what is stored, which stays fresh: %u", o->answer.status);
     return arena_printf(a, "serve what is stored, fresh for another " SLICE_FMT ": %u", SLICE_ARG(span(d->ttl_ns, a)),
-                        o->status);
+                        o->answer.status);
 }
 
 /* The problem's own words stand in its body. */
 static struct slice answered_text(const struct explained *o, struct arena *a)
 {
-    json_t      *problem = o->body.ptr != NULL ? json_loadb(o->body.ptr, o->body.len, 0, NULL) : NULL;
+    json_t *problem = o->answer.body.ptr != NULL ? json_loadb(o->answer.body.ptr, o->answer.body.len, 0, NULL) : NULL;
     const char  *title = json_string_value(json_object_get(problem, "title"));
     const char  *detail = json_string_value(json_object_get(problem, "detail"));
-    const bool   is_dry = o->detail != NULL && strcmp(o->detail, "dry-run") == 0;
+    const bool   is_dry = o->answer.detail != NULL && strcmp(o->answer.detail, "dry-run") == 0;
     struct slice text;
 
-    if (o->status == 0)
+    if (o->answer.status == 0)
         return SLICE("be answered by Weir itself");
-    text = title != NULL ? arena_printf(a, "answer %u %s: %s", o->status, title, detail != NULL ? detail : "")
-                         : arena_printf(a, "answer %u by itself%s", o->status, is_dry ? ", in a dry run" : "");
+    text = title != NULL ? arena_printf(a, "answer %u %s: %s", o->answer.status, title, detail != NULL ? detail : "")
+                         : arena_printf(a, "answer %u by itself%s", o->answer.status, is_dry ? ", in a dry run" : "");
     json_decref(problem);
     return text;
 }

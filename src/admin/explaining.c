@@ -299,13 +299,13 @@ static json_t *would_json(const struct explained *o, struct arena *a)
                                         [EXPLAIN_ANSWERED] = "answer",
                                         [EXPLAIN_PURGED] = "purge" };
     json_t *w = json_pack("{s:s, s:o, s:s, s:s, s:s?}", "do", ends[o->end], "text", text_json(explaining_would(o, a)),
-                          "cache", o->cache != NULL ? o->cache : "none", "detail", o->detail != NULL ? o->detail : "",
-                          "error", o->error);
+                          "cache", o->answer.cache != NULL ? o->answer.cache : "none", "detail",
+                          o->answer.detail != NULL ? o->answer.detail : "", "error", o->answer.error);
 
-    if (o->status != 0)
-        json_object_set_new(w, "status", json_integer(o->status));
-    if (o->cache_status.ptr != NULL)
-        json_object_set_new(w, "cache_status", text_json(o->cache_status));
+    if (o->answer.status != 0)
+        json_object_set_new(w, "status", json_integer(o->answer.status));
+    if (o->answer.cache_status.ptr != NULL)
+        json_object_set_new(w, "cache_status", text_json(o->answer.cache_status));
     if (o->foretold != NULL)
         json_object_set_new(w, "queue", wait_json(o->foretold));
     if (o->end != EXPLAIN_SENT)
@@ -327,7 +327,8 @@ static bool is_hidden(const struct explaining *n)
 
 static bool is_denied(const struct explained *o)
 {
-    return o->is_denied || (o->error != NULL && strcmp(o->error, problem_types[PROBLEM_NOT_ALLOWED].name) == 0);
+    return o->is_denied ||
+           (o->answer.error != NULL && strcmp(o->answer.error, problem_types[PROBLEM_NOT_ALLOWED].name) == 0);
 }
 
 json_t *explaining_json(const struct explaining *n)

@@ -109,7 +109,7 @@ static bool completes(struct exchange *x, struct fetch *f)
     char                         *body;
 
     if (!x->stored.selected || x->decision.forward != FWD_PARTIAL || x->in.request.method != HTTP_GET ||
-        !f->may_store || part->body_bytes > COMPLETED_BYTES || x->policy->validate != VALIDATE_NONE ||
+        !f->may.store || part->body_bytes > COMPLETED_BYTES || x->policy->validate != VALIDATE_NONE ||
         http_fields_find(&f->request.fields, HTTP_RANGE, 0) >= 0 || has_own_conditional(&f->request.fields))
         return false;
     body = arena_alloc_raw(&f->arena, (size_t)part->body_bytes);
@@ -129,7 +129,7 @@ static void fill_conditions(struct exchange *x, struct fetch *f)
         policy_conditional_fields(&x->stored.response, fields, &f->arena)) {
         f->stored.validating = true;
         copy_stored(x, f);
-        f->may_store_part = x->stored.response.head.status == 206;
+        f->may.store_part = x->stored.response.head.status == 206;
         return;
     }
     if (completes(x, f)) {
@@ -142,7 +142,7 @@ static void fill_conditions(struct exchange *x, struct fetch *f)
         copy_stored(x, f);
         f->stored.heading = true;
     }
-    f->may_store_part = !x->stored.selected || x->stored.response.head.status == 206;
+    f->may.store_part = !x->stored.selected || x->stored.response.head.status == 206;
 }
 
 /* Is the answer to be newer than what anybody on the way may have kept (bust_param)? */
@@ -165,8 +165,8 @@ static void fill_client(struct exchange *x, struct fetch *f)
     f->race = x->in.race;
     if (f->race != NULL)
         race_acquire(f->race);
-    f->bears_refusals = x->in.batch != 0 || x->in.job != NULL;
-    f->leaves_queue = x->in.batch != 0 || x->in.job != NULL;
+    f->manner.bears_refusals = x->in.batch != 0 || x->in.job != NULL;
+    f->manner.leaves_queue = x->in.batch != 0 || x->in.job != NULL;
     f->keep_permille = x->client.keep_permille;
     f->client.name = arena_copy(&f->arena, x->client.name);
     f->client.is_named = x->client.is_named;
@@ -214,11 +214,11 @@ struct fetch *asking_fill(struct exchange *x)
         f->key = x->key;
         f->key.full = arena_copy(&f->arena, x->key.full);
     }
-    f->may_store = f->has_key && x->decision.may_store;
+    f->may.store = f->has_key && x->decision.may_store;
     f->reason = x->decision.forward;
-    f->must_be_new = x->decision.must_be_new;
+    f->manner.must_be_new = x->decision.must_be_new;
     if (playing_records(x)) {
-        f->must_be_new = true;
+        f->manner.must_be_new = true;
         f->tape = playing_tape(x);
         tape_acquire(f->tape);
     }
@@ -229,7 +229,7 @@ struct fetch *asking_fill(struct exchange *x)
         f->bust.param = slice_of(x->policy->bust_param);
     }
     fill_conditions(x, f);
-    f->may_spare = x->stored.selected && !x->not_spared &&
+    f->may.spare = x->stored.selected && !x->not_spared &&
                    policy_stale_to_spare(x->policy, &x->wish, &x->stored.response, x->up->fetch.low_budget.stale_ns,
                                          clock_wall_ns());
     fill_client(x, f);
@@ -264,7 +264,7 @@ void asking_refresh(struct exchange *x)
     if (!inject_is_ready(x)) /* its command runs now; the next hit will find it there */
         return;
     f = asking_fill(x);
-    f->refresh_behind = true;
+    f->manner.refresh_behind = true;
     f->owner = NULL;
     asking_submit(x, f);
     fetch_leave(x->engine->services->upstream, f);

@@ -87,6 +87,12 @@ struct explain_setting { /* that has a say */
     struct config_place at;    /* file NULL: nowhere, the default counts */
 };
 
+struct explained_answer {                /* that Weir would give by itself, or from what is stored */
+    unsigned     status;                 /* 0: the API's */
+    const char  *cache, *detail, *error; /* as the access log says; NULL: none */
+    struct slice cache_status, body;     /* `body` of a problem */
+};
+
 struct explained { /* plain values, as long as the explanation is open */
     enum explain_end              end;
     const struct config          *config;
@@ -116,14 +122,11 @@ struct explained { /* plain values, as long as the explanation is open */
     const struct fetch                *fetch; /* as it would be sent, if it may be; NULL: none was made up */
     const char                        *auth_header, *auth_param; /* of the credential that Weir adds; NULL: none */
     struct policy_ttl                  kept;                     /* how long a 200 to it would be */
-    /* the answer that Weir would give by itself, or from what is stored */
-    unsigned                   status;                 /* 0: the API's */
-    const char                *cache, *detail, *error; /* as the access log says; NULL: none */
-    struct slice               cache_status, body;     /* `body` of a problem */
-    const struct explain_fact *facts;                  /* where they were wanted: of that path */
-    unsigned                   fact_count;
-    struct explain_setting     settings[EXPLAIN_SETTINGS];
-    unsigned                   setting_count;
+    struct explained_answer            answer;
+    const struct explain_fact         *facts; /* where they were wanted: of that path */
+    unsigned                           fact_count;
+    struct explain_setting             settings[EXPLAIN_SETTINGS];
+    unsigned                           setting_count;
 };
 const struct explained *explain_result(struct explain *);
 

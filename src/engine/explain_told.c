@@ -84,10 +84,10 @@ static void add_lifetime(struct explained *o)
     if (o->policy->status_count > 0)
         add_setting(o, "status");
     add_setting(o, "ttl");
-    if (o->cache != NULL && strcmp(o->cache, "stale") == 0)
-        add_setting(o, o->decision.verdict == VERDICT_SERVE_AND_REFRESH            ? "stale_while_revalidate"
-                       : o->detail != NULL && strcmp(o->detail, "low-budget") == 0 ? "low_budget.stale"
-                                                                                   : "stale_if_error");
+    if (o->answer.cache != NULL && strcmp(o->answer.cache, "stale") == 0)
+        add_setting(o, o->decision.verdict == VERDICT_SERVE_AND_REFRESH ? "stale_while_revalidate"
+                       : o->answer.detail != NULL && strcmp(o->answer.detail, "low-budget") == 0 ? "low_budget.stale"
+                                                                                                 : "stale_if_error");
 }
 
 static void add_wait(struct explained *o, struct arena *a)
@@ -122,7 +122,8 @@ static void add_settings(struct explained *o, struct arena *a)
 {
     if (o->up == NULL)
         return;
-    if (o->is_denied || (o->error != NULL && strcmp(o->error, problem_types[PROBLEM_NOT_ALLOWED].name) == 0))
+    if (o->is_denied ||
+        (o->answer.error != NULL && strcmp(o->answer.error, problem_types[PROBLEM_NOT_ALLOWED].name) == 0))
         add_setting(o, "access");
     if (o->policy == NULL)
         return;
@@ -143,11 +144,11 @@ static void tell_reply(struct explain *e)
     const struct http_field *f;
     int                      at = http_fields_find(&r->fields, HTTP_CACHE_STATUS, 0);
 
-    o->status = r->status;
+    o->answer.status = r->status;
     f = at >= 0 ? &r->fields.items[at] : NULL;
-    o->cache_status = f != NULL ? f->value : SLICE_NONE;
+    o->answer.cache_status = f != NULL ? f->value : SLICE_NONE;
     if ((!x->finish.of_api || dry_answers(x)) && r->kind == REPLY_BYTES)
-        o->body = r->bytes;
+        o->answer.body = r->bytes;
 }
 
 static enum explain_end end_of(const struct exchange *x)
@@ -190,9 +191,9 @@ const struct explained *explain_result(struct explain *e)
     e->is_told = true;
     tell_way(e);
     o->end = end_of(x);
-    o->cache = x->log.cache;
-    o->detail = x->log.detail;
-    o->error = x->log.error;
+    o->answer.cache = x->log.cache;
+    o->answer.detail = x->log.detail;
+    o->answer.error = x->log.error;
     if (o->has_key)
         o->key_url = policy_redact_target(x->policy, policy_key_url(o->key.full), &e->arena);
     o->whose = SLICE("shared");

@@ -72,7 +72,7 @@ static enum storable judge_policy(const struct fetch *f, const struct import_ite
         return s;
     if (!f->has_key || f->request.method == HTTP_HEAD)
         return STORABLE_METHOD;
-    if (!f->may_store)
+    if (!f->may.store)
         return STORABLE_REQUEST_NO_STORE;
     if (!policy_selection(f->policy, &i->fields, &f->request.fields, a, selection))
         return STORABLE_VARY_STAR;

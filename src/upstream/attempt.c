@@ -65,7 +65,7 @@ static int64_t wait_left(const struct flight *f, bool bearing)
     int64_t now = clock_mono_ns(), most = 0;
 
     EACH_WAITER(w, f)
-    if (w->at == WAITER_WAITING && (!bearing || w->fetch->bears_refusals) && waiter_wait_left(w, now) > most)
+    if (w->at == WAITER_WAITING && (!bearing || w->fetch->manner.bears_refusals) && waiter_wait_left(w, now) > most)
         most = waiter_wait_left(w, now);
     if (bearing)
         return most;

@@ -216,7 +216,7 @@ bool dispatch_is_stored(struct upstream *up, const struct fetch *f)
     struct store_record  record;
     bool                 there;
 
-    if (!f->has_key || f->must_be_new || f->seen.again)
+    if (!f->has_key || f->manner.must_be_new || f->seen.again)
         return false;
     there = store_lookup(up->reader, f->key.hash, f->key.full, accept_newer, &look, &record) == STORE_HIT;
     store_reader_end(up->reader);
@@ -230,7 +230,7 @@ static bool look_again(struct flight *f)
     if (f->past.attempt_count > 0)
         return false;
     if (f->waiting == 0)
-        return f->leader->refresh_behind ? false : dispatch_is_stored(f->up, f->leader);
+        return f->leader->manner.refresh_behind ? false : dispatch_is_stored(f->up, f->leader);
     EACH_WAITER_SAFE(w, f)
     {
         if (dispatch_is_stored(f->up, w->fetch))

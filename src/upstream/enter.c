@@ -19,7 +19,7 @@ static bool is_spared(struct site *site, const struct fetch *f)
 {
     struct charge charge;
 
-    if (!f->may_spare)
+    if (!f->may.spare)
         return false;
     fetch_charge(&charge, f);
     return ledger_is_low(site->budget->ledger, &charge, &site->options->low_budget, budget_time());
@@ -28,10 +28,10 @@ static bool is_spared(struct site *site, const struct fetch *f)
 /* RFC 5861 3: one refresh after the stale answers, whether or not others could share what it brings. */
 static bool is_being_refreshed(const struct site *site, const struct fetch *fetch)
 {
-    if (!fetch->refresh_behind)
+    if (!fetch->manner.refresh_behind)
         return false;
     EACH_FLIGHT(f, site)
-    if (f->leader->refresh_behind && memcmp(f->leader->key.hash, fetch->key.hash, sizeof fetch->key.hash) == 0 &&
+    if (f->leader->manner.refresh_behind && memcmp(f->leader->key.hash, fetch->key.hash, sizeof fetch->key.hash) == 0 &&
         slice_eq(f->leader->key.full, fetch->key.full) &&
         memcmp(f->leader->stored.variant, fetch->stored.variant, sizeof fetch->stored.variant) == 0)
         return true;
@@ -60,10 +60,10 @@ static bool rule_on_joining(struct flight *f, struct fetch_links *w, struct ruli
         return true;
     }
     /* What it asks for beyond that must be said to whoever stands before the API (RFC 9111 5.2.1.4), too. */
-    if ((w->fetch->must_be_new && !f->leader->must_be_new) ||
+    if ((w->fetch->manner.must_be_new && !f->leader->manner.must_be_new) ||
         (w->fetch->bust.every_ns != 0 && f->leader->bust.every_ns == 0))
         return false;
-    if (f->state == FLIGHT_SENDING && w->fetch->must_be_new && f->turn != NULL && f->turn->sent)
+    if (f->state == FLIGHT_SENDING && w->fetch->manner.must_be_new && f->turn != NULL && f->turn->sent)
         return false;
     r->kind = RULING_JOINS;
     r->flight = f;
@@ -387,15 +387,15 @@ static void receive_submit(struct mail *m)
 /* on_abort = "finish": a GET whose answer may serve the client's retry goes on without it. */
 static bool finishes(const struct fetch *f)
 {
-    return f->refresh_behind ||
-           (f->request.method == HTTP_GET && f->has_key && f->may_store && !f->upstream->drop_on_abort);
+    return f->manner.refresh_behind ||
+           (f->request.method == HTTP_GET && f->has_key && f->may.store && !f->upstream->drop_on_abort);
 }
 
 static void leave(struct fetch_links *w)
 {
     struct flight *f = w->flight;
 
-    if (finishes(w->fetch) && !(w->fetch->leaves_queue && f->state < FLIGHT_SENDING)) {
+    if (finishes(w->fetch) && !(w->fetch->manner.leaves_queue && f->state < FLIGHT_SENDING)) {
         int64_t left = waiter_wait_left(w, clock_mono_ns());
         int64_t until = left < LONG_WAIT_NS ? clock_mono_ns() + left : INT64_MAX;
 

@@ -182,6 +182,20 @@ struct fetch_progress {
     bool        queued_posted, sent_posted;
 };
 
+struct fetch_may {
+    bool store;      /* the request does not forbid it */
+    bool store_part; /* nothing better is stored than a 206 would be (RFC 9111 3.3) */
+    bool spare;      /* a stale answer will do while the budget is short */
+};
+
+struct fetch_manner {
+    struct race *race; /* a reference; NULL: its answer is wanted whatever others say */
+    bool must_be_new;    /* joins only a flight not yet sent */
+    bool refresh_behind; /* nobody waits: stale-while-revalidate */
+    bool bears_refusals; /* it waits for as long as the API says 429, whatever retry.attempts says */
+    bool leaves_queue;   /* while it waits it goes when its owner goes, whatever on_abort says */
+};
+
 struct fetch {
     /* -- filled by the engine before fetch_submit(), constant after; text in `arena` -- */
     struct arena                   arena;
@@ -206,16 +220,10 @@ struct fetch {
     struct cache_key            key;
     /* of the last known Vary: flights are told apart by it */
     uint8_t                variant[VARIANT_HASH_BYTES];
-    bool                   may_store;      /* the request does not forbid it */
-    bool                   may_store_part; /* nothing better is stored than a 206 would be (RFC 9111 3.3) */
-    enum forward_reason    reason;         /* why the look-up did not do; FWD_NONE: a refresh */
-    bool                   must_be_new;    /* joins only a flight not yet sent */
-    bool                   refresh_behind; /* nobody waits: stale-while-revalidate */
-    struct race           *race;           /* a reference; NULL: its answer is wanted whatever others say */
-    bool                   bears_refusals; /* it waits for as long as the API says 429, whatever retry.attempts says */
-    bool                   leaves_queue;   /* while it waits it goes when its owner goes, whatever on_abort says */
+    enum forward_reason    reason; /* why the look-up did not do; FWD_NONE: a refresh */
+    struct fetch_may       may;
+    struct fetch_manner    manner;
     struct fetch_stored    stored;
-    bool                   may_spare;     /* a stale answer will do while the budget is short */
     bool                   batch;         /* priority class */
     unsigned               keep_permille; /* of every limit, left for others: struct charge */
     uint64_t               rule;          /* with limits in any unit: what these may cost, in `arena` */

@@ -18,7 +18,7 @@ static bool is_shareable(const struct fetch *f)
     static const enum http_name own[] = { HTTP_IF_MATCH, HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE,
                                           HTTP_IF_UNMODIFIED_SINCE, HTTP_IF_RANGE };
 
-    if (!f->has_key || !f->may_store || f->policy->alone || f->tape != NULL)
+    if (!f->has_key || !f->may.store || f->policy->alone || f->tape != NULL)
         return false;
     for (size_t i = 0; i < sizeof own / sizeof *own && !f->stored.validating && !f->stored.completing; i++)
         if (http_fields_find(&f->request.fields, own[i], 0) >= 0)
@@ -174,7 +174,7 @@ struct flight *flight_new(struct site *site, struct fetch_links *w, bool shared)
     f->leader = w->fetch;
     fetch_acquire(f->leader);
     memcpy(f->variant, w->variant, sizeof f->variant);
-    f->keep = f->leader->refresh_behind;
+    f->keep = f->leader->manner.refresh_behind;
     TAILQ_INIT(&f->waiters);
     LIST_INSERT_HEAD(&site->flights, f, entry_of);
     up->flight_count++;

@@ -207,7 +207,7 @@ void misses_note(struct fetch_links *w)
     struct rule_log    *r;
     struct miss        *m;
 
-    if (!f->has_key || f->refresh_behind || f->reason == FWD_NONE)
+    if (!f->has_key || f->manner.refresh_behind || f->reason == FWD_NONE)
         return;
     r = take(all, rule_hash(all, f->upstream->name, f->policy));
     m = &r->ring[r->next];

@@ -47,7 +47,7 @@ static struct judgement ask_policy(const struct fetch *f, const struct answer *a
         .response = &a->head,
         .has_credential = f->caller.has_credential,
         .content_length = a->head.status == 206 ? a->content_length : -1,
-        .may_store_part = f->may_store_part,
+        .may_store_part = f->may.store_part,
         .now_wall_ns = a->received_wall_ns,
     };
 
@@ -79,7 +79,7 @@ static struct judgement judge(struct flight *f, const struct fetch *fetch, struc
         return j;
     if (!fetch->has_key)
         return (struct judgement){ STORABLE_METHOD, false };
-    if (!fetch->may_store)
+    if (!fetch->may.store)
         return (struct judgement){ STORABLE_REQUEST_NO_STORE, false };
     if (is_about_signature(fetch, a->head.status))
         return (struct judgement){ STORABLE_AUTHORIZATION, false };
@@ -261,7 +261,7 @@ void share_head(struct flight *f, struct turn *t, struct answer *a, struct waite
             f->selection = SLICE_NONE;
         flight_remember_unshareable(f);
     }
-    if (f->leader->stored.heading && a->head.status == 200 && f->leader->may_store && !f->overtaken)
+    if (f->leader->stored.heading && a->head.status == 200 && f->leader->may.store && !f->overtaken)
         commit_head(f);
     if (late_ns != 0)
         part_later(f, t->fetch, late_ns, parted);
@@ -301,7 +301,7 @@ bool share_may_late(const struct flight *f, const struct fetch *fetch)
     const struct answer   *a = f->answer;
     struct stored_response r;
 
-    if (a == NULL || !f->storing || fetch->must_be_new || !fetch->may_store)
+    if (a == NULL || !f->storing || fetch->manner.must_be_new || !fetch->may.store)
         return false;
     if (a->body != NULL && (spool_is_pass(a->body) || spool_ended(a->body) == SPOOL_CUT_SHORT))
         return false;

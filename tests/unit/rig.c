@@ -162,7 +162,7 @@ struct fetch *rig_fetch(struct rig *r, const char *method, const char *target, c
     head_free(&head);
     http_target_split(f->request.target, &f->path, &query);
     policy_wish(&f->request, &f->wish, &bad);
-    f->has_key = f->may_store = f->request.method == HTTP_GET || f->request.method == HTTP_HEAD;
+    f->has_key = f->may.store = f->request.method == HTTP_GET || f->request.method == HTTP_HEAD;
     f->key.full = arena_printf(&f->arena, "http://%s%s", r->authority, target);
     hash_text(f->key.full, f->key.hash);
     hash_text(f->path, f->key.path_tag);

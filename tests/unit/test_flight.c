@@ -225,7 +225,7 @@ static void one_may_join_while_the_body_comes(void **state)
     assert_int_equal(rig_await(&r, f[1]), FETCH_HEAD);
     assert_true(f[1]->outcome.collapsed);
     f[2] = rig_fetch(&r, "GET", "/x", "");
-    f[2]->must_be_new = true; /* was asked for after that was sent */
+    f[2]->manner.must_be_new = true; /* was asked for after that was sent */
     rig_submit(&r, f[2]);
     api_await(r.origin, 2);
     api_let_go(r.origin);
@@ -293,7 +293,7 @@ static void new_ones_share_what_is_not_yet_sent(void **state)
     api_await(r.origin, 1);
     for (unsigned i = 0; i < 4; i++) {
         f[i] = rig_fetch(&r, "GET", "/x", "");
-        f[i]->must_be_new = true;
+        f[i]->manner.must_be_new = true;
         rig_submit(&r, f[i]);
     }
     ask_once(&r);
@@ -455,7 +455,7 @@ static void refresh_behind_needs_nobody(void **state)
     r.options.drop_on_abort = true;
     rig_start(&r);
     f = rig_fetch(&r, "GET", "/x", "");
-    f->refresh_behind = true;
+    f->manner.refresh_behind = true;
     rig_submit(&r, f);
     rig_leave(&r, f);
     rig_settle(&r);

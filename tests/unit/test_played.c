@@ -133,7 +133,7 @@ static struct fetch *ask(struct rig *r, const struct row *row, struct origin_scr
 {
     struct fetch *f = rig_fetch(r, row->method != NULL ? row->method : "GET", "/x", "");
 
-    f->has_key = f->may_store = false;
+    f->has_key = f->may.store = false;
     f->script = script;
     f->patience.max_wait_ns = 0;
     rig_submit(r, f);
