@@ -229,7 +229,7 @@ struct fetch *asking_fill(struct exchange *x)
         f->bust.param = slice_of(x->policy->bust_param);
     }
     fill_conditions(x, f);
-    f->may.spare = x->stored.selected && !x->not_spared &&
+    f->may.spare = x->stored.selected && !x->so_far.not_spared &&
                    policy_stale_to_spare(x->policy, &x->wish, &x->stored.response, x->up->fetch.low_budget.stale_ns,
                                          clock_wall_ns());
     fill_client(x, f);
@@ -275,5 +275,5 @@ void asking_leave(struct exchange *x)
     x->fetch->owner = NULL;
     fetch_leave(x->engine->services->upstream, x->fetch);
     x->fetch = NULL;
-    x->fetch_noted = false;
+    x->so_far.fetch_noted = false;
 }

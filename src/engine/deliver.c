@@ -75,9 +75,9 @@ static enum step deliver_not_modified(struct exchange *x)
 /* The budget is short, and what is stored will do. */
 static bool deliver_spared(struct exchange *x)
 {
-    x->forwarded = false;
+    x->so_far.forwarded = false;
     x->decision.forward = FWD_NONE;
-    x->not_spared = true; /* should its body file be gone: not again */
+    x->so_far.not_spared = true; /* should its body file be gone: not again */
     x->log.detail = "low-budget";
     x->log.cache = "stale";
     if (!x->stored.selected || !serve_stored(x, 0))
@@ -143,9 +143,9 @@ static void note_fetch(struct exchange *x)
 {
     struct outcome earlier;
 
-    if (x->fetch_noted)
+    if (x->so_far.fetch_noted)
         return;
-    x->fetch_noted = true;
+    x->so_far.fetch_noted = true;
     earlier = x->outcome;
     x->outcome = x->fetch->outcome;
     put_before(&x->outcome, &earlier, &x->arena);
@@ -157,7 +157,7 @@ enum step step_await(struct exchange *x)
         return STEP_SUSPEND;
     if (x->fetch->event == FETCH_LOOK_AGAIN) { /* nothing was asked for it */
         asking_leave(x);
-        x->forwarded = false;
+        x->so_far.forwarded = false;
         return STEP_LOOKUP;
     }
     note_fetch(x);

@@ -94,7 +94,7 @@ struct request_record exchange_describe(const struct exchange *x, struct arena *
             .batch = (int64_t)x->in.batch,
             .dry = dry_is(x),
             .cache = x->log.cache != NULL ? slice_of(x->log.cache) : SLICE("none"),
-            .forward = slice_of(x->forwarded ? forward_reason_token(x->decision.forward) : NULL),
+            .forward = slice_of(x->so_far.forwarded ? forward_reason_token(x->decision.forward) : NULL),
             .detail = slice_of(x->log.detail),
             .error = slice_of(x->log.error),
     };

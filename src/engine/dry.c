@@ -49,7 +49,8 @@ static bool has_share(const struct mock_options *m)
 
 static bool is_dry_mode(const struct exchange *x)
 {
-    return x->mode == MODE_DRY_RUN || (x->mode == MODE_DRY_RUN_WRITES && !http_method_is_safe(x->in.request.method));
+    return x->mode.holds == MODE_DRY_RUN ||
+           (x->mode.holds == MODE_DRY_RUN_WRITES && !http_method_is_safe(x->in.request.method));
 }
 
 void dry_begin(struct exchange *x)

@@ -141,7 +141,7 @@ static void count_traffic(struct exchange *x, int64_t took_ns, int64_t sent_byte
     traffic_request(cells, exchange_traffic_cell(x), took_ns, sent_bytes);
     if (x->body.received_bytes > 0)
         cell_add(&cells->received_bytes, (uint64_t)x->body.received_bytes);
-    if (x->fetch_noted) /* who left while he waited has not been told how long that was */
+    if (x->so_far.fetch_noted) /* who left while he waited has not been told how long that was */
         histogram_add(&cells->queue, x->outcome.queued_ns);
 }
 

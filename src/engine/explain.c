@@ -153,7 +153,7 @@ static void run(struct explain *e)
     fetching_keep(x);
     x->fetch = asking_fill(x);
     x->fetch->owner = x;
-    x->forwarded = true;
+    x->so_far.forwarded = true;
     e->waits = true;
 }
 

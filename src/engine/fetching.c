@@ -144,7 +144,7 @@ enum step step_fetch(struct exchange *x)
         follow(x, f);
     f->owner = x;
     x->fetch = f;
-    x->forwarded = true;
+    x->so_far.forwarded = true;
     asking_submit(x, f);
     x->at = STEP_AWAIT;
     return STEP_SUSPEND;

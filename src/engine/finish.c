@@ -43,8 +43,8 @@ static void note_mode(struct exchange *x)
 {
     const bool is_free = x->log.detail == NULL || x->log.detail[0] == '\0';
 
-    if (x->mode != MODE_LIVE && (is_free || (x->mode == MODE_RECORD && x->log.error == NULL)))
-        x->log.detail = config_mode_detail(x->mode);
+    if (x->mode.holds != MODE_LIVE && (is_free || (x->mode.holds == MODE_RECORD && x->log.error == NULL)))
+        x->log.detail = config_mode_detail(x->mode.holds);
 }
 
 static struct slice cache_status(struct exchange *x, unsigned upstream_status)
@@ -53,7 +53,7 @@ static struct slice cache_status(struct exchange *x, unsigned upstream_status)
 
     if (dry_answers(x))
         text = SLICE("weir; fwd=bypass");
-    else if (x->forwarded)
+    else if (x->so_far.forwarded)
         text = forwarded_status(x, upstream_status);
     else if (x->stored.selected)
         text = hit_status(x);

@@ -219,6 +219,18 @@ struct story {
     enum counter counted;        /* as what it was; 0: it was not yet */
 };
 
+struct exchange_mode {
+    enum upstream_mode holds; /* mode_decide() */
+    enum upstream_mode own;   /* the client's: engine/mode.h */
+    bool               has_own;
+};
+
+struct so_far {
+    bool fetch_noted; /* what it counted is in `outcome` */
+    bool forwarded;
+    bool not_spared; /* low_budget has had its say */
+};
+
 struct exchange {
     struct engine        *engine;
     struct config        *config; /* a reference */
@@ -233,9 +245,7 @@ struct exchange {
     struct route                  route;
     const struct config_upstream *up;
     const struct route_rule      *rule;
-    enum upstream_mode            mode;     /* that holds: mode_decide() */
-    enum upstream_mode            own_mode; /* the client's: engine/mode.h */
-    bool                          has_own_mode;
+    struct exchange_mode          mode;
     struct own_run               *run; /* a reference; NULL: it belongs to none */
     const struct policy_options  *policy;
     struct request_wish           wish;
@@ -253,9 +263,7 @@ struct exchange {
     struct injection      auth;
     struct naming_process peer;
     struct fetch         *fetch;
-    bool                  fetch_noted; /* what it counted is in `outcome` */
-    bool                  forwarded;
-    bool                  not_spared; /* low_budget has had its say */
+    struct so_far         so_far;
     struct outcome        outcome;
     struct drops          drops;
 

@@ -138,7 +138,8 @@ enum step step_lookup_dry(struct exchange *x)
 
 static enum step refuse_uncached(struct exchange *x, const char *reason, struct slice detail)
 {
-    if (x->stored.selected && x->mode == MODE_OFFLINE && policy_holds_range(&x->in.request, &x->stored.response)) {
+    if (x->stored.selected && x->mode.holds == MODE_OFFLINE &&
+        policy_holds_range(&x->in.request, &x->stored.response)) {
         x->log.cache = "stale";
         x->log.detail = "offline";
         return STEP_SERVE;
@@ -178,7 +179,7 @@ enum step step_decide(struct exchange *x)
         x->log.detail = "signer-unknown";
     if (x->stand_in != NULL && dry_takes(x))
         return STEP_DRY;
-    if (x->mode == MODE_OFFLINE && d->verdict != VERDICT_SERVE)
+    if (x->mode.holds == MODE_OFFLINE && d->verdict != VERDICT_SERVE)
         return refuse_uncached(x, "offline",
                                SLICE("This upstream's mode is offline: "
                                      "what is not stored is not asked for."));

@@ -8,15 +8,16 @@
 
 void exchange_set_mode(struct exchange *x, enum upstream_mode own)
 {
-    x->own_mode = own;
-    x->has_own_mode = true;
+    x->mode.own = own;
+    x->mode.has_own = true;
 }
 
 void mode_decide(struct exchange *x)
 {
-    x->mode = config_mode_now(x->up, x->log.started_wall_ns);
-    if (x->has_own_mode)
-        x->mode = config_mode_together(x->mode, x->own_mode);
+    x->mode.holds = config_mode_now(x->up, x->log.started_wall_ns);
+    if (x->mode.has_own)
+        x->mode.holds = config_mode_together(x->mode.holds, x->mode.own);
     if (x->wish.dry != DRY_NOT)
-        x->mode = config_mode_together(x->mode, x->wish.dry == DRY_WRITES ? MODE_DRY_RUN_WRITES : MODE_DRY_RUN);
+        x->mode.holds = config_mode_together(x->mode.holds,
+                                             x->wish.dry == DRY_WRITES ? MODE_DRY_RUN_WRITES : MODE_DRY_RUN);
 }

@@ -81,7 +81,7 @@ enum step step_rule(struct exchange *x)
         return rule_refuse_field(x, &bad);
     if (x->wish.async || x->up->jobs)
         look_when(x);
-    if (x->mode == MODE_READ_ONLY && !http_method_is_safe(r->method))
+    if (x->mode.holds == MODE_READ_ONLY && !http_method_is_safe(r->method))
         return reply_problem(x, &(struct problem){
                                     .kind = PROBLEM_READ_ONLY,
                                     .retry_after_ns = -1,

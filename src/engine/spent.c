@@ -74,6 +74,6 @@ static void add_timing(struct exchange *x, struct http_fields *f)
 void reply_add_spent(struct exchange *x, struct http_fields *f)
 {
     add_budget(x, f);
-    if (x->forwarded)
+    if (x->so_far.forwarded)
         add_timing(x, f);
 }

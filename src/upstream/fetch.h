@@ -211,13 +211,12 @@ struct fetch {
     /* Answers in the API's place: at once, without a limit, a retry or a trace in what is known of the API.  NULL: the
      * API does. */
     const struct origin_script *script;  /* of `arena` */
-    struct tape                *tape;    /* a reference: what comes of it is recorded; NULL: it is not */
     struct upload              *upload;  /* a reference; NULL: no body */
     bool                        expects; /* its client sends the body when it hears 100 (RFC 9110 10.1.1):
                                                    * on.interim gets one when the body is wanted */
-    struct fetch_caller         caller;
-    bool                        has_key; /* false: passed through, neither shared nor stored */
-    struct cache_key            key;
+    struct fetch_caller            caller;
+    bool                           has_key; /* false: passed through, neither shared nor stored */
+    struct cache_key               key;
     /* of the last known Vary: flights are told apart by it */
     uint8_t                variant[VARIANT_HASH_BYTES];
     enum forward_reason    reason; /* why the look-up did not do; FWD_NONE: a refresh */
