@@ -162,9 +162,9 @@ static void fill_client(struct exchange *x, struct fetch *f)
     if (x->client.name.ptr == NULL)
         x->client = client_of(x->config, &x->in, &x->wish, &x->arena);
     f->batch = x->client.batch;
-    f->race = x->in.race;
-    if (f->race != NULL)
-        race_acquire(f->race);
+    f->manner.race = x->in.race;
+    if (f->manner.race != NULL)
+        race_acquire(f->manner.race);
     f->manner.bears_refusals = x->in.batch != 0 || x->in.job != NULL;
     f->manner.leaves_queue = x->in.batch != 0 || x->in.job != NULL;
     f->keep_permille = x->client.keep_permille;
@@ -219,8 +219,8 @@ struct fetch *asking_fill(struct exchange *x)
     f->manner.must_be_new = x->decision.must_be_new;
     if (playing_records(x)) {
         f->manner.must_be_new = true;
-        f->tape = playing_tape(x);
-        tape_acquire(f->tape);
+        f->manner.tape = playing_tape(x);
+        tape_acquire(f->manner.tape);
     }
     f->caller.has_kin = x->policy->shared || x->who.is_identity;
     f->caller.is_signed = x->who.signature.is_signed; /* which covers the query: nothing is added to that */

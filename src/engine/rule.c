@@ -95,5 +95,5 @@ enum step step_rule(struct exchange *x)
     http_fields_drop_named(&x->in.request.fields, &x->arena);
     dress_request(x);
     inject_decide(x);
-    return x->mode == MODE_REPLAY && x->dry == NULL ? STEP_REPLAY : STEP_KEY;
+    return x->mode.holds == MODE_REPLAY && x->dry == NULL ? STEP_REPLAY : STEP_KEY;
 }

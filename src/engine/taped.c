@@ -26,7 +26,7 @@ bool playing_records(const struct exchange *x)
 
     if (tape == NULL || !tape_records(tape))
         return false;
-    return x->mode == MODE_RECORD || (x->play.missed && tape_options(tape)->miss == TAPE_MISS_RECORD);
+    return x->mode.holds == MODE_RECORD || (x->play.missed && tape_options(tape)->miss == TAPE_MISS_RECORD);
 }
 
 void playing_close(struct exchange *x)

@@ -102,7 +102,7 @@ struct wire {                                     /* what a transfer goes on */
     bool                      hands_back, closes; /* it stays or not; both false: not known yet */
 };
 
-struct sending {          /* a request's body */
+struct uploading {        /* a request's body */
     int64_t      bytes;   /* that were taken */
     bool         all;     /* nothing of the request is left to send */
     bool         expects; /* nothing of the body is sent before the API's 100, or until `patience` is over */
@@ -143,8 +143,8 @@ struct transfer {
     struct wire         wire;
     struct http2_stream stream;
 
-    struct sending sending;
-    bool           receive_paused;
+    struct uploading sending;
+    bool             receive_paused;
 };
 
 /* -- loop.c -- */

@@ -322,7 +322,7 @@ static void stop_storing(struct flight *f, struct spool *body)
 {
     flight_unstore(f);
     flight_hide(f);
-    if (f->receiving + f->waiting <= 1 && f->leader->tape == NULL)
+    if (f->receiving + f->waiting <= 1 && f->leader->manner.tape == NULL)
         spool_set_pass(body);
 }
 
@@ -465,8 +465,8 @@ static void whole(struct flight *f, struct turn *t)
     if (f->others != NULL)
         f->others->trailers = http_fields_copy(&t->answer->trailers, &f->others->trailer_arena);
     EACH_WAITER(w, f)
-    if (w->fetch->race != NULL)
-        race_heard(w->fetch->race, t->answer->head.status, clock_mono_ns());
+    if (w->fetch->manner.race != NULL)
+        race_heard(w->fetch->manner.race, t->answer->head.status, clock_mono_ns());
     if (t->answer->body != NULL)
         spool_finish(t->answer->body, SPOOL_WHOLE);
     taped_whole(t);

@@ -250,7 +250,8 @@ static int64_t may_go(void *context, struct queue_entry *e, bool overtaken)
     e->held = QUEUE_HELD_BY_SHARED;
     if (hold > 0)
         return hold;
-    if (f->leader->race != NULL && f->waiting <= 1 && (wait = race_holds_ns(f->leader->race, clock_mono_ns())) > 0)
+    if (f->leader->manner.race != NULL && f->waiting <= 1 &&
+        (wait = race_holds_ns(f->leader->manner.race, clock_mono_ns())) > 0)
         return wait;
     if (f->site->in_flight >= site_slots(f->site))
         return INT64_MAX; /* until one ends: turn.c has its group asked again then */

@@ -18,12 +18,12 @@ static void destroy(struct ref *ref)
     answer_release(f->answer);
     upload_release(f->upload);
     ref_release(f->config);
-    tape_release(f->tape);
+    tape_release(f->manner.tape);
     free(f->said.error);
     free(f->outcome.attempts);
     free(f->links->words);
     peer_card_release(f->client.card);
-    race_release(f->race);
+    race_release(f->manner.race);
     arena_free(&arena);
 }
 

@@ -189,11 +189,12 @@ struct fetch_may {
 };
 
 struct fetch_manner {
-    struct race *race; /* a reference; NULL: its answer is wanted whatever others say */
-    bool must_be_new;    /* joins only a flight not yet sent */
-    bool refresh_behind; /* nobody waits: stale-while-revalidate */
-    bool bears_refusals; /* it waits for as long as the API says 429, whatever retry.attempts says */
-    bool leaves_queue;   /* while it waits it goes when its owner goes, whatever on_abort says */
+    struct tape *tape;           /* a reference: what comes of it is recorded; NULL: it is not */
+    struct race *race;           /* a reference; NULL: its answer is wanted whatever others say */
+    bool         must_be_new;    /* joins only a flight not yet sent */
+    bool         refresh_behind; /* nobody waits: stale-while-revalidate */
+    bool         bears_refusals; /* it waits for as long as the API says 429, whatever retry.attempts says */
+    bool         leaves_queue;   /* while it waits it goes when its owner goes, whatever on_abort says */
 };
 
 struct fetch {
@@ -214,9 +215,9 @@ struct fetch {
     struct upload              *upload;  /* a reference; NULL: no body */
     bool                        expects; /* its client sends the body when it hears 100 (RFC 9110 10.1.1):
                                                    * on.interim gets one when the body is wanted */
-    struct fetch_caller            caller;
-    bool                           has_key; /* false: passed through, neither shared nor stored */
-    struct cache_key               key;
+    struct fetch_caller         caller;
+    bool                        has_key; /* false: passed through, neither shared nor stored */
+    struct cache_key            key;
     /* of the last known Vary: flights are told apart by it */
     uint8_t                variant[VARIANT_HASH_BYTES];
     enum forward_reason    reason; /* why the look-up did not do; FWD_NONE: a refresh */

@@ -18,7 +18,7 @@ static bool is_shareable(const struct fetch *f)
     static const enum http_name own[] = { HTTP_IF_MATCH, HTTP_IF_NONE_MATCH, HTTP_IF_MODIFIED_SINCE,
                                           HTTP_IF_UNMODIFIED_SINCE, HTTP_IF_RANGE };
 
-    if (!f->has_key || !f->may.store || f->policy->alone || f->tape != NULL)
+    if (!f->has_key || !f->may.store || f->policy->alone || f->manner.tape != NULL)
         return false;
     for (size_t i = 0; i < sizeof own / sizeof *own && !f->stored.validating && !f->stored.completing; i++)
         if (http_fields_find(&f->request.fields, own[i], 0) >= 0)

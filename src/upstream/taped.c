@@ -18,11 +18,11 @@ void taped_begin(struct turn *t)
     struct http_request request = f->request;
     struct slice        url;
 
-    if (f->tape == NULL || turn_is_played(t))
+    if (f->manner.tape == NULL || turn_is_played(t))
         return;
     url = arena_printf(&t->up->scratch, SLICE_FMT "://" SLICE_FMT SLICE_FMT, SLICE_ARG(f->upstream->origin.scheme),
                        SLICE_ARG(f->authority), SLICE_ARG(f->request.target));
-    t->taping = taping_begin(f->tape, &request, url, f->auth.value, store_directory(t->up->store));
+    t->taping = taping_begin(f->manner.tape, &request, url, f->auth.value, store_directory(t->up->store));
 }
 
 void taped_sent(struct turn *t, const void *bytes, size_t count)
