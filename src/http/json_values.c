@@ -15,8 +15,8 @@ enum {
     NUMBER_BYTES = 63,
     FIELD_BYTES = 5, /* "data:" */
     STRING_BYTES = 1024,
-    ESCAPE_BYTES = 6,         /* the longest: a code unit's */
-    PARSER_BYTES = 256 * 1024 /* more than this at a time is a text that nobody means */
+    ESCAPE_BYTES = 6,       /* the longest: a code unit's */
+    PARSER_BYTES = 8 * 1024 /* it reads a token anew with each piece of it: more is one that nobody means */
 };
 
 struct pointer {

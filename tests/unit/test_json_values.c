@@ -130,14 +130,14 @@ static void test_bounds(void **state)
 
     (void)state;
     json_values_feed(v, "{\"a\":", 5);
-    for (unsigned i = 0; i < 1000000; i++)
+    for (unsigned i = 0; i < 20000; i++)
         json_values_feed(v, "1", 1);
     json_values_feed(v, "}", 1);
     json_values_end(v);
     assert_false(json_values_number(v, 0, &a));
     json_values_close(v);
     v = json_values_open(pointers, 1, false);
-    for (unsigned i = 0; i < 100000; i++)
+    for (unsigned i = 0; i < 2000; i++)
         json_values_feed(v, "[", 1);
     json_values_end(v);
     assert_false(json_values_number(v, 0, &a));
