@@ -8,7 +8,7 @@ from harness.queueing import waiting
 from harness.settings import upstream
 from harness.wait import SANITIZER, TRICKS, until
 
-COUNT, KIB_EACH = 1500, 9
+COUNT, KIB_EACH = 1500, 9.5
 GOES = {"limits": ["1000000/s burst 1000000"], "max_in_flight": 20}
 
 

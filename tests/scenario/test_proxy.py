@@ -181,7 +181,7 @@ def test_plain_http_inside_a_connect_is_served(proxy, origin):
         assert client.get("http://api.test/x?a=1").cache.hit
     assert origin.last.body == b"x" * 100_000 and not (d.state / "ca.pem").exists()
     assert d.get("/api/x?a=1").cache.hit and d.counter("intercepted") == 1
-    assert [line.get("client") for line in d.access(5)][:4] == ["ci"] * 4
+    assert sorted(line.get("client") for line in d.access(5))[:4] == ["ci"] * 4
 
 
 def test_what_is_asked_inside_belongs_to_the_upstream_in_the_clear_too(proxy, origin, daemons, origins):

@@ -129,10 +129,10 @@ def test_a_weir_that_was_restarted_knows_no_token(d, origin):
     with subprocess.Popen([WEIRCTL, "--socket", d.admin_path, "run", "--offline", "--",
                            sys.executable, "-c", script, "http://api.test/x"], env=environment(d.directory), text=True,
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as ctl:
-        assert ctl.stdout.readline() == "504\n"
+        assert ctl.stdout.readline() == "504\n" and ctl.stdout.readline() == "\n"
         d.restart()
         out, err = ctl.communicate("go on\n", timeout=seconds(40))
-    assert out == "\n403 True\n" and ctl.returncode == 3 and "weir ended while the program ran" in err
+    assert out == "403 True\n" and ctl.returncode == 3 and "weir ended while the program ran" in err
     assert origin.count() == 0
 
 
