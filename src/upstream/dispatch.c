@@ -311,17 +311,22 @@ static void settle_kick(struct budget *b)
 static void run_budget(struct budget *b)
 {
     struct queue_entry *e;
-    int64_t             wake = INT64_MAX;
+    int64_t             wake = INT64_MAX, let_in_wake;
     struct site        *s;
-    struct flight      *let_in = NULL;
+    struct flight      *let_in;
 
     do {
-        if (let_in != NULL)
-            dispatch_put(let_in);
         settle_kick(b);
-        while (has_slot(b) && (e = queue_take(b->queue, clock_mono_ns(), may_go, b, &wake)) != NULL)
+        let_in_wake = INT64_MAX;
+        /* first: it may go before all that are in line */
+        if ((let_in = naming_let_in(b, &let_in_wake)) != NULL)
+            dispatch_put(let_in);
+        e = has_slot(b) ? queue_take(b->queue, clock_mono_ns(), may_go, b, &wake) : NULL;
+        if (e != NULL)
             send_flight(b, CONTAINER_OF(e, struct flight, entry));
-    } while ((let_in = naming_let_in(b, &wake)) != NULL);
+    } while (e != NULL || let_in != NULL);
+    if (let_in_wake < wake)
+        wake = let_in_wake;
     if (wake != INT64_MAX)
         timers_set(&b->up->timers, &b->wake, time_add(clock_mono_ns(), wake));
     else

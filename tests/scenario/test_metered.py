@@ -3,7 +3,6 @@ import gzip
 import json
 import random
 import threading
-import time
 
 import pytest
 
@@ -196,8 +195,9 @@ def test_a_body_of_unknown_length_and_one_that_is_held_back(metering, origin):
 
 
 def test_fifty_streams_with_estimates_that_are_off_hold_the_budget(metering, origin, clock):
-    """By the origin's own books, which count at the end of each stream, no minute has more than the limit."""
-    d = metering(limits=[{**TOKENS, "rate": "30000/min"}], queue={"max_wait": "5m"})
+    """By the origin's own books, which count at the end of each stream, no minute has more than the limit.  An estimate
+    that has learned holds nine times in ten; for the tenth there is the margin."""
+    d = metering(limits=[{**TOKENS, "rate": "30000/min", "margin": "2%"}], queue={"max_wait": "5m"})
     books, rng, lock = [], random.Random(7), threading.Lock()
 
     def handler(request, conn):
@@ -207,25 +207,29 @@ def test_fifty_streams_with_estimates_that_are_off_hold_the_budget(metering, ori
             books.append(cost)
         stream({"usage": None}, {"usage": {"total_tokens": cost}}, b"[DONE]")(request, conn)
     origin.handler = handler
-    results = []
+    results, at_work = [], [50]
 
     def work(n):
         for i in range(3):
             with d.connect(timeout=120.0) as client:
                 results.append(client.request("POST", "/api/v1/chat", JSON, chat(300 + 97 * ((n * 7 + i) % 13))).status)
+        with lock:
+            at_work[0] -= 1
+
+    def all_that_are_left_wait():
+        u, tokens = d.status()["upstreams"][0], metered(d)
+        is_spent = tokens["reserved"] == 0 and tokens["left"] < 300 + 97 * 12 or at_work[0] == 0
+        return u["in_flight"] == 0 and u["waiting"] == at_work[0] and is_spent
     threads = [threading.Thread(target=work, args=(n,)) for n in range(50)]
     for thread in threads:
         thread.start()
     for _ in range(40):
-        seen = -1
-        while seen != len(results):             # until nothing moves
-            seen = len(results)
-            time.sleep(0.3)
-        if seen == 150:
+        until(all_that_are_left_wait, "the minute to be spent", timeout=60)
+        if at_work[0] == 0:
             break
         window = sum(books)
         assert window <= 30000, "one minute of the origin's books"
-        assert window >= 28000, "and it is made use of: less than one request's estimate is left"
+        assert window >= 27500, "and it is made use of: less than one request's estimate is left"
         books.clear()
         clock.advance(MINUTE + 1)
     for thread in threads:
