@@ -129,6 +129,7 @@ struct admin_call *admin_begin(struct admin *a, struct config *config, const str
     call->wake = wake;
     call->owner = owner;
     call->beginning = true;
+    call->is_head = request->method == HTTP_HEAD;
     http_target_split(request->target, &path, &query);
     for (size_t i = 0; i < sizeof endpoints / sizeof *endpoints && found == NULL; i++)
         if (is_at(endpoints[i], path))

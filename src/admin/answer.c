@@ -100,7 +100,7 @@ static void reply_stream(struct admin_call *call)
         reply_bytes(call, (struct slice){ s->bytes, s->used });
         return;
     }
-    call->reply.kind = REPLY_STREAM;
+    call->reply.kind = call->is_head ? REPLY_EMPTY : REPLY_STREAM;
     call->reply.length = s->length;
     make_known(call);
 }

@@ -69,6 +69,7 @@ struct admin_call {
     bool                   beginning; /* still inside admin_begin(): no wake */
     bool                   done, ended;
     bool                   awaits_mail;
+    bool                   is_head;    /* of what is streamed the head alone is answered */
     bool                   may_be_cut; /* nobody waits for its end: it has none of itself */
     struct reply           reply;
     char                  *json;   /* malloc'd: the answer's bytes */

@@ -70,3 +70,12 @@ def test_who_reads_slowly_holds_little_and_holds_up_nobody(many):
         assert answer.complete and names(answer.body) == NAMES
         reader.close()
     assert many.get("/api/x").status == 200
+
+
+def test_a_head_of_what_is_long_or_never_ends_is_a_head_alone(many):
+    d = many
+    with Client(str(d.admin_path)) as client:
+        for target in ("/limits", "/metrics", "/log?follow=1", "/status"):
+            answer = client.request("HEAD", target)
+            assert (answer.status, answer.body, answer.end) == (200, b"", "complete"), target
+        assert names(client.request("GET", "/upstreams").body) == NAMES
