@@ -114,7 +114,7 @@ static void submit(struct task *t, bool ok)
 /* Later than any before it, over restarts too, whatever rows are gone by then.  Rows are written in this order. */
 static uint64_t next_seq(struct jobs *jobs)
 {
-    const uint64_t now = (uint64_t)(clock_wall_ns() / NS_PER_MS);
+    const uint64_t now = (uint64_t)(clock_wall_ns() / NS_PER_US);
 
     jobs->last_seq = now > jobs->last_seq ? now : jobs->last_seq + 1;
     return jobs->last_seq;
