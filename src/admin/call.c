@@ -51,6 +51,21 @@ bool admin_resume(struct admin_call *call)
     return false;
 }
 
+void admin_walked(struct admin_call *call, bool ok, void (*more)(struct admin_call *))
+{
+    if (!admin_resume(call))
+        return;
+    if (!ok && !admin_is_done(call)) {
+        admin_answer_problem(call, PROBLEM_CACHE_UNREADABLE, "The database could not be read; the log says why.");
+        return;
+    }
+    if (!ok)
+        admin_finish(call); /* without its last line: what was told is not all */
+    else if (!admin_is_done(call))
+        admin_start(call, 200, "application/x-ndjson", more);
+    admin_go_on(call);
+}
+
 bool admin_has_changed(struct admin_call *call, enum problem_kind kind, const char *detail)
 {
     if (!admin_resume(call))

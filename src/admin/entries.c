@@ -178,23 +178,9 @@ static void write_more(struct admin_call *call)
 
 static void walked(struct mail *m)
 {
-    struct entries    *n = CONTAINER_OF(CONTAINER_OF(m, struct store_walk, done), struct entries, walk);
-    struct admin_call *call = n->call;
+    struct entries *n = CONTAINER_OF(CONTAINER_OF(m, struct store_walk, done), struct entries, walk);
 
-    if (!admin_resume(call))
-        return;
-    if (!n->walk.ok && !admin_is_done(call)) {
-        admin_answer_problem(call, PROBLEM_CACHE_UNREADABLE, "The database could not be read; the log says why.");
-        return;
-    }
-    if (!n->walk.ok) {
-        admin_finish(call); /* without its last line: what was told is not all */
-        admin_go_on(call);
-        return;
-    }
-    if (!admin_is_done(call))
-        admin_start(call, 200, "application/x-ndjson", write_more);
-    admin_go_on(call);
+    admin_walked(n->call, n->walk.ok, write_more);
 }
 
 static void settled(struct mail *m)

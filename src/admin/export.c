@@ -223,20 +223,9 @@ static void write_more(struct admin_call *call)
 
 static void walked(struct mail *m)
 {
-    struct exporting  *x = CONTAINER_OF(CONTAINER_OF(m, struct store_walk, done), struct exporting, walk);
-    struct admin_call *call = x->call;
+    struct exporting *x = CONTAINER_OF(CONTAINER_OF(m, struct store_walk, done), struct exporting, walk);
 
-    if (!admin_resume(call))
-        return;
-    if (!x->walk.ok && !admin_is_done(call)) {
-        admin_answer_problem(call, PROBLEM_CACHE_UNREADABLE, "The database could not be read; the log says why.");
-        return;
-    }
-    if (!x->walk.ok)
-        admin_finish(call);
-    else if (!admin_is_done(call))
-        admin_start(call, 200, "application/x-ndjson", write_more);
-    admin_go_on(call);
+    admin_walked(x->call, x->walk.ok, write_more);
 }
 
 static void settled(struct mail *m)

@@ -97,6 +97,8 @@ void admin_answer_problem(struct admin_call *, enum problem_kind, const char *de
  * there is room, and then ends the answer or waits for what will call admin_go_on(). What a client does not read is not
  * made; when it leaves, the call ends and nobody calls `more` again. */
 void admin_start(struct admin_call *, unsigned status, const char *content_type, void (*more)(struct admin_call *));
+/* A part of a walk over what is stored has come back, `ok` as it says: begins the answer, lines of JSON, or goes on. */
+void admin_walked(struct admin_call *, bool ok, void (*more)(struct admin_call *));
 /* After that: so many bytes it will be, and what ends before was cut short. */
 void admin_promise(struct admin_call *, int64_t bytes);
 void admin_write(struct admin_call *, struct slice piece);
