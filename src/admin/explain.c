@@ -4,6 +4,7 @@
  * The engine runs its own steps dry (engine/explain.h); the upstream thread says what it would, and whoever may hear of
  * others' answers has a bounded part of the store walked for the same path under other partitions.
  */
+#include "admin/asked.h"
 #include "admin/explaining.h"
 #include "base/clock.h"
 
@@ -105,35 +106,6 @@ static void foretold(struct mail *m)
 
 /* -- the question -- */
 
-static struct slice text_of(const json_t *o, const char *name)
-{
-    const json_t *v = json_object_get(o, name);
-
-    return json_is_string(v) ? (struct slice){ json_string_value(v), json_string_length(v) } : SLICE_NONE;
-}
-
-/* "headers": [["Name", "value"], ...]; false: it is something else. */
-static bool read_fields(const json_t *list, struct http_fields *f, struct arena *a)
-{
-    const json_t *pair;
-    size_t        i;
-
-    if (list != NULL && !json_is_array(list))
-        return false;
-    json_array_foreach(list, i, pair)
-    {
-        const json_t *name = json_array_get(pair, 0), *value = json_array_get(pair, 1);
-        struct slice  n = { json_string_value(name), json_string_length(name) };
-        struct slice  v = slice_trim((struct slice){ json_string_value(value), json_string_length(value) });
-
-        if (!json_is_string(name) || !json_is_string(value) || json_array_size(pair) != 2 || !http_is_token(n) ||
-            !http_is_field_value(v))
-            return false;
-        http_fields_add(f, a, n, v);
-    }
-    return true;
-}
-
 static bool is_member(const struct explaining *n, const char *name, const json_t *value)
 {
     if (strcmp(name, "headers") == 0)
@@ -161,9 +133,9 @@ static bool read_fact(const json_t *f, struct explain_fact *out, struct arena *a
 {
     *out = (struct explain_fact){
         .is_own = json_is_true(json_object_get(f, "own")),
-        .key = text_of(f, "key"),
-        .selection = text_of(f, "selection"),
-        .upstream = text_of(f, "upstream"),
+        .key = asked_text(f, "key"),
+        .selection = asked_text(f, "selection"),
+        .upstream = asked_text(f, "upstream"),
         .status = (unsigned)number_of(f, "status"),
         .requested_wall_ns = number_of(f, "requested_ns"),
         .received_wall_ns = number_of(f, "received_ns"),
@@ -173,7 +145,7 @@ static bool read_fact(const json_t *f, struct explain_fact *out, struct arena *a
         .had_credential = json_is_true(json_object_get(f, "had_credential")),
     };
     return out->key.ptr != NULL && out->selection.ptr != NULL && out->upstream.ptr != NULL && out->body_bytes >= 0 &&
-           read_fields(json_object_get(f, "fields"), &out->fields, a);
+           asked_fields(json_object_get(f, "fields"), 0, &out->fields, a);
 }
 
 /* Wanted of the daemon; brought along to weir --explain, as explaining.c has written them. */
@@ -198,14 +170,14 @@ static bool read_question(struct explaining *n, struct explain_question *q)
 {
     const json_t *o = n->question;
 
-    *q = (struct explain_question){ .method = text_of(o, "method"),
-                                    .url = text_of(o, "url"),
-                                    .body = text_of(o, "body"),
+    *q = (struct explain_question){ .method = asked_text(o, "method"),
+                                    .url = asked_text(o, "url"),
+                                    .body = asked_text(o, "body"),
                                     .knows_all = n->call->rights.may_change };
     if (q->method.ptr == NULL)
         q->method = q->body.ptr != NULL ? SLICE("POST") : SLICE("GET");
     return has_members_only(n) && q->url.ptr != NULL &&
-           read_fields(json_object_get(o, "headers"), &q->fields, &n->call->arena) && read_facts(n, q);
+           asked_fields(json_object_get(o, "headers"), 0, &q->fields, &n->call->arena) && read_facts(n, q);
 }
 
 static void run(struct admin_call *call)

@@ -3,6 +3,7 @@
  *
  * Where it belongs the engine says, by a dry run of the request (engine/import.h); weirctl import asks once for each.
  */
+#include "admin/asked.h"
 #include "admin/internal.h"
 
 #include "base/clock.h"
@@ -95,35 +96,6 @@ static void foretold(struct mail *m)
 
 /* -- the question -- */
 
-static struct slice text_of(const json_t *o, const char *name)
-{
-    const json_t *v = json_object_get(o, name);
-
-    return json_is_string(v) ? (struct slice){ json_string_value(v), json_string_length(v) } : SLICE_NONE;
-}
-
-/* [["Name", "value"], ...] */
-static bool read_fields(const json_t *list, struct http_fields *f, struct arena *a)
-{
-    const json_t *pair;
-    size_t        i;
-
-    if (list != NULL && !json_is_array(list))
-        return false;
-    json_array_foreach(list, i, pair)
-    {
-        const json_t *name = json_array_get(pair, 0), *value = json_array_get(pair, 1);
-        struct slice  n = { json_string_value(name), json_string_length(name) };
-        struct slice  v = { json_string_value(value), json_string_length(value) };
-
-        if (!json_is_string(name) || !json_is_string(value) || !http_is_token(n) || !http_is_field_value(v))
-            return false;
-        if ((http_name_flags(http_name_parse(n)) & (HTTP_HOP_BY_HOP | HTTP_WEIR)) == 0)
-            http_fields_add(f, a, n, slice_trim(v));
-    }
-    return true;
-}
-
 /* No credential of the request goes along: what is stored is nobody's, or the upstream's own. */
 static void drop_credentials(struct importing *n, struct http_fields *f)
 {
@@ -158,23 +130,23 @@ static bool read_question(struct importing *n, struct explain_question *q)
             took_ms = json_integer_value(json_object_get(o, "took"));
 
     /* Nothing of what is stored has a say. */
-    *q = (struct explain_question){ .method = text_of(o, "method"),
-                                    .url = text_of(o, "url"),
+    *q = (struct explain_question){ .method = asked_text(o, "method"),
+                                    .url = asked_text(o, "url"),
                                     .knows_all = true,
                                     .has_facts = true };
     n->item.status = (unsigned)json_integer_value(json_object_get(o, "status"));
     n->item.had_credential = json_is_true(json_object_get(o, "private"));
-    n->item.as = text_of(o, "as");
+    n->item.as = asked_text(o, "as");
     if (q->method.ptr == NULL || q->url.ptr == NULL || n->item.status < 200 || n->item.status > 999 || time_ms < 0 ||
         took_ms < 0 || time_ms > INT64_MAX / NS_PER_MS / 2 || took_ms > INT64_MAX / NS_PER_MS / 2)
         return false;
     n->item.requested_wall_ns = time_ms * NS_PER_MS;
     n->item.received_wall_ns = n->item.requested_wall_ns + took_ms * NS_PER_MS;
-    if (!read_fields(json_object_get(o, "request"), &q->fields, &n->call->arena) ||
-        !read_fields(json_object_get(o, "fields"), &n->item.fields, &n->call->arena))
+    if (!asked_fields(json_object_get(o, "request"), HTTP_HOP_BY_HOP | HTTP_WEIR, &q->fields, &n->call->arena) ||
+        !asked_fields(json_object_get(o, "fields"), HTTP_HOP_BY_HOP | HTTP_WEIR, &n->item.fields, &n->call->arena))
         return false;
     drop_credentials(n, &q->fields);
-    return read_body(n, text_of(o, "body"));
+    return read_body(n, asked_text(o, "body"));
 }
 
 static void run(struct admin_call *call)
