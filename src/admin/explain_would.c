@@ -21,22 +21,31 @@ static struct slice span(int64_t ns, struct arena *a)
     return arena_printf(a, "%.1f s", (double)ns / NS_PER_SEC);
 }
 
+static struct slice time_of_day(const struct policy_ttl *t, struct arena *a)
+{
+    return arena_printf(a, "%02u:%02u %s", t->minute / 60, t->minute % 60, zone_name(t->zone));
+}
+
 static struct slice kept_text(const struct explained *o, struct arena *a)
 {
     struct slice time;
 
     if (!o->has_key || !o->decision.may_store || o->kept.kind == TTL_NEVER)
         return SLICE("not kept");
-    time = span(o->kept.ns, a);
+    time = span(o->kept_ns, a);
     switch (o->kept.kind) {
     case TTL_FIXED:
         return ARENA_JOIN(a, SLICE("kept for "), time);
+    case TTL_UNTIL:
+        return ARENA_JOIN(a, SLICE("kept until "), time_of_day(&o->kept, a));
     case TTL_FOREVER:
         return SLICE("kept for ever");
     case TTL_REVALIDATE:
         return SLICE("kept, and asked about each time");
     case TTL_ORIGIN_ELSE:
         return ARENA_JOIN(a, SLICE("kept as the API says, else for "), time);
+    case TTL_ORIGIN_ELSE_UNTIL:
+        return ARENA_JOIN(a, SLICE("kept as the API says, else until "), time_of_day(&o->kept, a));
     default:
         return SLICE("kept as the API says");
     }

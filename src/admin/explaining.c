@@ -281,15 +281,21 @@ static json_t *wait_json(const struct upstream_foretelling *f)
 static json_t *kept_json(const struct explained *o)
 {
     static const char *const kinds[] = {
-        [TTL_ORIGIN] = "origin", [TTL_ORIGIN_ELSE] = "origin-else", [TTL_FIXED] = "for",
-        [TTL_NEVER] = "never",   [TTL_REVALIDATE] = "revalidate",   [TTL_FOREVER] = "forever",
+        [TTL_ORIGIN] = "origin",
+        [TTL_ORIGIN_ELSE] = "origin-else",
+        [TTL_ORIGIN_ELSE_UNTIL] = "origin-else-until",
+        [TTL_FIXED] = "for",
+        [TTL_UNTIL] = "until",
+        [TTL_FOREVER] = "forever",
+        [TTL_NEVER] = "never",
+        [TTL_REVALIDATE] = "revalidate",
     };
-    bool is_timed = o->kept.kind == TTL_FIXED || o->kept.kind == TTL_ORIGIN_ELSE;
+    bool is_timed = o->kept.kind >= TTL_ORIGIN_ELSE && o->kept.kind <= TTL_UNTIL;
 
     if (!o->has_key || !o->decision.may_store)
         return json_pack("{s:s, s:n}", "how", "never", "for_s");
     return json_pack("{s:s, s:o}", "how", kinds[o->kept.kind], "for_s",
-                     is_timed ? advice_seconds(o->kept.ns) : json_null());
+                     is_timed ? advice_seconds(o->kept_ns) : json_null());
 }
 
 static json_t *would_json(const struct explained *o, struct arena *a)

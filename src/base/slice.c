@@ -60,6 +60,14 @@ bool slice_eq_nocase(struct slice a, struct slice b)
     return lower_word(load_word(a.ptr + last)) == lower_word(load_word(b.ptr + last));
 }
 
+int slice_compare(struct slice a, struct slice b)
+{
+    const size_t shorter = a.len < b.len ? a.len : b.len;
+    const int    order = shorter > 0 ? memcmp(a.ptr, b.ptr, shorter) : 0;
+
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
 bool slice_starts_with(struct slice s, struct slice prefix)
 {
     return s.len >= prefix.len && slice_eq(slice_sub(s, 0, prefix.len), prefix);

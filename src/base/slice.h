@@ -34,6 +34,8 @@ static inline bool slice_eq(struct slice a, struct slice b)
 
 /* ASCII only: field names, tokens, schemes and host names. */
 bool slice_eq_nocase(struct slice a, struct slice b);
+/* By bytes: below 0, 0 or above, as memcmp(). */
+int  slice_compare(struct slice a, struct slice b);
 bool slice_starts_with(struct slice s, struct slice prefix);
 bool slice_ends_with(struct slice s, struct slice suffix);
 

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "budget/limit.h"
-#include "budget/zone.h"
+#include "base/zone.h"
 
 struct group {                    /* requests that are forgotten together */
     int64_t  first_ns, newest_ns; /* monotonic */

@@ -6,7 +6,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
-#include "budget/zone.h"
+#include "base/zone.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -71,32 +71,21 @@ static const char *parse_burst(struct slice *rest, struct limit_options *out)
     return NULL;
 }
 
-static bool parse_two(struct slice text, int most, int *out)
-{
-    if (text.len != 2 || text.ptr[0] < '0' || text.ptr[0] > '9' || text.ptr[1] < '0' || text.ptr[1] > '9')
-        return false;
-    *out = (text.ptr[0] - '0') * 10 + (text.ptr[1] - '0');
-    return *out <= most;
-}
-
 static const char *parse_window(struct slice *rest, struct limit_options *out)
 {
     struct slice word = next_word(rest), place;
-    int          hour, minute;
     struct zone *zone;
 
     if (slice_eq(word, SLICE("learned"))) {
         out->kind = LIMIT_LEARNED;
         return NULL;
     }
-    if (word.len != 5 || word.ptr[2] != ':' || !parse_two(slice_sub(word, 0, 2), 23, &hour) ||
-        !parse_two(slice_sub(word, 3, 5), 59, &minute))
+    if (!zone_time_of_day(word, &out->start_minute))
         return "\"window\" wants \"learned\" or a time and a zone, as in \"window 00:00 America/Los_Angeles\"";
     place = next_word(rest);
     if (place.len == 0)
         return "a window's time wants a time zone behind it, as in \"window 00:00 UTC\"";
     out->kind = LIMIT_FIXED;
-    out->start_minute = (unsigned)(hour * 60 + minute);
     out->zone = mem_copy(place);
     zone = zone_open(out->zone);
     zone_close(zone);

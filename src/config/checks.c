@@ -336,7 +336,7 @@ bool check_rate(const char *text, struct fault *why)
 }
 
 /* "404", "5xx"; false for anything else. */
-static bool status_range(struct slice text, unsigned *first, unsigned *last)
+bool checks_status_range(struct slice text, unsigned *first, unsigned *last)
 {
     int64_t code;
 
@@ -364,7 +364,7 @@ static bool cost_parse(const char *text, struct limit_cost *out, struct slice *m
         return false;
     *out = (struct limit_cost){ .cost = (unsigned)n };
     *method = SLICE_NONE;
-    if (status_range(what, &out->status_first, &out->status_last))
+    if (checks_status_range(what, &out->status_first, &out->status_last))
         return true;
     *method = what;
     return http_is_token(what) && !(what.ptr[0] >= '0' && what.ptr[0] <= '9');
@@ -443,84 +443,6 @@ bool check_pattern(const char *text, struct fault *why)
         return WRONG(why, "\"%s\": %s", text, bad.text);
     pattern_free(pattern);
     return true;
-}
-
-static bool ttl_parse(struct slice text, struct policy_ttl *out)
-{
-    static const struct {
-        const char   *word;
-        enum ttl_kind kind;
-    } words[] = {
-        { "origin", TTL_ORIGIN },
-        { "never", TTL_NEVER },
-        { "revalidate", TTL_REVALIDATE },
-        { "forever", TTL_FOREVER },
-    };
-    enum ttl_kind kind = TTL_FIXED;
-
-    *out = (struct policy_ttl){ TTL_ORIGIN, 0 };
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (slice_eq(text, slice_of(words[i].word))) {
-            out->kind = words[i].kind;
-            return true;
-        }
-    }
-    if (slice_starts_with(text, SLICE("origin else "))) {
-        text = slice_trim(slice_sub(text, 12, text.len));
-        kind = TTL_ORIGIN_ELSE;
-    }
-    if (!http_duration_parse(text, &out->ns))
-        return false;
-    out->kind = kind;
-    return true;
-}
-
-static const char ttl_wanted[] = "a duration such as \"1h\", \"origin\", \"origin else 1h\", \"never\", "
-                                 "\"revalidate\" or \"forever\" is wanted";
-
-bool check_ttl(const char *text, struct fault *why)
-{
-    struct policy_ttl ttl;
-
-    if (ttl_parse(slice_of(text), &ttl))
-        return true;
-    return WRONG(why, "\"%s\" is no ttl; %s", text, ttl_wanted);
-}
-
-struct policy_ttl checks_ttl(const char *text)
-{
-    struct policy_ttl ttl;
-
-    ttl_parse(slice_of(text), &ttl);
-    return ttl;
-}
-
-static bool status_ttl_parse(const char *text, struct policy_status_ttl *out)
-{
-    struct slice all = slice_of(text), status = slice_sub(all, 0, slice_find(all, ' ', 0));
-
-    return status_range(status, &out->first, &out->last) &&
-           ttl_parse(slice_trim(slice_sub(all, status.len, all.len)), &out->ttl);
-}
-
-bool check_status_ttl(const char *text, struct fault *why)
-{
-    struct policy_status_ttl got;
-
-    if (status_ttl_parse(text, &got))
-        return true;
-    return WRONG(why,
-                 "\"%s\" is no status rule; a status and a ttl are wanted, such as \"404 1m\" or "
-                 "\"5xx never\"",
-                 text);
-}
-
-struct policy_status_ttl checks_status_ttl(const char *text)
-{
-    struct policy_status_ttl got = { 0 };
-
-    status_ttl_parse(text, &got);
-    return got;
 }
 
 /* -- HTTP -- */

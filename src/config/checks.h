@@ -57,10 +57,10 @@ struct host_entry {        /* one of `hosts`, in pieces of the text; a port that
 };
 bool host_entry_parse(const char *text, struct host_entry *out);
 
-struct policy_ttl        checks_ttl(const char *text);
-struct via_options       ways_via(const char *text, struct arena *);
-struct policy_status_ttl checks_status_ttl(const char *text);
-struct limit_term        checks_term(const char *text, struct arena *);
-struct limit_cost        checks_cost(const char *text, struct arena *);
+struct via_options ways_via(const char *text, struct arena *);
+/* "404", "5xx": both inclusive. */
+bool              checks_status_range(struct slice text, unsigned *first, unsigned *last);
+struct limit_term checks_term(const char *text, struct arena *);
+struct limit_cost checks_cost(const char *text, struct arena *);
 
 #endif

@@ -285,6 +285,7 @@ const struct config_upstream *config_find_upstream(const struct config *c, const
 void snapshot_free(struct snapshot *snap)
 {
     struct owned_pattern *p;
+    struct owned_zone    *z;
 
     route_table_free(snap->settings.config.routes);
     for (unsigned i = 0; i < snap->settings.config.upstream_count; i++)
@@ -292,6 +293,8 @@ void snapshot_free(struct snapshot *snap)
     free_cells(&snap->settings.config);
     SLIST_FOREACH (p, &snap->patterns, next)
         pattern_free(p->pattern);
+    SLIST_FOREACH (z, &snap->zones, next)
+        zone_close(z->zone);
     arena_free(&snap->arena);
     free(snap);
 }

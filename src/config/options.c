@@ -311,6 +311,8 @@ static const struct section limit_section = { "limits", limit_options_table, siz
 #define HELP_TTL \
     "How long an answer is fresh. A duration such as \"1h\" replaces everything the origin says, no-store and " \
     "private included; \"origin\" is RFC 9111; \"origin else 1h\" is the origin where it says anything, else 1h; " \
+    "\"until 04:00 Europe/Berlin\", also after else, is a duration that ends when clocks there next show that time, " \
+    "the first of two and right after a leap over it; " \
     "\"never\" does not store; \"revalidate\" stores and asks each time; \"forever\" never asks again. It is " \
     "applied when a stored answer is read, from the time it was fetched."
 
@@ -332,6 +334,9 @@ static const struct section limit_section = { "limits", limit_options_table, siz
         ROW("ignore_params", TEXTS, "()", policy.to.ignore_params, \
             "Query parameters that are no part of the key, but are still sent. Never for secrets.", \
             .check = check_some_text), \
+        ROW("sort_params", BOOL, "false", policy.to.sort_params, \
+            "Whether requests that differ only in the order of their query parameters are one. Those of one name " \
+            "keep their order, and what is sent stays as it came."), \
         ROW("match_headers", TEXTS, "()", policy.to.match_headers, \
             "Request fields that are part of the key, beyond what Vary says.", .check = check_sent_field), \
         ROW("set_cookie", WORD, NULL, policy.to.set_cookie, \

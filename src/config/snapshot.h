@@ -14,11 +14,17 @@ struct owned_pattern {
     SLIST_ENTRY(owned_pattern) next;
 };
 
+struct owned_zone {
+    struct zone            *zone;
+    SLIST_ENTRY(owned_zone) next;
+};
+
 struct snapshot {
     struct settings settings; /* the config first */
-    /* everything it points at, but patterns and the route table */
+    /* everything it points at, but patterns, zones and the route table */
     struct arena arena;
     SLIST_HEAD(, owned_pattern) patterns;
+    SLIST_HEAD(, owned_zone)    zones;
     /* any thread: nobody holds it any more; NULL: whoever lets go of it last frees it */
     void (*bury)(void *keeper, struct snapshot *);
     void                 *keeper;
@@ -34,6 +40,9 @@ void snapshot_free(struct snapshot *);
 
 /* Compiles a pattern that the snapshot owns; the text has passed check_pattern(). */
 struct pattern *snapshot_pattern(struct snapshot *, const char *text);
+/* Texts that have passed check_ttl() and check_status_ttl() (lifetimes.c). */
+struct policy_ttl        snapshot_ttl(struct snapshot *, const char *text);
+struct policy_status_ttl snapshot_status_ttl(struct snapshot *, const char *text);
 
 /* One entry of `access`; the text has passed check_access() (access.c). */
 struct config_access access_of(const char *text);

@@ -102,25 +102,26 @@ static const char *const *with(struct arena *arena, const char *const *names, co
 }
 
 /* What the texts beside it say.  The credentials of `own`, which are its upstream's. */
-static struct policy_options policy_of(const struct set_policy *p, const char *label, const struct policy_options *own)
+static struct policy_options policy_of(struct snapshot *snap, const struct set_policy *p, const char *label,
+                                       const struct policy_options *own)
 {
     struct policy_options o = p->to;
 
     o.label = label;
-    o.ttl = checks_ttl(p->ttl);
+    o.ttl = snapshot_ttl(snap, p->ttl);
     o.credential_headers = own->credential_headers;
     o.credential_params = own->credential_params;
     policy_cookie_firsts(o.ignore_cookies, o.cookie_firsts);
     return o;
 }
 
-static struct policy_options own_policy(struct arena *arena, const struct set_upstream *u)
+static struct policy_options own_policy(struct snapshot *snap, const struct set_upstream *u)
 {
     struct policy_options own = u->policy.to;
 
-    own.credential_headers = with(arena, own.credential_headers, u->to.auth_header);
-    own.credential_params = with(arena, own.credential_params, u->to.auth_param);
-    return policy_of(&u->policy, "", &own);
+    own.credential_headers = with(&snap->arena, own.credential_headers, u->to.auth_header);
+    own.credential_params = with(&snap->arena, own.credential_params, u->to.auth_param);
+    return policy_of(snap, &u->policy, "", &own);
 }
 
 static struct route_rule rule_of(struct snapshot *snap, const struct set_rule *r, const struct policy_options *own)
@@ -132,12 +133,12 @@ static struct route_rule rule_of(struct snapshot *snap, const struct set_rule *r
         .pattern = snapshot_pattern(snap, r->match),
         .methods = config_methods_known(r->methods),
         .other_methods = config_methods_other(&snap->arena, r->methods),
-        .policy = policy_of(&r->policy, r->match, own),
+        .policy = policy_of(snap, &r->policy, r->match, own),
         .invalidates = some(r->invalidates),
     };
 
     for (unsigned i = 0; i < count; i++)
-        status[i] = checks_status_ttl(r->status[i]);
+        status[i] = snapshot_status_ttl(snap, r->status[i]);
     rule.policy.status = status;
     rule.policy.status_count = count;
     rule.policy.alone = !r->share;
@@ -413,7 +414,7 @@ void upstream_resolve(struct snapshot *snap, const struct set_upstream *u, struc
     out->has_access = u->access != NULL;
     out->auth_methods = config_methods_known(u->auth_methods);
     resolve_place(snap, u, &out->route);
-    out->route.policy = own_policy(&snap->arena, u);
+    out->route.policy = own_policy(snap, u);
     resolve_rules(snap, u, &out->route);
     resolve_fetch(snap, u, out);
     resolve_rule_timeouts(&snap->arena, u, out);

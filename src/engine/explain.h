@@ -74,7 +74,7 @@ struct explain_difference { /* of a stored key from the one that was asked for *
     struct slice    name;          /* of the parameter or field; may be "" */
     struct slice    stored, asked; /* ptr NULL: it has none */
 };
-enum { EXPLAIN_DIFFERENCES = 8, EXPLAIN_NEAREST = 3, EXPLAIN_SETTINGS = 10 };
+enum { EXPLAIN_DIFFERENCES = 8, EXPLAIN_NEAREST = 3, EXPLAIN_SETTINGS = 11 };
 struct explain_near {
     struct entry_facts        entry;
     struct explain_difference by[EXPLAIN_DIFFERENCES];
@@ -122,6 +122,7 @@ struct explained { /* plain values, as long as the explanation is open */
     const struct fetch                *fetch; /* as it would be sent, if it may be; NULL: none was made up */
     const char                        *auth_header, *auth_param; /* of the credential that Weir adds; NULL: none */
     struct policy_ttl                  kept;                     /* how long a 200 to it would be */
+    int64_t                            kept_ns;                  /* one that came now; where that is for a time */
     struct explained_answer            answer;
     const struct explain_fact         *facts; /* where they were wanted: of that path */
     unsigned                           fact_count;

@@ -72,7 +72,8 @@ static void add_setting(struct explained *o, const char *name)
 /* Those that are set, and change what the request is the same as. */
 static void add_key_settings(struct explained *o)
 {
-    static const char *const names[] = { "partition", "ignore_params", "match_headers", "key_body", "bust_param" };
+    static const char *const names[] = { "partition",     "ignore_params", "sort_params",
+                                         "match_headers", "key_body",      "bust_param" };
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (o->setting_count < EXPLAIN_SETTINGS - 4 && config_find_written(o->up, o->rule, names[i]) != NULL)
@@ -200,8 +201,10 @@ const struct explained *explain_result(struct explain *e)
     if (o->has_key && !slice_starts_with(o->key.full, SLICE("- ")))
         o->whose = slice_sub(o->key.full, 0, EXPLAIN_WHOSE);
     o->foretold = o->asked ? &e->foretelling : NULL;
-    if (o->policy != NULL)
+    if (o->policy != NULL) {
         o->kept = policy_ttl_for(o->policy, 200, x->wish.ttl_override_ns);
+        o->kept_ns = policy_ttl_ns(o->kept, clock_wall_ns());
+    }
     if (http_fields_find(&x->in.request.fields, HTTP_ACCEPT_ENCODING, 0) >= 0)
         o->accept_encoding = http_accept_encoding_normalise(&x->in.request.fields, &e->arena);
     if (x->auth.adds) {

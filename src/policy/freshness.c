@@ -8,6 +8,8 @@
 #include "http/date.h"
 #include "http/list.h"
 
+enum { DAY_S = 86400 };
+
 /* ---- arithmetic that stays in its bounds ---- */
 
 static int64_t ns_of_seconds(int64_t s)
@@ -138,10 +140,29 @@ struct policy_ttl policy_ttl_for(const struct policy_options *o, unsigned status
             listed = true;
         }
     if (ttl_override_ns != POLICY_UNSET && ttl.kind != TTL_NEVER)
-        ttl = (struct policy_ttl){ TTL_FIXED, ttl_override_ns };
-    if (!listed && !duration_covers(status) && (policy_ttl_is_duration(ttl) || ttl.kind == TTL_ORIGIN_ELSE))
+        ttl = (struct policy_ttl){ .kind = TTL_FIXED, .ns = ttl_override_ns };
+    if (!listed && !duration_covers(status) && ttl.kind >= TTL_ORIGIN_ELSE && ttl.kind <= TTL_FOREVER)
         ttl.kind = TTL_ORIGIN;
     return ttl;
+}
+
+/* From that instant until clocks next show that time of day. Where they leap over it, the leap is its time; where they
+ * show it twice the first counts. */
+static int64_t until_ns(struct policy_ttl t, int64_t from_wall_ns)
+{
+    const int64_t from_s = from_wall_ns / NS_PER_SEC - (from_wall_ns % NS_PER_SEC < 0);
+    const int64_t local_s = from_s + zone_offset_s(t.zone, from_s, NULL);
+    int64_t       day = local_s / DAY_S - (local_s % DAY_S < 0) - 1, at_s;
+
+    do
+        at_s = zone_to_utc_s(t.zone, day++ * DAY_S + INT64_C(60) * t.minute);
+    while (at_s <= from_s);
+    return ns_of_seconds(at_s) - from_wall_ns;
+}
+
+int64_t policy_ttl_ns(struct policy_ttl t, int64_t received_wall_ns)
+{
+    return t.kind == TTL_UNTIL || t.kind == TTL_ORIGIN_ELSE_UNTIL ? until_ns(t, received_wall_ns) : t.ns;
 }
 
 bool policy_status_is_heuristic(unsigned status)
@@ -221,9 +242,9 @@ static struct lifetime origin_lifetime(const struct policy_options *o, const str
     l.explicit_stale = (cc->flags & forbids_stale) != 0 || (shared && cc->s_maxage_s != CC_ABSENT);
     if (explicit_lifetime(r, cc, shared, &l) || heuristic_lifetime(o, r, cc, &l))
         return l;
-    if (ttl.kind == TTL_ORIGIN_ELSE && (cc->flags & (CC_NO_CACHE | CC_NO_STORE)) == 0 &&
-        !pragma_says_no(&r->head.fields, cc)) {
-        l.ns = ttl.ns;
+    if ((ttl.kind == TTL_ORIGIN_ELSE || ttl.kind == TTL_ORIGIN_ELSE_UNTIL) &&
+        (cc->flags & (CC_NO_CACHE | CC_NO_STORE)) == 0 && !pragma_says_no(&r->head.fields, cc)) {
+        l.ns = policy_ttl_ns(ttl, r->received_wall_ns);
         l.source = LIFETIME_ELSE;
     }
     return l;
@@ -238,6 +259,8 @@ struct lifetime policy_lifetime(const struct policy_options *o, const struct sto
     switch (ttl.kind) {
     case TTL_FIXED:
         return (struct lifetime){ .ns = ttl.ns, .source = LIFETIME_RULE };
+    case TTL_UNTIL:
+        return (struct lifetime){ .ns = until_ns(ttl, r->received_wall_ns), .source = LIFETIME_RULE };
     case TTL_FOREVER:
         return (struct lifetime){ .ns = INT64_MAX, .source = LIFETIME_RULE };
     case TTL_NEVER:
@@ -250,6 +273,7 @@ struct lifetime policy_lifetime(const struct policy_options *o, const struct sto
         return l;
     case TTL_ORIGIN:
     case TTL_ORIGIN_ELSE:
+    case TTL_ORIGIN_ELSE_UNTIL:
         break;
     }
     return origin_lifetime(o, r, cc, ttl);

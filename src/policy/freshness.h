@@ -45,8 +45,10 @@ static inline bool policy_acts_shared(const struct policy_options *o, bool has_c
 struct policy_ttl  policy_ttl_for(const struct policy_options *o, unsigned status, int64_t ttl_override_ns);
 static inline bool policy_ttl_is_duration(struct policy_ttl t)
 {
-    return t.kind == TTL_FIXED || t.kind == TTL_FOREVER;
+    return t.kind >= TTL_FIXED && t.kind <= TTL_FOREVER;
 }
+/* How long it is for what is received at that time: of a kind that is for a time. */
+int64_t policy_ttl_ns(struct policy_ttl t, int64_t received_wall_ns);
 
 /* RFC 9110 15.1: may it be stored without any explicit freshness? */
 bool policy_status_is_heuristic(unsigned status);

@@ -72,7 +72,7 @@ static struct slice key_method(const struct http_request *r)
 static bool looks_at_parameters(const struct policy_options *o, const struct key_input *in)
 {
     return in->signature.query != NULL || (o->ignore_params != NULL && o->ignore_params[0] != NULL) ||
-           (o->credential_params != NULL && o->credential_params[0] != NULL) || o->bust_param != NULL;
+           (o->credential_params != NULL && o->credential_params[0] != NULL) || o->bust_param != NULL || o->sort_params;
 }
 
 /* What signs is another each time, and whose it is the partition says. */
@@ -124,15 +124,52 @@ static char *put_query(char *at, const struct policy_options *o, const struct ke
     return at;
 }
 
+/* -- sort_params -- */
+
+struct named_parameter {
+    struct slice name, text;
+};
+
+/* By name, and equal names in their order, which is the parameters' in the text. */
+static int compare_parameters(const void *one, const void *two)
+{
+    const struct named_parameter *a = one, *b = two;
+    const int                     order = slice_compare(a->name, b->name);
+
+    return order != 0 ? order : a->text.ptr < b->text.ptr ? -1 : 1;
+}
+
+/* The query of a key, from its "?" on: its parameters change places. */
+static void sort_query(char *query, size_t bytes, struct arena *a)
+{
+    struct slice            rest = slice_sub(arena_copy(a, (struct slice){ query, bytes }), 1, bytes), parameter;
+    size_t                  count = 0;
+    struct named_parameter *all;
+
+    for (size_t i = 0; i < bytes; i++)
+        count += query[i] == '&';
+    all = arena_alloc_raw(a, (count + 1) * sizeof *all);
+    for (count = 0; http_query_next(&rest, &parameter); count++)
+        all[count] = (struct named_parameter){ http_parameter_name(parameter, a), parameter };
+    qsort(all, count, sizeof *all, compare_parameters);
+    for (size_t i = 0; i < count; i++) {
+        *query++ = i == 0 ? '?' : '&';
+        query = put(query, all[i].text);
+    }
+}
+
 static char *put_target(char *at, const struct policy_options *o, const struct key_secret *secret,
                         const struct key_input *in, struct arena *a)
 {
     struct slice path, query;
+    char        *end;
 
-    if (!looks_at_parameters(o, in))
-        return put(at, in->target);
     http_target_split(in->target, &path, &query);
-    return put_query(put(at, path), o, secret, in, query, a);
+    at = put(at, path);
+    end = put_query(at, o, secret, in, query, a);
+    if (o->sort_params && end > at)
+        sort_query(at, (size_t)(end - at), a);
+    return end;
 }
 
 /* Room for put_target(): each parameter may become a hash. */
@@ -284,8 +321,9 @@ struct cache_key policy_key(const struct policy_options *o, const struct key_sec
 {
     struct slice method = key_method(in->request);
     struct slice extras = key_extras(o, secret, in, a);
+    const bool   as_it_is = !looks_at_parameters(o, in);
     size_t       room = HEX_BYTES + 5 + method.len + in->scheme.len + in->authority.len +
-                  (looks_at_parameters(o, in) ? target_room(in->target) : in->target.len) + extras.len;
+                  (as_it_is ? in->target.len : target_room(in->target)) + extras.len;
     char            *text = arena_alloc_raw(a, room), *at = text, *url;
     struct cache_key key;
 
@@ -300,7 +338,7 @@ struct cache_key policy_key(const struct policy_options *o, const struct key_sec
     at = put(at, in->scheme);
     at = put(at, SLICE("://"));
     at = put(at, in->authority);
-    at = put_target(at, o, secret, in, a);
+    at = as_it_is ? put(at, in->target) : put_target(at, o, secret, in, a);
     policy_path_tag(p, (struct slice){ url, (size_t)(at - url) }, key.path_tag);
     at = put(at, extras);
     key.full = (struct slice){ text, (size_t)(at - text) };

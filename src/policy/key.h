@@ -12,7 +12,8 @@
  *   LF # <hash in hex>      of the body, under key_body and of a QUERY (RFC 10008 2.7)
  *
  * with "GET" for HEAD too.  Ignored parameters, bust_param and the parameters of a signature are left
- * out of the target wherever they stand; nothing else is reordered or decoded.
+ * out of the target wherever they stand; under sort_params the others stand by their names, decoded, in ascending
+ * order, those of one name as they came.  Nothing else is reordered or decoded.
  */
 #ifndef WEIR_POLICY_KEY_H
 #define WEIR_POLICY_KEY_H

@@ -7,19 +7,26 @@
 #define WEIR_POLICY_OPTIONS_H
 
 #include "base/slice.h"
+#include "base/zone.h"
 
 enum ttl_kind {
     TTL_ORIGIN,      /* RFC 9111 alone */
     TTL_ORIGIN_ELSE, /* RFC 9111, or `ns` where the origin says nothing */
-    TTL_FIXED,       /* `ns`, whatever the origin says */
-    TTL_NEVER,       /* not stored */
-    TTL_REVALIDATE,  /* stored, asked each time */
-    TTL_FOREVER
+    TTL_ORIGIN_ELSE_UNTIL,
+    TTL_FIXED, /* `ns`, whatever the origin says */
+    TTL_UNTIL, /* clocks in `zone` next show `minute` */
+    TTL_FOREVER,
+    TTL_NEVER,     /* not stored */
+    TTL_REVALIDATE /* stored, asked each time */
 };
 
-struct policy_ttl {
+struct policy_ttl { /* two words: it is returned for every hit */
     enum ttl_kind kind;
-    int64_t       ns;
+    unsigned      minute; /* of the day: ..._UNTIL */
+    union {
+        int64_t            ns;
+        const struct zone *zone; /* of the configuration */
+    };
 };
 
 struct policy_status_ttl {         /* one entry of `status`: "404 1m", "5xx never" */
@@ -46,7 +53,8 @@ struct policy_options {
     unsigned                        status_count;
     bool                            shared; /* partition = "shared" */
     bool                            key_body;
-    bool                            alone; /* share = false: nobody joins another's request */
+    bool                            sort_params; /* in the key */
+    bool                            alone;       /* share = false: nobody joins another's request */
     enum set_cookie_policy          set_cookie;
     enum validate_kind              validate;
     enum invalidate_kind            invalidate;

@@ -148,11 +148,8 @@ static bool counts(const struct search_variance *v, struct slice name)
 static int compare(const void *one, const void *two)
 {
     const struct search_pair *a = one, *b = two;
-    const size_t              shorter = a->name.len < b->name.len ? a->name.len : b->name.len;
-    int                       order = shorter > 0 ? memcmp(a->name.ptr, b->name.ptr, shorter) : 0;
+    const int                 order = slice_compare(a->name, b->name);
 
-    if (order == 0 && a->name.len != b->name.len)
-        order = a->name.len < b->name.len ? -1 : 1;
     return order != 0 ? order : a->at < b->at ? -1 : 1;
 }
 

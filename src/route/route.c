@@ -34,14 +34,6 @@ static unsigned char lower(char c)
     return (unsigned char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
 
-static int compare(struct slice a, struct slice b)
-{
-    size_t shorter = a.len < b.len ? a.len : b.len;
-    int    order = shorter > 0 ? memcmp(a.ptr, b.ptr, shorter) : 0;
-
-    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static int compare_nocase(struct slice a, struct slice b)
 {
     size_t shorter = a.len < b.len ? a.len : b.len;
@@ -56,7 +48,7 @@ static int order_names(const void *a, const void *b)
 {
     const struct name_entry *x = a, *y = b;
 
-    return compare(x->name, y->name);
+    return slice_compare(x->name, y->name);
 }
 
 static int compare_place(const struct route_host_entry *e, struct slice host, unsigned port)

@@ -17,19 +17,11 @@ struct rule_index {
 
 /* ---- texts in order ---- */
 
-static int compare(struct slice a, struct slice b)
-{
-    size_t shorter = a.len < b.len ? a.len : b.len;
-    int    order = shorter > 0 ? memcmp(a.ptr, b.ptr, shorter) : 0;
-
-    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static int by_text(const void *a, const void *b, void *rules)
 {
     const struct route_rule *all = rules;
     unsigned                 x = *(const unsigned *)a, y = *(const unsigned *)b;
-    int                      order = compare(pattern_text(all[x].pattern), pattern_text(all[y].pattern));
+    int                      order = slice_compare(pattern_text(all[x].pattern), pattern_text(all[y].pattern));
 
     return order != 0 ? order : (x > y) - (x < y);
 }
@@ -72,7 +64,7 @@ struct tally {
 
 static int by_bytes(const void *a, const void *b)
 {
-    return compare(*(const struct slice *)a, *(const struct slice *)b);
+    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
 }
 
 /* What stands before the first parameter. */
@@ -111,7 +103,7 @@ static unsigned tally_bound(const struct tally *t, struct slice text, bool after
 
     while (low < high) {
         unsigned middle = low + (high - low) / 2;
-        int      order = compare(t->texts[middle], text);
+        int      order = slice_compare(t->texts[middle], text);
 
         if (order < 0 || (after && order == 0))
             low = middle + 1;

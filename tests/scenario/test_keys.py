@@ -156,3 +156,16 @@ def test_token_that_cannot_be_read_stops_the_start(daemons, origin, tmp_path):
     d.expected_exit = 1
     d.spawn()
     assert d.wait_exit() == 1 and "upstreams.api.identities.team.value_files" in d.stderr
+
+
+def test_sort_params_makes_one_key_and_sends_what_came(weir, origin):
+    origin.handler = by_target
+    d = weir(ttl="1h", sort_params=True)
+    first = d.get("/api/x?b=2&a=1&id=9&id=3")
+    assert origin.last.target == "/x?b=2&a=1&id=9&id=3"
+    for other in ("/api/x?a=1&b=2&id=9&id=3", "/api/x?id=9&b=2&id=3&a=1"):
+        hit = d.get(other)
+        assert hit.cache.hit and hit.body == first.body, other
+    assert not d.get("/api/x?a=1&b=2&id=3&id=9").cache.hit      # a list in another order may be another
+    assert d.request("PURGE", "/api/x?a=1&id=9&id=3&b=2").status == 200
+    assert not d.get("/api/x?b=2&a=1&id=9&id=3").cache.hit

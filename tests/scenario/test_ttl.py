@@ -1,4 +1,8 @@
 """Rules: which one matches, and every kind of ttl, applied when a stored answer is read (contract section 3)."""
+import json
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from harness.clock import DAY, HOUR, MINUTE
@@ -48,6 +52,30 @@ def test_ttl(weir, origin, clock, where, ttl, fields, hits, asked):
     if asked is not None:
         clock.advance(asked - clock.offset)
         assert d.get("/api/x").body == b"2"
+
+
+@pytest.mark.parametrize("ttl", ["until 04:00 Europe/Berlin", "origin else until 04:00 Europe/Berlin"])
+def test_until_a_time_of_day(weir, origin, clock, ttl):
+    origin.handler = numbered()
+    d = weir(ttl=ttl)
+    here = datetime.now(ZoneInfo("Europe/Berlin"))
+    ends = here.replace(hour=4, minute=0, second=0)
+    if (ends - here).total_seconds() < HOUR:            # not at its edge
+        clock.advance(2 * HOUR)
+        ends = here.replace(hour=4, minute=0, second=0) + timedelta(days=1)
+    begun = clock.offset
+    d.get("/api/x")
+    d.wait_stored()
+    left = ends.timestamp() - here.timestamp() - begun
+    clock.advance(left - 30 * MINUTE)
+    assert d.get("/api/x").cache.hit
+    clock.advance(31 * MINUTE)
+    assert d.get("/api/x").body == b"2"
+    clock.advance(23 * HOUR - 30 * MINUTE)              # days of clocks that change included
+    assert d.get("/api/x").cache.hit or left > 20 * HOUR
+    told = json.loads(d.ctl("explain", "--json", "/api/y").stdout)["would"]
+    assert told["kept"]["how"] == ("until" if ttl.startswith("until") else "origin-else-until")
+    assert "until 04:00 Europe/Berlin" in told["text"]
 
 
 def test_revalidate_asks_each_time_and_sends_no_body_twice(weir, origin):

@@ -192,6 +192,16 @@ static void test_ttls(void **state)
         { "never", TTL_NEVER, 0 },     { "revalidate", TTL_REVALIDATE, 0 },
         { "forever", TTL_FOREVER, 0 },
     };
+    static const struct {
+        const char   *text;
+        enum ttl_kind kind;
+        unsigned      minute;
+        const char   *zone;
+    } until[] = {
+        { "until 04:00 Europe/Berlin", TTL_UNTIL, 240, "Europe/Berlin" },
+        { "until 23:59 UTC", TTL_UNTIL, 1439, "UTC" },
+        { "origin else until 00:00 UTC", TTL_ORIGIN_ELSE_UNTIL, 0, "UTC" },
+    };
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -204,6 +214,25 @@ static void test_ttls(void **state)
         ttl = &c->upstreams[0].route.policy.ttl;
         if (ttl->kind != rows[i].kind || (rows[i].seconds > 0 && ttl->ns != rows[i].seconds * NS_PER_SEC))
             fail_msg("%s", rows[i].text);
+        config_release(c);
+    }
+    for (size_t i = 0; i < sizeof until / sizeof until[0]; i++) {
+        char                     text[256];
+        struct config           *c;
+        const struct policy_ttl *ttl, *of_rule, *of_status;
+
+        snprintf(text, sizeof text,
+                 API "ttl = \"%s\"; rules = ( { match = \"/a\"; status = ( \"404 %s\" ); } );" API_END, until[i].text,
+                 until[i].text);
+        c = conf_load_good(text);
+        ttl = &c->upstreams[0].route.policy.ttl;
+        of_rule = &c->upstreams[0].route.rules[0].policy.ttl;
+        of_status = &c->upstreams[0].route.rules[0].policy.status[0].ttl;
+        if (ttl->kind != until[i].kind || ttl->minute != until[i].minute ||
+            strcmp(zone_name(ttl->zone), until[i].zone) != 0)
+            fail_msg("%s", until[i].text);
+        assert_ptr_equal(of_rule->zone, ttl->zone); /* one table for all who name it */
+        assert_ptr_equal(of_status->zone, ttl->zone);
         config_release(c);
     }
 }

@@ -41,7 +41,7 @@ struct row {
     const char *method; /* NULL: GET */
 };
 
-static const struct policy_options origin = { .ttl = { TTL_ORIGIN, 0 },
+static const struct policy_options origin = { .ttl = { TTL_ORIGIN, .ns = 0 },
                                               .stale_if_error_ns = POLICY_UNSET,
                                               .stale_while_revalidate_ns = POLICY_UNSET };
 
@@ -253,11 +253,11 @@ static void test_methods_and_preconditions(void **state)
 
 static void test_stale_while_revalidate(void **state)
 {
-    static const struct policy_options set = { .ttl = { TTL_ORIGIN, 0 },
+    static const struct policy_options set = { .ttl = { TTL_ORIGIN, .ns = 0 },
                                                .stale_if_error_ns = POLICY_UNSET,
                                                .stale_while_revalidate_ns = 10 * NS_PER_SEC };
-    static const struct policy_options off = { .ttl = { TTL_ORIGIN, 0 }, .stale_if_error_ns = POLICY_UNSET };
-    static const struct policy_options fixed = { .ttl = { TTL_FIXED, 60 * NS_PER_SEC },
+    static const struct policy_options off = { .ttl = { TTL_ORIGIN, .ns = 0 }, .stale_if_error_ns = POLICY_UNSET };
+    static const struct policy_options fixed = { .ttl = { TTL_FIXED, .ns = 60 * NS_PER_SEC },
                                                  .stale_if_error_ns = POLICY_UNSET,
                                                  .stale_while_revalidate_ns = POLICY_UNSET };
 
@@ -304,16 +304,18 @@ static void test_stale_while_revalidate(void **state)
 
 static void test_rules(void **state)
 {
-    static const struct policy_status_ttl list[] = { { 404, 404, { TTL_FIXED, NS_PER_SEC } } };
-    static const struct policy_options    fixed = { .ttl = { TTL_FIXED, 60 * NS_PER_SEC },
+    static const struct policy_status_ttl list[] = { { 404, 404, { TTL_FIXED, .ns = NS_PER_SEC } } };
+    static const struct policy_options    fixed = { .ttl = { TTL_FIXED, .ns = 60 * NS_PER_SEC },
                                                     .stale_if_error_ns = POLICY_UNSET,
                                                     .stale_while_revalidate_ns = POLICY_UNSET };
-    static const struct policy_options    never = { .ttl = { TTL_NEVER, 0 } };
-    static const struct policy_options never_but_404 = { .ttl = { TTL_NEVER, 0 }, .status = list, .status_count = 1 };
-    static const struct policy_options revalidate = { .ttl = { TTL_REVALIDATE, 0 },
-                                                      .stale_if_error_ns = POLICY_UNSET,
-                                                      .stale_while_revalidate_ns = POLICY_UNSET };
-    static const struct policy_options forever = { .ttl = { TTL_FOREVER, 0 } };
+    static const struct policy_options    never = { .ttl = { TTL_NEVER, .ns = 0 } };
+    static const struct policy_options    never_but_404 = { .ttl = { TTL_NEVER, .ns = 0 },
+                                                            .status = list,
+                                                            .status_count = 1 };
+    static const struct policy_options    revalidate = { .ttl = { TTL_REVALIDATE, .ns = 0 },
+                                                         .stale_if_error_ns = POLICY_UNSET,
+                                                         .stale_while_revalidate_ns = POLICY_UNSET };
+    static const struct policy_options    forever = { .ttl = { TTL_FOREVER, .ns = 0 } };
 
     static const struct row fixed_rows[] = {
         { "fixed_over_max_age", "Cache-Control: max-age=1\n", 59, "", SERVE, FWD_NONE, "", 0, NULL },
@@ -387,7 +389,7 @@ static void test_numbers(void **state)
 {
     static const struct row shown = { "shown", "Cache-Control: max-age=60\nAge: 5\n", 10, "", SERVE, FWD_NONE, "", 0,
                                       NULL };
-    static const struct policy_options fixed = { .ttl = { TTL_FIXED, 60 * NS_PER_SEC } };
+    static const struct policy_options fixed = { .ttl = { TTL_FIXED, .ns = 60 * NS_PER_SEC } };
     struct decision                    d = decide(&shown, &origin);
 
     (void)state;
@@ -441,13 +443,14 @@ static void test_storing_and_sharing(void **state)
  */
 static void test_stale_if_error(void **state)
 {
-    static const struct policy_options day = { .ttl = { TTL_ORIGIN, 0 },
+    static const struct policy_options day = { .ttl = { TTL_ORIGIN, .ns = 0 },
                                                .stale_if_error_ns = 86400 * NS_PER_SEC,
                                                .stale_while_revalidate_ns = POLICY_UNSET };
-    static const struct policy_options off = { .ttl = { TTL_ORIGIN, 0 }, .stale_while_revalidate_ns = POLICY_UNSET };
-    static const struct policy_options fixed_day = { .ttl = { TTL_FIXED, 60 * NS_PER_SEC },
+    static const struct policy_options off = { .ttl = { TTL_ORIGIN, .ns = 0 },
+                                               .stale_while_revalidate_ns = POLICY_UNSET };
+    static const struct policy_options fixed_day = { .ttl = { TTL_FIXED, .ns = 60 * NS_PER_SEC },
                                                      .stale_if_error_ns = 86400 * NS_PER_SEC };
-    static const struct policy_options revalidate_day = { .ttl = { TTL_REVALIDATE, 0 },
+    static const struct policy_options revalidate_day = { .ttl = { TTL_REVALIDATE, .ns = 0 },
                                                           .stale_if_error_ns = 86400 * NS_PER_SEC };
     static const struct {
         const char                  *name;
@@ -501,7 +504,7 @@ static void test_stale_if_error(void **state)
 
 static void test_stale_to_spare(void **state)
 {
-    static const struct policy_options fixed = { .ttl = { TTL_FIXED, 60 * NS_PER_SEC } };
+    static const struct policy_options fixed = { .ttl = { TTL_FIXED, .ns = 60 * NS_PER_SEC } };
     static const struct {
         const char                  *name;
         const struct policy_options *o;

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <time.h>
 #include <cmocka.h>
 
 /* Sun, 06 Nov 1994 08:49:37 GMT */
@@ -226,7 +227,7 @@ static void test_origin_lifetime(void **state)
     };
 
     (void)state;
-    CHECK_ROWS(rows, .ttl = { TTL_ORIGIN, 0 });
+    CHECK_ROWS(rows, .ttl = { TTL_ORIGIN, .ns = 0 });
 }
 
 #define MINUTE_NS (60 * NS_PER_SEC)
@@ -276,10 +277,10 @@ static void test_rule_lifetime(void **state)
         { "never", "Cache-Control: max-age=60\n", 200, 0, 0, LIFETIME_RULE, ALWAYS | STALE_FORBIDDEN },
     };
     static const struct policy_status_ttl list[] = {
-        { 404, 404, { TTL_FIXED, MINUTE_NS } },
-        { 500, 599, { TTL_NEVER, 0 } },
-        { 400, 499, { TTL_FIXED, 2 * MINUTE_NS } },
-        { 301, 301, { TTL_ORIGIN, 0 } },
+        { 404, 404, { TTL_FIXED, .ns = MINUTE_NS } },
+        { 500, 599, { TTL_NEVER, .ns = 0 } },
+        { 400, 499, { TTL_FIXED, .ns = 2 * MINUTE_NS } },
+        { 301, 301, { TTL_ORIGIN, .ns = 0 } },
     };
     static const struct lifetime_row listed[] = {
         { "listed_404", "Cache-Control: no-store\n", 404, 0, 60, LIFETIME_RULE, 0 },
@@ -291,20 +292,20 @@ static void test_rule_lifetime(void **state)
     };
 
     (void)state;
-    CHECK_ROWS(fixed, .ttl = { TTL_FIXED, MINUTE_NS });
-    CHECK_ROWS(forever, .ttl = { TTL_FOREVER, 0 });
-    CHECK_ROWS(otherwise, .ttl = { TTL_ORIGIN_ELSE, MINUTE_NS });
-    CHECK_ROWS(revalidate, .ttl = { TTL_REVALIDATE, 0 });
-    CHECK_ROWS(never, .ttl = { TTL_NEVER, 0 });
-    CHECK_ROWS(listed, .ttl = { TTL_FIXED, 10 * MINUTE_NS }, .status = list, .status_count = 4);
+    CHECK_ROWS(fixed, .ttl = { TTL_FIXED, .ns = MINUTE_NS });
+    CHECK_ROWS(forever, .ttl = { TTL_FOREVER, .ns = 0 });
+    CHECK_ROWS(otherwise, .ttl = { TTL_ORIGIN_ELSE, .ns = MINUTE_NS });
+    CHECK_ROWS(revalidate, .ttl = { TTL_REVALIDATE, .ns = 0 });
+    CHECK_ROWS(never, .ttl = { TTL_NEVER, .ns = 0 });
+    CHECK_ROWS(listed, .ttl = { TTL_FIXED, .ns = 10 * MINUTE_NS }, .status = list, .status_count = 4);
 }
 
 /* Weir-TTL (contract section 4): over any rule, but of "never". */
 static void test_override(void **state)
 {
-    static const struct policy_options origin = { .ttl = { TTL_ORIGIN, 0 } },
-                                       fixed = { .ttl = { TTL_FIXED, MINUTE_NS } };
-    static const struct policy_options never = { .ttl = { TTL_NEVER, 0 } };
+    static const struct policy_options origin = { .ttl = { TTL_ORIGIN, .ns = 0 } },
+                                       fixed = { .ttl = { TTL_FIXED, .ns = MINUTE_NS } };
+    static const struct policy_options never = { .ttl = { TTL_NEVER, .ns = 0 } };
 
     static const struct lifetime_row rows[] = {
         { "override_origin", "Cache-Control: max-age=5\n", 200, 0, 30, LIFETIME_RULE, 0 },
@@ -419,6 +420,94 @@ static void test_steps_of_the_clock(void **state)
     head_free(&h);
 }
 
+/* "until 04:00 Europe/Berlin": the table of gaps and overlaps. */
+static void test_until(void **state)
+{
+    static const struct {
+        const char *name, *zone;
+        unsigned    hour, minute;
+        const char *received, *ends; /* UTC */
+    } rows[] = {
+        { "later_today", "UTC", 4, 0, "2026-06-01T03:59:59", "2026-06-01T04:00:00" },
+        { "at_that_time_it_is_tomorrow", "UTC", 4, 0, "2026-06-01T04:00:00", "2026-06-02T04:00:00" },
+        { "tomorrow", "UTC", 4, 0, "2026-06-01T04:00:01", "2026-06-02T04:00:00" },
+        { "midnight_over_a_year", "UTC", 0, 0, "2026-12-31T12:00:00", "2027-01-01T00:00:00" },
+        { "leap_day", "UTC", 23, 59, "2028-02-28T23:59:30", "2028-02-29T23:59:00" },
+        { "summer", "Europe/Berlin", 4, 0, "2026-07-01T01:00:00", "2026-07-01T02:00:00" },
+        { "winter", "Europe/Berlin", 4, 0, "2026-01-01T01:00:00", "2026-01-01T03:00:00" },
+        { "local_day_is_not_utc's", "Europe/Berlin", 0, 30, "2026-07-01T22:00:00", "2026-07-01T22:30:00" },
+        { "west", "America/Los_Angeles", 4, 0, "2026-07-01T12:00:00", "2026-07-02T11:00:00" },
+        { "half_hours", "Asia/Kolkata", 4, 0, "2026-07-01T12:00:00", "2026-07-01T22:30:00" },
+        /* 2026-03-29, 01:00 UTC: 02:00 becomes 03:00 */
+        { "day_of_23_hours", "Europe/Berlin", 4, 0, "2026-03-28T03:00:00", "2026-03-29T02:00:00" },
+        { "leapt_over_ends_at_the_leap", "Europe/Berlin", 2, 30, "2026-03-29T00:10:00", "2026-03-29T01:00:00" },
+        { "after_the_leap_it_is_tomorrow", "Europe/Berlin", 2, 30, "2026-03-29T01:00:00", "2026-03-30T00:30:00" },
+        { "day_before_a_leap", "Europe/Berlin", 2, 30, "2026-03-28T02:00:00", "2026-03-29T01:00:00" },
+        { "leap's_own_end", "Europe/Berlin", 3, 0, "2026-03-29T00:59:59", "2026-03-29T01:00:00" },
+        /* 2026-10-25, 01:00 UTC: 03:00 becomes 02:00 */
+        { "day_of_25_hours", "Europe/Berlin", 4, 0, "2026-10-24T02:00:00", "2026-10-25T03:00:00" },
+        { "shown_twice_ends_at_the_first", "Europe/Berlin", 2, 30, "2026-10-25T00:10:00", "2026-10-25T00:30:00" },
+        { "between_the_two_it_is_tomorrow", "Europe/Berlin", 2, 30, "2026-10-25T00:45:00", "2026-10-26T01:30:00" },
+        { "after_both", "Europe/Berlin", 2, 30, "2026-10-25T01:30:00", "2026-10-26T01:30:00" },
+        { "midnight_leapt_over", "America/Sao_Paulo", 0, 0, "2018-11-03T12:00:00", "2018-11-04T03:00:00" },
+        { "half_an_hour_of_summer", "Australia/Lord_Howe", 2, 15, "2026-10-03T15:00:00", "2026-10-03T15:30:00" },
+        { "a_whole_day_leapt_over", "Pacific/Apia", 12, 0, "2011-12-30T09:00:00", "2011-12-30T10:00:00" },
+        { "far_ahead_by_the_rule", "Europe/Berlin", 4, 0, "2099-07-01T01:00:00", "2099-07-01T02:00:00" },
+        { "before_1970", "UTC", 4, 0, "1969-12-31T03:00:00", "1969-12-31T04:00:00" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct zone      *zone = zone_open(rows[i].zone);
+        struct policy_ttl t = { TTL_UNTIL, .minute = rows[i].hour * 60 + rows[i].minute, .zone = zone };
+        struct tm         received = { 0 }, ends = { 0 };
+        int64_t           from, want, got;
+
+        assert_non_null(zone);
+        assert_non_null(strptime(rows[i].received, "%Y-%m-%dT%H:%M:%S", &received));
+        assert_non_null(strptime(rows[i].ends, "%Y-%m-%dT%H:%M:%S", &ends));
+        from = timegm(&received) * NS_PER_SEC;
+        want = timegm(&ends) * NS_PER_SEC - from;
+        got = policy_ttl_ns(t, from);
+        if (got != want)
+            fail_msg("%s: %lld s, not %lld", rows[i].name, (long long)(got / NS_PER_SEC),
+                     (long long)(want / NS_PER_SEC));
+        /* Parts of a second stay whole. */
+        assert_int_equal(policy_ttl_ns(t, from + 1), want - 1);
+        t.kind = TTL_ORIGIN_ELSE_UNTIL;
+        assert_int_equal(policy_ttl_ns(t, from), want);
+        zone_close(zone);
+    }
+}
+
+enum { UNTIL_S = 19 * 3600 + 10 * 60 + 23 }; /* from T0 to 04:00 */
+
+/* It counts as a duration does: over all that the origin says, or where that says nothing. */
+static void test_until_is_a_duration(void **state)
+{
+    static const struct lifetime_row until[] = {
+        { "until_over_no_store", "Cache-Control: no-store, private, max-age=1\n", 200, 0, UNTIL_S, LIFETIME_RULE, 0 },
+        { "until_leaves_404_to_the_origin", "Cache-Control: max-age=5\n", 404, 0, 5, LIFETIME_MAX_AGE, 0 },
+    };
+    static const struct lifetime_row otherwise[] = {
+        { "else_until_where_nothing_is_said", "", 200, 0, UNTIL_S, LIFETIME_ELSE, 0 },
+        { "else_until_not_beside_max_age", "Cache-Control: max-age=5\n", 200, 0, 5, LIFETIME_MAX_AGE, 0 },
+        { "else_until_not_beside_no_cache", "Cache-Control: no-cache\n", 200, 0, 0, LIFETIME_NONE,
+          STALE_FORBIDDEN | ALWAYS },
+        { "else_until_does_not_cover_404", "", 404, 0, 0, LIFETIME_NONE, 0 },
+    };
+    struct zone                *utc = zone_open("UTC");
+    const struct policy_options fixed = { .ttl = { TTL_UNTIL, .minute = 240, .zone = utc } };
+    const struct policy_options rest = { .ttl = { TTL_ORIGIN_ELSE_UNTIL, .minute = 240, .zone = utc } };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof until / sizeof until[0]; i++)
+        check_lifetime(&until[i], &fixed, POLICY_UNSET);
+    for (size_t i = 0; i < sizeof otherwise / sizeof otherwise[0]; i++)
+        check_lifetime(&otherwise[i], &rest, POLICY_UNSET);
+    zone_close(utc);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -426,6 +515,8 @@ int main(void)
         cmocka_unit_test(test_age_is_bounded),
         cmocka_unit_test(test_origin_lifetime),
         cmocka_unit_test(test_rule_lifetime),
+        cmocka_unit_test(test_until),
+        cmocka_unit_test(test_until_is_a_duration),
         cmocka_unit_test(test_override),
         cmocka_unit_test(test_ttl_left),
         cmocka_unit_test(test_from_the_future_is_stale),

@@ -73,6 +73,11 @@ static void test_text(void **state)
     static const struct policy_options ignoring = { .ignore_params = ignored,
                                                     .credential_params = credential_params,
                                                     .bust_param = "v" };
+    static const struct policy_options sorting = { .sort_params = true };
+    static const struct policy_options all = { .ignore_params = ignored,
+                                               .credential_params = credential_params,
+                                               .bust_param = "v",
+                                               .sort_params = true };
     static const struct {
         const char                  *name;
         const struct policy_options *o;
@@ -94,6 +99,22 @@ static void test_text(void **state)
         { "ignored_is_the_whole_name", &ignoring, "GET", "/p?__=1&a_=2", "- GET https://api.example/p?__=1&a_=2" },
         { "empty_members_stay_beside_ignored", &ignoring, "GET", "/p?&_=1&&b", "- GET https://api.example/p?&&b" },
         { "bust_param_is_ignored", &ignoring, "GET", "/p?v=3&a=1", "- GET https://api.example/p?a=1" },
+        { "sorted_by_name", &sorting, "GET", "/p?b=1&a=2&c", "- GET https://api.example/p?a=2&b=1&c" },
+        { "sorted_stays_as_it_is", &sorting, "GET", "/p?a=2&b=1", "- GET https://api.example/p?a=2&b=1" },
+        { "sorted_names_alike_keep_their_order", &sorting, "GET",
+          "/p?id=9&a=1&id=1&id=5&id=", "- GET https://api.example/p?a=1&id=9&id=1&id=5&id=" },
+        { "sorted_shorter_first", &sorting, "GET", "/p?ab=1&a=2&abc=0", "- GET https://api.example/p?a=2&ab=1&abc=0" },
+        { "sorted_by_decoded_names", &sorting, "GET", "/p?c=1&%62=2&a=3", "- GET https://api.example/p?a=3&%62=2&c=1" },
+        { "sorted_name_is_what_stands_before_the_first_equals", &sorting, "GET", "/p?b=a=0&a=z=9",
+          "- GET https://api.example/p?a=z=9&b=a=0" },
+        { "sorted_values_do_not_count", &sorting, "GET", "/p?a=9&a=1&A=5", "- GET https://api.example/p?A=5&a=9&a=1" },
+        { "sorted_empty_members_first", &sorting, "GET", "/p?b&&a&", "- GET https://api.example/p?&&a&b" },
+        { "sorted_one", &sorting, "GET", "/p?b", "- GET https://api.example/p?b" },
+        { "sorted_none", &sorting, "GET", "/p?", "- GET https://api.example/p?" },
+        { "sorted_no_query", &sorting, "GET", "/p/b&a", "- GET https://api.example/p/b&a" },
+        { "sorted_beside_ignored", &all, "GET", "/p?z=1&utm_source=x&_=3&b=2&v=1&a=0",
+          "- GET https://api.example/p?a=0&b=2&z=1" },
+        { "sorted_all_ignored", &all, "GET", "/p?_=3&v=1", "- GET https://api.example/p" },
     };
 
     (void)state;

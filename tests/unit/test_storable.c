@@ -78,7 +78,7 @@ static void check(const struct row *rows, size_t count, const struct policy_opti
 
 static void test_origin(void **state)
 {
-    static const struct policy_options o = { .ttl = { TTL_ORIGIN, 0 } };
+    static const struct policy_options o = { .ttl = { TTL_ORIGIN, .ns = 0 } };
 
     static const struct row rows[] = {
         /* 3, conditions in their order */
@@ -167,7 +167,7 @@ static void test_origin(void **state)
 
 static void test_parts(void **state)
 {
-    static const struct policy_options o = { .ttl = { TTL_ORIGIN, 0 } };
+    static const struct policy_options o = { .ttl = { TTL_ORIGIN, .ns = 0 } };
 
     static const struct row rows[] = {
         { "part_not_wanted", 0, "Range: bytes=0-4\n", NULL, 206,
@@ -196,12 +196,14 @@ static void test_parts(void **state)
 
 static void test_rules(void **state)
 {
-    static const struct policy_status_ttl list[] = { { 404, 404, { TTL_FIXED, NS_PER_SEC } },
-                                                     { 500, 599, { TTL_NEVER, 0 } } };
-    static const struct policy_options fixed = { .ttl = { TTL_FIXED, NS_PER_SEC }, .status = list, .status_count = 2 };
-    static const struct policy_options never = { .ttl = { TTL_NEVER, 0 } },
-                                       revalidate = { .ttl = { TTL_REVALIDATE, 0 } };
-    static const struct policy_options otherwise = { .ttl = { TTL_ORIGIN_ELSE, NS_PER_SEC } };
+    static const struct policy_status_ttl list[] = { { 404, 404, { TTL_FIXED, .ns = NS_PER_SEC } },
+                                                     { 500, 599, { TTL_NEVER, .ns = 0 } } };
+    static const struct policy_options    fixed = { .ttl = { TTL_FIXED, .ns = NS_PER_SEC },
+                                                    .status = list,
+                                                    .status_count = 2 };
+    static const struct policy_options    never = { .ttl = { TTL_NEVER, .ns = 0 } },
+                                       revalidate = { .ttl = { TTL_REVALIDATE, .ns = 0 } };
+    static const struct policy_options otherwise = { .ttl = { TTL_ORIGIN_ELSE, .ns = NS_PER_SEC } };
 
     static const struct row fixed_rows[] = {
         { "fixed_over_no_store", 0, "", NULL, 200, "Cache-Control: no-store\n", YES },
@@ -262,7 +264,7 @@ static void test_set_cookie(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct policy_options o = { .ttl = { rows[i].ttl, NS_PER_SEC }, .set_cookie = rows[i].set_cookie };
+        struct policy_options o = { .ttl = { rows[i].ttl, .ns = NS_PER_SEC }, .set_cookie = rows[i].set_cookie };
 
         struct row row = {
             rows[i].name,    0, "", NULL, 200, "Cache-Control: max-age=60\nSet-Cookie: a=b\nSet-Cookie: c=d\n",
@@ -294,7 +296,7 @@ static void test_ignored_cookies(void **state)
         { "no_pair", 0, "", NULL, 200, "Cache-Control: max-age=60\nSet-Cookie: lb\n", STORABLE_SET_COOKIE },
         { "empty", 0, "", NULL, 200, "Cache-Control: max-age=60\nSet-Cookie:\n", STORABLE_SET_COOKIE },
     };
-    const struct policy_options o = { .ttl = { TTL_ORIGIN, 0 }, .ignore_cookies = ignored };
+    const struct policy_options o = { .ttl = { TTL_ORIGIN, .ns = 0 }, .ignore_cookies = ignored };
 
     (void)state;
     check(rows, sizeof rows / sizeof rows[0], &o);
@@ -308,9 +310,9 @@ static int is_shareable(const struct policy_options *o, const struct storable_in
 /* RFC 9111 4: collapsed requests are answered by what each of them might reuse. */
 static void test_shareable(void **state)
 {
-    static const struct policy_options origin = { .ttl = { TTL_ORIGIN, 0 }, .set_cookie = SET_COOKIE_STORE };
-    static const struct policy_options fixed = { .ttl = { TTL_FIXED, NS_PER_SEC } },
-                                       revalidate = { .ttl = { TTL_REVALIDATE, 0 } };
+    static const struct policy_options origin = { .ttl = { TTL_ORIGIN, .ns = 0 }, .set_cookie = SET_COOKIE_STORE };
+    static const struct policy_options fixed = { .ttl = { TTL_FIXED, .ns = NS_PER_SEC } },
+                                       revalidate = { .ttl = { TTL_REVALIDATE, .ns = 0 } };
     static const struct {
         const struct policy_options *o;
         bool                         shareable;
@@ -358,10 +360,11 @@ static void test_stored_fields(void **state)
           "X-RateLimited: 1\nRetry-After: 3\n",
           "X-RateLimited Retry-After" },
     };
-    static const struct policy_options o = { .ttl = { TTL_ORIGIN, 0 } }, fixed = { .ttl = { TTL_FIXED, 1 } };
-    struct head                        head;
-    struct http_response               r = { .status = 200 };
-    struct http_fields                 kept;
+    static const struct policy_options o = { .ttl = { TTL_ORIGIN, .ns = 0 } },
+                                       fixed = { .ttl = { TTL_FIXED, .ns = 1 } };
+    struct head          head;
+    struct http_response r = { .status = 200 };
+    struct http_fields   kept;
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

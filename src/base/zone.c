@@ -2,7 +2,7 @@
  * Reading TZif files (RFC 8536): the transitions of the 64-bit block, and the
  * rule in the footer (a POSIX TZ string) for all time after the last of them.
  */
-#include "budget/zone.h"
+#include "base/zone.h"
 
 #include "base/arena.h"
 #include "base/files.h"
@@ -37,6 +37,7 @@ struct rule {
 
 struct zone {
     unsigned    references;
+    char       *name;
     int64_t    *at_s;     /* transitions, ascending */
     int32_t    *offset_s; /* after each of them */
     size_t      count;
@@ -291,6 +292,7 @@ struct zone *zone_open(const char *name)
         return NULL;
     z = mem_alloc(sizeof *z);
     z->references = 1;
+    z->name = mem_copy(slice_of(name));
     if (strcmp(name, "UTC") == 0)
         return z;
     snprintf(path, sizeof path, "/usr/share/zoneinfo/%s", name);
@@ -306,6 +308,11 @@ struct zone *zone_open(const char *name)
     return NULL;
 }
 
+const char *zone_name(const struct zone *z)
+{
+    return z->name;
+}
+
 struct zone *zone_share(struct zone *z)
 {
     if (z != NULL)
@@ -317,12 +324,32 @@ void zone_close(struct zone *z)
 {
     if (z == NULL || --z->references > 0)
         return;
+    free(z->name);
     free(z->at_s);
     free(z->offset_s);
     free(z);
 }
 
 /* -- questions -- */
+
+static bool two_digits(struct slice text, unsigned most, unsigned *out)
+{
+    if (text.ptr[0] < '0' || text.ptr[0] > '9' || text.ptr[1] < '0' || text.ptr[1] > '9')
+        return false;
+    *out = (unsigned)(text.ptr[0] - '0') * 10 + (unsigned)(text.ptr[1] - '0');
+    return *out <= most;
+}
+
+bool zone_time_of_day(struct slice text, unsigned *minute)
+{
+    unsigned hour, rest;
+
+    if (text.len != 5 || text.ptr[2] != ':' || !two_digits(slice_sub(text, 0, 2), 23, &hour) ||
+        !two_digits(slice_sub(text, 3, 5), 59, &rest))
+        return false;
+    *minute = hour * 60 + rest;
+    return true;
+}
 
 static int32_t by_rule(const struct rule *r, int64_t utc_s, int64_t *until)
 {
