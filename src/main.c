@@ -321,7 +321,7 @@ static int open_rooms(struct daemon *d, struct fault *why)
 
 static void close_rooms(struct daemon *d)
 {
-    unsigned broken_off = front_close(d->front, d->config->drain_ns, d->signal_fd);
+    unsigned broken_off = front_close(d->front, d->config->timeout.drain_ns, d->signal_fd);
 
     if (broken_off > 0)
         log_warning("stopped_early", "broken_off=%u", broken_off);
@@ -464,8 +464,8 @@ static int serve(struct daemon *d)
         sd_notify(0, "READY=1");
         run(d);
         sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld",
-                   (long long)((d->config->drain_ns + ending_ns) / NS_PER_US));
-        log_info("stopping", "drain_ms=%lld", (long long)(d->config->drain_ns / NS_PER_MS));
+                   (long long)((d->config->timeout.drain_ns + ending_ns) / NS_PER_US));
+        log_info("stopping", "drain_ms=%lld", (long long)(d->config->timeout.drain_ns / NS_PER_MS));
         status = 0;
     } else {
         fprintf(stderr, "weir: %s\n", why.text);

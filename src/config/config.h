@@ -115,6 +115,26 @@ struct config_client {   /* a class: the first that fits counts */
     double      share;
 };
 
+struct config_proxy {
+    const char        *listen; /* NULL: none */
+    bool               tunnel;
+    bool               required;       /* false in the embedded default: a busy port is a warning */
+    const char *const *tunnel_private; /* hosts, addresses, networks; NULL: none */
+    unsigned           max_tunnels;
+    int64_t            tunnel_idle_ns, tunnel_life_ns;
+};
+
+struct config_access_log {
+    enum access_log_kind kind;
+    const char          *file; /* ACCESS_FILE */
+    enum access_format   format;
+};
+
+/* Of the daemon's own sockets. */
+struct config_timeout {
+    int64_t head_ns, body_ns, idle_ns, drain_ns;
+};
+
 struct config {
     struct ref                    ref;  /* config_release() */
     const char                   *file; /* NULL: the embedded default */
@@ -127,25 +147,17 @@ struct config {
     const char                   *metrics_listen; /* NULL: none */
     struct store_options          cache;
     struct state_options          state;
-    const char                   *proxy_listen; /* NULL: none */
-    bool                          proxy_tunnel;
-    /* false in the embedded default: a busy port is a warning */
-    bool                 proxy_required;
-    const char *const   *tunnel_private; /* hosts, addresses, networks; NULL: none */
-    unsigned             max_tunnels;
-    int64_t              tunnel_idle_ns, tunnel_life_ns;
-    enum log_level       log_level;
-    enum access_log_kind access_log;
-    const char          *access_file; /* ACCESS_FILE */
-    enum access_format   access_format;
-    bool                 allow_remote;
+    struct config_proxy           proxy;
+    enum log_level                log_level;
+    struct config_access_log      access_log;
+    bool                          allow_remote;
     /* names that Host may be beside loopback names and listed hosts */
     const char *const            *allow_hosts;
     struct batch_options          batch;
     struct jobs_options           jobs;
     const char                   *public_url; /* NULL: not set */
     unsigned                      max_connections, max_connections_per_client;
-    int64_t                       head_timeout_ns, body_timeout_ns, idle_timeout_ns, drain_ns;
+    struct config_timeout         timeout;
     const struct config_client   *clients;
     unsigned                      client_count;
     const struct config_upstream *upstreams;

@@ -191,12 +191,12 @@ static void make_log(struct snapshot *snap)
     };
     struct config *c = &snap->settings.config;
 
-    c->access_log = ACCESS_FILE;
-    c->access_file = snap->settings.log_access;
+    c->access_log.kind = ACCESS_FILE;
+    c->access_log.file = snap->settings.log_access;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (strcmp(c->access_file, words[i].word) == 0) {
-            c->access_log = words[i].kind;
-            c->access_file = NULL;
+        if (strcmp(c->access_log.file, words[i].word) == 0) {
+            c->access_log.kind = words[i].kind;
+            c->access_log.file = NULL;
             return;
         }
     }
@@ -450,7 +450,7 @@ static struct config *load_file(const char *file, FILE *problems)
         read_main(&l, d);
     read_additions(&l, file);
     l.snap->settings.config.file = arena_copy(&l.snap->arena, slice_of(file)).ptr;
-    l.snap->settings.config.proxy_required = true;
+    l.snap->settings.config.proxy.required = true;
     return finish(&l, problems);
 }
 

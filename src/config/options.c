@@ -126,20 +126,20 @@ static const struct option state_options[] = {
 static const struct section state_section = { "state", state_options, 0, NULL, NULL };
 
 static const struct option proxy_options[] = {
-    ROW("listen", TEXT, NULL, config.proxy_listen,
+    ROW("listen", TEXT, NULL, config.proxy.listen,
         "Address of the forward proxy, such as \"127.0.0.1:3128\". \"\" is none.", .check = check_tcp_address,
         .unset = "none", RESTART),
-    ROW("tunnel", WORD, "\"deny\"", config.proxy_tunnel,
+    ROW("tunnel", WORD, "\"deny\"", config.proxy.tunnel,
         "Whether a CONNECT to a host of no upstream is refused or tunnelled unread.",
         WORDS({ "deny", false }, { "allow", true })),
-    ROW("tunnel_private", TEXTS, "()", config.tunnel_private,
+    ROW("tunnel_private", TEXTS, "()", config.proxy.tunnel_private,
         "Hosts, addresses and networks that a tunnel may lead to although their address is a loopback, link-local or "
         "private one. The hosts of upstreams need not be listed.",
         .check = check_private),
-    ROW("max_tunnels", INT, "256", config.max_tunnels, "Tunnels at one time.", RANGE(1, 100000)),
-    ROW("tunnel_idle", DURATION, "\"10m\"", config.tunnel_idle_ns,
+    ROW("max_tunnels", INT, "256", config.proxy.max_tunnels, "Tunnels at one time.", RANGE(1, 100000)),
+    ROW("tunnel_idle", DURATION, "\"10m\"", config.proxy.tunnel_idle_ns,
         "How long nothing may go through a tunnel before it is closed.", RANGE(NS_PER_MS, DAYS(1))),
-    ROW("tunnel_life", DURATION, "\"12h\"", config.tunnel_life_ns, "How long a tunnel may last.",
+    ROW("tunnel_life", DURATION, "\"12h\"", config.proxy.tunnel_life_ns, "How long a tunnel may last.",
         RANGE(NS_PER_MS, DAYS(30))),
     END
 };
@@ -172,7 +172,7 @@ static const struct option log_options[] = {
         "Where the line of each request goes: \"stderr\", \"journal\", \"off\" or the absolute path of a file, which "
         "SIGUSR1 or \"weirctl reopen\" opens anew after it was renamed.",
         .check = check_log_target),
-    ROW("format", WORD, "\"json\"", config.access_format,
+    ROW("format", WORD, "\"json\"", config.access_log.format,
         "How such a line is written: \"json\" has all that is known, and so has \"logfmt\" as name=value pairs; "
         "\"plain\" is for reading, \"combined\" for programs that know web servers' logs. The journal has the same "
         "as fields of its own, whatever the line is: WEIR_STATUS, WEIR_UPSTREAM and others.",
@@ -212,14 +212,14 @@ static const struct option server_options[] = {
         "Those of them that one user of this machine, or one address elsewhere, may have. Connections are counted "
         "from where a quarter of max_connections is taken.",
         RANGE(1, 1000000)),
-    ROW("head_timeout", DURATION, "\"10s\"", config.head_timeout_ns,
+    ROW("head_timeout", DURATION, "\"10s\"", config.timeout.head_ns,
         "How long a client may take for the head of a request.", RANGE(NS_PER_MS, DAYS(1))),
-    ROW("body_timeout", DURATION, "\"60s\"", config.body_timeout_ns,
+    ROW("body_timeout", DURATION, "\"60s\"", config.timeout.body_ns,
         "How long a client may pause within a body that it sends.", RANGE(NS_PER_MS, DAYS(1))),
-    ROW("idle_timeout", DURATION, "\"2m\"", config.idle_timeout_ns,
+    ROW("idle_timeout", DURATION, "\"2m\"", config.timeout.idle_ns,
         "How long a connection without a request is kept, and how long a client may leave an answer unread.",
         RANGE(NS_PER_MS, DAYS(1))),
-    ROW("drain", DURATION, "\"10s\"", config.drain_ns,
+    ROW("drain", DURATION, "\"10s\"", config.timeout.drain_ns,
         "How long a daemon that stops lets requests in flight go on; those that come meanwhile wait for the next one, "
         "where systemd holds the sockets.",
         RANGE(0, SECONDS(3600))),

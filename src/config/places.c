@@ -33,7 +33,7 @@ static const char *own_listener(const struct settings *top, struct slice host, u
     for (unsigned i = 0; i < top->listeners.count; i++)
         if (listeners[i].to.address != NULL && strcasecmp(listeners[i].to.address, authority) == 0)
             return "address";
-    if (top->config.proxy_listen != NULL && strcasecmp(top->config.proxy_listen, authority) == 0)
+    if (top->config.proxy.listen != NULL && strcasecmp(top->config.proxy.listen, authority) == 0)
         return "proxy";
     if (top->config.admin_listen != NULL && strcasecmp(top->config.admin_listen, authority) == 0)
         return "admin address";

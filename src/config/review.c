@@ -65,7 +65,7 @@ static void review_own(struct reader *r, const struct settings *top)
         { "admin", "socket", admin },
         { "admin", "query", query },
         { "admin", "listen", top->config.admin_listen },
-        { "proxy", "listen", top->config.proxy_listen },
+        { "proxy", "listen", top->config.proxy.listen },
         { "metrics", "listen", top->config.metrics_listen },
     };
 
@@ -109,7 +109,7 @@ static void review_listeners(struct reader *r, const struct settings *top)
     if (top->listeners.count == 0 && config_setting_is_aggregate(reader_member(top->from, "listen")))
         reader_error(r, top->from, "listen", "nobody could reach Weir; name an address, such as \"127.0.0.1:8080\"");
     review_address(r, top, reader_member(top->from, "admin"), "listen", top->config.admin_listen);
-    review_address(r, top, reader_member(top->from, "proxy"), "listen", top->config.proxy_listen);
+    review_address(r, top, reader_member(top->from, "proxy"), "listen", top->config.proxy.listen);
     review_address(r, top, reader_member(top->from, "metrics"), "listen", top->config.metrics_listen);
     review_own(r, top);
     review_group(r, reader_member(top->from, "admin"), top->config.admin_socket.group);

@@ -79,14 +79,14 @@ static int open_file(const char *file)
 
 static void open_destination(struct access_log *log, const struct config *c)
 {
-    log->kind = c->access_log;
-    log->format = c->access_format;
+    log->kind = c->access_log.kind;
+    log->format = c->access_log.format;
     log->fd = -1;
     log->tried_ns = 0;
-    if (c->access_log == ACCESS_STDERR)
+    if (c->access_log.kind == ACCESS_STDERR)
         log->fd = STDERR_FILENO;
-    else if (c->access_log == ACCESS_FILE) {
-        log->file = mem_copy(slice_of(c->access_file));
+    else if (c->access_log.kind == ACCESS_FILE) {
+        log->file = mem_copy(slice_of(c->access_log.file));
         log->fd = open_file(log->file);
         if (log->fd < 0)
             note_failure(log, errno);

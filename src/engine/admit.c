@@ -42,9 +42,9 @@ static bool is_admitted(struct exchange *x)
 /* Nobody is let in: what would come then is told to who may know it. */
 static bool is_passed(struct exchange *x)
 {
-    if (x->dry == NULL || !x->dry->knows_all)
+    if (x->mode.dry == NULL || !x->mode.dry->knows_all)
         return false;
-    x->dry->is_denied = true;
+    x->mode.dry->is_denied = true;
     return true;
 }
 

@@ -161,20 +161,20 @@ static void fill_client(struct exchange *x, struct fetch *f)
 {
     if (x->client.name.ptr == NULL)
         x->client = client_of(x->config, &x->in, &x->wish, &x->arena);
-    f->batch = x->client.batch;
+    f->client.batch = x->client.batch;
     f->manner.race = x->in.race;
     if (f->manner.race != NULL)
         race_acquire(f->manner.race);
     f->manner.bears_refusals = x->in.batch != 0 || x->in.job != NULL;
     f->manner.leaves_queue = x->in.batch != 0 || x->in.job != NULL;
-    f->keep_permille = x->client.keep_permille;
+    f->client.keep_permille = x->client.keep_permille;
     f->client.name = arena_copy(&f->arena, x->client.name);
     f->client.is_named = x->client.is_named;
     f->client.who = x->client.who;
     f->client.card = x->in.card(x->in.owner);
     ref_acquire(&f->client.card->ref);
     f->client.finder = x->engine->services->finder;
-    if (!f->client.is_named && x->dry == NULL && recorder_is_on(x->engine->recorder))
+    if (!f->client.is_named && x->mode.dry == NULL && recorder_is_on(x->engine->recorder))
         peer_find(f->client.finder, f->client.card, NULL); /* for the line, which does not wait for it */
 }
 

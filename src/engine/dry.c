@@ -59,19 +59,19 @@ void dry_begin(struct exchange *x)
 
     if (!is_dry && !has_share(rules_mock(x)) && !has_share(x->up->mock))
         return;
-    x->stand_in = arena_alloc(&x->arena, sizeof *x->stand_in);
-    x->stand_in->x = x;
-    x->stand_in->is_dry = is_dry;
+    x->mode.stand_in = arena_alloc(&x->arena, sizeof *x->mode.stand_in);
+    x->mode.stand_in->x = x;
+    x->mode.stand_in->is_dry = is_dry;
 }
 
 bool dry_is(const struct exchange *x)
 {
-    return x->stand_in != NULL && x->stand_in->is_dry;
+    return x->mode.stand_in != NULL && x->mode.stand_in->is_dry;
 }
 
 bool dry_answers(const struct exchange *x)
 {
-    return x->stand_in != NULL && x->stand_in->takes;
+    return x->mode.stand_in != NULL && x->mode.stand_in->takes;
 }
 
 /* Evenly: so that a test of twenty requests sees what a share of 5 % does.  What is only explained is not counted. */
@@ -82,7 +82,7 @@ static bool rolls(const struct exchange *x, const struct mock_options *m)
 
     if (m == NULL || !m->has_share)
         return m != NULL;
-    if (x->dry != NULL)
+    if (x->mode.dry != NULL)
         return m->share_millionths == MILLION;
     share = m->share_millionths;
     before = atomic_fetch_add_explicit(m->requests, 1, memory_order_relaxed) % MILLION;
@@ -91,7 +91,7 @@ static bool rolls(const struct exchange *x, const struct mock_options *m)
 
 bool dry_takes(struct exchange *x)
 {
-    struct stand_in *s = x->stand_in;
+    struct stand_in *s = x->mode.stand_in;
 
     if (!s->has_rolled) {
         s->has_rolled = true;
@@ -137,7 +137,7 @@ static void ask(struct exchange *x)
     q->asked.fetch = asking_fill(x);
     q->asked.reply_to = x->engine->mailbox;
     q->asked.done.receive = receive_told;
-    x->stand_in->question = q;
+    x->mode.stand_in->question = q;
     x->engine->fetch_count++;
     upstream_foretell(x->engine->services->upstream, &q->asked);
 }
@@ -169,7 +169,7 @@ static const char *word_of(const struct exchange *x, const struct upstream_foret
 /* would-send; cost=1; wait=0s; rule="/v1/observations/..." */
 static struct slice foretold(struct exchange *x)
 {
-    const struct dry_question         *q = x->stand_in->question;
+    const struct dry_question         *q = x->mode.stand_in->question;
     const struct upstream_foretelling *told = q != NULL ? &q->asked : NULL;
     const char                        *word = word_of(x, told);
     const bool                         costs = told != NULL && strcmp(word, "would-serve") != 0 && !told->joins;
@@ -247,17 +247,17 @@ static void reply_nothing(struct exchange *x)
 
 static void reply_shown(struct exchange *x)
 {
-    struct fetch *f = x->stand_in->question != NULL ? x->stand_in->question->asked.fetch : asking_fill(x);
+    struct fetch *f = x->mode.stand_in->question != NULL ? x->mode.stand_in->question->asked.fetch : asking_fill(x);
 
     begin_reply(x, 200, show_request(x, f));
     http_fields_add_id(&x->reply.fields, &x->arena, HTTP_CONTENT_TYPE, SLICE("message/http"));
-    if (x->stand_in->question == NULL)
+    if (x->mode.stand_in->question == NULL)
         fetch_leave(x->engine->services->upstream, f);
 }
 
 static enum step reply(struct exchange *x)
 {
-    struct stand_in *s = x->stand_in;
+    struct stand_in *s = x->mode.stand_in;
 
     x->log.cache = s->is_injected ? "mock" : "dry";
     if (x->in.request.method == HTTP_PURGE) {
@@ -276,7 +276,7 @@ static enum step reply(struct exchange *x)
 /* "injected-429-after-50ms" */
 static const char *injected(struct exchange *x)
 {
-    const struct mock_options *m = x->stand_in->mock;
+    const struct mock_options *m = x->mode.stand_in->mock;
 
     if (m->delay_ns == 0)
         return arena_printf(&x->arena, "injected-%u", m->status).ptr;
@@ -285,7 +285,7 @@ static const char *injected(struct exchange *x)
 
 void dry_finish(struct exchange *x)
 {
-    struct stand_in    *s = x->stand_in;
+    struct stand_in    *s = x->mode.stand_in;
     struct http_fields *f = &x->reply.fields;
 
     if (!s->takes && !(s->is_dry && x->decision.verdict == VERDICT_SERVE && x->log.error == NULL))
@@ -305,7 +305,7 @@ void dry_finish(struct exchange *x)
 
 static void choose(struct exchange *x)
 {
-    struct stand_in *s = x->stand_in;
+    struct stand_in *s = x->mode.stand_in;
 
     candidate_keep(x);
     s->takes = true;
@@ -332,7 +332,7 @@ static void fire(struct timer *t)
 /* True: not yet. */
 static bool waits(struct exchange *x)
 {
-    struct stand_in           *s = x->stand_in;
+    struct stand_in           *s = x->mode.stand_in;
     const struct mock_options *m = x->wish.dry != DRY_SHOW ? s->mock : NULL;
 
     if (s->question != NULL && !s->question->is_answered)
@@ -349,11 +349,11 @@ static bool waits(struct exchange *x)
 
 enum step step_dry(struct exchange *x)
 {
-    struct stand_in *s = x->stand_in;
+    struct stand_in *s = x->mode.stand_in;
 
     if (!s->has_chosen) {
         s->has_chosen = true;
-        if (x->dry != NULL) { /* it is explained: nothing is waited for */
+        if (x->mode.dry != NULL) { /* it is explained: nothing is waited for */
             candidate_keep(x);
             return reply(x);
         }
@@ -374,7 +374,7 @@ size_t dry_upload(struct exchange *x, const void *bytes, size_t count)
 
 void dry_close(struct exchange *x)
 {
-    struct stand_in *s = x->stand_in;
+    struct stand_in *s = x->mode.stand_in;
 
     if (s == NULL)
         return;
@@ -383,5 +383,5 @@ void dry_close(struct exchange *x)
         free_question(s->question);
     else if (s->question != NULL)
         s->question->x = NULL;
-    x->stand_in = NULL;
+    x->mode.stand_in = NULL;
 }

@@ -87,7 +87,7 @@ void estimate_fill(struct exchange *x, struct fetch *f)
                      &estimates[i].amount);
     }
     json_values_close(values);
-    f->rule = ledger_limit_name(x->policy->label);
-    f->estimates = estimates;
-    f->estimate_count = o->limit_count;
+    f->cost.rule = ledger_limit_name(x->policy->label);
+    f->cost.estimates = estimates;
+    f->cost.estimate_count = o->limit_count;
 }

@@ -113,7 +113,7 @@ struct exchange *exchange_open_dry(struct engine *e, const struct exchange_input
 {
     struct exchange *x = begin(e, in);
 
-    x->dry = dry;
+    x->mode.dry = dry;
     x->log.counted = COUNTER_OWN; /* as if it had been */
     return x;
 }
@@ -203,8 +203,8 @@ void exchange_close_dry(struct exchange *x)
     }
     config_release(x->config);
     x->config = NULL;
-    run_release(x->run);
-    x->run = NULL;
+    run_release(x->mode.run);
+    x->mode.run = NULL;
     x->closed = true;
     if (may_have_mail)
         mailbox_post(e->mailbox, &x->fence);

@@ -108,8 +108,8 @@ enum store_result explain_fact_look_up(struct exchange *x, store_accept accept, 
 {
     enum store_result result = STORE_MISS;
 
-    for (unsigned i = 0; i < x->dry->fact_count; i++) {
-        struct store_record r = record_of(x, &x->dry->facts[i], &x->arena);
+    for (unsigned i = 0; i < x->mode.dry->fact_count; i++) {
+        struct store_record r = record_of(x, &x->mode.dry->facts[i], &x->arena);
 
         if (!slice_eq(r.full_key, x->key.full))
             continue;

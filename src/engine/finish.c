@@ -101,7 +101,7 @@ enum step step_finish(struct exchange *x)
         dress_reply(x);
         take_whole_body(x);
     }
-    if (x->stand_in != NULL)
+    if (x->mode.stand_in != NULL)
         dry_finish(x);
     note_mode(x);
     cors_fields(x, f);

@@ -223,6 +223,9 @@ struct exchange_mode {
     enum upstream_mode holds; /* mode_decide() */
     enum upstream_mode own;   /* the client's: engine/mode.h */
     bool               has_own;
+    struct own_run    *run;      /* a reference; NULL: it belongs to none */
+    struct stand_in   *stand_in; /* dry.c; NULL: nothing is answered in the API's place */
+    struct dry_run    *dry;      /* nothing happens: only what would; NULL: a request */
 };
 
 struct so_far {
@@ -246,7 +249,6 @@ struct exchange {
     const struct config_upstream *up;
     const struct route_rule      *rule;
     struct exchange_mode          mode;
-    struct own_run               *run; /* a reference; NULL: it belongs to none */
     const struct policy_options  *policy;
     struct request_wish           wish;
     struct slice                  cors_origin; /* of another site's page that may ask; ptr NULL: none */
@@ -274,8 +276,6 @@ struct exchange {
     struct service   service;
     struct story     log;
 
-    struct stand_in      *stand_in; /* dry.c; NULL: nothing is answered in the API's place */
-    struct dry_run       *dry;      /* nothing happens: only what would; NULL: a request */
     struct mail           fence;
     SLIST_ENTRY(exchange) entry; /* of those that are unused */
 };

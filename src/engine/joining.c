@@ -33,7 +33,7 @@ static enum step refuse(struct exchange *x)
 /* Its mode is the run's, and its name the one that was given to that. */
 static void hold(struct exchange *x, struct own_run *run)
 {
-    x->run = run;
+    x->mode.run = run;
     x->in.run = run;
     exchange_set_mode(x, run_mode(run));
 }
@@ -46,10 +46,10 @@ enum step joining_run(struct exchange *x)
     if (x->in.run != NULL) { /* an item's */
         run_acquire(x->in.run);
         hold(x, x->in.run);
-        return run_is_over(x->run) ? refuse(x) : STEP_ROUTE;
+        return run_is_over(x->mode.run) ? refuse(x) : STEP_ROUTE;
     }
     user = proxy_user(x);
-    if (!runs_is_token(user) || x->dry != NULL)
+    if (!runs_is_token(user) || x->mode.dry != NULL)
         return STEP_ROUTE;
     http_fields_remove(&x->in.request.fields, HTTP_PROXY_AUTHORIZATION);
     x->in.proxy_user = SLICE_NONE;
@@ -63,10 +63,10 @@ enum step joining_run(struct exchange *x)
 
 void joining_count(struct exchange *x)
 {
-    if (x->dry != NULL || x->route.way == ROUTE_OWN)
+    if (x->mode.dry != NULL || x->route.way == ROUTE_OWN)
         return;
-    if (x->run != NULL)
-        run_note_request(x->run);
+    if (x->mode.run != NULL)
+        run_note_request(x->mode.run);
     else if (runs_any(x->engine->services->runs))
         runs_note_astray(x->engine->services->runs, uid_of(x));
 }

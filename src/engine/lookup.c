@@ -89,7 +89,7 @@ static bool look_up_similar(struct exchange *x, bool dry)
     struct candidate  *c = &x->stored;
     struct similar_key key;
 
-    if ((dry && x->dry->look_up != NULL) || !similar_find(x, &key))
+    if ((dry && x->mode.dry->look_up != NULL) || !similar_find(x, &key))
         return false;
     c->is_similar = (dry ? store_peek : store_lookup)(x->engine->reader, key.hash, key.full, accept_variant, x,
                                                       &c->record) == STORE_HIT;
@@ -105,8 +105,8 @@ static inline __attribute__((always_inline)) enum step look_up(struct exchange *
     x->seen.times++;
     x->seen.generation = store_generation(x->engine->services->store);
     x->seen.wall_ns = clock_wall_ns();
-    if (dry && x->dry->look_up != NULL)
-        result = x->dry->look_up(x, accept_variant, &c->record);
+    if (dry && x->mode.dry->look_up != NULL)
+        result = x->mode.dry->look_up(x, accept_variant, &c->record);
     else
         result = (dry ? store_peek : store_lookup)(x->engine->reader, x->key.hash, x->key.full, accept_variant, x,
                                                    &c->record);
@@ -177,7 +177,7 @@ enum step step_decide(struct exchange *x)
     x->log.detail = d->detail;
     if (x->who.is_nobodys)
         x->log.detail = "signer-unknown";
-    if (x->stand_in != NULL && dry_takes(x))
+    if (x->mode.stand_in != NULL && dry_takes(x))
         return STEP_DRY;
     if (x->mode.holds == MODE_OFFLINE && d->verdict != VERDICT_SERVE)
         return refuse_uncached(x, "offline",

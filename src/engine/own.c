@@ -69,7 +69,7 @@ static enum step endpoint(struct exchange *x)
         (service == NULL || !service->heeds_dry_run))
         return rule_refuse_field(x, &no_dry_run);
     if (service != NULL)
-        return x->dry == NULL ? serve(x, service) : STEP_SUSPEND;
+        return x->mode.dry == NULL ? serve(x, service) : STEP_SUSPEND;
     if (slice_eq(path, SLICE("/.weir/health")))
         return reply_text(x, 200, "text/plain", SLICE("ok\n"));
     if (slice_starts_with(path, SLICE(PROBLEM_PAGES)))

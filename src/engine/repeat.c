@@ -41,7 +41,7 @@ static bool may_repeat(const struct exchange *x)
            x->seen.times == 1 && !x->so_far.forwarded && x->fetch == NULL && x->decision.verdict == VERDICT_SERVE &&
            x->decision.ttl_ns > 0 && wishes_nothing(&x->wish) && x->reply.kind != REPLY_STREAM && !x->reply.close &&
            x->in.connected.ptr == NULL && x->config == x->engine->config && x->mode.holds == x->up->mode &&
-           !x->mode.has_own && x->stand_in == NULL && !runs_any(x->engine->services->runs);
+           !x->mode.has_own && x->mode.stand_in == NULL && !runs_any(x->engine->services->runs);
 }
 
 /* There may be thousands: one block with its texts, and no arena, which would take a page. */

@@ -58,7 +58,8 @@ enum step rule_refuse_field(struct exchange *x, const struct bad_wish *bad)
  * not. */
 static void look_when(struct exchange *x)
 {
-    if (x->in.job != NULL || x->in.batch != 0 || x->run != NULL || x->dry != NULL || x->engine->services->later == NULL)
+    if (x->in.job != NULL || x->in.batch != 0 || x->mode.run != NULL || x->mode.dry != NULL ||
+        x->engine->services->later == NULL)
         return;
     x->service.is_wanted = x->wish.async || (x->up->jobs && prefer_read(&x->in.request.fields).respond_async);
     if (!x->service.is_wanted)
@@ -95,5 +96,5 @@ enum step step_rule(struct exchange *x)
     http_fields_drop_named(&x->in.request.fields, &x->arena);
     dress_request(x);
     inject_decide(x);
-    return x->mode.holds == MODE_REPLAY && x->dry == NULL ? STEP_REPLAY : STEP_KEY;
+    return x->mode.holds == MODE_REPLAY && x->mode.dry == NULL ? STEP_REPLAY : STEP_KEY;
 }

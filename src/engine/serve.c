@@ -218,7 +218,7 @@ bool serve_cover(struct exchange *x, unsigned status, const char *why)
     if (!serve_stored(x, status))
         return false;
     x->log.counter = COUNTER_STALE_HITS;
-    if (x->dry == NULL)
+    if (x->mode.dry == NULL)
         counter_add(COUNTER_COVERED, 1);
     return true;
 }
@@ -229,10 +229,10 @@ enum step step_serve(struct exchange *x)
         candidate_drop(x);
         x->decision = policy_decide(x->policy, &x->in.request, &x->wish, NULL, false, clock_wall_ns());
         x->log.cache = "miss";
-        return x->decision.verdict == VERDICT_UNAVAILABLE || x->stand_in != NULL ? STEP_DECIDE : STEP_FETCH;
+        return x->decision.verdict == VERDICT_UNAVAILABLE || x->mode.stand_in != NULL ? STEP_DECIDE : STEP_FETCH;
     }
     x->log.counter = x->decision.ttl_ns > 0 ? COUNTER_HITS : COUNTER_STALE_HITS;
-    if (x->decision.verdict == VERDICT_SERVE_AND_REFRESH && x->dry == NULL)
+    if (x->decision.verdict == VERDICT_SERVE_AND_REFRESH && x->mode.dry == NULL)
         asking_refresh(x);
     return STEP_FINISH;
 }

@@ -121,11 +121,11 @@ static int open_one(struct front *f, const struct config_listener *c, enum liste
 /* The embedded default's proxy is an offer: a busy port is no reason not to start. */
 static int open_proxy(struct front *f, struct fault *why)
 {
-    const struct config_listener tcp = { .address = f->config->proxy_listen };
+    const struct config_listener tcp = { .address = f->config->proxy.listen };
 
     if (open_one(f, &tcp, LISTENER_PROXY, why) == 0)
         return 0;
-    if (f->config->proxy_required)
+    if (f->config->proxy.required)
         return -1;
     log_warning("no_proxy", "reason=%s", log_quote(why->text));
     return 0;

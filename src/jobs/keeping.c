@@ -98,17 +98,17 @@ static void submit(struct task *t, bool ok)
 {
     struct jobs *jobs = t->jobs;
 
-    t->change = (struct state_change){ .state = jobs->state,
-                                       .owner = jobs->rows,
-                                       .name = { t->id, TASK_ID_LENGTH },
-                                       .value = t->row,
-                                       .reply_to = jobs->mailbox,
-                                       .done.receive = receive_written };
+    t->row.change = (struct state_change){ .state = jobs->state,
+                                           .owner = jobs->rows,
+                                           .name = { t->id, TASK_ID_LENGTH },
+                                           .value = t->row.text,
+                                           .reply_to = jobs->mailbox,
+                                           .done.receive = receive_written };
     jobs->writing++;
     if (ok)
-        state_submit(jobs->store, &t->change);
+        state_submit(jobs->store, &t->row.change);
     else
-        mailbox_post(jobs->mailbox, &t->change.done);
+        mailbox_post(jobs->mailbox, &t->row.change.done);
 }
 
 /* Later than any before it, over restarts too, whatever rows are gone by then.  Rows are written in this order. */
@@ -122,20 +122,20 @@ static uint64_t next_seq(struct jobs *jobs)
 
 static void receive_saving(struct mail *m)
 {
-    struct task *t = CONTAINER_OF(m, struct task, saving);
+    struct task *t = CONTAINER_OF(m, struct task, row.saving);
     bool         ok, has_answer;
 
     jobs_lock(t->jobs);
-    t->written = t->has_coming ? t->coming : t->state;
-    has_answer = t->answer != NULL && t->written < TASK_EXPIRED;
+    t->row.state = t->has_coming ? t->coming : t->state;
+    has_answer = t->answer != NULL && t->row.state < TASK_EXPIRED;
     jobs_unlock(t->jobs);
-    ok = TASK_HAS_ENDED(t->written) || write_body(t, &t->body, false);
+    ok = TASK_HAS_ENDED(t->row.state) || write_body(t, &t->body, false);
     if (ok && has_answer)
         ok = write_body(t, &t->answer->body, true);
     jobs_lock(t->jobs);
     if (t->has_coming || t->seq == 0)
         t->seq = next_seq(t->jobs);
-    t->row = t->written == TASK_GONE ? SLICE_NONE : row_of_task(t, t->written);
+    t->row.text = t->row.state == TASK_GONE ? SLICE_NONE : row_of_task(t, t->row.state);
     jobs_unlock(t->jobs);
     submit(t, ok);
 }
@@ -143,7 +143,7 @@ static void receive_saving(struct mail *m)
 /* What is not needed any more after the row that was written.  Under the lock. */
 static void tidy(struct task *t)
 {
-    if (!TASK_HAS_ENDED(t->written)) {
+    if (!TASK_HAS_ENDED(t->row.state)) {
         if (t->body.is_in_file || t->body.text.ptr != NULL) {
             spool_release(t->body.spool);
             t->body.spool = NULL;
@@ -161,7 +161,7 @@ static void tidy(struct task *t)
         spool_release(t->answer->body.spool);
         t->answer->body.spool = NULL;
     }
-    if (t->written >= TASK_EXPIRED && t->answer->body.is_in_file) {
+    if (t->row.state >= TASK_EXPIRED && t->answer->body.is_in_file) {
         drop_file(t, true);
         t->answer->body.is_in_file = false;
     }
@@ -169,32 +169,32 @@ static void tidy(struct task *t)
 
 static void receive_written(struct mail *m)
 {
-    struct task *t = CONTAINER_OF(m, struct task, change.done);
+    struct task *t = CONTAINER_OF(m, struct task, row.change.done);
     struct jobs *jobs = t->jobs;
 
     jobs->writing--;
-    free((char *)(uintptr_t)t->row.ptr);
-    t->row = SLICE_NONE;
+    free((char *)(uintptr_t)t->row.text.ptr);
+    t->row.text = SLICE_NONE;
     jobs_lock(jobs);
-    if (!t->change.ok && !t->is_kept && t->written != TASK_GONE) {
-        t->refused = true;
+    if (!t->row.change.ok && !t->row.is_there && t->row.state != TASK_GONE) {
+        t->row.refused = true;
         task_tell(t);
     } else {
-        t->is_kept = true;
+        t->row.is_there = true;
         tidy(t);
-        if (t->has_coming && t->coming == t->written)
+        if (t->has_coming && t->coming == t->row.state)
             task_settle(t);
         else
             task_tell(t);
     }
-    t->is_saving = false;
-    if (t->save_again && t->state != TASK_GONE) {
-        t->save_again = false;
+    t->row.is_saving = false;
+    if (t->row.again && t->state != TASK_GONE) {
+        t->row.again = false;
         task_save(t);
     }
     jobs_unlock(jobs);
-    if (!t->change.ok)
-        log_error("job_not_written", "job=%s state=%s", t->id, task_state_name(t->written));
+    if (!t->row.change.ok)
+        log_error("job_not_written", "job=%s state=%s", t->id, task_state_name(t->row.state));
     task_release(t);
 }
 

@@ -233,7 +233,7 @@ struct task *row_read(struct jobs *jobs, struct slice id, struct slice row)
     t = task_new(jobs);
     in.arena = &t->arena;
     memcpy(t->id, id.ptr, TASK_ID_LENGTH);
-    t->is_loaded = t->is_kept = true;
+    t->is_loaded = t->row.is_there = true;
     state = take_number(&in);
     t->number = (uint64_t)take_number(&in);
     t->slot = (unsigned)take_number(&in);

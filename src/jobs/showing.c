@@ -91,7 +91,7 @@ static const struct task **gather_all(struct jobs *jobs, int64_t now, unsigned c
     TAILQ_FOREACH (t, &jobs->all, entry) {
         const enum task_state state = task_state_at(t, now);
 
-        if (!t->is_kept || state >= TASK_EXPIRED || *count == jobs->count)
+        if (!t->row.is_there || state >= TASK_EXPIRED || *count == jobs->count)
             continue;
         counts[state]++;
         found[(*count)++] = t;

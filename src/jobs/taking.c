@@ -97,7 +97,7 @@ static struct sight_of_task look_at(struct taker *k)
 
     jobs_lock(t->jobs);
     k->watch.armed = true;
-    s = (struct sight_of_task){ t->refused, t->is_kept, t->is_foretold, t->answer != NULL,
+    s = (struct sight_of_task){ t->row.refused, t->row.is_there, t->is_foretold, t->answer != NULL,
                                 task_state_at(t, clock_wall_ns()) };
     jobs_unlock(t->jobs);
     return s;

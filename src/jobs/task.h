@@ -88,10 +88,22 @@ struct task_watch {               /* in what waits; on a worker */
 };
 LIST_HEAD(task_watches, task_watch);
 
+/* What the disk has of a task. */
+struct task_row {
+    /* -- under the lock -- */
+    bool is_saving, again;
+    bool is_there;
+    bool refused; /* the disk would not take it */
+    /* -- the keeping thread's -- */
+    struct mail         saving; /* what asks it to write */
+    struct state_change change;
+    struct slice        text; /* malloc'd, while it is written */
+    enum task_state     state;
+};
+
 struct task {
     struct ref   ref;
     struct jobs *jobs;
-    struct mail  saving; /* to the keeping thread */
     /* -- constant -- */
     char              id[TASK_ID_LENGTH + 1];
     uint64_t          number; /* no two have the same */
@@ -109,9 +121,7 @@ struct task {
     /* -- under the lock -- */
     unsigned            slot; /* of marks, while it has not ended */
     enum task_state     state, coming;
-    bool                has_coming, is_saving, save_again;
-    bool                is_kept;     /* a row has it */
-    bool                refused;     /* the disk would not take it */
+    bool                has_coming;
     bool                was_sent;    /* what may not be sent twice */
     bool                is_foretold; /* the next two are known */
     int64_t             eta_wall_ns;
@@ -127,10 +137,7 @@ struct task {
     struct task_watches watches;
     TAILQ_ENTRY(task)   entry; /* of all, in order of number */
     struct table_node   by_id, by_key;
-    /* -- the keeping thread's -- */
-    struct state_change change;
-    struct slice        row; /* malloc'd, while it is written */
-    enum task_state     written;
+    struct task_row     row;
 };
 
 struct jobs {

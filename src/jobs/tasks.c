@@ -89,7 +89,7 @@ struct task *task_new(struct jobs *jobs)
 
     ref_init(&t->ref, destroy);
     t->jobs = jobs;
-    t->saving.receive = jobs->save;
+    t->row.saving.receive = jobs->save;
     t->slot = TASK_SLOTS;
     make_id(t->id);
     return t;
@@ -222,7 +222,7 @@ struct task *task_find_key(struct jobs *jobs, const struct task_hash *key, int64
     TABLE_EACH(n, &jobs->keys, hash_of(key, sizeof *key))
     {
         t = CONTAINER_OF(n, struct task, by_key);
-        if (memcmp(&t->key, key, sizeof *key) == 0 && !t->refused && task_state_at(t, now_wall_ns) < TASK_EXPIRED)
+        if (memcmp(&t->key, key, sizeof *key) == 0 && !t->row.refused && task_state_at(t, now_wall_ns) < TASK_EXPIRED)
             return t;
     }
     return NULL;
@@ -273,13 +273,13 @@ enum task_state task_state_at(const struct task *t, int64_t now_wall_ns)
 
 void task_save(struct task *t)
 {
-    if (t->is_saving) {
-        t->save_again = true;
+    if (t->row.is_saving) {
+        t->row.again = true;
         return;
     }
-    t->is_saving = true;
+    t->row.is_saving = true;
     task_acquire(t);
-    mailbox_post(t->jobs->mailbox, &t->saving);
+    mailbox_post(t->jobs->mailbox, &t->row.saving);
 }
 
 void task_become(struct task *t, enum task_state state, struct task_answer *answer)

@@ -229,7 +229,7 @@ static struct task **gather(struct teller *t, const struct list_wish *l, bool en
     TAILQ_FOREACH (k, &t->desk->jobs->all, entry) {
         const enum task_state state = task_state_at(k, now);
 
-        if (!is_own(t, k) || !k->is_kept || k->seq <= l->since || state >= TASK_EXPIRED ||
+        if (!is_own(t, k) || !k->row.is_there || k->seq <= l->since || state >= TASK_EXPIRED ||
             (l->state >= 0 && (int)state != l->state) || (ended && !TASK_HAS_ENDED(state)))
             continue;
         MEM_ROOM(found, room, *count + 1);
@@ -441,7 +441,7 @@ static void find(struct teller *t, struct slice id)
     jobs_lock(t->desk->jobs);
     k = task_find(t->desk->jobs, id);
     if (k != NULL &&
-        (!is_own(t, k) || !k->is_kept || k->state == TASK_GONE || (k->has_coming && k->coming == TASK_GONE)))
+        (!is_own(t, k) || !k->row.is_there || k->state == TASK_GONE || (k->has_coming && k->coming == TASK_GONE)))
         k = NULL;
     if (k != NULL) {
         task_acquire(k);

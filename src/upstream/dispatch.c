@@ -106,15 +106,16 @@ static void fire_pause(struct timer *t)
 /* A flight stands where the one of its waiters stands that may go first. */
 bool dispatch_stands_higher(const struct fetch *who, const struct flight *f)
 {
-    return (!who->batch && f->entry.priority == QUEUE_BATCH) || who->keep_permille < f->charge.keep_permille;
+    return (!who->client.batch && f->entry.priority == QUEUE_BATCH) ||
+           who->client.keep_permille < f->charge.keep_permille;
 }
 
 static void raise(struct flight *f, const struct fetch *for_whom)
 {
-    if (!for_whom->batch)
+    if (!for_whom->client.batch)
         f->entry.priority = QUEUE_INTERACTIVE;
-    if (for_whom->keep_permille < f->charge.keep_permille)
-        f->charge.keep_permille = for_whom->keep_permille;
+    if (for_whom->client.keep_permille < f->charge.keep_permille)
+        f->charge.keep_permille = for_whom->client.keep_permille;
 }
 
 void dispatch_joined(struct flight *f, const struct fetch *by)
@@ -155,7 +156,7 @@ void dispatch_put(struct flight *f)
     fetch_charge(&f->charge, f->leader);
     f->entry.who = f->leader->client.who;
     f->entry.arrived_ns = f->leader->patience.arrived_mono_ns;
-    f->entry.priority = f->leader->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE;
+    f->entry.priority = f->leader->client.batch ? QUEUE_BATCH : QUEUE_INTERACTIVE;
     EACH_WAITER(w, f)
     raise(f, w->fetch);
     f->entry.class = site_class(f->site, &f->charge);

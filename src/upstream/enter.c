@@ -44,7 +44,7 @@ static int64_t predict_alone(struct site *site, const struct fetch *f, struct wa
     struct charge charge;
 
     fetch_charge(&charge, f);
-    return forecast_wait(site, NULL, &charge, f->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE, &f->client.who, cause);
+    return forecast_wait(site, NULL, &charge, f->client.batch ? QUEUE_BATCH : QUEUE_INTERACTIVE, &f->client.who, cause);
 }
 
 /* -- to others -- */
@@ -146,7 +146,7 @@ static void crowd_out(struct flight *f)
 /* The queue is full: of whom so much waits that another should have the place, the newest gives way. NULL: nobody's. */
 static struct flight *crowding(struct site *site, const struct fetch *fetch)
 {
-    struct queue_entry *e = queue_crowding(site->budget->queue, fetch->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE,
+    struct queue_entry *e = queue_crowding(site->budget->queue, fetch->client.batch ? QUEUE_BATCH : QUEUE_INTERACTIVE,
                                            &fetch->client.who);
 
     if (e == NULL || CONTAINER_OF(e, struct flight, entry)->site != site)
@@ -194,7 +194,8 @@ static const struct fetch *first_of(const struct flight *f)
     const struct fetch *first = f->leader;
 
     EACH_WAITER(w, f)
-    if (first->batch != w->fetch->batch ? first->batch : w->fetch->keep_permille < first->keep_permille)
+    if (first->client.batch != w->fetch->client.batch ? first->client.batch
+                                                      : w->fetch->client.keep_permille < first->client.keep_permille)
         first = w->fetch;
     return first;
 }

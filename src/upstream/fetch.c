@@ -87,9 +87,9 @@ void fetch_charge(struct charge *c, const struct fetch *f)
         .method_name = f->request.method_name,
         .path = f->path,
         .credential = memcmp(&f->caller.account, &none, sizeof none) != 0 ? f->caller.account.bytes : NULL,
-        .keep_permille = f->keep_permille,
-        .rule = f->rule,
-        .estimates = f->estimates,
-        .estimate_count = f->estimate_count,
+        .keep_permille = f->client.keep_permille,
+        .rule = f->cost.rule,
+        .estimates = f->cost.estimates,
+        .estimate_count = f->cost.estimate_count,
     };
 }

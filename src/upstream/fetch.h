@@ -127,11 +127,20 @@ struct fetch_stored {                  /* the stored response that the request i
 };
 
 struct fetch_client {
-    struct slice        name;     /* for people; where the kernel gives it: as known then */
-    bool                is_named; /* it gave itself that name, which is its program in `who` */
-    struct queue_who    who;      /* fairness is between these; the upstream thread's from the submission on */
-    struct peer_card   *card;     /* a reference: who that is, where `who` does not say it yet */
-    struct peer_finder *finder;   /* which may be asked for it */
+    struct slice        name;          /* for people; where the kernel gives it: as known then */
+    bool                is_named;      /* it gave itself that name, which is its program in `who` */
+    struct queue_who    who;           /* fairness is between these; the upstream thread's from the submission on */
+    struct peer_card   *card;          /* a reference: who that is, where `who` does not say it yet */
+    struct peer_finder *finder;        /* which may be asked for it */
+    bool                batch;         /* priority class */
+    unsigned            keep_permille; /* of every limit, left for others: struct charge */
+};
+
+/* With limits in any unit: what these may cost. */
+struct fetch_cost {
+    uint64_t               rule;
+    const struct estimate *estimates; /* in the fetch's arena */
+    unsigned               estimate_count;
 };
 
 struct fetch_patience {
@@ -224,11 +233,7 @@ struct fetch {
     struct fetch_may       may;
     struct fetch_manner    manner;
     struct fetch_stored    stored;
-    bool                   batch;         /* priority class */
-    unsigned               keep_permille; /* of every limit, left for others: struct charge */
-    uint64_t               rule;          /* with limits in any unit: what these may cost, in `arena` */
-    const struct estimate *estimates;
-    unsigned               estimate_count;
+    struct fetch_cost      cost;
     struct fetch_client    client;
     struct fetch_patience  patience;
     struct fetch_seen      seen;

@@ -25,7 +25,7 @@ static void adopt(struct fetch *f)
 
 static enum queue_priority priority_of(const struct fetch *f)
 {
-    return f->batch ? QUEUE_BATCH : QUEUE_INTERACTIVE;
+    return f->client.batch ? QUEUE_BATCH : QUEUE_INTERACTIVE;
 }
 
 /* Nanoseconds until it could go if nobody were before it; INT64_MAX: until a place is free. */
@@ -149,8 +149,8 @@ void naming_joined(struct flight *f, const struct fetch *by)
 
     if (n == NULL || !n->is_apart)
         return;
-    if (by->keep_permille < f->charge.keep_permille)
-        f->charge.keep_permille = by->keep_permille;
+    if (by->client.keep_permille < f->charge.keep_permille)
+        f->charge.keep_permille = by->client.keep_permille;
     if (priority_of(by) < f->entry.priority) {
         TAILQ_REMOVE(&f->site->namings[f->entry.priority], n, entry);
         f->entry.priority = priority_of(by);

@@ -94,7 +94,7 @@ static size_t first_of(const struct waits *w, const void *bucket)
 
 static void count_client(struct upstream_limit_report *r, const struct fetch *f)
 {
-    struct upstream_waiting who = { .batch = f->batch, .count = 1 };
+    struct upstream_waiting who = { .batch = f->client.batch, .count = 1 };
 
     longest_name_client(f, who.client, sizeof who.client);
     for (unsigned i = 0; i < r->client_count; i++) {

@@ -256,7 +256,7 @@ int sd_journal_sendv(const struct iovec *fields, int count)
 
 static void test_journal_has_native_fields(void **state)
 {
-    const struct config   c = { .access_log = ACCESS_JOURNAL, .access_format = ACCESS_PLAIN };
+    const struct config   c = { .access_log = { ACCESS_JOURNAL, .format = ACCESS_PLAIN } };
     struct access_log    *log = access_log_open(&c);
     struct request_record hit = a_hit(), refusal = a_refusal();
 

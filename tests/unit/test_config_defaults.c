@@ -35,12 +35,12 @@ static void test_defaults(void **state)
     assert_string_equal(c->cache.path, WEIR_LOCALSTATEDIR "/cache/weir");
     assert_string_equal(c->state.path, WEIR_LOCALSTATEDIR "/lib/weir");
     assert_int_equal(c->cache.max_bytes, INT64_C(2) << 30);
-    assert_null(c->proxy_listen);
-    assert_false(c->proxy_tunnel);
-    assert_true(c->proxy_required);
+    assert_null(c->proxy.listen);
+    assert_false(c->proxy.tunnel);
+    assert_true(c->proxy.required);
     assert_int_equal(c->log_level, LOG_LEVEL_INFO);
-    assert_int_equal(c->access_log, ACCESS_STDERR);
-    assert_int_equal(c->access_format, ACCESS_JSON);
+    assert_int_equal(c->access_log.kind, ACCESS_STDERR);
+    assert_int_equal(c->access_log.format, ACCESS_JSON);
     assert_false(c->allow_remote);
     assert_int_equal(c->upstream_count, 1);
     assert_ptr_equal(c->fetch_options[0], &u->fetch);

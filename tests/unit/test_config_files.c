@@ -35,8 +35,8 @@ static void test_default_uses_the_users_directories(void **state)
     assert_string_equal(c->state.path, "/home/ann/.local/state/weir");
     assert_string_equal(c->admin_socket.address, "unix:/home/ann/.local/state/weir/run/admin.sock");
     assert_string_equal(c->listeners[0].address, "127.0.0.1:8080");
-    assert_string_equal(c->proxy_listen, "127.0.0.1:3128");
-    assert_false(c->proxy_required);
+    assert_string_equal(c->proxy.listen, "127.0.0.1:3128");
+    assert_false(c->proxy.required);
     config_release(c);
     setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
     unsetenv("XDG_CACHE_HOME");
@@ -67,7 +67,7 @@ static void test_a_user_has_a_file_and_defaults_of_their_own(void **state)
     assert_string_equal(found, config);
     c = config_load(found, NULL);
     assert_string_equal(c->cache.path, "/caches/weir");
-    assert_true(c->proxy_required);
+    assert_true(c->proxy.required);
     config_release(c);
     unlink(config);
     rmdir(conf_path("weir"));

@@ -50,7 +50,7 @@ static void settle(struct task *t)
 
     do {
         jobs_lock(t->jobs);
-        is_settled = !t->is_saving && !t->has_coming;
+        is_settled = !t->row.is_saving && !t->has_coming;
         jobs_unlock(t->jobs);
     } while (!is_settled);
 }
@@ -85,7 +85,7 @@ static struct task *post(struct jobs *jobs, bool may_repeat, bool own_credential
     task_save(t);
     jobs_unlock(jobs);
     settle(t);
-    assert_true(t->is_kept);
+    assert_true(t->row.is_there);
     return t;
 }
 

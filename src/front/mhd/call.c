@@ -214,7 +214,7 @@ void *call_on_target(void *context, const char *uri, struct MHD_Connection *mhd)
 
 static void find_connection(struct call *call)
 {
-    const int64_t      idle_ns = call->worker->config->idle_timeout_ns;
+    const int64_t      idle_ns = call->worker->config->timeout.idle_ns;
     struct connection *c = connection_of(call->mhd);
 
     call->connection = c;
@@ -261,7 +261,7 @@ static enum MHD_Result continue_exchange(struct call *call, enum exchange_state 
 /* The client's next piece of a body has to come in time. */
 static void await_body(struct call *call)
 {
-    call->connection->deadline_ns = call->has_body ? clock_real_ns() + call->worker->config->body_timeout_ns
+    call->connection->deadline_ns = call->has_body ? clock_real_ns() + call->worker->config->timeout.body_ns
                                                    : INT64_MAX;
 }
 
@@ -462,6 +462,6 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
     if (whole)
         intake_next(c);
     if (!c->refused)
-        c->deadline_ns = now + w->config->idle_timeout_ns;
+        c->deadline_ns = now + w->config->timeout.idle_ns;
     pool_end(&c->pool, whole, received, now, c->idle_timeout_ns);
 }

@@ -124,7 +124,7 @@ struct connection *connection_open(struct worker *w, const struct arrival *a)
                                        .heard = trick(TRICK_INTAKE) ? intake_heard_tls : NULL };
     c->intake.is_timed = true;
     c->idle_timeout_ns = w->mhd.idle_ns;
-    c->deadline_ns = clock_real_ns() + w->config->head_timeout_ns;
+    c->deadline_ns = clock_real_ns() + w->config->timeout.head_ns;
     arrival_name_peer(a->fd, sa, a->address_bytes, c->peer, sizeof c->peer);
     return c;
 }

@@ -94,7 +94,7 @@ static struct shard *start_shard(struct worker *w, bool is_tls)
 
 int daemon_start(struct worker *w, struct fault *why)
 {
-    w->mhd.idle_ns = w->config->idle_timeout_ns;
+    w->mhd.idle_ns = w->config->timeout.idle_ns;
     if (start_shard(w, false) == NULL)
         return fault_set_errno(why, errno, "cannot start libmicrohttpd");
     if (w->shared->has_proxy && start_shard(w, true) == NULL)

@@ -280,7 +280,7 @@ static bool has_time_left(struct connection *c, int64_t now)
     if (in->is_timed || in->held == 0 || in->stage > INTAKE_HEAD || c->refused)
         return false;
     in->is_timed = true;
-    c->deadline_ns = now + c->worker->config->head_timeout_ns;
+    c->deadline_ns = now + c->worker->config->timeout.head_ns;
     return true;
 }
 

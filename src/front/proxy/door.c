@@ -193,7 +193,7 @@ static void open_upstream(struct knock *k, const struct connect_head *h)
     counter_add(COUNTER_INTERCEPTED, 1);
     k->connected = mem_copy(h->target);
     k->proxy_user = h->user.ptr != NULL ? mem_copy(h->user) : NULL;
-    k->deadline_ns = clock_real_ns() + w->config->head_timeout_ns;
+    k->deadline_ns = clock_real_ns() + w->config->timeout.head_ns;
     look_inside(k);
 }
 
@@ -229,7 +229,7 @@ static void open_tunnel(struct knock *k, const struct connect_head *h, struct ro
     note_who(k);
     start.who = k->who;
     lead(&start, to);
-    if (atomic_fetch_add_explicit(&w->shared->tunnels, 1, memory_order_relaxed) >= w->config->max_tunnels) {
+    if (atomic_fetch_add_explicit(&w->shared->tunnels, 1, memory_order_relaxed) >= w->config->proxy.max_tunnels) {
         atomic_fetch_sub_explicit(&w->shared->tunnels, 1, memory_order_relaxed);
         refuse(k, h, &(struct refusal){ PROBLEM_TOO_MANY_TUNNELS, "proxy.max_tunnels of them are open; try later." },
                "proxy_internal_response");
@@ -334,7 +334,7 @@ static void answer_connect(struct knock *k, struct connect_head *h)
         open_upstream(k, h);
     else if (u != NULL && is_held(k, h, &c->upstreams[u->index]))
         return;
-    else if (u != NULL || c->proxy_tunnel)
+    else if (u != NULL || c->proxy.tunnel)
         open_tunnel(k, h, to);
     else
         refuse(k, h,
@@ -430,7 +430,7 @@ void door_open(struct worker *w, const struct arrival *a)
     k->arrival = *a;
     k->started_wall_ns = clock_wall_ns();
     k->started_mono_ns = clock_mono_ns();
-    k->deadline_ns = clock_real_ns() + w->config->head_timeout_ns;
+    k->deadline_ns = clock_real_ns() + w->config->timeout.head_ns;
     arrival_name_peer(a->fd, (const struct sockaddr *)&a->address, a->address_bytes, k->peer, sizeof k->peer);
     LIST_INSERT_HEAD(&w->knocks, k, entry);
     if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, a->fd, &event) != 0) {

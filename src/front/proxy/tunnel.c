@@ -213,7 +213,7 @@ static bool move(struct tunnel *t, struct side *s, struct side *other)
             return false;
         s->from += n > 0 ? (size_t)n : 0;
         if (n > 0)
-            t->deadline_ns = clock_real_ns() + t->worker->config->tunnel_idle_ns;
+            t->deadline_ns = clock_real_ns() + t->worker->config->proxy.tunnel_idle_ns;
     }
     if (s->ended && s->from == s->to && !other->told) {
         shutdown(other->fd, SHUT_WR);
@@ -246,8 +246,8 @@ static void start_carrying(struct tunnel *t)
     }
     counter_add(COUNTER_TUNNELS, 1);
     t->stage = CARRY;
-    t->deadline_ns = now + t->worker->config->tunnel_idle_ns;
-    t->ends_at_ns = now + t->worker->config->tunnel_life_ns;
+    t->deadline_ns = now + t->worker->config->proxy.tunnel_idle_ns;
+    t->ends_at_ns = now + t->worker->config->proxy.tunnel_life_ns;
     t->client.bytes = mem_alloc(PIPE_BYTES);
     t->server.bytes = mem_alloc(PIPE_BYTES);
     carry(t);
@@ -276,7 +276,7 @@ static const struct addrinfo *next_address(struct tunnel *t)
 
         t->trying = ai->ai_next;
         if (t->upstream[0] != '\0' || address_is_public(ai->ai_addr) ||
-            address_is_listed(ai->ai_addr, slice_of(t->host), t->worker->config->tunnel_private)) {
+            address_is_listed(ai->ai_addr, slice_of(t->host), t->worker->config->proxy.tunnel_private)) {
             t->tried++;
             return ai;
         }
