@@ -3,6 +3,7 @@
  */
 #include "admin/explaining.h"
 
+#include "http/json_of.h"
 #include "http/url.h"
 
 json_t *advice_place(struct config_place at)
@@ -97,11 +98,6 @@ static const char *condition_of(enum miss_kind kind)
     }
 }
 
-static json_t *text_json(struct slice s)
-{
-    return s.ptr != NULL ? json_stringn(s.ptr, s.len) : json_null();
-}
-
 static json_t *differences_json(const struct explained *o, const struct rule_misses *m, struct arena *a)
 {
     json_t *list = json_array();
@@ -110,9 +106,10 @@ static json_t *differences_json(const struct explained *o, const struct rule_mis
         const struct miss_difference *d = &m->by[i];
         struct slice                  line = line_for(o, d, a);
 
-        json_array_append_new(list, json_pack("{s:s, s:o, s:i, s:o, s:s}", "in", in_words(d->kind), "name",
-                                              text_json(slice_of(d->name)), "misses", (int)d->count, "line",
-                                              text_json(line), "where", line.ptr != NULL ? condition_of(d->kind) : ""));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:o, s:i, s:o, s:s}", "in", in_words(d->kind), "name",
+                                        json_of_text(slice_of(d->name)), "misses", (int)d->count, "line",
+                                        json_of_text(line), "where", line.ptr != NULL ? condition_of(d->kind) : ""));
     }
     return list;
 }

@@ -4,15 +4,11 @@
 #include "admin/explaining.h"
 
 #include "base/clock.h"
+#include "http/json_of.h"
 #include "http/problem.h"
 #include "http/url.h"
 
 #include <stdio.h>
-
-static json_t *text_json(struct slice s)
-{
-    return s.ptr != NULL ? json_stringn(s.ptr, s.len) : json_null();
-}
 
 /* -- the way -- */
 
@@ -59,7 +55,7 @@ static json_t *lines_json(struct slice full)
     while (at < full.len) {
         size_t end = slice_find(full, '\n', at + 1);
 
-        json_array_append_new(list, text_json(slice_sub(full, at + 1, end)));
+        json_array_append_new(list, json_of_text(slice_sub(full, at + 1, end)));
         at = end;
     }
     return list;
@@ -73,17 +69,17 @@ static json_t *key_json(const struct explained *o)
         return json_null();
     method = slice_find(o->key.full, ' ', 0) + 1;
     return json_pack("{s:o, s:o, s:o, s:o, s:o}", "method",
-                     text_json(slice_sub(o->key.full, method, slice_find(o->key.full, ' ', method))), "url",
-                     text_json(o->key_url), "whose", text_json(o->whose), "more", lines_json(o->key.full),
-                     "accept_encoding", text_json(o->accept_encoding));
+                     json_of_text(slice_sub(o->key.full, method, slice_find(o->key.full, ' ', method))), "url",
+                     json_of_text(o->key_url), "whose", json_of_text(o->whose), "more", lines_json(o->key.full),
+                     "accept_encoding", json_of_text(o->accept_encoding));
 }
 
 /* -- what is stored -- */
 
 static json_t *entry_json(const struct entry_facts *e)
 {
-    return json_pack("{s:o, s:o, s:o, s:i, s:I, s:o, s:o, s:s}", "url", text_json(e->url), "method",
-                     text_json(e->method), "whose", text_json(e->whose), "status", (int)e->status, "size",
+    return json_pack("{s:o, s:o, s:o, s:i, s:I, s:o, s:o, s:s}", "url", json_of_text(e->url), "method",
+                     json_of_text(e->method), "whose", json_of_text(e->whose), "status", (int)e->status, "size",
                      (json_int_t)e->body_bytes, "age_s", advice_seconds(e->age_ns), "left_s",
                      advice_seconds(e->left_ns), "state", entry_state_text(e->state));
 }
@@ -94,8 +90,8 @@ static json_t *differences_json(const struct explain_near *n)
 
     for (unsigned i = 0; i < n->count && i < EXPLAIN_DIFFERENCES; i++)
         json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o}", "in", explain_in_text(n->by[i].in), "name",
-                                              text_json(n->by[i].name), "stored", text_json(n->by[i].stored), "asked",
-                                              text_json(n->by[i].asked)));
+                                              json_of_text(n->by[i].name), "stored", json_of_text(n->by[i].stored),
+                                              "asked", json_of_text(n->by[i].asked)));
     return list;
 }
 
@@ -119,8 +115,8 @@ static json_t *others_json(const struct kin *k)
 
     for (unsigned i = 0; i < k->count && i < KIN_TOLD; i++)
         json_array_append_new(list,
-                              json_pack("{s:o, s:o, s:o}", "url", text_json(k->found[i].url), "whose",
-                                        text_json(k->found[i].whose), "age_s", advice_seconds(k->found[i].age_ns)));
+                              json_pack("{s:o, s:o, s:o}", "url", json_of_text(k->found[i].url), "whose",
+                                        json_of_text(k->found[i].whose), "age_s", advice_seconds(k->found[i].age_ns)));
     return json_pack("{s:o, s:i, s:I, s:b}", "found", list, "count", (int)k->count, "looked_at",
                      (json_int_t)k->walk.seen, "is_all", k->walk.at_end);
 }
@@ -136,7 +132,7 @@ static json_t *stored_json(const struct explaining *n)
     }
     json_object_set_new(s, "found", json_boolean(o->is_stored));
     if (o->is_stored) {
-        json_object_set_new(s, "vary", text_json(o->selection));
+        json_object_set_new(s, "vary", json_of_text(o->selection));
         return s;
     }
     json_object_set_new(s, "other_variant", json_boolean(o->other_variant));
@@ -148,21 +144,12 @@ static json_t *stored_json(const struct explaining *n)
     return s;
 }
 
-static json_t *fields_json(const struct http_fields *f)
-{
-    json_t *list = json_array();
-
-    for (unsigned i = 0; i < f->count; i++)
-        json_array_append_new(list, json_pack("[o, o]", text_json(f->items[i].name), text_json(f->items[i].value)));
-    return list;
-}
-
 static json_t *fact_json(const struct explain_fact *f)
 {
-    json_t *o = json_pack("{s:b, s:o, s:o, s:o, s:i, s:b, s:b, s:o}", "own", f->is_own, "key", text_json(f->key),
-                          "selection", text_json(f->selection), "upstream", text_json(f->upstream), "status",
+    json_t *o = json_pack("{s:b, s:o, s:o, s:o, s:i, s:b, s:b, s:o}", "own", f->is_own, "key", json_of_text(f->key),
+                          "selection", json_of_text(f->selection), "upstream", json_of_text(f->upstream), "status",
                           (int)f->status, "invalidated", f->invalidated, "had_credential", f->had_credential, "fields",
-                          fields_json(&f->fields));
+                          json_of_fields(&f->fields, json_of_text));
 
     json_object_set_new(o, "requested_ns", json_integer(f->requested_wall_ns));
     json_object_set_new(o, "received_ns", json_integer(f->received_wall_ns));
@@ -215,7 +202,7 @@ static json_t *url_json(const struct explained *o, const struct fetch *f, struct
         if (!explain_hides_param(o, http_parameter_name(parameter, a))) {
             text = ARENA_JOIN(a, text, slice_of(before), parameter);
         } else {
-            json_array_append_new(parts, text_json(ARENA_JOIN(a, text, slice_of(before), name, SLICE("="))));
+            json_array_append_new(parts, json_of_text(ARENA_JOIN(a, text, slice_of(before), name, SLICE("="))));
             json_array_append_new(parts, variable(name));
             text = SLICE("");
         }
@@ -223,10 +210,10 @@ static json_t *url_json(const struct explained *o, const struct fetch *f, struct
     }
     if (o->auth_param != NULL) {
         json_array_append_new(parts,
-                              text_json(ARENA_JOIN(a, text, slice_of(before), slice_of(o->auth_param), SLICE("="))));
+                              json_of_text(ARENA_JOIN(a, text, slice_of(before), slice_of(o->auth_param), SLICE("="))));
         json_array_append_new(parts, variable(slice_of(o->auth_param)));
     } else if (text.len > 0) {
-        json_array_append_new(parts, text_json(text));
+        json_array_append_new(parts, json_of_text(text));
     }
     return parts;
 }
@@ -237,15 +224,15 @@ static json_t *field_json(struct slice name, struct slice value, bool is_hidden)
     size_t  space = slice_find(value, ' ', 0);
 
     if (!is_hidden) {
-        json_array_append_new(parts, text_json(value));
+        json_array_append_new(parts, json_of_text(value));
     } else {
         /* "Bearer " is no secret (RFC 9110 11.4). */
         if (slice_eq_nocase(name, SLICE("Authorization")) && space < value.len &&
             http_is_token(slice_sub(value, 0, space)))
-            json_array_append_new(parts, text_json(slice_sub(value, 0, space + 1)));
+            json_array_append_new(parts, json_of_text(slice_sub(value, 0, space + 1)));
         json_array_append_new(parts, variable(name));
     }
-    return json_pack("{s:o, s:o}", "name", text_json(name), "value", parts);
+    return json_pack("{s:o, s:o}", "name", json_of_text(name), "value", parts);
 }
 
 static json_t *sends_json(const struct explained *o, struct arena *a)
@@ -265,7 +252,7 @@ static json_t *sends_json(const struct explained *o, struct arena *a)
     }
     if (o->auth_header != NULL)
         json_array_append_new(list, field_json(slice_of(o->auth_header), SLICE(""), true));
-    return json_pack("{s:o, s:o, s:o}", "method", text_json(f->request.method_name), "url", url_json(o, f, a),
+    return json_pack("{s:o, s:o, s:o}", "method", json_of_text(f->request.method_name), "url", url_json(o, f, a),
                      "headers", list);
 }
 
@@ -304,14 +291,15 @@ static json_t *would_json(const struct explained *o, struct arena *a)
                                         [EXPLAIN_SENT] = "ask",
                                         [EXPLAIN_ANSWERED] = "answer",
                                         [EXPLAIN_PURGED] = "purge" };
-    json_t *w = json_pack("{s:s, s:o, s:s, s:s, s:s?}", "do", ends[o->end], "text", text_json(explaining_would(o, a)),
-                          "cache", o->answer.cache != NULL ? o->answer.cache : "none", "detail",
+    json_t                  *w = json_pack("{s:s, s:o, s:s, s:s, s:s?}", "do", ends[o->end], "text",
+                                           json_of_text(explaining_would(o, a)), "cache",
+                          o->answer.cache != NULL ? o->answer.cache : "none", "detail",
                           o->answer.detail != NULL ? o->answer.detail : "", "error", o->answer.error);
 
     if (o->answer.status != 0)
         json_object_set_new(w, "status", json_integer(o->answer.status));
     if (o->answer.cache_status.ptr != NULL)
-        json_object_set_new(w, "cache_status", text_json(o->answer.cache_status));
+        json_object_set_new(w, "cache_status", json_of_text(o->answer.cache_status));
     if (o->foretold != NULL)
         json_object_set_new(w, "queue", wait_json(o->foretold));
     if (o->end != EXPLAIN_SENT)
@@ -343,8 +331,8 @@ json_t *explaining_json(const struct explaining *n)
     struct arena           *a = &n->call->arena;
     bool                    hidden = is_hidden(n);
     json_t                 *misses = n->call->rights.may_change ? advice_json(o, a) : NULL;
-    json_t                 *out = json_pack("{s:{s:o, s:o}, s:b}", "request", "method", text_json(o->method), "url",
-                            hidden ? json_null() : text_json(o->url), "denied", is_denied(o));
+    json_t                 *out = json_pack("{s:{s:o, s:o}, s:b}", "request", "method", json_of_text(o->method), "url",
+                            hidden ? json_null() : json_of_text(o->url), "denied", is_denied(o));
 
     json_object_set_new(out, "upstream", hidden ? json_null() : upstream_json(o));
     json_object_set_new(out, "rule", hidden ? json_null() : rule_json(o));

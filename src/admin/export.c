@@ -8,6 +8,7 @@
 #include "admin/meant.h"
 #include "admin/row.h"
 #include "base/clock.h"
+#include "http/json_of.h"
 #include "http/url.h"
 
 #include <sodium.h>
@@ -50,35 +51,13 @@ static void put_base64(struct exporting *x, struct slice s)
     x->used += room - 1;
 }
 
-/* The bytes as they are, each a character: no value of a field is lost. */
-static json_t *latin1(struct slice s)
-{
-    json_t *text = json_stringn(s.ptr, s.len);
-    char   *wide;
-    size_t  used = 0;
-
-    if (text != NULL)
-        return text;
-    wide = mem_alloc_raw(2 * s.len + 1);
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-
-        if (c >= 0x80)
-            wide[used++] = (char)(0xc0 | c >> 6);
-        wide[used++] = (char)(c >= 0x80 ? 0x80 | (c & 0x3f) : c);
-    }
-    text = json_stringn(wide, used);
-    free(wide);
-    return text;
-}
-
 static json_t *fields_json(const struct http_fields *f, struct arena *a)
 {
     json_t *list = json_array();
 
     for (unsigned i = 0; i < f->count; i++)
-        json_array_append_new(list, json_pack("[o, o]", latin1(f->items[i].name),
-                                              latin1(row_without_marks(f->items[i].value, a))));
+        json_array_append_new(list, json_pack("[o, o]", json_of_text(f->items[i].name),
+                                              json_of_text(row_without_marks(f->items[i].value, a))));
     return list;
 }
 
@@ -92,8 +71,8 @@ static json_t *request_json(const struct exporting *x, struct slice selection)
         struct slice line = slice_sub(selection, 0, end), name = slice_sub(line, 0, slice_find(line, ':', 0));
 
         if (name.len < line.len && !entry_tells_who(x->call->config, name))
-            json_array_append_new(list, json_pack("[o, o]", latin1(name),
-                                                  latin1(slice_trim(slice_sub(line, name.len + 1, line.len)))));
+            json_array_append_new(list, json_pack("[o, o]", json_of_text(name),
+                                                  json_of_text(slice_trim(slice_sub(line, name.len + 1, line.len)))));
         selection = slice_sub(selection, end + 1, selection.len);
     }
     return list;
@@ -103,12 +82,12 @@ static json_t *request_json(const struct exporting *x, struct slice selection)
 static void put_head(struct exporting *x, const struct store_record *r, const struct entry_facts *e)
 {
     struct arena *a = &x->meant->scratch;
-    json_t *head = json_pack("{s:o, s:o, s:I, s:I, s:i, s:o, s:o, s:b, s:o, s:I}", "method", latin1(e->method), "url",
-                             latin1(e->url), "time", (json_int_t)(r->requested_wall_ns / NS_PER_MS), "took",
-                             (json_int_t)((r->received_wall_ns - r->requested_wall_ns) / NS_PER_MS), "status",
+    json_t *head = json_pack("{s:o, s:o, s:I, s:I, s:i, s:o, s:o, s:b, s:o, s:I}", "method", json_of_text(e->method),
+                             "url", json_of_text(e->url), "time", (json_int_t)(r->requested_wall_ns / NS_PER_MS),
+                             "took", (json_int_t)((r->received_wall_ns - r->requested_wall_ns) / NS_PER_MS), "status",
                              (int)r->status, "request", request_json(x, r->selection), "fields",
                              fields_json(&e->fields, a), "private", !entry_is_shared(r), "upstream",
-                             latin1(e->upstream), "bytes", (json_int_t)r->body_bytes);
+                             json_of_text(e->upstream), "bytes", (json_int_t)r->body_bytes);
     char   *text = json_dumps(head, JSON_COMPACT);
 
     json_decref(head);

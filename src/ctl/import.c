@@ -9,10 +9,9 @@
 #include "base/files.h"
 #include "ctl/text.h"
 #include "http/inflate.h"
+#include "http/json_of.h"
 #include "http/url.h"
 #include "snapshot/archive.h"
-
-#include <sodium.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,34 +39,6 @@ struct import_from {
 };
 
 /* ---- one exchange ---- */
-
-static json_t *text_json(struct slice s)
-{
-    json_t *text = json_stringn(s.ptr, s.len);
-
-    return text != NULL ? text : json_string("");
-}
-
-static json_t *fields_json(const struct http_fields *f)
-{
-    json_t *list = json_array();
-
-    for (unsigned i = 0; i < f->count; i++)
-        json_array_append_new(list, json_pack("[o, o]", text_json(f->items[i].name), text_json(f->items[i].value)));
-    return list;
-}
-
-static json_t *base64_json(struct slice s)
-{
-    size_t  room = sodium_base64_encoded_len(s.len, sodium_base64_VARIANT_ORIGINAL);
-    char   *text = mem_alloc_raw(room);
-    json_t *made;
-
-    sodium_bin2base64(text, room, (const unsigned char *)s.ptr, s.len, sodium_base64_VARIANT_ORIGINAL);
-    made = json_string(text);
-    free(text);
-    return made;
-}
 
 /* "{name}", also percent-encoded, or "***": a credential stood there. */
 static bool is_masked(struct slice value)
@@ -145,10 +116,12 @@ static bool import_one(void *context, const struct archive_item *i)
     } else if (i->came.len > BODY_MOST_BYTES) {
         from->too_large++;
     } else {
-        question = json_pack("{s:o, s:o, s:I, s:I, s:i, s:o, s:o, s:b, s:o}", "method", text_json(i->x.method), "url",
-                             text_json(url), "time", (json_int_t)i->x.time_ms, "took", (json_int_t)i->x.took_ms,
-                             "status", (int)i->x.status, "request", fields_json(&i->x.request), "fields",
-                             fields_json(&i->x.response), "private", had_credential, "body", base64_json(i->came));
+        question = json_pack("{s:o, s:o, s:I, s:I, s:i, s:o, s:o, s:b, s:o}", "method", json_of_text(i->x.method),
+                             "url", json_of_text(url), "time", (json_int_t)i->x.time_ms, "took",
+                             (json_int_t)i->x.took_ms, "status", (int)i->x.status, "request",
+                             json_of_fields(&i->x.request, json_of_text), "fields",
+                             json_of_fields(&i->x.response, json_of_text), "private", had_credential, "body",
+                             json_of_base64(i->came));
         if (from->as != NULL)
             json_object_set_new(question, "as", json_string(from->as));
         answer = ctl_ask(from->ctl, "POST", "/import", question);

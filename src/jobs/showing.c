@@ -4,6 +4,7 @@
 #include "jobs/task.h"
 
 #include "base/clock.h"
+#include "http/json_of.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -26,14 +27,6 @@ static json_t *time_text(int64_t wall_ns)
     return json_string(text);
 }
 
-/* Bytes that are no UTF-8 are as nothing. */
-static json_t *text_of(struct slice s)
-{
-    json_t *v = json_stringn(s.ptr, s.len);
-
-    return v != NULL ? v : json_null();
-}
-
 static void set(json_t *o, const char *name, json_t *value)
 {
     json_object_set_new(o, name, value);
@@ -51,9 +44,9 @@ static json_t *facts_of(const struct task *t, int64_t now)
         set(o, "ahead", json_integer((json_int_t)t->ahead));
         set(o, "eta", time_text(t->eta_wall_ns > now ? t->eta_wall_ns + NS_PER_SEC - 1 : now));
     }
-    set(o, "method", text_of(t->asked.request.method_name));
-    set(o, "target", text_of(t->asked.shown));
-    set(o, "upstream", t->asked.upstream.ptr != NULL ? text_of(t->asked.upstream) : json_null());
+    set(o, "method", json_of_text(t->asked.request.method_name));
+    set(o, "target", json_of_text(t->asked.shown));
+    set(o, "upstream", json_of_text(t->asked.upstream));
     set(o, "created", time_text(t->created_wall_ns));
     set(o, "seq", json_integer((json_int_t)t->seq));
     if (TASK_HAS_ENDED(state)) {
@@ -68,7 +61,7 @@ json_t *task_show(struct exchange *x, const struct task *t, int64_t now)
 {
     json_t *o = facts_of(t, now);
 
-    set(o, "result", text_of(task_url(x, t, true)));
+    set(o, "result", json_of_text(task_url(x, t, true)));
     return o;
 }
 

@@ -6,41 +6,19 @@
  */
 #include "snapshot/archive_parts.h"
 
+#include "http/json_of.h"
 #include "http/message.h"
 #include "http/url.h"
 #include "http/utf8.h"
 #include "snapshot/internal.h"
-
-#include <sodium.h>
-
-#include <stdlib.h>
-
-static json_t *text_json(struct slice s)
-{
-    json_t *text = json_stringn(s.ptr != NULL ? s.ptr : "", s.len);
-
-    return text != NULL ? text : json_string("");
-}
-
-static json_t *base64_json(struct slice s)
-{
-    size_t  room = sodium_base64_encoded_len(s.len, sodium_base64_VARIANT_ORIGINAL);
-    char   *text = mem_alloc_raw(room);
-    json_t *made;
-
-    sodium_bin2base64(text, room, (const unsigned char *)s.ptr, s.len, sodium_base64_VARIANT_ORIGINAL);
-    made = json_string(text);
-    free(text);
-    return made;
-}
 
 static json_t *fields_json(const struct http_fields *f)
 {
     json_t *list = json_array();
 
     for (unsigned i = 0; i < f->count; i++)
-        json_array_append_new(list, json_pack("{s:o, s:o}", "name", text_json(f->items[i].name), "value",
-                                              text_json(f->items[i].value)));
+        json_array_append_new(list, json_pack("{s:o, s:o}", "name", json_of_text(f->items[i].name), "value",
+                                              json_of_text(f->items[i].value)));
     return list;
 }
 
@@ -54,8 +32,8 @@ static json_t *query_json(struct slice url, struct arena *a)
         size_t equals = slice_find(parameter, '=', 0);
 
         json_array_append_new(list,
-                              json_pack("{s:o, s:o}", "name", text_json(http_parameter_name(parameter, a)), "value",
-                                        text_json(
+                              json_pack("{s:o, s:o}", "name", json_of_text(http_parameter_name(parameter, a)), "value",
+                                        json_of_text(
                                             http_percent_decode(slice_sub(parameter, equals + 1, parameter.len), a))));
     }
     return list;
@@ -74,7 +52,7 @@ static void put_text(json_t *to, struct slice plain)
     json_t *text = json_stringn(plain.ptr, plain.len);
 
     if (text == NULL) {
-        text = base64_json(plain);
+        text = json_of_base64(plain);
         json_object_set_new(to, "encoding", json_string("base64"));
     }
     json_object_set_new(to, "text", text);
@@ -88,27 +66,27 @@ static json_t *content_json(const struct http_fields *f, struct slice body, stru
 
     if (coded && !redact_decode(f, body, a, &plain))
         plain = body;
-    content = json_pack("{s:I, s:o}", "size", (json_int_t)plain.len, "mimeType", text_json(type_of(f)));
+    content = json_pack("{s:I, s:o}", "size", (json_int_t)plain.len, "mimeType", json_of_text(type_of(f)));
     if (plain.len > 0)
         put_text(content, plain);
     if (coded) {
         json_object_set_new(content, "compression", json_integer((json_int_t)plain.len - (json_int_t)body.len));
-        json_object_set_new(content, "_body", base64_json(body));
+        json_object_set_new(content, "_body", json_of_base64(body));
     }
     return content;
 }
 
 static json_t *request_json(const struct archive_item *i, struct arena *a)
 {
-    json_t *r = json_pack("{s:o, s:o, s:s, s:[], s:o, s:o, s:i, s:I}", "method", text_json(i->x.method), "url",
-                          text_json(i->x.url), "httpVersion", "HTTP/1.1", "cookies", "headers",
+    json_t *r = json_pack("{s:o, s:o, s:s, s:[], s:o, s:o, s:i, s:I}", "method", json_of_text(i->x.method), "url",
+                          json_of_text(i->x.url), "httpVersion", "HTTP/1.1", "cookies", "headers",
                           fields_json(&i->x.request), "queryString", query_json(i->x.url, a), "headersSize", -1,
                           "bodySize", (json_int_t)i->sent.len);
     json_t *post;
 
     if (i->sent.len == 0)
         return r;
-    post = json_pack("{s:o, s:[]}", "mimeType", text_json(type_of(&i->x.request)), "params");
+    post = json_pack("{s:o, s:[]}", "mimeType", json_of_text(type_of(&i->x.request)), "params");
     put_text(post, i->sent);
     /* Of posted data HAR 1.2 has no "encoding". */
     if (json_object_get(post, "encoding") != NULL) {
@@ -125,11 +103,12 @@ static json_t *answer_json(const struct archive_item *i, struct arena *a)
     json_t *r = json_pack("{s:i, s:s, s:s, s:[], s:o, s:o, s:o, s:i, s:I}", "status", (int)i->x.status, "statusText",
                           http_status_reason(i->x.status), "httpVersion", "HTTP/1.1", "cookies", "headers",
                           fields_json(&i->x.response), "content", content_json(&i->x.response, i->came, a),
-                          "redirectURL", text_json(location), "headersSize", -1, "bodySize", (json_int_t)i->came.len);
+                          "redirectURL", json_of_text(location.ptr != NULL ? location : SLICE("")), "headersSize", -1,
+                          "bodySize", (json_int_t)i->came.len);
 
     if (i->x.end != SNAPSHOT_WHOLE) {
         json_object_set_new(r, "_end", json_string(snapshot_end_name(i->x.end)));
-        json_object_set_new(r, "_error", text_json(i->x.error));
+        json_object_set_new(r, "_error", json_of_text(i->x.error));
     }
     return r;
 }

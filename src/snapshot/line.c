@@ -5,6 +5,7 @@
 #include "snapshot/internal.h"
 
 #include "http/date.h"
+#include "http/json_of.h"
 #include "http/media.h"
 
 #include <sodium.h>
@@ -48,39 +49,12 @@ bool line_body_name_is_valid(struct slice name)
 
 /* ---- making ---- */
 
-static json_t *text_json(struct slice s)
-{
-    return json_stringn(s.ptr != NULL ? s.ptr : "", s.len);
-}
-
+/* What is no UTF-8 stays what it is. */
 static json_t *value_json(struct slice s)
 {
-    json_t *text = text_json(s);
-    size_t  room;
-    char   *coded;
+    json_t *text = json_stringn(s.ptr != NULL ? s.ptr : "", s.len);
 
-    if (text != NULL)
-        return text;
-    room = sodium_base64_encoded_len(s.len, sodium_base64_VARIANT_ORIGINAL);
-    coded = mem_alloc(room);
-    sodium_bin2base64(coded, room, (const unsigned char *)s.ptr, s.len, sodium_base64_VARIANT_ORIGINAL);
-    text = json_pack("{s:s}", "base64", coded);
-    free(coded);
-    return text;
-}
-
-static json_t *fields_json(const struct http_fields *f)
-{
-    json_t *list = json_array();
-
-    for (unsigned i = 0; i < f->count; i++)
-        json_array_append_new(list, json_pack("[o, o]", value_json(f->items[i].name), value_json(f->items[i].value)));
-    return list;
-}
-
-static json_t *body_json(const struct snapshot_body *b)
-{
-    return b->name.ptr != NULL ? text_json(b->name) : json_null();
+    return text != NULL ? text : json_pack("{s:o}", "base64", json_of_base64(s));
 }
 
 json_t *line_time(int64_t ms)
@@ -97,17 +71,18 @@ json_t *line_time(int64_t ms)
 
 static json_t *answer_json(const struct snapshot_exchange *x)
 {
-    json_t *r = json_pack("{s:i, s:o, s:o, s:I}", "status", (int)x->status, "headers", fields_json(&x->response),
-                          "body", body_json(&x->body), "bytes", (json_int_t)x->body.bytes);
+    json_t *r = json_pack("{s:i, s:o, s:o, s:I}", "status", (int)x->status, "headers",
+                          json_of_fields(&x->response, value_json), "body", json_of_text(x->body.name), "bytes",
+                          (json_int_t)x->body.bytes);
 
     if (x->trailers.count > 0)
-        json_object_set_new(r, "trailers", fields_json(&x->trailers));
+        json_object_set_new(r, "trailers", json_of_fields(&x->trailers, value_json));
     if (x->interim_count > 0)
         json_object_set_new(r, "interim", json_array());
     for (unsigned i = 0; i < x->interim_count; i++)
         json_array_append_new(json_object_get(r, "interim"),
                               json_pack("{s:i, s:o}", "status", (int)x->interims[i].status, "headers",
-                                        fields_json(&x->interims[i].fields)));
+                                        json_of_fields(&x->interims[i].fields, value_json)));
     if (x->end != SNAPSHOT_WHOLE)
         json_object_set_new(r, "end", json_string(ends[x->end]));
     if (x->end != SNAPSHOT_WHOLE && x->error.len > 0)
@@ -122,13 +97,14 @@ static json_t *answer_json(const struct snapshot_exchange *x)
 
 json_t *line_make(const struct snapshot_exchange *x)
 {
-    json_t *request = json_pack("{s:o, s:o}", "headers", fields_json(&x->request), "body", body_json(&x->request_body));
+    json_t *request = json_pack("{s:o, s:o}", "headers", json_of_fields(&x->request, value_json), "body",
+                                json_of_text(x->request_body.name));
 
     if (x->had_credential)
         json_object_set_new(request, "credential", json_true());
-    return json_pack("{s:o, s:o, s:I, s:o, s:I, s:o, s:o}", "method", text_json(x->method), "url", text_json(x->url),
-                     "seq", (json_int_t)x->seq, "time", line_time(x->time_ms), "took", (json_int_t)x->took_ms,
-                     "request", request, "response", answer_json(x));
+    return json_pack("{s:o, s:o, s:I, s:o, s:I, s:o, s:o}", "method", json_of_text(x->method), "url",
+                     json_of_text(x->url), "seq", (json_int_t)x->seq, "time", line_time(x->time_ms), "took",
+                     (json_int_t)x->took_ms, "request", request, "response", answer_json(x));
 }
 
 char *line_text(const json_t *line, size_t *bytes)
