@@ -8,8 +8,8 @@
 
 #include <jansson.h>
 
-/* Bytes that are no UTF-8 are each a character, as HTTP once meant them (RFC 9110 5.5), so that none is lost; null where
- * ptr is NULL. */
+/* Bytes that are no UTF-8 are each a character, as HTTP once meant them (RFC 9110 5.5), so that none is lost; null
+ * where ptr is NULL. */
 json_t *json_of_text(struct slice);
 json_t *json_of_base64(struct slice);
 /* [["Name", "value"], ...]; value: json_of_text(), or who knows better. */

@@ -98,9 +98,9 @@ void desk_stop(void *desk)
 
     d->is_stopping = true;
     end_those(d, false);
-    for (struct desk_asker *a = LIST_FIRST(&d->askers), *next; a != NULL; a = next) {
-        next = LIST_NEXT(a, entry);
-        a->stop(a);
+    for (struct waiting *w = LIST_FIRST(&d->waiting), *next; w != NULL; w = next) {
+        next = LIST_NEXT(w, entry);
+        w->stop(w);
     }
 }
 

@@ -17,72 +17,37 @@
 #include <stdlib.h>
 
 struct taker {
-    struct desk_asker    asker;
-    struct exchange     *outer;
-    struct desk         *desk;
-    struct task         *task; /* a reference; NULL: none yet */
-    struct task_watch    watch;
-    struct engine_ticker ticker;
-    struct spool        *body; /* as it comes */
-    bool                 is_new, is_begun, is_batch;
-    bool                 is_preferred; /* by Prefer */
-    bool                 answered, closed, outside;
-    int64_t              asked_ns, wait_ns;
-    struct mail          first, fence;
+    struct waiting waiting;
+    struct spool  *body; /* as it comes */
+    bool           is_new, is_begun, is_batch;
+    bool           is_preferred; /* by Prefer */
 };
 
 /* -- answering -- */
 
-static void answered(struct taker *k)
-{
-    k->answered = true;
-    if (k->outside)
-        service_wake(k->outer);
-}
-
-static void refuse(struct taker *k, enum problem_kind kind, const char *detail)
-{
-    service_refuse(k->outer, kind, slice_of(detail));
-    answered(k);
-}
-
 static void say_accepted(struct taker *k)
 {
-    struct exchange *x = k->outer;
-    struct task     *t = k->task;
-    const int64_t    now = clock_wall_ns();
-    json_t          *shown;
-    int64_t          retry_s;
-    char            *text, seconds[24];
+    struct waiting *w = &k->waiting;
 
-    jobs_lock(t->jobs);
-    shown = task_show(x, t, now);
-    retry_s = task_retry_s(t, now);
-    jobs_unlock(t->jobs);
-    text = json_dumps(shown, JSON_COMPACT);
-    json_decref(shown);
-    service_text(x, 202, "application/json", slice_of(text));
-    free(text);
-    snprintf(seconds, sizeof seconds, "%lld", (long long)retry_s);
-    service_add_field(x, "Location", task_url(x, t, false));
-    service_add_field(x, "Retry-After", slice_of(seconds));
+    waiting_say_state(w, 202);
+    service_add_field(w->outer, "Location", task_url(w->outer, w->task, false));
     if (k->is_preferred)
-        service_add_field(x, "Preference-Applied", SLICE("respond-async"));
-    answered(k);
+        service_add_field(w->outer, "Preference-Applied", SLICE("respond-async"));
+    waiting_answered(w);
 }
 
 /* It is there in time: nobody needs to know that there was a job. */
 static void say_result(struct taker *k)
 {
-    if (!task_answer_with(k->outer, k->task, !k->is_new || k->task->has_key)) {
+    if (!task_answer_with(k->waiting.outer, k->waiting.task, !k->is_new || k->waiting.task->has_key)) {
         say_accepted(k);
         return;
     }
-    answered(k);
-    jobs_lock(k->task->jobs);
-    if (k->is_new && !k->task->has_key)
-        task_become(k->task, TASK_GONE, NULL);
-    jobs_unlock(k->task->jobs);
+    waiting_answered(&k->waiting);
+    jobs_lock(k->waiting.task->jobs);
+    if (k->is_new && !k->waiting.task->has_key)
+        task_become(k->waiting.task, TASK_GONE, NULL);
+    jobs_unlock(k->waiting.task->jobs);
 }
 
 struct sight_of_task {
@@ -92,73 +57,52 @@ struct sight_of_task {
 
 static struct sight_of_task look_at(struct taker *k)
 {
-    struct task         *t = k->task;
+    struct task         *t = k->waiting.task;
     struct sight_of_task s;
 
     jobs_lock(t->jobs);
-    k->watch.armed = true;
+    k->waiting.watch.armed = true;
     s = (struct sight_of_task){ t->row.refused, t->row.is_there, t->is_foretold, t->answer != NULL,
                                 task_state_at(t, clock_wall_ns()) };
     jobs_unlock(t->jobs);
     return s;
 }
 
-static bool is_impatient(const struct taker *k, int64_t ns)
-{
-    return k->desk->is_stopping || clock_mono_ns() - k->asked_ns >= ns;
-}
-
 /* Says what can be said now. */
-static void look(struct taker *k)
+static void look(struct waiting *w)
 {
+    struct taker        *k = CONTAINER_OF(w, struct taker, waiting);
     struct sight_of_task s;
 
-    if (k->answered || k->closed || k->task == NULL)
+    if (w->answered || w->task == NULL)
         return;
     s = look_at(k);
     if (s.refused) {
-        jobs_lock(k->task->jobs);
-        task_become(k->task, TASK_GONE, NULL);
-        jobs_unlock(k->task->jobs);
-        refuse(k, PROBLEM_JOB_NOT_KEPT, "The state directory did not take the job. Nothing was sent.");
+        jobs_lock(k->waiting.task->jobs);
+        task_become(k->waiting.task, TASK_GONE, NULL);
+        jobs_unlock(k->waiting.task->jobs);
+        waiting_refuse(&k->waiting, PROBLEM_JOB_NOT_KEPT,
+                       "The state directory did not take the job. Nothing was sent.");
         return;
     }
     if (!s.is_kept)
         return;
-    if (k->is_new && !k->is_begun && !k->desk->is_stopping) {
+    if (k->is_new && !k->is_begun && !k->waiting.desk->is_stopping) {
         k->is_begun = true;
-        perform_start(k->desk, k->task);
+        perform_start(k->waiting.desk, k->waiting.task);
         s = look_at(k);
     }
     if (TASK_HAS_ENDED(s.state)) {
-        if (s.has_answer && s.state < TASK_CANCELLED && (k->is_new || k->wait_ns > 0))
+        if (s.has_answer && s.state < TASK_CANCELLED && (k->is_new || k->waiting.wait_ns > 0))
             say_result(k);
         else
             say_accepted(k);
         return;
     }
-    if (!is_impatient(k, k->wait_ns))
+    if (!waiting_is_over(w, w->wait_ns))
         return;
-    if (!k->is_new || k->is_batch || s.is_foretold || is_impatient(k, NS_PER_SEC))
+    if (!k->is_new || k->is_batch || s.is_foretold || waiting_is_over(w, NS_PER_SEC))
         say_accepted(k);
-}
-
-static void receive_watch(struct mail *m)
-{
-    struct taker *k = CONTAINER_OF(CONTAINER_OF(m, struct task_watch, mail), struct taker, watch);
-
-    look(k);
-}
-
-static void tick(struct engine_ticker *ticker, int64_t now_ns)
-{
-    (void)now_ns;
-    look(CONTAINER_OF(ticker, struct taker, ticker));
-}
-
-static void stop(struct desk_asker *asker)
-{
-    look(CONTAINER_OF(asker, struct taker, asker));
 }
 
 /* -- the task -- */
@@ -189,7 +133,7 @@ static void fill_fields(struct taker *k, struct task *t, struct secret_look *l)
     struct http_fields *all = &t->asked.request.fields, *kept = &t->asked.kept, from;
     struct slice        length;
 
-    from = http_fields_copy(&service_asked(k->outer)->fields, &t->arena);
+    from = http_fields_copy(&service_asked(k->waiting.outer)->fields, &t->arena);
     if (k->is_batch || (l->up != NULL && l->up->jobs))
         prefer_remove(&from, &t->arena);
     if (http_fields_find(&from, HTTP_WEIR_MAX_WAIT, 0) < 0 && !k->is_batch)
@@ -217,11 +161,11 @@ static void fill_fields(struct taker *k, struct task *t, struct secret_look *l)
 
 static void fill_asked(struct taker *k, struct task *t, bool own_credential)
 {
-    const struct exchange_input *in = service_input(k->outer);
-    const struct http_request   *asked = service_asked(k->outer);
+    const struct exchange_input *in = service_input(k->waiting.outer);
+    const struct http_request   *asked = service_asked(k->waiting.outer);
     const struct peer           *who = in->who(in->owner);
     struct task_asked           *a = &t->asked;
-    struct secret_look           l = { service_upstream(k->outer), service_policy(k->outer), false };
+    struct secret_look           l = { service_upstream(k->waiting.outer), service_policy(k->waiting.outer), false };
 
     a->request = (struct http_request){ .method = asked->method,
                                         .method_name = arena_copy(&t->arena, asked->method_name),
@@ -244,14 +188,14 @@ static void fill_asked(struct taker *k, struct task *t, bool own_credential)
 /* What is asked, in one number: the same key leads here for that alone. */
 static void fill_hashes(struct taker *k, struct task *t)
 {
-    const struct key_secret *secret = service_secret(k->outer);
+    const struct key_secret *secret = service_secret(k->waiting.outer);
     struct slice             key = http_fields_get(&t->asked.request.fields, HTTP_IDEMPOTENCY_KEY);
     crypto_generichash_state state;
     char                     piece[16 * 1024];
     ssize_t                  n;
     int64_t                  at = 0;
 
-    t->owner = task_owner(k->outer);
+    t->owner = task_owner(k->waiting.outer);
     if (key.ptr == NULL)
         return;
     t->has_key = true;
@@ -274,7 +218,7 @@ static void fill_hashes(struct taker *k, struct task *t)
 
 static struct task *make(struct taker *k, const struct task_batch *b)
 {
-    struct task *t = task_new(k->desk->jobs);
+    struct task *t = task_new(k->waiting.desk->jobs);
 
     t->created_wall_ns = clock_wall_ns();
     t->is_batch = k->is_batch;
@@ -303,7 +247,7 @@ static struct task *find_same(struct task *t)
 /* Among the others, where it is one of its own; *why_not: PROBLEM_NONE. */
 static struct task *enter(struct taker *k, struct task *t, enum problem_kind *why_not)
 {
-    const struct jobs_options *o = &service_config(k->outer)->jobs;
+    const struct jobs_options *o = &service_config(k->waiting.outer)->jobs;
     struct task               *same;
 
     *why_not = PROBLEM_NONE;
@@ -322,7 +266,7 @@ static struct task *enter(struct taker *k, struct task *t, enum problem_kind *wh
         }
     }
     if (*why_not == PROBLEM_NONE)
-        task_watch(same != NULL ? same : t, &k->watch);
+        task_watch(same != NULL ? same : t, &k->waiting.watch);
     jobs_unlock(t->jobs);
     if (same == NULL)
         return t;
@@ -336,57 +280,30 @@ static void begin(struct taker *k, const struct task_batch *b)
     struct task      *t = enter(k, make(k, b), &why_not);
 
     if (why_not == PROBLEM_NONE) {
-        k->task = t;
-        k->outside = true;
-        mailbox_post(k->desk->mailbox, &k->first);
+        k->waiting.task = t;
+        waiting_look_later(&k->waiting);
         return;
     }
     task_release(t);
     if (why_not == PROBLEM_JOBS_FULL)
-        refuse(k, why_not, "There is no room for one more job under jobs.max and jobs.max_size. Nothing was sent.");
+        waiting_refuse(&k->waiting, why_not,
+                       "There is no room for one more job under jobs.max and jobs.max_size. Nothing was sent.");
     else
-        refuse(k, why_not, "That Idempotency-Key has a job of another method, target or body. Nothing was sent.");
+        waiting_refuse(&k->waiting, why_not,
+                       "That Idempotency-Key has a job of another method, target or body. Nothing was sent.");
 }
 
 /* -- the service -- */
 
 static const struct task_batch alone; /* of what is no batch */
 
-static void receive_first(struct mail *m)
-{
-    look(CONTAINER_OF(m, struct taker, first));
-}
-
-static void receive_fence(struct mail *m)
-{
-    struct taker  *k = CONTAINER_OF(m, struct taker, fence);
-    struct engine *e = k->desk->engine;
-
-    task_release(k->task);
-    free(k);
-    engine_let_go(e);
-}
-
 static struct taker *take(struct exchange *x, bool is_batch)
 {
     struct taker *k = mem_alloc(sizeof *k);
-    struct prefer p = prefer_read(&service_asked(x)->fields);
 
-    k->outer = x;
-    k->desk = service_desk(x);
+    waiting_begin(&k->waiting, x, look);
     k->is_batch = is_batch;
-    k->asked_ns = clock_mono_ns();
-    k->wait_ns = p.wait_ns > 0 ? p.wait_ns : 0;
-    k->is_preferred = p.respond_async && (is_batch || service_upstream(x)->jobs);
-    k->watch.mailbox = k->desk->mailbox;
-    k->watch.mail.receive = receive_watch;
-    k->first.receive = receive_first;
-    k->fence.receive = receive_fence;
-    k->ticker.tick = tick;
-    k->asker.stop = stop;
-    engine_hold(k->desk->engine);
-    engine_add_ticker(k->desk->engine, &k->ticker);
-    LIST_INSERT_HEAD(&k->desk->askers, &k->asker, entry);
+    k->is_preferred = prefer_read(&service_asked(x)->fields).respond_async && (is_batch || service_upstream(x)->jobs);
     return k;
 }
 
@@ -395,7 +312,7 @@ static void *taking_open(struct exchange *x)
     struct taker *k = take(x, false);
 
     if (service_input(x)->has_body)
-        k->body = spool_new(k->desk->jobs->directory);
+        k->body = spool_new(k->waiting.desk->jobs->directory);
     else
         begin(k, &alone);
     return k;
@@ -406,12 +323,14 @@ static size_t taking_upload(void *handle, const void *bytes, size_t count)
     struct taker *k = handle;
     struct fault  why;
 
-    if (k->answered)
+    if (k->waiting.answered)
         return count;
-    if (spool_length(k->body) + (int64_t)count > service_config(k->outer)->jobs.max_bytes)
-        refuse(k, PROBLEM_JOBS_FULL, "The request's body alone is longer than jobs.max_size. Nothing was sent.");
+    if (spool_length(k->body) + (int64_t)count > service_config(k->waiting.outer)->jobs.max_bytes)
+        waiting_refuse(&k->waiting, PROBLEM_JOBS_FULL,
+                       "The request's body alone is longer than jobs.max_size. Nothing was sent.");
     else if (spool_write(k->body, bytes, count, &why) != 0 || spool_is_pass(k->body))
-        refuse(k, PROBLEM_JOB_NOT_KEPT, "The request's body could not be written to the state directory.");
+        waiting_refuse(&k->waiting, PROBLEM_JOB_NOT_KEPT,
+                       "The request's body could not be written to the state directory.");
     return count;
 }
 
@@ -419,7 +338,7 @@ static void taking_upload_end(void *handle)
 {
     struct taker *k = handle;
 
-    if (k->answered)
+    if (k->waiting.answered)
         return;
     spool_finish(k->body, SPOOL_WHOLE);
     begin(k, &alone);
@@ -429,22 +348,18 @@ static void taking_upload_end(void *handle)
 static void taking_close(void *handle)
 {
     struct taker *k = handle;
-    struct task  *t = k->task;
+    struct task  *t = k->waiting.task;
 
-    k->closed = true;
-    LIST_REMOVE(&k->asker, entry);
-    engine_drop_ticker(&k->ticker);
     spool_release(k->body);
-    jobs_lock(k->desk->jobs);
-    task_unwatch(&k->watch);
-    if (t != NULL && k->is_new && !k->answered && !t->has_key) {
+    if (t != NULL && k->is_new && !k->waiting.answered && !t->has_key) {
+        jobs_lock(t->jobs);
         if (t->cancel != NULL)
             mailbox_post(t->cancel_at, t->cancel);
         t->cancel = NULL;
         task_become(t, TASK_GONE, NULL);
+        jobs_unlock(t->jobs);
     }
-    jobs_unlock(k->desk->jobs);
-    mailbox_post(k->desk->mailbox, &k->fence);
+    waiting_end(&k->waiting);
 }
 
 void *taking_take_batch(struct exchange *x, const struct task_batch *b)

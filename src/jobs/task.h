@@ -7,6 +7,7 @@
  *   keeping.c  the thread that writes rows and bodies, and drops what has expired
  *   desk.c     a worker's share: tasks that are carried out there
  *   perform.c  one that is carried out: an exchange of the engine that nobody waits for
+ *   waiting.c  what waits for one, on a worker, and what it says
  *   taking.c   a request becomes a task, and hears so (202) once that is kept
  *   telling.c  /.weir/jobs: states, results, lists, events
  *
@@ -238,17 +239,13 @@ int64_t task_retry_s(const struct task *, int64_t now_wall_ns);
 bool task_answer_with(struct exchange *, struct task *, bool location);
 
 /* -- perform.c -- */
-struct desk_asker { /* what waits for a task, on a worker */
-    LIST_ENTRY(desk_asker) entry;
-    void (*stop)(struct desk_asker *); /* the worker is to stop: no more waiting */
-};
 struct desk {
     struct engine  *engine;
     struct jobs    *jobs;
     struct mailbox *mailbox;
     unsigned        index; /* of the worker */
     LIST_HEAD(, performance) performances;
-    LIST_HEAD(, desk_asker)  askers;
+    LIST_HEAD(, waiting)     waiting;
     struct engine_ticker ticker; /* for those that were crowded out */
     bool                 is_stopping;
     uint64_t             begun; /* tasks of an earlier run up to this number are under way */
@@ -261,6 +258,41 @@ bool perform_is_sent(const struct performance *);
 /* One that found the queue full, and whose time has come, asks again; true: it did. */
 bool                perform_again(struct performance *, int64_t now_mono_ns);
 struct performance *perform_next(struct performance *); /* of the same desk */
+
+/* -- waiting.c -- */
+/* A request to /.weir/jobs, or one that becomes a task: it is answered by and by, on its worker.  Its owner has it as
+ * first member, from mem_alloc(). */
+struct waiting {
+    LIST_ENTRY(waiting)  entry; /* of the desk's */
+    struct exchange     *outer;
+    struct desk         *desk;
+    struct task         *task; /* a reference; NULL: of none */
+    struct task_watch    watch;
+    struct engine_ticker ticker;
+    int64_t              asked_ns, wait_ns; /* Prefer: wait */
+    bool                 answered, closed;
+    bool                 outside; /* of what the exchange called: it is to be woken */
+    struct mail          first, fence;
+    void (*look)(struct waiting *); /* something has become of the task */
+    void (*tick)(struct waiting *, int64_t now_mono_ns);
+    void (*stop)(struct waiting *); /* the worker is to stop: no more waiting */
+    void (*free)(struct waiting *); /* what is its owner's, but for himself; NULL: nothing is */
+};
+/* What to do is set to `look` for all three. */
+void waiting_begin(struct waiting *, struct exchange *, void (*look)(struct waiting *));
+/* Looks, a little later. */
+void waiting_look_later(struct waiting *);
+/* Its exchange ends: it is freed when nothing is on its way to it. */
+void waiting_end(struct waiting *);
+/* Has it waited for so long, or shall it wait no more? */
+bool waiting_is_over(const struct waiting *, int64_t ns);
+/* The answer is there. */
+void waiting_answered(struct waiting *);
+void waiting_refuse(struct waiting *, enum problem_kind, const char *detail);
+/* What it is, to which fields may be added before waiting_answered().  Consumes the JSON; retry_s 0: no Retry-After. */
+void waiting_say(struct waiting *, unsigned status, json_t *, int64_t retry_s);
+/* The task's state, and with 202 or while it has not ended, when to ask again. */
+void waiting_say_state(struct waiting *, unsigned status);
 
 /* -- taking.c -- */
 struct task_batch { /* that was looked at */

@@ -20,20 +20,12 @@ enum { LISTED_MOST = 1000, EVENTS_AT_ONCE = 64 };
 enum wish { WISH_LIST, WISH_EVENTS, WISH_STATE, WISH_RESULT, WISH_DELETE };
 
 struct teller {
-    struct desk_asker    asker;
-    struct exchange     *outer;
-    struct desk         *desk;
-    struct task_hash     owner;
-    enum wish            wish;
-    struct task         *task;    /* a reference; NULL: of none */
-    enum task_state      seen;    /* as it was when somebody began to wait */
-    bool                 cancels; /* WISH_DELETE: it is on its way to be cancelled, or forgotten */
-    bool                 leaves;
-    struct task_watch    watch;
-    struct engine_ticker ticker;
-    int64_t              asked_ns, wait_ns;
-    bool                 answered, outside, closed;
-    struct mail          fence;
+    struct waiting   waiting;
+    struct task_hash owner;
+    enum wish        wish;
+    enum task_state  seen;    /* as it was when somebody began to wait */
+    bool             cancels; /* WISH_DELETE: it is on its way to be cancelled, or forgotten */
+    bool             leaves;
     /* of the events */
     struct spool *body;
     struct mail   drained;
@@ -42,63 +34,30 @@ struct teller {
     int64_t       told_ns; /* when something was written */
 };
 
-static void answered(struct teller *t)
-{
-    t->answered = true;
-    if (t->outside)
-        service_wake(t->outer);
-}
-
-static void refuse(struct teller *t, enum problem_kind kind, const char *detail)
-{
-    service_refuse(t->outer, kind, slice_of(detail));
-    answered(t);
-}
-
 static bool is_own(const struct teller *t, const struct task *k)
 {
     return memcmp(&k->owner, &t->owner, sizeof t->owner) == 0;
 }
 
-static void say_json(struct teller *t, unsigned status, json_t *shown, int64_t retry_s)
-{
-    char *text = json_dumps(shown, JSON_COMPACT), seconds[24];
-
-    json_decref(shown);
-    service_text(t->outer, status, "application/json", slice_of(text));
-    free(text);
-    snprintf(seconds, sizeof seconds, "%lld", (long long)retry_s);
-    if (retry_s > 0)
-        service_add_field(t->outer, "Retry-After", slice_of(seconds));
-    answered(t);
-}
-
 /* -- one -- */
 
-static void say_state(struct teller *t, unsigned status)
+static void say_state(struct waiting *w, unsigned status)
 {
-    const int64_t now = clock_wall_ns();
-    json_t       *shown;
-    int64_t       retry_s;
-
-    jobs_lock(t->desk->jobs);
-    shown = task_show(t->outer, t->task, now);
-    retry_s = TASK_HAS_ENDED(task_state_at(t->task, now)) ? 0 : task_retry_s(t->task, now);
-    jobs_unlock(t->desk->jobs);
-    say_json(t, status, shown, retry_s);
+    waiting_say_state(w, status);
+    waiting_answered(w);
 }
 
 static void say_expired(struct teller *t)
 {
-    refuse(t, PROBLEM_JOB_EXPIRED, "The job has ended and its result is not kept any more.");
+    waiting_refuse(&t->waiting, PROBLEM_JOB_EXPIRED, "The job has ended and its result is not kept any more.");
 }
 
 static void say_result(struct teller *t, enum task_state state)
 {
     if (state == TASK_CANCELLED)
-        refuse(t, PROBLEM_JOB_CANCELLED, "The job was cancelled before it had a result.");
-    else if (task_answer_with(t->outer, t->task, false))
-        answered(t);
+        waiting_refuse(&t->waiting, PROBLEM_JOB_CANCELLED, "The job was cancelled before it had a result.");
+    else if (task_answer_with(t->waiting.outer, t->waiting.task, false))
+        waiting_answered(&t->waiting);
     else
         say_expired(t);
 }
@@ -107,22 +66,17 @@ static enum task_state look_at(struct teller *t)
 {
     enum task_state state;
 
-    jobs_lock(t->desk->jobs);
-    t->watch.armed = true;
-    state = task_state_at(t->task, clock_wall_ns());
-    jobs_unlock(t->desk->jobs);
+    jobs_lock(t->waiting.desk->jobs);
+    t->waiting.watch.armed = true;
+    state = task_state_at(t->waiting.task, clock_wall_ns());
+    jobs_unlock(t->waiting.desk->jobs);
     return state;
-}
-
-static bool has_waited(const struct teller *t)
-{
-    return t->desk->is_stopping || clock_mono_ns() - t->asked_ns >= t->wait_ns;
 }
 
 /* 204 when the disk has heard of it.  Under the lock. */
 static void delete_under_lock(struct teller *t)
 {
-    struct task *k = t->task;
+    struct task *k = t->waiting.task;
 
     if (k->has_coming || k->state >= TASK_EXPIRED)
         return;
@@ -143,38 +97,42 @@ static void look_at_deleted(struct teller *t)
     enum task_state state;
     bool            is_over;
 
-    jobs_lock(t->desk->jobs);
-    t->watch.armed = true;
+    jobs_lock(t->waiting.desk->jobs);
+    t->waiting.watch.armed = true;
     if (!t->cancels && !t->leaves)
         delete_under_lock(t);
-    state = t->task->state;
+    state = t->waiting.task->state;
     is_over = t->cancels ? TASK_HAS_ENDED(state) : t->leaves ? state == TASK_GONE : state >= TASK_EXPIRED;
-    jobs_unlock(t->desk->jobs);
+    jobs_unlock(t->waiting.desk->jobs);
     if (!is_over)
         return;
-    service_text(t->outer, 204, "text/plain", SLICE(""));
-    answered(t);
+    service_text(t->waiting.outer, 204, "text/plain", SLICE(""));
+    waiting_answered(&t->waiting);
 }
 
 /* Says what can be said now. */
-static void look(struct teller *t)
+static void look(struct waiting *w)
 {
+    struct teller  *t = CONTAINER_OF(w, struct teller, waiting);
     enum task_state state;
+    bool            is_over;
 
-    if (t->answered || t->closed || t->task == NULL)
+    if (w->answered || w->task == NULL)
         return;
     if (t->wish == WISH_DELETE) {
         look_at_deleted(t);
         return;
     }
     state = look_at(t);
+    is_over = waiting_is_over(w, w->wait_ns);
     if (state >= TASK_EXPIRED)
         say_expired(t);
     else if (t->wish == WISH_RESULT && TASK_HAS_ENDED(state))
         say_result(t, state);
-    else if (state != t->seen || has_waited(t) || TASK_HAS_ENDED(state))
-        if (t->wish == WISH_STATE || has_waited(t))
-            say_state(t, t->wish == WISH_STATE ? 200 : 202);
+    else if (t->wish == WISH_STATE && (is_over || state != t->seen || TASK_HAS_ENDED(state)))
+        say_state(w, 200);
+    else if (is_over)
+        say_state(w, 202);
 }
 
 /* -- the list -- */
@@ -226,7 +184,7 @@ static struct task **gather(struct teller *t, const struct list_wish *l, bool en
     unsigned      room = 0;
 
     *count = 0;
-    TAILQ_FOREACH (k, &t->desk->jobs->all, entry) {
+    TAILQ_FOREACH (k, &t->waiting.desk->jobs->all, entry) {
         const enum task_state state = task_state_at(k, now);
 
         if (!is_own(t, k) || !k->row.is_there || k->seq <= l->since || state >= TASK_EXPIRED ||
@@ -249,20 +207,22 @@ static void say_list(struct teller *t, struct slice query)
     json_t          *list, *all;
 
     if (!read_query(query, &l)) {
-        refuse(t, PROBLEM_JOB_QUERY, "state=queued, running, done, failed or cancelled, and since=SEQ are understood.");
+        waiting_refuse(&t->waiting, PROBLEM_JOB_QUERY,
+                       "state=queued, running, done, failed or cancelled, and since=SEQ are understood.");
         return;
     }
     list = json_array();
-    jobs_lock(t->desk->jobs);
+    jobs_lock(t->waiting.desk->jobs);
     found = gather(t, &l, false, &count);
     most = count < LISTED_MOST ? count : LISTED_MOST;
     for (unsigned i = 0; i < most; i++)
-        json_array_append_new(list, task_show(t->outer, found[i], now));
+        json_array_append_new(list, task_show(t->waiting.outer, found[i], now));
     all = json_pack("{s:o, s:I, s:b}", "jobs", list, "seq", (json_int_t)(most > 0 ? found[most - 1]->seq : l.since),
                     "more", count > most);
-    jobs_unlock(t->desk->jobs);
+    jobs_unlock(t->waiting.desk->jobs);
     free(found);
-    say_json(t, 200, all, 0);
+    waiting_say(&t->waiting, 200, all, 0);
+    waiting_answered(&t->waiting);
 }
 
 /* -- events -- */
@@ -273,7 +233,7 @@ static bool has_room(struct teller *t)
         return true;
     if (!t->waits) {
         t->waits = true;
-        spool_set_drained_mail(t->body, t->desk->mailbox, &t->drained);
+        spool_set_drained_mail(t->body, t->waiting.desk->mailbox, &t->drained);
     }
     return false;
 }
@@ -282,7 +242,7 @@ static void write_event(struct teller *t, const struct task *k, enum task_state 
 {
     char         text[256];
     struct fault why;
-    struct slice url = task_url(t->outer, k, true);
+    struct slice url = task_url(t->waiting.outer, k, true);
     int n = snprintf(text, sizeof text, "id: %llu\nevent: %s\ndata: {\"id\":\"%s\",\"status\":%u,\"result\":\"",
                      (unsigned long long)k->seq, task_state_name(state), k->id,
                      k->answer != NULL ? k->answer->status : 0);
@@ -300,20 +260,20 @@ static void tell_events(struct teller *t)
     unsigned         count;
     const int64_t    now = clock_wall_ns();
 
-    if (t->closed || t->body == NULL || !has_room(t))
+    if (t->waiting.closed || t->body == NULL || !has_room(t))
         return;
-    jobs_lock(t->desk->jobs);
-    t->watch.armed = true;
+    jobs_lock(t->waiting.desk->jobs);
+    t->waiting.watch.armed = true;
     found = gather(t, &l, true, &count);
     for (unsigned i = 0; i < count && i < EVENTS_AT_ONCE; i++) {
         write_event(t, found[i], task_state_at(found[i], now));
         t->after = found[i]->seq;
     }
-    if (count > EVENTS_AT_ONCE && t->watch.armed) {
-        t->watch.armed = false;
-        mailbox_post(t->watch.mailbox, &t->watch.mail);
+    if (count > EVENTS_AT_ONCE && t->waiting.watch.armed) {
+        t->waiting.watch.armed = false;
+        mailbox_post(t->waiting.watch.mailbox, &t->waiting.watch.mail);
     }
-    jobs_unlock(t->desk->jobs);
+    jobs_unlock(t->waiting.desk->jobs);
     free(found);
     if (count > 0)
         t->told_ns = clock_mono_ns();
@@ -321,7 +281,7 @@ static void tell_events(struct teller *t)
 
 static bool last_seen(struct teller *t)
 {
-    const struct http_fields *f = &service_input(t->outer)->request.fields;
+    const struct http_fields *f = &service_input(t->waiting.outer)->request.fields;
     int                       at = http_fields_find_name(f, SLICE("Last-Event-ID"), 0);
     int64_t                   n;
 
@@ -336,38 +296,24 @@ static void begin_events(struct teller *t)
     const bool   goes_on = last_seen(t);
     struct fault why;
 
-    t->body = service_spool(t->outer);
+    t->body = service_spool(t->waiting.outer);
     spool_set_pass(t->body);
     spool_write(t->body, ": weir\n\n", 8, &why);
     t->told_ns = clock_mono_ns();
-    jobs_lock(t->desk->jobs);
+    jobs_lock(t->waiting.desk->jobs);
     if (!goes_on)
-        t->after = t->desk->jobs->last_seq;
-    jobs_watch(t->desk->jobs, &t->watch);
-    jobs_unlock(t->desk->jobs);
-    service_answer(t->outer, 200, "text/event-stream", t->body);
-    answered(t);
-    tell_events(t);
-}
-
-static void end_events(struct teller *t)
-{
-    if (t->body != NULL)
-        spool_finish(t->body, SPOOL_WHOLE);
+        t->after = t->waiting.desk->jobs->last_seq;
+    jobs_watch(t->waiting.desk->jobs, &t->waiting.watch);
+    jobs_unlock(t->waiting.desk->jobs);
+    service_answer(t->waiting.outer, 200, "text/event-stream", t->body);
+    waiting_answered(&t->waiting);
 }
 
 /* -- mail and time -- */
 
-static void receive_watch(struct mail *m)
+static void look_for_events(struct waiting *w)
 {
-    struct teller *t = CONTAINER_OF(CONTAINER_OF(m, struct task_watch, mail), struct teller, watch);
-
-    if (t->closed)
-        return;
-    if (t->wish == WISH_EVENTS)
-        tell_events(t);
-    else
-        look(t);
+    tell_events(CONTAINER_OF(w, struct teller, waiting));
 }
 
 static void receive_drained(struct mail *m)
@@ -378,40 +324,28 @@ static void receive_drained(struct mail *m)
     tell_events(t);
 }
 
-static void tick(struct engine_ticker *ticker, int64_t now_ns)
+static void keep_alive(struct waiting *w, int64_t now_ns)
 {
-    struct teller *t = CONTAINER_OF(ticker, struct teller, ticker);
+    struct teller *t = CONTAINER_OF(w, struct teller, waiting);
     struct fault   why;
 
-    if (t->wish != WISH_EVENTS) {
-        look(t);
-        return;
-    }
     if (now_ns - t->told_ns < ALIVE_NS || spool_is_ahead(t->body))
         return;
     t->told_ns = now_ns;
     spool_write(t->body, ":\n\n", 3, &why);
 }
 
-static void stop(struct desk_asker *asker)
+static void stop_events(struct waiting *w)
 {
-    struct teller *t = CONTAINER_OF(asker, struct teller, asker);
+    struct teller *t = CONTAINER_OF(w, struct teller, waiting);
 
-    if (t->wish == WISH_EVENTS)
-        end_events(t);
-    else
-        look(t);
+    if (t->body != NULL)
+        spool_finish(t->body, SPOOL_WHOLE);
 }
 
-static void receive_fence(struct mail *m)
+static void free_rest(struct waiting *w)
 {
-    struct teller *t = CONTAINER_OF(m, struct teller, fence);
-    struct engine *e = t->desk->engine;
-
-    task_release(t->task);
-    spool_release(t->body);
-    free(t);
-    engine_let_go(e);
+    spool_release(CONTAINER_OF(w, struct teller, waiting)->body);
 }
 
 /* -- the service -- */
@@ -423,10 +357,10 @@ static bool admits_all(struct teller *t, const struct task *k)
 
     while (lines.len > 0) {
         const size_t                  end = slice_find(lines, '\n', 0);
-        const struct slice            name = arena_copy(service_arena(t->outer), slice_sub(lines, 0, end));
-        const struct config_upstream *up = config_find_upstream(service_config(t->outer), name.ptr);
+        const struct slice            name = arena_copy(service_arena(t->waiting.outer), slice_sub(lines, 0, end));
+        const struct config_upstream *up = config_find_upstream(service_config(t->waiting.outer), name.ptr);
 
-        if (up != NULL && !service_admits(t->outer, up))
+        if (up != NULL && !service_admits(t->waiting.outer, up))
             return false;
         lines = slice_sub(lines, end + 1, lines.len);
     }
@@ -438,24 +372,24 @@ static void find(struct teller *t, struct slice id)
 {
     struct task *k;
 
-    jobs_lock(t->desk->jobs);
-    k = task_find(t->desk->jobs, id);
+    jobs_lock(t->waiting.desk->jobs);
+    k = task_find(t->waiting.desk->jobs, id);
     if (k != NULL &&
         (!is_own(t, k) || !k->row.is_there || k->state == TASK_GONE || (k->has_coming && k->coming == TASK_GONE)))
         k = NULL;
     if (k != NULL) {
         task_acquire(k);
-        task_watch(k, &t->watch);
+        task_watch(k, &t->waiting.watch);
         t->seen = k->state;
     }
-    jobs_unlock(t->desk->jobs);
-    t->task = k;
+    jobs_unlock(t->waiting.desk->jobs);
+    t->waiting.task = k;
     if (k == NULL) {
-        refuse(t, PROBLEM_JOB_UNKNOWN, "There is no such job of yours.");
+        waiting_refuse(&t->waiting, PROBLEM_JOB_UNKNOWN, "There is no such job of yours.");
         return;
     }
     if (t->wish != WISH_DELETE && !admits_all(t, k))
-        answered(t);
+        waiting_answered(&t->waiting);
 }
 
 static enum wish wish_of(struct slice path, enum http_method method, struct slice *id)
@@ -487,25 +421,20 @@ static bool is_allowed(enum wish wish, enum http_method method, struct slice pat
 
 static struct teller *make(struct exchange *x, enum wish wish)
 {
-    struct teller      *t = mem_alloc(sizeof *t);
-    const struct prefer p = prefer_read(&service_input(x)->request.fields);
+    struct teller  *t = mem_alloc(sizeof *t);
+    struct waiting *w = &t->waiting;
 
-    t->outer = x;
-    t->desk = service_desk(x);
+    waiting_begin(w, x, look);
+    w->free = free_rest;
     t->wish = wish;
     t->owner = task_owner(x);
-    t->asked_ns = clock_mono_ns();
-    t->wait_ns = p.wait_ns > 0 ? p.wait_ns : 0;
-    t->watch.mailbox = t->desk->mailbox;
-    t->watch.mail.receive = receive_watch;
     t->drained.receive = receive_drained;
-    t->fence.receive = receive_fence;
-    t->ticker.tick = tick;
-    t->asker.stop = stop;
-    engine_hold(t->desk->engine);
-    engine_add_ticker(t->desk->engine, &t->ticker);
-    LIST_INSERT_HEAD(&t->desk->askers, &t->asker, entry);
-    atomic_store(&t->desk->jobs->keep_ns, service_config(x)->jobs.keep_ns);
+    if (wish == WISH_EVENTS) {
+        w->look = look_for_events;
+        w->tick = keep_alive;
+        w->stop = stop_events;
+    }
+    atomic_store(&w->desk->jobs->keep_ns, service_config(x)->jobs.keep_ns);
     return t;
 }
 
@@ -529,8 +458,8 @@ static void *telling_open(struct exchange *x)
         begin_events(t);
     else
         find(t, id);
-    look(t);
-    t->outside = true;
+    t->waiting.look(&t->waiting);
+    t->waiting.outside = true;
     return t;
 }
 
@@ -550,15 +479,9 @@ static void telling_close(void *teller)
 {
     struct teller *t = teller;
 
-    t->closed = true;
-    LIST_REMOVE(&t->asker, entry);
-    engine_drop_ticker(&t->ticker);
-    jobs_lock(t->desk->jobs);
-    task_unwatch(&t->watch);
-    jobs_unlock(t->desk->jobs);
     if (t->body != NULL)
         spool_set_drained_mail(t->body, NULL, NULL);
-    mailbox_post(t->desk->mailbox, &t->fence);
+    waiting_end(&t->waiting);
 }
 
 const struct engine_service jobs_told = {
