@@ -59,6 +59,7 @@ void ledger_adopt(struct ledger *, const struct ledger *old, struct budget_now n
 struct estimate {
     uint64_t limit; /* ledger_limit_name() */
     uint32_t amount;
+    bool     is_unread; /* the request says nothing of it: what others like it have cost is all that is known */
 };
 uint64_t ledger_limit_name(const char *name);
 

@@ -45,14 +45,30 @@ uint64_t ledger_final_cost(const struct limit_options *o, const struct charge *c
     return row != NULL ? row->cost : 1;
 }
 
-uint32_t ledger_estimate(const struct limit_scope *scope, const struct charge *c)
+static const struct estimate *estimate_of(const struct limit_scope *scope, const struct charge *c)
 {
-    if (scope->factors == NULL || method_row(scope->options, c) != NULL)
-        return 0;
     for (unsigned i = 0; i < c->estimate_count; i++)
         if (c->estimates[i].limit == scope->name)
-            return c->estimates[i].amount > 0 ? c->estimates[i].amount : 1;
-    return 1;
+            return &c->estimates[i];
+    return NULL;
+}
+
+uint32_t ledger_estimate(const struct limit_scope *scope, const struct charge *c)
+{
+    const struct estimate *e;
+
+    if (scope->factors == NULL || method_row(scope->options, c) != NULL)
+        return 0;
+    e = estimate_of(scope, c);
+    return e != NULL && !e->is_unread && e->amount > 0 ? e->amount : 1;
+}
+
+/* An estimate of 1 for want of any: its ratio is the charge itself, and says nothing of those that could be read. */
+uint64_t ledger_estimate_rule(const struct limit_scope *scope, const struct charge *c)
+{
+    const struct estimate *e = estimate_of(scope, c);
+
+    return e != NULL && !e->is_unread ? c->rule : ~c->rule;
 }
 
 uint64_t ledger_sending_cost(const struct limit_scope *scope, const struct charge *c)
@@ -62,7 +78,7 @@ uint64_t ledger_sending_cost(const struct limit_scope *scope, const struct charg
     uint64_t                 cost = row != NULL ? row->cost : 1;
 
     if (estimate > 0)
-        cost = factors_apply(scope->factors, c->rule, estimate, limit_most(scope->model));
+        cost = factors_apply(scope->factors, ledger_estimate_rule(scope, c), estimate, limit_most(scope->model));
     return cost > scope->status_cost_most ? cost : scope->status_cost_most;
 }
 

@@ -118,7 +118,7 @@ struct ledger_bill ledger_meter(struct ledger *l, const struct charge *c, struct
         ledger_note_open(l, a, (unsigned)index, -(int64_t)cost);
         if (charge != NULL) {
             cost = charge->amount;
-            factors_note(scope->factors, c->rule, r->line[i].estimate, charge->amount);
+            factors_note(scope->factors, ledger_estimate_rule(scope, c), r->line[i].estimate, charge->amount);
             scope->metered.settled += cost;
             scope->metered.settled_count++;
             bill.settled++;

@@ -195,6 +195,8 @@ void ledger_note_unsettled(struct ledger *, unsigned index, uint64_t units);
 uint64_t ledger_final_cost(const struct limit_options *, const struct charge *, unsigned status);
 /* The most it may turn out to cost, so that no answer finds the budget spent. */
 uint64_t ledger_sending_cost(const struct limit_scope *, const struct charge *);
+/* Whose answers tell how far such an estimate is off: the charge's rule, or of those under it that say nothing. */
+uint64_t ledger_estimate_rule(const struct limit_scope *, const struct charge *);
 /* The estimate for it, before what is learned of estimates; 0: it counts requests, or this one by its method. */
 uint32_t ledger_estimate(const struct limit_scope *, const struct charge *);
 /* Its cost is settled by this status, also where it counts in any unit. */

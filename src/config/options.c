@@ -289,7 +289,10 @@ static const struct option limit_options_table[] = {
         "sum "
         "of terms \"[FACTOR] body\" (its bytes), \"[FACTOR] json:POINTER\" (RFC 6901, in its body), \"[FACTOR] "
         "header:NAME\" or a number. So much is reserved when its turn comes; where it does not fit, it waits. What the "
-        "last 100 answers cost by estimate (90th percentile, for each rule) multiplies the next.",
+        "last 100 answers cost by estimate (90th percentile, for each rule) multiplies the next; a request of which no "
+        "term is found is estimated by what others like it cost. One in ten may cost more than was reserved: a margin "
+        "of "
+        "\"2%\" covers that once some answers are known, and before that only an estimate that is not too small.",
         .check = check_term, .unset = "1 each"),
     ROW("charge", TEXTS, NULL, charge,
         "What an answer says that it has cost, as terms like those of estimate, of its body and fields; of a stream of "

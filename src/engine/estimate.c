@@ -83,8 +83,8 @@ void estimate_fill(struct exchange *x, struct fetch *f)
     estimates = arena_alloc(&f->arena, o->limit_count * sizeof estimates[0]);
     for (unsigned i = 0; i < o->limit_count; i++) {
         estimates[i].limit = ledger_limit_name(o->limits[i].name);
-        terms_amount(o->limits[i].estimates, o->limits[i].estimate_count, o->limits[i].scale, &facts,
-                     &estimates[i].amount);
+        estimates[i].is_unread = !terms_amount(o->limits[i].estimates, o->limits[i].estimate_count, o->limits[i].scale,
+                                               &facts, &estimates[i].amount);
     }
     json_values_close(values);
     f->cost.rule = ledger_limit_name(x->policy->label);

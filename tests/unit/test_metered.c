@@ -264,7 +264,7 @@ static void hear(struct rig *r, struct receipt *receipt, unsigned status, int64_
 
 static struct ledger_bill settle(struct rig *r, struct receipt *receipt, int64_t amount, int64_t ns)
 {
-    struct estimate charge = { ledger_limit_name("tokens"), (uint32_t)amount };
+    struct estimate charge = { .limit = ledger_limit_name("tokens"), .amount = (uint32_t)amount };
 
     return ledger_meter(r->ledger, &r->charge, receipt, &charge, amount >= 0, at(ns));
 }
@@ -379,6 +379,33 @@ static void test_a_status_settles(void **state)
     r->charge.method_name = SLICE("POST");
     assert_int_equal(wait_of(r, 997, S), 0);
     assert_true(wait_of(r, 998, S) > 0);
+    rig_free(r);
+}
+
+/* Of requests that say nothing of what they may cost: what they did cost is for such, and not for those that do. */
+static void test_an_estimate_that_was_not_read_teaches_nothing_of_others(void **state)
+{
+    struct rig    *r = rig_of("100000/min");
+    struct receipt receipt;
+
+    (void)state;
+    r->estimate.is_unread = true;
+    for (unsigned i = 0; i < 20; i++) {
+        receipt = send_one(r, 0, i * S);
+        assert_int_equal(receipt.line[0].cost, i == 0 ? 1 : 700);
+        hear(r, &receipt, 200, i * S);
+        settle(r, &receipt, 700, i * S);
+    }
+    r->estimate.is_unread = false;
+    receipt = send_one(r, 100, 20 * S);
+    assert_int_equal(receipt.line[0].cost, 100);
+    hear(r, &receipt, 200, 20 * S);
+    settle(r, &receipt, 200, 20 * S);
+    receipt = send_one(r, 100, 21 * S);
+    assert_int_equal(receipt.line[0].cost, 200);
+    r->estimate.is_unread = true;
+    receipt = send_one(r, 0, 22 * S);
+    assert_int_equal(receipt.line[0].cost, 700);
     rig_free(r);
 }
 
@@ -506,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_below_nothing_the_next_one_waits),
         cmocka_unit_test(test_what_never_fits_never_begins),
         cmocka_unit_test(test_a_status_settles),
+        cmocka_unit_test(test_an_estimate_that_was_not_read_teaches_nothing_of_others),
         cmocka_unit_test(test_a_long_answer_stays_in_the_window),
         cmocka_unit_test(test_a_reload_keeps_what_is_open),
         cmocka_unit_test(test_after_a_crash_what_is_open_is_spent),
