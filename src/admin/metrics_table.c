@@ -275,7 +275,10 @@ static void write_certificate(struct admin_call *call, const struct metric *m, c
 struct budget_line {
     const char *limit;
     uint64_t    allowed, left, waiting;
-    int64_t     blocked_ns, window_ns; /* window 0: not known */
+    int64_t     blocked_ns, window_ns;        /* window 0: not known */
+    bool        is_metered;                   /* it counts in any unit: */
+    uint64_t    reserved, settled, unsettled; /* over all credentials */
+    unsigned    scale;
 };
 
 static double share_left(uint64_t left, uint64_t allowed)
@@ -293,11 +296,19 @@ static void take_bucket(struct budget_line *line, const struct upstream_limit_re
     line->waiting += l->waiting;
     if (l->blocked_for_ns > line->blocked_ns)
         line->blocked_ns = l->blocked_for_ns;
+    if (l->is_metered) {
+        line->reserved = l->reserved;
+        line->settled = l->settled;
+        line->unsettled = l->unsettled;
+    }
 }
 
 static struct budget_line line_of(const struct upstream_report_entry *e, const struct limit_options *o)
 {
-    struct budget_line line = { .limit = o->name, .window_ns = o->window_ns };
+    struct budget_line line = { .limit = o->name,
+                                .window_ns = o->window_ns,
+                                .is_metered = limit_is_metered(o),
+                                .scale = o->scale };
 
     for (unsigned i = 0; i < e->limit_count; i++)
         if (!e->limits[i].is_of_api && strcmp(e->limits[i].name, o->name) == 0)
@@ -348,21 +359,38 @@ static void write_budget(struct admin_call *call, const struct metric *m, const 
         write(call, m, name_of(row), &line);
 }
 
-#define BUDGET_METRIC(name, call_as, value) \
+/* As the rate's text counts it: dollars, and not millionths of them. */
+static void write_units(struct admin_call *call, const struct metric *m, uint64_t units, const struct budget_line *line,
+                        const char *const *labels)
+{
+    if (line->scale == 0)
+        metric_number(call, m, units, labels);
+    else
+        metric_real(call, m, (double)units / pow(10, line->scale), labels);
+}
+
+#define BUDGET_METRIC(name, write_line) \
     static void line_##name(struct admin_call *call, const struct metric *m, const char *upstream, \
                             const struct budget_line *line) \
     { \
-        call_as(call, m, (value), LABELS("upstream", upstream, "limit", line->limit)); \
+        const char *const *labels = LABELS("upstream", upstream, "limit", line->limit); \
+\
+        write_line; \
     } \
     static void write_budget_##name(struct admin_call *call, const struct metric *m, const struct metric_row *row) \
     { \
         write_budget(call, m, row, line_##name); \
     }
-BUDGET_METRIC(allowed, metric_number, line->allowed)
-BUDGET_METRIC(left, metric_number, line->left)
-BUDGET_METRIC(waiting, metric_number, line->waiting)
-BUDGET_METRIC(window, metric_real, seconds(line->window_ns))
-BUDGET_METRIC(blocked, metric_real, seconds(line->blocked_ns))
+BUDGET_METRIC(allowed, write_units(call, m, line->allowed, line, labels))
+BUDGET_METRIC(left, write_units(call, m, line->left, line, labels))
+BUDGET_METRIC(waiting, metric_number(call, m, line->waiting, labels))
+BUDGET_METRIC(window, metric_real(call, m, seconds(line->window_ns), labels))
+BUDGET_METRIC(blocked, metric_real(call, m, seconds(line->blocked_ns), labels))
+
+#define METERED_METRIC(name) BUDGET_METRIC(name, if (line->is_metered) write_units(call, m, line->name, line, labels))
+METERED_METRIC(reserved)
+METERED_METRIC(settled)
+METERED_METRIC(unsettled)
 
 /* -- the table -- */
 

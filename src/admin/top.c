@@ -139,6 +139,19 @@ static void put_quantile(struct json_out *o, const char *name, const struct late
     put_real(o, name, (double)ns / NS_PER_MS, ns >= 0);
 }
 
+static void put_metered(struct json_out *o, const struct upstream_limit_report *l)
+{
+    if (!l->is_metered)
+        return;
+    json_key(o, "metered");
+    json_raw(o, SLICE("{"));
+    put_int(o, "reserved", (int64_t)l->reserved);
+    put_int(o, "settled", (int64_t)l->settled);
+    put_int(o, "unsettled", (int64_t)l->unsettled);
+    put_int(o, "scale", l->scale);
+    json_raw(o, SLICE("}"));
+}
+
 static void put_limits(struct json_out *o, const struct upstream_report_entry *e)
 {
     json_key(o, "limits");
@@ -155,6 +168,7 @@ static void put_limits(struct json_out *o, const struct upstream_report_entry *e
         put_seconds(o, "resets_in_s", l->resets_in_ns);
         put_seconds(o, "blocked_for_s", l->blocked_for_ns);
         put_int(o, "waiting", l->waiting);
+        put_metered(o, l);
         json_raw(o, SLICE("}"));
     }
     json_raw(o, SLICE("]"));

@@ -2,19 +2,17 @@
  * weirctl limits: the buckets of every upstream; and forgetting what was learned of them.
  */
 #include "ctl/ctl.h"
+#include "ctl/units.h"
 
 #include "base/arena.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 extern const struct command command_limits;
 
 /* "ci 12, ann 1" */
-enum { UNITS_BYTES = 40 };
-
 static void print_clients(const json_t *l)
 {
     long long waiting = json_integer_value(json_object_get(l, "waiting"));
@@ -30,32 +28,9 @@ static void print_clients(const json_t *l)
                (long long)json_integer_value(json_object_get(client, "waiting")));
 }
 
-/* Units of a limit as its rate counts them: with a scale of 6, 1500000 is 1.5. */
-static const char *in_units(const json_t *l, const json_t *value, char out[UNITS_BYTES])
-{
-    int scale = (int)json_integer_value(json_object_get(json_object_get(l, "metered"), "scale"));
-
-    if (scale <= 0)
-        snprintf(out, UNITS_BYTES, "%lld", (long long)json_integer_value(value));
-    else
-        snprintf(out, UNITS_BYTES, "%.*f", scale < 4 ? scale : 4, json_number_value(value) / pow(10, scale));
-    return out;
-}
-
-static void print_metered(const json_t *l)
-{
-    const json_t *m = json_object_get(l, "metered");
-    char          reserved[UNITS_BYTES], settled[UNITS_BYTES], unsettled[UNITS_BYTES];
-
-    if (m != NULL)
-        printf("  %s reserved, %s settled, %s unsettled", in_units(l, json_object_get(m, "reserved"), reserved),
-               in_units(l, json_object_get(m, "settled"), settled),
-               in_units(l, json_object_get(m, "unsettled"), unsettled));
-}
-
 static void print_limit(const json_t *l)
 {
-    char        left[UNITS_BYTES], allowed[UNITS_BYTES];
+    char        left[UNITS_BYTES], allowed[UNITS_BYTES], metered[UNITS_METERED_BYTES];
     const char *credential = json_string_value(json_object_get(l, "credential"));
     const char *learned_from = json_string_value(json_object_get(l, "learned_from"));
     double      resets = json_number_value(json_object_get(l, "resets_in_s"));
@@ -63,8 +38,8 @@ static void print_limit(const json_t *l)
 
     printf("%-12s %-28s %-8s %-12s %8s of %-8s %-10s", json_string_value(json_object_get(l, "upstream")),
            json_string_value(json_object_get(l, "limit")), json_string_value(json_object_get(l, "kind")),
-           credential != NULL ? credential : "-", in_units(l, json_object_get(l, "left"), left),
-           in_units(l, json_object_get(l, "allowed"), allowed), resets > 0 ? ctl_duration(resets) : "-");
+           credential != NULL ? credential : "-", units_of(l, "left", left), units_of(l, "allowed", allowed),
+           resets > 0 ? ctl_duration(resets) : "-");
     if (learned_from != NULL)
         printf("  learned from %s", learned_from);
     if (blocked > 0)
@@ -72,7 +47,8 @@ static void print_limit(const json_t *l)
     if (json_object_get(l, "lost_ago_s") != NULL)
         printf("  counts lost %s ago, taken as spent",
                ctl_duration(json_number_value(json_object_get(l, "lost_ago_s"))));
-    print_metered(l);
+    if (units_metered(l, metered) != NULL)
+        printf("  %s", metered);
     print_clients(l);
     putchar('\n');
 }

@@ -8,6 +8,7 @@
 #include "ctl/paint.h"
 #include "ctl/requests.h"
 #include "ctl/text.h"
+#include "ctl/units.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ enum {
     NAME_COLUMNS = 14,
     BAR_COLUMNS = 10,
     LIMIT_COLUMNS = 38,
+    LEFT_COLUMNS = 12,
     BUSIEST_SHOWN = 8,
     LONGEST_SHOWN = 6,
     WIDE_COLUMNS = 120
@@ -171,18 +173,42 @@ static void draw_limit(FILE *out, const json_t *limit)
 {
     const double share = used_share(limit);
     const int    full = (int)(share * BAR_COLUMNS + 0.5);
-    char         left[32];
+    char         left[UNITS_BYTES + 8], units[UNITS_BYTES];
 
     if (number(limit, "blocked_for_s") > 0)
         snprintf(left, sizeof left, "blocked %.20s", requests_span(1000 * number(limit, "blocked_for_s")));
     else
-        snprintf(left, sizeof left, "%.0f left", number(limit, "left"));
+        snprintf(left, sizeof left, strlen(units_of(limit, "left", units)) + 5 <= LEFT_COLUMNS ? "%s left" : "%s",
+                 units);
     fputs("  ", out);
     text_print_fitted(out, string(limit, "limit"), 12, 1);
     fprintf(out, " %s", paint_begin(share > 0.9 ? PAINT_RED : share > 0.7 ? PAINT_YELLOW : PAINT_GREEN));
     for (int i = 0; i < BAR_COLUMNS; i++)
         fputc(i < full ? '#' : '-', out);
-    fprintf(out, "%s %-12.12s", paint_end(), left);
+    fprintf(out, "%s %-*.*s", paint_end(), LEFT_COLUMNS, LEFT_COLUMNS, left);
+}
+
+/* What is under way and what was paid, of those that count in any unit. How many lines. */
+static unsigned draw_metered(FILE *out, const json_t *row, const struct top_view *v, unsigned room)
+{
+    unsigned lines = 0;
+    json_t  *limit;
+    size_t   i;
+
+    json_array_foreach(json_object_get(row, "limits"), i, limit)
+    {
+        char metered[UNITS_METERED_BYTES];
+
+        if (units_metered(limit, metered) == NULL || lines == room)
+            continue;
+        fputs("  ", out);
+        text_print_fitted(out, string(limit, "limit"), 12, 1);
+        fputc(' ', out);
+        text_print_fitted(out, metered, v->columns > 60 ? v->columns - 16 : 44, 0);
+        fputc('\n', out);
+        lines++;
+    }
+    return lines;
 }
 
 /* The fullest first, as many as have room in one line. */
@@ -234,6 +260,8 @@ static unsigned draw_upstreams(FILE *out, const json_t *answer, const struct top
         lines++;
         if (lines + 1 < room)
             lines += draw_limits(out, row, v->columns);
+        if (lines + 1 < room)
+            lines += draw_metered(out, row, v, room - lines - 1);
     }
     json_decref(sorted);
     return lines;

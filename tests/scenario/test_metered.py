@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from harness import metrics
 from harness.clock import MINUTE
 from harness.origin import answer
 from harness.wait import until
@@ -169,6 +170,32 @@ def test_money_and_fields(metering, origin):
     response = d.request("POST", "/api/v1/chat", [*JSON, ("X-Most", "2")], body=chat(1000))
     assert response.status == 200
     until(lambda: metered(d, "dollars") == {"left": 1249000, "reserved": 0, "settled": 751000, "unsettled": 0}, "0.001 and 0.75")
+
+
+def test_what_is_reserved_settled_and_unsettled_is_shown_everywhere(metering, origin):
+    d = metering(limits=["60/min", {"name": "dollars", "rate": "20/day", "scale": 6, "estimate": ["0.001 json:/max_tokens"],
+                                    "charge": ["0.0025 json:/usage/total_tokens"]}])
+    gate = threading.Event()
+    origin.script(answer(body=said(400), fields=JSON), answer(body=b"{}", fields=JSON), stream({"usage": None}, b"[DONE]", gate=gate))
+    assert ask(d, 1000).status == 200 and ask(d, 700).status == 200
+    until(lambda: metered(d, "dollars")["reserved"] == 0, "both have ended")
+    client = begin(d, 2500)
+    client.read_head("POST")
+    wanted = {"reserved": 2.5, "settled": 1, "unsettled": 0.7}
+    assert metered(d, "dollars") == {"left": 15800000, **{key: round(n * 1e6) for key, n in wanted.items()}}
+    m = metrics.of(d)
+    told = {key: m.get(f"weir_budget_{key}{'' if key == 'reserved' else '_total'}", upstream="api", limit="dollars") for key in wanted}
+    assert told == wanted and m.get("weir_budget_left", upstream="api", limit="dollars") == 15.8
+    assert m.get("weir_budget_allowed", upstream="api", limit="dollars") == 20
+    assert m.all("weir_budget_settled_total", limit="60/min") == {}, "it counts requests"
+    words = "2.5000 reserved, 1.0000 settled, 0.7000 unsettled"
+    assert words in d.ctl("limits").stdout
+    top = d.ctl_json("top", "--once", "-i", "100ms")["upstreams"][0]["limits"]
+    assert [limit.get("metered") for limit in top] == [None, {"scale": 6, **{key: round(n * 1e6) for key, n in wanted.items()}}]
+    drawn = d.ctl("top", "-i", "100ms").stdout
+    assert f"  dollars      {words}\n" in drawn and " 15.8000" in drawn
+    gate.set()
+    client.close()
 
 
 def test_a_body_of_unknown_length_and_one_that_is_held_back(metering, origin):

@@ -502,7 +502,7 @@ def test_the_table_of_metrics_is_what_is_served(daemons, place):
     """tools/update-sources writes it from the tables that the daemon is made of; here their labels meet what is said."""
     secure = TlsOrigin(place)
     try:
-        d = daemons(upstream(secure, limits=["60/min"], tls={"ca_file": secure.ca_file})).start()
+        d = daemons(upstream(secure, limits=["60/min", {"name": "bytes", "rate": "1000/min", "charge": ["body"]}], tls={"ca_file": secure.ca_file})).start()
         assert d.get("/api/x").status == 200
         m = metrics.of(d, metrics.PROMETHEUS_ACCEPTS)
     finally:

@@ -102,7 +102,7 @@ def test_one_stream_a_tab_ended_when_hidden_and_taken_up_again(shown, browser):
 
 
 def test_a_budget_bar_moves(shown):
-    d, tab = shown()
+    d, tab = shown(limits=["10/h", {"name": "money", "rate": "5/day", "scale": 6, "charge": ["0.00125 body"]}])
     left = "document.querySelector('.budget [role=meter]').getAttribute('aria-valuenow')"
     width = "document.querySelector('.budget .left').getAttribute('width')"
     assert (tab.run(left), tab.run(width)) == ("10", "100.00%")
@@ -110,6 +110,9 @@ def test_a_budget_bar_moves(shown):
         d.get(f"/api/{i}")
     tab.until(f"{left} === '1' && {width} === '10.00%'", "the bar has moved")
     assert "nearly spent" in tab.text("#budgets") and "1 of 10 left" in tab.text("#budgets")
+    paid = 9 * 0.00125 * len(b'{"name": "<script>alert(1)</script>"}')
+    tab.until(f"document.querySelector('#budgets').innerText.includes('0 reserved, {paid:.4f} settled, 0 unsettled')", "what was paid")
+    assert f"{5 - paid:.4f} of 5 left" in tab.text("#budgets")
 
 
 def test_what_is_answered_later_is_shown(shown):

@@ -1,6 +1,6 @@
 // Budgets: what is left of every limit, the ones that matter now first.
 import { html, nothing, svg } from "./lit-html.js";
-import { clean, count, duration, plural } from "./format.js";
+import { amount, clean, count, duration, plural } from "./format.js";
 
 const FEW = 12;
 let showsAll = false;
@@ -42,11 +42,20 @@ function waiters(limit) {
     return html`<span>${count(limit.waiting)} waiting${who.length > 0 ? html`: <bdi>${who.join(", ")}</bdi>` : nothing}</span>`;
 }
 
+const inUnits = (limit, n) => amount(n, limit.metered?.scale);
+
+function metered(limit) {
+    if (!limit.metered) return nothing;
+    const { reserved, settled, unsettled } = limit.metered;
+    return html`<span>${inUnits(limit, reserved)} reserved, ${inUnits(limit, settled)} settled, ${inUnits(limit, unsettled)} unsettled</span>`;
+}
+
 function notes(limit) {
     return html`
         ${limit.blocked_for_s > 0 ? html`<span>for ${duration(limit.blocked_for_s)}</span>` : nothing}
         ${limit.resets_in_s > 0 ? html`<span>whole again in ${duration(limit.resets_in_s)}</span>` : nothing}
         ${waiters(limit)}
+        ${metered(limit)}
         ${limit.credential ? html`<span>credential <code>${clean(limit.credential)}</code></span>` : nothing}
         ${limit.learned_from ? html`<span>learned from ${clean(limit.learned_from)}</span>` : nothing}
         ${limit.lost_ago_s !== undefined ? html`<span>counts lost ${duration(limit.lost_ago_s)} ago, taken as spent</span>` : nothing}`;
@@ -58,8 +67,8 @@ function row(limit) {
         <div class="names"><b><bdi>${clean(limit.upstream)}</bdi></b> <span class="quiet"><bdi>${clean(limit.limit)}</bdi></span></div>
         <div class="meter" role="meter" aria-label="${clean(limit.upstream)} ${clean(limit.limit)}" aria-valuemin="0"
             aria-valuemax=${limit.allowed} aria-valuenow=${Math.max(0, Math.min(limit.left, limit.allowed))}
-            aria-valuetext="${count(limit.left)} of ${count(limit.allowed)} left, ${word}">${bar(limit)}</div>
-        <div class="left-of"><b>${count(limit.left)}</b> <span class="quiet">of ${count(limit.allowed)} left</span></div>
+            aria-valuetext="${inUnits(limit, limit.left)} of ${inUnits(limit, limit.allowed)} left, ${word}">${bar(limit)}</div>
+        <div class="left-of"><b>${inUnits(limit, limit.left)}</b> <span class="quiet">of ${inUnits(limit, limit.allowed)} left</span></div>
         <div class="notes"><span class="state ${limit.state}"><span aria-hidden="true">${mark}</span> ${word}</span>${notes(limit)}</div>
     </li>`;
 }

@@ -12,6 +12,10 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 export const count = (n) => whole.format(n ?? 0);
 
+// Of a limit that counts in so many decimal places.
+const fine = new Intl.NumberFormat("en", { maximumFractionDigits: 4 });
+export const amount = (n, scale = 0) => (scale > 0 ? fine.format((n ?? 0) / 10 ** scale) : count(n));
+
 export const plural = (n, one, many = one + "s") => `${count(n)} ${n === 1 ? one : many}`;
 
 export function size(bytes) {
