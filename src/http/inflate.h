@@ -1,6 +1,6 @@
 /*
- * Bodies without their content coding (RFC 9110 8.4.1): gzip, also in several
- * members, and deflate, also as it is wrongly sent without zlib's frame.
+ * Bodies without their content coding (RFC 9110 8.4.1): gzip, also in several members, deflate, also as it is wrongly
+ * sent without zlib's frame, Brotli (RFC 7932) and Zstandard (RFC 8878).
  *
  * The caller feeds a piece and takes what comes of it; a small piece that becomes
  * very large is never held.  Pure; one thread at a time.
@@ -12,9 +12,11 @@
 
 struct inflater;
 
-/* NULL where a body with these fields has no coding, or one (or several) that is not read here. */
+/* NULL where a body with these fields has no coding, or one (or several) that is not read here: gzip and deflate are. */
 struct inflater *inflater_open(const struct http_fields *head);
-/* A body of this coding: "gzip", "x-gzip" or "deflate", in any case; NULL for any other. */
+/* Also "br" and "zstd".  These want up to 16 MiB while they are read: not for who has many at once. */
+struct inflater *inflater_open_any(const struct http_fields *head);
+/* A body of this coding: "gzip", "x-gzip", "deflate", "br" or "zstd", in any case; NULL for any other. */
 struct inflater *inflater_open_coding(struct slice coding);
 void             inflater_close(struct inflater *); /* NULL is fine */
 

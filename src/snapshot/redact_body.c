@@ -1,6 +1,7 @@
 /*
  * What is masked in bodies: members of JSON, credentials in forms, and those that an API says again in links.  What is
- * coded is decoded for that, and coded again.
+ * coded is decoded for that, and coded again; what was Brotli or Zstandard is
+ * left without a coding, which any client takes.
  *
  * The boundary of a multipart body is another one each time (RFC 2046 5.1.1), and is made the same in all recordings.
  */
@@ -63,7 +64,7 @@ static void set(struct http_fields *f, enum http_name id, struct slice value)
 
 bool redact_decode(const struct http_fields *f, struct slice body, struct arena *a, struct slice *plain)
 {
-    struct inflater *i = inflater_open(f);
+    struct inflater *i = inflater_open_any(f);
     char            *text = NULL, piece[PIECE_BYTES];
     size_t           used = 0, room = 0, got;
     bool             sound = true;
@@ -89,14 +90,19 @@ bool redact_decode(const struct http_fields *f, struct slice body, struct arena 
     return sound && used < DECODED_MOST_BYTES;
 }
 
-/* The same coding again; ptr NULL: it cannot be. */
-static struct slice encode(struct slice coding, struct slice plain, struct arena *a)
+/* The same coding again, or none: then `f` says so.  ptr NULL: it cannot be. */
+static struct slice encode(struct http_fields *f, struct slice plain, struct arena *a)
 {
-    z_stream z = { 0 };
-    bool     gzip = !slice_eq_nocase(slice_trim(coding), SLICE("deflate"));
-    uLong    room;
-    char    *coded;
+    struct slice coding = slice_trim(http_fields_get(f, HTTP_CONTENT_ENCODING));
+    z_stream     z = { 0 };
+    bool         gzip = !slice_eq_nocase(coding, SLICE("deflate"));
+    uLong        room;
+    char        *coded;
 
+    if (slice_eq_nocase(coding, SLICE("br")) || slice_eq_nocase(coding, SLICE("zstd"))) {
+        http_fields_remove(f, HTTP_CONTENT_ENCODING);
+        return plain;
+    }
     if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, gzip ? MAX_WBITS + 16 : MAX_WBITS, 8, Z_DEFAULT_STRATEGY) !=
         Z_OK)
         return SLICE_NONE;
@@ -168,8 +174,8 @@ struct redacted_body redact_body(const struct redaction *r, struct secrets_known
                                  struct http_fields *f, struct slice body, struct arena *a)
 {
     struct redacted_body out = { body, body };
-    struct slice         coding = http_fields_get(f, HTTP_CONTENT_ENCODING), made;
-    bool                 coded = coding.ptr != NULL && body.len > 0, sound = !coded;
+    bool                 coded = http_fields_get(f, HTTP_CONTENT_ENCODING).ptr != NULL && body.len > 0, sound = !coded;
+    struct slice         made;
 
     if (body.len == 0)
         return out;
@@ -179,7 +185,7 @@ struct redacted_body redact_body(const struct redaction *r, struct secrets_known
     if (made.ptr == out.plain.ptr)
         return out;
     out.plain = made;
-    out.bytes = coded ? encode(coding, made, a) : made;
+    out.bytes = coded ? encode(f, made, a) : made;
     if (out.bytes.ptr == NULL)
         out.bytes = SLICE("");
     fit_fields(f, out.bytes.len, a);

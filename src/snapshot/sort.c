@@ -83,7 +83,7 @@ static bool body_holds_secret(struct snapshot_writer *w, unsigned known, const s
     p.fd = snapshot_place_open_file(w->place, path, &bytes, &why);
     if (p.fd < 0)
         return false;
-    p.inflater = inflater_open(f);
+    p.inflater = inflater_open_any(f);
     found = pieces_hold_secret(w, known, &p);
     inflater_close(p.inflater);
     close(p.fd);
