@@ -85,6 +85,15 @@ bool admin_knows_token(const struct admin *, const struct http_request *);
 
 struct admin_call;
 
+/* The rest of a call's content that is no JSON: a body, of any length.  Of which call: admin_takes_rest(), whose first
+ * line alone is the question then. */
+struct admin_rest;
+bool               admin_takes_rest(const struct http_request *);
+struct admin_rest *admin_rest_open(const struct admin *); /* never NULL */
+/* False: there is no room for it. */
+bool admin_rest_add(struct admin_rest *, const void *bytes, size_t count);
+void admin_rest_close(struct admin_rest *); /* NULL is fine */
+
 struct admin_rights {      /* what the caller may see and do */
     bool    may_change;    /* false: on the query socket */
     bool    metrics_alone; /* and nothing else, of all upstreams: metrics.listen */
@@ -99,6 +108,7 @@ struct admin_rights {      /* what the caller may see and do */
     struct engine               *engine;
     const struct exchange_input *asker;
     bool                         brings_facts; /* of what is stored, in its question: weir --explain */
+    struct admin_rest           *rest;         /* of the content; taken over; NULL: none */
 };
 
 /* `wake(owner)` is called, never from within this call, when a call that was not done at once is done, and

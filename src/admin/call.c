@@ -14,6 +14,7 @@ static void free_call(struct admin_call *call)
     if (call->own.free != NULL)
         call->own.free(call->own.state);
     config_release(call->config);
+    admin_rest_close(call->rights.rest);
     free(call->reload.text);
     arena_free(&call->report.arena);
     arena_free(&call->arena);

@@ -2,6 +2,7 @@
  * /import: one recorded exchange becomes a stored response, as if its API had answered so at that time.
  *
  * Where it belongs the engine says, by a dry run of the request (engine/import.h); weirctl import asks once for each.
+ * A body stands in the question, or comes after it and goes into a spool as it comes.
  */
 #include "admin/asked.h"
 #include "admin/internal.h"
@@ -14,13 +15,51 @@
 
 #include <stdlib.h>
 
+enum { BODY_MOST_BYTES = 1024 * 1024 * 1024 };
+
 struct importing {
     struct admin_call *call;
     json_t            *question;
     struct explain    *explain;
     struct import_item item;
-    struct slice       body;
+    struct slice       body; /* that stands in the question */
 };
+
+/* -- a body that comes after the question -- */
+
+struct admin_rest {
+    struct spool *spool;
+};
+
+bool admin_takes_rest(const struct http_request *r)
+{
+    return r->method == HTTP_POST && slice_eq(r->target, SLICE("/import?body=after"));
+}
+
+struct admin_rest *admin_rest_open(const struct admin *a)
+{
+    struct admin_rest *rest = mem_alloc(sizeof *rest);
+
+    rest->spool = spool_new(store_directory(a->services->store));
+    return rest;
+}
+
+bool admin_rest_add(struct admin_rest *rest, const void *bytes, size_t count)
+{
+    struct fault why;
+
+    return spool_length(rest->spool) + (int64_t)count <= BODY_MOST_BYTES &&
+           spool_write(rest->spool, bytes, count, &why) == 0 && !spool_is_pass(rest->spool);
+}
+
+void admin_rest_close(struct admin_rest *rest)
+{
+    if (rest != NULL)
+        spool_release(rest->spool);
+    free(rest);
+}
+
+/* -- storing -- */
 
 static void importing_free(void *state)
 {
@@ -49,8 +88,14 @@ static bool make_body(struct importing *n, struct fault *why)
     struct store *store = n->call->admin->services->store;
     struct spool *s;
 
-    if (n->body.len == 0)
+    if (n->item.body_bytes == 0)
         return true;
+    if (n->call->rights.rest != NULL) {
+        spool_acquire(n->call->rights.rest->spool);
+        n->call->change.body = n->call->rights.rest->spool;
+        spool_finish(n->call->change.body, SPOOL_WHOLE);
+        return true;
+    }
     s = n->call->change.body = spool_new(store_directory(store));
     if (spool_write(s, n->body.ptr, n->body.len, why) != 0)
         return false;
@@ -115,6 +160,10 @@ static bool read_body(struct importing *n, struct slice coded)
     char  *body = arena_alloc_raw(&n->call->arena, coded.len + 1);
     size_t bytes;
 
+    if (n->call->rights.rest != NULL) {
+        n->item.body_bytes = spool_length(n->call->rights.rest->spool);
+        return coded.ptr == NULL;
+    }
     if (coded.ptr == NULL || sodium_base642bin((unsigned char *)body, coded.len + 1, coded.ptr, coded.len, NULL, &bytes,
                                                NULL, sodium_base64_VARIANT_ORIGINAL) != 0)
         return false;
@@ -163,7 +212,7 @@ static void run(struct admin_call *call)
                              "Send an exchange as /export gives it: method, url, time and took in milliseconds, "
                              "status, "
                              "request and fields as lists of [\"Name\", \"value\"], private, body in base64; and where "
-                             "wanted \"as\".");
+                             "wanted \"as\".  To /import?body=after it is one line, and the body comes after that.");
         return;
     }
     n->explain = explain_open(call->rights.engine, call->rights.asker, &q, &why);

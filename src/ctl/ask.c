@@ -143,17 +143,26 @@ static int send_all(int fd, const char *text, size_t bytes)
     return 0;
 }
 
-static int send_request(int fd, const char *method, const char *path, const json_t *body)
+struct ctl_question {
+    const char   *method, *path;
+    const json_t *body;  /* NULL: none */
+    struct slice  after; /* ptr NULL: nothing comes after it */
+};
+
+static int send_request(int fd, const struct ctl_question *q)
 {
-    char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL, *head = NULL;
-    int   n = asprintf(&head,
-                       "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                         "Content-Length: %zu\r\nConnection: close\r\n\r\n",
-                       method, path, text != NULL ? strlen(text) : 0);
-    int   rc = n >= 0 ? send_all(fd, head, (size_t)n) : -1;
+    char  *text = q->body != NULL ? json_dumps(q->body, JSON_COMPACT) : NULL, *head = NULL;
+    size_t bytes = text != NULL ? strlen(text) : 0;
+    int    n = asprintf(&head,
+                        "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                           "Content-Length: %zu\r\nConnection: close\r\n\r\n",
+                        q->method, q->path, bytes + (q->after.ptr != NULL ? 1 + q->after.len : 0));
+    int    rc = n >= 0 ? send_all(fd, head, (size_t)n) : -1;
 
     if (rc == 0 && text != NULL)
-        rc = send_all(fd, text, strlen(text));
+        rc = send_all(fd, text, bytes);
+    if (rc == 0 && q->after.ptr != NULL)
+        rc = send_all(fd, "\n", 1) == 0 ? send_all(fd, q->after.ptr, q->after.len) : -1;
     free(head);
     free(text);
     return rc;
@@ -199,7 +208,7 @@ static void wait_for_answer(int fd)
         fputs("\r\033[K", stderr);
 }
 
-static bool ask_at(int fd, const char *method, const char *path, const json_t *body, struct ctl_answer *a)
+static bool ask_at(int fd, const struct ctl_question *q, struct ctl_answer *a)
 {
     a->length = -1;
     a->status = 0;
@@ -207,7 +216,7 @@ static bool ask_at(int fd, const char *method, const char *path, const json_t *b
     a->in = fdopen(fd, "r");
     if (a->in == NULL)
         close(fd);
-    if (a->in == NULL || send_request(fd, method, path, body) != 0)
+    if (a->in == NULL || send_request(fd, q) != 0)
         return false;
     wait_for_answer(fd);
     return read_head(a);
@@ -252,8 +261,7 @@ static void end_child(struct ctl_answer *a)
 }
 
 /* The cache without its daemon; where one has it after all, that one is asked. */
-static bool ask_offline(const struct ctl *c, const char *method, const char *path, const json_t *body,
-                        struct ctl_answer *a)
+static bool ask_offline(const struct ctl *c, const struct ctl_question *q, struct ctl_answer *a)
 {
     char socket[sizeof a->socket];
     int  fd = start_offline(c, &a->child);
@@ -262,7 +270,7 @@ static bool ask_offline(const struct ctl *c, const char *method, const char *pat
         fprintf(stderr, "weirctl: cannot run weir --offline: %s\n", strerror(errno));
         return false;
     }
-    if (!ask_at(fd, method, path, body, a))
+    if (!ask_at(fd, q, a))
         return false; /* it has said why */
     if (a->status != 409 || a->socket[0] == '\0')
         return true;
@@ -272,7 +280,7 @@ static bool ask_offline(const struct ctl *c, const char *method, const char *pat
         return true; /* whose it is, then, and where */
     fclose(a->in);
     end_child(a);
-    if (ask_at(fd, method, path, body, a))
+    if (ask_at(fd, q, a))
         return true;
     fprintf(stderr, "weirctl: the daemon broke off its answer\n");
     return false;
@@ -306,26 +314,24 @@ static bool only_reads(const char *method, const char *path)
 }
 
 /* False: said why. */
-static bool open_answer(const struct ctl *c, const char *method, const char *path, const json_t *body, bool may_lack,
-                        struct ctl_answer *a)
+static bool open_answer(const struct ctl *c, const struct ctl_question *q, bool may_lack, struct ctl_answer *a)
 {
-    int fd = connect_to_daemon(c, only_reads(method, path), may_lack);
+    int fd = connect_to_daemon(c, only_reads(q->method, q->path), may_lack);
 
     *a = (struct ctl_answer){ .in = NULL };
     if (fd == NO_DAEMON)
-        return ask_offline(c, method, path, body, a);
+        return ask_offline(c, q, a);
     if (fd < 0)
         return false;
-    if (ask_at(fd, method, path, body, a))
+    if (ask_at(fd, q, a))
         return true;
     fprintf(stderr, "weirctl: the daemon broke off its answer\n");
     return false;
 }
 
-bool ctl_open(const struct ctl *c, const char *method, const char *path, json_t *body, bool may_lack,
-              struct ctl_answer *a)
+static bool open_whole(const struct ctl *c, const struct ctl_question *q, bool may_lack, struct ctl_answer *a)
 {
-    bool ok = open_answer(c, method, path, body, may_lack, a);
+    bool ok = open_answer(c, q, may_lack, a);
 
     if (ok && a->status >= 400) {
         tell_problem(a);
@@ -333,6 +339,14 @@ bool ctl_open(const struct ctl *c, const char *method, const char *path, json_t 
     }
     if (!ok)
         ctl_close(a);
+    return ok;
+}
+
+bool ctl_open(const struct ctl *c, const char *method, const char *path, json_t *body, bool may_lack,
+              struct ctl_answer *a)
+{
+    bool ok = open_whole(c, &(struct ctl_question){ method, path, body, SLICE_NONE }, may_lack, a);
+
     json_decref(body);
     return ok;
 }
@@ -345,18 +359,34 @@ void ctl_close(struct ctl_answer *a)
     end_child(a);
 }
 
-json_t *ctl_ask_stored(const struct ctl *c, const char *method, const char *path, json_t *body, bool may_lack)
+static json_t *ask(const struct ctl *c, const struct ctl_question *q, bool may_lack)
 {
     struct ctl_answer a;
     json_t           *parsed;
 
-    if (!ctl_open(c, method, path, body, may_lack, &a))
+    if (!open_whole(c, q, may_lack, &a))
         return NULL;
     parsed = json_loadf(a.in, 0, NULL);
     if (parsed == NULL)
         fprintf(stderr, "weirctl: the daemon broke off its answer, or it is no JSON\n");
     ctl_close(&a);
     return parsed;
+}
+
+json_t *ctl_ask_stored(const struct ctl *c, const char *method, const char *path, json_t *body, bool may_lack)
+{
+    json_t *answer = ask(c, &(struct ctl_question){ method, path, body, SLICE_NONE }, may_lack);
+
+    json_decref(body);
+    return answer;
+}
+
+json_t *ctl_ask_with(const struct ctl *c, const char *method, const char *path, json_t *body, struct slice after)
+{
+    json_t *answer = ask(c, &(struct ctl_question){ method, path, body, after }, false);
+
+    json_decref(body);
+    return answer;
 }
 
 json_t *ctl_ask(const struct ctl *c, const char *method, const char *path, json_t *body)

@@ -4,6 +4,8 @@
 #ifndef WEIR_CTL_CTL_H
 #define WEIR_CTL_CTL_H
 
+#include "base/slice.h"
+
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -71,6 +73,9 @@ int ctl_use_wrongly(const struct command *);
  * why; an answer of status 400 and more counts as that too.
  */
 json_t *ctl_ask(const struct ctl *, const char *method, const char *path, json_t *body /* taken over */);
+/* The same with bytes after the question, which is a line then. */
+json_t *ctl_ask_with(const struct ctl *, const char *method, const char *path, json_t *body /* taken over */,
+                     struct slice after);
 /* The same of the cache: where `may_lack` and no daemon runs, weir --offline answers in its place. */
 json_t *ctl_ask_stored(const struct ctl *, const char *method, const char *path, json_t *body /* taken over */,
                        bool may_lack);

@@ -25,7 +25,7 @@ extern const struct command command_import;
 
 enum {
     FILE_MOST_BYTES = 1024 * 1024 * 1024,
-    BODY_MOST_BYTES = 600 * 1024, /* in base64 it fits into a call, with its head */
+    BODY_MOST_BYTES = 1024 * 1024 * 1024,
     PIECE_BYTES = 64 * 1024,
     TOLD_MOST = 5
 };
@@ -116,15 +116,14 @@ static bool import_one(void *context, const struct archive_item *i)
     } else if (i->came.len > BODY_MOST_BYTES) {
         from->too_large++;
     } else {
-        question = json_pack("{s:o, s:o, s:I, s:I, s:i, s:o, s:o, s:b, s:o}", "method", json_of_text(i->x.method),
-                             "url", json_of_text(url), "time", (json_int_t)i->x.time_ms, "took",
-                             (json_int_t)i->x.took_ms, "status", (int)i->x.status, "request",
-                             json_of_fields(&i->x.request, json_of_text), "fields",
-                             json_of_fields(&i->x.response, json_of_text), "private", had_credential, "body",
-                             json_of_base64(i->came));
+        question = json_pack("{s:o, s:o, s:I, s:I, s:i, s:o, s:o, s:b}", "method", json_of_text(i->x.method), "url",
+                             json_of_text(url), "time", (json_int_t)i->x.time_ms, "took", (json_int_t)i->x.took_ms,
+                             "status", (int)i->x.status, "request", json_of_fields(&i->x.request, json_of_text),
+                             "fields", json_of_fields(&i->x.response, json_of_text), "private", had_credential);
         if (from->as != NULL)
             json_object_set_new(question, "as", json_string(from->as));
-        answer = ctl_ask(from->ctl, "POST", "/import", question);
+        answer = ctl_ask_with(from->ctl, "POST", "/import?body=after", question,
+                              i->came.ptr != NULL ? i->came : SLICE(""));
         from->failed = answer == NULL;
         if (answer != NULL)
             count(from, i, answer);
@@ -250,7 +249,7 @@ static void tell(const struct ctl *c, const struct import_from *from)
         printf("imported %" PRIu64 " responses\n", from->stored);
         tell_left(from->private, "asked with a credential, or private (--as says whose they become)");
         tell_left(from->not_storable, "no cache may keep them, or there is no room");
-        tell_left(from->too_large, "their bodies have more than 600 KiB");
+        tell_left(from->too_large, "their bodies have more than 1 GiB");
         tell_left(from->no_answer, "without a whole answer");
     }
     json_decref(answer);

@@ -6,6 +6,7 @@ import zipfile
 
 import pytest
 
+from harness.client import Client
 from harness.origin import answer
 
 FRESH = [("Cache-Control", "max-age=86400")]
@@ -57,6 +58,32 @@ def test_what_is_imported_is_a_hit_byte_for_byte(exported, daemons, weir, origin
     assert len(origin.requests) == seen
     assert imported(d, exported[kind])["imported"] == 4          # again: nothing is there twice
     assert len(json.loads(d.ctl("--json", "ls").stdout)["entries"]) == 4
+
+
+def test_a_body_of_any_length(weir, origin, tmp_path):
+    body = bytes(i * i % 251 for i in range(1_000_003)) + b"\n" * 100 + BINARY * 8
+    path = tmp_path / "x.har"
+    path.write_text(har(entry(origin.url + "/large", {"size": len(body), "mimeType": "image/png", "text": base64.b64encode(body).decode(),
+                                                      "encoding": "base64"})))
+    d = weir(rules=[{"match": "/**", "ttl": "forever"}], max_object_size="4MiB")
+    assert imported(d, path)["imported"] == 1
+    assert d.get("/api/large").body == body and not origin.requests
+    path.write_text(path.read_text().replace("/large", "/larger").replace('"text": "', '"text": "' + base64.b64encode(bytes(3 << 20)).decode()))
+    said = imported(d, path)
+    assert (said["imported"], said["not_storable"]) == (0, 1)
+
+
+def test_a_body_after_its_line(weir, origin):
+    """As a program sends it: what stands in the question comes first, whoever asks."""
+    d = weir(rules=[{"match": "/**", "ttl": "forever"}])
+    line = json.dumps({"method": "GET", "url": origin.url + "/x", "time": 1, "took": 1, "status": 200, "request": [], "fields": []}).encode()
+    for content, status in ((line + b"\nbody\n", 200), (line + b"\n", 200), (line, 400), (line[:-1] + b', "body": ""}\n', 400), (b"\n", 400)):
+        answer = d.admin("POST", "/import?body=after", content)
+        assert answer.status == status, (content, answer)
+    assert d.admin("POST", "/import?body=after", line + b"\nbody\n").status == 200 and d.get("/api/x").body == b"body\n"
+    with Client(str(d.directory / "query.sock")) as client:      # who may only read takes no more than a question's room
+        answer = client.request("POST", "/import?body=after", body=line + b"\n" + bytes(1 << 20))
+        assert answer.status == 413, answer
 
 
 def har(*entries):

@@ -38,19 +38,50 @@ static char *body_room(struct call *call, size_t bytes)
     return more;
 }
 
-enum MHD_Result call_take_admin_body(struct call *call, const char *bytes, size_t *count)
+static bool take_question(struct call *call, const char *bytes, size_t count)
 {
     size_t had = call->admin_body.len;
     char  *whole;
 
-    if (had + *count > body_most(call)) {
+    if (had + count > body_most(call)) {
         refuse_connection(call->connection, &(struct refusal){ PROBLEM_CONTENT_TOO_LARGE, body_detail(call) });
-        return MHD_NO;
+        return false;
     }
-    whole = body_room(call, had + *count);
-    memcpy(whole + had, bytes, *count);
-    call->admin_body = (struct slice){ whole, had + *count };
+    whole = body_room(call, had + count);
+    memcpy(whole + had, bytes, count);
+    call->admin_body = (struct slice){ whole, had + count };
+    return true;
+}
+
+static bool take_rest(struct call *call, const char *bytes, size_t count)
+{
+    if (count == 0 || admin_rest_add(call->admin_rest, bytes, count))
+        return true;
+    refuse_connection(call->connection, &(struct refusal){ PROBLEM_CONTENT_TOO_LARGE,
+                                                           "There is no room for this body: it may have 1 GiB, and as "
+                                                           "much as the disk of the cache has." });
+    return false;
+}
+
+/* Who may not change anything has no disk space taken. */
+static bool may_have_rest(const struct call *call)
+{
+    return call->connection->kind == LISTENER_ADMIN && !call->is_stranger && admin_takes_rest(&call->request);
+}
+
+enum MHD_Result call_take_admin_body(struct call *call, const char *bytes, size_t *count)
+{
+    const struct slice piece = { bytes, *count };
+    size_t             line = call->admin_rest != NULL ? 0 : piece.len, rest = line;
+
+    if (call->admin_rest == NULL && may_have_rest(call) && (line = slice_find(piece, '\n', 0)) < piece.len) {
+        call->admin_rest = admin_rest_open(call->worker->admin);
+        rest = line + 1;
+    }
     *count = 0;
+    if ((line > 0 && !take_question(call, bytes, line)) ||
+        (rest < piece.len && !take_rest(call, bytes + rest, piece.len - rest)))
+        return MHD_NO;
     return MHD_YES;
 }
 
@@ -119,6 +150,8 @@ static void begin_admin(struct call *call)
 
     rights.engine = call->worker->engine;
     rights.asker = &asker;
+    rights.rest = call->admin_rest;
+    call->admin_rest = NULL;
     call->admin = admin_begin(call->worker->admin, call->worker->config, &call->request, call->admin_body, rights,
                               call_wake, call);
 }

@@ -41,6 +41,7 @@ struct call {
     bool                   asked_who; /* the answer may depend on it */
     struct admin_call     *admin;
     struct slice           admin_body;
+    struct admin_rest     *admin_rest; /* of a content whose first line alone is `admin_body` */
     size_t                 admin_room; /* what there is for it */
     const struct refusal  *refusal;    /* of a call on an admin's address; NULL: it may be made */
     bool                   suspended;
