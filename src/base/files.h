@@ -24,5 +24,7 @@ char *file_read_all_unless_interrupted(int fd, size_t most, size_t *bytes);
 /* Up to bytes - 1 of a file, NUL-terminated: what the kernel tells in /proc and the like.  False: it cannot be read,
  * and *out is "". */
 bool file_read_line(const char *path, char *out, size_t bytes);
+/* A directory of the caller's own and all that is in it; no link is followed. */
+void file_remove_tree(const char *path);
 
 #endif

@@ -6,6 +6,7 @@
 #include "ctl/rows.h"
 
 #include "base/clock.h"
+#include "base/files.h"
 #include "snapshot/archive.h"
 
 #include <sodium.h>
@@ -21,8 +22,8 @@
 extern const struct command command_export;
 
 static const struct command_option options[] = {
-    { "format", 'f', "snapshot|har|warc", "a folder that weirctl run --replay takes (the default), or one file" },
-    { "output", 'o', "FILE", "the folder, or the file, that is made" },
+    { "format", 'f', "snapshot|har|warc", "what weirctl run --replay takes (the default), or one file" },
+    { "output", 'o', "FILE", "the folder, the zip (NAME.zip) or the file that is made" },
     { "upstream", 'u', "UPSTREAM", "only what came from that upstream" },
     { "config", 'c', "FILE", "of the weir with that configuration, running or not" },
     { NULL, 0, NULL, NULL },
@@ -33,6 +34,7 @@ struct export_to {
     struct snapshot_writer *snapshot;
     struct archive_writer  *archive;
     FILE                   *file;
+    char                   *packed; /* a folder that becomes the zip at `path`; NULL: there is none */
     int                     folder;
     uint64_t                written, refused;
 };
@@ -140,25 +142,48 @@ static int64_t keep_all(struct export_to *to, FILE *in)
 
 /* -- where it goes -- */
 
+static bool cannot_be_made(const struct export_to *to)
+{
+    fprintf(stderr, "weirctl: %s cannot be made: %s\n", to->path, strerror(errno));
+    return false;
+}
+
+static bool begin_archive(struct export_to *to, enum archive_kind kind)
+{
+    to->file = fopen(to->path, "wxe");
+    if (to->file == NULL)
+        return cannot_be_made(to);
+    to->archive = archive_writer_open(kind, to->file, clock_wall_ns() / NS_PER_MS);
+    return true;
+}
+
+/* What becomes a zip is a folder beside it first, of nobody else's. */
+static bool make_folder(struct export_to *to)
+{
+    if (!slice_ends_with(slice_of(to->path), SLICE(".zip"))) {
+        if (mkdir(to->path, 0777) != 0 && errno != EEXIST)
+            return cannot_be_made(to);
+        return true;
+    }
+    errno = EEXIST;
+    if (access(to->path, F_OK) == 0 || asprintf(&to->packed, "%s.XXXXXX", to->path) < 0)
+        return cannot_be_made(to);
+    if (mkdtemp(to->packed) != NULL)
+        return true;
+    free(to->packed);
+    to->packed = NULL;
+    return cannot_be_made(to);
+}
+
 static bool begin(struct export_to *to, const char *format)
 {
     struct fault why;
 
-    if (strcmp(format, "snapshot") != 0) {
-        to->file = fopen(to->path, "wxe");
-        if (to->file == NULL) {
-            fprintf(stderr, "weirctl: %s cannot be made: %s\n", to->path, strerror(errno));
-            return false;
-        }
-        to->archive = archive_writer_open(strcmp(format, "har") == 0 ? ARCHIVE_HAR : ARCHIVE_WARC, to->file,
-                                          clock_wall_ns() / NS_PER_MS);
-        return true;
-    }
-    if (mkdir(to->path, 0777) != 0 && errno != EEXIST) {
-        fprintf(stderr, "weirctl: %s cannot be made: %s\n", to->path, strerror(errno));
+    if (strcmp(format, "snapshot") != 0)
+        return begin_archive(to, strcmp(format, "har") == 0 ? ARCHIVE_HAR : ARCHIVE_WARC);
+    if (!make_folder(to))
         return false;
-    }
-    to->folder = open(to->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    to->folder = open(to->packed != NULL ? to->packed : to->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (to->folder < 0) {
         fprintf(stderr, "weirctl: %s: %s\n", to->path, strerror(errno));
         return false;
@@ -169,24 +194,33 @@ static bool begin(struct export_to *to, const char *format)
     return to->snapshot != NULL;
 }
 
-static bool end(struct export_to *to)
+/* `good`: all of it has come. */
+static bool end_snapshot(struct export_to *to, bool good)
 {
     struct fault why;
-    bool         good = true;
 
-    if (to->archive != NULL)
-        good = archive_writer_close(to->archive);
-    if (to->file != NULL && (fclose(to->file) != 0 || !good)) {
-        fprintf(stderr, "weirctl: %s cannot be written: %s\n", to->path, strerror(errno));
-        good = false;
-    }
-    if (to->snapshot != NULL && snapshot_writer_close(to->snapshot, NULL, &why) == SNAPSHOT_FAILED) {
+    if (to->snapshot != NULL && (snapshot_writer_close(to->snapshot, NULL, &why) == SNAPSHOT_FAILED ||
+                                 (good && to->packed != NULL && snapshot_pack(to->packed, to->path, &why) != 0))) {
         fprintf(stderr, "weirctl: %s: %s\n", to->path, why.text);
         good = false;
     }
     if (to->folder >= 0)
         close(to->folder);
+    if (to->packed != NULL)
+        file_remove_tree(to->packed);
+    free(to->packed);
     return good;
+}
+
+static bool end(struct export_to *to, bool good)
+{
+    bool written = to->archive == NULL || archive_writer_close(to->archive);
+
+    if (to->file != NULL && (fclose(to->file) != 0 || !written)) {
+        fprintf(stderr, "weirctl: %s cannot be written: %s\n", to->path, strerror(errno));
+        good = false;
+    }
+    return end_snapshot(to, good);
 }
 
 static void tell(const struct ctl *c, const struct export_to *to, int64_t lost)
@@ -231,7 +265,7 @@ static int run(const struct ctl *c)
     if (good && (lost = keep_all(&to, a.in)) < 0)
         fprintf(stderr, "weirctl: the export was broken off: %s is not whole\n", to.path);
     ctl_close(&a);
-    good = end(&to) && good && lost >= 0;
+    good = end(&to, good && lost >= 0);
     if (good)
         tell(c, &to, lost);
     return good ? 0 : 1;

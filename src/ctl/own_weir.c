@@ -4,6 +4,7 @@
 #include "ctl/own_weir.h"
 
 #include "base/arena.h"
+#include "base/files.h"
 #include "ctl/ctl.h"
 #include "ctl/program.h"
 #include "http/url.h"
@@ -11,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -245,19 +245,10 @@ void own_weir_stop(struct own_weir *w)
     w->process = 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-    (void)st;
-    (void)kind;
-    (void)at;
-    remove(path);
-    return 0;
-}
-
 void own_weir_end(struct own_weir *w)
 {
     own_weir_stop(w);
     if (w->directory[0] != '\0')
-        nftw(w->directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        file_remove_tree(w->directory);
     w->directory[0] = '\0';
 }

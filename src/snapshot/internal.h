@@ -2,7 +2,7 @@
  * What the files of this room share.  No other room includes this.
  *
  * Files, from the top: reader.c, find.c, nearest.c and bodies.c (looking), writer.c and recording.c (keeping), sort.c
- * (what was kept becomes one file); under them gather.c (the lines of a place), place.c (a folder or a zip), line.c and
+ * (what was kept becomes one file), pack.c (which becomes a zip); under them gather.c (the lines of a place), place.c (a folder or a zip), line.c and
  * scan.c (a line as text), redact.c and redact_body.c (what is masked, in both ways), secrets.c (what must stand
  * nowhere).
  */

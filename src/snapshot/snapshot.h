@@ -166,4 +166,7 @@ void               snapshot_record_drop(struct snapshot_recording *); /* nothing
  * many exchanges of this writer are in it. */
 enum snapshot_kept snapshot_writer_close(struct snapshot_writer *, size_t *written, struct fault *why);
 
+/* A zip of the snapshot in that folder, which nobody writes into meanwhile; `path` must not be there.  -1: *why. */
+int snapshot_pack(const char *folder, const char *path, struct fault *why);
+
 #endif

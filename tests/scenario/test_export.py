@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import re
+import zipfile
 
 import pytest
 
@@ -53,6 +54,22 @@ def test_a_snapshot_of_the_cache_is_a_folder_that_diffs(filled, origin, tmp_path
         assert SECRET.encode() not in file.read_bytes()
     second = export(filled, tmp_path, "b.weir")
     assert (path / "snapshot.jsonl").read_text().split("\n", 1)[1] == (second / "snapshot.jsonl").read_text().split("\n", 1)[1]
+
+
+def test_a_zip_of_it(filled, tmp_path):
+    folder, packed = export(filled, tmp_path, "a.weir"), export(filled, tmp_path, "a.zip")
+    with zipfile.ZipFile(packed) as z:
+        files = {name: z.read(name) for name in z.namelist()}
+    there = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for each in (files, there):
+        each["snapshot.jsonl"] = each["snapshot.jsonl"].split(b"\n", 1)[1]                # line 1 says when
+    assert files == there and list(files) == sorted(files, key=lambda name: ("/" in name, name))
+    assert not [path for path in tmp_path.iterdir() if path.name not in ("a.weir", "a.zip")]
+    result = filled.ctl("export", "-o", str(packed))
+    assert result.returncode == 1 and "File exists" in result.stderr
+    result = filled.ctl("export", "-o", str(tmp_path / "no" / "x.zip"))
+    assert result.returncode == 1 and "No such file" in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] in "ax") == ["a.weir", "a.zip"]
 
 
 # HAR 1.2 (softwareishard.com/blog/har-12-spec): what must be there, and of which kind.
