@@ -15,8 +15,6 @@
 
 #include <stdlib.h>
 
-enum { BODY_MOST_BYTES = 1024 * 1024 * 1024 };
-
 struct importing {
     struct admin_call *call;
     json_t            *question;
@@ -24,40 +22,6 @@ struct importing {
     struct import_item item;
     struct slice       body; /* that stands in the question */
 };
-
-/* -- a body that comes after the question -- */
-
-struct admin_rest {
-    struct spool *spool;
-};
-
-bool admin_takes_rest(const struct http_request *r)
-{
-    return r->method == HTTP_POST && slice_eq(r->target, SLICE("/import?body=after"));
-}
-
-struct admin_rest *admin_rest_open(const struct admin *a)
-{
-    struct admin_rest *rest = mem_alloc(sizeof *rest);
-
-    rest->spool = spool_new(store_directory(a->services->store));
-    return rest;
-}
-
-bool admin_rest_add(struct admin_rest *rest, const void *bytes, size_t count)
-{
-    struct fault why;
-
-    return spool_length(rest->spool) + (int64_t)count <= BODY_MOST_BYTES &&
-           spool_write(rest->spool, bytes, count, &why) == 0 && !spool_is_pass(rest->spool);
-}
-
-void admin_rest_close(struct admin_rest *rest)
-{
-    if (rest != NULL)
-        spool_release(rest->spool);
-    free(rest);
-}
 
 /* -- storing -- */
 
@@ -91,8 +55,8 @@ static bool make_body(struct importing *n, struct fault *why)
     if (n->item.body_bytes == 0)
         return true;
     if (n->call->rights.rest != NULL) {
-        spool_acquire(n->call->rights.rest->spool);
-        n->call->change.body = n->call->rights.rest->spool;
+        n->call->change.body = admin_rest_spool(n->call->rights.rest);
+        spool_acquire(n->call->change.body);
         spool_finish(n->call->change.body, SPOOL_WHOLE);
         return true;
     }
@@ -161,7 +125,7 @@ static bool read_body(struct importing *n, struct slice coded)
     size_t bytes;
 
     if (n->call->rights.rest != NULL) {
-        n->item.body_bytes = spool_length(n->call->rights.rest->spool);
+        n->item.body_bytes = spool_length(admin_rest_spool(n->call->rights.rest));
         return coded.ptr == NULL;
     }
     if (coded.ptr == NULL || sodium_base642bin((unsigned char *)body, coded.len + 1, coded.ptr, coded.len, NULL, &bytes,

@@ -129,6 +129,8 @@ bool admin_resume(struct admin_call *);
 /* The same after a change of the cache: false also where it failed, which is answered. */
 bool admin_has_changed(struct admin_call *, enum problem_kind, const char *detail);
 
+/* rest.c: borrowed. */
+struct spool *admin_rest_spool(struct admin_rest *);
 /* page.c: a file of the page, where that is what is asked for; false: it is not. */
 bool admin_answer_page(struct admin_call *, const struct http_request *);
 /* drop.c: submits a change that drops something, and answers how much. */

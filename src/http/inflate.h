@@ -12,7 +12,7 @@
 
 struct inflater;
 
-/* NULL where a body with these fields has no coding, or one (or several) that is not read here: gzip and deflate are. */
+/* NULL where a body with these fields has no coding, or one (or several) that is not read: gzip and deflate are. */
 struct inflater *inflater_open(const struct http_fields *head);
 /* Also "br" and "zstd".  These want up to 16 MiB while they are read: not for who has many at once. */
 struct inflater *inflater_open_any(const struct http_fields *head);

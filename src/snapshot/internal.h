@@ -1,10 +1,10 @@
 /*
  * What the files of this room share.  No other room includes this.
  *
- * Files, from the top: reader.c, find.c, nearest.c and bodies.c (looking), writer.c and recording.c (keeping), sort.c
- * (what was kept becomes one file), pack.c (which becomes a zip); under them gather.c (the lines of a place), place.c (a folder or a zip), line.c and
- * scan.c (a line as text), redact.c and redact_body.c (what is masked, in both ways), secrets.c (what must stand
- * nowhere).
+ * Files, from the top: reader.c, find.c, nearest.c, bodies.c (looking), writer.c, recording.c (keeping), sort.c
+ * (what was kept becomes one file), pack.c (which becomes a zip); under them gather.c (the lines of a place), place.c
+ * (a folder or a zip), line.c and scan.c (a line as text), redact.c and redact_body.c (what is masked, in both ways),
+ * secrets.c (what must stand nowhere).
  */
 #ifndef WEIR_SNAPSHOT_INTERNAL_H
 #define WEIR_SNAPSHOT_INTERNAL_H
