@@ -18,6 +18,7 @@
 
 struct fading {
     const struct http_response *response;
+    const struct limit_owns    *owns;
     struct arena               *arena;
     int64_t                     now_wall_ns;
     int64_t                     api_ns; /* by its Date; -1: not looked for yet, most answers need none */
@@ -108,9 +109,8 @@ static int64_t statement_ns(const struct fading *f, const struct limit_name *of)
         struct limit_name        n;
         struct http_when         w;
 
-        if (!http_may_tell_a_limit(field->name) || !limit_name_read(field->name, &n) || n.family != of->family ||
-            n.window_s != of->window_s || !slice_eq_nocase(n.unit, of->unit) ||
-            (n.part != LIMIT_PART_RESET && n.part != LIMIT_PART_RESET_AFTER))
+        if (!limit_field_read(f->owns, field->name, &n) || n.family != of->family || n.window_s != of->window_s ||
+            !slice_eq_nocase(n.unit, of->unit) || (n.part != LIMIT_PART_RESET && n.part != LIMIT_PART_RESET_AFTER))
             continue;
         w = http_when_read_list(field->value, n.in_ms ? NS_PER_MS : NS_PER_SEC, f->api_ns);
         if (w.told && !w.odd && w.in_ns < shortest_ns)
@@ -153,8 +153,7 @@ static void read_field(struct fading *f, const struct http_field *field)
     struct limit_name  n;
     struct fade_piece *p;
 
-    if (!http_may_tell_a_limit(field->name) || !limit_name_read(field->name, &n) ||
-        n.family == LIMIT_FAMILY_RETRY_AFTER)
+    if (!limit_field_read(f->owns, field->name, &n) || n.family == LIMIT_FAMILY_RETRY_AFTER)
         return;
     if (f->api_ns < 0)
         f->api_ns = learned_date_ns(f->response, f->now_wall_ns);
@@ -182,9 +181,10 @@ static void read_field(struct fading *f, const struct http_field *field)
     }
 }
 
-unsigned fade_read(const struct http_response *r, int64_t now_wall_ns, struct arena *a, struct fade_piece **out)
+unsigned fade_read(const struct http_response *r, const struct limit_owns *owns, int64_t now_wall_ns, struct arena *a,
+                   struct fade_piece **out)
 {
-    struct fading f = { .response = r, .arena = a, .now_wall_ns = now_wall_ns, .api_ns = -1 };
+    struct fading f = { .response = r, .owns = owns, .arena = a, .now_wall_ns = now_wall_ns, .api_ns = -1 };
 
     for (unsigned i = 0; i < r->fields.count && f.count <= FADE_MOST; i++)
         read_field(&f, &r->fields.items[i]);

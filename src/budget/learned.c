@@ -108,14 +108,15 @@ struct statement {
 };
 
 struct reading {
-    struct arena        *arena;
-    int64_t              api_ns;
-    unsigned             status;
-    struct statement     items[STATEMENTS_MOST];
-    unsigned             count;
-    struct slice         resource;
-    struct learned_hint *out;
-    unsigned             hints;
+    struct arena            *arena;
+    const struct limit_owns *owns;
+    int64_t                  api_ns;
+    unsigned                 status;
+    struct statement         items[STATEMENTS_MOST];
+    unsigned                 count;
+    struct slice             resource;
+    struct learned_hint     *out;
+    unsigned                 hints;
 };
 
 static struct statement *statement_of(struct reading *r, const struct limit_name *n)
@@ -139,7 +140,7 @@ static void sort_field(struct reading *r, const struct http_field *f)
     struct limit_name n;
     struct statement *s;
 
-    if (!limit_name_read(f->name, &n) || n.part == LIMIT_PART_OTHER || n.part == LIMIT_PART_STRUCTURED ||
+    if (!limit_field_read(r->owns, f->name, &n) || n.part == LIMIT_PART_OTHER || n.part == LIMIT_PART_STRUCTURED ||
         n.part == LIMIT_PART_POLICY || n.part == LIMIT_PART_WAIT)
         return;
     s = f->value.len <= VALUE_MOST ? statement_of(r, &n) : NULL;
@@ -290,6 +291,7 @@ static enum told_by told_by_family(enum limit_family f)
         [LIMIT_FAMILY_SHOPIFY] = TOLD_BY_SHOPIFY,
         [LIMIT_FAMILY_X] = TOLD_BY_X,
         [LIMIT_FAMILY_RETRY_AFTER] = TOLD_BY_RETRY_AFTER,
+        [LIMIT_FAMILY_OWN] = TOLD_BY_OWN,
     };
 
     return told[f];
@@ -316,8 +318,9 @@ static void read_statement(struct reading *r, const struct statement *s)
         h.window_ns = window_of(s, i, count, h.allowed);
         read_reset(r, s, i, count, &h);
         /* Refused, and a reset is all that it says: until then. */
-        if (s->value[LIMIT_PART_REMAINING].ptr == NULL && h.remaining < 0 && h.unit.len == 0 && !h.assumed &&
-            h.reset_in_ns > 0 && learned_is_refusal(r->status))
+        if (s->value[LIMIT_PART_REMAINING].ptr == NULL && h.remaining < 0 &&
+            (h.unit.len == 0 || s->name.family == LIMIT_FAMILY_OWN) && !h.assumed && h.reset_in_ns > 0 &&
+            learned_is_refusal(r->status))
             h.remaining = 0;
         if (h.remaining >= 0)
             add_hint(r, &h);
@@ -336,8 +339,7 @@ static void read_families(struct reading *r, const struct http_response *respons
     bool global = false;
 
     for (unsigned i = 0; i < response->fields.count; i++)
-        if (http_may_tell_a_limit(response->fields.items[i].name))
-            sort_field(r, &response->fields.items[i]);
+        sort_field(r, &response->fields.items[i]);
     for (unsigned i = 0; i < r->count; i++) {
         const struct statement *s = &r->items[i];
 
@@ -506,32 +508,35 @@ static void sort_hints(struct learned_hint *h, unsigned count)
     }
 }
 
-/* A number that holds until nobody knows when, of nothing that has a name, holds nothing. */
+/* A number that holds until nobody knows when, of nothing that has a name, holds nothing.  Of a limit that the
+ * configuration names, that one's window is known. */
 static void drop_empty(struct reading *r)
 {
     unsigned kept = 0;
 
     for (unsigned i = 0; i < r->hints; i++)
-        if (r->out[i].reset_in_ns >= 0 || r->out[i].resource.len > 0 || r->out[i].allowed >= 0 || r->out[i].odd)
+        if (r->out[i].reset_in_ns >= 0 || r->out[i].resource.len > 0 || r->out[i].allowed >= 0 || r->out[i].odd ||
+            (r->out[i].by == TOLD_BY_OWN && r->out[i].unit.len > 0))
             r->out[kept++] = r->out[i];
     r->hints = kept;
 }
 
 /* Most answers say nothing, and cost next to nothing. */
-static bool says_anything(const struct http_fields *f)
+static bool says_anything(const struct http_fields *f, const struct limit_owns *owns)
 {
     struct limit_name n;
 
     for (unsigned i = 0; i < f->count; i++)
-        if (http_may_tell_a_limit(f->items[i].name) && limit_name_read(f->items[i].name, &n))
+        if (limit_field_read(owns, f->items[i].name, &n))
             return true;
     return false;
 }
 
-static unsigned read_all(const struct http_response *response, int64_t now_wall_ns, struct arena *a,
-                         struct learned_hint out[LEARNED_MAX])
+static unsigned read_all(const struct http_response *response, const struct limit_owns *owns, int64_t now_wall_ns,
+                         struct arena *a, struct learned_hint out[LEARNED_MAX])
 {
     struct reading r = { .arena = a,
+                         .owns = owns,
                          .status = response->status,
                          .out = out,
                          .api_ns = api_now_ns(response, now_wall_ns) };
@@ -552,10 +557,10 @@ static unsigned read_all(const struct http_response *response, int64_t now_wall_
     return r.hints;
 }
 
-unsigned learned_read(const struct http_response *response, int64_t now_wall_ns, struct arena *a,
-                      struct learned_hint out[LEARNED_MAX])
+unsigned learned_read(const struct http_response *response, const struct limit_owns *owns, int64_t now_wall_ns,
+                      struct arena *a, struct learned_hint out[LEARNED_MAX])
 {
-    if (response->status == 401 || !says_anything(&response->fields) || learned_is_old(response))
+    if (response->status == 401 || !says_anything(&response->fields, owns) || learned_is_old(response))
         return 0;
-    return read_all(response, now_wall_ns, a, out);
+    return read_all(response, owns, now_wall_ns, a, out);
 }

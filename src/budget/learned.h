@@ -7,6 +7,7 @@
 #define WEIR_BUDGET_LEARNED_H
 
 #include "budget/limit.h"
+#include "http/limit_name.h"
 #include "http/message.h"
 
 struct learned_hint {      /* one statement */
@@ -24,8 +25,8 @@ enum { LEARNED_MAX = 12 };
 
 /* The statements of this head; 0 to LEARNED_MAX.  Those of requests come first, and of them those with the
  * smallest remaining.  A 401 says nothing: it speaks of whoever the API took the caller for; nor does an answer that is
- * not new.  Names are in the arena or borrowed. */
-unsigned learned_read(const struct http_response *, int64_t now_wall_ns, struct arena *,
+ * not new.  Names are in the arena or borrowed.  `owns`: limit_field_read(). */
+unsigned learned_read(const struct http_response *, const struct limit_owns *owns, int64_t now_wall_ns, struct arena *,
                       struct learned_hint out[LEARNED_MAX]);
 
 /* It was in a cache on the way (Age, Cache-Status, X-Cache and their kin): what it says of the budget is past. */
@@ -44,7 +45,7 @@ bool learned_is_illness(unsigned status);
 
 /* A limit that the head does not tell of may be told in the body: GitHub's secondary ones (403 or 429, neither
  * Retry-After nor an exhausted budget in the head).  `body` is its beginning; -1: it does not say so. */
-bool    learned_body_may_tell(const struct http_response *);
+bool    learned_body_may_tell(const struct http_response *, const struct limit_owns *);
 int64_t learned_body_block_ns(struct slice body);
 /* Nanoseconds from 1970 as the API's Date has it; -1: none, or that of an answer that is not new. */
 int64_t learned_date_ns(const struct http_response *, int64_t now_wall_ns);

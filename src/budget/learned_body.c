@@ -6,7 +6,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 
-bool learned_body_may_tell(const struct http_response *r)
+bool learned_body_may_tell(const struct http_response *r, const struct limit_owns *owns)
 {
     struct learned_hint hints[LEARNED_MAX];
     struct arena        arena = { 0 };
@@ -14,7 +14,7 @@ bool learned_body_may_tell(const struct http_response *r)
 
     if ((r->status != 403 && r->status != 429) || learned_is_old(r) || learned_wait(r, 0).wait_ns >= 0)
         return false;
-    for (unsigned i = 0, n = learned_read(r, 0, &arena, hints); i < n; i++)
+    for (unsigned i = 0, n = learned_read(r, owns, 0, &arena, hints); i < n; i++)
         exhausted = exhausted || (hints[i].unit.len == 0 && hints[i].remaining == 0);
     arena_free(&arena);
     return !exhausted;

@@ -64,14 +64,15 @@ struct estimate {
 uint64_t ledger_limit_name(const char *name);
 
 struct charge { /* which request is charged */
-    enum http_method       method;
-    struct slice           method_name;
-    struct slice           path;          /* what rules and limits match */
-    const uint8_t         *credential;    /* LEDGER_CREDENTIAL_BYTES: the partition; NULL: none */
-    unsigned               keep_permille; /* of every limit, for others: 200 for a class with share "80%" */
-    uint64_t               rule;          /* whose estimates are alike: what is learned of them is for each */
-    const struct estimate *estimates;
-    unsigned               estimate_count;
+    enum http_method         method;
+    struct slice             method_name;
+    struct slice             path;          /* what rules and limits match */
+    const uint8_t           *credential;    /* LEDGER_CREDENTIAL_BYTES: the partition; NULL: none */
+    unsigned                 keep_permille; /* of every limit, for others: 200 for a class with share "80%" */
+    uint64_t                 rule;          /* whose estimates are alike: what is learned of them is for each */
+    const struct estimate   *estimates;
+    unsigned                 estimate_count;
+    const struct limit_owns *owns; /* fields in which its API speaks, beside the families; NULL: none */
 };
 
 /* matches(pattern, path): how a limit's `match` is tested; given by the caller, since patterns are route's. */

@@ -403,20 +403,44 @@ static void learn_one(const struct choice *c, struct slot *s, uint64_t open)
         lease_changed(c->ledger, s);
 }
 
+/* In the units of the limit, and until the end of its window where no reset is told. */
+static struct learned_hint fit_unit(const struct learned_hint *told, const struct limit_options *o)
+{
+    struct learned_hint h = *told;
+
+    for (unsigned i = 0; i < o->scale; i++) {
+        if (h.remaining > 0 && __builtin_mul_overflow(h.remaining, 10, &h.remaining))
+            h.remaining = INT64_MAX;
+        if (h.allowed > 0 && __builtin_mul_overflow(h.allowed, 10, &h.allowed))
+            h.allowed = INT64_MAX;
+    }
+    if (h.by == TOLD_BY_OWN && h.reset_in_ns < 0 && !h.odd) {
+        h.window_ns = h.reset_in_ns = o->window_ns;
+        h.assumed = true;
+    }
+    return h;
+}
+
 /* Of another unit than requests: the limit of that name, or none. */
 static void learn_of_unit(struct choice *c)
 {
-    for (unsigned i = 0; i < c->ledger->count; i++) {
-        const char  *name = c->ledger->scopes[i].options->name;
-        struct slot *s;
-        uint64_t     open;
+    const struct learned_hint *told = c->hint;
 
-        if (name == NULL || !slice_eq_nocase(slice_of(name), c->hint->unit) ||
+    for (unsigned i = 0; i < c->ledger->count; i++) {
+        const struct limit_options *o = c->ledger->scopes[i].options;
+        struct learned_hint         h;
+        struct slot                *s;
+        uint64_t                    open;
+
+        if (o->name == NULL || !slice_eq_nocase(slice_of(o->name), told->unit) ||
             !ledger_scope_matches(c->ledger, &c->ledger->scopes[i], c->charge))
             continue;
+        h = fit_unit(told, o);
+        c->hint = &h;
         c->account = ledger_account(c->ledger, c->charge->credential, c->own);
         s = limit_slot(c, i, &open);
-        learn_one(c, s, 0);
+        learn_one(c, s, limit_is_metered(o) ? 0 : open);
+        c->hint = told;
         return;
     }
 }
@@ -477,7 +501,7 @@ void ledger_learn(struct ledger *l, const struct charge *c, const struct http_re
 {
     struct learned_hint hints[LEARNED_MAX + 1];
     struct arena        arena = { 0 };
-    unsigned            count = learned_read(response, own.wall_ns, &arena, hints), names_count = 0;
+    unsigned            count = learned_read(response, c->owns, own.wall_ns, &arena, hints), names_count = 0;
     int64_t             block_ns = block_of(l, response, own);
     uint64_t            names[SEEN_NAMES];
     bool                only;

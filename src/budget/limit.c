@@ -311,6 +311,7 @@ const char *told_by_text(enum told_by by)
         [TOLD_BY_AZURE] = "x-ms-ratelimit-remaining",
         [TOLD_BY_SHOPIFY] = "X-Shopify-Shop-Api-Call-Limit",
         [TOLD_BY_X] = "x-app-limit-remaining",
+        [TOLD_BY_OWN] = "learn",
     };
 
     return (unsigned)by < sizeof texts / sizeof texts[0] ? texts[by] : "";

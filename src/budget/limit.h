@@ -64,7 +64,8 @@ enum told_by {
     TOLD_BY_HUBSPOT,
     TOLD_BY_AZURE,
     TOLD_BY_SHOPIFY,
-    TOLD_BY_X
+    TOLD_BY_X,
+    TOLD_BY_OWN
 };
 const char *told_by_text(enum told_by); /* "X-RateLimit-Remaining" ...; "" for nobody */
 struct limit_word {

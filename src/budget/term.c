@@ -4,6 +4,7 @@
 #include "budget/term.h"
 
 #include "base/arena.h"
+#include "http/json_pointer.h"
 #include "http/message.h"
 
 #include <math.h>
@@ -38,16 +39,6 @@ static bool parse_number(struct slice text, double *out)
     return digits > 0;
 }
 
-static bool is_pointer(struct slice text)
-{
-    if (text.len < 2 || text.len > TERM_POINTER_BYTES || text.ptr[0] != '/')
-        return false;
-    for (size_t i = 0; i < text.len; i++)
-        if (text.ptr[i] == '~' && (i + 1 == text.len || (text.ptr[i + 1] != '0' && text.ptr[i + 1] != '1')))
-            return false;
-    return true;
-}
-
 static const char *parse_source(struct slice text, struct limit_term *out)
 {
     static const struct slice json = SLICE("json:"), header = SLICE("header:");
@@ -60,7 +51,7 @@ static const char *parse_source(struct slice text, struct limit_term *out)
     if (slice_starts_with(text, json)) {
         out->kind = TERM_JSON;
         name = slice_sub(text, json.len, text.len);
-        if (!is_pointer(name))
+        if (!json_pointer_is_valid(name))
             return "after json: stands a JSON pointer (RFC 6901), as in \"json:/usage/total_tokens\"";
     } else if (slice_starts_with(text, header)) {
         out->kind = TERM_HEADER;

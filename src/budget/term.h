@@ -8,7 +8,7 @@
 #include "budget/options.h"
 #include "http/fields.h"
 
-enum { TERM_POINTER_BYTES = 255, TERM_AMOUNT_MOST = 4000000000u };
+enum { TERM_AMOUNT_MOST = 4000000000u };
 
 /* "0.25 body" into *out, whose name is malloc'd; false and a message in *bad (static text) where it is no term. */
 bool term_parse(struct slice text, struct limit_term *out, const char **bad);

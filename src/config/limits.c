@@ -151,6 +151,33 @@ static void review_name(struct reader *r, const struct set_limit *all, unsigned 
                          all[i].to.name);
 }
 
+static bool has_limit(const struct set_upstream *u, const char *name)
+{
+    const struct set_limit *set = u->limits.items;
+
+    for (unsigned i = 0; i < u->limits.count; i++)
+        if (slice_eq_nocase(slice_of(set[i].to.name != NULL ? set[i].to.name : set[i].rate), slice_of(name)))
+            return true;
+    return false;
+}
+
+/* One of a budget may be another upstream's. */
+static void review_learn(struct reader *r, const struct set_upstream *u)
+{
+    const struct set_learn *set = u->learn.items;
+
+    for (unsigned i = 0; i < u->learn.count; i++) {
+        const char *name = set[i].to.limit;
+
+        if (name != NULL && u->to.fetch.budget == NULL && !has_limit(u, name))
+            reader_error(r, set[i].from, "limit", "no limit is called \"%s\"; give one that name", name);
+        for (unsigned j = 0; j < i; j++)
+            if (slice_eq_nocase(slice_of(name), slice_of(set[j].to.limit)))
+                reader_error(r, set[i].from, "limit", "two groups are of %s%s%s; one is enough",
+                             name != NULL ? "\"" : "", name != NULL ? name : "requests", name != NULL ? "\"" : "");
+    }
+}
+
 /* An answer in tokens or money is mostly a long stream: the default bound, meant for short answers, is soon met. */
 static void review_streams(struct reader *r, const struct set_upstream *u)
 {
@@ -184,6 +211,7 @@ void review_limits(struct reader *r, const struct set_upstream *u)
         if (limits[i].count > 0)
             review_scale(r, &set[i], &limits[i]);
     review_streams(r, u);
+    review_learn(r, u);
     least = tightest_window(set, limits, count);
     for (unsigned i = 0; i < count; i++) {
         review_name(r, set, i);

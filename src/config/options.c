@@ -311,6 +311,21 @@ static const struct option limit_options_table[] = {
 static const struct section limit_section = { "limits", limit_options_table, sizeof(struct set_limit), "rate", NULL };
 #undef SECTION
 
+#define SECTION set_learn
+static const struct option learn_options[] = {
+    ROW("limit", TEXT, NULL, to.limit, "Name of the limit that the fields speak of, in whose unit they count.",
+        .check = check_some_text, .unset = "requests"),
+    ROW("remaining", TEXT, NULL, to.remaining, "Field of an answer that says how much is left.",
+        .check = check_field_name, .required = true),
+    ROW("reset", TEXT, NULL, to.reset,
+        "Field that says when all of it is there again: seconds from now, or a moment in any form that reset fields "
+        "have. A name that ends in -Ms is of milliseconds.",
+        .check = check_field_name, .unset = "the end of the limit's window, at the latest"),
+    END
+};
+static const struct section learn_section = { "learn", learn_options, sizeof(struct set_learn), NULL, NULL };
+#undef SECTION
+
 #define HELP_TTL \
     "How long an answer is fresh. A duration such as \"1h\" replaces everything the origin says, no-store and " \
     "private included; \"origin\" is RFC 9111; \"origin else 1h\" is the origin where it says anything, else 1h; " \
@@ -416,7 +431,12 @@ static const struct option rule_options[] = {
         "and 308.",
         .check = check_status_ttl),
     ROW("key_body", BOOL, "false", policy.to.key_body,
-        "The body is part of the key: for a POST that only asks. Such a request is no write."),
+        "The body is part of the key: for a POST that only asks. Such a request is no write. JSON counts by what it "
+        "says and not by its spelling, multipart by its parts and not by its boundary."),
+    ROW("ignore_body", TEXTS, "()", policy.to.ignore_body,
+        "With key_body: members of a JSON body that are no part of the key, but are still sent, as JSON pointers (RFC "
+        "6901) such as \"/user\".",
+        .check = check_pointer),
     ROW("invalidates", TEXTS, "()", invalidates,
         "Patterns of what a successful write that matches the rule drops as well.", .check = check_pattern),
     ROW("tags", TEXTS, "()", policy.to.tags,
@@ -615,6 +635,9 @@ static const struct option upstream_options_table[] = {
         .check = check_host_entry, .unset = "the host of url"),
     ROW("limits", GROUPS, NULL, limits, "Rates, all of which hold at once. A text is the rate of a group.",
         .section = &limit_section, .unset = "none"),
+    ROW("learn", GROUPS, NULL, learn,
+        "Fields in which the API says what is left, where they are of no known family (weir(8) lists those).",
+        .section = &learn_section, .unset = "none"),
     ROW("budget", TEXT, NULL, to.fetch.budget,
         "Upstreams that name one budget share it: the limits of all of them hold for their requests together.",
         .check = check_name, .unset = "its own"),

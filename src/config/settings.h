@@ -102,6 +102,11 @@ struct set_identity {
     struct config_identity         to;
 };
 
+struct set_learn {
+    const struct config_setting_t *from;
+    struct limit_own               to;
+};
+
 struct set_limit {
     const struct config_setting_t *from;
     const char                    *rate;
@@ -136,7 +141,7 @@ struct set_upstream {
     const struct config_setting_t *from;
     const char                    *url, *via_url, *user_agent, *low_budget_below;
     const char *const *hosts, *const *access, *const *auth_methods, *const *set_headers;
-    struct group_list      limits, rules, identities;
+    struct group_list      limits, learn, rules, identities;
     struct set_mock        mock;
     struct set_policy      policy;
     struct config_upstream to;

@@ -1,12 +1,21 @@
 /*
- * The terms of a limit in any unit, as settings state them.
+ * What settings say of bodies: the terms of a limit in any unit, and JSON pointers.
  */
 #include "config/checks.h"
 
 #include "base/check.h"
 #include "budget/term.h"
+#include "http/json_pointer.h"
 
 #include <stdlib.h>
+
+bool check_pointer(const char *text, struct fault *why)
+{
+    if (json_pointer_is_valid(slice_of(text)))
+        return true;
+    fault_set(why, "\"%s\" is no JSON pointer (RFC 6901): a slash stands before each name, as in \"/user\"", text);
+    return false;
+}
 
 bool check_term(const char *text, struct fault *why)
 {

@@ -111,8 +111,18 @@ static struct policy_options policy_of(struct snapshot *snap, const struct set_p
     o.ttl = snapshot_ttl(snap, p->ttl);
     o.credential_headers = own->credential_headers;
     o.credential_params = own->credential_params;
+    o.own_limits = own->own_limits;
     policy_cookie_firsts(o.ignore_cookies, o.cookie_firsts);
     return o;
+}
+
+static const struct limit_owns *owns_of(struct arena *arena, const struct set_upstream *u)
+{
+    struct limit_owns *owns = arena_alloc(arena, sizeof *owns);
+
+    owns->items = GROUPS_TAKE(arena, &u->learn, struct set_learn);
+    owns->count = u->learn.count;
+    return owns->count > 0 ? owns : NULL;
 }
 
 static struct policy_options own_policy(struct snapshot *snap, const struct set_upstream *u)
@@ -121,6 +131,7 @@ static struct policy_options own_policy(struct snapshot *snap, const struct set_
 
     own.credential_headers = with(&snap->arena, own.credential_headers, u->to.auth_header);
     own.credential_params = with(&snap->arena, own.credential_params, u->to.auth_param);
+    own.own_limits = owns_of(&snap->arena, u);
     return policy_of(snap, &u->policy, "", &own);
 }
 

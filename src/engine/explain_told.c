@@ -72,8 +72,8 @@ static void add_setting(struct explained *o, const char *name)
 /* Those that are set, and change what the request is the same as. */
 static void add_key_settings(struct explained *o)
 {
-    static const char *const names[] = { "partition",     "ignore_params", "sort_params",
-                                         "match_headers", "key_body",      "bust_param" };
+    static const char *const names[] = { "partition", "ignore_params", "sort_params", "match_headers",
+                                         "key_body",  "ignore_body",   "bust_param" };
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (o->setting_count < EXPLAIN_SETTINGS - 4 && config_find_written(o->up, o->rule, names[i]) != NULL)

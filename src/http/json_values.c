@@ -6,6 +6,7 @@
 #include "http/json_values.h"
 
 #include "base/arena.h"
+#include "http/json_pointer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -73,14 +74,9 @@ static bool is_name(struct slice token, const unsigned char *key, size_t bytes)
 
 static bool is_index(struct slice token, unsigned long index)
 {
-    char digits[24];
+    unsigned long wanted;
 
-    if (token.len >= sizeof digits)
-        return false;
-    memcpy(digits, token.ptr, token.len);
-    digits[token.len] = '\0';
-    return strspn(digits, "0123456789") == token.len && (token.len == 1 || digits[0] != '0') &&
-           strtoul(digits, NULL, 10) == index;
+    return json_pointer_index(token, &wanted) && wanted == index;
 }
 
 /* In an array the values have no names: the next one is looked at when it comes. */

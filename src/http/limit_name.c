@@ -161,10 +161,38 @@ bool limit_name_read(struct slice name, struct limit_name *out)
     return true;
 }
 
-bool limit_name_is_of_field(const struct http_field *field)
+/* "X-Tokens-Reset-Ms": milliseconds, as with the families. */
+static bool ends_in_ms(struct slice name)
+{
+    size_t at = name.len;
+    int    found;
+
+    while (at > 0 && !is_break(name.ptr[at - 1]))
+        at--;
+    found = find_word(slice_sub(name, at, name.len));
+    return found >= 0 && words[found].kind == WORD_MS;
+}
+
+bool limit_own_read(const struct limit_owns *owns, struct slice name, struct limit_name *out)
+{
+    for (unsigned i = 0; i < owns->count; i++) {
+        const struct limit_own *o = &owns->items[i];
+        bool                    remains = slice_eq_nocase(name, slice_of(o->remaining));
+
+        if (!remains && (o->reset == NULL || !slice_eq_nocase(name, slice_of(o->reset))))
+            continue;
+        *out = (struct limit_name){ .family = LIMIT_FAMILY_OWN,
+                                    .part = remains ? LIMIT_PART_REMAINING : LIMIT_PART_RESET,
+                                    .unit = o->limit != NULL ? slice_of(o->limit) : SLICE(""),
+                                    .in_ms = !remains && ends_in_ms(name) };
+        return true;
+    }
+    return false;
+}
+
+bool limit_name_is_of_field(const struct limit_owns *owns, const struct http_field *field)
 {
     struct limit_name name;
 
-    return http_may_tell_a_limit(field->name) && limit_name_read(field->name, &name) &&
-           name.family != LIMIT_FAMILY_RETRY_AFTER;
+    return limit_field_read(owns, field->name, &name) && name.family != LIMIT_FAMILY_RETRY_AFTER;
 }

@@ -39,6 +39,7 @@ enum limit_family {
     LIMIT_FAMILY_AZURE,
     LIMIT_FAMILY_SHOPIFY,
     LIMIT_FAMILY_X,
+    LIMIT_FAMILY_OWN, /* of a name that the configuration states: its unit is the limit that it is of */
     LIMIT_FAMILIES
 };
 
@@ -50,9 +51,28 @@ struct limit_name {
     bool              in_ms;    /* its numbers are milliseconds */
 };
 
+/* Fields of no family: `learn` of an upstream. */
+struct limit_own {
+    const char *limit;     /* NULL: requests */
+    const char *remaining; /* the field that has it */
+    const char *reset;     /* NULL: none has */
+};
+struct limit_owns {
+    const struct limit_own *items;
+    unsigned                count;
+};
+
 /* False for what is no such name. */
 bool limit_name_read(struct slice name, struct limit_name *out);
+bool limit_own_read(const struct limit_owns *, struct slice name, struct limit_name *out);
+
+/* The own names go before the families.  `owns` is NULL for none. */
+static inline bool limit_field_read(const struct limit_owns *owns, struct slice name, struct limit_name *out)
+{
+    return (owns != NULL && limit_own_read(owns, name, out)) ||
+           (http_may_tell_a_limit(name) && limit_name_read(name, out));
+}
 /* "X-RateLimit-Remaining", "RateLimit-Policy" and their like, in any spelling; not Retry-After. */
-bool limit_name_is_of_field(const struct http_field *field);
+bool limit_name_is_of_field(const struct limit_owns *owns, const struct http_field *field);
 
 #endif

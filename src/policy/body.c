@@ -7,6 +7,8 @@
  */
 #include "policy/body.h"
 
+#include "http/json_pointer.h"
+
 #include <jansson.h>
 
 #include <stdlib.h>
@@ -63,7 +65,32 @@ static bool numbers_are_exact(struct slice body)
     return true;
 }
 
-char *policy_body_canonical(struct slice body, size_t *length)
+/* An array's value becomes null, so that those after it keep their places. */
+static void take_out(json_t *at, struct slice pointer)
+{
+    char          key[JSON_POINTER_BYTES + 1];
+    struct slice  name;
+    unsigned long index;
+
+    while (json_pointer_next(&pointer, &name)) {
+        bool is_last = pointer.len == 0;
+
+        json_pointer_plain(name, key);
+        if (json_is_object(at) && is_last) {
+            json_object_del(at, key);
+            return;
+        }
+        if (json_is_array(at) && !json_pointer_index(name, &index))
+            return;
+        if (json_is_array(at) && is_last) {
+            json_array_set_new(at, index, json_null());
+            return;
+        }
+        at = json_is_array(at) ? json_array_get(at, index) : json_object_get(at, key);
+    }
+}
+
+char *policy_body_canonical(struct slice body, const char *const *ignored, size_t *length)
 {
     json_error_t error;
     json_t      *root;
@@ -74,6 +101,8 @@ char *policy_body_canonical(struct slice body, size_t *length)
     root = json_loadb(body.ptr, body.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (root == NULL)
         return NULL;
+    for (; ignored != NULL && *ignored != NULL; ignored++)
+        take_out(root, slice_of(*ignored));
     text = json_dumps(root, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
     json_decref(root);
     if (text != NULL)

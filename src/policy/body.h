@@ -8,12 +8,12 @@
 #include "base/slice.h"
 
 /*
- * The body in its one spelling, malloc'd, free() it: members sorted, no
- * white space.  NULL where it is not JSON or where that spelling would
- * not tell apart what may be different to the origin (a repeated member, a
- * number longer than a double holds): then the bytes themselves are the key.
+ * The body in its one spelling, malloc'd, free() it: members sorted, no white space, without what the pointers
+ * `ignored` (RFC 6901; NULL: none) lead to.  NULL where it is not JSON or where that spelling would not tell apart what
+ * may be different to the origin (a repeated member, a number longer than a double holds): then the bytes themselves
+ * are the key.
  */
-char *policy_body_canonical(struct slice body, size_t *length);
+char *policy_body_canonical(struct slice body, const char *const *ignored, size_t *length);
 
 /*
  * True for a GraphQL request that may write: its document holds a mutation

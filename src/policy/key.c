@@ -8,6 +8,7 @@
 #include "http/encoding.h"
 #include "http/hop.h"
 #include "http/media.h"
+#include "http/multipart.h"
 #include "http/url.h"
 #include "policy/body.h"
 #include "policy/digest.h"
@@ -237,36 +238,68 @@ static void digest_form(struct digest *d, const struct key_secret *secret, const
 static bool is_told_by_content(const struct key_input *in)
 {
     const struct http_fields *f = &in->request->fields;
+    struct slice              type = http_fields_get(f, HTTP_CONTENT_TYPE);
 
     if (in->signature.form != NULL)
         return false;
-    return in->request->method != HTTP_QUERY || (http_media_is_json(http_fields_get(f, HTTP_CONTENT_TYPE)) &&
-                                                 http_fields_find(f, HTTP_CONTENT_ENCODING, 0) < 0 &&
-                                                 (cache_control_of_request(f).flags & CC_NO_TRANSFORM) == 0);
+    return in->request->method != HTTP_QUERY ||
+           ((http_media_is_json(type) || http_multipart_boundary(type).ptr != NULL) &&
+            http_fields_find(f, HTTP_CONTENT_ENCODING, 0) < 0 &&
+            (cache_control_of_request(f).flags & CC_NO_TRANSFORM) == 0);
 }
 
-/* JSON by what it says, anything else by its bytes, its type and its coding; the content of a QUERY by those always. */
-static void hash_body(uint8_t out[PARTITION_BYTES], const struct key_secret *secret, const struct key_input *in,
-                      struct arena *a)
+/* A multipart body by its parts: its boundary, which the type names too, is another one each time.  False: it is none,
+ * and nothing is added. */
+static bool digest_parts(struct digest *d, const struct key_secret *secret, const struct key_input *in)
 {
-    struct digest d;
-    size_t        length = 0;
-    char         *canonical = is_told_by_content(in) ? policy_body_canonical(in->body, &length) : NULL;
+    const struct http_fields *f = &in->request->fields;
+    struct slice              type = http_fields_get(f, HTTP_CONTENT_TYPE), boundary, head, content;
+    struct digest             before = *d;
+    struct http_multipart     m;
 
-    d.any = false;
+    if (http_fields_find(f, HTTP_CONTENT_ENCODING, 0) >= 0 || !http_multipart_open(&m, type, in->body))
+        return false;
+    boundary = http_multipart_boundary(type);
+    digest_add(d, secret, 'm', slice_sub(type, 0, (size_t)(boundary.ptr - type.ptr)),
+               slice_sub(type, (size_t)(boundary.ptr - type.ptr) + boundary.len, type.len));
+    while (http_multipart_next(&m, &head, &content))
+        digest_add(d, secret, 'p', head, content);
+    if (!m.is_whole)
+        *d = before;
+    return m.is_whole;
+}
+
+/* The bytes, their type and their coding. */
+static void digest_bytes(struct digest *d, const struct key_secret *secret, const struct key_input *in, struct arena *a)
+{
+    digest_field(d, secret, in->request, HTTP_CONTENT_TYPE);
+    digest_field(d, secret, in->request, HTTP_CONTENT_ENCODING);
+    if (in->signature.form != NULL)
+        digest_form(d, secret, in, a);
+    else
+        digest_add(d, secret, 'r', SLICE(""), in->body);
+}
+
+/* JSON and what has parts by what they say, anything else by its bytes; the content of a QUERY by its type always. */
+static void hash_body(uint8_t out[PARTITION_BYTES], const struct policy_options *o, const struct key_secret *secret,
+                      const struct key_input *in, struct arena *a)
+{
+    bool          by_content = is_told_by_content(in);
+    struct digest d = { .any = false };
+    size_t        length = 0;
+    char         *canonical = NULL;
+
     if (in->request->method == HTTP_QUERY)
         digest_field(&d, secret, in->request, HTTP_CONTENT_LANGUAGE);
-    if (canonical != NULL) {
-        if (in->request->method == HTTP_QUERY)
+    if (!by_content || !digest_parts(&d, secret, in)) {
+        if (by_content)
+            canonical = policy_body_canonical(in->body, o->ignore_body, &length);
+        if (canonical != NULL && in->request->method == HTTP_QUERY)
             digest_field(&d, secret, in->request, HTTP_CONTENT_TYPE);
-        digest_add(&d, secret, 'j', SLICE(""), (struct slice){ canonical, length });
-    } else {
-        digest_field(&d, secret, in->request, HTTP_CONTENT_TYPE);
-        digest_field(&d, secret, in->request, HTTP_CONTENT_ENCODING);
-        if (in->signature.form != NULL)
-            digest_form(&d, secret, in, a);
+        if (canonical != NULL)
+            digest_add(&d, secret, 'j', SLICE(""), (struct slice){ canonical, length });
         else
-            digest_add(&d, secret, 'r', SLICE(""), in->body);
+            digest_bytes(&d, secret, in, a);
     }
     digest_end(&d, out);
     free(canonical);
@@ -297,7 +330,7 @@ static struct slice key_extras(const struct policy_options *o, const struct key_
         char   *at = put(put(longer, extras), SLICE("\n#"));
         uint8_t hash[PARTITION_BYTES];
 
-        hash_body(hash, secret, in, a);
+        hash_body(hash, o, secret, in, a);
         at = put_hex(at, hash, sizeof hash);
         extras = (struct slice){ longer, (size_t)(at - longer) };
     }

@@ -9,7 +9,7 @@
  *
  *   <partition in hex, or "-"> SP <method> SP <scheme>://<authority><target>
  *   LF <name>: <value>      for each of match_headers; "LF <name>" where the request has none
- *   LF # <hash in hex>      of the body, under key_body and of a QUERY (RFC 10008 2.7)
+ *   LF # <hash in hex>      of the body, under key_body and of a QUERY (RFC 10008 2.7), without ignore_body
  *
  * with "GET" for HEAD too.  Ignored parameters, bust_param and the parameters of a signature are left
  * out of the target wherever they stand; under sort_params the others stand by their names, decoded, in ascending

@@ -8,6 +8,7 @@
 
 #include "base/slice.h"
 #include "base/zone.h"
+#include "http/limit_name.h"
 
 enum ttl_kind {
     TTL_ORIGIN,      /* RFC 9111 alone */
@@ -66,11 +67,13 @@ struct policy_options {
     const char *const              *credential_params;
     const char *const              *ignore_cookies; /* "*" stands for any characters */
     /* bit set of what these begin with: policy_cookie_firsts(); all zero: not known */
-    uint64_t           cookie_firsts[4];
-    const char *const *ignore_params;
-    const char *const *match_headers;
-    const char *const *tags;       /* of what is stored under the rule: policy/label.h */
-    const char        *bust_param; /* NULL: none */
+    uint64_t                 cookie_firsts[4];
+    const char *const       *ignore_params;
+    const char *const       *match_headers;
+    const char *const       *ignore_body; /* JSON pointers: no part of what key_body adds */
+    const char *const       *tags;        /* of what is stored under the rule: policy/label.h */
+    const char              *bust_param;  /* NULL: none */
+    const struct limit_owns *own_limits;  /* fields of which nothing is stored, beside the families; NULL: none */
 };
 
 #endif

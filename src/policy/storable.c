@@ -268,7 +268,8 @@ struct http_fields policy_stored_fields(const struct policy_options *o, const st
     for (unsigned i = 0; i < kept.count; i++) {
         const struct http_field *field = &kept.items[i];
 
-        if ((field->id == HTTP_SET_COOKIE && o->set_cookie != SET_COOKIE_STORE) || limit_name_is_of_field(field))
+        if ((field->id == HTTP_SET_COOKIE && o->set_cookie != SET_COOKIE_STORE) ||
+            limit_name_is_of_field(o->own_limits, field))
             continue;
         if (!duration && (((cc.flags & CC_NO_CACHE_FIELDS) != 0 && field_list_has(cc.no_cache_fields, field->name)) ||
                           ((cc.flags & CC_PRIVATE_FIELDS) != 0 && field_list_has(cc.private_fields, field->name))))

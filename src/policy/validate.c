@@ -150,44 +150,45 @@ bool policy_head_selects(const struct http_response *head200, const struct store
  * in receiving them: their coding, their range and their type.  Parameters of
  * the type may change.  Set-Cookie is changed only where it was kept.
  */
-static bool is_updated(const struct http_field *field, const struct http_fields *stored)
+static bool is_updated(const struct http_field *field, const struct http_fields *stored, const struct limit_owns *owns)
 {
     if (field->id == HTTP_CONTENT_TYPE)
         return http_media_is_same_type(field->value, http_fields_get(stored, HTTP_CONTENT_TYPE));
     if (field->id == HTTP_SET_COOKIE && http_fields_find(stored, HTTP_SET_COOKIE, 0) < 0)
         return false;
-    return (http_name_flags(field->id) & HTTP_NOT_UPDATED) == 0 && !limit_name_is_of_field(field);
+    return (http_name_flags(field->id) & HTTP_NOT_UPDATED) == 0 && !limit_name_is_of_field(owns, field);
 }
 
 /* Does the 304 have an update of the stored field? */
 static bool has_update(const struct http_field *field, const struct http_fields *update,
-                       const struct http_fields *stored)
+                       const struct http_fields *stored, const struct limit_owns *owns)
 {
     int at = http_fields_find_name(update, field->name, 0);
 
-    return at >= 0 && is_updated(&update->items[at], stored);
+    return at >= 0 && is_updated(&update->items[at], stored, owns);
 }
 
 /* Of the stored field: is there an update, or does it speak of an exchange that is past? */
 static bool is_replaced(const struct http_field *field, const struct http_fields *update,
-                        const struct http_fields *stored)
+                        const struct http_fields *stored, const struct limit_owns *owns)
 {
     /* They belong to the times of the response that brought them: an Age or a Date of before beside
      * the new times would make it older, or its Expires later, than it is. */
     if (field->id == HTTP_AGE || field->id == HTTP_DATE)
         return true;
-    return has_update(field, update, stored);
+    return has_update(field, update, stored, owns);
 }
 
-struct http_fields policy_freshen(const struct http_fields *stored, const struct http_fields *update, struct arena *a)
+struct http_fields policy_freshen(const struct http_fields *stored, const struct http_fields *update,
+                                  const struct limit_owns *owns, struct arena *a)
 {
     struct http_fields fresh = { 0 }, news = http_fields_end_to_end(update, a);
 
     for (unsigned i = 0; i < stored->count; i++)
-        if (!is_replaced(&stored->items[i], &news, stored))
+        if (!is_replaced(&stored->items[i], &news, stored, owns))
             http_fields_add(&fresh, a, stored->items[i].name, stored->items[i].value);
     for (unsigned i = 0; i < news.count; i++)
-        if (is_updated(&news.items[i], stored))
+        if (is_updated(&news.items[i], stored, owns))
             http_fields_add(&fresh, a, news.items[i].name, news.items[i].value);
     return http_fields_copy(&fresh, a);
 }

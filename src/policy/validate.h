@@ -31,7 +31,8 @@ bool policy_304_selects(const struct http_response *r304, const struct stored_re
  * arena.  Date and Age are the update's or none.  What the settings keep out
  * of a record is asked of the result again: policy_stored_fields().
  */
-struct http_fields policy_freshen(const struct http_fields *stored, const struct http_fields *update, struct arena *a);
+struct http_fields policy_freshen(const struct http_fields *stored, const struct http_fields *update,
+                                  const struct limit_owns *, struct arena                    *a);
 /* The fields a 304 to the client carries (RFC 9110 15.4.5). */
 struct http_fields policy_304_fields(const struct http_fields *stored, struct arena *a);
 

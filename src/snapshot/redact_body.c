@@ -9,6 +9,7 @@
 
 #include "http/inflate.h"
 #include "http/media.h"
+#include "http/multipart.h"
 #include "snapshot/json_mask.h"
 #include "snapshot/scan.h"
 
@@ -36,20 +37,6 @@ static struct slice replaced(struct slice text, struct slice what, struct slice 
     ARENA_ROOM(a, parts, capacity, count);
     parts[count++] = slice_sub(text, at, text.len);
     return arena_join(a, parts, count);
-}
-
-/* RFC 2046 5.1.1: of 1 to 70 characters, quoted or not. */
-static struct slice boundary_of(struct slice type)
-{
-    for (size_t at = slice_find(type, ';', 0); at < type.len; at = slice_find(type, ';', at + 1)) {
-        struct slice part = slice_trim(slice_sub(type, at + 1, slice_find(type, ';', at + 1)));
-
-        if (!slice_eq_nocase(slice_sub(part, 0, 9), SLICE("boundary=")))
-            continue;
-        part = slice_sub(part, 9, part.len);
-        return part.len > 2 && part.ptr[0] == '"' ? slice_sub(part, 1, part.len - 1) : part;
-    }
-    return SLICE_NONE;
 }
 
 static void set(struct http_fields *f, enum http_name id, struct slice value)
@@ -134,7 +121,7 @@ static void learn_value(void *context, struct slice value)
 
 static struct slice normal_boundary(struct http_fields *f, struct slice type, struct slice body, struct arena *a)
 {
-    struct slice boundary = boundary_of(type);
+    struct slice boundary = http_multipart_boundary(type);
 
     if (boundary.len == 0)
         return body;

@@ -88,7 +88,8 @@ static enum store_change_kind judge_head(struct flight *f)
     if (!policy_head_selects(&f->answer->head, &fetch->stored.head))
         return STORE_INVALIDATE;
     request.method = HTTP_GET;
-    fresh.fields = policy_freshen(&fetch->stored.head.head.fields, &f->answer->head.fields, &commit_of(f)->arena);
+    fresh.fields = policy_freshen(&fetch->stored.head.head.fields, &f->answer->head.fields, fetch->policy->own_limits,
+                                  &commit_of(f)->arena);
     if (policy_storable(fetch->policy, &in) != STORABLE_YES)
         return STORE_INVALIDATE;
     keep_head(f, &fresh);

@@ -51,7 +51,8 @@ bool complete_head(struct turn *t)
     t->part_bytes = j.sent.last - j.sent.first + 1;
     t->part_tail = j.back;
     a->head.status = 200;
-    a->head.fields = policy_freshen(&t->fetch->stored.head.head.fields, &update, &a->arena);
+    a->head.fields = policy_freshen(&t->fetch->stored.head.head.fields, &update, t->fetch->policy->own_limits,
+                                    &a->arena);
     http_fields_remove(&a->head.fields, HTTP_CONTENT_RANGE);
     a->content_length = j.complete;
     if (j.front.len > 0 && spool_write(a->body, j.front.ptr, j.front.len, &why) != 0)

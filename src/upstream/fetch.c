@@ -91,5 +91,6 @@ void fetch_charge(struct charge *c, const struct fetch *f)
         .rule = f->cost.rule,
         .estimates = f->cost.estimates,
         .estimate_count = f->cost.estimate_count,
+        .owns = f->policy->own_limits,
     };
 }

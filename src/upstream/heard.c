@@ -109,7 +109,7 @@ bool heard_note(struct heard *h, const struct fetch *f, const struct http_respon
     struct heard_place *p = &h->places[hash_of(f->upstream->name, &f->caller.account) % PLACES];
     struct arena        arena = { 0 };
     struct fade_piece  *pieces, *kept;
-    unsigned            count = fade_read(head, clock_wall_ns(), &arena, &pieces);
+    unsigned            count = fade_read(head, f->policy->own_limits, clock_wall_ns(), &arena, &pieces);
 
     kept = keep_pieces(pieces, count);
     arena_free(&arena);

@@ -145,7 +145,7 @@ void hearing_head(struct turn *t)
     }
     settle(t, head, true);
     begin_metering(t);
-    if (t->answer->body != NULL && learned_body_may_tell(head))
+    if (t->answer->body != NULL && learned_body_may_tell(head, t->fetch->policy->own_limits))
         t->telling = mem_alloc(TELLING_BYTES);
 }
 

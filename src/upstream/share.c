@@ -278,7 +278,7 @@ void share_not_modified(struct flight *f, struct turn *t, struct answer *a)
     struct http_fields  update = a->head.fields;
 
     a->head.status = fetch->stored.head.head.status;
-    a->head.fields = policy_freshen(&fetch->stored.head.head.fields, &update, &a->arena);
+    a->head.fields = policy_freshen(&fetch->stored.head.head.fields, &update, fetch->policy->own_limits, &a->arena);
     a->storable = judge(f, fetch, a).storable;
     flight_become(f, FLIGHT_STREAMING);
     f->past.head_ns = clock_mono_ns();

@@ -107,9 +107,10 @@ static void check_mentioned(void *context, const struct section *section, const 
 
 static void test_dump_has_every_setting(void **state)
 {
-    struct config *c = conf_load_good("clients = ( { match = \"x\"; } );" API
-                                      "limits = ( \"1/s\" ); rules = ( { match = \"/\"; } );"
-                                      "identities = ( { name = \"x\"; value_files = ( \"env:X\" ); } );" API_END);
+    struct config *c = conf_load_good(
+        "clients = ( { match = \"x\"; } );" API
+        "limits = ( \"1/s\" ); learn = ( { remaining = \"X-Left\"; } ); rules = ( { match = \"/\"; } );"
+        "identities = ( { name = \"x\"; value_files = ( \"env:X\" ); } );" API_END);
     char          *text = conf_dump(c);
     struct mention m = { "the dump", text, 0 };
 

@@ -106,7 +106,7 @@ static void test_rows(void **state)
         struct slice         text;
 
         read_head(&r, rows[i].head, &a);
-        count = fade_read(&r, NOW, &a, &pieces);
+        count = fade_read(&r, NULL, NOW, &a, &pieces);
         stays_ns = fade_write(pieces, count, rows[i].elapsed_ns, &a, &left);
         text = write_head(&left, &a);
         if (!slice_eq(text, slice_of(rows[i].left)))

@@ -192,7 +192,7 @@ static void test_heads(void **state)
         struct arena        a = { 0 };
         struct learned_hint h[LEARNED_MAX] = { { .allowed = -1, .remaining = -1, .window_ns = -1, .reset_in_ns = -1 } };
         struct http_response r = response(200, rows[i].head, &a);
-        unsigned             count = learned_read(&r, NOW, &a, h);
+        unsigned             count = learned_read(&r, NULL, NOW, &a, h);
 
         if (count != rows[i].count ||
             (count > 0 && (!slice_eq(h[0].resource, slice_of(rows[i].resource)) || h[0].allowed != rows[i].allowed ||
@@ -270,7 +270,7 @@ static void test_bodies(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct arena         a = { 0 };
         struct http_response r = response(cases[i].status, cases[i].head, &a);
-        int64_t              block_ns = learned_body_may_tell(&r) ? learned_body_block_ns(slice_of(cases[i].body)) : -1;
+        int64_t block_ns = learned_body_may_tell(&r, NULL) ? learned_body_block_ns(slice_of(cases[i].body)) : -1;
 
         if (block_ns != cases[i].block_ns)
             fail_msg("%s: %lld", cases[i].name, (long long)block_ns);
@@ -312,7 +312,7 @@ static void test_old_answers(void **state)
 
         http_fields_add(&r.fields, &a, SLICE("X-RateLimit-Remaining"), SLICE("0"));
         http_fields_add(&r.fields, &a, SLICE("X-RateLimit-Reset"), SLICE("60"));
-        count = learned_read(&r, NOW, &a, h);
+        count = learned_read(&r, NULL, NOW, &a, h);
         if (learned_is_old(&r) != cases[i].old || (count == 0) != cases[i].old)
             fail_msg("%s", cases[i].name);
         arena_free(&a);
@@ -344,7 +344,7 @@ static void test_long_lists(void **state)
             list[at] = at % 2 == 0 ? '1' : ',';
         for (unsigned n = 0; n < cases[i].lines; n++)
             http_fields_add(&r.fields, &a, SLICE("X-RateLimit-Remaining"), (struct slice){ list, bytes - 1 });
-        count = learned_read(&r, NOW, &a, h);
+        count = learned_read(&r, NULL, NOW, &a, h);
         if (count != cases[i].count)
             fail_msg("%s: %u", cases[i].name, count);
         arena_free(&a);
@@ -371,7 +371,7 @@ static void test_reset_alone(void **state)
         struct arena         a = { 0 };
         struct learned_hint  h[LEARNED_MAX];
         struct http_response r = response(cases[i].status, cases[i].head, &a);
-        unsigned             count = learned_read(&r, NOW, &a, h);
+        unsigned             count = learned_read(&r, NULL, NOW, &a, h);
 
         if (count != cases[i].count || (count > 0 && (h[0].remaining != 0 || h[0].reset_in_ns != 30 * S)))
             fail_msg("%s", cases[i].name);
@@ -407,7 +407,7 @@ static void test_units(void **state)
         if (!limit_name_read(slice_of(cases[i].name), &n) || n.part != LIMIT_PART_REMAINING ||
             !slice_eq(n.unit, slice_of(cases[i].unit)))
             fail_msg("%s: " SLICE_FMT, cases[i].name, SLICE_ARG(n.unit));
-        for (unsigned k = 0, count = learned_read(&r, NOW, &a, h); k < count; k++)
+        for (unsigned k = 0, count = learned_read(&r, NULL, NOW, &a, h); k < count; k++)
             assert_true(slice_eq(h[k].unit, slice_of(cases[i].unit)));
         arena_free(&a);
     }
@@ -421,7 +421,7 @@ static void test_401_says_nothing(void **state)
                                       &a);
 
     (void)state;
-    assert_int_equal(learned_read(&r, NOW, &a, h), 0);
+    assert_int_equal(learned_read(&r, NULL, NOW, &a, h), 0);
     arena_free(&a);
 }
 

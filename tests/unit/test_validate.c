@@ -305,7 +305,7 @@ static void test_freshen(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct head        old = head_of(rows[i].stored), new = head_of(rows[i].update);
-        struct http_fields fresh = policy_freshen(&old.fields, &new.fields, &old.arena);
+        struct http_fields fresh = policy_freshen(&old.fields, &new.fields, NULL, &old.arena);
 
         head_free(&new); /* the result stands alone */
         if (strcmp(text_of(&fresh), rows[i].fresh) != 0)
