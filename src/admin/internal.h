@@ -90,6 +90,9 @@ struct admin_call {
     struct store_change    change;
 };
 
+/* How many jobs are in each state, by its name. */
+json_t *admin_job_states(const struct admin_call *);
+
 /* -- answers: at once, -- */
 void admin_answer_json(struct admin_call *, unsigned status, json_t *body /* taken over */);
 void admin_answer_problem(struct admin_call *, enum problem_kind, const char *detail);

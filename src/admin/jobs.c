@@ -8,14 +8,25 @@
 
 enum { TOLD_MOST = 100 };
 
-static void run(struct admin_call *call)
+static json_t *overview(const struct admin_call *call, unsigned most)
 {
     const struct admin_services *s = call->admin->services;
 
-    if (s->jobs == NULL)
-        admin_answer_json(call, 200, json_pack("{s:{}, s:[], s:b}", "states", "jobs", "more", 0));
-    else
-        admin_answer_json(call, 200, s->jobs_overview(s->jobs, TOLD_MOST, clock_wall_ns()));
+    return s->jobs != NULL ? s->jobs_overview(s->jobs, most, clock_wall_ns())
+                           : json_pack("{s:{}, s:[], s:b}", "states", "jobs", "more", 0);
+}
+
+json_t *admin_job_states(const struct admin_call *call)
+{
+    json_t *all = overview(call, 0), *states = json_incref(json_object_get(all, "states"));
+
+    json_decref(all);
+    return states;
+}
+
+static void run(struct admin_call *call)
+{
+    admin_answer_json(call, 200, overview(call, TOLD_MOST));
 }
 
 const struct endpoint endpoint_jobs = { "/jobs", HTTP_GET, run, ON_ADMIN_SOCKET_ALONE };

@@ -92,6 +92,17 @@ static void write_flights(struct admin_call *call, const struct metric *m, const
     metric_number(call, m, call->report.flights, NO_LABELS);
 }
 
+static void write_jobs(struct admin_call *call, const struct metric *m, const struct metric_row *row)
+{
+    json_t     *states = admin_job_states(call), *n;
+    const char *state;
+
+    (void)row;
+    json_object_foreach(states, state, n)
+        metric_number(call, m, (uint64_t)json_integer_value(n), LABELS("state", state));
+    json_decref(states);
+}
+
 #define STORE_METRIC(field) \
     static void write_store_##field(struct admin_call *call, const struct metric *m, const struct metric_row *row) \
     { \

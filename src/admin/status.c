@@ -32,14 +32,14 @@ static json_t *cache_json(struct store *store)
 static void open_list(struct admin_call *call)
 {
     const struct admin_services *services = call->admin->services;
-    json_t      *facts = json_pack("{s:s, s:i, s:f, s:s, s:s*, s:i, s:o, s:o, s:i}", "version", PACKAGE_VERSION, "pid",
-                                   (int)getpid(), "uptime_s",
-                                   (double)(clock_wall_ns() - services->started_wall_ns) / NS_PER_SEC, "config",
+    json_t *facts = json_pack("{s:s, s:i, s:f, s:s, s:s*, s:i, s:o, s:o, s:o, s:i}", "version", PACKAGE_VERSION, "pid",
+                              (int)getpid(), "uptime_s",
+                              (double)(clock_wall_ns() - services->started_wall_ns) / NS_PER_SEC, "config",
                               call->config->file != NULL ? call->config->file : "embedded default", "data",
-                                   services->data, "workers", (int)call->config->workers, "cache",
-                                   cache_json(services->store), "counters", counters_json(), "flights",
-                                   (int)call->report.flights);
-    char        *text = json_dumps(facts, JSON_INDENT(2));
+                              services->data, "workers", (int)call->config->workers, "cache",
+                              cache_json(services->store), "jobs", admin_job_states(call), "counters", counters_json(),
+                              "flights", (int)call->report.flights);
+    char   *text = json_dumps(facts, JSON_INDENT(2));
     struct slice all = slice_of(text);
 
     json_decref(facts);

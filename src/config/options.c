@@ -198,6 +198,8 @@ static const struct option jobs_options[] = {
         RANGE(NS_PER_SEC, DAYS(366))),
     ROW("max", INT, "10000", config.jobs.max, "How many jobs there may be, those that have ended included.",
         RANGE(1, 50000)),
+    ROW("max_share", SHARE, "\"50%\"", config.jobs.max_share,
+        "The part of max that the jobs of one user may be, so that nobody takes all places; one he may always have."),
     ROW("max_size", SIZE, "\"1GiB\"", config.jobs.max_bytes,
         "How long the bodies of all jobs may be together, of requests and of results. Where there is no room, results "
         "that were read already go first.",

@@ -18,6 +18,15 @@ static void print_cache(const json_t *cache)
            json_is_true(json_object_get(cache, "broken")) ? ", BROKEN: nothing is read or stored" : "");
 }
 
+static void print_jobs(const json_t *jobs)
+{
+    const long long ended = number(jobs, "done") + number(jobs, "failed") + number(jobs, "cancelled");
+
+    if (number(jobs, "queued") + number(jobs, "running") + ended > 0)
+        printf("jobs       %lld queued, %lld running, %lld ended, %lld of them failed\n", number(jobs, "queued"),
+               number(jobs, "running"), ended, number(jobs, "failed"));
+}
+
 static void print_counters(const json_t *n)
 {
     printf("requests   %lld: %lld hits, %lld stale, %lld revalidated, %lld misses, %lld passed, %lld refused, "
@@ -64,6 +73,7 @@ static int run(const struct ctl *c)
                number(answer, "pid"), ctl_duration(json_number_value(json_object_get(answer, "uptime_s"))),
                number(answer, "workers"), json_string_value(json_object_get(answer, "config")));
         print_cache(json_object_get(answer, "cache"));
+        print_jobs(json_object_get(answer, "jobs"));
         print_counters(json_object_get(answer, "counters"));
         json_array_foreach(json_object_get(answer, "upstreams"), i, upstream)
             printf("%-10s %lld in flight, %lld waiting, %lld requests, %lld attempts, %lld retries, "

@@ -55,7 +55,7 @@ static void load_row(void *context, struct slice name, struct slice value)
     }
     t->card = peer_card_remembered(&t->asked.peer);
     peer_card_read(t->card, &t->asked.peer);
-    task_add(t, 0);
+    task_add(t, NULL);
     if (TASK_HAS_ENDED(t->state))
         t->slot = TASK_SLOTS;
     if (t->slot < TASK_SLOTS) {
@@ -123,6 +123,7 @@ void jobs_close(struct jobs *jobs)
         task_drop(t);
     table_free(&jobs->ids);
     table_free(&jobs->keys);
+    table_free(&jobs->users);
     if (jobs->marks != NULL)
         munmap((void *)(uintptr_t)jobs->marks, MARKS_BYTES);
     if (jobs->directory >= 0)

@@ -15,6 +15,7 @@ struct batch_options {
 struct jobs_options {
     int64_t  keep_ns;   /* of results, from their job's end on */
     unsigned max;       /* jobs, those that have ended included */
+    double   max_share; /* of these, what one user may have */
     int64_t  max_bytes; /* of all bodies */
 };
 

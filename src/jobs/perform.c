@@ -30,9 +30,63 @@ struct performance {
     int64_t                 file_at, file_left;
     bool                    is_streaming;
     int64_t                 parked_until_ns; /* monotonic: the queue was full; 0: it is not parked */
-    struct mail             cancel, again, fence;
+    struct mail             cancel, look, again, fence;
     bool                    again_posted, ended;
 };
+
+/* -- how long it will wait still -- */
+
+/* As of now; under the lock. */
+static void note_outlook(struct task *t, int64_t eta_wall_ns, uint64_t ahead)
+{
+    t->outlook.is_known = true;
+    t->outlook.eta_wall_ns = eta_wall_ns;
+    t->outlook.ahead = ahead;
+    t->outlook.of_mono_ns = clock_mono_ns();
+    task_tell(t);
+}
+
+struct task_look { /* what the upstream thread is asked; it may outlive who carries the task out */
+    struct upstream_outlook at;
+    struct task            *task; /* a reference */
+    struct engine          *engine;
+};
+
+static void look_is_over(struct task_look *k)
+{
+    struct task *t = k->task;
+
+    jobs_lock(t->jobs);
+    t->outlook.is_asked = false;
+    if (k->at.is_known)
+        note_outlook(t, time_add(clock_wall_ns(), k->at.wait_ns), k->at.ahead);
+    else
+        note_outlook(t, t->outlook.eta_wall_ns, t->outlook.ahead);
+    jobs_unlock(t->jobs);
+    task_release(t);
+    engine_let_go(k->engine);
+    free(k);
+}
+
+static void receive_outlook(struct mail *m)
+{
+    look_is_over(CONTAINER_OF(CONTAINER_OF(m, struct upstream_outlook, done), struct task_look, at));
+}
+
+static void receive_look(struct mail *m)
+{
+    struct performance *p = CONTAINER_OF(m, struct performance, look);
+    struct task_look   *k = mem_alloc(sizeof *k);
+
+    k->at.reply_to = p->desk->mailbox;
+    k->at.done.receive = receive_outlook;
+    k->task = p->task;
+    k->engine = p->desk->engine;
+    task_acquire(k->task);
+    engine_hold(k->engine);
+    if (p->ended || p->exchange == NULL || !exchange_look_out(p->exchange, &k->at))
+        look_is_over(k);
+}
 
 /* -- who asks: whoever did, as he was then -- */
 
@@ -90,8 +144,8 @@ static void leave(struct performance *p, bool whole)
     p->answer = NULL;
     LIST_REMOVE(p, entry);
     jobs_lock(p->desk->jobs);
-    p->task->cancel = NULL;
-    p->task->cancel_at = NULL;
+    p->task->cancel = p->task->look = NULL;
+    p->task->carried_out_at = NULL;
     jobs_unlock(p->desk->jobs);
     mailbox_post(p->desk->mailbox, &p->fence);
 }
@@ -221,9 +275,7 @@ static void park(struct performance *p)
     p->sent_all = false;
     p->parked_until_ns = clock_mono_ns() + PARKED_NS;
     jobs_lock(p->desk->jobs);
-    p->task->is_foretold = true; /* as far as it can be */
-    p->task->eta_wall_ns = 0;
-    task_tell(p->task);
+    note_outlook(p->task, 0, 0); /* as far as it can be known */
     jobs_unlock(p->desk->jobs);
 }
 
@@ -339,10 +391,10 @@ static void hear_queued(struct exchange_job *job, int64_t wait_ns, uint64_t ahea
     if (p->ended)
         return;
     jobs_lock(t->jobs);
-    t->is_foretold = true;
-    t->eta_wall_ns = t->is_batch ? 0 : time_add(clock_wall_ns(), wait_ns);
-    t->ahead = t->is_batch ? 0 : ahead;
-    task_tell(t);
+    if (t->is_batch)
+        note_outlook(t, 0, 0);
+    else
+        note_outlook(t, time_add(clock_wall_ns(), wait_ns), ahead);
     jobs_unlock(t->jobs);
 }
 
@@ -354,7 +406,7 @@ static void hear_sent(struct exchange_job *job)
         return;
     p->is_sent = true;
     jobs_lock(p->desk->jobs);
-    p->task->is_foretold = true;
+    p->task->outlook.is_known = true;
     task_become(p->task, TASK_RUNNING, NULL);
     jobs_unlock(p->desk->jobs);
 }
@@ -436,6 +488,7 @@ void perform_start(struct desk *d, struct task *t)
     p->peer = t->asked.peer;
     p->job = (struct exchange_job){ .number = t->number, .queued = hear_queued, .sent = hear_sent };
     p->cancel.receive = receive_cancel;
+    p->look.receive = receive_look;
     p->again.receive = receive_again;
     p->fence.receive = receive_fence;
     LIST_INSERT_HEAD(&d->performances, p, entry);
@@ -443,7 +496,8 @@ void perform_start(struct desk *d, struct task *t)
     if (t->slot < TASK_SLOTS)
         p->job.mark = &d->jobs->marks[t->slot];
     t->cancel = &p->cancel;
-    t->cancel_at = d->mailbox;
+    t->look = &p->look;
+    t->carried_out_at = d->mailbox;
     jobs_unlock(d->jobs);
     if (!open_body(p))
         fail(p, PROBLEM_JOB_NOT_KEPT, "The request's body is not in the state directory any more.");

@@ -40,9 +40,9 @@ static json_t *facts_of(const struct task *t, int64_t now)
 
     set(o, "id", json_string(t->id));
     set(o, "state", json_string(task_state_name(state)));
-    if (state == TASK_QUEUED && t->is_foretold && t->eta_wall_ns > 0) {
-        set(o, "ahead", json_integer((json_int_t)t->ahead));
-        set(o, "eta", time_text(t->eta_wall_ns > now ? t->eta_wall_ns + NS_PER_SEC - 1 : now));
+    if (state == TASK_QUEUED && t->outlook.is_known && t->outlook.eta_wall_ns > 0) {
+        set(o, "ahead", json_integer((json_int_t)t->outlook.ahead));
+        set(o, "eta", time_text(t->outlook.eta_wall_ns > now ? t->outlook.eta_wall_ns + NS_PER_SEC - 1 : now));
     }
     set(o, "method", json_of_text(t->asked.request.method_name));
     set(o, "target", json_of_text(t->asked.shown));
@@ -75,10 +75,10 @@ static int newest_first(const void *a, const void *b)
 }
 
 /* Those that there are, and how many are in each state; under the lock.  malloc'd. */
-static const struct task **gather_all(struct jobs *jobs, int64_t now, unsigned counts[TASK_GONE + 1], unsigned *count)
+static struct task **gather_all(struct jobs *jobs, int64_t now, unsigned counts[TASK_GONE + 1], unsigned *count)
 {
-    const struct task **found = mem_alloc((jobs->count + 1) * sizeof *found);
-    struct task        *t;
+    struct task **found = mem_alloc((jobs->count + 1) * sizeof *found);
+    struct task  *t;
 
     *count = 0;
     TAILQ_FOREACH (t, &jobs->all, entry) {
@@ -89,21 +89,23 @@ static const struct task **gather_all(struct jobs *jobs, int64_t now, unsigned c
         counts[state]++;
         found[(*count)++] = t;
     }
-    if (*count > 0)
-        qsort(found, *count, sizeof *found, newest_first);
     return found;
 }
 
 json_t *jobs_overview(struct jobs *jobs, unsigned most, int64_t now_wall_ns)
 {
-    unsigned            counts[TASK_GONE + 1] = { 0 }, count;
-    json_t             *list = json_array(), *states = json_object();
-    const struct task **found;
+    unsigned      counts[TASK_GONE + 1] = { 0 }, count;
+    json_t       *list = json_array(), *states = json_object();
+    struct task **found;
 
     jobs_lock(jobs);
     found = gather_all(jobs, now_wall_ns, counts, &count);
-    for (unsigned i = 0; i < count && i < most; i++)
+    if (count > 0 && most > 0)
+        qsort(found, count, sizeof *found, newest_first);
+    for (unsigned i = 0; i < count && i < most; i++) {
+        task_outlook_is_fresh(found[i], clock_mono_ns()); /* who asks again finds it so */
         json_array_append_new(list, facts_of(found[i], now_wall_ns));
+    }
     jobs_unlock(jobs);
     free(found);
     for (int s = TASK_QUEUED; s <= TASK_CANCELLED; s++)
@@ -113,7 +115,7 @@ json_t *jobs_overview(struct jobs *jobs, unsigned most, int64_t now_wall_ns)
 
 int64_t task_retry_s(const struct task *t, int64_t now)
 {
-    int64_t left = t->state == TASK_QUEUED && t->is_foretold ? t->eta_wall_ns - now : 0;
+    int64_t left = t->state == TASK_QUEUED && t->outlook.is_known ? t->outlook.eta_wall_ns - now : 0;
 
     return left > NS_PER_SEC ? (left + NS_PER_SEC - 1) / NS_PER_SEC : 1;
 }

@@ -8,6 +8,7 @@
 #include "jobs/task.h"
 
 #include "base/clock.h"
+#include "base/counters.h"
 #include "http/prefer.h"
 #include "policy/caller.h"
 
@@ -62,7 +63,7 @@ static struct sight_of_task look_at(struct taker *k)
 
     jobs_lock(t->jobs);
     k->waiting.watch.armed = true;
-    s = (struct sight_of_task){ t->row.refused, t->row.is_there, t->is_foretold, t->answer != NULL,
+    s = (struct sight_of_task){ t->row.refused, t->row.is_there, t->outlook.is_known, t->answer != NULL,
                                 task_state_at(t, clock_wall_ns()) };
     jobs_unlock(t->jobs);
     return s;
@@ -101,7 +102,7 @@ static void look(struct waiting *w)
     }
     if (!waiting_is_over(w, w->wait_ns))
         return;
-    if (!k->is_new || k->is_batch || s.is_foretold || waiting_is_over(w, NS_PER_SEC))
+    if ((!k->is_new || k->is_batch || s.is_foretold || waiting_is_over(w, NS_PER_SEC)) && waiting_is_up_to_date(w))
         say_accepted(k);
 }
 
@@ -244,53 +245,80 @@ static struct task *find_same(struct task *t)
     return same;
 }
 
-/* Among the others, where it is one of its own; *why_not: PROBLEM_NONE. */
-static struct task *enter(struct taker *k, struct task *t, enum problem_kind *why_not)
+/* Among the others, where it is one of its own.  Else why not; NULL: it is, or the same that was there before. */
+struct task_refusal {
+    enum problem_kind kind;
+    const char       *detail;
+};
+
+static const struct task_refusal *enter_new(struct taker *k, struct task *t)
 {
+    static const struct task_refusal
+        bytes = { PROBLEM_JOBS_FULL, "Its body is too long for the room under jobs.max_size. Nothing was sent." },
+        full[] = {
+            [TASK_NO_ROOM] = { PROBLEM_JOBS_FULL,
+                               "There is no room for one more job under jobs.max. Nothing was sent." },
+            [TASK_NO_ROOM_OF_USER] = { PROBLEM_JOBS_FULL,
+                                       "One user's jobs may be no more than jobs.max_share of jobs.max, "
+                                       "and yours are that many. Nothing was sent." },
+        };
     const struct jobs_options *o = &service_config(k->waiting.outer)->jobs;
+    enum task_room             room;
+
+    if (!task_take_bytes(t, t->body.bytes, o->max_bytes))
+        return &bytes;
+    room = task_add(t, o);
+    if (room != TASK_ROOM) {
+        task_take_bytes(t, -t->held, 0);
+        return &full[room];
+    }
+    k->is_new = true;
+    task_save(t);
+    return NULL;
+}
+
+/* What waits then is *t: a reference. */
+static const struct task_refusal *enter(struct taker *k, struct task **t)
+{
+    static const struct task_refusal reused = {
+        PROBLEM_IDEMPOTENCY_KEY_REUSED,
+        "That Idempotency-Key has a job of another method, target or body. Nothing was sent."
+    };
+    struct jobs               *jobs = k->waiting.desk->jobs;
+    const struct task_refusal *why_not = NULL;
     struct task               *same;
 
-    *why_not = PROBLEM_NONE;
-    atomic_store(&t->jobs->keep_ns, o->keep_ns);
-    jobs_lock(t->jobs);
-    same = find_same(t);
-    if (same != NULL && memcmp(&same->content, &t->content, sizeof t->content) != 0) {
-        *why_not = PROBLEM_IDEMPOTENCY_KEY_REUSED;
-    } else if (same == NULL) {
-        if (!task_take_bytes(t, t->body.bytes, o->max_bytes) || !task_add(t, o->max)) {
-            task_take_bytes(t, -t->held, 0);
-            *why_not = PROBLEM_JOBS_FULL;
-        } else {
-            k->is_new = true;
-            task_save(t);
-        }
-    }
-    if (*why_not == PROBLEM_NONE)
-        task_watch(same != NULL ? same : t, &k->waiting.watch);
-    jobs_unlock(t->jobs);
+    atomic_store(&jobs->keep_ns, service_config(k->waiting.outer)->jobs.keep_ns);
+    jobs_lock(jobs);
+    same = find_same(*t);
     if (same == NULL)
-        return t;
-    task_release(t);
-    return same;
+        why_not = enter_new(k, *t);
+    else if (memcmp(&same->content, &(*t)->content, sizeof same->content) != 0)
+        why_not = &reused;
+    if (why_not == NULL)
+        task_watch(same != NULL ? same : *t, &k->waiting.watch);
+    jobs_unlock(jobs);
+    if (same != NULL) {
+        task_release(*t);
+        *t = same;
+    }
+    return why_not;
 }
 
 static void begin(struct taker *k, const struct task_batch *b)
 {
-    enum problem_kind why_not;
-    struct task      *t = enter(k, make(k, b), &why_not);
+    struct task               *t = make(k, b);
+    const struct task_refusal *why_not = enter(k, &t);
 
-    if (why_not == PROBLEM_NONE) {
+    if (why_not == NULL) {
+        counter_add(COUNTER_JOBS_TAKEN, k->is_new);
         k->waiting.task = t;
         waiting_look_later(&k->waiting);
         return;
     }
+    counter_add(COUNTER_JOBS_REFUSED, why_not->kind == PROBLEM_JOBS_FULL);
     task_release(t);
-    if (why_not == PROBLEM_JOBS_FULL)
-        waiting_refuse(&k->waiting, why_not,
-                       "There is no room for one more job under jobs.max and jobs.max_size. Nothing was sent.");
-    else
-        waiting_refuse(&k->waiting, why_not,
-                       "That Idempotency-Key has a job of another method, target or body. Nothing was sent.");
+    waiting_refuse(&k->waiting, why_not->kind, why_not->detail);
 }
 
 /* -- the service -- */
@@ -354,7 +382,7 @@ static void taking_close(void *handle)
     if (t != NULL && k->is_new && !k->waiting.answered && !t->has_key) {
         jobs_lock(t->jobs);
         if (t->cancel != NULL)
-            mailbox_post(t->cancel_at, t->cancel);
+            mailbox_post(t->carried_out_at, t->cancel);
         t->cancel = NULL;
         task_become(t, TASK_GONE, NULL);
         jobs_unlock(t->jobs);

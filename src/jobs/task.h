@@ -102,6 +102,16 @@ struct task_row {
     enum task_state     state;
 };
 
+struct task_outlook { /* of one that is queued */
+    bool     is_known;
+    int64_t  eta_wall_ns; /* 0: nobody can say */
+    uint64_t ahead;
+    int64_t  of_mono_ns; /* as of then */
+    bool     is_asked;   /* somebody looks anew */
+};
+
+struct task_user;
+
 struct task {
     struct ref   ref;
     struct jobs *jobs;
@@ -123,10 +133,8 @@ struct task {
     unsigned            slot; /* of marks, while it has not ended */
     enum task_state     state, coming;
     bool                has_coming;
-    bool                was_sent;    /* what may not be sent twice */
-    bool                is_foretold; /* the next two are known */
-    int64_t             eta_wall_ns;
-    uint64_t            ahead;
+    bool                was_sent; /* what may not be sent twice */
+    struct task_outlook outlook;
     uint64_t            seq; /* of its last change, greater than those of all before it */
     int64_t             ended_wall_ns;
     bool                was_read; /* its result, whole */
@@ -134,7 +142,9 @@ struct task {
     struct task_body    body;     /* of the request */
     struct task_answer *answer;   /* once it has ended; until then, what is coming */
     struct mail        *cancel;   /* to who carries it out, with his mailbox; NULL: nobody does */
-    struct mailbox     *cancel_at;
+    struct mail        *look;     /* at how long it will wait still; so is this */
+    struct mailbox     *carried_out_at;
+    struct task_user   *user; /* among whose jobs it counts; NULL: it does not */
     struct task_watches watches;
     TAILQ_ENTRY(task)   entry; /* of all, in order of number */
     struct table_node   by_id, by_key;
@@ -144,7 +154,7 @@ struct task {
 struct jobs {
     pthread_mutex_t     lock; /* of tasks and of the next ones */
     struct tasks        all;
-    struct table        ids, keys;
+    struct table        ids, keys, users;
     unsigned            count; /* but for those that have expired */
     int64_t             bytes; /* of all bodies */
     uint64_t            last_number, last_seq;
@@ -182,8 +192,9 @@ struct task_answer *task_answer_problem(enum problem_kind, const char *detail);
 void jobs_lock(struct jobs *);
 void jobs_unlock(struct jobs *);
 /* -- under the lock -- */
-/* Among the others; takes a reference of its own.  False: there are so many already. */
-bool task_add(struct task *, unsigned most);
+/* Among the others; takes a reference of its own.  Else why not: there are so many already. */
+enum task_room { TASK_ROOM, TASK_NO_ROOM, TASK_NO_ROOM_OF_USER };
+enum task_room task_add(struct task *, const struct jobs_options *);
 /* Not any more, drops that reference. */
 void         task_drop(struct task *);
 struct task *task_find(struct jobs *, struct slice id);
@@ -198,6 +209,9 @@ void task_tell(struct task *);
 void task_watch(struct task *, struct task_watch *);
 void jobs_watch(struct jobs *, struct task_watch *); /* any end */
 void task_unwatch(struct task_watch *);              /* it may stand in its mailbox still */
+/* Is its outlook of `since` or later, or of just now, or never to be had?  Else somebody looks, and task_tell()
+ * follows. */
+bool task_outlook_is_fresh(struct task *, int64_t since_mono_ns);
 /* So many bytes more, where there is room: results that were read go.  Less than 0: given back. */
 bool task_take_bytes(struct task *, int64_t bytes, int64_t most);
 void task_save(struct task *); /* a row is to be written */
@@ -270,6 +284,7 @@ struct waiting {
     struct task_watch    watch;
     struct engine_ticker ticker;
     int64_t              asked_ns, wait_ns; /* Prefer: wait */
+    int64_t              looks_ns;          /* since then for an outlook; 0: it does not */
     bool                 answered, closed;
     bool                 outside; /* of what the exchange called: it is to be woken */
     struct mail          first, fence;
@@ -291,6 +306,8 @@ void waiting_answered(struct waiting *);
 void waiting_refuse(struct waiting *, enum problem_kind, const char *detail);
 /* What it is, to which fields may be added before waiting_answered().  Consumes the JSON; retry_s 0: no Retry-After. */
 void waiting_say(struct waiting *, unsigned status, json_t *, int64_t retry_s);
+/* Is the outlook of its task as of now?  Else somebody looks, and it is to come again; for a second at most. */
+bool waiting_is_up_to_date(struct waiting *);
 /* The task's state, and with 202 or while it has not ended, when to ask again. */
 void waiting_say_state(struct waiting *, unsigned status);
 

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/counters.h"
 
 #include <sodium.h>
 
@@ -146,19 +147,89 @@ static bool counts(enum task_state state)
     return state < TASK_EXPIRED;
 }
 
-bool task_add(struct task *t, unsigned most)
+/* -- how many there are, and whose -- */
+
+struct task_user {
+    struct table_node node;
+    struct peer       who;
+    unsigned          jobs;
+};
+
+static uint64_t hash_of_user(const struct peer *p)
 {
-    struct jobs *jobs = t->jobs;
-    struct task *before = TAILQ_LAST(&jobs->all, tasks);
+    return p->has_uid ? hash_of(&p->uid, sizeof p->uid) : hash_of(p->address, p->address_bytes);
+}
+
+static struct task_user *find_user(struct jobs *jobs, const struct peer *p)
+{
+    TABLE_EACH(n, &jobs->users, hash_of_user(p))
+    {
+        struct task_user *u = CONTAINER_OF(n, struct task_user, node);
+
+        if (u->who.has_uid != p->has_uid)
+            continue;
+        if (p->has_uid
+                ? u->who.uid == p->uid
+                : u->who.address_bytes == p->address_bytes && memcmp(u->who.address, p->address, p->address_bytes) == 0)
+            return u;
+    }
+    return NULL;
+}
+
+static void count_in(struct task *t)
+{
+    struct task_user *u = find_user(t->jobs, &t->asked.peer);
+
+    if (u == NULL) {
+        u = mem_alloc(sizeof *u);
+        u->who = t->asked.peer;
+        table_add(&t->jobs->users, &u->node, hash_of_user(&u->who));
+    }
+    u->jobs++;
+    t->user = u;
+    t->jobs->count++;
+}
+
+static void count_out(struct task *t)
+{
+    struct task_user *u = t->user;
+
+    if (u == NULL)
+        return;
+    t->user = NULL;
+    t->jobs->count--;
+    if (--u->jobs == 0) {
+        table_remove(&t->jobs->users, &u->node);
+        free(u);
+    }
+}
+
+static enum task_room room_for(const struct task *t, const struct jobs_options *o)
+{
+    const struct task_user *u = find_user(t->jobs, &t->asked.peer);
+    const double            of_one = o->max_share * o->max;
+
+    if (t->jobs->count >= o->max)
+        return TASK_NO_ROOM;
+    return u != NULL && u->jobs >= of_one ? TASK_NO_ROOM_OF_USER : TASK_ROOM;
+}
+
+enum task_room task_add(struct task *t, const struct jobs_options *o)
+{
+    struct jobs   *jobs = t->jobs;
+    struct task   *before = TAILQ_LAST(&jobs->all, tasks);
+    enum task_room room;
 
     if (!t->is_loaded) {
-        if (jobs->count >= most)
-            return false;
+        room = room_for(t, o);
+        if (room != TASK_ROOM)
+            return room;
         t->number = ++jobs->last_number;
         take_slot(t);
     }
     task_acquire(t);
-    jobs->count += counts(t->state);
+    if (counts(t->state))
+        count_in(t);
     table_add(&jobs->ids, &t->by_id, hash_of(t->id, TASK_ID_LENGTH));
     if (t->has_key && counts(t->state))
         table_add(&jobs->keys, &t->by_key, hash_of(&t->key, sizeof t->key));
@@ -170,7 +241,7 @@ bool task_add(struct task *t, unsigned most)
         TAILQ_INSERT_AFTER(&jobs->all, before, t, entry);
     else
         TAILQ_INSERT_HEAD(&jobs->all, t, entry);
-    return true;
+    return TASK_ROOM;
 }
 
 static void forget_key(struct task *t)
@@ -193,7 +264,7 @@ void task_drop(struct task *t)
     forget_key(t);
     give_bytes_back(t);
     give_slot_back(t);
-    jobs->count -= counts(t->state);
+    count_out(t);
     t->state = TASK_GONE;
     table_remove(&jobs->ids, &t->by_id);
     TAILQ_REMOVE(&jobs->all, t, entry);
@@ -312,14 +383,13 @@ void task_settle(struct task *t)
     struct jobs *jobs = t->jobs;
     const bool   ended_now = !TASK_HAS_ENDED(t->state) && TASK_HAS_ENDED(t->coming) && t->coming < TASK_EXPIRED;
 
-    jobs->count -= counts(t->state) && !counts(t->coming);
+    if (!counts(t->coming))
+        count_out(t);
     t->state = t->coming;
     t->has_coming = false;
     if (TASK_HAS_ENDED(t->state))
         give_slot_back(t);
     if (t->state == TASK_GONE) {
-        jobs->count += 1; /* which task_drop() takes off */
-        t->state = TASK_CANCELLED;
         task_drop(t);
     } else if (t->state == TASK_EXPIRED) {
         forget_key(t);
@@ -327,11 +397,34 @@ void task_settle(struct task *t)
     }
     task_tell(t);
     if (ended_now)
+        counter_add(t->state == TASK_DONE     ? COUNTER_JOBS_DONE
+                    : t->state == TASK_FAILED ? COUNTER_JOBS_FAILED
+                                              : COUNTER_JOBS_CANCELLED,
+                    1);
+    if (ended_now)
         for (struct task_watch *w = LIST_FIRST(&jobs->watches); w != NULL; w = LIST_NEXT(w, entry))
             if (w->armed) {
                 w->armed = false;
                 mailbox_post(w->mailbox, &w->mail);
             }
+}
+
+/* -- how long it will wait still -- */
+
+enum { FRESH_MS = 100 };
+
+bool task_outlook_is_fresh(struct task *t, int64_t since_mono_ns)
+{
+    struct task_outlook *o = &t->outlook;
+
+    if (t->state != TASK_QUEUED || t->is_batch || t->look == NULL || !o->is_known || o->of_mono_ns >= since_mono_ns ||
+        clock_mono_ns() - o->of_mono_ns < FRESH_MS * NS_PER_MS)
+        return true;
+    if (!o->is_asked) {
+        o->is_asked = true;
+        mailbox_post(t->carried_out_at, t->look);
+    }
+    return false;
 }
 
 /* -- who waits -- */

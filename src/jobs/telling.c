@@ -19,6 +19,11 @@ enum { LISTED_MOST = 1000, EVENTS_AT_ONCE = 64 };
 
 enum wish { WISH_LIST, WISH_EVENTS, WISH_STATE, WISH_RESULT, WISH_DELETE };
 
+struct list_wish {
+    int      state; /* -1: any */
+    uint64_t since;
+};
+
 struct teller {
     struct waiting   waiting;
     struct task_hash owner;
@@ -26,6 +31,8 @@ struct teller {
     enum task_state  seen;    /* as it was when somebody began to wait */
     bool             cancels; /* WISH_DELETE: it is on its way to be cancelled, or forgotten */
     bool             leaves;
+    /* of the list */
+    struct list_wish list;
     /* of the events */
     struct spool *body;
     struct mail   drained;
@@ -87,7 +94,7 @@ static void delete_under_lock(struct teller *t)
     }
     t->cancels = true;
     if (k->cancel != NULL)
-        mailbox_post(k->cancel_at, k->cancel);
+        mailbox_post(k->carried_out_at, k->cancel);
     k->cancel = NULL;
     task_become(k, TASK_CANCELLED, NULL);
 }
@@ -129,18 +136,12 @@ static void look(struct waiting *w)
         say_expired(t);
     else if (t->wish == WISH_RESULT && TASK_HAS_ENDED(state))
         say_result(t, state);
-    else if (t->wish == WISH_STATE && (is_over || state != t->seen || TASK_HAS_ENDED(state)))
-        say_state(w, 200);
-    else if (is_over)
-        say_state(w, 202);
+    else if ((is_over || (t->wish == WISH_STATE && (state != t->seen || TASK_HAS_ENDED(state)))) &&
+             waiting_is_up_to_date(w))
+        say_state(w, t->wish == WISH_STATE ? 200 : 202);
 }
 
 /* -- the list -- */
-
-struct list_wish {
-    int      state; /* -1: any */
-    uint64_t since;
-};
 
 static bool read_state(struct slice value, int *state)
 {
@@ -198,31 +199,63 @@ static struct task **gather(struct teller *t, const struct list_wish *l, bool en
     return found;
 }
 
-static void say_list(struct teller *t, struct slice query)
+/* Of those that are told, one whose outlook is on its way; under the lock. */
+static struct task *awaited(struct task *const *found, unsigned count, int64_t since_ns)
 {
-    const int64_t    now = clock_wall_ns();
-    struct list_wish l;
-    struct task    **found;
-    unsigned         count, most;
-    json_t          *list, *all;
+    struct task *last = NULL;
 
-    if (!read_query(query, &l)) {
-        waiting_refuse(&t->waiting, PROBLEM_JOB_QUERY,
-                       "state=queued, running, done, failed or cancelled, and since=SEQ are understood.");
-        return;
-    }
-    list = json_array();
-    jobs_lock(t->waiting.desk->jobs);
-    found = gather(t, &l, false, &count);
-    most = count < LISTED_MOST ? count : LISTED_MOST;
+    for (unsigned i = 0; i < count; i++)
+        if (!task_outlook_is_fresh(found[i], since_ns))
+            last = found[i];
+    return last;
+}
+
+static void say_list(struct teller *t, struct task *const *found, unsigned count)
+{
+    const unsigned most = count < LISTED_MOST ? count : LISTED_MOST;
+    const int64_t  now = clock_wall_ns();
+    json_t        *list = json_array(), *all;
+
     for (unsigned i = 0; i < most; i++)
         json_array_append_new(list, task_show(t->waiting.outer, found[i], now));
-    all = json_pack("{s:o, s:I, s:b}", "jobs", list, "seq", (json_int_t)(most > 0 ? found[most - 1]->seq : l.since),
-                    "more", count > most);
-    jobs_unlock(t->waiting.desk->jobs);
-    free(found);
+    all = json_pack("{s:o, s:I, s:b}", "jobs", list, "seq",
+                    (json_int_t)(most > 0 ? found[most - 1]->seq : t->list.since), "more", count > most);
     waiting_say(&t->waiting, 200, all, 0);
-    waiting_answered(&t->waiting);
+}
+
+/* They are asked all at once, and heard of one after the other. */
+static void look_at_list(struct waiting *w)
+{
+    struct teller *t = CONTAINER_OF(w, struct teller, waiting);
+    struct task  **found, *last;
+    unsigned       count;
+
+    if (w->answered)
+        return;
+    jobs_lock(w->desk->jobs);
+    task_unwatch(&w->watch);
+    found = gather(t, &t->list, false, &count);
+    last = waiting_is_over(w, NS_PER_SEC) ? NULL
+                                          : awaited(found, count < LISTED_MOST ? count : LISTED_MOST, w->asked_ns);
+    if (last != NULL) {
+        task_acquire(last);
+        task_watch(last, &w->watch);
+    } else {
+        say_list(t, found, count);
+    }
+    jobs_unlock(w->desk->jobs);
+    free(found);
+    task_release(w->task);
+    w->task = last;
+    if (last == NULL)
+        waiting_answered(w);
+}
+
+static void begin_list(struct teller *t, struct slice query)
+{
+    if (!read_query(query, &t->list))
+        waiting_refuse(&t->waiting, PROBLEM_JOB_QUERY,
+                       "state=queued, running, done, failed or cancelled, and since=SEQ are understood.");
 }
 
 /* -- events -- */
@@ -429,6 +462,8 @@ static struct teller *make(struct exchange *x, enum wish wish)
     t->wish = wish;
     t->owner = task_owner(x);
     t->drained.receive = receive_drained;
+    if (wish == WISH_LIST)
+        w->look = w->stop = look_at_list;
     if (wish == WISH_EVENTS) {
         w->look = look_for_events;
         w->tick = keep_alive;
@@ -453,7 +488,7 @@ static void *telling_open(struct exchange *x)
     }
     t = make(x, wish);
     if (wish == WISH_LIST)
-        say_list(t, query);
+        begin_list(t, query);
     else if (wish == WISH_EVENTS)
         begin_events(t);
     else

@@ -114,6 +114,20 @@ void waiting_say(struct waiting *w, unsigned status, json_t *shown, int64_t retr
         service_add_field(w->outer, "Retry-After", slice_of(seconds));
 }
 
+bool waiting_is_up_to_date(struct waiting *w)
+{
+    const int64_t now = clock_mono_ns();
+    bool          is_fresh;
+
+    jobs_lock(w->desk->jobs);
+    w->watch.armed = true;
+    is_fresh = task_outlook_is_fresh(w->task, w->looks_ns > 0 ? w->looks_ns : now);
+    jobs_unlock(w->desk->jobs);
+    if (w->looks_ns == 0)
+        w->looks_ns = now;
+    return is_fresh || w->desk->is_stopping || now - w->looks_ns >= NS_PER_SEC;
+}
+
 void waiting_say_state(struct waiting *w, unsigned status)
 {
     const int64_t now = clock_wall_ns();

@@ -15,6 +15,7 @@ static void look(struct upstream_outlook *o, const struct flight *f)
     if (f->state >= FLIGHT_SENDING)
         return;
     o->wait_ns = forecast_wait(f->site, f, &f->charge, f->entry.priority, &f->entry.who, &cause);
+    o->ahead = queue_waits(&f->entry) ? queue_ahead_of(f->site->budget->queue, &f->entry).all : 0;
     if (o->wait_ns > 0)
         snprintf(o->limit, sizeof o->limit, "%s", cause.limit != NULL ? cause.limit : "");
 }
@@ -26,6 +27,7 @@ static void receive_question(struct mail *m)
 
     o->is_known = false;
     o->wait_ns = o->last_ns = o->takes_ns = 0;
+    o->ahead = 0;
     o->limit[0] = '\0';
     if (w->flight != NULL)
         look(o, w->flight);

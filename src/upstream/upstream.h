@@ -187,11 +187,12 @@ struct upstream_outlook { /* the asker's; answered by mail */
     struct fetch   *fetch; /* that one; the worker has not left it */
     uint64_t        more;  /* after it */
     /* -- answer -- */
-    bool    is_known;  /* false: it has its answer */
-    int64_t wait_ns;   /* of that one; 0: it is at the API */
-    char    limit[64]; /* that makes it wait; "queue": the places; "": none */
-    int64_t last_ns;   /* until the last one goes; INT64_MAX: never */
-    int64_t takes_ns;  /* one, at the API; 0: not known */
+    bool     is_known;  /* false: it has its answer */
+    int64_t  wait_ns;   /* of that one; 0: it is at the API */
+    uint64_t ahead;     /* how many go before it, of those that wait for the same API */
+    char     limit[64]; /* that makes it wait; "queue": the places; "": none */
+    int64_t  last_ns;   /* until the last one goes; INT64_MAX: never */
+    int64_t  takes_ns;  /* one, at the API; 0: not known */
 };
 void upstream_look_out(struct upstream *, struct upstream_outlook *);
 

@@ -1,62 +1,15 @@
 """Requests that are answered later: jobs."""
 import json
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from harness.client import Closed
+from harness.jobs import LATER, FRESH, SPENT, batch_later, later, state, wait_for, result, problem, Gate
 from harness.settings import upstream
-from harness.wait import until
-
-LATER = [("Weir-Async", "1")]
-FRESH = [("Cache-Control", "max-age=3600"), ("Content-Type", "application/json")]
-# One request at once, and none after it for as long as a test lasts.
-SPENT = {"limits": ["1/h"], "queue": {"max_wait": "30s"}}
-
-
-def later(d, target="/api/1", method="GET", fields=(), body=None, **kwargs):
-    """The job of a request: what the 202 says."""
-    reply = d.request(method, target, [*LATER, *fields], body, **kwargs)
-    assert reply.status == 202, reply
-    job = json.loads(reply.body)
-    assert reply.fields.get("Location") == f"/.weir/jobs/{job['id']}"
-    assert int(reply.fields.get("Retry-After")) >= 1
-    return job
-
-
-def state(d, job, fields=()):
-    reply = d.get(f"/.weir/jobs/{job['id']}", fields)
-    assert reply.status == 200, reply
-    return json.loads(reply.body)
-
-
-def wait_for(d, job, wanted, fields=()):
-    return until(lambda: (s := state(d, job, fields))["state"] == wanted and s, f"{job['id']} is {wanted}")
-
-
-def result(d, job, fields=()):
-    return d.get(f"/.weir/jobs/{job['id']}/result", [("Prefer", "wait=30"), *fields])
-
-
-def problem(reply):
-    assert reply.fields.get("Content-Type") == "application/problem+json", reply
-    return json.loads(reply.body)["type"].rpartition(":")[2]
-
-
-class Gate:
-    """An origin's handler that holds its answers until it is opened."""
-
-    def __init__(self, origin, body=b'{"late": true}', fields=FRESH):
-        self.opened, self.body, self.fields = threading.Event(), body, fields
-        origin.handler = self
-
-    def __call__(self, request, conn):
-        conn.wait(self.opened)
-        conn.answer(200, self.body, self.fields)
-
-    def open(self):
-        self.opened.set()
-
+from harness.wait import seconds, until
 
 # -- from 202 to the result ----------------------------------------------------------------------------------------
 
@@ -199,6 +152,41 @@ def test_what_waits_for_its_budget_is_foretold(weir, origin):
     assert state(d, second)["eta"] > state(d, first)["eta"]
 
 
+def told(d, job):
+    return next(j for j in json.loads(d.get("/.weir/jobs").body)["jobs"] if j["id"] == job["id"])
+
+
+def test_what_is_told_of_a_wait_is_of_now(weir, origin):
+    d = weir(**SPENT)
+    assert d.get("/api/0").status == 200
+    jobs = [later(d, f"/api/{i}") for i in range(1, 4)]
+    before = told(d, jobs[2])
+    assert before["ahead"] == 2
+    d.request("DELETE", f"/.weir/jobs/{jobs[0]['id']}")
+    after = until(lambda: (t := told(d, jobs[2]))["ahead"] == 1 and t, "one went")
+    assert after["eta"] < before["eta"] and state(d, jobs[2])["ahead"] == 1
+    assert until(lambda: (t := state(d, jobs[1]))["ahead"] == 0 and t, "it is the first")["eta"] < after["eta"]
+    # With the 202 of an equal one, and while somebody waits for the result.
+    key = [("Idempotency-Key", "k")]
+    last = later(d, "/api/9", fields=key)
+    assert last["ahead"] == 2
+    d.request("DELETE", f"/.weir/jobs/{jobs[1]['id']}")
+    until(lambda: later(d, "/api/9", fields=key)["ahead"] == 1, "heard by its key")
+    assert json.loads(d.get(last["result"]).body)["ahead"] == 1
+    # Who may change Weir hears of the look before.
+    d.request("DELETE", f"/.weir/jobs/{jobs[2]['id']}")
+    until(lambda: [j["ahead"] for j in json.loads(d.admin("GET", "/jobs").body)["jobs"] if "ahead" in j] == [0], "it is")
+
+
+def test_a_list_of_many_is_of_now(weir, origin):
+    d = weir(settings={"jobs": {"max": 1000}}, **SPENT)
+    assert d.get("/api/0").status == 200
+    jobs = [later(d, f"/api/{i}") for i in range(40)]
+    d.request("DELETE", f"/.weir/jobs/{jobs[0]['id']}")
+    until(lambda: [j["ahead"] for j in json.loads(d.get("/.weir/jobs?state=queued").body)["jobs"]] == list(range(39)),
+          "each is told its place")
+
+
 def test_a_full_queue_fails_no_job(weir, origin, clock):
     d = weir(limits=["1/h"], queue={"max_wait": "30s", "max_length": 1})
     d.get("/api/0")
@@ -239,182 +227,6 @@ def test_who_leaves_before_the_202_leaves_nothing(weir, origin):
         origin.wait_requests(1)
     until(lambda: json.loads(d.get("/.weir/jobs").body)["jobs"] == [], "no job is left")
     gate.open()
-
-
-# -- over a restart --------------------------------------------------------------------------------------------------
-
-def end(d, how):
-    d.kill() if how == "kill" else d.stop()
-    d.start()
-
-
-@pytest.mark.parametrize("how", ["kill", "stop"])
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_queued_ones_are_queued_again(weir, origin, clock, how, method):
-    d = weir(**SPENT)
-    origin.handler = lambda request, conn: conn.answer(200, request.target.encode() + request.body)
-    d.get("/api/0")
-    jobs = [later(d, f"/api/{i}", method, body=b"body" * 1000 if method == "POST" else None) for i in (1, 2)]
-    end(d, how)
-    assert [state(d, job)["state"] for job in jobs] == ["queued", "queued"]
-    clock.advance(3601)
-    assert result(d, jobs[0]).body == b"/1" + (b"body" * 1000 if method == "POST" else b"")
-    clock.advance(3601)
-    assert result(d, jobs[1]).status == 200
-    assert [r.target for r in origin.requests] == ["/0", "/1", "/2"]
-
-
-@pytest.mark.parametrize("method, fields, sent_again", [
-    ("GET", [], True),
-    ("PUT", [], True),
-    ("POST", [("Idempotency-Key", "k1")], True),
-    ("POST", [], False),
-    ("PATCH", [], False),
-])
-def test_a_running_one_after_a_kill(weir, origin, method, fields, sent_again):
-    d, gate = weir(), Gate(origin)
-    job = later(d, method=method, fields=fields, body=None if method == "GET" else b"x")
-    wait_for(d, job, "running")
-    d.kill()
-    gate.open()
-    d.start()
-    reply = result(d, job)
-    if sent_again:
-        assert reply.status == 200 and origin.count() == 2
-    else:
-        assert reply.status == 502 and problem(reply) == "may-have-been-done" and b"may have been done" in reply.body
-        assert state(d, job)["state"] == "failed" and origin.count() == 1
-
-
-@pytest.mark.parametrize("method, status", [("GET", 200), ("POST", 502)])
-def test_a_kill_in_the_midst_of_an_answer(weir, origin, method, status):
-    d, held = weir(), threading.Event()
-
-    def handler(request, conn):
-        conn.head(200, [("Content-Length", "100000")])
-        conn.send(b"x" * 50_000)
-        if origin.count() == 1:
-            conn.wait(held)
-        conn.send(b"x" * 50_000)
-    origin.handler = handler
-    job = later(d, method=method, body=b"x" if method == "POST" else None)
-    wait_for(d, job, "running")
-    d.kill()
-    held.set()
-    d.start()
-    reply = result(d, job)
-    assert reply.status == status and (status != 200 or reply.body == b"x" * 100_000)
-
-
-def test_a_kill_while_the_request_comes(weir, origin):
-    d = weir()
-    with d.connect() as client:
-        client.send(client.head("POST", "/api/1", [*LATER, ("Content-Length", "100000")]) + b"x" * 50_000)
-        d.wait_counter("requests", 1)
-        d.kill()
-    d.start()
-    assert json.loads(d.get("/.weir/jobs").body)["jobs"] == [] and origin.count() == 0
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_no_kill_loses_a_job_or_does_it_twice(weir, origin, method):
-    """Kills whenever it may be: between 202s, amid rows, answers and files."""
-    d = weir(settings={"jobs": {"max": 10000}}, max_in_flight=4)
-    origin.handler = lambda request, conn: conn.answer(200, request.target.encode() * 300)
-    jobs = {}
-
-    def ask(who, stopped):
-        try:
-            with d.connect() as client:
-                for i in range(10000):
-                    target = f"/api/{who}-{len(jobs)}-{i}"
-                    client.start(method, target, LATER, b"x" * 2000 if method == "POST" else None)
-                    reply = client.read_response()
-                    assert reply.status == 202
-                    jobs[target] = json.loads(reply.body)
-        except (Closed, OSError):
-            assert stopped.is_set()
-    for round_ in range(3):
-        stopped = threading.Event()
-        askers = [threading.Thread(target=ask, args=(f"{round_}{n}", stopped)) for n in range(3)]
-        for asker in askers:
-            asker.start()
-        wanted = len(jobs) + 25 + 7 * round_
-        until(lambda: len(jobs) >= wanted, "some jobs are made")
-        stopped.set()
-        d.kill()
-        for asker in askers:
-            asker.join()
-        d.start()
-    for target, job in jobs.items():
-        reply = result(d, job)
-        if method == "POST" and reply.status == 502:
-            assert problem(reply) == "may-have-been-done"
-        else:
-            assert (reply.status, reply.body) == (200, target.replace("/api", "", 1).encode() * 300)
-    asked = [r.target for r in origin.requests]
-    assert method == "GET" or len(asked) == len(set(asked))
-
-
-def test_a_running_one_may_end_when_weir_stops(weir, origin):
-    d, gate = weir(), Gate(origin)
-    job = later(d, method="POST", body=b"x")
-    wait_for(d, job, "running")
-    d.terminate()
-    d.wait_line("stopping")
-    gate.open()
-    d.wait_exit()
-    d.process = None
-    d.start()
-    assert result(d, job).body == gate.body and origin.count() == 1
-
-
-@pytest.mark.parametrize("fields, target", [
-    ([("Authorization", "Bearer geheim-4711")], "/api/1"),
-    ([("X-Api-Key", "geheim-4711")], "/api/1"),
-    ([("Cookie", "session=geheim-4711")], "/api/1"),
-    ([], "/api/1?api_key=geheim-4711&x=1"),
-])
-def test_a_clients_credential_is_never_stored(weir, origin, fields, target):
-    d = weir(**SPENT)
-    d.get(target, fields)
-    job = later(d, target, fields=fields)
-    assert b"geheim-4711" not in d.everything_written()
-    d.kill()
-    d.start()
-    reply = result(d, job, fields)
-    assert reply.status == 409 and problem(reply) == "credential-gone"
-    assert b"geheim-4711" not in d.everything_written() and origin.count() == 1
-
-
-def test_what_the_api_says_again_is_told_and_not_stored(weir, origin):
-    d = weir()
-    secret = "geheim-4711-geheim"
-    origin.reply(200, b"x", [("X-Echo", f"you are {secret}")])
-    fields = [("X-Api-Key", secret)]
-    job = later(d, fields=fields)
-    assert result(d, job, fields).fields.get("X-Echo") == f"you are {secret}"
-    items = json.dumps([{"url": "/api/2", "headers": {"X-Api-Key": secret}}])
-    batch = json.loads(batch_later(d, items).body)
-    assert result(d, batch).status == 200
-    assert secret.encode() not in d.everything_written()
-    d.kill()
-    d.start()
-    assert result(d, job, fields).fields.get("X-Echo") == "you are ***"
-
-
-def test_with_auth_it_goes_on(weir, origin, place):
-    secret = place / "secret"
-    secret.write_text("Bearer geheim-4711")
-    secret.chmod(0o600)
-    d, gate = weir(auth={"header": "Authorization", "value_file": str(secret)}), Gate(origin)
-    job = later(d)
-    wait_for(d, job, "running")
-    d.kill()
-    gate.open()
-    d.start()
-    assert result(d, job).status == 200
-    assert origin.requests[-1].fields.get("Authorization") == "Bearer geheim-4711"
 
 
 # -- whose it is -----------------------------------------------------------------------------------------------------
@@ -549,7 +361,7 @@ def test_a_key_is_free_again_after_its_job(weir, origin, clock):
 
 
 def test_there_are_only_so_many(weir, origin):
-    d = weir(settings={"jobs": {"max": 2}})
+    d = weir(settings={"jobs": {"max": 2, "max_share": "100%"}})
     gate = Gate(origin)
     jobs = [later(d, f"/api/{i}") for i in (1, 2)]
     reply = d.get("/api/3", LATER)
@@ -558,6 +370,60 @@ def test_there_are_only_so_many(weir, origin):
     result(d, jobs[0])
     d.request("DELETE", f"/.weir/jobs/{jobs[0]['id']}")
     later(d, "/api/3")
+
+
+ASKS_AS_NOBODY = """
+import http.client, sys
+for target in sys.argv[2:]:
+    c = http.client.HTTPConnection(sys.argv[1])
+    c.request("GET", target, headers={"Weir-Async": "1"})
+    print(c.getresponse().status)
+"""
+
+
+def ask_as_nobody(d, *targets):
+    run = subprocess.run([sys.executable, "-I", "-c", ASKS_AS_NOBODY, d.url.removeprefix("http://"), *targets], check=True,
+                         timeout=seconds(20), user=65534, group=65534, extra_groups=[], capture_output=True, text=True)
+    return [int(status) for status in run.stdout.split()]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
+@pytest.mark.parametrize("how", ["new", "after a restart"])
+def test_one_user_does_not_take_all_places(weir, origin, how):
+    d = weir(settings={"jobs": {"max": 4}}, **SPENT)
+    jobs = [later(d, f"/api/{i}") for i in (1, 2)]
+    if how != "new":
+        d.kill()
+        d.start()
+    # Another credential makes no other user.
+    for fields in ([], [("Authorization", "Bearer other")]):
+        reply = d.get("/api/3", [*LATER, *fields])
+        assert reply.status == 503 and problem(reply) == "jobs-full" and b"max_share" in reply.body
+    assert ask_as_nobody(d, "/api/4", "/api/5", "/api/6") == [202, 202, 503]
+    d.request("DELETE", f"/.weir/jobs/{jobs[1]['id']}")
+    d.request("DELETE", f"/.weir/jobs/{jobs[1]['id']}")
+    until(lambda: d.get("/api/3", LATER).status == 202, "there is room again")
+
+
+def test_jobs_are_counted(weir, origin):
+    d = weir(settings={"jobs": {"max": 4, "max_share": "100%"}}, **SPENT)
+    gate = Gate(origin)
+    done, queued = later(d, "/api/1", "POST", body=b"x"), later(d, "/api/2")
+    wait_for(d, done, "running")
+    assert d.status()["jobs"] == {"queued": 1, "running": 1, "done": 0, "failed": 0, "cancelled": 0}
+    gate.open()
+    result(d, done)
+    d.request("DELETE", f"/.weir/jobs/{queued['id']}")
+    assert d.get("/api/3", [*LATER, ("Weir-Max-Wait", "1s")]).status == 429
+    later(d, "/api/4"), later(d, "/api/4")
+    assert d.get("/api/5", LATER).status == 503
+    assert d.status()["jobs"] == {"queued": 2, "running": 0, "done": 1, "failed": 0, "cancelled": 1}
+    counters = {name: n for name, n in d.status()["counters"].items() if name.startswith("jobs_")}
+    assert counters == {"jobs_taken": 5, "jobs_refused": 1, "jobs_done": 1, "jobs_failed": 1, "jobs_cancelled": 1}
+    text = d.admin("GET", "/metrics").body.decode()
+    assert 'weir_jobs{state="queued"} 2' in text and 'weir_jobs{state="done"} 1' in text
+    assert "weir_jobs_taken_total 5" in text
+    assert "jobs       2 queued, 0 running, 2 ended, 0 of them failed" in d.ctl("status").stdout
 
 
 def test_bodies_have_a_bound(weir, origin):
@@ -593,111 +459,6 @@ def test_public_url(weir, origin):
     d = weir(aliases=["api.example"], settings={"public_url": "http://weir.example:8080"})
     reply = d.get("/1", [*LATER, ("Host", "api.example")])
     assert reply.fields.get("Location").startswith("http://weir.example:8080/.weir/jobs/")
-
-
-# -- batches ---------------------------------------------------------------------------------------------------------
-
-def batch_later(d, body, query="", fields=(("Weir-Async", "1"),), timeout=30):
-    with d.connect(timeout=timeout) as client:
-        return client.request("POST", "/.weir/batch" + query, list(fields), body.encode())
-
-
-@pytest.mark.parametrize("body, query, fields", [
-    ('["/api/1", "/api/2"]', "", [("Weir-Async", "1")]),
-    ('["/api/1", "/api/2"]', "?async=true", []),
-    ('["/api/1", "/api/2"]', "", [("Prefer", "respond-async")]),
-    ('{"requests": ["/api/1", "/api/2"], "async": true}', "", []),
-    ('/api/1\n/api/2', "?async=1&order=input", []),
-    ('/api/1\n/api/2', "?order=input", [("Weir-Async", "1"), ("Accept", "application/json")]),
-])
-def test_a_batch_is_a_job(weir, origin, body, query, fields):
-    d, gate = weir(), Gate(origin, b"1")
-    reply = batch_later(d, body, query, fields)
-    assert reply.status == 202, reply
-    job = json.loads(reply.body)
-    assert job["upstream"] is None and job["method"] == "POST"
-    assert ("Preference-Applied" in reply.fields) == (fields[:1] == [("Prefer", "respond-async")])
-    wait_for(d, job, "running")
-    gate.open()
-    reply = result(d, job)
-    assert reply.status == 200
-    if reply.fields.get("Content-Type") == "application/x-ndjson":
-        assert [json.loads(line).get("body") for line in reply.body.splitlines()] == [1, 1, None]
-    else:
-        assert [entry["body"] for entry in json.loads(reply.body)] == [1, 1]
-
-
-@pytest.mark.parametrize("body, query, status", [
-    ('["/api/1", "/nobody/2"]', "", 400),
-    ('/nobody/1\n/api/2', "", 400),
-    ('["/api/1"', "", 400),
-    ('["/api/1"]', "?async=perhaps", 400),
-    ('', "", 400),
-])
-def test_a_wrong_batch_is_refused_at_once(weir, origin, body, query, status):
-    d = weir()
-    assert batch_later(d, body, query).status == status
-    assert json.loads(d.get("/.weir/jobs").body)["jobs"] == [] and origin.count() == 0
-
-
-def test_a_batch_waits_for_its_time_and_answers_as_itself(weir, origin):
-    d = weir()
-    origin.reply(200, b"1", FRESH)
-    reply = batch_later(d, '["/api/1"]', fields=[("Prefer", "respond-async, wait=30")])
-    assert reply.status == 200 and json.loads(reply.body)[0]["body"] == 1
-
-
-@pytest.mark.parametrize("items, sent_again", [
-    (["/api/1", "/api/2"], True),
-    ([{"url": "/api/1", "method": "POST", "body": 1, "headers": {"Idempotency-Key": "x"}}], True),
-    ([{"url": "/api/1", "method": "POST", "body": 1}], False),
-])
-def test_a_batch_after_a_kill(weir, origin, items, sent_again):
-    d, gate = weir(), Gate(origin, b"1")
-    job = json.loads(batch_later(d, json.dumps(items)).body)
-    origin.wait_requests(len(items))
-    wait_for(d, job, "running")
-    d.kill()
-    gate.open()
-    d.start()
-    reply = result(d, job)
-    if sent_again:
-        assert reply.status == 200 and all(e["status"] == 200 for e in json.loads(reply.body))
-    else:
-        assert problem(reply) == "may-have-been-done" and origin.count() == len(items)
-
-
-@pytest.mark.parametrize("body, fields", [
-    (json.dumps([{"url": "/api/1", "headers": {"Authorization": "Bearer geheim-4711"}}]), []),
-    (json.dumps(["/api/1?token=geheim-4711"]), []),
-    (json.dumps({"requests": ["/api/1"], "upstream": "api", "headers": {"X-Api-Key": "geheim-4711"}}), []),
-    (json.dumps({"requests": ["/api/1"], "upstream": "api"}), [("Authorization", "Bearer geheim-4711")]),
-    ('"/api/2"\n{"url": "/api/1", "headers": {"Cookie": "session=geheim-4711"}}', []),
-], ids=range(5))
-def test_an_items_credential_is_never_stored(weir, origin, body, fields):
-    d = weir(**SPENT)
-    d.get("/api/0")
-    reply = batch_later(d, body, fields=[*LATER, *fields])
-    assert reply.status == 202, reply
-    job = json.loads(reply.body)
-    assert b"geheim-4711" not in d.everything_written()
-    d.kill()
-    d.start()
-    assert problem(result(d, job, fields)) == "credential-gone"
-
-
-def test_a_batch_of_somebody_goes_on_without_him_where_no_item_has_his_credential(weir, origin, clock):
-    d = weir(**SPENT)
-    d.get("/api/0")
-    ann = [("Authorization", "Bearer geheim-4711")]
-    job = json.loads(batch_later(d, '["/api/1"]', fields=[*LATER, *ann]).body)
-    assert b"geheim-4711" not in d.everything_written()
-    d.kill()
-    d.start()
-    assert state(d, job, ann)["state"] in ("queued", "running")
-    clock.advance(3601)
-    assert json.loads(result(d, job, ann).body)[0]["status"] == 200
-    assert "Authorization" not in origin.requests[-1].fields
 
 
 # -- events ------------------------------------------------------------------------------------------------------------

@@ -22,7 +22,9 @@ struct run {
     struct jobs  *jobs;
 };
 
-static const struct jobs_options options = { .keep_ns = 60 * NS_PER_SEC, .max = 100, .max_bytes = 1 << 20 };
+static const struct jobs_options options = {
+    .keep_ns = 60 * NS_PER_SEC, .max = 100, .max_share = 1.0, .max_bytes = 1 << 20
+};
 
 static void run_start(struct run *r)
 {
@@ -81,7 +83,7 @@ static struct task *post(struct jobs *jobs, bool may_repeat, bool own_credential
     spool_finish(t->body.spool, SPOOL_WHOLE);
     jobs_lock(jobs);
     assert_true(task_take_bytes(t, 2000, options.max_bytes));
-    assert_true(task_add(t, options.max));
+    assert_int_equal(task_add(t, &options), TASK_ROOM);
     task_save(t);
     jobs_unlock(jobs);
     settle(t);
@@ -291,10 +293,72 @@ static void test_numbers_of_changes_grow_over_runs(void **state)
     task_release(t);
 }
 
+static enum task_room add_one_of(struct run *r, const struct peer *who, const struct jobs_options *o)
+{
+    struct task   *t = task_new(r->jobs);
+    enum task_room room;
+
+    t->asked.peer = *who;
+    t->card = peer_card_remembered(who);
+    jobs_lock(r->jobs);
+    room = task_add(t, o);
+    jobs_unlock(r->jobs);
+    task_release(t);
+    return room;
+}
+
+static void test_what_one_user_may_have(void **state)
+{
+    static const struct peer here = { .has_uid = true, .uid = 7, .address = { 127, 0, 0, 1 }, .address_bytes = 4 },
+                             root = { .has_uid = true, .uid = 0, .address = { 127, 0, 0, 1 }, .address_bytes = 4 },
+                             there = { .address = { 10, 0, 0, 1 }, .address_bytes = 4 },
+                             else_where = { .address = { 10, 0, 0, 2 }, .address_bytes = 4 };
+    static const struct {
+        const char        *name;
+        unsigned           max;
+        double             share;
+        const struct peer *first; /* has as many as there may be of one */
+        unsigned           of_first;
+        const struct peer *second;
+        enum task_room     then;
+    } cases[] = {
+        { "all_of_it", 4, 1.0, &here, 4, &root, TASK_NO_ROOM },
+        { "half_leaves_half", 4, 0.5, &here, 2, &root, TASK_ROOM },
+        { "a_part_of_one_is_one", 5, 0.5, &here, 3, &root, TASK_ROOM },
+        { "one_he_may_always_have", 4, 0.0, &here, 1, &root, TASK_ROOM },
+        { "an_address_is_a_user_where_none_is_known", 4, 0.5, &there, 2, &else_where, TASK_ROOM },
+        { "a_user_is_not_his_address", 4, 0.5, &here, 2, &there, TASK_ROOM },
+    };
+    struct run *r = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct jobs_options o = { .max = cases[i].max, .max_share = cases[i].share };
+        enum task_room            room;
+        struct task              *t;
+
+        for (unsigned n = 0; n < cases[i].of_first; n++)
+            if (add_one_of(r, cases[i].first, &o) != TASK_ROOM)
+                fail_msg("%s: no room for number %u", cases[i].name, n);
+        room = add_one_of(r, cases[i].first, &o);
+        if (room != (cases[i].of_first == o.max ? TASK_NO_ROOM : TASK_NO_ROOM_OF_USER))
+            fail_msg("%s: %d for one more of the first", cases[i].name, (int)room);
+        room = add_one_of(r, cases[i].second, &o);
+        if (room != cases[i].then)
+            fail_msg("%s: %d for one of the second", cases[i].name, (int)room);
+        jobs_lock(r->jobs);
+        while ((t = TAILQ_FIRST(&r->jobs->all)) != NULL)
+            task_drop(t);
+        assert_int_equal(r->jobs->count, 0);
+        assert_int_equal(r->jobs->users.count, 0);
+        jobs_unlock(r->jobs);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_row_there_and_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_one_user_may_have, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_damaged_row_is_no_task, setup, teardown),
         cmocka_unit_test_setup_teardown(test_from_one_run_to_the_next, setup, teardown),
         cmocka_unit_test_setup_teardown(test_without_marks_all_may_have_been_done, setup, teardown),
