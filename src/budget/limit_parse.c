@@ -84,7 +84,7 @@ static const char *parse_window(struct slice *rest, struct limit_options *out)
         return "\"window\" wants \"learned\" or a time and a zone, as in \"window 00:00 America/Los_Angeles\"";
     place = next_word(rest);
     if (place.len == 0)
-        return "a window's time wants a time zone behind it, as in \"window 00:00 UTC\"";
+        return "a window's time wants a time zone after it, as in \"window 00:00 UTC\"";
     out->kind = LIMIT_FIXED;
     out->zone = mem_copy(place);
     zone = zone_open(out->zone);
@@ -108,9 +108,9 @@ bool limit_parse(struct slice text, struct limit_options *out, const char **bad)
     else if (slice_eq(word, SLICE("window")))
         *bad = parse_window(&rest, &o);
     else if (word.len > 0)
-        *bad = "behind the rate may stand \"burst N\", \"window HH:MM ZONE\" or \"window learned\"";
+        *bad = "after the rate may stand \"burst N\", \"window HH:MM ZONE\" or \"window learned\"";
     if (*bad == NULL && next_word(&rest).len > 0)
-        *bad = "there is more text behind the limit than belongs to it";
+        *bad = "there is more text after the limit than belongs to it";
     if (*bad != NULL) {
         free((char *)(uintptr_t)o.zone);
         return false;

@@ -4,7 +4,6 @@
 #include "config/checks.h"
 #include "config/snapshot.h"
 
-#include "base/check.h"
 #include "http/duration.h"
 
 struct read_ttl {
@@ -24,7 +23,7 @@ static const char *read_until(struct slice text, struct read_ttl *out)
     struct zone *zone = NULL;
 
     if (!zone_time_of_day(slice_sub(text, 0, end), &out->ttl.minute) || name.len == 0 || name.len >= sizeof out->zone)
-        return "behind \"until\" a time and its zone are wanted, such as \"until 04:00 Europe/Berlin\"";
+        return "after \"until\" a time and its zone are wanted, such as \"until 04:00 Europe/Berlin\"";
     memcpy(out->zone, name.ptr, name.len);
     out->zone[name.len] = '\0';
     zone = zone_open(out->zone);
@@ -73,7 +72,7 @@ static const struct zone *zone_of(struct snapshot *snap, const char *name)
             return own->zone;
     own = arena_alloc(&snap->arena, sizeof *own);
     own->zone = zone_open(name);
-    if (own->zone == NULL) /* its file vanished since the text was checked */
+    if (own->zone == NULL) /* its file went since the text was checked: no reason to end */
         own->zone = zone_open("UTC");
     SLIST_INSERT_HEAD(&snap->zones, own, next);
     return own->zone;
@@ -102,7 +101,7 @@ struct policy_ttl snapshot_ttl(struct snapshot *snap, const char *text)
 {
     struct read_ttl got;
 
-    CHECK(read_ttl(slice_of(text), &got) == NULL);
+    read_ttl(slice_of(text), &got);
     return with_zone(snap, &got);
 }
 
@@ -131,7 +130,7 @@ struct policy_status_ttl snapshot_status_ttl(struct snapshot *snap, const char *
     struct policy_status_ttl got = { 0 };
     struct read_ttl          ttl;
 
-    CHECK(read_status_ttl(text, &got, &ttl) == NULL);
+    read_status_ttl(text, &got, &ttl);
     got.ttl = with_zone(snap, &ttl);
     return got;
 }

@@ -424,8 +424,8 @@ static const struct section mock_section = { "mock", mock_options_table, 0, NULL
 #define SECTION set_rule
 static const struct option rule_options[] = {
     ROW("match", TEXT, NULL, match,
-        "Pattern of the requests that it is for, matched on the path behind the upstream's url.",
-        .check = check_pattern, .required = true),
+        "Pattern of the requests that it is for, matched on the path after the upstream's url.", .check = check_pattern,
+        .required = true),
     ROW("methods", TEXTS, "( \"GET\", \"HEAD\", \"QUERY\" )", methods,
         "A request of another method passes the rule over.", .check = check_method),
     ROW("status", TEXTS, "()", status,
@@ -473,7 +473,7 @@ static const struct option identity_options[] = {
         .required = true),
     ROW("value_files", TEXTS, NULL, to.value_files,
         "Where its tokens are: the path of a file, \"credential:NAME\" or \"env:NAME\". A request is the principal's "
-        "where a credential of it is such a token, alone or behind a scheme such as \"Bearer\". Each token has "
+        "where a credential of it is such a token, alone or after a scheme such as \"Bearer\". Each token has "
         "buckets of its own.",
         .check = check_value_source, .required = true),
     END
@@ -586,7 +586,7 @@ static const struct option low_budget_options[] = {
         .check = check_low_budget, .unset = "never"),
     ROW("stale", DURATION, NULL, to.fetch.low_budget.stale_ns,
         "How long past its lifetime an answer is served while less than that is left of any limit that the request "
-        "would be charged to. Nothing is asked then, not even behind it; must-revalidate and what the request says of "
+        "would be charged to. Nothing is asked then, not even afterwards; must-revalidate and what the request says of "
         "ages are heeded.",
         RANGE(0, INT64_MAX), .unset = "not at all"),
     END

@@ -56,7 +56,7 @@ static void review_host(struct reader *r, const struct settings *top, const stru
                      "\"%s\" is Weir's own %s; to have it stand for the API, write \"%s = " SLICE_FMT "\"", text, own,
                      text, SLICE_ARG(url->authority));
     else if (own != NULL)
-        reader_error(r, u->from, "hosts", "\"%s\" leads to Weir's own %s; name the API behind it", text, own);
+        reader_error(r, u->from, "hosts", "\"%s\" leads to Weir's own %s; name the API itself", text, own);
     else if (!e.is_alias && address_is_loopback_name(e.to) && !address_is_loopback_name(url->host))
         reader_warning(r, u->from, "hosts",
                        "\"%s\" is this machine, and is asked there; to have it stand for the API, write \"%s "
@@ -202,7 +202,7 @@ void review_places(struct reader *r, const struct settings *top, const struct se
     /* A request to Weir's own address would come back to it for ever. */
     own = own_listener(top, url.host, url.port);
     if (own != NULL)
-        reader_error(r, u->from, "url", "is Weir's own %s; name the API behind it", own);
+        reader_error(r, u->from, "url", "is Weir's own %s; name the API itself", own);
     review_plain(r, u, &url);
     review_patterns(r, u, &url);
     if (own == NULL)

@@ -338,12 +338,12 @@ static bool settings(struct scan *s, char open, unsigned opened)
 
         if (name.kind != TOKEN_NAME)
             return unexpected(s, open, opened,
-                              name.kind == TOKEN_SEMICOLON ? "one ';' behind a setting" : "the name of a setting");
+                              name.kind == TOKEN_SEMICOLON ? "one ';' after a setting" : "the name of a setting");
         before = path_push(s, "%s" SLICE_FMT, name.text, 0);
         all = see(s, all, name);
         next(s);
         if (s->token.kind != TOKEN_EQUALS)
-            return unexpected(s, '\0', 0, "'=' behind the name");
+            return unexpected(s, '\0', 0, "'=' after the name");
         next(s);
         if (!value(s))
             return false;

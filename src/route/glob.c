@@ -179,7 +179,7 @@ static void read_sequence(struct glob_reader *r)
             r->at++;
         } else {
             if (c == '\\' && ++r->at == r->text.len) {
-                refuse(r, r->at - 1, "a backslash needs a character behind it");
+                refuse(r, r->at - 1, "a backslash needs a character after it");
                 return;
             }
             emit(r, OP_BYTE, r->text.ptr[r->at]);

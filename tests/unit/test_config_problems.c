@@ -21,9 +21,9 @@ struct problem_row {
 static const struct problem_row errors[] = {
     { "value_without_quotes", "log = {\n level = info; };", "2: log.level: info is no value; text stands in" },
     { "duration_without_quotes", API "\nttl = 30m; } );", "2: upstreams[0].ttl: 30m is no value" },
-    { "equals_missing", "workers 2;", "1: workers: syntax error at '2'; '=' behind the name is wanted" },
+    { "equals_missing", "workers 2;", "1: workers: syntax error at '2'; '=' after the name is wanted" },
     { "name_begins_with_a_digit", "5xx = 2;", "1: syntax error at '5xx'; the name of a setting is wanted" },
-    { "two_semicolons", "workers = 2;;", "1: syntax error at ';'; one ';' behind a setting is wanted" },
+    { "two_semicolons", "workers = 2;;", "1: syntax error at ';'; one ';' after a setting is wanted" },
     { "value_missing", "workers = ;", "1: workers: a value is missing before ';'" },
     { "list_not_closed", "\nlisten = ( \"127.0.0.1:1\";", "2: listen: syntax error at ';'; a comma between two" },
     { "list_not_closed_at_the_end", "\nlisten = ( \"127.0.0.1:1\"", "2: listen: the '(' on this line has no ')'" },

@@ -54,7 +54,7 @@ struct refusal connect_head_parse(struct slice text, struct connect_head *out, s
         size_t colon = slice_find(line, ':', 0);
 
         if (colon == line.len)
-            return malformed("A field line has a colon behind its name.");
+            return malformed("A field line has a colon after its name.");
         http_fields_add(&r.fields, a, slice_sub(line, 0, colon), slice_trim(slice_sub(line, colon + 1, line.len)));
     }
     no = guard_framing(&r, text.len);
