@@ -199,7 +199,11 @@ def show(what, results, found, to_floor):
 
 
 def machine():
-    return {"machine": {"cpus": os.cpu_count(), "kernel": platform.release()}}
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        model = re.search(r"^model name\s*: (.*)$", file.read(), re.M)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return {"machine": {"cpus": os.cpu_count(), "processor": model[1] if model else platform.machine(), "memory_gib": round(memory),
+                        "kernel": platform.release()}}
 
 
 def run(names=(), seconds=2, rounds=3, only=None):
