@@ -85,6 +85,7 @@ static void give_content(struct reply *r, struct tape_answer *found)
     } else {
         r->kind = REPLY_FILE;
         r->fd = found->body.fd;
+        r->offset = (int64_t)found->body.from;
         found->body.fd = -1;
     }
 }

@@ -5,10 +5,13 @@
 #include "snapshot/internal.h"
 
 #include "base/files.h"
+#include "snapshot/journal.h"
 
 #include <sodium.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -68,31 +71,73 @@ static int changed(struct slice name, struct fault *why)
                      SLICE_ARG(name));
 }
 
-static int keep(struct snapshot_reader *s, struct slice name, int fd, size_t bytes, struct snapshot_bytes *out,
-                struct fault *why)
+static void hold(struct snapshot_reader *s, struct kept_body *k, struct slice name, size_t bytes)
 {
-    struct kept_body *k = mem_alloc(sizeof *k + bytes + 1);
-    ssize_t           got = file_read(fd, k->text, bytes);
-
-    if (got != (ssize_t)bytes || !is_what_it_was(name, k->text, bytes)) {
-        free(k);
-        return got < 0 ? fault_set_errno(why, errno, BODIES_NAME "/" SLICE_FMT, SLICE_ARG(name)) : changed(name, why);
-    }
     memcpy(k->name, name.ptr, name.len);
     k->bytes = bytes;
     s->kept_bytes += bytes;
     table_add(&s->kept, &k->node, name_hash(name));
-    out->kept = (struct slice){ k->text, bytes };
+}
+
+static bool is_small(const struct snapshot_reader *s, uint64_t bytes)
+{
+    return bytes <= KEPT_BODY_BYTES && s->kept_bytes + bytes <= KEPT_BYTES;
+}
+
+bool bodies_keep(struct snapshot_reader *s, struct slice name, struct slice bytes)
+{
+    struct kept_body *k;
+
+    if (find_kept(s, name) != NULL)
+        return true;
+    if (!is_small(s, bytes.len))
+        return false;
+    k = mem_alloc(sizeof *k + bytes.len + 1);
+    memcpy(k->text, bytes.ptr, bytes.len);
+    hold(s, k, name, bytes.len);
+    return true;
+}
+
+/* Of the file that *out says: into memory, and the file is not needed any more. */
+static int keep(struct snapshot_reader *s, struct slice name, struct snapshot_bytes *out, struct fault *why)
+{
+    struct kept_body *k = mem_alloc(sizeof *k + out->bytes + 1);
+    size_t            used = 0;
+    ssize_t           got = 0;
+
+    while (used < out->bytes && (got = snapshot_body_read(out, used, k->text + used, (size_t)out->bytes - used)) > 0)
+        used += (size_t)got;
+    if (used != out->bytes || !is_what_it_was(name, k->text, used)) {
+        free(k);
+        return got < 0 ? fault_set_errno(why, errno, BODIES_NAME "/" SLICE_FMT, SLICE_ARG(name)) : changed(name, why);
+    }
+    hold(s, k, name, used);
+    out->kept = (struct slice){ k->text, used };
     return 0;
+}
+
+static int open_file(struct snapshot_reader *s, struct slice name, struct snapshot_bytes *out, struct fault *why)
+{
+    char                path[sizeof BODIES_NAME + HASH_HEX + 8];
+    struct journal_body where;
+    int                 fd;
+
+    if (gather_find_body(&s->all, name, &fd, &where)) {
+        out->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        out->from = where.at;
+        out->bytes = where.bytes;
+        return out->fd >= 0 ? 0 : fault_set_errno(why, errno, BODIES_NAME "/" SLICE_FMT, SLICE_ARG(name));
+    }
+    snprintf(path, sizeof path, BODIES_NAME "/" SLICE_FMT, SLICE_ARG(name));
+    out->fd = snapshot_place_open_file(s->place, path, &out->bytes, why);
+    return out->fd >= 0 ? 0 : -1;
 }
 
 int snapshot_body_open(struct snapshot_reader *s, const struct snapshot_body *b, struct snapshot_bytes *out,
                        struct fault *why)
 {
-    char              path[sizeof BODIES_NAME + HASH_HEX + 8];
     struct kept_body *k;
-    uint64_t          bytes;
-    int               fd, result;
+    int               result;
 
     *out = (struct snapshot_bytes){ .kept = SLICE(""), .fd = -1 };
     if (b->name.ptr == NULL)
@@ -103,21 +148,14 @@ int snapshot_body_open(struct snapshot_reader *s, const struct snapshot_body *b,
         out->bytes = k->bytes;
         return 0;
     }
-    memcpy(path, BODIES_NAME "/", sizeof BODIES_NAME);
-    memcpy(path + sizeof BODIES_NAME, b->name.ptr, b->name.len);
-    path[sizeof BODIES_NAME + b->name.len] = '\0';
-    fd = snapshot_place_open_file(s->place, path, &bytes, why);
-    if (fd < 0)
-        return -1;
-    out->bytes = bytes;
-    if (bytes <= KEPT_BODY_BYTES && s->kept_bytes + bytes <= KEPT_BYTES) {
-        result = keep(s, b->name, fd, (size_t)bytes, out, why);
-        close(fd);
-        return result;
-    }
     out->kept = SLICE_NONE;
-    out->fd = fd;
-    return 0;
+    if (open_file(s, b->name, out, why) != 0)
+        return -1;
+    if (!is_small(s, out->bytes))
+        return 0;
+    result = keep(s, b->name, out, why);
+    snapshot_body_close(out);
+    return result;
 }
 
 ssize_t snapshot_body_read(const struct snapshot_bytes *b, uint64_t at, void *out, size_t most)
@@ -131,8 +169,11 @@ ssize_t snapshot_body_read(const struct snapshot_bytes *b, uint64_t at, void *ou
         memcpy(out, rest.ptr, most);
         return (ssize_t)most;
     }
+    if (at >= b->bytes)
+        return 0;
+    most = most < b->bytes - at ? most : (size_t)(b->bytes - at);
     do
-        got = pread(b->fd, out, most, (off_t)at);
+        got = pread(b->fd, out, most, (off_t)(b->from + at));
     while (got < 0 && errno == EINTR);
     return got;
 }

@@ -105,7 +105,7 @@ static int by_order(const void *one, const void *other)
     size_t                       least = a->line->time.len < b->line->time.len ? a->line->time.len : b->line->time.len;
     int                          order = memcmp(a->line->time.ptr, b->line->time.ptr, least);
 
-    return order != 0 ? order : (a->line > b->line) - (a->line < b->line);
+    return order != 0 ? order : (a->line->order > b->line->order) - (a->line->order < b->line->order);
 }
 
 static bool is_alike(const struct snapshot_reader *s, const struct gathered_line *l, struct slice method,
@@ -190,21 +190,14 @@ enum snapshot_found snapshot_find(struct snapshot_reader *s, const struct snapsh
     struct secrets_known   *own = secrets_known_open();
     const struct redaction *r = &s->all.redaction;
     enum snapshot_found     found;
-    struct slice            url, body, name = SLICE_NONE;
+    struct slice            url, body, name;
     struct http_fields      fields;
 
     redact_learn(r, own, q->url, q->fields);
     url = redact_url(r, own, q->url, a);
     fields = redact_request(r, own, q->fields, a);
     body = redact_body(r, NULL, true, &fields, q->body, a).bytes;
-    if (body.len > 0) {
-        unsigned char hash[crypto_hash_sha256_BYTES];
-        char          hex[HASH_HEX + 1];
-
-        crypto_hash_sha256(hash, (const unsigned char *)body.ptr, body.len);
-        name = line_body_name(sodium_bin2hex(hex, sizeof hex, hash, sizeof hash),
-                              http_fields_get(&fields, HTTP_CONTENT_TYPE), a);
-    }
+    name = line_name_body(body, http_fields_get(&fields, HTTP_CONTENT_TYPE), a);
     found = find_alike(s, q->method, url, name, &fields, out, a, why);
     if (found == SNAPSHOT_MISSED && nearest != NULL)
         nearest_find(s, q->method, url, name, body, nearest, a);

@@ -6,7 +6,11 @@
  */
 #include "snapshot/internal.h"
 
+#include "base/files.h"
+#include "snapshot/journal.h"
 #include "snapshot/scan.h"
+
+#include <sodium.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,7 +20,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { NEWEST_FORMAT = 1 };
+enum { NEWEST_FORMAT = 1, PIECE_BYTES = 64 * 1024 };
+
+struct journaled_body {
+    struct table_node   node;
+    struct slice        name;
+    int                 fd;
+    struct journal_body where;
+};
 
 int gather_open(struct snapshot_lines *g, const struct snapshot_options *o, struct fault *why)
 {
@@ -31,6 +42,10 @@ void gather_free(struct snapshot_lines *g)
 {
     for (size_t i = 0; i < g->text_count; i++)
         free(g->texts[i]);
+    for (size_t i = 0; i < g->journal_count; i++)
+        close(g->journals[i]);
+    free(g->journals);
+    table_free(&g->bodies);
     free(g->texts);
     free(g->lines);
     redaction_free(&g->redaction);
@@ -42,7 +57,7 @@ bool gather_is_journal(const char *name)
 {
     struct slice s = slice_of(name);
 
-    return slice_starts_with(s, SLICE(JOURNAL_START)) && slice_ends_with(s, SLICE(".jsonl"));
+    return slice_starts_with(s, SLICE(JOURNAL_START)) && slice_ends_with(s, SLICE(JOURNAL_END_OF_NAME));
 }
 
 /* ---- reading ---- */
@@ -66,54 +81,63 @@ static int read_first(struct snapshot_lines *g, struct slice line, struct fault 
     return result;
 }
 
-static int add_line(struct snapshot_lines *g, struct slice text, bool of_journal)
+static bool scan_line(struct snapshot_lines *g, struct slice text, struct gathered_line *out)
 {
     struct line_scan found;
     int64_t          seq = 0;
 
     if (!line_scan(text, &found, &g->arena) || (found.body.ptr != NULL && !line_body_name_is_valid(found.body)))
-        return -1;
-    MEM_ROOM(g->lines, g->capacity, g->count + 1);
+        return false;
     slice_to_int64(found.seq, &seq);
-    g->lines[g->count] = (struct gathered_line){ .text = text,
-                                                 .method = found.method,
-                                                 .url = found.url,
-                                                 .body = found.body,
-                                                 .time = found.time,
-                                                 .seq = (uint64_t)seq,
-                                                 .order = g->count,
-                                                 .of_journal = of_journal };
-    g->count++;
-    return 0;
+    *out = (struct gathered_line){ .text = text,
+                                   .method = found.method,
+                                   .url = found.url,
+                                   .body = found.body,
+                                   .time = found.time,
+                                   .seq = (uint64_t)seq,
+                                   .order = g->text_count + g->count };
+    return true;
 }
 
-static int add_text(struct snapshot_lines *g, char *text, size_t bytes, bool is_index, const char *name,
-                    struct fault *why)
+static void add_line(struct snapshot_lines *g, const struct gathered_line *l)
+{
+    MEM_ROOM(g->lines, g->capacity, g->count + 1);
+    g->lines[g->count++] = *l;
+}
+
+static void own_text(struct snapshot_lines *g, char *text)
+{
+    MEM_ROOM(g->texts, g->text_capacity, g->text_count + 1);
+    g->texts[g->text_count++] = text;
+}
+
+static int add_index(struct snapshot_lines *g, char *text, size_t bytes, struct fault *why)
 {
     struct slice all = { text, bytes };
     size_t       number = 0, at = 0;
 
-    MEM_ROOM(g->texts, g->text_capacity, g->text_count + 1);
-    g->texts[g->text_count++] = text;
+    own_text(g, text);
     while (at < all.len) {
-        size_t       end = slice_find(all, '\n', at);
-        struct slice line = slice_trim(slice_sub(all, at, end));
-        bool         cut = end == all.len && !is_index;
+        size_t               end = slice_find(all, '\n', at);
+        struct slice         line = slice_trim(slice_sub(all, at, end));
+        struct gathered_line l;
 
         at = end + 1;
         number++;
         if (line.len > 0 && line.ptr[line.len - 1] == '\r')
             line.len--;
-        if (line.len == 0 || cut)
+        if (line.len == 0)
             continue;
-        if (is_index && number == 1) {
+        if (number == 1) {
             if (read_first(g, line, why) != 0)
                 return -1;
-        } else if (add_line(g, line, !is_index) != 0) {
-            return fault_set(why, "%s: line %zu is no exchange", name, number);
+        } else if (scan_line(g, line, &l)) {
+            add_line(g, &l);
+        } else {
+            return fault_set(why, INDEX_NAME ": line %zu is no exchange", number);
         }
     }
-    return is_index && !g->is_there ? fault_set(why, "%s is empty: it is no snapshot", name) : 0;
+    return !g->is_there ? fault_set(why, INDEX_NAME " is empty: it is no snapshot") : 0;
 }
 
 int gather_read_index(struct snapshot_lines *g, struct snapshot_place *p, struct fault *why)
@@ -123,22 +147,170 @@ int gather_read_index(struct snapshot_lines *g, struct snapshot_place *p, struct
 
     if (text == NULL)
         return why->text[0] != '\0' ? -1 : 0;
-    return add_text(g, text, bytes, true, INDEX_NAME, why);
+    return add_index(g, text, bytes, why);
 }
 
-int gather_read_journal(struct snapshot_lines *g, struct snapshot_place *p, const char *name, struct fault *why)
-{
-    size_t bytes;
-    char  *text = snapshot_place_read(p, name, INDEX_MOST_BYTES, &bytes, why);
+/* ---- journals ---- */
 
+static uint64_t body_key(struct slice name)
+{
+    uint64_t key = 0;
+
+    memcpy(&key, name.ptr, name.len < sizeof key ? name.len : sizeof key);
+    return key;
+}
+
+static struct journaled_body *find_body(const struct snapshot_lines *g, struct slice name)
+{
+    TABLE_EACH(n, &g->bodies, body_key(name))
+    {
+        struct journaled_body *b = CONTAINER_OF(n, struct journaled_body, node);
+
+        if (slice_eq(b->name, name))
+            return b;
+    }
+    return NULL;
+}
+
+bool gather_find_body(const struct snapshot_lines *g, struct slice name, int *fd, struct journal_body *out)
+{
+    const struct journaled_body *b = find_body(g, name);
+
+    if (b == NULL)
+        return false;
+    *fd = b->fd;
+    *out = b->where;
+    return true;
+}
+
+void gather_add_body(struct snapshot_lines *g, struct slice name, int fd, const struct journal_body *where)
+{
+    struct journaled_body *b;
+
+    if (find_body(g, name) != NULL)
+        return;
+    b = arena_alloc(&g->arena, sizeof *b);
+    b->name = arena_copy(&g->arena, name);
+    b->fd = fd;
+    b->where = *where;
+    table_add(&g->bodies, &b->node, body_key(b->name));
+}
+
+static bool hash_body(int fd, const struct journal_body *b, char hex[HASH_HEX + 1])
+{
+    unsigned char            hash[crypto_hash_sha256_BYTES];
+    crypto_hash_sha256_state state;
+    char                    *piece = mem_alloc_raw(PIECE_BYTES);
+    bool                     sound = true;
+
+    crypto_hash_sha256_init(&state);
+    for (uint64_t at = 0; at < b->bytes && sound; at += PIECE_BYTES) {
+        size_t count = b->bytes - at < PIECE_BYTES ? (size_t)(b->bytes - at) : PIECE_BYTES;
+
+        sound = journal_read_body(fd, b, at, piece, count);
+        crypto_hash_sha256_update(&state, (unsigned char *)piece, count);
+    }
+    free(piece);
+    crypto_hash_sha256_final(&state, hash);
+    sodium_bin2hex(hex, HASH_HEX + 1, hash, sizeof hash);
+    return sound;
+}
+
+/* It gets its name, where it has none yet, and is found under it. */
+static bool note_body(struct snapshot_lines *g, int fd, const struct journal_body *where, const struct http_fields *f,
+                      struct snapshot_body *body)
+{
+    char hex[HASH_HEX + 1];
+
+    if (where->bytes == 0) {
+        body->name = SLICE_NONE;
+        return true;
+    }
+    if (body->name.ptr == NULL) {
+        if (!hash_body(fd, where, hex))
+            return false;
+        body->name = line_body_name(hex, http_fields_get(f, HTTP_CONTENT_TYPE), &g->arena);
+    }
+    gather_add_body(g, body->name, fd, where);
+    return true;
+}
+
+bool gather_line_of(struct snapshot_lines *g, const struct snapshot_exchange *x, struct gathered_line *out)
+{
+    json_t *json = line_make(x);
+    size_t  bytes = 0;
+    char   *text = json != NULL ? line_text(json, &bytes) : NULL;
+
+    json_decref(json);
     if (text == NULL)
-        return why->text[0] != '\0' ? -1 : 0;
-    return add_text(g, text, bytes, false, name, why);
+        return false;
+    own_text(g, text);
+    if (!scan_line(g, (struct slice){ text, bytes - 1 }, out))
+        return false;
+    out->came = x->body.name.ptr != NULL ? arena_copy(&g->arena, x->body.name) : SLICE_NONE;
+    out->of_journal = true;
+    return true;
 }
 
-int gather_add_journal(struct snapshot_lines *g, char *text, size_t bytes, const char *name, struct fault *why)
+static bool line_of(struct snapshot_lines *g, int fd, struct journal_record *r, struct gathered_line *out)
 {
-    return add_text(g, text, bytes, false, name, why);
+    return note_body(g, fd, &r->sent, &r->x.request, &r->x.request_body) &&
+           note_body(g, fd, &r->came, &r->x.response, &r->x.body) && gather_line_of(g, &r->x, out);
+}
+
+static int read_terms(struct snapshot_lines *g, struct slice line, bool whole, struct fault *why)
+{
+    struct redaction own = { .match = NULL };
+    json_t          *json;
+    int              result;
+
+    if (whole)
+        return read_first(g, line, why);
+    json = json_loadb(line.ptr, line.len, 0, NULL);
+    result = redaction_read(&own, json, why);
+    json_decref(json);
+    if (result == 0)
+        redaction_add(&g->redaction, &own);
+    redaction_free(&own);
+    return result;
+}
+
+static int hold_journal(struct snapshot_lines *g, int fd)
+{
+    fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0)
+        return -1;
+    MEM_ROOM(g->journals, g->journal_capacity, g->journal_count + 1);
+    g->journals[g->journal_count++] = fd;
+    return fd;
+}
+
+int gather_read_journal(struct snapshot_lines *g, int fd, const char *name, bool whole, struct fault *why)
+{
+    struct arena          a = { 0 };
+    struct journal_record r = { .next = 0 };
+    struct gathered_line  l;
+    enum journal_got      got;
+    int                   result = 0;
+
+    fd = hold_journal(g, fd);
+    if (fd < 0)
+        return fault_set_errno(why, errno, "%s", name);
+    while (result == 0 && (got = journal_read(fd, r.next, &r, &a)) == JOURNAL_GOT) {
+        if (r.kind == JOURNAL_TERMS)
+            result = read_terms(g, r.terms, whole, why);
+        else if (r.kind != JOURNAL_DROPPED && line_of(g, fd, &r, &l))
+            add_line(g, &l);
+        else if (r.kind != JOURNAL_DROPPED)
+            got = JOURNAL_DAMAGED;
+        if (got == JOURNAL_DAMAGED)
+            break;
+        arena_reset(&a);
+    }
+    arena_free(&a);
+    if (result == 0 && got == JOURNAL_DAMAGED)
+        return fault_set(why, "%s is damaged at byte %" PRIu64, name, r.at);
+    return result;
 }
 
 int gather_read_journals(struct snapshot_lines *g, struct snapshot_place *p, struct fault *why)
@@ -149,9 +321,15 @@ int gather_read_journals(struct snapshot_lines *g, struct snapshot_place *p, str
     struct dirent *entry;
     int            result = 0;
 
-    while (folder != NULL && result == 0 && (entry = readdir(folder)) != NULL)
-        if (gather_is_journal(entry->d_name))
-            result = gather_read_journal(g, p, entry->d_name, why);
+    while (folder != NULL && result == 0 && (entry = readdir(folder)) != NULL) {
+        if (!gather_is_journal(entry->d_name))
+            continue;
+        fd = file_open(dirfd(folder), entry->d_name, O_RDONLY, 0);
+        result = fd >= 0 ? gather_read_journal(g, fd, entry->d_name, false, why)
+                         : fault_set_errno(why, errno, "%s", entry->d_name);
+        if (fd >= 0)
+            close(fd);
+    }
     if (folder != NULL)
         closedir(folder);
     return result;

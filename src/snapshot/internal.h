@@ -1,9 +1,10 @@
 /*
  * What the files of this room share.  No other room includes this.
  *
- * Files, from the top: reader.c, find.c, nearest.c, bodies.c (looking), writer.c, recording.c (keeping), sort.c
- * (what was kept becomes one file), pack.c (which becomes a zip); under them gather.c (the lines of a place), place.c
- * (a folder or a zip), line.c and scan.c (a line as text), redact.c and redact_body.c (what is masked, in both ways),
+ * Files, from the top: reader.c, find.c, nearest.c, bodies.c (looking), writer.c, recording.c (keeping), fold.c and
+ * sift.c (what was kept becomes one file, and is searched before), pack.c (which becomes a zip), copy.c (a journal);
+ * under them gather.c (the lines of a place), place.c (a folder, a zip or a journal), journal.c (exchanges as they are
+ * kept first), line.c and scan.c (a line as text), redact.c and redact_body.c (what is masked, in both ways),
  * secrets.c (what must stand nowhere).
  */
 #ifndef WEIR_SNAPSHOT_INTERNAL_H
@@ -22,9 +23,10 @@ enum {
     SECRET_LEAST_BYTES = 8,                /* a shorter one stands in words by chance */
 };
 
-#define INDEX_NAME    "snapshot.jsonl"
-#define JOURNAL_START "recording-" /* and ".jsonl": what a writer has kept and nobody has sorted yet */
-#define BODIES_NAME   "bodies"
+#define INDEX_NAME          "snapshot.jsonl"
+#define JOURNAL_START       "recording-" /* and ".journal": what a writer has kept and nobody has sorted yet */
+#define JOURNAL_END_OF_NAME ".journal"
+#define BODIES_NAME         "bodies"
 
 /* -- redact.c -- */
 
@@ -101,7 +103,9 @@ json_t *line_time(int64_t ms);
 int line_read(struct slice text, struct snapshot_exchange *, struct arena *, struct fault *why);
 /* As a line: with its end, malloc'd. */
 char *line_text(const json_t *, size_t *bytes);
-/* The name of a body of this type, from its hash. */
+/* The name of a body of this type; ptr NULL where it is empty. */
+struct slice line_name_body(struct slice bytes, struct slice content_type, struct arena *);
+/* The same from its hash. */
 struct slice line_body_name(const char hash[HASH_HEX + 1], struct slice content_type, struct arena *);
 bool         line_body_name_is_valid(struct slice name);
 
@@ -114,8 +118,10 @@ void                   snapshot_place_close(struct snapshot_place *);
 char *snapshot_place_read(struct snapshot_place *, const char *name, size_t most, size_t *bytes, struct fault *why);
 /* One to read from, -1 and *why. */
 int snapshot_place_open_file(struct snapshot_place *, const char *name, uint64_t *bytes, struct fault *why);
-/* Of the folder, -1 for a zip, which has no journals. */
+/* Of the folder, -1 for a zip or a journal. */
 int snapshot_place_folder(const struct snapshot_place *);
+/* A journal that is all of the snapshot, or -1. */
+int snapshot_place_journal(const struct snapshot_place *);
 
 /* -- gather.c -- */
 
@@ -123,6 +129,7 @@ struct gathered_line {
     struct table_node         node;                    /* under its key: find.c */
     struct slice              text;                    /* without its end */
     struct slice              method, url, body, time; /* body: the request's, in bodies/ */
+    struct slice              came;                    /* of a journal's: the answer's */
     uint64_t                  seq;
     uint64_t                  order; /* as it was read: the last word where all else is equal */
     bool                      of_journal;
@@ -138,20 +145,30 @@ struct snapshot_lines {
     size_t                count, capacity;
     char                **texts; /* malloc'd */
     size_t                text_count, text_capacity;
+    struct table          bodies; /* of journals: where each is */
+    int                  *journals;
+    size_t                journal_count, journal_capacity;
 };
 /* What the options say of it; then snapshot.jsonl, where it is there; journals; gather_sort(). */
 int gather_open(struct snapshot_lines *, const struct snapshot_options *, struct fault *why);
 int gather_read_index(struct snapshot_lines *, struct snapshot_place *, struct fault *why);
-/* A journal's last line that was cut is passed over. */
-int gather_read_journal(struct snapshot_lines *, struct snapshot_place *, const char *name, struct fault *why);
-/* The lines of a text, which it takes over. */
-int gather_add_journal(struct snapshot_lines *, char *text, size_t bytes, const char *name, struct fault *why);
+/* An open journal, which stays the caller's.  A last exchange that was cut is passed over.  `whole`: it is all of a
+ * snapshot, and its terms are line 1. */
+int gather_read_journal(struct snapshot_lines *, int fd, const char *name, bool whole, struct fault *why);
 /* All that are there, by whoever writes them. */
-int  gather_read_journals(struct snapshot_lines *, struct snapshot_place *, struct fault *why);
+int gather_read_journals(struct snapshot_lines *, struct snapshot_place *, struct fault *why);
+/* The line of an exchange whose bodies have their names; false: it fits into none. */
+bool gather_line_of(struct snapshot_lines *, const struct snapshot_exchange *, struct gathered_line *);
 void gather_sort(struct snapshot_lines *); /* by URL, method, body and time: then each has its seq */
 void gather_free(struct snapshot_lines *);
 /* Is it the name of a journal? */
 bool gather_is_journal(const char *name);
+
+struct journal_body;
+/* A body that stands in a journal; false: in none. */
+bool gather_find_body(const struct snapshot_lines *, struct slice name, int *fd, struct journal_body *);
+/* The descriptor is held as long as the lines are. */
+void gather_add_body(struct snapshot_lines *, struct slice name, int fd, const struct journal_body *);
 
 /* -- reader.c -- */
 
@@ -162,9 +179,12 @@ struct snapshot_reader {
     struct table           by_key;
     struct table           kept; /* bodies in memory */
     size_t                 kept_bytes;
+    int                    taken_plus_1; /* the file of what was taken meanwhile; 0: none */
 };
 /* -- bodies.c -- */
 void bodies_free(struct snapshot_reader *);
+/* Keeps one in memory; false: it is too long for that, or there is no room. */
+bool bodies_keep(struct snapshot_reader *, struct slice name, struct slice bytes);
 /* -- find.c -- */
 void     find_index(struct snapshot_reader *);
 uint64_t find_key(const struct redaction *, struct slice method, struct slice url, struct slice body);

@@ -37,6 +37,17 @@ struct slice line_body_name(const char hash[HASH_HEX + 1], struct slice content_
     return arena_printf(a, "%s.%s", hash, kind);
 }
 
+struct slice line_name_body(struct slice bytes, struct slice content_type, struct arena *a)
+{
+    unsigned char hash[crypto_hash_sha256_BYTES];
+    char          hex[HASH_HEX + 1];
+
+    if (bytes.len == 0)
+        return SLICE_NONE;
+    crypto_hash_sha256(hash, (const unsigned char *)bytes.ptr, bytes.len);
+    return line_body_name(sodium_bin2hex(hex, sizeof hex, hash, sizeof hash), content_type, a);
+}
+
 bool line_body_name_is_valid(struct slice name)
 {
     struct slice kind = slice_sub(name, HASH_HEX, name.len);
@@ -60,7 +71,7 @@ static json_t *value_json(struct slice s)
 json_t *line_time(int64_t ms)
 {
     time_t    s = (time_t)(ms / 1000);
-    struct tm tm;
+    struct tm tm = { 0 };
     char      text[64];
 
     gmtime_r(&s, &tm);

@@ -1,5 +1,5 @@
 /*
- * Where a snapshot is: a folder, or a zip of it, by a descriptor.
+ * Where a snapshot is: a folder, a zip of it, or a journal that has all of it, by a descriptor.
  *
  * In a folder what is read is regular files alone, never what a link leads to: whoever passed the folder in may not
  * have the reader's rights.  A zip may hold the folder itself, as `zip -r` makes it, or what is in it.
@@ -7,6 +7,7 @@
 #include "snapshot/internal.h"
 
 #include "base/files.h"
+#include "snapshot/journal.h"
 
 #include <zip.h>
 
@@ -21,8 +22,9 @@
 enum { ZIPPED_MOST_BYTES = 1024 * 1024 * 1024, PIECE_BYTES = 64 * 1024 };
 
 struct snapshot_place {
-    int    folder; /* -1: a zip */
-    int    bodies; /* its folder; -1: not opened yet, or not there */
+    int    folder;  /* -1: none */
+    int    journal; /* -1: none */
+    int    bodies;  /* its folder; -1: not opened yet, or not there */
     zip_t *zip;
     char  *prefix; /* of names in the zip */
 };
@@ -31,7 +33,7 @@ static struct snapshot_place *place_new(void)
 {
     struct snapshot_place *p = mem_alloc(sizeof *p);
 
-    p->folder = p->bodies = -1;
+    p->folder = p->journal = p->bodies = -1;
     return p;
 }
 
@@ -74,6 +76,18 @@ static struct snapshot_place *open_zip(int fd, struct fault *why)
     return NULL;
 }
 
+static struct snapshot_place *open_journal(int fd, struct fault *why)
+{
+    struct snapshot_place *p = place_new();
+
+    p->journal = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (p->journal >= 0)
+        return p;
+    fault_set_errno(why, errno, "the snapshot");
+    snapshot_place_close(p);
+    return NULL;
+}
+
 struct snapshot_place *snapshot_place_open(int fd, struct fault *why)
 {
     struct snapshot_place *p;
@@ -84,6 +98,8 @@ struct snapshot_place *snapshot_place_open(int fd, struct fault *why)
         fault_set_errno(why, errno, "the snapshot");
         return NULL;
     }
+    if (S_ISREG(st.st_mode) && journal_is(fd))
+        return open_journal(fd, why);
     if (S_ISREG(st.st_mode))
         return open_zip(fd, why);
     if (!S_ISDIR(st.st_mode)) {
@@ -109,6 +125,8 @@ void snapshot_place_close(struct snapshot_place *p)
         close(p->bodies);
     if (p->folder >= 0)
         close(p->folder);
+    if (p->journal >= 0)
+        close(p->journal);
     if (p->zip != NULL)
         zip_discard(p->zip);
     free(p->prefix);
@@ -118,6 +136,11 @@ void snapshot_place_close(struct snapshot_place *p)
 int snapshot_place_folder(const struct snapshot_place *p)
 {
     return p->folder;
+}
+
+int snapshot_place_journal(const struct snapshot_place *p)
+{
+    return p->journal;
 }
 
 /* ---- of a zip ---- */

@@ -2,17 +2,12 @@
  * An exchange that is being recorded.
  *
  * Nothing of it is written before its end, but bodies that are large, into files without a name.  Then it is masked and
- * searched, its bodies get their names, and last its line goes into the writer's journal in one write: so a kill leaves
- * whole exchanges, and at the most bodies that no line names.
+ * searched, and goes into the writer's journal in one write: so a kill leaves whole exchanges.
  */
 #include "snapshot/writer.h"
 
-#include <sodium.h>
-
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 struct snapshot_recording {
     struct snapshot_writer  *writer;
@@ -111,91 +106,37 @@ static enum snapshot_kept failed(const struct snapshot_recording *r, struct faul
     return SNAPSHOT_FAILED;
 }
 
-/* Of a body that is masked: its name, from what it is then.  Nothing is written. */
-static void name_body(struct snapshot_recording *r, const struct http_fields *f, struct slice bytes,
-                      struct snapshot_body *out)
-{
-    unsigned char hash[crypto_hash_sha256_BYTES];
-    char          hex[HASH_HEX + 1];
-
-    *out = (struct snapshot_body){ .bytes = bytes.len };
-    if (bytes.len == 0)
-        return;
-    crypto_hash_sha256(hash, (const unsigned char *)bytes.ptr, bytes.len);
-    sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
-    out->name = line_body_name(hex, http_fields_get(f, HTTP_CONTENT_TYPE), &r->arena);
-}
-
-static int write_line(struct snapshot_writer *w, const char *text, size_t bytes, struct fault *why)
-{
-    ssize_t n;
-
-    if (w->journal_broken)
-        return fault_set(why, "%s cannot be written any more", w->journal);
-    do
-        n = write(w->journal_fd, text, bytes);
-    while (n < 0 && errno == EINTR);
-    if (n != (ssize_t)bytes) {
-        fault_set_errno(why, n < 0 ? errno : ENOSPC, "%s", w->journal);
-        /* A part of a line would spoil the next. */
-        if (ftruncate(w->journal_fd, w->journal_bytes) != 0)
-            w->journal_broken = true;
-        return -1;
-    }
-    w->journal_bytes += n;
-    MEM_ROOM(w->lines, w->line_room, w->line_count + 1);
-    w->lines[w->line_count++] = (struct writer_line){ arena_copy(&w->arena, (struct slice){ text, bytes - 1 }),
-                                                      secrets_known_count(w->secrets) };
-    w->written++;
-    return 0;
-}
-
-/* The bodies first: what a line names is there. */
-static int keep(struct snapshot_recording *r, const char *line, size_t bytes, struct slice sent, struct slice came,
-                struct fault *why)
+static int keep(struct snapshot_recording *r, struct slice sent, struct slice came, struct fault *why)
 {
     struct snapshot_writer *w = r->writer;
-    int                     result = 0;
+    const uint64_t          at = w->journal.bytes;
 
-    flock(w->folder, LOCK_SH);
-    if (sent.len > 0)
-        result = spooled_body_keep(w, sent, r->x.request_body.name, why);
-    if (came.len > 0 && result == 0)
-        result = spooled_body_keep(w, came, r->x.body.name, why);
-    if (result == 0)
-        result = write_line(w, line, bytes, why);
-    flock(w->folder, LOCK_UN);
-    return result;
+    r->x.body.bytes = came.len;
+    r->x.request_body.bytes = sent.len;
+    if (journal_add(&w->journal, &r->x, sent, came, why) != 0)
+        return -1;
+    MEM_ROOM(w->marks, w->mark_room, w->mark_count + 1);
+    w->marks[w->mark_count++] = (struct writer_mark){ at, secrets_known_count(w->secrets) };
+    if (w->tell != NULL)
+        w->tell(w->context, &r->x, sent, came, w->journal.fd, w->journal.bytes - came.len);
+    return 0;
 }
 
 static enum snapshot_kept end_masked(struct snapshot_recording *r, struct redacted_body sent, struct redacted_body came,
                                      struct fault *why)
 {
     struct snapshot_writer *w = r->writer;
-    enum snapshot_kept      kept = SNAPSHOT_KEPT;
-    size_t                  start, end, bytes = 0;
-    json_t                 *json;
-    char                   *line;
+    size_t                  start, end;
 
     if (secrets_known_find(w->secrets, 0, sent.plain, 0, &start, &end))
         return holds_secret(r, "the request's body", why);
     if (secrets_known_find(w->secrets, 0, came.plain, 0, &start, &end))
         return holds_secret(r, "the answer's body", why);
-    name_body(r, &r->x.request, sent.bytes, &r->x.request_body);
-    name_body(r, &r->x.response, came.bytes, &r->x.body);
-    json = line_make(&r->x);
-    line = json != NULL ? line_text(json, &bytes) : NULL;
-    json_decref(json);
-    if (line == NULL || bytes > LINE_MOST_BYTES) {
-        fault_set(why, "it does not fit into a line");
-        kept = failed(r, why);
-    } else if (secrets_known_find(w->secrets, 0, (struct slice){ line, bytes }, 0, &start, &end)) {
-        kept = holds_secret(r, "its URL", why);
-    } else if (keep(r, line, bytes, sent.bytes, came.bytes, why) != 0) {
-        kept = failed(r, why);
-    }
-    free(line);
-    return kept;
+    if (secrets_known_find(w->secrets, 0, r->x.url, 0, &start, &end))
+        return holds_secret(r, "its URL", why);
+    if (keep(r, sent.bytes, came.bytes, why) != 0)
+        return failed(r, why);
+    return SNAPSHOT_KEPT;
 }
 
 /* Bodies come first: what is masked in them is known then, and masked in fields. */

@@ -1,5 +1,6 @@
 /*
- * A snapshot: recorded exchanges in a folder that diffs, or in a zip of it.
+ * A snapshot: recorded exchanges in a folder that diffs, or in a zip of it; and, between two programs, in one file
+ * that only grows (a journal: journal.h).
  *
  *     snapshot.jsonl        line 1 says how requests are matched and what is masked; then an exchange a line
  *     bodies/HASH.json      each body once, byte for byte, under its SHA-256
@@ -118,7 +119,7 @@ enum snapshot_found snapshot_find(struct snapshot_reader *, const struct snapsho
 struct snapshot_bytes {
     struct slice kept; /* ptr NULL: of `fd` */
     int          fd;
-    uint64_t     bytes;
+    uint64_t     from, bytes; /* of it */
 };
 /* 0, or -1 and *why: it is missing, or is not what it was. */
 int     snapshot_body_open(struct snapshot_reader *, const struct snapshot_body *, struct snapshot_bytes *,
@@ -129,6 +130,11 @@ void    snapshot_body_close(struct snapshot_bytes *);
 bool snapshot_body_all(struct snapshot_reader *, const struct snapshot_body *, size_t most, struct arena *,
                        struct slice *out, struct fault *why);
 
+/* What is recorded meanwhile is found at once.  Its bodies are masked; a long one stands in the file `fd` from
+ * `came_at` on, or with -1 is not found. */
+void snapshot_take(struct snapshot_reader *, const struct snapshot_exchange *, struct slice sent, struct slice came,
+                   int fd, uint64_t came_at);
+
 /* -- writing -- */
 
 struct snapshot_writer;
@@ -136,6 +142,16 @@ struct snapshot_writer;
 /* Into an open folder, empty or with a snapshot in it; others may write into it at the same time.  The descriptor stays
  * the caller's.  NULL: *why, also where something else than a snapshot is in it. */
 struct snapshot_writer *snapshot_writer_open(int folder_fd, const struct snapshot_options *, struct fault *why);
+
+/* The same into one file of a client's, open to read and write and empty, that whoever passed it in folds into the
+ * folder: snapshot_fold().  `line`: line 1 of the snapshot that it becomes a part of; ptr NULL: of none.  Long bodies
+ * on their way are files without a name in `scratch_fd`, a folder.  Both descriptors stay the caller's. */
+struct snapshot_writer *snapshot_writer_open_journal(int journal_fd, int scratch_fd, struct slice line,
+                                                     const struct snapshot_options *, struct fault *why);
+/* What is kept from now on is told, on the writer's thread: masked, and where the answer's body stands. */
+typedef void (*snapshot_keeps)(void *context, const struct snapshot_exchange *, struct slice sent, struct slice came,
+                               int fd, uint64_t came_at);
+void snapshot_writer_tell(struct snapshot_writer *, snapshot_keeps, void *context);
 
 struct snapshot_recording; /* an exchange in hand: nothing of it is seen before its end */
 
@@ -156,17 +172,28 @@ enum snapshot_kept {
     SNAPSHOT_SECRET, /* a credential stands in a body: nothing is kept, *why says of which exchange */
     SNAPSHOT_FAILED  /* the disk, or a file that cannot be written: *why */
 };
-/* Ends it and frees it.  KEPT: it is in the folder, and survives a kill -9. */
+/* Ends it and frees it.  KEPT: it is in a file, and survives a kill -9. */
 enum snapshot_kept snapshot_record_end(struct snapshot_recording *, enum snapshot_end, struct slice error,
                                        int64_t took_ms, struct fault *why);
 void               snapshot_record_drop(struct snapshot_recording *); /* nothing is kept; NULL is fine */
 
-/* Sorts what was written into snapshot.jsonl, after a search for credentials that were learned later: an exchange that
- * holds one is taken out, and then it is SNAPSHOT_SECRET.  Frees it in any case; `written`, which may be NULL, gets how
- * many exchanges of this writer are in it. */
+/* After a search for credentials that were learned later: an exchange that holds one is taken out, and then it is
+ * SNAPSHOT_SECRET.  What was written into a folder is folded.  Frees it in any case; `written`, which may be NULL, gets
+ * how many exchanges of this writer are left. */
 enum snapshot_kept snapshot_writer_close(struct snapshot_writer *, size_t *written, struct fault *why);
 
 /* A zip of the snapshot in that folder, which nobody writes into meanwhile; `path` must not be there.  -1: *why. */
 int snapshot_pack(const char *folder, const char *path, struct fault *why);
+
+/* -- journals of a folder -- */
+
+/* Makes one for another process, which writes it: open, and locked as long as anybody has it open.  A folder that is
+ * empty becomes a snapshot.  `line` gets line 1, malloc'd.  -1: *why. */
+int snapshot_journal(int folder_fd, char **line, struct fault *why);
+/* snapshot.jsonl from what it holds and the journals whose writers are gone; `added`, which may be NULL, gets how many
+ * exchanges these had. */
+int snapshot_fold(int folder_fd, size_t *added, struct fault *why);
+/* All of a snapshot as one journal, for a process that may not read the folder. */
+int snapshot_copy(struct snapshot_reader *, int out_fd, struct fault *why);
 
 #endif

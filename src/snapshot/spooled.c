@@ -33,14 +33,14 @@ static int write_all(int fd, const char *bytes, size_t count)
 static int nameless(struct snapshot_writer *w)
 {
     char name[64];
-    int  fd = openat(w->bodies, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int  fd = openat(w->scratch, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
     if (fd >= 0)
         return fd;
-    snprintf(name, sizeof name, ".%s-%llu.new", w->id, (unsigned long long)w->files++);
-    fd = openat(w->bodies, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    snprintf(name, sizeof name, ".%d-%p-%u.new", (int)getpid(), (void *)w, w->files++);
+    fd = openat(w->scratch, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd >= 0)
-        unlinkat(w->bodies, name, 0);
+        unlinkat(w->scratch, name, 0);
     return fd;
 }
 
@@ -97,27 +97,4 @@ void spooled_body_free(struct spooled_body *b)
         close(b->fd_plus_1 - 1);
     free(b->bytes);
     *b = (struct spooled_body){ 0 };
-}
-
-int spooled_body_keep(struct snapshot_writer *w, struct slice bytes, struct slice name, struct fault *why)
-{
-    char        temporary[64], final[HASH_HEX + 8];
-    struct stat st;
-    int         fd, result;
-
-    snprintf(final, sizeof final, SLICE_FMT, SLICE_ARG(name));
-    if (fstatat(w->bodies, final, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-        (uint64_t)st.st_size == bytes.len)
-        return 0;
-    snprintf(temporary, sizeof temporary, ".%s-%llu.new", w->id, (unsigned long long)w->files++);
-    fd = openat(w->bodies, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-    if (fd < 0)
-        return fault_set_errno(why, errno, BODIES_NAME "/%s", final);
-    result = write_all(fd, bytes.ptr, bytes.len);
-    if (close(fd) != 0 || result != 0 || renameat(w->bodies, temporary, w->bodies, final) != 0) {
-        fault_set_errno(why, errno, BODIES_NAME "/%s", final);
-        unlinkat(w->bodies, temporary, 0);
-        return -1;
-    }
-    return 0;
 }

@@ -5,31 +5,27 @@
 #ifndef WEIR_SNAPSHOT_WRITER_H
 #define WEIR_SNAPSHOT_WRITER_H
 
-#include "snapshot/internal.h"
+#include "snapshot/journal.h"
 
-enum { WRITER_ID_HEX = 16 };
+enum { JOURNAL_NAME_BYTES = 64 };
 
-struct writer_line { /* of the own journal */
-    struct slice text;
-    unsigned     known; /* so many secrets it has been searched for */
+struct writer_mark { /* an exchange of a journal */
+    uint64_t at;
+    unsigned known; /* so many secrets it has been searched for */
 };
 
 struct snapshot_writer {
-    struct snapshot_place *place;
-    int                    folder; /* the place's */
-    int                    bodies;
-    struct redaction       redaction; /* of the snapshot */
+    struct snapshot_place *place; /* NULL: the journal is a client's */
+    struct redaction       redaction;
     struct secrets_known  *secrets;
-    char                   id[WRITER_ID_HEX + 1];
-    char                   journal[64];
-    int                    journal_fd;
-    off_t                  journal_bytes;
-    bool                   journal_broken; /* it ends with a part of a line */
-    uint64_t               files;          /* names given to files that are being written */
-    size_t                 written;
-    struct arena           arena; /* of the lines */
-    struct writer_line    *lines;
-    size_t                 line_count, line_room;
+    char                   name[JOURNAL_NAME_BYTES]; /* of the journal in the folder */
+    struct journal         journal;
+    int                    scratch; /* a folder for files without a name; borrowed */
+    unsigned               files;   /* names that were given to some for a moment */
+    struct writer_mark    *marks;
+    size_t                 mark_count, mark_room;
+    snapshot_keeps         tell; /* NULL: nobody */
+    void                  *context;
 };
 
 /* -- spooled.c: a body as it comes -- */
@@ -46,16 +42,25 @@ void spooled_body_add(struct spooled_body *, struct snapshot_writer *, const voi
 /* All of it in one piece, until it is freed; false: errno. */
 bool spooled_body_whole(struct spooled_body *, struct slice *out);
 void spooled_body_free(struct spooled_body *);
-/* Into bodies/, unless it is there.  -1 and *why. */
-int spooled_body_keep(struct snapshot_writer *, struct slice bytes, struct slice name, struct fault *why);
 
-/* -- sort.c -- */
+/* -- sift.c -- */
 
-/* snapshot.jsonl from what it holds, the writer's own journal and those whose writers are gone; the folder is locked.
- * All of these are searched for what the writer has learned since.  `taken_out` gets how many
- * exchanges were, and *why the first of them. */
-int sort_folder(struct snapshot_writer *, size_t *taken_out, struct fault *why);
+/* Exchanges of a journal are searched for what was learned after they were written: masked where that stands in fields,
+ * dropped where it stands in a URL or a body.  Adds to *taken_out how many were, and *why is the first of them.  -1: it
+ * cannot be written, *why. */
+int sift_marked(struct journal *, const struct secrets_known *, const struct writer_mark *, size_t count,
+                size_t *taken_out, struct fault *why);
+/* All of it. */
+int sift_journal(struct journal *, const struct secrets_known *, size_t *taken_out, struct fault *why);
+
+/* -- fold.c: the folder is locked -- */
+
+/* `secrets`: what the journals are searched for, but the one of this name; both NULL: nothing. */
+int fold_place(struct snapshot_place *, const struct secrets_known *secrets, const char *sifted, size_t *added,
+               size_t *taken_out, struct fault *why);
 /* A snapshot.jsonl of these lines, in the place of the one that is there. */
-int sort_write_index(struct snapshot_writer *, const struct snapshot_lines *, struct fault *why);
+int fold_write_index(int folder, const struct snapshot_lines *, struct fault *why);
+/* Line 1, malloc'd. */
+char *fold_first_line(const struct snapshot_lines *);
 
 #endif

@@ -43,6 +43,7 @@ struct taping {
     struct slice             method, url, secret, error;
     struct http_fields       request, response, trailers;
     struct spool            *sent, *body; /* references; NULL: none */
+    int64_t                  body_bytes;  /* of the body, at its end */
     unsigned                 status;
     struct snapshot_interim *interims;
     unsigned                 interim_count;

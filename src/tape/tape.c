@@ -3,7 +3,6 @@
  */
 #include "tape/internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,25 +11,6 @@
 #include <unistd.h>
 
 /* -- opening -- */
-
-/* Nothing is in that folder yet. */
-static bool is_empty(int fd)
-{
-    int            copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR           *d = copy >= 0 ? fdopendir(copy) : NULL;
-    struct dirent *e;
-    bool           empty = d != NULL;
-
-    if (d == NULL) {
-        if (copy >= 0)
-            close(copy);
-        return false;
-    }
-    while (empty && (e = readdir(d)) != NULL)
-        empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
-    closedir(d);
-    return empty;
-}
 
 static struct snapshot_options options_of(const struct tape_start *s)
 {
@@ -50,11 +30,9 @@ static void free_tape(struct tape *t)
     free(t);
 }
 
-struct tape *tape_open(const struct tape_start *s, struct fault *why)
+static struct tape *new_tape(const struct tape_start *s)
 {
-    struct snapshot_options options = options_of(s);
-    struct tape            *t = mem_alloc(sizeof *t);
-    struct snapshot_writer *writer;
+    struct tape *t = mem_alloc(sizeof *t);
 
     atomic_init(&t->references, 1);
     pthread_mutex_init(&t->lock, NULL);
@@ -64,23 +42,55 @@ struct tape *tape_open(const struct tape_start *s, struct fault *why)
     t->options.redact = NULL;
     t->reads = s->reads;
     t->matches_body = true;
-    if (s->reads && !(s->writes && is_empty(s->folder_fd))) {
-        t->snapshot = snapshot_open(s->folder_fd, &options, why);
+    return t;
+}
+
+/* What was kept is found from then on. */
+static void keeps(void *context, const struct snapshot_exchange *x, struct slice sent, struct slice came, int fd,
+                  uint64_t came_at)
+{
+    struct tape *t = context;
+
+    pthread_mutex_lock(&t->lock);
+    snapshot_take(t->snapshot, x, sent, came, fd, came_at);
+    pthread_mutex_unlock(&t->lock);
+}
+
+/* A writer is taken over in any case. */
+static struct tape *begin(const struct tape_start *s, struct snapshot_writer *writer, int fd, struct fault *why)
+{
+    struct snapshot_options options = options_of(s);
+    struct tape            *t = new_tape(s);
+
+    if (s->reads) {
+        t->snapshot = snapshot_open(fd, &options, why);
         if (t->snapshot == NULL)
             goto fail;
         t->matches_body = snapshot_matches_body(t->snapshot);
+        if (writer != NULL)
+            snapshot_writer_tell(writer, keeps, t);
     }
-    if (!s->writes)
+    if (writer == NULL || taper_start(t, writer, tape_release, free_tape, why) == 0)
         return t;
-    writer = snapshot_writer_open(s->folder_fd, &options, why);
-    if (writer == NULL)
-        goto fail;
-    if (taper_start(t, writer, tape_release, free_tape, why) == 0)
-        return t;
-    snapshot_writer_close(writer, NULL, &(struct fault){ "" });
 fail:
+    if (writer != NULL)
+        snapshot_writer_close(writer, NULL, &(struct fault){ "" });
     free_tape(t);
     return NULL;
+}
+
+/* The writer first: it makes a snapshot of an empty folder. */
+struct tape *tape_open(const struct tape_start *s, struct fault *why)
+{
+    struct snapshot_options options = options_of(s);
+    struct snapshot_writer *writer = NULL;
+
+    if (s->writes) {
+        writer = snapshot_writer_open(s->folder_fd, &options, why);
+        if (writer == NULL)
+            return NULL;
+    }
+    return begin(s, writer, s->folder_fd, why);
 }
 
 struct tape *tape_open_path(const struct tape_start *s, struct fault *why)

@@ -75,11 +75,12 @@ struct taping *taping_begin(struct tape *, const struct http_request *, struct s
 void           taping_sent(struct taping *, const void *bytes, size_t count); /* of its body */
 void           taping_interim(struct taping *, unsigned status, const struct http_fields *);
 void           taping_head(struct taping *, unsigned status, const struct http_fields *);
-/* The body, which is growing or whole; it is read when it has ended. */
+/* The body, which is growing or whole; what of it is there at taping_end() is read after that. */
 void taping_body(struct taping *, struct spool *);
+bool taping_is_growing(const struct taping *);   /* its body has not ended */
 void taping_came(struct taping *, size_t count); /* for its pace */
 void taping_trailer(struct taping *, struct slice name, struct slice value);
-/* It has ended: it is kept, and freed. */
+/* It has ended, before whoever asked hears so: it is kept, and freed. */
 void taping_end(struct taping *, enum snapshot_end, struct slice error);
 void taping_drop(struct taping *); /* NULL is fine */
 /* What such a failure is in a snapshot, and the way back. */

@@ -88,11 +88,9 @@ static bool give_part(struct snapshot_recording *r, const struct spool *body, in
 
 static bool give_body(struct snapshot_recording *r, const struct taping *t)
 {
-    int64_t length, at = 0;
+    const int64_t length = t->body_bytes;
+    int64_t       at = 0;
 
-    if (spool_ended(t->body) == SPOOL_GROWING) /* of an attempt that was put by, and is the answer after all */
-        return false;
-    length = spool_length(t->body);
     for (unsigned i = 0; i < t->piece_count && at < length; i++) {
         int64_t to = at + (int64_t)t->pieces[i].bytes;
 

@@ -66,6 +66,11 @@ void taping_body(struct taping *t, struct spool *body)
     t->body = body;
 }
 
+bool taping_is_growing(const struct taping *t)
+{
+    return t->body != NULL && spool_ended(t->body) == SPOOL_GROWING;
+}
+
 void taping_came(struct taping *t, size_t count)
 {
     int64_t at_ms;
@@ -96,6 +101,7 @@ void taping_end(struct taping *t, enum snapshot_end end, struct slice error)
     t->took_ms = (clock_mono_ns() - t->begun_ns) / NS_PER_MS;
     if (t->sent != NULL)
         spool_finish(t->sent, SPOOL_WHOLE);
+    t->body_bytes = t->body != NULL ? spool_length(t->body) : 0;
     taper_post(t->tape->taper, t);
 }
 

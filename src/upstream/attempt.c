@@ -467,9 +467,9 @@ static void whole(struct flight *f, struct turn *t)
     EACH_WAITER(w, f)
     if (w->fetch->manner.race != NULL)
         race_heard(w->fetch->manner.race, t->answer->head.status, clock_mono_ns());
+    taped_whole(t);
     if (t->answer->body != NULL)
         spool_finish(t->answer->body, SPOOL_WHOLE);
-    taped_whole(t);
     release_receivers(f);
     flight_hide(f);
     if (f->storing)
@@ -484,9 +484,9 @@ static void cut(struct flight *f, struct turn *t, enum stop stop)
     struct failure failure;
 
     transfer_failure(t->transfer, &failure);
+    taped_failed(t, &failure);
     if (t->answer->body != NULL && spool_ended(t->answer->body) == SPOOL_GROWING)
         spool_finish(t->answer->body, SPOOL_CUT_SHORT);
-    taped_failed(t, &failure);
     if (stop != STOP_ABANDONED) {
         counter_add(COUNTER_CUT_SHORT, 1);
         log_info("upstream_body_cut", " upstream=%s bytes=%lld reason=%s", f->site->name, (long long)t->body_bytes,

@@ -94,8 +94,10 @@ void taped_put_by(struct flight *f, struct turn *t)
 
 void taped_spare(struct flight *f)
 {
-    if (f->spare_taping != NULL)
+    if (f->spare_taping != NULL && !taping_is_growing(f->spare_taping))
         taping_end(f->spare_taping, SNAPSHOT_WHOLE, SLICE_NONE);
+    else
+        taping_drop(f->spare_taping);
     f->spare_taping = NULL;
 }
 

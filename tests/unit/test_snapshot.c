@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <zip.h>
@@ -220,41 +221,111 @@ static void test_two_writers_share_a_folder(void **state)
     snapshot_close(s);
 }
 
-static void test_a_kill_loses_nothing_that_was_kept(void **state)
+/* The journal of a writer that is at work, which begins with "recording-". */
+static const char *journal_name(struct here *h)
 {
-    struct here            *h = *state;
-    struct snapshot_writer *w;
-    struct snapshot_reader *s;
-    pid_t                   child = fork();
-    int                     status;
+    DIR           *d = fdopendir(openat(h->fd, ".", O_RDONLY | O_DIRECTORY));
+    struct dirent *e;
+    const char    *name = NULL;
 
+    while (name == NULL && (e = readdir(d)) != NULL)
+        if (strncmp(e->d_name, "recording-", 10) == 0)
+            name = arena_copy(&h->arena, slice_of(e->d_name)).ptr;
+    closedir(d);
+    assert_non_null(name);
+    return name;
+}
+
+static off_t journal_bytes(struct here *h)
+{
+    struct stat st;
+
+    assert_int_equal(fstatat(h->fd, journal_name(h), &st, 0), 0);
+    return st.st_size;
+}
+
+/* A child records two and dies: where each of them ends. */
+static void record_and_die(struct here *h, off_t *first, off_t *second)
+{
+    int   ends[2], status;
+    pid_t child;
+    off_t both[2];
+
+    assert_int_equal(pipe(ends), 0);
+    child = fork();
     if (child == 0) {
-        w = snapshot_writer_open(h->fd, NULL, &h->why);
-        record_simple(h, w, &(struct simple){ "GET", "http://a/x", NULL, "kept", 1000 });
-        /* The next one is cut in the middle of its line. */
-        DIR           *d = fdopendir(openat(h->fd, ".", O_RDONLY | O_DIRECTORY));
-        struct dirent *e;
+        struct snapshot_writer *w = snapshot_writer_open(h->fd, NULL, &h->why);
 
-        while ((e = readdir(d)) != NULL)
-            if (strncmp(e->d_name, "recording-", 10) == 0) {
-                int fd = openat(h->fd, e->d_name, O_WRONLY | O_APPEND);
-
-                if (write(fd, "{\"method\":\"GET\",\"ur", 19) != 19)
-                    abort();
-            }
+        record_simple(h, w, &(struct simple){ "POST", "http://a/x", "sent", "kept", 1000 });
+        both[0] = journal_bytes(h);
+        record_simple(h, w, &(struct simple){ "GET", "http://a/y", NULL, "in hand", 2000 });
+        both[1] = journal_bytes(h);
+        if (write(ends[1], both, sizeof both) != sizeof both)
+            abort();
         kill(getpid(), SIGKILL);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status));
-    s = reader(h, NULL);
-    assert_string_equal(ask(h, s, "GET", "http://a/x", NULL), "kept");
-    snapshot_close(s);
-    w = writer(h, NULL);
-    end_writer(h, w);
+    assert_int_equal(read(ends[0], both, sizeof both), sizeof both);
+    close(ends[0]);
+    close(ends[1]);
+    *first = both[0];
+    *second = both[1];
+}
+
+static void test_a_kill_loses_the_exchange_in_hand_alone(void **state)
+{
+    struct here            *h = *state;
+    struct snapshot_reader *s;
+    off_t                   first, second;
+
+    record_and_die(h, &first, &second);
+    for (off_t at = second; at >= first; at--) {
+        int fd = openat(h->fd, journal_name(h), O_RDWR);
+
+        assert_int_equal(ftruncate(fd, at), 0);
+        close(fd);
+        s = reader(h, NULL);
+        assert_int_equal(snapshot_count(s), at == second ? 2 : 1);
+        assert_string_equal(ask(h, s, "POST", "http://a/x", "sent"), "kept");
+        snapshot_close(s);
+    }
+    end_writer(h, writer(h, NULL)); /* takes over what is left */
     assert_int_equal(files_in(h, "."), 2);
     s = reader(h, NULL);
     assert_int_equal(snapshot_count(s), 1);
+    assert_string_equal(ask(h, s, "POST", "http://a/x", "sent"), "kept");
     snapshot_close(s);
+}
+
+/* A journal may be a client's file: whatever stands in it is read, or said to be damaged. */
+static void test_no_byte_of_a_journal_is_believed(void **state)
+{
+    static const unsigned char wrong[] = { 0x00, 0x01, 0x7f, 0xff };
+    struct here               *h = *state;
+    off_t                      first, second;
+    int                        fd;
+
+    record_and_die(h, &first, &second);
+    fd = openat(h->fd, journal_name(h), O_RDWR);
+    for (off_t at = 0; at < second; at++) {
+        unsigned char was;
+
+        assert_int_equal(pread(fd, &was, 1, at), 1);
+        for (size_t i = 0; i < sizeof wrong; i++) {
+            struct snapshot_reader *s;
+
+            assert_int_equal(pwrite(fd, &wrong[i], 1, at), 1);
+            s = snapshot_open(h->fd, NULL, &h->why);
+            if (s == NULL)
+                assert_int_not_equal(h->why.text[0], '\0');
+            else
+                assert_in_range(snapshot_count(s), 0, 2);
+            snapshot_close(s);
+        }
+        assert_int_equal(pwrite(fd, &was, 1, at), 1);
+    }
+    close(fd);
 }
 
 static void test_two_recordings_differ_in_time_alone(void **state)
@@ -429,7 +500,8 @@ int main(void)
         TEST(test_boundaries_of_multipart_do_not_count),
         TEST(test_all_of_an_exchange_comes_back),
         TEST(test_two_writers_share_a_folder),
-        TEST(test_a_kill_loses_nothing_that_was_kept),
+        TEST(test_a_kill_loses_the_exchange_in_hand_alone),
+        TEST(test_no_byte_of_a_journal_is_believed),
         TEST(test_two_recordings_differ_in_time_alone),
         TEST(test_a_zip_does_what_its_folder_does),
         TEST(test_what_is_damaged_is_named),
