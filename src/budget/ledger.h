@@ -207,7 +207,7 @@ void ledger_load(struct ledger *, const uint8_t key[LEDGER_KEY_BYTES], struct sl
 void ledger_rows_lost(struct ledger *);
 /* How long ago rows were lost; -1: none was, or it does not matter to any limit any more. */
 int64_t ledger_lost_ago_ns(const struct ledger *, struct budget_now now);
-/* All rows are loaded.  `boot`: this boot's id (/proc/sys/kernel/random/boot_id): within one boot the monotonic
+/* All rows are loaded.  `boot`: this boot's id (base/boot.h): within one boot the monotonic
  * clock says how much time has passed, over a reboot the wall clock, on the safe side. */
 void ledger_start(struct ledger *, const uint8_t boot[LEDGER_BOOT_BYTES], struct budget_now now);
 /* 0: call ledger_save() now; INT64_MAX: nothing to save. */

@@ -6,12 +6,12 @@
  */
 #include "upstream/internal.h"
 
-#include "base/files.h"
+#include "base/boot.h"
 #include "base/log.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
+_Static_assert((int)LEDGER_BOOT_BYTES == (int)BOOT_ID_BYTES, "the ledger keeps the whole of it");
 enum { NAME_MAX_BYTES = 400 - LEDGER_KEY_BYTES - 1 };
 
 struct row_change {
@@ -46,31 +46,13 @@ static void free_row(struct kept_row *row)
     free(row);
 }
 
-/* The boot's id as 16 bytes; all zero where the kernel does not tell: then every start counts as after a reboot. */
-static void read_boot(uint8_t boot[LEDGER_BOOT_BYTES])
-{
-    char text[64];
-    int  digits = 0;
-
-    file_read_line("/proc/sys/kernel/random/boot_id", text, sizeof text);
-    for (size_t i = 0; text[i] != '\0' && digits < 2 * LEDGER_BOOT_BYTES; i++) {
-        char c = text[i];
-        int  digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-
-        if (digit < 0)
-            continue;
-        boot[digits / 2] = (uint8_t)(boot[digits / 2] << 4 | digit);
-        digits++;
-    }
-}
-
 const struct state_owner keep_rows = { .table = "ledger", .format = 1, .load = load_row };
 
 void keep_load(struct upstream *up)
 {
     if (up->state == NULL)
         return;
-    read_boot(up->kept.boot);
+    boot_read(BOOT_ID_FILE, up->kept.boot);
     state_load(up->state, &keep_rows, up);
 }
 

@@ -1,10 +1,12 @@
 """A machine to install on: systemd, booted in namespaces over this one's files, of which none is changed."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import time
 
+UPSTREAM = 'upstreams = ( { name = "test"; url = "http://127.0.0.1:9000"; limits = ( "100000/s" ); } );\n'
 BOOT = pathlib.Path(__file__).with_name("boot")
 NAMESPACES = ("--mount", "--pid", "--net", "--uts", "--ipc", "--cgroup")
 
@@ -62,6 +64,9 @@ class Machine:
     def write(self, path, text):
         self.run("sh", "-c", 'mkdir -p "$(dirname "$1")" && cat > "$1"', "write", path, stdin=text)
 
+    def bring(self, path, file):
+        subprocess.run(self.command("sh", "-c", 'cat > "$1"', "bring", path), stdin=open(file, "rb"), check=True)
+
     def files(self):
         """What is there, but what changes by itself."""
         found = self.run("find", "/etc", "/usr", "/lib", "/var/lib", "/var/cache", "/var/log", "/run/systemd/system", "-xdev",
@@ -73,3 +78,49 @@ class Machine:
         self.process.kill()
         self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+# -- what is asked of a machine that has Weir -------------------------------------------
+
+
+def get(host, path, *options):
+    return host.run("curl", "-sS", "-i", "--max-time", "60", *options, f"http://127.0.0.1:8080{path}").stdout
+
+
+def cache_status(answer):
+    return re.search(r"(?im)^cache-status: weir; (.*?)\r?$", answer)[1]
+
+
+def as_somebody(host, *words, check=True):
+    return host.run("runuser", "-u", "somebody", "--", *words, check=check)
+
+
+def unit(host, what):
+    return host.run("systemctl", "show", "-P", what, "weir").stdout.strip()
+
+
+def main_pid(host):
+    return unit(host, "MainPID")
+
+
+def restart(host):
+    """More often than systemd has it of a daemon that fails."""
+    host.run("systemctl", "reset-failed", "weir")
+    host.run("systemctl", "restart", "weir")
+
+
+def until(holds):
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end, "not within a minute"
+        time.sleep(0.1)
+
+
+def lost_while(host, *words):
+    """Requests that got no answer while a command was run, of more than a few."""
+    asking = host.start("python3", "/root/asking.py", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert asking.stdout.readline() == "asking\n"
+    host.run(*words)
+    count, lost = asking.communicate("stop\n", timeout=120)[0].split("\n", 1)
+    assert int(count) > 20
+    return lost.strip()
