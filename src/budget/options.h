@@ -62,6 +62,8 @@ struct retry_options {
     const unsigned *statuses; /* of `on` */
     unsigned        status_count;
     double          share; /* 0.0 to 1.0 of an upstream's requests */
+    /* Of an answer's body, each a text of http/condition.h, ending with NULL; NULL: none. */
+    const char *const *never, *const *refused;
 };
 
 struct queue_options {

@@ -26,9 +26,11 @@ bool check_tcp_address(const char *, struct fault *why); /* "127.0.0.1:8080"; ""
 bool check_query_socket(const char *text, struct fault *why);
 bool check_socket_path(const char *, struct fault *why);
 bool check_rate(const char *, struct fault *why);
-bool check_pointer(const char *, struct fault *why); /* "/user" */
-bool check_term(const char *, struct fault *why);    /* "0.25 body", "json:/usage/total_tokens" */
-bool check_cost(const char *, struct fault *why);    /* "304 0", "GET 1", "* 5" */
+bool check_pointer(const char *, struct fault *why);   /* "/user" */
+bool check_condition(const char *, struct fault *why); /* "json:/error/code = insufficient_quota" */
+bool check_mark(const char *, struct fault *why);      /* "data: [DONE]" */
+bool check_term(const char *, struct fault *why);      /* "0.25 body", "json:/usage/total_tokens" */
+bool check_cost(const char *, struct fault *why);      /* "304 0", "GET 1", "* 5" */
 bool check_pattern(const char *, struct fault *why);
 bool check_ttl(const char *, struct fault *why);
 bool check_status_ttl(const char *, struct fault *why); /* "404 1m" */

@@ -375,6 +375,10 @@ static const struct section learn_section = { "learn", learn_options, sizeof(str
             "of " \
             "that. The answer to a method that is not safe passes as it is, counted as unsound.", \
             WORDS({ "json", VALIDATE_JSON }), .unset = "none"), \
+        ROW("complete", TEXT, NULL, policy.to.complete, \
+            "A line of the last event of a stream that says that it is whole, such as \"data: [DONE]\" or \"event: " \
+            "message_stop\": a stream of events is stored only with it.", \
+            .check = check_mark, .unset = "what has a Content-Length, or a clean end, is whole"), \
         ROW("max_object_size", SIZE, NULL, policy.to.max_object_bytes, "The largest body that is kept.", \
             RANGE(0, 256 * TIB), .unset = "the one of cache")
 
@@ -504,6 +508,17 @@ static const struct option retry_options_table[] = {
     ROW("max_backoff", DURATION, "\"30s\"", max_backoff_ns, "The longest such wait.", RANGE(NS_PER_MS, DAYS(1))),
     ROW("on", STATUSES, "( 429, 500, 502, 503, 504 )", statuses, "Statuses that are tried again.", RANGE(100, 599)),
     ROW("share", SHARE, "\"20%\"", share, "The part of an upstream's requests that retries may add."),
+    ROW("never", TEXTS, "()", never,
+        "What is never tried again, whatever its status: \"json:/error/code = insufficient_quota\" is a JSON pointer "
+        "(RFC "
+        "6901) into the answer's body and what stands there. The head waits for the end of such a body, 64 KiB of it "
+        "at most. What fits is no success: it is not stored, and drops nothing that is.",
+        .check = check_condition),
+    ROW("refused", TEXTS, "()", refused,
+        "What is a refusal although its status does not say so, such as \"json:/errors/0/extensions/code = "
+        "THROTTLED\": it "
+        "is tried again as a 429 is. Else as never.",
+        .check = check_condition),
     END
 };
 static const struct section retry_section = { "retry", retry_options_table, 0, NULL, NULL };

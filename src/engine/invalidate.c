@@ -185,6 +185,12 @@ static bool is_write(const struct exchange *x)
     return !http_method_is_safe(x->in.request.method) && !x->has_key;
 }
 
+/* The API's answer is no success, whatever its status. */
+static bool says_failure(const struct exchange *x)
+{
+    return x->fetch != NULL && x->fetch->answer != NULL && x->fetch->answer->failed;
+}
+
 bool invalidate_after_write(struct exchange *x, const struct http_response *response)
 {
     const char *const *pattern = x->rule != NULL ? x->rule->invalidates : NULL;
@@ -192,7 +198,7 @@ bool invalidate_after_write(struct exchange *x, const struct http_response *resp
     if (!x->drops.begun && is_write(x) && x->policy->invalidate != INVALIDATE_OFF) {
         x->drops.begun = true;
         drop_groups(x, response);
-        if (response->status < 200 || response->status >= 400)
+        if (response->status < 200 || response->status >= 400 || says_failure(x))
             pattern = NULL;
         else
             drop_named(x, response);

@@ -27,6 +27,8 @@ struct pointer {
     bool         is_next;                 /* the value that comes is at name[matched] */
     bool         has_value;
     double       value;
+    struct slice wanted; /* ptr NULL: nothing */
+    bool         is_wanted;
 };
 
 /* Long strings are cut before yajl sees them: it would gather what comes in several pieces. */
@@ -47,7 +49,7 @@ struct json_values {
     unsigned long   index[JSON_VALUES_DEPTH + 1];    /* of the next value there */
     unsigned        leading;                         /* the deepest container that some pointer leads into */
     struct strings  strings;
-    bool            is_stream, is_broken;
+    bool            is_stream, is_broken, wants_texts;
     enum event_line line;
     bool            after_cr, has_data; /* of this event */
     char            field[FIELD_BYTES];
@@ -125,29 +127,43 @@ static int on_number(void *context, const char *text, size_t bytes)
         number[bytes] = '\0';
         p->value = strtod(number, NULL);
         p->has_value = true;
+        p->is_wanted = p->is_wanted || slice_eq(p->wanted, (struct slice){ text, bytes });
         p->is_next = false;
     }
     return 1;
 }
 
+/* A value that is no container: is it what is wanted there? */
+static void pass_text(struct json_values *v, const char *text, size_t bytes)
+{
+    begin_value(v);
+    if (v->depth > v->leading || !v->wants_texts)
+        return;
+    for (unsigned i = 0; i < v->count; i++) {
+        struct pointer *p = &v->pointer[i];
+
+        if (!p->is_next || p->names != v->depth)
+            continue;
+        p->is_wanted = p->is_wanted || slice_eq(p->wanted, (struct slice){ text, bytes });
+        p->is_next = false;
+    }
+}
+
 static int on_null(void *context)
 {
-    begin_value(context);
+    pass_text(context, "null", 4);
     return 1;
 }
 
 static int on_bool(void *context, int is_true)
 {
-    (void)is_true;
-    begin_value(context);
+    pass_text(context, is_true ? "true" : "false", is_true ? 4 : 5);
     return 1;
 }
 
 static int on_string(void *context, const unsigned char *text, size_t bytes)
 {
-    (void)text;
-    (void)bytes;
-    begin_value(context);
+    pass_text(context, (const char *)text, bytes);
     return 1;
 }
 
@@ -203,7 +219,8 @@ static int on_array(void *context)
     return open_container(context, true);
 }
 
-/* Strings have no callback: yajl would decode those with escapes, which nobody wants; an array's index wants one. */
+/* Strings have no callback: yajl would decode those with escapes, which nobody wants but who asks for a text; and an
+ * array's index wants one. */
 static const yajl_callbacks callbacks = {
     .yajl_null = on_null,
     .yajl_boolean = on_bool,
@@ -291,7 +308,7 @@ static void begin_text(struct json_values *v)
         v->pointer[i].is_next = false;
     }
     v->strings = (struct strings){ 0 };
-    v->parser = yajl_alloc(has_indices(v) ? &callbacks_with_strings : &callbacks, &memory, v);
+    v->parser = yajl_alloc(v->wants_texts || has_indices(v) ? &callbacks_with_strings : &callbacks, &memory, v);
     if (v->parser == NULL)
         return;
     yajl_config(v->parser, yajl_dont_validate_strings, 1);
@@ -310,6 +327,17 @@ struct json_values *json_values_open(const char *const *pointers, unsigned count
     if (v->count > 0)
         begin_text(v);
     return v;
+}
+
+void json_values_want(struct json_values *v, unsigned pointer, struct slice text)
+{
+    if (pointer >= v->count)
+        return;
+    v->pointer[pointer].wanted = text;
+    if (v->wants_texts)
+        return;
+    v->wants_texts = true;
+    begin_text(v);
 }
 
 void json_values_close(struct json_values *v)
@@ -470,7 +498,7 @@ void json_values_end(struct json_values *v)
     }
     if (v->is_broken || v->parser == NULL || yajl_complete_parse(v->parser) != yajl_status_ok)
         for (unsigned i = 0; i < v->count; i++)
-            v->pointer[i].has_value = false;
+            v->pointer[i].has_value = v->pointer[i].is_wanted = false;
 }
 
 bool json_values_number(const struct json_values *v, unsigned pointer, double *out)
@@ -479,6 +507,11 @@ bool json_values_number(const struct json_values *v, unsigned pointer, double *o
         return false;
     *out = v->pointer[pointer].value;
     return true;
+}
+
+bool json_values_is_wanted(const struct json_values *v, unsigned pointer)
+{
+    return pointer < v->count && v->pointer[pointer].is_wanted;
 }
 
 bool json_values_at(const struct json_values *v, const char *pointer, double *out)

@@ -71,6 +71,7 @@ struct policy_options {
     const char *const       *ignore_params;
     const char *const       *match_headers;
     const char *const       *ignore_body; /* JSON pointers: no part of what key_body adds */
+    const char              *complete;    /* of an event stream: the line that says that it is whole; NULL: none */
     const char *const       *tags;        /* of what is stored under the rule: policy/label.h */
     const char              *bust_param;  /* NULL: none */
     const struct limit_owns *own_limits;  /* fields of which nothing is stored, beside the families; NULL: none */

@@ -5,8 +5,10 @@
  *
  * attempt_head() and attempt_body() run inside origin/'s callbacks, and start and stop nothing there.
  */
+#include "upstream/again.h"
 #include "upstream/internal.h"
 #include "upstream/taped.h"
+#include "upstream/verdict.h"
 
 #include "base/counters.h"
 #include "base/log.h"
@@ -18,89 +20,10 @@
 
 #include <stdlib.h>
 
-/* -- the record for the log -- */
-
-static void record(struct flight *f, const struct turn *t, enum attempt_outcome outcome, unsigned status)
-{
-    int64_t now = clock_mono_ns();
-    int64_t waited = t->begun_ns - f->unsent_from_ns;
-    int64_t from = t->sent_ns != 0 ? t->sent_ns : t->begun_ns;
-
-    if (turn_is_played(t))
-        return;
-    if (f->past.attempt_count < ATTEMPTS_KEPT)
-        f->past.attempts[f->past.attempt_count] = (struct attempt){ outcome, status, waited, now - from };
-    if (f->past.attempt_count == 0)
-        site_count_request(f->site, t->begun_ns);
-    else
-        site_spend_retry(f->site);
-    f->past.attempt_count++;
-    f->past.last = outcome;
-    f->past.waited_ns += waited;
-    f->site->counts.ended[attempt_kind(outcome)]++;
-    if (t->sent)
-        histogram_add(&f->site->took, now - from);
-    if (!t->sent) {
-        f->site->counts.unsent++;
-        counter_add(COUNTER_UPSTREAM_UNSENT, 1);
-    } else if (outcome != ATTEMPT_OK) {
-        f->site->counts.failures++;
-        counter_add(COUNTER_UPSTREAM_FAILURES, 1);
-    }
-}
-
-/* -- whether again -- */
-
-static double chance(struct upstream *up)
-{
-    up->random ^= up->random << 13; /* xorshift64: jitter wants no more */
-    up->random ^= up->random >> 7;
-    up->random ^= up->random << 17;
-    return (double)(up->random >> 11) / (double)(UINT64_C(1) << 53);
-}
-
-/* The most that anybody who waits would still wait, or of those who bear refusals. */
-static int64_t wait_left(const struct flight *f, bool bearing)
-{
-    int64_t now = clock_mono_ns(), most = 0;
-
-    EACH_WAITER(w, f)
-    if (w->at == WAITER_WAITING && (!bearing || w->fetch->manner.bears_refusals) && waiter_wait_left(w, now) > most)
-        most = waiter_wait_left(w, now);
-    if (bearing)
-        return most;
-    if (f->keep && most == 0)
-        most = f->keep_until_ns > now ? f->keep_until_ns - now : f->leader->patience.max_wait_ns;
-    return most;
-}
-
-/* Asks budget/; the answer counts only where the budget allows the next attempt in time, too. */
-static struct retry_answer ask_retry(struct flight *f, enum attempt_outcome outcome, unsigned status, int64_t told_ns)
-{
-    const struct fetch   *fetch = f->leader;
-    struct wait_cause     cause;
-    struct retry_question q = {
-        .outcome = outcome,
-        .status = status,
-        .attempts_made = f->past.attempt_count,
-        .method = fetch->request.method,
-        .idempotency_key = http_fields_find(&fetch->request.fields, HTTP_IDEMPOTENCY_KEY, 0) >= 0,
-        .body_kept = fetch->upload == NULL || upload_is_kept(fetch->upload),
-        .client_saw_byte = f->answer != NULL,
-        .told_ns = told_ns,
-        .wait_left_ns = wait_left(f, false),
-        .bears_ns = wait_left(f, true),
-        .chance = chance(f->up),
-        .share_left = site_may_retry(f->site, clock_mono_ns()),
-    };
-    struct retry_answer a = retry_decide(&f->site->options->retry, &q);
-
-    if (a.again &&
-        (f->up->stopping || !flight_goes_on(f) ||
-         forecast_wait(f->site, NULL, &f->charge, f->entry.priority, &f->entry.who, &cause) > q.wait_left_ns))
-        a.again = false;
-    return a;
-}
+enum {
+    REFUSAL = 429,                  /* as what one that its body tells of is tried again */
+    VERDICT_HELD_BYTES = 64 * 1024, /* of a body that may say more than its status, before its head goes out */
+};
 
 /* -- the head -- */
 
@@ -141,14 +64,14 @@ static void part(struct flight *f, struct turn *t)
     t->flight = NULL;
 }
 
-/* A listed status that is asked for again: the flight goes on, this answer is read out and kept for the case that
- * the retry is never sent. */
-static bool put_by(struct flight *f, struct turn *t)
+/* A status, its own or what its body comes to, that is asked for again: the flight goes on, this answer is read out and
+ * kept for the case that the retry is never sent. */
+static bool put_by(struct flight *f, struct turn *t, unsigned status)
 {
     struct answer      *a = t->answer;
     struct retry_answer again;
 
-    again = ask_retry(f, ATTEMPT_STATUS, a->head.status, learned_wait(&a->head, clock_wall_ns()).wait_ns);
+    again = again_ask(f, ATTEMPT_STATUS, status, learned_wait(&a->head, clock_wall_ns()).wait_ns);
     if (!again.again)
         return false;
     part(f, t);
@@ -176,7 +99,7 @@ static bool ask_unexpecting(struct flight *f, struct turn *t)
 {
     if (t->answer->head.status != 417 || !t->fetch->expects || f->ask.unexpecting || !upload_is_kept(t->sending.upload))
         return false;
-    record(f, t, ATTEMPT_OK, t->answer->head.status);
+    again_record(f, t, ATTEMPT_OK, t->answer->head.status);
     part(f, t);
     f->ask.unexpecting = true;
     f->again = true;
@@ -199,12 +122,18 @@ static void not_modified(struct flight *f, struct turn *t)
 }
 
 /* The head waits for its body to be known as sound.  Elsewhere it passes: what a write has done is not done again
- * because of what the answer to it looks like. */
-static void begin_check(struct turn *t)
+ * because of what the answer to it looks like.  It waits also for what the body may say of trying again. */
+static void begin_check(struct turn *t, bool is_listed)
 {
-    if (t->fetch->policy->validate == VALIDATE_JSON && t->answer->body != NULL)
+    const struct fetch *fetch = t->fetch;
+
+    if (t->answer->body == NULL)
+        return;
+    if (fetch->policy->validate == VALIDATE_JSON && !is_listed)
         t->check = body_check_open(&t->answer->head);
-    t->held = t->check != NULL && http_method_is_safe(t->fetch->request.method);
+    t->verdict = verdict_open(&t->site->options->retry, fetch->policy->complete, &t->answer->head);
+    t->held = (t->check != NULL && http_method_is_safe(fetch->request.method)) ||
+              (verdict_may_decide(t->verdict, is_listed) && !fetch->stored.completing && t->answer->head.status != 206);
 }
 
 /* True: there is nothing to be said against it. */
@@ -224,7 +153,7 @@ static void note_write(const struct turn *t)
     const struct fetch *f = t->fetch;
 
     if (!f->has_key && !http_method_is_safe(f->request.method) && t->answer->head.status >= 200 &&
-        t->answer->head.status < 400 && f->policy->invalidate != INVALIDATE_OFF)
+        t->answer->head.status < 400 && !t->answer->failed && f->policy->invalidate != INVALIDATE_OFF)
         overtake_by_write(t->site, f);
 }
 
@@ -246,6 +175,12 @@ static bool give(struct flight *f, struct turn *t)
         return true;
     t->stop = STOP_ABANDONED;
     return false;
+}
+
+static bool give_listed(struct flight *f, struct turn *t)
+{
+    again_record(f, t, ATTEMPT_STATUS, t->answer->head.status);
+    return put_by(f, t, t->answer->head.status) || give(f, t);
 }
 
 /* What stands before the API is alive, and says that the API itself is not (RFC 9110 15.6.3, 15.6.5). */
@@ -272,14 +207,12 @@ bool attempt_head(struct turn *t, struct transfer_head *head)
     listed = retry_status_listed(&f->site->options->retry, status);
     answer_release(f->spare);
     f->spare = NULL;
-    if (listed) {
-        record(f, t, ATTEMPT_STATUS, status);
-        return put_by(f, t) || give(f, t);
-    }
-    begin_check(t);
+    begin_check(t, listed);
     if (t->held)
         return true;
-    record(f, t, ATTEMPT_OK, status);
+    if (listed)
+        return give_listed(f, t);
+    again_record(f, t, ATTEMPT_OK, status);
     if (status == 304 && t->fetch->stored.validating && !f->ask.plain) {
         not_modified(f, t);
         return true;
@@ -342,14 +275,16 @@ static bool to_spool(struct turn *t, const char *bytes, size_t count)
 
 static bool check_body(struct flight *f, struct turn *t, const char *bytes, size_t count)
 {
-    bool sound = body_check_feed(t->check, bytes, count);
+    bool sound = t->check == NULL || body_check_feed(t->check, bytes, count);
 
-    if (!t->held || t->body_bytes <= JSON_HELD_BYTES)
+    if (!t->held || t->body_bytes <= (t->check != NULL ? JSON_HELD_BYTES : VERDICT_HELD_BYTES))
         return true;
     if (!sound)
         return false;
     t->held = false; /* so far it is sound, and too long to be kept back */
-    record(f, t, ATTEMPT_OK, t->answer->head.status);
+    if (retry_status_listed(&f->site->options->retry, t->answer->head.status))
+        return give_listed(f, t);
+    again_record(f, t, ATTEMPT_OK, t->answer->head.status);
     return give(f, t);
 }
 
@@ -357,7 +292,7 @@ static bool check_body(struct flight *f, struct turn *t, const char *bytes, size
 static bool is_last_of(const struct flight *f, const struct turn *t, size_t count)
 {
     return f->storing && !t->held && t->body_bytes + (int64_t)count == t->answer->content_length &&
-           t->answer->head.status != 206 && t->check == NULL;
+           t->answer->head.status != 206 && t->check == NULL && t->verdict == NULL;
 }
 
 bool attempt_takes(const struct turn *t)
@@ -375,6 +310,7 @@ bool attempt_body(struct turn *t, const char *bytes, size_t count)
     hearing_body(t, bytes, count);
     if (t->metering != NULL)
         metering_feed(t->metering, bytes, count);
+    verdict_feed(t->verdict, bytes, count);
     if (f == NULL && !t->given && t->body_bytes + (int64_t)count > SPARE_BODY_BYTES) {
         t->stop = STOP_ENOUGH;
         return false;
@@ -394,7 +330,7 @@ bool attempt_body(struct turn *t, const char *bytes, size_t count)
     }
     if (f->storing && t->fetch->policy->max_object_bytes >= 0 && t->body_bytes > t->fetch->policy->max_object_bytes)
         stop_storing(f, t->answer->body);
-    if (t->check != NULL && !check_body(f, t, bytes, count))
+    if ((t->check != NULL || t->held) && !check_body(f, t, bytes, count))
         return false;
     if (t->given && !flight_goes_on(f)) {
         t->stop = STOP_ABANDONED;
@@ -451,6 +387,8 @@ static bool is_its_part(const struct turn *t)
 /* A stream of events that only stopped may have been cut off by anything on the way. */
 static bool has_clean_end(const struct turn *t)
 {
+    if (t->fetch->policy->complete != NULL)
+        return verdict_is_complete(t->verdict);
     return t->answer->content_length >= 0 || t->chunked || t->answer->http2 || t->answer->body == NULL;
 }
 
@@ -458,7 +396,7 @@ static void whole(struct flight *f, struct turn *t)
 {
     bool sound = is_sound(t);
 
-    if (f->storing && sound && is_its_part(t) && (!f->live || has_clean_end(t)))
+    if (f->storing && sound && !verdict_is_failure(t->verdict) && is_its_part(t) && (!f->live || has_clean_end(t)))
         commit_announce(f, t->answer->body != NULL ? spool_length(t->answer->body) : 0);
     else
         flight_unstore(f);
@@ -521,11 +459,11 @@ static void failed(struct flight *f, struct turn *t, const struct failure *failu
     struct retry_answer again = { .again = false };
 
     *flight_failure(f) = *failure;
-    record(f, t, failure->outcome, t->answer != NULL ? t->answer->head.status : 0);
+    again_record(f, t, failure->outcome, t->answer != NULL ? t->answer->head.status : 0);
     log_debug("upstream_attempt_failed", " upstream=%s attempt=%u outcome=%s reason=%s", f->site->name,
               f->past.attempt_count, attempt_outcome_token(failure->outcome), log_quote(failure->text));
     if (!failure->final && !turn_is_played(t))
-        again = ask_retry(f, failure->outcome, 0, -1);
+        again = again_ask(f, failure->outcome, 0, -1);
     if (again.again) {
         dispatch_pause(f, again.after_ns);
         return;
@@ -536,6 +474,28 @@ static void failed(struct flight *f, struct turn *t, const struct failure *failu
     flight_fail(f, 0);
 }
 
+/* It is whole and sound: what it says decides, and its status where it says nothing. */
+static void judged(struct flight *f, struct turn *t)
+{
+    const struct retry_options *o = &f->site->options->retry;
+    struct answer              *a = t->answer;
+    bool                        refused = verdict_is_refused(t->verdict), never = verdict_is_never(t->verdict);
+    bool                        listed = retry_status_listed(o, a->head.status);
+
+    again_record(f, t, listed || refused || never ? ATTEMPT_STATUS : ATTEMPT_OK, a->head.status);
+    counter_add(COUNTER_REFUSED_IN_BODY, refused);
+    if (!never && (listed || refused) && put_by(f, t, listed ? a->head.status : REFUSAL)) {
+        spool_finish(a->body, SPOOL_WHOLE);
+        return;
+    }
+    a->failed = refused || never;
+    t->held = false;
+    t->given = true;
+    note_write(t);
+    give_head(f, t);
+    whole(f, t);
+}
+
 /* A body that was to be checked before its head went out has ended. */
 static void checked(struct flight *f, struct turn *t, bool complete)
 {
@@ -543,14 +503,10 @@ static void checked(struct flight *f, struct turn *t, bool complete)
     bool           sound = complete && is_sound(t);
 
     if (sound) {
-        record(f, t, ATTEMPT_OK, t->answer->head.status);
-        t->held = false;
-        t->given = true;
-        give_head(f, t);
-        whole(f, t);
+        judged(f, t);
         return;
     }
-    if (complete || !body_check_feed(t->check, "", 0))
+    if (t->check != NULL && (complete || !body_check_feed(t->check, "", 0)))
         failure_set(&failure, ATTEMPT_INVALID, "http_protocol_error",
                     "%s: its answer is not JSON, and validate = \"json\" asks for that", f->site->name);
     else
@@ -567,6 +523,8 @@ void attempt_ended(struct turn *t, const struct transfer_end *end)
 
     if (!played && (!end->sent || !end->answered))
         hearing_nothing(t, end->sent && !end->undone);
+    if (complete)
+        verdict_end(t->verdict);
     hearing_end(t);
     hearing_meter(t, complete);
     if (!complete && !played)

@@ -78,6 +78,7 @@ struct answer {
     int64_t              requested_wall_ns, received_wall_ns;
     enum storable        storable; /* STORABLE_YES: it is being stored */
     bool                 http2;
+    bool                 failed;   /* its body says so: no success, whatever its status (retry.never, .refused) */
     bool                 masked;   /* the head's fields hold marks: policy/mask.h */
     struct http_fields   trailers; /* valid once the spool has ended whole; in arena of its own */
     struct arena         trailer_arena;

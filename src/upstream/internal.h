@@ -17,7 +17,7 @@
  * that pause), forecast.c (how long a wait will be), naming.c, taped.c (what is recorded), turn.c (one attempt),
  * flight.c (table, life), commit.c (to the store), late.c (drops by label), share.c (who gets the head), overtake.c
  * (writes, purges), patience.c, dispatch.c (queue and budget), enter.c (in and out of the thread), foretell.c (what
- * would become of one), attempt.c (what became of one, retries), events.c (what origin/ tells), upstream.c (thread).
+ * would become of one), again.c and attempt.c (what became of one), events.c (what origin/ tells), upstream.c (thread).
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
  * upstream_sent_again (debug), upstream_limit_cut (once for each), upstream_hold_lifted, upstream_limits_forgotten,
@@ -246,18 +246,19 @@ struct turn {
     int64_t        begun_ns, sent_ns;
     enum stop      stop; /* what the callback under way says; at the end: why it was ended */
 
-    struct answer     *answer;            /* made of the final head: a reference */
-    bool               chunked, may_wait; /* see transfer_head */
-    bool               given;             /* waiters have the head */
-    bool               held;              /* the head waits for its body to be checked */
-    struct body_check *check;             /* of the body, as `validate` asks; NULL: none */
-    struct metering   *metering; /* what the answer says it cost; NULL: nothing of it is reserved in any unit */
-    struct timer       hold;     /* the reservation moves along with its window */
-    int64_t            body_bytes;
-    int64_t            part_bytes; /* a stored part is being completed by so many; 0: none is */
-    struct slice       part_tail;  /* of the stored part, after them; the fetch's */
-    char              *telling;    /* the beginning of a body that may tell of a limit; malloc'd, NULL: may not */
-    size_t             telling_bytes;
+    struct answer       *answer;            /* made of the final head: a reference */
+    bool                 chunked, may_wait; /* see transfer_head */
+    bool                 given;             /* waiters have the head */
+    bool                 held;              /* the head waits for its body to be checked */
+    struct body_check   *check;             /* of the body, as `validate` asks; NULL: none */
+    struct body_verdict *verdict;           /* what it says that its status does not; NULL: nothing */
+    struct metering     *metering; /* what the answer says it cost; NULL: nothing of it is reserved in any unit */
+    struct timer         hold;     /* the reservation moves along with its window */
+    int64_t              body_bytes;
+    int64_t              part_bytes; /* a stored part is being completed by so many; 0: none is */
+    struct slice         part_tail;  /* of the stored part, after them; the fetch's */
+    char                *telling;    /* the beginning of a body that may tell of a limit; malloc'd, NULL: may not */
+    size_t               telling_bytes;
 
     struct taping *taping; /* what is recorded of it; NULL: nothing */
 
@@ -345,8 +346,6 @@ static inline struct budget_now budget_time(void);
 #define EACH_FLIGHT_SAFE(f, site) \
     for (struct flight *f = LIST_FIRST(&(site)->flights), *f##_next; \
          f != NULL && (f##_next = LIST_NEXT(f, entry_of), true); f = f##_next)
-
-/* answer.c */
 
 /* fetch.c */
 void fetch_acquire(struct fetch *);

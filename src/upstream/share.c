@@ -6,7 +6,7 @@
  * its own, at the place in the queue that their arrival gives them, and the key is
  * remembered, so that the next ones do not wait for one another.  Two exceptions:
  *
- *  - a failure (5xx, or a status that `retry.on` lists, such as 429) goes to everyone
+ *  - a failure (5xx, a status that `retry.on` lists, such as 429, or a body that says so) goes to everyone
  *    who waits, whatever it says about storing: asking again for each of
  *    them would be a storm at an API that has just said it cannot;
  *  - any other 4xx goes to everyone whose request selects it, unless it says no-store or
@@ -75,6 +75,8 @@ static struct judgement judge(struct flight *f, const struct fetch *fetch, struc
 
     if (head) /* is not stored, but shared as the GET of it would be */
         j.shareable = ask_policy(fetch, a, HTTP_GET).shareable;
+    if (a->failed)
+        return (struct judgement){ STORABLE_STATUS, false };
     if (j.storable != STORABLE_YES && !head)
         return j;
     if (!fetch->has_key)
@@ -98,7 +100,7 @@ static enum sharing how_to_share(struct flight *f, const struct fetch *fetch, st
         return SHARE_ONE;
     if (shareable)
         return SHARE_SELECTING;
-    if (status >= 500 || retry_status_listed(&f->site->options->retry, status))
+    if (a->failed || status >= 500 || retry_status_listed(&f->site->options->retry, status))
         return SHARE_ALL;
     if (status >= 400 &&
         (a->storable == STORABLE_STATUS || a->storable == STORABLE_NO_LIFETIME ||
@@ -166,6 +168,7 @@ static struct answer *for_others(const struct answer *a, const struct fetch *ask
     b->received_wall_ns = a->received_wall_ns;
     b->storable = a->storable;
     b->http2 = a->http2;
+    b->failed = a->failed;
     return b;
 }
 
@@ -194,7 +197,7 @@ static bool has_account(const struct fetch *f, const struct fetch *leader)
 /* As far as the head tells: a stream of events is stored if it ever ends. */
 static bool will_be_stored(const struct flight *f)
 {
-    return f->storing && (!f->live || f->answer->content_length >= 0);
+    return f->storing && (!f->live || (f->answer->content_length >= 0 && f->leader->policy->complete == NULL));
 }
 
 /* Who came after the drop of what he waits for asks anew. */
@@ -265,7 +268,8 @@ void share_head(struct flight *f, struct turn *t, struct answer *a, struct waite
         commit_head(f);
     if (late_ns != 0)
         part_later(f, t->fetch, late_ns, parted);
-    give_out(f, t->fetch, a, how, !j.shareable && a->head.status >= 400 && a->head.status < 500, parted);
+    give_out(f, t->fetch, a, how, !j.shareable && (a->failed || (a->head.status >= 400 && a->head.status < 500)),
+             parted);
     if (!f->storing && f->receiving <= 1 && a->body != NULL && t->taping == NULL)
         spool_set_pass(a->body);
 }

@@ -8,6 +8,7 @@
  */
 #include "upstream/internal.h"
 #include "upstream/taped.h"
+#include "upstream/verdict.h"
 
 #include <stdlib.h>
 
@@ -137,6 +138,8 @@ void turn_retire(struct turn *t)
     t->metering = NULL;
     body_check_close(t->check);
     t->check = NULL;
+    verdict_close(t->verdict);
+    t->verdict = NULL;
     fetch_release(t->fetch);
     t->fetch = NULL;
     t->sending.upload = NULL;

@@ -98,7 +98,7 @@ static void test_limits(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct limit_options o = { .name = "tokens", .scale = cases[i].scale };
-        struct estimate      estimate = { ledger_limit_name("tokens"), cases[i].metered ? 100 : 1 };
+        struct estimate      estimate = { .limit = ledger_limit_name("tokens"), .amount = cases[i].metered ? 100 : 1 };
         struct charge        c = { .method = HTTP_GET,
                                    .method_name = SLICE("GET"),
                                    .path = SLICE("/a/b"),
