@@ -263,6 +263,15 @@ static uint64_t ahead_on(const struct plan_line *line, const struct queue_ahead 
     return ahead->alike + ahead->owner;
 }
 
+/* Of these, in units, those that have the same part of it: others do not use that up. */
+static uint64_t part_units(const struct plan_line *line, const struct queue_ahead *ahead, uint64_t units)
+{
+    const uint64_t entries = ahead->alike + (line->slot->scope != SLOT_NAMED ? ahead->part[line->index] : 0);
+    uint64_t       part;
+
+    return __builtin_mul_overflow(entries, line->cost, &part) || part > units ? units : part;
+}
+
 static int64_t predict_line_ns(const struct plan_line *line, const struct ledger_asking *ask,
                                const struct queue_ahead *ahead)
 {
@@ -275,7 +284,7 @@ static int64_t predict_line_ns(const struct plan_line *line, const struct ledger
     if (__builtin_mul_overflow(ahead_on(line, ahead), line->cost, &units) || units > UINT64_MAX / 2)
         return INT64_MAX;
     return longer(limit_predict_ns(line->slot->limit, units + line->cost - 1, ask->own),
-                  share_wait_ns(line, ask, units));
+                  share_wait_ns(line, ask, part_units(line, ahead, units)));
 }
 
 int64_t ledger_predict_ns(struct ledger *l, const struct charge *c, const struct queue_ahead *ahead,
@@ -316,7 +325,7 @@ struct ledger_cause ledger_cause(struct ledger *l, const struct charge *c, const
         if (__builtin_mul_overflow(ahead_on(line, ahead), line->cost, &units) || units > UINT64_MAX / 2)
             units = UINT64_MAX / 2;
         of = limit_cause(line->slot->limit, units + (line->cost > 0 ? line->cost - 1 : 0), ask.own);
-        of.own_ns = longer(of.own_ns, share_wait_ns(line, &ask, units));
+        of.own_ns = longer(of.own_ns, share_wait_ns(line, &ask, part_units(line, ahead, units)));
         if (of.own_ns > longest_own_ns)
             longest_own_ns = of.own_ns;
         if (of.told_ns > longest_ns) {

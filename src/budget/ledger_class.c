@@ -148,6 +148,7 @@ struct queue_class ledger_class(struct ledger *l, const struct charge *c)
     if (c->keep_permille != 0) {
         class.costs = XXH3_64bits_withSeed(&c->keep_permille, sizeof c->keep_permille, class.costs);
         class.group = XXH3_64bits_withSeed(&c->keep_permille, sizeof c->keep_permille, class.group);
+        class.part = c->keep_permille;
     }
     n = a != NULL && a->named_count > 0 ? ledger_named_of(a, c->path, named) : 0;
     for (unsigned i = 0; i < n; i++)

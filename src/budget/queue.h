@@ -65,6 +65,7 @@ struct queue_class { /* filled by ledger_class(); all zero: no limit holds */
     uint32_t cost;   /* the largest cost: weighs it in a prediction */
     uint64_t place;  /* the caller's: equal where they take each other's places at the API */
     uint64_t group;  /* equal where all that is `shared` costs the same and holds alike */
+    uint32_t part;   /* equal, and not 0, where they have the same part of each limit together */
 };
 
 /* What makes an entry wait that may not go: how many others need not be asked. */
@@ -139,6 +140,7 @@ struct queue_ahead {
     uint64_t all;                                       /* of whatever limit */
     uint64_t alike;                                     /* of its own class: they spend from all that it does */
     uint64_t shared[QUEUE_LIMITS], owned[QUEUE_LIMITS]; /* others, by the limit that they spend from as well */
+    uint64_t part[QUEUE_LIMITS];                        /* of these, those that have its part (class.part) too */
     uint64_t owner;                                     /* others of its credential */
 };
 /* How many go before a newcomer if nobody else comes: for ledger_predict_ns().  Exact within a band where up to seven

@@ -193,12 +193,15 @@ static uint64_t in_units(struct asked *a, const struct queue_band *b, uint64_t e
 static void note_limits(struct queue_ahead *to, const struct queue_class *own, const struct queue_class *other,
                         uint64_t units)
 {
-    bool is_same_owner = own->owner != 0 && own->owner == other->owner;
+    bool           is_same_owner = own->owner != 0 && own->owner == other->owner;
+    const uint32_t shared = own->shared & other->shared, owned = is_same_owner ? own->owned & other->owned : 0;
 
-    for (uint32_t bits = own->shared & other->shared; bits != 0; bits &= bits - 1)
+    for (uint32_t bits = shared; bits != 0; bits &= bits - 1)
         to->shared[__builtin_ctz(bits)] += units;
-    for (uint32_t bits = is_same_owner ? own->owned & other->owned : 0; bits != 0; bits &= bits - 1)
+    for (uint32_t bits = owned; bits != 0; bits &= bits - 1)
         to->owned[__builtin_ctz(bits)] += units;
+    for (uint32_t bits = own->part == other->part ? shared | owned : 0; bits != 0; bits &= bits - 1)
+        to->part[__builtin_ctz(bits)] += units;
     to->owner += is_same_owner ? units : 0;
     to->all += units;
 }
@@ -210,6 +213,7 @@ static void add(struct queue_ahead *to, const struct queue_ahead *more)
     for (int i = 0; i < QUEUE_LIMITS; i++) {
         to->shared[i] += more->shared[i];
         to->owned[i] += more->owned[i];
+        to->part[i] += more->part[i];
     }
 }
 
@@ -227,8 +231,10 @@ static void scale_up(const struct asked *a, struct queue_ahead *found)
     if (a->queue->bands.count <= OTHER_BANDS_MOST)
         return;
     found->all = for_all(a, found->all);
-    for (int i = 0; i < QUEUE_LIMITS; i++)
+    for (int i = 0; i < QUEUE_LIMITS; i++) {
         found->shared[i] = for_all(a, found->shared[i]);
+        found->part[i] = for_all(a, found->part[i]);
+    }
 }
 
 static uint64_t newcomers_elsewhere(const struct asked *a, const struct target *t)
@@ -305,6 +311,7 @@ static void add_rest(struct queue_ahead *to, const struct queue_ahead *rest, uin
     for (int i = 0; i < QUEUE_LIMITS; i++) {
         to->shared[i] += least(rest->shared[i], most);
         to->owned[i] += least(rest->owned[i], most);
+        to->part[i] += least(rest->part[i], most);
     }
 }
 
@@ -411,6 +418,7 @@ struct queue_ahead queue_ahead_part(const struct queue_ahead *ahead, uint64_t pa
     for (int i = 0; i < QUEUE_LIMITS; i++) {
         out.shared[i] = (uint64_t)((double)ahead->shared[i] * share);
         out.owned[i] = (uint64_t)((double)ahead->owned[i] * share);
+        out.part[i] = (uint64_t)((double)ahead->part[i] * share);
     }
     return out;
 }

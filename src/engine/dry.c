@@ -11,6 +11,7 @@
 #include "engine/show.h"
 
 #include "base/clock.h"
+#include "base/counters.h"
 #include "base/timer.h"
 #include "config/mode.h"
 #include "http/structured.h"
@@ -199,6 +200,8 @@ static void begin_reply(struct exchange *x, unsigned status, struct slice body)
 static void reply_mock(struct exchange *x, const struct mock_options *m)
 {
     begin_reply(x, m->status, m->body);
+    x->log.counter = COUNTER_OWN; /* no failure of the API's, nor a refusal */
+    counter_add(COUNTER_MOCKED, 1);
     x->reply.fields = http_fields_copy(&m->headers, &x->arena);
 }
 

@@ -228,8 +228,22 @@ def test_a_share_injects_faults_in_any_mode(weir, origin, of_rule):
     lines = d.access(30)
     assert sum(line["detail"] == "injected-429-after-1ms" and line["cache"] == "mock" for line in lines if "detail" in line) == 6
     assert not any("dry" in line for line in lines) and origin.count() == 1
+    counters = d.status()["counters"]
+    assert (counters["mocked"], counters["own"], counters["client_errors"], counters["hits"]) == (6, 6, 0, 23)
     assert d.ctl("mode", "api", "read_only").returncode == 0
     assert [d.get("/api/a").status for _ in range(10)].count(429) == 2
+
+
+def test_an_injected_error_is_no_failure_of_the_apis(weir, origin):
+    origin.reply(200, b"1")
+    d = weir(mock={"status": 503, "share": "50%"})
+    seen = [d.get("/api/a").status for _ in range(10)]
+    assert seen.count(503) == 5
+    counters = d.status()["counters"]
+    assert (counters["failed"], counters["upstream_failures"], counters["mocked"]) == (0, 0, 5)
+    text = d.admin("GET", "/metrics").body.decode()
+    assert 'weir_http_requests_total{upstream="api",method="safe",status="5xx",cache="own"} 5' in text
+    assert re.search('cache="failed"} [1-9]', text) is None
 
 
 def test_without_a_share_a_mock_is_for_dry_runs(weir, origin):

@@ -175,11 +175,114 @@ static void test_the_rest_is_there_for_others(void **state)
     }
 }
 
+enum { OTHERS_MOST = 60, OWN_MOST = 30 };
+
+/* Until that one goes; when. */
+static int64_t run_until(struct simulation *s, const struct asker *last)
+{
+    while (queue_waits(&last->entry)) {
+        int64_t             wake_ns = INT64_MAX;
+        struct queue_entry *e = queue_take(s->queue, s->now_ns, may_go, s, &wake_ns);
+        struct asker       *a = (struct asker *)((char *)e - offsetof(struct asker, entry));
+        struct receipt      r;
+
+        if (e == NULL) {
+            s->now_ns += wake_ns < S ? wake_ns : S;
+            continue;
+        }
+        ledger_spend(s->ledger, &a->charge, at(s->now_ns), &r);
+        ledger_settle(s->ledger, &a->charge, &r, NULL, at(s->now_ns));
+    }
+    return s->now_ns;
+}
+
+/* What the last of those with a share is told, and when it goes: others before it do not use its part up. */
+static void test_a_wait_is_told_by_its_own_part(void **state)
+{
+    static const struct {
+        const char *name;
+        unsigned    others, own;
+        bool        are_batch; /* all of one priority */
+    } cases[] = {
+        { "alone", 0, 20, false },
+        { "many_others_first", 60, 1, false },
+        { "others_and_own", 40, 10, false },
+        { "of_the_same_priority", 20, 20, true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct limit_options limit = { .name = "60/min burst 1" };
+        struct asker         others[OTHERS_MOST], own[OWN_MOST], *last = &own[cases[i].own - 1];
+        struct simulation    s = { 0 };
+        const char          *bad = NULL;
+        struct queue_ahead   ahead;
+        int64_t              told_ns, went_ns;
+
+        assert_true(limit_parse(slice_of(limit.name), &limit, &bad));
+        s.ledger = ledger_new(&limit, 1);
+        s.queue = queue_new();
+        for (unsigned n = 0; n < cases[i].others; n++)
+            put(&s, &others[n], cases[i].are_batch, 0);
+        for (unsigned n = 0; n < cases[i].own; n++)
+            put(&s, &own[n], true, 200);
+        ahead = queue_ahead_of(s.queue, &last->entry);
+        told_ns = ledger_predict_ns(s.ledger, &last->charge, &ahead, at(0), NULL);
+        went_ns = run_until(&s, last);
+        if (told_ns > went_ns + S || told_ns < went_ns - went_ns / 6)
+            fail_msg("%s: told %.1f s, went after %.1f s", cases[i].name, (double)told_ns / S, (double)went_ns / S);
+        for (unsigned n = 0; n < cases[i].others; n++)
+            queue_remove(s.queue, &others[n].entry);
+        queue_free(s.queue);
+        ledger_free(s.ledger);
+    }
+}
+
+/* Of another cost and of the same part: it is used up by both. */
+static void test_a_part_is_of_all_its_classes(void **state)
+{
+    struct limit_cost    cost = { .method = "POST", .cost = 2 };
+    struct limit_options limit = { .name = "60/min burst 1", .costs = &cost, .cost_count = 1 };
+    const char          *bad = NULL;
+    struct asker         askers[3][4], newcomer = { .charge = { .method = HTTP_GET, .keep_permille = 200 } };
+    struct simulation    s = { 0 };
+    struct queue_ahead   ahead;
+
+    (void)state;
+    assert_true(limit_parse(slice_of(limit.name), &limit, &bad));
+    s.ledger = ledger_new(&limit, 1);
+    s.queue = queue_new();
+    for (unsigned n = 0; n < 4; n++) {
+        put(&s, &askers[0][n], true, 0);
+        put(&s, &askers[1][n], true, 200);
+        put(&s, &askers[2][n], true, 200);
+        queue_remove(s.queue, &askers[2][n].entry);
+        askers[2][n].charge.method = HTTP_POST;
+        askers[2][n].charge.method_name = SLICE("POST");
+        askers[2][n].entry.class = ledger_class(s.ledger, &askers[2][n].charge);
+        queue_put(s.queue, &askers[2][n].entry);
+    }
+    newcomer.charge.method_name = SLICE("GET");
+    newcomer.charge.path = SLICE("/");
+    newcomer.entry.class = ledger_class(s.ledger, &newcomer.charge);
+    newcomer.entry.who.id[QUEUE_USER] = 2;
+    ahead = queue_ahead(s.queue, &newcomer.entry.class, QUEUE_BATCH, &newcomer.entry.who);
+    assert_int_equal(ahead.alike, 4);
+    assert_int_equal(ahead.shared[0], 4 + 2 * 4);
+    assert_int_equal(ahead.part[0], 2 * 4);
+    for (unsigned n = 0; n < 12; n++)
+        queue_remove(s.queue, &askers[n / 4][n % 4].entry);
+    queue_free(s.queue);
+    ledger_free(s.ledger);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nobody_starves),
         cmocka_unit_test(test_a_share_is_usable_and_no_more),
+        cmocka_unit_test(test_a_wait_is_told_by_its_own_part),
+        cmocka_unit_test(test_a_part_is_of_all_its_classes),
         cmocka_unit_test(test_the_rest_is_there_for_others),
     };
 
