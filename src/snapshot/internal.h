@@ -51,6 +51,8 @@ bool redaction_matches(const struct redaction *, const char *what);
 struct secrets_known;
 /* Learns the credentials of a request.  False: it has none. */
 bool redact_learn(const struct redaction *, struct secrets_known *, struct slice url, const struct http_fields *);
+/* One alone, as a field has it: with its scheme and without. */
+void redact_learn_value(struct secrets_known *, struct slice value, struct arena *);
 /* ... and of an answer: cookies. */
 void redact_learn_cookies(struct secrets_known *, const struct http_fields *answer);
 /* `own`: the request's own credentials, masked where they stand again. */

@@ -40,8 +40,8 @@ struct snapshot_recording *snapshot_record(struct snapshot_writer *w, struct sli
 void snapshot_record_secret(struct snapshot_recording *r, struct slice value)
 {
     r->x.had_credential = true;
-    secrets_known_add(r->own, value);
-    secrets_known_add(r->writer->secrets, value);
+    redact_learn_value(r->own, value, &r->arena);
+    redact_learn_value(r->writer->secrets, value, &r->arena);
 }
 
 void snapshot_record_sent(struct snapshot_recording *r, const void *bytes, size_t count)

@@ -245,22 +245,27 @@ static void learn_basic(struct secrets_known *s, struct slice token, struct aren
     sodium_memzero(text, token.len);
 }
 
-static void learn_field(struct secrets_known *s, const struct http_field *f, struct arena *a)
+void redact_learn_value(struct secrets_known *s, struct slice value, struct arena *a)
 {
-    size_t       space = slice_find(f->value, ' ', 0);
-    struct slice token = slice_trim(slice_sub(f->value, space, f->value.len)), rest = f->value, pair;
+    size_t       space = slice_find(value, ' ', 0);
+    struct slice token = slice_trim(slice_sub(value, space, value.len));
 
-    if (f->id == HTTP_COOKIE) {
-        while (http_cookie_next(&rest, &pair))
-            secrets_known_add(s, http_cookie_value(pair));
-        return;
-    }
-    secrets_known_add(s, f->value);
-    if (space == f->value.len)
+    secrets_known_add(s, value);
+    if (space == value.len)
         return;
     secrets_known_add(s, token);
-    if (slice_eq_nocase(slice_sub(f->value, 0, space), SLICE("Basic")))
+    if (slice_eq_nocase(slice_sub(value, 0, space), SLICE("Basic")))
         learn_basic(s, token, a);
+}
+
+static void learn_field(struct secrets_known *s, const struct http_field *f, struct arena *a)
+{
+    struct slice rest = f->value, pair;
+
+    if (f->id != HTTP_COOKIE)
+        redact_learn_value(s, f->value, a);
+    while (f->id == HTTP_COOKIE && http_cookie_next(&rest, &pair))
+        secrets_known_add(s, http_cookie_value(pair));
 }
 
 /* The query of a URL; ptr NULL where it has none. */

@@ -20,9 +20,9 @@ TEST_SECONDS = 60
 # Files about one thread's work: papers, command lines, rules, parsing.  A thread sanitizer finds no more there than in
 # the others, which are marked `threads`.
 OF_ONE_THREAD = {"access", "admin_doc", "auth", "batch_ctl", "bust_param", "causes", "cli", "completion", "entries",
-                 "explain", "guard", "harness", "hosts", "jars", "keys", "limits_set", "links", "malformed", "mode",
-                 "no_vary_search", "page", "page_files", "page_token", "papers", "prometheus", "query", "query_method", "ranges",
-                 "recipes", "run", "shipped", "steering", "tags", "targets", "upstreams_check", "validate", "via", "weirctl", "wire",
+                 "explain", "guard", "harness", "hosts", "jars", "keys", "limits_set", "links", "malformed", "masking",
+                 "mode", "no_vary_search", "page", "page_files", "page_token", "papers", "prometheus", "query", "query_method",
+                 "ranges", "recipes", "run", "shipped", "steering", "tags", "targets", "upstreams_check", "validate", "via", "weirctl", "wire",
                  "writes"}
 # Files that are marked `mhd`: what src/front/mhd/ does with and without its tricks shows in them.
 OF_MHD = {"batch", "cache", "connections", "cut_short", "events", "expect", "figures", "guard", "lifecycle", "malformed",
