@@ -40,6 +40,12 @@ def test_each_endpoint_has_its_section():
     assert set(SECTIONS) <= known, set(SECTIONS) - known
 
 
+def test_each_member_of_a_finished_request_is_described():
+    members = re.findall(r'^    (?:\{ |[A-Z]+_FIELD\( *)"(\w+)"', (ROOT / "src/engine/record.c").read_text(), re.M)
+    assert len(members) > 20
+    assert [name for name in members if f'"{name}":' not in SECTIONS["GET /log"] and f"`{name}`" not in SECTIONS["GET /log"]] == []
+
+
 ONCE = {"/top": "?once=1&interval=100ms"}         # else it has no end
 
 
