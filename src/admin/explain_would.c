@@ -84,6 +84,15 @@ static struct slice sent_text(const struct explained *o, struct arena *a)
                         o->up->fetch.retry.attempts, o->up->fetch.retry.attempts == 1 ? "" : "s");
 }
 
+static struct slice early_text(const struct explained *o, struct arena *a)
+{
+    if (o->early_in_ns == INT64_MAX)
+        return SLICE("");
+    if (o->early_in_ns == 0)
+        return SLICE("; it is late in its life, so a hit has it asked about (prefetch)");
+    return ARENA_JOIN(a, SLICE("; in "), span(o->early_in_ns, a), SLICE(" a hit has it asked about (prefetch)"));
+}
+
 static struct slice served_text(const struct explained *o, struct arena *a)
 {
     const struct decision *d = &o->decision;
@@ -94,8 +103,8 @@ static struct slice served_text(const struct explained *o, struct arena *a)
                             o->answer.detail != NULL ? o->answer.detail : "", o->answer.status);
     if (d->ttl_ns == INT64_MAX)
         return arena_printf(a, "serve what is stored, which stays fresh: %u", o->answer.status);
-    return arena_printf(a, "serve what is stored, fresh for another " SLICE_FMT ": %u", SLICE_ARG(span(d->ttl_ns, a)),
-                        o->answer.status);
+    return arena_printf(a, "serve what is stored, fresh for another " SLICE_FMT ": %u" SLICE_FMT,
+                        SLICE_ARG(span(d->ttl_ns, a)), o->answer.status, SLICE_ARG(early_text(o, a)));
 }
 
 /* The problem's own words stand in its body. */

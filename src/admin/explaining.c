@@ -302,6 +302,9 @@ static json_t *would_json(const struct explained *o, struct arena *a)
         json_object_set_new(w, "cache_status", json_of_text(o->answer.cache_status));
     if (o->foretold != NULL)
         json_object_set_new(w, "queue", wait_json(o->foretold));
+    if (o->end == EXPLAIN_SERVED)
+        json_object_set_new(w, "prefetch_in_s",
+                            o->early_in_ns != INT64_MAX ? advice_seconds(o->early_in_ns) : json_null());
     if (o->end != EXPLAIN_SENT)
         return w;
     json_object_set_new(w, "forward", json_string(explain_forward_text(o->decision.forward)));

@@ -119,7 +119,7 @@ static inline bool admin_is_alone(const struct admin *a)
 /* -1: nobody counts them. Any thread. */
 static inline int64_t admin_hits(const struct admin *a, const struct store_record *r)
 {
-    return admin_is_alone(a) ? -1 : (int64_t)store_hits(a->services->store, r);
+    return admin_is_alone(a) ? -1 : (int64_t)store_hits(a->services->store, r->hash, r->variant);
 }
 /* May the caller hear of the upstream of this name? */
 bool admin_may_see(const struct admin_call *, const char *upstream);

@@ -249,6 +249,18 @@ static void write_retries(struct admin_call *call, const struct metric *m, const
     write_kinds(call, m, row, row->entry->counts.retried, ATTEMPT_KIND_STATUS, "cause");
 }
 
+static void write_prefetches(struct admin_call *call, const struct metric *m, const struct metric_row *row)
+{
+    const struct upstream_counts *n = &row->entry->counts;
+    const struct {
+        const char *result;
+        uint64_t    count;
+    } all[] = { { "sent", n->early_sent }, { "used", n->early_used }, { "wasted", n->early_wasted } };
+
+    for (size_t i = 0; row->up != NULL && i < sizeof all / sizeof *all; i++)
+        metric_number(call, m, all[i].count, LABELS("upstream", name_of(row), "result", all[i].result));
+}
+
 #define ENTRY_METRIC(name, value) \
     static void write_##name(struct admin_call *call, const struct metric *m, const struct metric_row *row) \
     { \

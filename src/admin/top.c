@@ -230,6 +230,11 @@ static bool put_upstream(struct top_call *t, struct json_out *o, const struct up
     json_raw(o, e->breaker_open ? SLICE("true") : SLICE("false"));
     if (t->before[up->route.index].last_id != 0)
         put_int(o, "last_id", t->before[up->route.index].last_id);
+    if (e->counts.early_sent > 0) {
+        put_int(o, "prefetches", (int64_t)e->counts.early_sent);
+        put_int(o, "prefetches_used", (int64_t)e->counts.early_used);
+        put_int(o, "prefetches_wasted", (int64_t)e->counts.early_wasted);
+    }
     put_limits(o, e);
     if (call->rights.may_change)
         put_longest(o, e);

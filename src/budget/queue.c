@@ -263,7 +263,7 @@ static struct queue_entry *ask_ready(struct queue *q, enum queue_priority priori
 
         e->held = QUEUE_HELD_BY_ANY;
         q->effort.asks++;
-        wait_ns = may_go(context, e, b->overtaken);
+        wait_ns = may_go(context, e, b->overtaken && priority != QUEUE_IDLE);
         if (wait_ns <= 0)
             return e;
         due_ns = time_add(now_ns, wait_ns);
@@ -291,6 +291,8 @@ struct queue_entry *queue_take(struct queue *q, int64_t now_mono_ns, queue_may_g
     e = ask_ready(q, first, now_mono_ns, may_go, context);
     if (e == NULL)
         e = ask_ready(q, first == QUEUE_BATCH ? QUEUE_INTERACTIVE : QUEUE_BATCH, now_mono_ns, may_go, context);
+    if (e == NULL && queue_length(q) == 0)
+        e = ask_ready(q, QUEUE_IDLE, now_mono_ns, may_go, context);
     if (e != NULL) {
         go(q, e, now_mono_ns);
         return e;

@@ -28,7 +28,8 @@
  * A band whose first entry may not go is put aside until the time its limits
  * told, so an exhausted search holds up nobody else.  Bands that share limits at the same cost are
  * a group: where it is those limits that hold the first of them, the group waits, and one is asked when it is time.
- * Interactive goes before batch, but of QUEUE_BATCH_EVERY that go one is batch where one waits.
+ * Interactive goes before batch, but of QUEUE_BATCH_EVERY that go one is batch where one waits.  What is idle goes
+ * while nobody else waits, whatever holds those back, and holds up nobody.
  *
  * Pure: nodes are the caller's, time is an argument.  A call costs O(log n) of
  * what waits, and now and then a look at each band in which the user waits that had a turn; where many bands
@@ -54,7 +55,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum queue_priority { QUEUE_INTERACTIVE, QUEUE_BATCH, QUEUE_PRIORITIES };
+enum queue_priority { QUEUE_INTERACTIVE, QUEUE_BATCH, QUEUE_IDLE, QUEUE_PRIORITIES };
 enum { QUEUE_BATCH_EVERY = 10, QUEUE_NEWCOMERS_PART = 4 };
 
 struct queue_class { /* filled by ledger_class(); all zero: no limit holds */
@@ -162,9 +163,9 @@ uint64_t queue_ahead_in_place(const struct queue *, const struct queue_entry *, 
 /* Does any wait that is not of this class and priority? */
 bool queue_is_mixed(const struct queue *, const struct queue_class *, enum queue_priority);
 
-/* Where there is no room for one more to wait: whose place it takes, NULL: nobody's.  Batch makes room for
- * interactive; else, on the first level where it is not one of the largest part of what waits, the newest
- * of that part, if that has at least two more. */
+/* Where there is no room for one more to wait: whose place it takes, NULL: nobody's.  Idle makes room for
+ * all, batch for interactive; else, on the first level where it is not one of the largest part of what waits, the
+ * newest of that part, if that has at least two more. */
 struct queue_entry *queue_crowding(const struct queue *, enum queue_priority, const struct queue_who *);
 
 /* How often queue_may_go was called, and bands were looked at anew to find out who is first: for tests of the cost. */
@@ -173,7 +174,7 @@ struct queue_effort {
 };
 struct queue_effort queue_effort(const struct queue *);
 
-unsigned queue_length(const struct queue *);
+unsigned queue_length(const struct queue *); /* what is idle not counted */
 unsigned queue_length_of(const struct queue *, enum queue_priority);
 
 #endif

@@ -290,7 +290,7 @@ static uint64_t others_ahead(struct asked *a, const struct target *t, uint64_t m
     return found.all;
 }
 
-/* All of the other priority. */
+/* All of another priority. */
 static struct queue_ahead of_priority(struct asked *a, enum queue_priority priority)
 {
     struct queue_ahead rest = { 0 };
@@ -320,7 +320,6 @@ static void add_rest(struct queue_ahead *to, const struct queue_ahead *rest, uin
 static void predict(struct asked *a)
 {
     const struct queue *q = a->queue;
-    enum queue_priority other = a->priority == QUEUE_BATCH ? QUEUE_INTERACTIVE : QUEUE_BATCH;
     uint64_t            ahead = a->own, alike, mark = ++q->roots[a->priority]->mark;
     bool                alone = q->bands.count <= (a->band != NULL ? 1 : 0);
     struct queue_ahead  rest;
@@ -345,8 +344,12 @@ static void predict(struct asked *a)
     a->ahead.all = ahead;
     if (alone)
         return;
-    rest = of_priority(a, other);
-    if (a->priority == QUEUE_BATCH) /* before each batch one so many interactive ones */
+    rest = of_priority(a, a->priority == QUEUE_INTERACTIVE ? QUEUE_BATCH : QUEUE_INTERACTIVE);
+    if (a->priority == QUEUE_IDLE) { /* all others */
+        add_rest(&a->ahead, &rest, UINT64_MAX);
+        rest = of_priority(a, QUEUE_BATCH);
+        add_rest(&a->ahead, &rest, UINT64_MAX);
+    } else if (a->priority == QUEUE_BATCH) /* before each batch one so many interactive ones */
         add_rest(&a->ahead, &rest,
                  (ahead + 1) * (QUEUE_BATCH_EVERY - 1) - least(q->since_batch, QUEUE_BATCH_EVERY - 1));
     else
@@ -366,7 +369,7 @@ static void find_newcomer(struct asked *a, const struct queue_who *who)
     const struct queue *q = a->queue;
     const struct stand *s;
 
-    if (queue_length(q) == 0)
+    if (queue_length(q) + q->waiting[a->priority] == 0)
         return;
     find_path(a, who);
     if (a->band != NULL) {

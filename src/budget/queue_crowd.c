@@ -58,6 +58,8 @@ struct queue_entry *queue_crowding(const struct queue *q, enum queue_priority pr
 {
     const struct party *p = q->roots[priority], *most, *own;
 
+    if (priority != QUEUE_IDLE && fattest(q->roots[QUEUE_IDLE]) != NULL)
+        return from(q->roots[QUEUE_IDLE]);
     if (priority == QUEUE_INTERACTIVE && fattest(q->roots[QUEUE_BATCH]) != NULL)
         return from(q->roots[QUEUE_BATCH]);
     for (int i = 0; i < QUEUE_LEVELS; i++, p = own) {

@@ -56,7 +56,7 @@ static bool is_group_due_before(const struct heap_node *a, const struct heap_nod
 
 static uint64_t group_hash(const struct queue_class *c, enum queue_priority priority)
 {
-    return queue_hash(c->group ^ c->place, (uint64_t)c->shared << 1 | priority);
+    return queue_hash(c->group ^ c->place, (uint64_t)c->shared * QUEUE_PRIORITIES + priority);
 }
 
 struct queue_group *group_enter(struct queue *q, const struct queue_band *b)

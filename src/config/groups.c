@@ -55,7 +55,7 @@ void reader_defaults(struct reader *r, const struct section *section, void *base
 
 /* -- settings that nobody knows -- */
 
-enum { WITHIN_MOST = 2 };
+enum { WITHIN_MOST = 3 };
 
 struct search { /* where else a name would be right */
     const char           *name;
@@ -129,8 +129,9 @@ static void unknown(struct reader *r, const struct section *section, const confi
     if (near != NULL)
         reader_error(r, s, NULL, "there is no such setting; did you mean \"%s\"?", near);
     else if (elsewhere.count > 1)
-        reader_error(r, s, NULL, "there is no such setting here; it belongs in %s or %s", elsewhere.within[0],
-                     elsewhere.within[1]);
+        reader_error(r, s, NULL, "there is no such setting here; it belongs in %s%s%s or %s", elsewhere.within[0],
+                     elsewhere.count > 2 ? ", " : "", elsewhere.count > 2 ? elsewhere.within[1] : "",
+                     elsewhere.within[elsewhere.count - 1]);
     else if (elsewhere.found != NULL)
         reader_error(r, s, NULL, "there is no such setting here; it belongs in %s",
                      elsewhere.count > 0 ? elsewhere.within[0] : elsewhere.found->title);

@@ -336,6 +336,23 @@ static const struct section learn_section = { "learn", learn_options, sizeof(str
     "\"never\" does not store; \"revalidate\" stores and asks each time; \"forever\" never asks again. It is " \
     "applied when a stored answer is read, from the time it was fetched."
 
+#define SECTION policy_prefetch
+static const struct option prefetch_options[] = {
+    ROW("last", SHARE, "\"0%\"", last,
+        "The part of its life at whose end a hit has a stored answer asked about again, so that it is not stale for "
+        "who "
+        "comes next; scattered by a tenth. \"0%\" is never."),
+    ROW("hits", INT, "1", hits,
+        "How often an answer must have been a hit since it was last renewed so, or since Weir started.",
+        RANGE(1, 1000000000)),
+    ROW("share", SHARE, "\"50%\"", share,
+        "The part of every limit that may be spent on it. It goes when nobody else waits, never while low_budget "
+        "holds, and once: it is not tried again."),
+    END
+};
+static const struct section prefetch_section = { "prefetch", prefetch_options, 0, "last", NULL };
+#undef SECTION
+
 /* Settings of an upstream that a rule may state for itself. */
 #define POLICY_ROWS \
     ROW("ttl", TEXT, "\"origin\"", policy.ttl, HELP_TTL, .check = check_ttl, \
@@ -346,6 +363,9 @@ static const struct section learn_section = { "learn", learn_options, sizeof(str
         ROW("stale_while_revalidate", DURATION, NULL, policy.to.stale_while_revalidate_ns, \
             "How long past its lifetime an answer is served while a new one is fetched.", RANGE(0, INT64_MAX), \
             .unset = "what the origin says"), \
+        GROUP("prefetch", prefetch_section, \
+              "Asking again, by a hit late in the life of what is stored. A text is the last of a group.", \
+              IN(policy.to.prefetch)), \
         ROW("partition", WORD, "\"credential\"", policy.to.shared, \
             "Whose answers are whose: each credential has its own, or all share them. Shared ignores credential " \
             "fields " \

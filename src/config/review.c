@@ -298,6 +298,27 @@ static void review_timeout(struct reader *r, const config_setting_t *group, cons
                        "is longer than total, which ends the attempt first");
 }
 
+/* Of the upstream or the rule that states it. */
+static void review_prefetch(struct reader *r, const config_setting_t *from, const struct set_policy *p)
+{
+    const config_setting_t *group = reader_member(from, "prefetch");
+
+    if (group == from)
+        return;
+    if (config_setting_is_group(group) && reader_member(group, "last") == group && p->to.prefetch.last == 0.0)
+        reader_error(r, group, "last", "is missing; wanted is a share in quotes, such as prefetch = \"10%%\"");
+    else if (p->to.prefetch.last > 0.5)
+        reader_warning(r, group, "last",
+                       "what is asked about in the first half of its life is asked for more than twice as often as it "
+                       "need be; \"10%%\" is usual");
+    if (p->to.prefetch.last > 0.0 && p->to.prefetch.share == 0.0)
+        reader_warning(r, group, "share",
+                       "nothing may be spent on it, so it never happens; prefetch = \"0%%\" says so");
+    if (p->to.prefetch.last > 0.0 &&
+        (strcmp(p->ttl, "never") == 0 || strcmp(p->ttl, "forever") == 0 || strcmp(p->ttl, "revalidate") == 0))
+        reader_warning(r, group, NULL, "under ttl = \"%s\" nothing is ever late in its life", p->ttl);
+}
+
 static void review_retry(struct reader *r, const struct set_upstream *u)
 {
     const config_setting_t      *retry = reader_member(u->from, "retry");
@@ -337,11 +358,13 @@ static void review_upstream(struct reader *r, const struct settings *top, const 
     review_secrets(r, u);
     review_retry(r, u);
     review_mode(r, u);
+    review_prefetch(r, u->from, &u->policy);
     review_places(r, top, u);
     review_hidden(r, rules, u->rules.count);
     review_mock(r, u->from, &u->mock);
     for (unsigned i = 0; i < u->rules.count; i++) {
         review_rule(r, &rules[i]);
+        review_prefetch(r, rules[i].from, &rules[i].policy);
         review_mock(r, rules[i].from, &rules[i].mock);
         if (config_setting_is_group(rules[i].from) && config_setting_get_member(rules[i].from, "timeout") != NULL)
             review_timeout(r, rules[i].from, &rules[i].timeout);

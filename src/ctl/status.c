@@ -38,6 +38,9 @@ static void print_counters(const json_t *n)
            "shared\n",
            number(n, "upstream_attempts"), number(n, "upstream_retries"), number(n, "upstream_failures"),
            number(n, "upstream_unsent"), number(n, "collapsed"));
+    if (number(n, "prefetches") > 0)
+        printf("ahead      %lld prefetched, %lld of them used, %lld wasted\n", number(n, "prefetches"),
+               number(n, "prefetches_used"), number(n, "prefetches_wasted"));
     if (number(n, "access_lines_lost") + number(n, "log_lines_lost") > 0)
         printf("LOST       %lld lines of the access log and %lld of the event log could not be written\n",
                number(n, "access_lines_lost"), number(n, "log_lines_lost"));

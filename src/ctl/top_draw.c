@@ -240,6 +240,17 @@ static bool draw_limits(FILE *out, const json_t *row, unsigned columns)
     return true;
 }
 
+/* Of the whole time: the rest may yet be used. */
+static bool draw_prefetches(FILE *out, const json_t *row)
+{
+    const double sent = number(row, "prefetches");
+
+    if (sent > 0)
+        fprintf(out, "  %.0f prefetched, %.0f used, %.0f wasted\n", sent, number(row, "prefetches_used"),
+                number(row, "prefetches_wasted"));
+    return sent > 0;
+}
+
 /* How many lines. */
 static unsigned draw_upstreams(FILE *out, const json_t *answer, const struct top_view *v, unsigned room)
 {
@@ -262,6 +273,8 @@ static unsigned draw_upstreams(FILE *out, const json_t *answer, const struct top
             lines += draw_limits(out, row, v->columns);
         if (lines + 1 < room)
             lines += draw_metered(out, row, v, room - lines - 1);
+        if (lines + 1 < room)
+            lines += draw_prefetches(out, row);
     }
     json_decref(sorted);
     return lines;

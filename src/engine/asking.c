@@ -256,15 +256,39 @@ void asking_submit(struct exchange *x, struct fetch *f)
     fetch_submit(x->engine->services->upstream, f);
 }
 
-/* stale-while-revalidate (RFC 5861 3): one fetch that nobody waits for. */
+/* Its wait is as long as it would be early. */
+static void make_early(const struct exchange *x, struct fetch *f)
+{
+    const double   share = x->policy->prefetch.share;
+    const unsigned others = share < 1.0 ? (unsigned)((1.0 - share) * 1000.0 + 0.5) : 0;
+
+    f->manner.is_early = true;
+    memcpy(f->stored.variant, x->stored.variant, sizeof f->stored.variant); /* by which its hits are counted */
+    if (f->client.keep_permille < others)
+        f->client.keep_permille = others;
+    f->patience.max_wait_ns = x->decision.ttl_ns;
+}
+
+/* stale-while-revalidate (RFC 5861 3), prefetch: one fetch that nobody waits for. */
 void asking_refresh(struct exchange *x)
 {
+    const bool    is_early = x->decision.refresh == REFRESH_EARLY;
     struct fetch *f;
 
+    if (is_early && !early_is_due(x))
+        return;
     if (!inject_is_ready(x)) /* its command runs now; the next hit will find it there */
         return;
     f = asking_fill(x);
     f->manner.refresh_behind = true;
+    if (is_early)
+        make_early(x, f);
+    if (!f->stored.validating && x->stored.response.head.status != 206) /* it is for all, not for this request */
+        policy_unconditional_fields(&f->request.fields);
+    if (x->body.upload != NULL) { /* whole: it is part of the key */
+        upload_acquire(x->body.upload);
+        f->upload = x->body.upload;
+    }
     f->owner = NULL;
     asking_submit(x, f);
     fetch_leave(x->engine->services->upstream, f);

@@ -122,7 +122,8 @@ struct explained { /* plain values, as long as the explanation is open */
     const struct fetch                *fetch; /* as it would be sent, if it may be; NULL: none was made up */
     const char                        *auth_header, *auth_param; /* of the credential that Weir adds; NULL: none */
     struct policy_ttl                  kept;                     /* how long a 200 to it would be */
-    int64_t                            kept_ns;                  /* one that came now; where that is for a time */
+    int64_t                            early_in_ns; /* served: a hit then renews it; INT64_MAX: none does */
+    int64_t                            kept_ns;     /* one that came now; where that is for a time */
     struct explained_answer            answer;
     const struct explain_fact         *facts; /* where they were wanted: of that path */
     unsigned                           fact_count;

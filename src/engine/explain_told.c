@@ -85,6 +85,8 @@ static void add_lifetime(struct explained *o)
     if (o->policy->status_count > 0)
         add_setting(o, "status");
     add_setting(o, "ttl");
+    if (o->early_in_ns != INT64_MAX)
+        add_setting(o, "prefetch");
     if (o->answer.cache != NULL && strcmp(o->answer.cache, "stale") == 0)
         add_setting(o, o->decision.verdict == VERDICT_SERVE_AND_REFRESH ? "stale_while_revalidate"
                        : o->answer.detail != NULL && strcmp(o->answer.detail, "low-budget") == 0 ? "low_budget.stale"
@@ -146,6 +148,8 @@ static void tell_reply(struct explain *e)
     int                      at = http_fields_find(&r->fields, HTTP_CACHE_STATUS, 0);
 
     o->answer.status = r->status;
+    if (o->end == EXPLAIN_SERVED && !x->stored.is_similar)
+        o->early_in_ns = policy_early_in_ns(x->policy, &x->in.request, &x->wish, &x->stored.response, clock_wall_ns());
     f = at >= 0 ? &r->fields.items[at] : NULL;
     o->answer.cache_status = f != NULL ? f->value : SLICE_NONE;
     if ((!x->finish.of_api || dry_answers(x)) && r->kind == REPLY_BYTES)
@@ -197,6 +201,7 @@ const struct explained *explain_result(struct explain *e)
     o->answer.error = x->log.error;
     if (o->has_key)
         o->key_url = policy_redact_target(x->policy, policy_key_url(o->key.full), &e->arena);
+    o->early_in_ns = INT64_MAX;
     o->whose = SLICE("shared");
     if (o->has_key && !slice_starts_with(o->key.full, SLICE("- ")))
         o->whose = slice_sub(o->key.full, 0, EXPLAIN_WHOSE);

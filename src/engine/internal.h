@@ -63,13 +63,14 @@ struct engine {
     struct mail                   begin; /* the worker runs: it may begin */
     LIST_HEAD(, engine_ticker) tickers;
     SLIST_HEAD(, exchange)     unused; /* kept for the next request */
-    struct timers timers;
-    unsigned      unused_count;
-    unsigned      open_count;   /* exchanges, fenced ones included */
-    unsigned      fetch_count;  /* fetches whose last mail has not come */
-    unsigned      change_count; /* invalidations that the writer has not acknowledged */
-    uint64_t      next_id, id_step;
-    unsigned      index; /* of the worker: whose cells of a traffic are its own */
+    struct timers     timers;
+    struct early_slot early[EARLY_SLOTS];
+    unsigned          unused_count;
+    unsigned          open_count;   /* exchanges, fenced ones included */
+    unsigned          fetch_count;  /* fetches whose last mail has not come */
+    unsigned          change_count; /* invalidations that the writer has not acknowledged */
+    uint64_t          next_id, id_step;
+    unsigned          index; /* of the worker: whose cells of a traffic are its own */
 };
 
 /* What is stored for the request, as far as the exchange may still serve it. */
@@ -362,8 +363,12 @@ bool route_is_own_host(struct exchange *x, struct slice host);
 struct fetch *asking_fill(struct exchange *x);
 void          asking_submit(struct exchange *x, struct fetch *);
 void          asking_leave(struct exchange *x);
-/* stale-while-revalidate (RFC 5861 3): one fetch that nobody waits for. */
+/* stale-while-revalidate (RFC 5861 3), prefetch: one fetch that nobody waits for. */
 void asking_refresh(struct exchange *x);
+/* early.c: of a hit that is REFRESH_EARLY: is it the one that has the answer asked about? */
+bool early_is_due(struct exchange *x);
+/* How long no hit like this one would be. */
+int64_t early_rests_ns(const struct exchange *x);
 
 /* serve.c: the candidate as the reply, fresh or not.  False where its body file is gone. */
 bool serve_stored(struct exchange *x, unsigned upstream_status);

@@ -60,8 +60,9 @@ static void describe(struct repeat *r, const struct exchange *x)
 struct repeat *repeat_of(const struct exchange *x)
 {
     struct repeat *r;
+    int64_t        rests_ns;
 
-    if (!may_repeat(x))
+    if (!may_repeat(x) || (rests_ns = early_rests_ns(x)) == 0)
         return NULL;
     r = mem_alloc(sizeof *r);
     config_acquire(x->config);
@@ -72,6 +73,8 @@ struct repeat *repeat_of(const struct exchange *x)
     r->age_ns = policy_age_ns(&x->stored.response, x->seen.wall_ns);
     r->ttl_ns = x->decision.ttl_ns;
     r->holds_for_ns = r->ttl_ns < x->seen.heard_for_ns ? r->ttl_ns : x->seen.heard_for_ns;
+    if (rests_ns < r->holds_for_ns)
+        r->holds_for_ns = rests_ns;
     r->ttl_offset = r->ttl_ns == INT64_MAX ? SIZE_MAX
                                            : http_fields_get(&x->reply.fields, HTTP_CACHE_STATUS).len -
                                                  x->finish.cache_status_bytes + sizeof HIT_TTL - 1;

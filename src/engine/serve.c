@@ -232,7 +232,7 @@ enum step step_serve(struct exchange *x)
         return x->decision.verdict == VERDICT_UNAVAILABLE || x->mode.stand_in != NULL ? STEP_DECIDE : STEP_FETCH;
     }
     x->log.counter = x->decision.ttl_ns > 0 ? COUNTER_HITS : COUNTER_STALE_HITS;
-    if (x->decision.verdict == VERDICT_SERVE_AND_REFRESH && x->mode.dry == NULL)
+    if (x->decision.refresh != REFRESH_NONE && x->mode.dry == NULL)
         asking_refresh(x);
     return STEP_FINISH;
 }

@@ -351,12 +351,30 @@ static bool decide_consent(const struct http_request *r, const struct decide_sta
     return true;
 }
 
-static void decide_fresh(const struct decide_state *s, struct decision *d)
+/* How much of its end is late, in nanoseconds; 0: nothing is.  What came at one time is scattered by a tenth, so that
+ * it is not all asked about at one time again. */
+static int64_t late_ns(const struct http_request *r, const struct decide_state *s)
 {
-    if (is_not_fresh_enough(s))
+    static const unsigned steps = 1024;
+    const double          last = s->options->prefetch.last;
+    uint64_t              mixed = (uint64_t)s->stored->received_wall_ns * UINT64_C(0x9e3779b97f4a7c15);
+    double                scatter = 0.9 + 0.2 * (double)(mixed >> 32 & (steps - 1)) / steps;
+
+    if (!(last > 0) || s->lifetime.ns == INT64_MAX || r->method == HTTP_HEAD ||
+        s->wish->ttl_override_ns != POLICY_UNSET)
+        return 0;
+    return (int64_t)((double)s->lifetime.ns * last * scatter);
+}
+
+static void decide_fresh(const struct http_request *r, const struct decide_state *s, struct decision *d)
+{
+    if (is_not_fresh_enough(s)) {
         set(d, VERDICT_REVALIDATE, FWD_REQUEST, DETAIL_REQUEST_FRESH);
-    else if (!is_too_old(s))
+    } else if (!is_too_old(s)) {
         set(d, VERDICT_SERVE, FWD_NONE, DETAIL_NONE);
+        if (s->options->prefetch.last > 0 && s->ttl_ns <= late_ns(r, s))
+            d->refresh = REFRESH_EARLY;
+    }
     /* RFC 8246 2: what is immutable is not asked about because of a reload while it is fresh. */
     else if ((s->cc.flags & CC_IMMUTABLE) != 0)
         set(d, VERDICT_SERVE, FWD_NONE, DETAIL_IMMUTABLE);
@@ -364,12 +382,18 @@ static void decide_fresh(const struct decide_state *s, struct decision *d)
         set(d, VERDICT_REVALIDATE, FWD_REQUEST, DETAIL_REQUEST_MAX_AGE);
 }
 
+static void decide_refresh(struct decision *d)
+{
+    set(d, VERDICT_SERVE_AND_REFRESH, FWD_NONE, DETAIL_REVALIDATING);
+    d->refresh = REFRESH_STALE;
+}
+
 static void decide_stale(const struct decide_state *s, struct decision *d)
 {
     if (is_allowed_stale(s) && !is_too_old(s))
         set(d, VERDICT_SERVE, FWD_NONE, DETAIL_MAX_STALE);
     else if (is_covered_by_refresh(s))
-        set(d, VERDICT_SERVE_AND_REFRESH, FWD_NONE, DETAIL_REVALIDATING);
+        decide_refresh(d);
     else
         set(d, VERDICT_REVALIDATE, FWD_STALE, DETAIL_NONE);
 }
@@ -388,15 +412,17 @@ static void decide_stored(const struct http_request *r, const struct decide_stat
     if (decide_consent(r, s, d))
         return;
     if (is_fresh(s))
-        decide_fresh(s, d);
+        decide_fresh(r, s, d);
     else
         decide_stale(s, d);
-    d->must_be_new = wants_new(s->wish);
+    if (d->verdict != VERDICT_SERVE)
+        d->must_be_new = wants_new(s->wish);
 }
 
 /* 5.2.1.7: only from the store, refreshed or not. */
 static void refuse_to_forward(struct decision *d)
 {
+    d->refresh = REFRESH_NONE;
     if (d->verdict == VERDICT_SERVE_AND_REFRESH)
         d->verdict = VERDICT_SERVE;
     else if (d->verdict != VERDICT_SERVE)
@@ -423,6 +449,17 @@ struct decision policy_decide(const struct policy_options *o, const struct http_
     if ((wish->cc.flags & CC_ONLY_IF_CACHED) != 0)
         refuse_to_forward(&d);
     return d;
+}
+
+int64_t policy_early_in_ns(const struct policy_options *o, const struct http_request *request,
+                           const struct request_wish *wish, const struct stored_response *stored, int64_t now_wall_ns)
+{
+    const struct decide_state s = look(o, wish, stored, now_wall_ns);
+    const int64_t             late = late_ns(request, &s);
+
+    if (late == 0 || s.ttl_ns <= 0 || (wish->cc.flags & CC_ONLY_IF_CACHED) != 0)
+        return INT64_MAX;
+    return s.ttl_ns > late ? s.ttl_ns - late : 0;
 }
 
 bool policy_stale_if_error(const struct policy_options *o, const struct request_wish *wish,

@@ -61,9 +61,16 @@ struct bad_wish { /* borrowed of the request; `wanted` is static */
  * get something else instead. */
 bool policy_wish(const struct http_request *r, struct request_wish *out, struct bad_wish *bad);
 
+enum refresh {
+    REFRESH_NONE,
+    REFRESH_STALE, /* VERDICT_SERVE_AND_REFRESH */
+    REFRESH_EARLY  /* VERDICT_SERVE, late in its life: prefetch */
+};
+
 struct decision {
     enum verdict        verdict;
     enum forward_reason forward;
+    enum refresh        refresh; /* after it is served */
     /* freshness left; negative: stale for so long; INT64_MAX: forever */
     int64_t ttl_ns;
     /* for the Age field (RFC 9111 4.2.3), whatever the ttl is measured against */
@@ -82,6 +89,9 @@ struct decision {
 struct decision policy_decide(const struct policy_options *o, const struct http_request *request,
                               const struct request_wish *wish, const struct stored_response *stored, bool other_variant,
                               int64_t now_wall_ns);
+/* In how long a hit like that would be late in the life of what is stored: 0 by now, INT64_MAX never. */
+int64_t policy_early_in_ns(const struct policy_options *o, const struct http_request *request,
+                           const struct request_wish *wish, const struct stored_response *stored, int64_t now_wall_ns);
 /* After an upstream failure (or status 500, 502, 503, 504, or a refused budget): may the stale one
  * be served (RFC 5861 4, RFC 9111 4.2.4)? */
 bool policy_stale_if_error(const struct policy_options *o, const struct request_wish *wish,

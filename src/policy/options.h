@@ -35,6 +35,13 @@ struct policy_status_ttl {         /* one entry of `status`: "404 1m", "5xx neve
     struct policy_ttl ttl;
 };
 
+/* A hit late in an answer's life has it asked about again (`prefetch`). */
+struct policy_prefetch {
+    double   last;  /* that part of its life is late; not above 0: none is */
+    unsigned hits;  /* it must have been one so often */
+    double   share; /* of every limit, that may be spent on it */
+};
+
 enum set_cookie_policy {
     SET_COOKIE_DEFAULT, /* strip under a duration, refuse otherwise */
     SET_COOKIE_REFUSE,
@@ -59,6 +66,7 @@ struct policy_options {
     enum set_cookie_policy          set_cookie;
     enum validate_kind              validate;
     enum invalidate_kind            invalidate;
+    struct policy_prefetch          prefetch;
     double                          heuristic;                 /* 0.0 to 1.0, RFC 9111 4.2.2 */
     int64_t                         stale_if_error_ns;         /* POLICY_UNSET: the origin's */
     int64_t                         stale_while_revalidate_ns; /* POLICY_UNSET: the origin's */

@@ -153,8 +153,8 @@ struct store_walk { /* the asker's, from store_walk() until `done` is received; 
 /* What is committed; STORE_SETTLE before it makes that all that was submitted.  Between two calls nothing is held of
  * the database. Any thread; every walk is done before the store is closed. */
 void store_walk(struct store *, struct store_walk *);
-/* Hits of the record since the start, as far as they are remembered: tally.h.  Any thread. */
-uint64_t store_hits(struct store *, const struct store_record *);
+/* Hits of a record since the start, as far as they are remembered: tally.h.  Any thread. */
+uint64_t store_hits(struct store *, const uint8_t hash[STORE_HASH_BYTES], const uint8_t variant[STORE_HASH_BYTES]);
 
 /* -- changes: any thread -- */
 enum store_change_kind {

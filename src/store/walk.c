@@ -184,7 +184,7 @@ void store_walk(struct store *s, struct store_walk *w)
         mailbox_post(s->walker->mailbox, &w->mail);
 }
 
-uint64_t store_hits(struct store *s, const struct store_record *r)
+uint64_t store_hits(struct store *s, const uint8_t hash[STORE_HASH_BYTES], const uint8_t variant[STORE_HASH_BYTES])
 {
-    return tally_hits(atomic_load_explicit(&s->tallies, memory_order_acquire), tally_name(r->hash, r->variant));
+    return tally_hits(atomic_load_explicit(&s->tallies, memory_order_acquire), tally_name(hash, variant));
 }

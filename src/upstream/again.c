@@ -85,7 +85,7 @@ struct retry_answer again_ask(struct flight *f, enum attempt_outcome outcome, un
     struct retry_answer a = retry_decide(&f->site->options->retry, &q);
 
     if (a.again &&
-        (f->up->stopping || !flight_goes_on(f) ||
+        (f->up->stopping || !flight_goes_on(f) || early_is_alone(f) ||
          forecast_wait(f->site, NULL, &f->charge, f->entry.priority, &f->entry.who, &cause) > q.wait_left_ns))
         a.again = false;
     return a;

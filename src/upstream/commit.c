@@ -53,6 +53,8 @@ static void describe(struct flight *f, enum store_change_kind kind)
 
 static void submit(struct flight *f)
 {
+    if (f->leader->manner.is_early)
+        early_renewed(f, &f->commit->change);
     f->committing = true;
     f->up->pending.commits++;
     store_submit(f->up->store, &f->commit->change);

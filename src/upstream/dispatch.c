@@ -106,14 +106,13 @@ static void fire_pause(struct timer *t)
 /* A flight stands where the one of its waiters stands that may go first. */
 bool dispatch_stands_higher(const struct fetch *who, const struct flight *f)
 {
-    return (!who->client.batch && f->entry.priority == QUEUE_BATCH) ||
-           who->client.keep_permille < f->charge.keep_permille;
+    return fetch_priority(who) < f->entry.priority || who->client.keep_permille < f->charge.keep_permille;
 }
 
 static void raise(struct flight *f, const struct fetch *for_whom)
 {
-    if (!for_whom->client.batch)
-        f->entry.priority = QUEUE_INTERACTIVE;
+    if (fetch_priority(for_whom) < f->entry.priority)
+        f->entry.priority = fetch_priority(for_whom);
     if (for_whom->client.keep_permille < f->charge.keep_permille)
         f->charge.keep_permille = for_whom->client.keep_permille;
 }
@@ -156,7 +155,7 @@ void dispatch_put(struct flight *f)
     fetch_charge(&f->charge, f->leader);
     f->entry.who = f->leader->client.who;
     f->entry.arrived_ns = f->leader->patience.arrived_mono_ns;
-    f->entry.priority = f->leader->client.batch ? QUEUE_BATCH : QUEUE_INTERACTIVE;
+    f->entry.priority = fetch_priority(f->leader);
     EACH_WAITER(w, f)
     raise(f, w->fetch);
     f->entry.class = site_class(f->site, &f->charge);
@@ -230,6 +229,13 @@ static bool look_again(struct flight *f)
 {
     if (f->past.attempt_count > 0)
         return false;
+    if (early_is_alone(f)) {
+        if (!dispatch_is_stored(f->up, f->leader) && !early_is_spared(f->site, f->leader))
+            return false;
+        EACH_WAITER_SAFE(w, f)
+        waiter_post(w, FETCH_LOOK_AGAIN);
+        return true;
+    }
     if (f->waiting == 0)
         return f->leader->manner.refresh_behind ? false : dispatch_is_stored(f->up, f->leader);
     EACH_WAITER_SAFE(w, f)

@@ -15,14 +15,9 @@
 /* -- may it come -- */
 
 /* low_budget: it is served stale, and nothing is asked. */
-static bool is_spared(struct site *site, const struct fetch *f)
+static bool is_spared(const struct site *site, const struct fetch *f)
 {
-    struct charge charge;
-
-    if (!f->may.spare)
-        return false;
-    fetch_charge(&charge, f);
-    return ledger_is_low(site->budget->ledger, &charge, &site->options->low_budget, budget_time());
+    return f->may.spare && early_is_spared(site, f);
 }
 
 /* RFC 5861 3: one refresh after the stale answers, whether or not others could share what it brings. */
@@ -44,7 +39,7 @@ static int64_t predict_alone(struct site *site, const struct fetch *f, struct wa
     struct charge charge;
 
     fetch_charge(&charge, f);
-    return forecast_wait(site, NULL, &charge, f->client.batch ? QUEUE_BATCH : QUEUE_INTERACTIVE, &f->client.who, cause);
+    return forecast_wait(site, NULL, &charge, fetch_priority(f), &f->client.who, cause);
 }
 
 /* -- to others -- */
@@ -146,8 +141,7 @@ static void crowd_out(struct flight *f)
 /* The queue is full: of whom so much waits that another should have the place, the newest gives way. NULL: nobody's. */
 static struct flight *crowding(struct site *site, const struct fetch *fetch)
 {
-    struct queue_entry *e = queue_crowding(site->budget->queue, fetch->client.batch ? QUEUE_BATCH : QUEUE_INTERACTIVE,
-                                           &fetch->client.who);
+    struct queue_entry *e = queue_crowding(site->budget->queue, fetch_priority(fetch), &fetch->client.who);
 
     if (e == NULL || CONTAINER_OF(e, struct flight, entry)->site != site)
         return NULL;
@@ -194,8 +188,9 @@ static const struct fetch *first_of(const struct flight *f)
     const struct fetch *first = f->leader;
 
     EACH_WAITER(w, f)
-    if (first->client.batch != w->fetch->client.batch ? first->client.batch
-                                                      : w->fetch->client.keep_permille < first->client.keep_permille)
+    if (fetch_priority(first) != fetch_priority(w->fetch)
+            ? fetch_priority(w->fetch) < fetch_priority(first)
+            : w->fetch->client.keep_permille < first->client.keep_permille)
         first = w->fetch;
     return first;
 }
@@ -243,6 +238,26 @@ static void named(struct flight *f)
 
 /* -- what becomes of one that comes now -- */
 
+/* For hits to come: while it is fresh yet nobody is held up for it, and where it would have to be it is left alone. */
+static void rule_on_early(struct site *site, struct fetch_links *w, struct ruling *r)
+{
+    r->kind = RULING_SPARED;
+    if (early_is_spared(site, w->fetch))
+        return;
+    rule_on_queueing(site, w, r);
+    if (r->kind == RULING_REFUSED)
+        r->kind = RULING_SPARED;
+}
+
+/* Is it on its way, or was it renewed a moment ago? */
+static bool is_asked_for(const struct site *site, const struct fetch_links *w, bool may_share)
+{
+    const struct fetch *fetch = w->fetch;
+
+    return is_being_refreshed(site, fetch) || (may_share && flight_equal(site, w, NULL) != NULL) ||
+           dispatch_is_stored(site->up, fetch);
+}
+
 struct ruling enter_rule(struct site *site, struct fetch_links *w)
 {
     struct upstream *up = site->up;
@@ -252,6 +267,15 @@ struct ruling enter_rule(struct site *site, struct fetch_links *w)
     if (!may_be_sent(fetch->request.target))
         return r;
     r.may_share = flight_may_share(site, fetch);
+    if (fetch->manner.is_early) {
+        r.kind = RULING_LOOKS_AGAIN;
+        if (is_asked_for(site, w, r.may_share) || !early_is_wanted(site, fetch))
+            return r;
+        r.kind = RULING_PAUSED;
+        if (site->breaker.open_until_ns <= clock_mono_ns())
+            rule_on_early(site, w, &r);
+        return r;
+    }
     if (r.may_share)
         for (struct flight *f = flight_equal(site, w, NULL); f != NULL; f = flight_equal(site, w, f))
             if (rule_on_joining(f, w, &r))

@@ -28,6 +28,8 @@ static enum stop on_sends(void *owner)
         t->site->counts.retries++;
         t->site->counts.retried[attempt_kind(t->flight->past.last)]++;
         counter_add(COUNTER_UPSTREAM_RETRIES, 1);
+    } else if (t->fetch->manner.is_early) {
+        early_sent(t);
     } else if (t->fetch->manner.refresh_behind) {
         counter_add(COUNTER_REFRESHES, 1);
     }

@@ -14,6 +14,7 @@
 #define WEIR_UPSTREAM_FETCH_H
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/mailbox.h"
 #include "base/ref.h"
 #include "budget/queue.h"
@@ -202,7 +203,8 @@ struct fetch_manner {
     struct tape *tape;           /* a reference: what comes of it is recorded; NULL: it is not */
     struct race *race;           /* a reference; NULL: its answer is wanted whatever others say */
     bool         must_be_new;    /* joins only a flight not yet sent */
-    bool         refresh_behind; /* nobody waits: stale-while-revalidate */
+    bool         refresh_behind; /* nobody waits: stale-while-revalidate, prefetch */
+    bool         is_early;       /* what is stored is fresh yet: after everybody else, or never (prefetch) */
     bool         bears_refusals; /* it waits for as long as the API says 429, whatever retry.attempts says */
     bool         leaves_queue;   /* while it waits it goes when its owner goes, whatever on_abort says */
 };
@@ -256,7 +258,24 @@ struct fetch {
     struct ref          ref;
 };
 
+/* What was asked about early of late, and until when that rests. */
+enum { EARLY_SLOTS = 256 };
+struct early_slot {
+    uint64_t name;
+    int64_t  until_ns; /* monotonic */
+};
+/* `left_ns`: of its life. */
+static inline int64_t fetch_early_rest_ns(int64_t left_ns)
+{
+    return left_ns / 8 < 30 * NS_PER_SEC ? left_ns / 8 : 30 * NS_PER_SEC;
+}
+
 struct upstream;
+
+static inline enum queue_priority fetch_priority(const struct fetch *f)
+{
+    return f->manner.is_early ? QUEUE_IDLE : f->client.batch ? QUEUE_BATCH : QUEUE_INTERACTIVE;
+}
 
 struct fetch *fetch_new(void); /* zeroed, one reference: the worker's */
 /* Hands it over (takes a second reference). The answer comes as mail; never from within this call. */

@@ -255,6 +255,8 @@ void flight_settle(struct flight *f)
     flight_withdraw(f); /* and its name is not looked for any more */
     flight_unstore(f);
     flight_become(f, FLIGHT_OVER);
+    if (f->leader->manner.is_early)
+        early_over(f);
     LIST_REMOVE(f, entry_of);
     LIST_INSERT_HEAD(&f->up->dead, f, entry_of);
     f->up->flight_count--;

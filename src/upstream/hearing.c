@@ -47,7 +47,7 @@ static void settle(struct turn *t, const struct http_response *head, bool went)
     if (ledger_take_cut(b->ledger, &cut))
         tell_cut(t->site, &cut);
     budget_kick(b);
-    if (queue_length(b->queue) == 0)
+    if (queue_length(b->queue) + queue_length_of(b->queue, QUEUE_IDLE) == 0)
         return;
     class = ledger_owned_class(b->ledger, t->charge.credential);
     queue_reconsider(b->queue, &class);

@@ -13,11 +13,12 @@
  *
  * Files, each of which knows those before it and none after it: states.c (of flights), answer.c, fetch.c, waiter.c
  * (who waits, and what he is told), progress.c (what he is told meanwhile), keep.c (the ledger's rows), bust.c,
- * heard.c, hearing.c (what an answer tells of limits), misses.c (what misses differ in), site.c, stall.c (uploads
- * that pause), forecast.c (how long a wait will be), naming.c, taped.c (what is recorded), turn.c (one attempt),
- * flight.c (table, life), commit.c (to the store), late.c (drops by label), share.c (who gets the head), overtake.c
- * (writes, purges), patience.c, dispatch.c (queue and budget), enter.c (in and out of the thread), foretell.c (what
- * would become of one), again.c and attempt.c (what became of one), events.c (what origin/ tells), upstream.c (thread).
+ * heard.c, early.c, hearing.c (what an answer tells of limits), misses.c (what misses differ in), site.c, stall.c
+ * (uploads that pause), forecast.c (how long a wait will be), naming.c, taped.c (what is recorded), turn.c (one
+ * attempt), flight.c (table, life), commit.c (to the store), late.c (drops by label), share.c (who gets the head),
+ * overtake.c (writes, purges), patience.c, dispatch.c (queue and budget), enter.c (in and out of the thread),
+ * foretell.c (what would become of one), again.c and attempt.c (what became of one), events.c (what origin/ tells),
+ * upstream.c (thread).
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
  * upstream_sent_again (debug), upstream_limit_cut (once for each), upstream_hold_lifted, upstream_limits_forgotten,
@@ -35,6 +36,7 @@
 #include "budget/queue.h"
 #include "upstream/auth.h"
 #include "upstream/body_check.h"
+#include "upstream/early.h"
 #include "upstream/metering.h"
 #include "origin/origin.h"
 #include "policy/label.h"
@@ -44,10 +46,6 @@
 #include "upstream/upstream.h"
 
 #include <pthread.h>
-
-struct site;
-struct turn;
-struct flight;
 
 /* -- limits of our own -- */
 enum {
@@ -103,7 +101,8 @@ struct site {
     struct breaker                 breaker;
     struct hold                    hold;            /* a 5xx asked for a pause */
     bool                           cut_was_logged;  /* what it says of its limits cannot be meant: said once */
-    LIST_HEAD(, flight)  flights;                   /* all of this site, the newest first */
+    LIST_HEAD(, early_life) early_lives;            /* early.c */
+    LIST_HEAD(, flight)     flights;                /* all of this site, the newest first */
     TAILQ_HEAD(, naming) namings[QUEUE_PRIORITIES]; /* of flights that do not yet stand in line, in order of arrival */
     LIST_HEAD(, turn)    turns;                     /* under way */
     unsigned               in_flight, waiting;
@@ -200,6 +199,7 @@ struct flight {
     bool           joined_part; /* to a stored one: stored only where that still stands */
     bool           live;        /* a stream of events: for those who were there when it began */
     bool           storing;     /* the body goes to the store when it is whole */
+    bool           renewed;     /* what was early: early.c */
     bool           overtaken;   /* by a write or a purge: it does not */
     struct commit *commit;      /* what goes to the store; NULL: nothing yet */
     bool           committing;  /* its change is the writer's */
@@ -319,6 +319,7 @@ struct upstream {
     struct unshareable               unshareable[UNSHAREABLE_SLOTS];
     struct pending                   pending;
     struct late_drops                late_drops;
+    struct early                     early;
     struct kept_ledger               kept;
     unsigned                         bust_count; /* in `busts` */
     struct heard                    *heard;      /* locks itself: heard.c */
@@ -331,8 +332,6 @@ struct upstream {
     STAILQ_HEAD(, fetch_links) held;        /* in their order */
     int64_t disk_refused_ns;                /* said in the log at this time */
 };
-
-static inline struct budget_now budget_time(void);
 
 #define EACH_WAITER(w, f) for (struct fetch_links *w = TAILQ_FIRST(&(f)->waiters); w != NULL; w = TAILQ_NEXT(w, entry))
 #define EACH_FLIGHT(f, site) \

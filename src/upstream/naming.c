@@ -23,11 +23,6 @@ static void adopt(struct fetch *f)
     f->client.who.id[QUEUE_PROCESS] = peer_process_id(&who);
 }
 
-static enum queue_priority priority_of(const struct fetch *f)
-{
-    return f->client.batch ? QUEUE_BATCH : QUEUE_INTERACTIVE;
-}
-
 /* Nanoseconds until it could go if nobody were before it; INT64_MAX: until a place is free. */
 static int64_t turn_ns(struct site *s, const struct charge *charge)
 {
@@ -72,7 +67,7 @@ bool naming_is_needed(struct site *s, struct fetch_links *w)
     }
     fetch_charge(&charge, f);
     return !is_hopeless(s, w, &charge) &&
-           (turn_ns(s, &charge) > LEDGER_COMMIT_WAIT_NS || !has_none_before(s, f, priority_of(f), &charge));
+           (turn_ns(s, &charge) > LEDGER_COMMIT_WAIT_NS || !has_none_before(s, f, fetch_priority(f), &charge));
 }
 
 /* It stands in line, or will in a moment. */
@@ -136,7 +131,7 @@ void naming_begin(struct flight *f, void (*named)(struct flight *))
     f->naming = n;
     f->unsent_from_ns = clock_mono_ns();
     fetch_charge(&f->charge, f->leader);
-    f->entry.priority = priority_of(f->leader);
+    f->entry.priority = fetch_priority(f->leader);
     n->is_apart = true;
     TAILQ_INSERT_TAIL(&f->site->namings[f->entry.priority], n, entry);
     f->up->pending.namings++;
@@ -151,9 +146,9 @@ void naming_joined(struct flight *f, const struct fetch *by)
         return;
     if (by->client.keep_permille < f->charge.keep_permille)
         f->charge.keep_permille = by->client.keep_permille;
-    if (priority_of(by) < f->entry.priority) {
+    if (fetch_priority(by) < f->entry.priority) {
         TAILQ_REMOVE(&f->site->namings[f->entry.priority], n, entry);
-        f->entry.priority = priority_of(by);
+        f->entry.priority = fetch_priority(by);
         TAILQ_INSERT_TAIL(&f->site->namings[f->entry.priority], n, entry);
     }
     budget_kick(f->site->budget);

@@ -187,8 +187,8 @@ static struct site *site_new(struct upstream *up, const char *name)
 {
     struct site *s = mem_alloc(sizeof *s);
 
-    TAILQ_INIT(&s->namings[QUEUE_INTERACTIVE]);
-    TAILQ_INIT(&s->namings[QUEUE_BATCH]);
+    for (int i = 0; i < QUEUE_PRIORITIES; i++)
+        TAILQ_INIT(&s->namings[i]);
     s->up = up;
     s->name = mem_copy(slice_of(name));
     s->origin = origin_open(up->origins, s->name, &s->waiting);
@@ -202,6 +202,7 @@ static struct site *site_new(struct upstream *up, const char *name)
 
 static void site_free(struct site *s)
 {
+    early_forget_site(s);
     origin_close(s->origin);
     timers_clear(&s->up->timers, &s->stall);
     LIST_TAKE(s, of_budget);

@@ -150,6 +150,7 @@ static void free_thread(struct upstream *up)
     origins_close(up->origins);
     timers_free(&up->timers);
     table_free(&up->wishes);
+    table_free(&up->early.by_name);
     arena_free(&up->scratch);
     mailbox_close(up->mailbox);
     if (up->epoll_fd >= 0)
@@ -189,6 +190,7 @@ struct upstream *upstream_open(const struct upstream_start *start, struct fault 
     up->stop.receive = receive_stop;
     up->heard = heard_open();
     up->misses = misses_open();
+    TAILQ_INIT(&up->early.lives);
     up->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     up->mailbox = up->epoll_fd >= 0 ? mailbox_open() : NULL;
     if (up->mailbox == NULL) {

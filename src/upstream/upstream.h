@@ -80,7 +80,8 @@ struct upstream_counts {
     uint64_t heard;                  /* answers that told of limits */
     uint64_t forgotten;              /* limits of which what was learned was dropped */
     uint64_t breaker_opened;
-    uint64_t body_bytes; /* from the API */
+    uint64_t early_sent, early_used, early_wasted; /* prefetch */
+    uint64_t body_bytes;                           /* from the API */
 };
 
 struct upstream_waiter { /* a request that waits for its turn */

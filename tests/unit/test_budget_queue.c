@@ -95,6 +95,50 @@ static void test_clients_take_turns(void **state)
     queue_free(q);
 }
 
+static int64_t not_two(void *context, struct queue_entry *e, bool overtaken)
+{
+    (void)context;
+    assert_false(overtaken && e->priority == QUEUE_IDLE); /* nothing is held for it */
+    return e->class.costs == two.costs ? S : 0;
+}
+
+/* What is idle goes when nobody else waits, whatever holds those back, and is ahead of nobody. */
+static void test_idle_goes_after_everybody_else(void **state)
+{
+    struct queue      *q = queue_new();
+    struct job         idle[4], other, batch;
+    struct queue_ahead ahead;
+    struct queue_who   who = user(9);
+    int64_t            wake;
+
+    (void)state;
+    put(q, &idle[0], 'i', &one, QUEUE_IDLE, 1, 0);
+    put(q, &idle[1], 'j', &one, QUEUE_IDLE, 2, 1);
+    put(q, &idle[2], 'k', &two, QUEUE_IDLE, 1, 1);
+    assert_int_equal(queue_length(q), 0);
+    assert_int_equal(queue_ahead(q, &one, QUEUE_INTERACTIVE, &who).all, 0);
+    assert_int_equal(queue_ahead(q, &one, QUEUE_BATCH, &who).all, 0);
+    assert_int_equal(queue_ahead(q, &one, QUEUE_IDLE, &who).all, 2);
+    put(q, &other, 'x', &two, QUEUE_INTERACTIVE, 3, 2);
+    put(q, &batch, 'b', &one, QUEUE_BATCH, 3, 3);
+    ahead = queue_ahead(q, &one, QUEUE_IDLE, &who);
+    assert_int_equal(ahead.all, 3);
+    assert_string_equal(take(q, 9, not_two, NULL, 4), "b");
+    assert_null(queue_take(q, 5, not_two, NULL, &wake)); /* x waits, and what it waits for is not theirs to take */
+    queue_remove(q, &other.entry);
+    assert_string_equal(take(q, 9, not_two, NULL, 6), "ij");
+    assert_null(queue_take(q, 7, not_two, NULL, &wake));
+    assert_int_equal(wake, S - 1);
+    assert_string_equal(take(q, 9, always, NULL, 6 + S), "k");
+    /* Where there is no room it makes way first. */
+    put(q, &idle[3], 'l', &one, QUEUE_IDLE, 4, 8);
+    put(q, &batch, 'b', &one, QUEUE_BATCH, 3, 9);
+    assert_ptr_equal(queue_crowding(q, QUEUE_BATCH, &who), &idle[3].entry);
+    assert_ptr_equal(queue_crowding(q, QUEUE_INTERACTIVE, &who), &idle[3].entry);
+    assert_null(queue_crowding(q, QUEUE_IDLE, &who));
+    queue_free(q);
+}
+
 /* A client with one request at a time gets every second place, not every one. */
 static void test_one_at_a_time_against_many(void **state)
 {
@@ -522,6 +566,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_come_first_served),
         cmocka_unit_test(test_clients_take_turns),
+        cmocka_unit_test(test_idle_goes_after_everybody_else),
         cmocka_unit_test(test_one_at_a_time_against_many),
         cmocka_unit_test(test_interactive_first_but_batch_does_not_starve),
         cmocka_unit_test(test_an_exhausted_band_holds_up_nobody),

@@ -210,7 +210,7 @@ static uint64_t hits_of(struct store *s, unsigned n)
     memcpy(r.hash, c.hash, sizeof r.hash);
     memcpy(r.variant, c.variant, sizeof r.variant);
     arena_free(&a);
-    return store_hits(s, &r);
+    return store_hits(s, r.hash, r.variant);
 }
 
 static void hit(struct store_reader *r, unsigned n, unsigned times)
