@@ -1,12 +1,12 @@
 /*
  * A load generator for `make bench`: keep-alive clients on one thread.
  *
- *   load [-n] PORT PATH CLIENTS SECONDS|COUNTx [FIELD]...
+ *   load [-n | -r RATE] PORT PATH CLIENTS SECONDS|COUNTx [FIELD]...
  *
  * Every client sends a GET, reads the answer to its end (Content-Length
  * only) and sends the next one, for that time or until there were that many.
  * With -n each request has a connection of its own, whose time counts; it does not
- * set TCP_NODELAY, as few simple clients do.
+ * set TCP_NODELAY, as few simple clients do.  With -r so many requests a second are offered, and no more.
  * A '#' in the path stands for the number of the request, from 0.  Prints
  * requests a second and how long they took.  Anything but a complete 200 or a
  * 304 ends it with status 1.
@@ -30,6 +30,7 @@ enum { HEAD_BYTES = 16384, BATCH = 256, BUCKETS = 50000, BUCKET_NS = 10000 };
 
 struct client {
     int      fd;
+    bool     rests; /* until its next request is due */
     int64_t  sent_ns;
     uint64_t body_left;
     unsigned head_length;
@@ -42,6 +43,8 @@ static uint64_t done, sent, at_most = UINT64_MAX, worst_ns;
 static char     request[8192]; /* with a '#' where the number of the request is to stand */
 static char    *number;        /* that '#'; NULL: all are alike */
 static bool     anew;          /* a connection for each request */
+static double   rate;          /* requests a second; 0: as many as there may be */
+static int64_t  begin_ns;
 static int      epoll_fd;
 static uint16_t port;
 
@@ -83,6 +86,9 @@ static void send_request(struct client *c)
     if (sent == at_most)
         return;
     c->sent_ns = now_ns();
+    c->rests = rate > 0 && (double)sent >= rate * ((double)(c->sent_ns - begin_ns) / 1e9);
+    if (c->rests)
+        return;
     if (anew)
         open_client(c);
     if (number != NULL)
@@ -192,13 +198,18 @@ int main(int argc, char **argv)
 {
     unsigned       clients;
     struct client *client;
-    int64_t        begin_ns, end_ns;
+    int64_t        end_ns;
 
     anew = argc > 1 && strcmp(argv[1], "-n") == 0;
     argc -= anew;
     argv += anew;
+    if (argc > 2 && strcmp(argv[1], "-r") == 0) {
+        rate = atof(argv[2]);
+        argc -= 2;
+        argv += 2;
+    }
     if (argc < 5) {
-        fprintf(stderr, "usage: load [-n] PORT PATH CLIENTS SECONDS|COUNTx [FIELD]...\n");
+        fprintf(stderr, "usage: load [-n | -r RATE] PORT PATH CLIENTS SECONDS|COUNTx [FIELD]...\n");
         return 2;
     }
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -219,10 +230,13 @@ int main(int argc, char **argv)
         send_request(&client[i]);
     while (done < at_most && now_ns() < end_ns) {
         struct epoll_event event[BATCH];
-        int                n = epoll_wait(epoll_fd, event, BATCH, 100);
+        int                n = epoll_wait(epoll_fd, event, BATCH, rate > 0 ? 1 : 100);
 
         for (int i = 0; i < n; i++)
             read_some(event[i].data.ptr);
+        for (unsigned i = 0; i < clients; i++)
+            if (client[i].rests)
+                send_request(&client[i]);
     }
     printf("%llu requests, %.0f requests/s, p50 %.0f us, p99 %.0f us, worst %.0f us\n", (unsigned long long)done,
            (double)done / ((double)(now_ns() - begin_ns) / 1e9), percentile_us(0.5), percentile_us(0.99),
