@@ -89,12 +89,6 @@ static uint64_t claimant(const struct slot *s, const struct ledger_asking *ask)
     return s->scope == SLOT_SHARED ? ask->group : ask->class;
 }
 
-/* What a line costs of a class's part of its bucket; no more than all of it. */
-static uint64_t share_cost(const struct limit *share, uint64_t cost)
-{
-    return cost < limit_most(share) ? cost : limit_most(share);
-}
-
 /* Who leaves a share to others may use the rest of it, whatever those do: so he is held to his part, and not made to
  * wait until theirs stands unused, which under load it never does. */
 static int64_t share_wait_ns(const struct plan_line *line, const struct ledger_asking *ask, uint64_t ahead)
@@ -104,7 +98,7 @@ static int64_t share_wait_ns(const struct plan_line *line, const struct ledger_a
 
     if (share == NULL || line->cost == 0)
         return 0;
-    cost = share_cost(share, line->cost);
+    cost = ledger_share_cost(share, line->cost);
     return ahead > 0 ? limit_predict_ns(share, ahead + cost - 1, ask->own) : limit_wait_ns(share, cost, ask->own);
 }
 
@@ -248,30 +242,6 @@ static int64_t longer(int64_t a_ns, int64_t b_ns)
     return a_ns > b_ns ? a_ns : b_ns;
 }
 
-/* Those that spend from this line before it. */
-static uint64_t ahead_on(const struct plan_line *line, const struct queue_ahead *ahead)
-{
-    switch (line->slot->scope) {
-    case SLOT_SHARED:
-        return ahead->alike + ahead->shared[line->index];
-    case SLOT_OWNED:
-    case SLOT_TOLD:
-        return ahead->alike + ahead->owned[line->index];
-    case SLOT_NAMED:
-        break;
-    }
-    return ahead->alike + ahead->owner;
-}
-
-/* Of these, in units, those that have the same part of it: others do not use that up. */
-static uint64_t part_units(const struct plan_line *line, const struct queue_ahead *ahead, uint64_t units)
-{
-    const uint64_t entries = ahead->alike + (line->slot->scope != SLOT_NAMED ? ahead->part[line->index] : 0);
-    uint64_t       part;
-
-    return __builtin_mul_overflow(entries, line->cost, &part) || part > units ? units : part;
-}
-
 static int64_t predict_line_ns(const struct plan_line *line, const struct ledger_asking *ask,
                                const struct queue_ahead *ahead)
 {
@@ -281,10 +251,11 @@ static int64_t predict_line_ns(const struct plan_line *line, const struct ledger
         return INT64_MAX;
     if (line->cost == 0)
         return limit_wait_ns(line->slot->limit, 0, ask->own);
-    if (__builtin_mul_overflow(ahead_on(line, ahead), line->cost, &units) || units > UINT64_MAX / 2)
+    units = ledger_units_ahead(line, ahead, ask->own);
+    if (units > UINT64_MAX / 2)
         return INT64_MAX;
     return longer(limit_predict_ns(line->slot->limit, units + line->cost - 1, ask->own),
-                  share_wait_ns(line, ask, part_units(line, ahead, units)));
+                  share_wait_ns(line, ask, ledger_part_ahead(line, ahead, units)));
 }
 
 int64_t ledger_predict_ns(struct ledger *l, const struct charge *c, const struct queue_ahead *ahead,
@@ -319,13 +290,13 @@ struct ledger_cause ledger_cause(struct ledger *l, const struct charge *c, const
     ledger_plan(l, c, ask.own, &plan);
     for (unsigned i = 0; i < plan.count; i++) {
         const struct plan_line *line = &plan.line[i];
-        uint64_t                units;
+        uint64_t                units = ledger_units_ahead(line, ahead, ask.own);
         struct limit_cause      of;
 
-        if (__builtin_mul_overflow(ahead_on(line, ahead), line->cost, &units) || units > UINT64_MAX / 2)
+        if (units > UINT64_MAX / 2)
             units = UINT64_MAX / 2;
         of = limit_cause(line->slot->limit, units + (line->cost > 0 ? line->cost - 1 : 0), ask.own);
-        of.own_ns = longer(of.own_ns, share_wait_ns(line, &ask, part_units(line, ahead, units)));
+        of.own_ns = longer(of.own_ns, share_wait_ns(line, &ask, ledger_part_ahead(line, ahead, units)));
         if (of.own_ns > longest_own_ns)
             longest_own_ns = of.own_ns;
         if (of.told_ns > longest_ns) {
@@ -366,7 +337,7 @@ void ledger_spend(struct ledger *l, const struct charge *c, struct budget_now no
 
         limit_spend(s->limit, line->cost, ask.own);
         if (share != NULL)
-            limit_spend(share, share_cost(share, line->cost), ask.own);
+            limit_spend(share, ledger_share_cost(share, line->cost), ask.own);
         lease_spent(l, s, line->cost, ask.own);
         if (s->claim_class == claimant(s, &ask))
             s->claim_until_ns = 0;
@@ -407,7 +378,7 @@ void ledger_give_back(struct ledger *l, struct account *a, unsigned index, uint6
             continue;
         share = ledger_share(slots[i], r->keep_permille);
         if (share != NULL)
-            limit_return(share, share_cost(share, back), spent, own);
+            limit_return(share, ledger_share_cost(share, back), spent, own);
         limit_return(slots[i]->limit, back, spent, own);
         lease_returned(l, slots[i], back, spent);
     }

@@ -176,6 +176,13 @@ struct plan {
     uint32_t         matched; /* bits: limits that match */
 };
 
+/* ledger_ahead.c */
+uint64_t ledger_share_cost(const struct limit *share, uint64_t cost);
+/* UINT64_MAX: more than can be told. */
+uint64_t ledger_units_ahead(const struct plan_line *, const struct queue_ahead *, struct budget_now own);
+/* Of these units, those of the same part: others do not use that up. */
+uint64_t ledger_part_ahead(const struct plan_line *, const struct queue_ahead *, uint64_t units);
+
 /* ledger.c */
 void ledger_plan(struct ledger *, const struct charge *, struct budget_now own, struct plan *);
 bool ledger_scope_matches(const struct ledger *, const struct limit_scope *, const struct charge *);

@@ -142,6 +142,8 @@ struct queue_ahead {
     uint64_t alike;                                     /* of its own class: they spend from all that it does */
     uint64_t shared[QUEUE_LIMITS], owned[QUEUE_LIMITS]; /* others, by the limit that they spend from as well */
     uint64_t part[QUEUE_LIMITS];                        /* of these, those that have its part (class.part) too */
+    uint64_t held[QUEUE_LIMITS];                        /* those that have a part, where it has none itself */
+    uint32_t held_part;                                 /* which one; 0: several */
     uint64_t owner;                                     /* others of its credential */
 };
 /* How many go before a newcomer if nobody else comes: for ledger_predict_ns().  Exact within a band where up to seven

@@ -189,6 +189,14 @@ static uint64_t in_units(struct asked *a, const struct queue_band *b, uint64_t e
     return (entries * (b->class.cost > 0 ? b->class.cost : 1) + cost - 1) / cost;
 }
 
+static bool holds(const struct queue_ahead *ahead)
+{
+    for (int i = 0; i < QUEUE_LIMITS; i++)
+        if (ahead->held[i] > 0)
+            return true;
+    return false;
+}
+
 /* Where the other band spends from what this one spends from. */
 static void note_limits(struct queue_ahead *to, const struct queue_class *own, const struct queue_class *other,
                         uint64_t units)
@@ -202,18 +210,26 @@ static void note_limits(struct queue_ahead *to, const struct queue_class *own, c
         to->owned[__builtin_ctz(bits)] += units;
     for (uint32_t bits = own->part == other->part ? shared | owned : 0; bits != 0; bits &= bits - 1)
         to->part[__builtin_ctz(bits)] += units;
+    if (own->part == 0 && other->part != 0 && units > 0) {
+        to->held_part = holds(to) && to->held_part != other->part ? 0 : other->part;
+        for (uint32_t bits = shared | owned; bits != 0; bits &= bits - 1)
+            to->held[__builtin_ctz(bits)] += units;
+    }
     to->owner += is_same_owner ? units : 0;
     to->all += units;
 }
 
 static void add(struct queue_ahead *to, const struct queue_ahead *more)
 {
+    if (holds(more))
+        to->held_part = holds(to) && to->held_part != more->held_part ? 0 : more->held_part;
     to->all += more->all;
     to->owner += more->owner;
     for (int i = 0; i < QUEUE_LIMITS; i++) {
         to->shared[i] += more->shared[i];
         to->owned[i] += more->owned[i];
         to->part[i] += more->part[i];
+        to->held[i] += more->held[i];
     }
 }
 
@@ -234,6 +250,7 @@ static void scale_up(const struct asked *a, struct queue_ahead *found)
     for (int i = 0; i < QUEUE_LIMITS; i++) {
         found->shared[i] = for_all(a, found->shared[i]);
         found->part[i] = for_all(a, found->part[i]);
+        found->held[i] = for_all(a, found->held[i]);
     }
 }
 
@@ -306,13 +323,17 @@ static struct queue_ahead of_priority(struct asked *a, enum queue_priority prior
 /* So many of the rest at most. */
 static void add_rest(struct queue_ahead *to, const struct queue_ahead *rest, uint64_t most)
 {
-    to->all += least(rest->all, most);
-    to->owner += least(rest->owner, most);
+    struct queue_ahead part = { .all = least(rest->all, most),
+                                .owner = least(rest->owner, most),
+                                .held_part = rest->held_part };
+
     for (int i = 0; i < QUEUE_LIMITS; i++) {
-        to->shared[i] += least(rest->shared[i], most);
-        to->owned[i] += least(rest->owned[i], most);
-        to->part[i] += least(rest->part[i], most);
+        part.shared[i] = least(rest->shared[i], most);
+        part.owned[i] = least(rest->owned[i], most);
+        part.part[i] = least(rest->part[i], most);
+        part.held[i] = least(rest->held[i], most);
     }
+    add(to, &part);
 }
 
 /* -- all of it -- */
@@ -416,12 +437,14 @@ struct queue_ahead queue_ahead_part(const struct queue_ahead *ahead, uint64_t pa
     double             share = ahead->all > 0 ? (double)part / (double)ahead->all : 0;
     struct queue_ahead out = { .all = part,
                                .alike = (uint64_t)((double)ahead->alike * share),
-                               .owner = (uint64_t)((double)ahead->owner * share) };
+                               .owner = (uint64_t)((double)ahead->owner * share),
+                               .held_part = ahead->held_part };
 
     for (int i = 0; i < QUEUE_LIMITS; i++) {
         out.shared[i] = (uint64_t)((double)ahead->shared[i] * share);
         out.owned[i] = (uint64_t)((double)ahead->owned[i] * share);
         out.part[i] = (uint64_t)((double)ahead->part[i] * share);
+        out.held[i] = (uint64_t)((double)ahead->held[i] * share);
     }
     return out;
 }

@@ -276,6 +276,43 @@ static void test_a_part_is_of_all_its_classes(void **state)
     ledger_free(s.ledger);
 }
 
+/* Batch has had its part and waits, its turn being due: what is left is for others, and they are told so. */
+static void test_whose_part_is_used_up_goes_before_nobody(void **state)
+{
+    struct limit_options limit = { .name = "60/min" };
+    const char          *bad = NULL;
+    struct asker         batch[60], waiting, newcomer = { .charge = { .method = HTTP_GET } };
+    struct simulation    s = { 0 };
+
+    (void)state;
+    assert_true(limit_parse(slice_of(limit.name), &limit, &bad));
+    s.ledger = ledger_new(&limit, 1);
+    s.queue = queue_new();
+    for (unsigned n = 0; n < 48; n++) {
+        put(&s, &batch[n], true, 200);
+        run_until(&s, &batch[n]);
+    }
+    put(&s, &waiting, true, 200);
+    for (unsigned n = 48; n < 60; n++) {
+        struct queue_ahead ahead;
+
+        newcomer.charge.method_name = SLICE("GET");
+        newcomer.charge.path = SLICE("/");
+        newcomer.entry.class = ledger_class(s.ledger, &newcomer.charge);
+        newcomer.entry.who.id[QUEUE_USER] = 1;
+        ahead = queue_ahead(s.queue, &newcomer.entry.class, QUEUE_INTERACTIVE, &newcomer.entry.who);
+        if (ledger_predict_ns(s.ledger, &newcomer.charge, &ahead, at(s.now_ns), NULL) != 0)
+            fail_msg("request %u of the minute is told to wait", n + 1);
+        put(&s, &batch[n], false, 0);
+        run_until(&s, &batch[n]);
+        assert_int_equal(s.now_ns, 0);
+    }
+    assert_true(queue_waits(&waiting.entry));
+    queue_remove(s.queue, &waiting.entry);
+    queue_free(s.queue);
+    ledger_free(s.ledger);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -283,6 +320,7 @@ int main(void)
         cmocka_unit_test(test_a_share_is_usable_and_no_more),
         cmocka_unit_test(test_a_wait_is_told_by_its_own_part),
         cmocka_unit_test(test_a_part_is_of_all_its_classes),
+        cmocka_unit_test(test_whose_part_is_used_up_goes_before_nobody),
         cmocka_unit_test(test_the_rest_is_there_for_others),
     };
 
