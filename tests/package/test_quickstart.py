@@ -122,9 +122,12 @@ def test_with_sudo_it_installs_builds_and_starts(host):
 
 
 def test_another_port(host):
+    """Without sudo, too, where the packages are there."""
+    host.run("mv", "/usr/bin/sudo", "/root/sudo")
     assert "Weir listens on 127.0.0.1:9001 " in quickstart(host, "--port", "9001")
     assert serves(host, 9001) and not serves(host, 8080)
     assert "a port is a number" in quickstart(host, "--port", "99999", status=1)
+    host.run("mv", "/root/sudo", "/usr/bin/sudo")
 
 
 def test_the_port_of_ones_own_configuration(host):

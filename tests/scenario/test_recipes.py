@@ -72,12 +72,11 @@ def test_a_bot(inat, origin, place):
     job = subprocess.Popen(["bash", "-c", "exec " + shown("A bot", "sh")[0]], cwd=place, env=around(place), stdin=subprocess.DEVNULL)
     try:
         until(lambda: origin.count() >= 48 and "nightly" in d.admin("GET", "/limits").body.decode(), "the job's share, and that it waits", timeout=30)
-        said = python(place, d, *shown("A bot", "python"), "n = 0\nwhile not (said := look_up(n)).startswith('Busy'):\n    print(said)\n    n += 1\n"
-                      "print(said)\nprint(look_up(3))").splitlines()
-        busy, again = said[-2:]
-        assert len(said) >= 12 and said[:-2] == [f"name of {n}" for n in range(len(said) - 2)]
-        assert 0 < int(busy.split()[4]) <= 60 and again == "name of 3"
-        assert origin.count() <= 60 and job.poll() is None
+        said = python(place, d, *shown("A bot", "python"), "for n in range(12): print(look_up(n))\nprint(look_up('more'))\nprint(look_up(3))")
+        *found, busy, again = said.splitlines()
+        assert found == [f"name of {n}" for n in range(12)] and again == "name of 3"
+        assert busy.startswith("Busy; ask again in ") and 0 < int(busy.split()[4]) <= 60
+        assert origin.count() == 60 and job.poll() is None
     finally:
         job.kill()
         job.wait()
