@@ -7,6 +7,7 @@
 #include "admin/checking.h"
 
 #include "base/clock.h"
+#include "config/mode.h"
 #include "engine/service.h"
 #include "http/date.h"
 #include "http/url.h"
@@ -16,8 +17,6 @@
 
 enum { HEAD_BYTES = 256 };
 #define PROBE_MOST_NS (10 * NS_PER_SEC)
-
-static bool begin_next(struct checking *k);
 
 static void write_line(struct checking *k, json_t *line)
 {
@@ -155,41 +154,73 @@ static bool is_wanted(const struct checking *k, const struct config_upstream *up
     return k->only == NULL || strcmp(k->only, up->route.name) == 0;
 }
 
-static bool begin_next(struct checking *k)
+/* Nothing goes to an API whose mode lets nothing go, not even a look at its name. */
+static bool is_left_alone(struct checking *k, const struct config_upstream *up)
+{
+    k->mode = config_mode_now(up, clock_wall_ns());
+    return config_mode_lets_none(k->mode);
+}
+
+static void tell_left_alone(struct checking *k, const struct config_upstream *up)
+{
+    k->checked++;
+    write_line(k, json_pack("{s:s, s:b, s:o, s:s, s:s}", "upstream", up->route.name, "ok", 1, "url", checking_url(up),
+                            "mode", config_mode_name(k->mode), "credential", "untried"));
+}
+
+/* NULL: there is none. */
+static const struct config_upstream *find_next(struct checking *k)
 {
     const struct config *config = k->call->config;
 
     while (k->next < config->upstream_count && !is_wanted(k, &config->upstreams[k->next]))
         k->next++;
-    if (k->next >= config->upstream_count)
-        return false;
-    k->up = &config->upstreams[k->next];
+    return k->next < config->upstream_count ? &config->upstreams[k->next] : NULL;
+}
+
+/* False: it cannot be. */
+static bool begin(struct checking *k, const struct config_upstream *up)
+{
+    k->up = up;
     k->status = 0;
-    k->probe = (struct upstream_probe){ .options = &k->up->fetch.origin,
-                                        .authority = k->up->route.authority,
+    k->probe = (struct upstream_probe){ .options = &up->fetch.origin,
+                                        .authority = up->route.authority,
                                         .limit_ns = PROBE_MOST_NS,
                                         .reply_to = k->call->admin->mailbox,
                                         .done = { .receive = probed } };
     k->is_busy = true;
     k->call->awaits_mail = upstream_probe_start(&k->probe);
-    return true;
+    return k->call->awaits_mail;
+}
+
+static void end_all(struct checking *k)
+{
+    write_line(k, json_pack("{s:i, s:i}", "checked", (int)k->checked, "failed", (int)k->failed));
+    admin_finish(k->call);
 }
 
 static void more(struct admin_call *call)
 {
     struct checking *k = call->own.state;
 
-    if (k->is_busy)
-        return;
-    if (begin_next(k)) {
-        if (call->awaits_mail)
+    while (!k->is_busy && admin_has_room(call)) {
+        const struct config_upstream *up = find_next(k);
+
+        if (up == NULL) {
+            end_all(k);
             return;
-        write_line(k, json_pack("{s:s, s:b, s:s}", "upstream", k->up->route.name, "ok", 0, "detail",
-                                "Weir could make no thread for this: raise TasksMax."));
-        k->failed++;
+        }
+        if (is_left_alone(k, up)) {
+            tell_left_alone(k, up);
+            k->next++;
+        } else if (!begin(k, up)) {
+            write_line(k, json_pack("{s:s, s:b, s:s}", "upstream", up->route.name, "ok", 0, "detail",
+                                    "Weir could make no thread for this: raise TasksMax."));
+            k->failed++;
+            end_all(k);
+            return;
+        }
     }
-    write_line(k, json_pack("{s:i, s:i}", "checked", (int)k->checked, "failed", (int)k->failed));
-    admin_finish(call);
 }
 
 static void free_checking(void *state)

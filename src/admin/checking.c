@@ -135,6 +135,11 @@ static const char *credential_state(const struct checking *k)
     return k->status == 401 || k->status == 403 ? "refused" : "taken";
 }
 
+json_t *checking_url(const struct config_upstream *up)
+{
+    return json_sprintf(SLICE_FMT "://" SLICE_FMT, SLICE_ARG(up->route.scheme), SLICE_ARG(up->route.authority));
+}
+
 json_t *checking_line(const struct checking *k)
 {
     const struct probe_result *r = &k->probe.result;
@@ -143,8 +148,7 @@ json_t *checking_line(const struct checking *k)
 
     judge(k, &v);
     line = json_pack("{s:s, s:b, s:o}", "upstream", k->up->route.name, "ok", v.failed == NULL, "url",
-                     json_sprintf(SLICE_FMT "://" SLICE_FMT, SLICE_ARG(k->up->route.scheme),
-                                  SLICE_ARG(k->up->route.authority)));
+                     checking_url(k->up));
     if (r->address[0] != '\0')
         json_object_set_new(line, "address", json_string(r->address));
     set_ms(line, "dns_ms", 0, r->name_s);

@@ -11,6 +11,7 @@ struct checking {
     unsigned                      next, checked, failed;
     bool                          is_busy;
     const struct config_upstream *up;
+    enum upstream_mode            mode; /* of `up`: under some nothing is asked */
     struct upstream_probe         probe;
     struct engine                *engine;
     struct exchange_input         asker, asked;
@@ -23,7 +24,8 @@ struct checking {
     struct arena                  arena;
 };
 
-/* The caller's. */
+/* The caller's, both. */
+json_t *checking_url(const struct config_upstream *);
 json_t *checking_line(const struct checking *);
 
 #endif

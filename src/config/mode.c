@@ -56,6 +56,11 @@ bool config_mode_lets_all(enum upstream_mode mode)
     return modes[mode].sends == SENDS_ALL;
 }
 
+bool config_mode_lets_none(enum upstream_mode mode)
+{
+    return modes[mode].sends == SENDS_NOTHING;
+}
+
 enum upstream_mode config_mode_together(enum upstream_mode upstreams, enum upstream_mode own)
 {
     return modes[own].sends >= modes[upstreams].sends ? own : upstreams;

@@ -29,6 +29,8 @@ const char *config_mode_detail(enum upstream_mode);
 const char *config_mode_missing(enum upstream_mode);
 /* Does all go to the API under it? */
 bool config_mode_lets_all(enum upstream_mode);
+/* ... and nothing at all? */
+bool config_mode_lets_none(enum upstream_mode);
 /* What holds where a client, or a request, has a mode of its own: that one, but never does more go to the API than the
  * upstream's own mode lets go. */
 enum upstream_mode config_mode_together(enum upstream_mode upstreams, enum upstream_mode own);

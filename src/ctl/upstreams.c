@@ -37,12 +37,15 @@ static void print_text(const json_t *row, const char *name)
 static void print_row(const json_t *row)
 {
     const bool  ok = json_is_true(json_object_get(row, "ok"));
-    const char *credential = json_string_value(json_object_get(row, "credential"));
+    const char *credential = json_string_value(json_object_get(row, "credential")),
+               *mode = json_string_value(json_object_get(row, "mode"));
 
     print_text(row, "upstream");
-    printf("  %s  ", ok ? "ok" : "FAILS");
+    printf("  %s  ", mode != NULL ? mode : ok ? "ok" : "FAILS");
     print_text(row, "url");
-    if (!ok) {
+    if (mode != NULL) {
+        printf("  nothing is asked of it in this mode");
+    } else if (!ok) {
         printf("  ");
         print_text(row, "detail");
     } else {

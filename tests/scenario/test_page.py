@@ -115,6 +115,16 @@ def test_a_budget_bar_moves(shown):
     assert f"{5 - paid:.4f} of 5 left" in tab.text("#budgets")
 
 
+def test_the_mode_shows_and_for_how_long(shown):
+    d, tab = shown()
+    state = "document.querySelector('#upstreams tbody tr').innerText"
+    assert "in use" in tab.run(state) and "◆" not in tab.run(state)
+    assert d.ctl("mode", "api", "dry_run_writes", "--for", "2h").returncode == 0
+    tab.until(f"/◆ dry run writes until .*[0-9]{{2}}:[0-9]{{2}}/.test({state})", "the mode")
+    assert d.ctl("mode", "api", "live").returncode == 0
+    tab.until(f"!{state}.includes('◆')", "live again")
+
+
 def test_what_is_answered_later_is_shown(shown):
     d, tab = shown(limits=["1/h"], queue={"max_wait": "12h"})
     tab.until("document.querySelector('#jobs').innerText.includes('Weir-Async: 1')", "there is none")

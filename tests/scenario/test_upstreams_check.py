@@ -234,6 +234,22 @@ def test_whoever_leaves_meanwhile(daemons, origin):
     assert d.ctl("status").returncode == 0
 
 
+def test_where_nothing_may_be_asked_nothing_is(daemons, origin):
+    modes = ("dry_run", "offline", "dry_run_writes", "live")
+    origin.reply()
+    d = daemons(*(upstream(origin, name=mode, mode=mode) for mode in modes)).start()
+    result = d.ctl("upstreams", "check")
+    lines = dict(line.split("  ", 1) for line in result.stdout.splitlines())
+    assert result.returncode == 0 and list(lines) == list(modes)
+    for mode in modes[:2]:
+        assert lines[mode] == f"{mode}  {origin.url}  nothing is asked of it in this mode"
+    assert all(lines[mode].startswith("ok") for mode in modes[2:])
+    assert [r.method for r in origin.requests] == ["HEAD", "HEAD"]
+    assert d.ctl("mode", "live", "dry_run").returncode == 0
+    told = d.ctl_json("upstreams", "check", "live")
+    assert told["failed"] == 0 and told["upstreams"][0]["mode"] == "dry_run" and origin.count() == 2
+
+
 @pytest.mark.parametrize("arguments, status, says", [(["check", "nobody"], 1, '"nobody"'), ([], 2, "lacks"), (["nonsense"], 2, '"nonsense"')])
 def test_wrong_use(weir, arguments, status, says):
     result = weir().ctl("upstreams", *arguments)

@@ -1,6 +1,6 @@
 // Budgets: what is left of every limit, the ones that matter now first.
 import { html, nothing, svg } from "./lit-html.js";
-import { amount, clean, count, duration, plural } from "./format.js";
+import { amount, clean, count, duration, plural, since } from "./format.js";
 
 const FEW = 12;
 let showsAll = false;
@@ -101,12 +101,19 @@ const DOING = [
 
 let showsAllUpstreams = false;
 
+// Every mode but live shows: whoever wonders why nothing is sent, or where answers come from, looks here.
+function mode(u) {
+    if (u.mode === "live") return nothing;
+    const until = u.mode_until === null ? "" : ` until ${since(u.mode_until * 1000)}`;
+    return html` <span class="state low"><span aria-hidden="true">◆</span> ${clean(u.mode.replaceAll("_", " "))}${until}</span>`;
+}
+
 function upstreamRow(u) {
     return html`<tr>
         <th scope="row"><bdi>${clean(u.name)}</bdi></th>
         <td data-label="State">${u.breaker_open
             ? html`<span class="state spent"><span aria-hidden="true">■</span> down, tried again</span>`
-            : html`<span class="state fine"><span aria-hidden="true">●</span> in use</span>`}</td>
+            : html`<span class="state fine"><span aria-hidden="true">●</span> in use</span>`}${mode(u)}</td>
         ${DOING.map(([label, value], i) => html`<td data-label=${label} class=${i > 1 ? "number" : ""}>${value(u)}</td>`)}
     </tr>`;
 }
