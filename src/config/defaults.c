@@ -1,11 +1,12 @@
 /*
- * The configuration of someone who has none: loopback only, the directories
- * of the user who starts Weir, and upstreams to try.  The same upstreams
- * stand in etc/weir.conf, with comments; a test compares the two.
+ * The configuration of someone who has none: loopback only, the directories of the user who starts Weir, and upstreams
+ * to try, with what a dry run answers to their writes.  The same upstreams stand in etc/weir.conf, with comments; a
+ * test compares the two.
  */
 #include "config/snapshot.h"
 
 #include "base/paths.h"
+#include "config/source.h"
 
 #include <unistd.h>
 
@@ -13,7 +14,7 @@
 #define WEIR_SYSCONFDIR "/etc"
 #endif
 
-const char default_text[] =
+static const char default_text[] =
     "proxy = { listen = \"127.0.0.1:3128\"; };\n"
     "upstreams = (\n"
     "  { name   = \"inat\";\n"
@@ -23,6 +24,8 @@ const char default_text[] =
     "    stale_if_error = \"1d\";\n"
     "    stale_while_revalidate = \"1m\";\n"
     "    rules  = (\n"
+    "      @include \"mocks/inat.conf\"\n"
+    "      ,\n"
     "      { match = \"/v1/users/me\"; ttl = \"never\"; },\n"
     "      { match = \"/v1/taxa/**\";  ttl = \"30d\"; status = ( \"404 1h\" ); },\n"
     "      { match = \"~^/v[0-9]+/(places|controlled_terms)(/|$)\"; ttl = \"7d\"; }\n"
@@ -36,6 +39,9 @@ const char default_text[] =
     "\"* 5\" ); },\n"
     "               { rate = \"30/min\";  per = \"credential\"; match = \"/search/**\"; } );\n"
     "    stale_if_error = \"1d\";\n"
+    "    rules  = (\n"
+    "      @include \"mocks/github.conf\"\n"
+    "    );\n"
     "  },\n"
     "  { name   = \"gbif\";\n"
     "    url    = \"https://api.gbif.org\";\n"
@@ -43,6 +49,8 @@ const char default_text[] =
     "    ttl    = \"origin else 1h\";\n"
     "    stale_if_error = \"1d\";\n"
     "    rules  = (\n"
+    "      @include \"mocks/gbif.conf\"\n"
+    "      ,\n"
     "      { match = \"/v1/species/**\";              ttl = \"7d\"; },\n"
     "      { match = \"/v1/{dataset,organization}/*\"; ttl = \"1d\"; }\n"
     "    );\n"
@@ -52,6 +60,9 @@ const char default_text[] =
     "    limits = ( \"10/s burst 10\" );\n"
     "    ttl    = \"1d\";\n"
     "    stale_if_error = \"7d\";\n"
+    "    rules  = (\n"
+    "      @include \"mocks/crossref.conf\"\n"
+    "    );\n"
     "  },\n"
     "  { name   = \"nominatim\";\n"
     "    url    = \"https://nominatim.openstreetmap.org\";\n"
@@ -59,17 +70,44 @@ const char default_text[] =
     "    max_in_flight = 1;\n"
     "    ttl    = \"30d\";\n"
     "    stale_if_error = \"forever\";\n"
+    "    rules  = (\n"
+    "      @include \"mocks/nominatim.conf\"\n"
+    "    );\n"
     "  },\n"
     "  { name   = \"wikipedia\";\n"
     "    url    = \"https://en.wikipedia.org\";\n"
     "    limits = ( \"5/s burst 10\" );\n"
     "    max_in_flight = 3;\n"
     "    rules  = (\n"
+    "      @include \"mocks/wikipedia.conf\"\n"
+    "      ,\n"
     "      { match = \"/api/rest_v1/**\"; ttl = \"origin else 1h\"; set_cookie = \"strip\"; },\n"
     "      { match = \"/w/api.php?action=query\"; ttl = \"10m\"; }\n"
     "    );\n"
     "  }\n"
     ");\n";
+
+// clang-format off
+#define MOCKS(X) X(crossref) X(gbif) X(github) X(inat) X(nominatim) X(wikipedia)
+
+/* As page.c does it. */
+#define HOLD(name) \
+    __asm__(".pushsection .rodata\n" \
+            ".globl weir_mocks_" #name "\n.hidden weir_mocks_" #name "\nweir_mocks_" #name ":\n" \
+            ".incbin \"" WEIR_MOCK_FILES #name ".conf\"\n" \
+            ".byte 0\n" \
+            ".popsection\n"); \
+    extern const char weir_mocks_##name[];
+MOCKS(HOLD)
+
+#define ENTRY(name) { "mocks/" #name ".conf", weir_mocks_##name },
+static const struct source_part parts[] = { MOCKS(ENTRY) { NULL, NULL } };
+// clang-format on
+
+bool default_source(struct source *out, struct arena *arena, struct problems *problems, unsigned *rank)
+{
+    return source_of_text(out, "the embedded default", slice_of(default_text), parts, arena, problems, rank);
+}
 
 void defaults_for_user(struct settings *top, struct arena *arena)
 {

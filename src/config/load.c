@@ -92,8 +92,7 @@ static struct document *open_file(struct load *l, const char *file)
 static struct document *open_default(struct load *l)
 {
     struct source src;
-    bool          good = source_of_text(&src, "the embedded default", slice_of(default_text), &l->scratch, &l->problems,
-                                        &l->rank);
+    bool          good = default_source(&src, &l->scratch, &l->problems, &l->rank);
 
     return parse(l, &src, good);
 }

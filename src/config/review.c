@@ -205,7 +205,8 @@ static void review_rule(struct reader *r, const struct set_rule *rule)
                        "( \"POST\" ) was perhaps meant");
     if (!rule->policy.to.key_body && !queries && reader_member(rule->from, "ignore_body") != rule->from)
         reader_warning(r, rule->from, "ignore_body", "no body is part of the key here: key_body = true goes with it");
-    if (!rule->policy.to.key_body && !reads && posts && is_stored(rule->policy.ttl))
+    if (!rule->policy.to.key_body && !reads && posts && is_stored(rule->policy.ttl) &&
+        reader_member(rule->from, "ttl") != rule->from)
         reader_warning(r, rule->from, "ttl",
                        "a POST is stored only where its body is part of the key: "
                        "key_body = true");

@@ -84,7 +84,8 @@ void review_host_list(struct reader *, const struct set_upstream *);
 /* Where the query socket stands: as set, else beside the admin socket; NULL: nowhere (defaults.c). */
 const char *settings_query_path(const struct settings *, struct arena *);
 /* The embedded configuration (defaults.c). */
-extern const char default_text[];
+struct source;
+bool default_source(struct source *, struct arena *, struct problems *, unsigned *rank);
 /* Directories of an ordinary user in place of the system's. */
 void defaults_for_user(struct settings *, struct arena *);
 

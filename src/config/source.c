@@ -23,6 +23,8 @@ struct builder { /* malloc'd while it grows */
     struct problems     *problems;
     unsigned            *rank;
     unsigned             depth;
+
+    const struct source_part *parts; /* of a text that is no file; NULL: a file is read */
 };
 
 static void add_line(struct builder *b, struct slice line, struct source_place place)
@@ -73,6 +75,7 @@ static bool include_of(struct slice line, struct slice *file)
 }
 
 static bool add_file(struct builder *b, const char *file, const struct source_place *included_at);
+static bool add_text(struct builder *b, const char *name, struct slice text);
 
 static bool add_include(struct builder *b, struct slice name, struct source_place at)
 {
@@ -86,6 +89,9 @@ static bool add_include(struct builder *b, struct slice name, struct source_plac
                       INCLUDE_DEPTH);
         return false;
     }
+    for (const struct source_part *p = b->parts; p != NULL && p->name != NULL; p++)
+        if (slice_eq(name, slice_of(p->name)))
+            return add_text(b, p->name, slice_of(p->text));
     if (name.len > 0 && name.ptr[0] == '/')
         file = arena_copy(b->arena, name).ptr;
     else
@@ -213,10 +219,10 @@ bool source_read(struct source *out, const char *file, struct arena *arena, stru
     return good;
 }
 
-bool source_of_text(struct source *out, const char *name, struct slice text, struct arena *arena,
-                    struct problems *problems, unsigned *rank)
+bool source_of_text(struct source *out, const char *name, struct slice text, const struct source_part *parts,
+                    struct arena *arena, struct problems *problems, unsigned *rank)
 {
-    struct builder b = { .arena = arena, .problems = problems, .rank = rank };
+    struct builder b = { .arena = arena, .problems = problems, .rank = rank, .parts = parts };
     bool           good = add_text(&b, name, text);
 
     finish(&b, out, name);

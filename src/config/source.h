@@ -32,9 +32,13 @@ struct nodes {
 
 /* False where a file cannot be read (a problem says so).  *rank is counted up. */
 bool source_read(struct source *, const char *file, struct arena *, struct problems *, unsigned *rank);
-/* The same of a text that is no file; `name` stands for the file in messages. */
-bool source_of_text(struct source *, const char *name, struct slice text, struct arena *, struct problems *,
-                    unsigned *rank);
+struct source_part { /* that a text includes */
+    const char *name, *text;
+};
+/* The same of a text that is no file; `name` stands for the file in messages.  What it includes are parts, up to one
+ * without a name. */
+bool source_of_text(struct source *, const char *name, struct slice text, const struct source_part *, struct arena *,
+                    struct problems *, unsigned *rank);
 
 /* Past the comment or text in quotes that begins at `at`, which is `at` where none does; SIZE_MAX: it has no end. */
 size_t source_past(struct slice, size_t at);
