@@ -117,6 +117,7 @@ static void ask(struct checking *k)
     struct exchange_input in = { .request = { .method = HTTP_HEAD, .method_name = SLICE("HEAD"), .version_minor = 1 },
                                  .body_bytes = 0,
                                  .head_bytes = HEAD_BYTES,
+                                 .is_probe = true,
                                  .peer = k->asker.peer,
                                  .known = known,
                                  .who = who,

@@ -579,6 +579,11 @@ static const struct option auth_options[] = {
         "A command that prints the value. It runs when the first request needs it and again after a 401, for 30 s at "
         "most.",
         .check = check_some_text, .unset = "none"),
+    ROW("hold", DURATION, "\"1m\"", to.fetch.denied_hold_ns,
+        "How long a credential, whoever brings it, is not sent after the API has answered 401 to it: it gets 401 from "
+        "Weir. One request goes then, and another 401 doubles the time, up to an hour. Signed requests and cookies "
+        "alone are never held. \"0s\" holds none.",
+        RANGE(0, DAYS(1))),
     ROW("methods", TEXTS, "( \"GET\", \"HEAD\" )", auth_methods, "Methods that it is used for.",
         .check = check_known_method),
     END

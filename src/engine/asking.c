@@ -208,6 +208,8 @@ struct fetch *asking_fill(struct exchange *x)
     f->path = arena_copy(&f->arena, x->route.path);
     f->caller.account = identity_account(x);
     f->caller.has_credential = x->who.has_credential;
+    f->caller.is_explicit = x->who.is_explicit;
+    f->manner.is_probe = x->in.is_probe;
     f->id = x->id;
     f->has_key = x->has_key && x->decision.verdict != VERDICT_BYPASS;
     if (f->has_key) {

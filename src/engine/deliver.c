@@ -106,9 +106,11 @@ static enum step deliver_failed(struct exchange *x)
     enum problem_kind kind = PROBLEM_UPSTREAM_FAILED;
     bool              pausing = f->said.wait_ns > 0;
 
-    if (serve_cover(x, 0, "stale-if-error"))
+    if (!f->said.denied && serve_cover(x, 0, "stale-if-error"))
         return STEP_FINISH;
-    if (pausing)
+    if (f->said.denied)
+        kind = PROBLEM_CREDENTIAL_HELD;
+    else if (pausing)
         kind = PROBLEM_UPSTREAM_DOWN;
     else if (f->said.body_stalled)
         kind = PROBLEM_BODY_STALLED;
@@ -117,7 +119,7 @@ static enum step deliver_failed(struct exchange *x)
     return reply_problem(x, &(struct problem){ .kind = kind,
                                                .proxy_error = f->said.proxy_error != NULL ? f->said.proxy_error
                                                                                           : "destination_unavailable",
-                                               .reason = "upstream-failed",
+                                               .reason = f->said.denied ? "credential-held" : "upstream-failed",
                                                .retry_after_ns = pausing ? f->said.wait_ns : -1,
                                                .detail = slice_of(f->said.error != NULL ? f->said.error : "") });
 }

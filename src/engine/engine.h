@@ -90,6 +90,7 @@ struct exchange_input {           /* borrowed until exchange_close() */
     bool                 has_body;
     int64_t              body_bytes; /* -1: chunked */
     size_t               head_bytes;
+    bool                 is_probe;    /* how the API does is asked: a credential that is held goes, too */
     bool                 is_doubtful; /* the head did not stand on the wire as it was parsed */
     const char          *peer;        /* "127.0.0.1:50814", "unix" */
     struct slice         connected;   /* "host:port" of the CONNECT that it came out of; ptr NULL: of none */

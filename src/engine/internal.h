@@ -100,6 +100,7 @@ struct candidate {
 struct identity {
     struct partition partition;
     bool             has_credential;
+    bool             is_explicit;     /* it is more than a cookie */
     bool             account_differs; /* from the partition */
     bool             is_identity;     /* of several tokens, of which this is one (setting identities) */
     bool             is_nobodys;      /* signed by whom nothing can be kept for */

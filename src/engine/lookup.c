@@ -52,6 +52,7 @@ enum step step_key(struct exchange *x)
     caller = policy_caller(x->policy, &x->engine->services->secret, &in, &x->arena);
     x->who.partition = caller.partition;
     x->who.has_credential = caller.has_credential;
+    x->who.is_explicit = caller.is_explicit;
     x->who.account_differs = caller.account_differs || x->who.is_identity;
     if (r->method == HTTP_PURGE)
         return dry_is(x) ? STEP_DRY : STEP_PURGE;

@@ -84,6 +84,8 @@ enum step reply_problem(struct exchange *x, const struct problem *p)
     if (p->retry_after_ns >= 0)
         add(x, &r->fields, HTTP_RETRY_AFTER,
             arena_printf(&x->arena, "%lld", (long long)((p->retry_after_ns + NS_PER_SEC - 1) / NS_PER_SEC)));
+    if (status == 401) /* RFC 9110 15.5.2 */
+        http_fields_add(&r->fields, &x->arena, SLICE("WWW-Authenticate"), SLICE("Credential realm=\"weir\""));
     add(x, &r->fields, HTTP_PROXY_STATUS,
         arena_printf(&x->arena, "weir; error=%s; details=" SLICE_FMT, proxy_error_of(p),
                      SLICE_ARG(sf_string(p->detail, &x->arena))));

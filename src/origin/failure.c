@@ -86,7 +86,7 @@ void failure_set(struct failure *f, enum attempt_outcome outcome, const char *to
 
     f->outcome = outcome;
     f->token = token;
-    f->final = f->stalled = false;
+    f->final = f->stalled = f->denied = false;
     va_start(args, format);
     vsnprintf(f->text, sizeof f->text, format, args);
     va_end(args);

@@ -177,6 +177,7 @@ struct failure {
     char                 text[320];
     bool                 final;   /* trying again cannot help */
     bool                 stalled; /* STOP_UPLOAD_STALLED */
+    bool                 denied;  /* its credential is held: nothing was sent */
 };
 void transfer_failure(const struct transfer *, struct failure *);
 void failure_set(struct failure *, enum attempt_outcome, const char *token, const char *format, ...)

@@ -216,6 +216,7 @@ struct caller policy_caller(const struct policy_options *o, const struct key_sec
     digest_all(o, &d);
     digest_end(&digest, c.partition.bytes);
     c.has_credential = d.any;
+    c.is_explicit = d.explicit;
     c.account_differs = d.any && (o->shared || (d.cookies && d.explicit));
     return c;
 }

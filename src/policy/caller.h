@@ -48,6 +48,7 @@ struct key_input {
 struct caller {
     struct partition partition; /* keyed BLAKE2b; all zero under `shared` */
     bool             has_credential;
+    bool             is_explicit;     /* it is more than a cookie */
     bool             account_differs; /* from the partition: see policy_account() */
 };
 struct caller policy_caller(const struct policy_options *o, const struct key_secret *secret, const struct key_input *in,

@@ -8,6 +8,7 @@
  * slow connection neither lets two requests have one place, nor makes
  * the API see more in its window than was counted in ours.
  */
+#include "upstream/denying.h"
 #include "upstream/internal.h"
 
 #include <stdlib.h>
@@ -268,6 +269,18 @@ static int64_t may_go(void *context, struct queue_entry *e, bool overtaken)
     return wait;
 }
 
+/* Others wait with it, who bring a credential of their own: it goes. */
+static bool is_denied(const struct flight *f, int64_t now_ns, int64_t *wait_ns)
+{
+    *wait_ns = denying_wait_ns(f->site, f->leader, now_ns);
+    if (*wait_ns == 0)
+        return false;
+    EACH_WAITER(w, f)
+    if (memcmp(&w->fetch->caller.account, &f->leader->caller.account, sizeof f->leader->caller.account) != 0)
+        return false;
+    return true;
+}
+
 static void send_flight(struct budget *b, struct flight *f)
 {
     struct budget_now now = budget_time();
@@ -290,9 +303,17 @@ static void send_flight(struct budget *b, struct flight *f)
         flight_fail(f, retry_in);
         return;
     }
+    if (is_denied(f, now.mono_ns, &retry_in)) {
+        if (end_retries(f))
+            return;
+        denying_say(f->site, flight_failure(f));
+        flight_fail(f, retry_in);
+        return;
+    }
     end_wait(f, now.mono_ns);
     ledger_spend(b->ledger, &f->charge, now, &receipt);
     hold_send(&f->site->hold, now.mono_ns);
+    denying_send(f->site, f->leader, now.mono_ns);
     flight_become(f, FLIGHT_SENDING);
     f->overtaken = f->overtaken && f->leader->stored.id != 0; /* it is asked anew, but of what was dropped */
     turn_start(f, &receipt, now);

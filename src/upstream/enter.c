@@ -6,6 +6,7 @@
  * fetch's `mail` and `gone` come out.  The result becomes visible to the
  * engine on the worker's thread: `event` is set there, as the mail arrives.
  */
+#include "upstream/denying.h"
 #include "upstream/internal.h"
 
 #include <stdio.h>
@@ -289,6 +290,8 @@ struct ruling enter_rule(struct site *site, struct fetch_links *w)
         r.kind = RULING_SPARED;
     else if (site->breaker.open_until_ns > clock_mono_ns())
         r.kind = RULING_PAUSED;
+    else if ((r.wait_ns = denying_wait_ns(site, fetch, clock_mono_ns())) > 0)
+        r.kind = RULING_DENIED;
     else if (naming_is_needed(site, w))
         r.kind = RULING_NAMED;
     else
@@ -309,6 +312,10 @@ enum fetch_event enter_say(struct site *site, struct fetch_links *w, const struc
         say_failure(site, w->fetch, "destination_unavailable",
                     "it failed many times in a row and is asked again after a pause.",
                     site->breaker.open_until_ns - clock_mono_ns());
+        return FETCH_FAILED;
+    case RULING_DENIED:
+        say_failure(site, w->fetch, "http_request_denied", denying_text, r->wait_ns);
+        w->fetch->said.denied = true;
         return FETCH_FAILED;
     case RULING_LOOKS_AGAIN:
         return FETCH_LOOK_AGAIN;

@@ -113,8 +113,9 @@ struct fetch_bust {
 struct fetch_caller {         /* by whose right it is asked */
     struct partition account; /* whose budget it is: the credential's, all zero: none */
     bool             has_credential;
-    bool             has_kin;   /* who brings another credential may have the same key */
-    bool             is_signed; /* the request carries a signature of its own: policy/signature.h */
+    bool             has_kin;     /* who brings another credential may have the same key */
+    bool             is_explicit; /* it is more than a cookie */
+    bool             is_signed;   /* the request carries a signature of its own: policy/signature.h */
 };
 
 struct fetch_stored {                  /* the stored response that the request is also about */
@@ -173,6 +174,7 @@ struct fetch_said {                 /* why there is no answer */
     const char *proxy_error;  /* RFC 9209 error type token: "connection_refused" ... */
     int64_t     wait_ns;      /* FETCH_REFUSED: exact, from now */
     const char *limit;        /* FETCH_REFUSED: name of the limit, or "queue" */
+    bool        denied;       /* FETCH_FAILED: its credential is held after a 401 */
     bool        queue_full;   /* FETCH_REFUSED: queue.max_length others wait */
     const char *blocked_by;   /* FETCH_REFUSED: by which word of the API's; NULL: the limit's own */
 };
@@ -203,6 +205,7 @@ struct fetch_manner {
     struct tape *tape;           /* a reference: what comes of it is recorded; NULL: it is not */
     struct race *race;           /* a reference; NULL: its answer is wanted whatever others say */
     bool         must_be_new;    /* joins only a flight not yet sent */
+    bool         is_probe;       /* a credential that is held goes, too */
     bool         refresh_behind; /* nobody waits: stale-while-revalidate, prefetch */
     bool         is_early;       /* what is stored is fresh yet: after everybody else, or never (prefetch) */
     bool         bears_refusals; /* it waits for as long as the API says 429, whatever retry.attempts says */

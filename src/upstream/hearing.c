@@ -2,6 +2,7 @@
  * What an attempt tells of the API's limits and of its health: the head settles the
  * budget, and the beginning of a body is kept where it may tell of a limit that the head does not.
  */
+#include "upstream/denying.h"
 #include "upstream/internal.h"
 
 #include "base/counters.h"
@@ -142,6 +143,7 @@ void hearing_head(struct turn *t)
     if (!learned_is_old(head)) {
         t->site->counts.heard += heard_note(t->up->heard, t->fetch, head);
         hear_health(t, head);
+        denying_hear(t, head);
     }
     settle(t, head, true);
     begin_metering(t);
@@ -180,6 +182,8 @@ static bool forget_at(struct site *s, struct upstream_forget *f)
         count++;
     if (f->limit == NULL || is_hold)
         s->hold = (struct hold){ 0 };
+    if (f->limit == NULL)
+        count += (int)denying_forget(s);
     heard_forget(s->up->heard, s->name);
     s->cut_was_logged = false;
     f->forgotten += (unsigned)count;

@@ -13,8 +13,8 @@
  *
  * Files, each of which knows those before it and none after it: states.c (of flights), answer.c, fetch.c, waiter.c
  * (who waits, and what he is told), progress.c (what he is told meanwhile), keep.c (the ledger's rows), bust.c,
- * heard.c, early.c, hearing.c (what an answer tells of limits), misses.c (what misses differ in), site.c, stall.c
- * (uploads that pause), forecast.c (how long a wait will be), naming.c, taped.c (what is recorded), turn.c (one
+ * heard.c, early.c, denying.c, hearing.c (what an answer tells of limits), misses.c (what misses differ in), site.c,
+ * stall.c (uploads that pause), forecast.c (how long a wait will be), naming.c, taped.c (what is recorded), turn.c (one
  * attempt), flight.c (table, life), commit.c (to the store), late.c (drops by label), share.c (who gets the head),
  * overtake.c (writes, purges), patience.c, dispatch.c (queue and budget), enter.c (in and out of the thread),
  * foretell.c (what would become of one), again.c and attempt.c (what became of one), events.c (what origin/ tells),
@@ -22,7 +22,7 @@
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
  * upstream_sent_again (debug), upstream_limit_cut (once for each), upstream_hold_lifted, upstream_limits_forgotten,
- * upstream_body_cut, upstream_disk_refused, upstream_set, ledger_not_kept.
+ * upstream_body_cut, upstream_disk_refused, upstream_set, upstream_credential_held, _passed, ledger_not_kept.
  * Never a target's query, a credential or a body.
  */
 #ifndef WEIR_UPSTREAM_INTERNAL_H
@@ -32,6 +32,7 @@
 #include "base/list.h"
 #include "base/table.h"
 #include "budget/breaker.h"
+#include "budget/denials.h"
 #include "budget/ledger.h"
 #include "budget/queue.h"
 #include "upstream/auth.h"
@@ -99,6 +100,7 @@ struct site {
     struct timer                   stall;          /* an upload has paused for long enough */
     unsigned                       paused_uploads; /* of `turns`: their clients have sent nothing more */
     struct breaker                 breaker;
+    struct denials                 denials;
     struct hold                    hold;            /* a 5xx asked for a pause */
     bool                           cut_was_logged;  /* what it says of its limits cannot be meant: said once */
     LIST_HEAD(, early_life) early_lives;            /* early.c */
@@ -381,8 +383,7 @@ struct failure *flight_failure(struct flight *);       /* to be written */
 void            flight_set_deadline(struct flight *);
 void            flight_withdraw(struct flight *); /* out of queue, pause and deadline */
 void            flight_unstore(struct flight *);  /* it is not stored after all */
-/* Frees it at the end of the loop's round where nothing holds it. */
-void flight_settle(struct flight *);
+void            flight_settle(struct flight *);   /* free at the end of the loop's round where nothing holds it */
 /* Nobody waits for it any more, and it does not finish by itself: ended, true. Else its deadline is set anew. */
 bool flight_end_unwaited(struct flight *, int64_t now_ns);
 void flight_fail(struct flight *, int64_t wait_ns); /* everybody hears of flight->failure */
@@ -398,6 +399,7 @@ enum ruling_kind {
     RULING_LOOKS_AGAIN, /* the store has it by now */
     RULING_SPARED,      /* what is stored and stale will do: low_budget */
     RULING_PAUSED,      /* the breaker is open */
+    RULING_DENIED,      /* its credential is held */
     RULING_REFUSED,     /* it would wait for too long, or the queue is full */
     RULING_NAMED,       /* it stands in line when it is known who asks */
     RULING_QUEUED       /* in place of the newest of `flight`, where that is not NULL */
@@ -429,8 +431,7 @@ void late_note(struct late_drops *, const struct store_change *drop);
 /* When a label among those that a turn's head bears was last dropped, if that was since it was sent; else 0. */
 int64_t late_dropped_ns(const struct turn *, const struct http_fields *);
 
-/* patience.c: of those who listen to an API that is silent since then, while the request is sent and nothing is paused
- */
+/* patience.c: of those who listen to an API that is silent since then, while nothing is paused */
 /* When the first of them gives up, and whether the attempt ends with that; INT64_MAX: nobody does. */
 int64_t patience_until(const struct turn *, int64_t since_ns, bool *ends);
 void    patience_end(struct turn *, int64_t since_ns, int64_t now_ns); /* tells those; it may be ended then */

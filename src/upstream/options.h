@@ -22,6 +22,7 @@ struct upstream_options {
     bool                        drop_on_abort; /* on_abort = "drop" */
     double                      max_share;     /* of the cache; 0: no bound */
     struct low_budget_options   low_budget;
+    int64_t                     denied_hold_ns;  /* of a credential after a 401; 0: none */
     int64_t                     learned_most_ns; /* what a Retry-After is believed at most */
     struct http_fields          set_headers;     /* user_agent included */
 };

@@ -211,6 +211,7 @@ static void site_free(struct site *s)
     table_remove(&s->up->site_names, &s->by_name);
     for (unsigned i = 0; i < KINDS; i++)
         free(s->kinds[i].pace);
+    denials_free(&s->denials);
     ref_release(s->config);
     free(s->name);
     free(s);

@@ -133,6 +133,7 @@ void waiter_fail(struct fetch_links *w, const struct failure *failure, int64_t w
 
     f->said.failed_as = failure->outcome;
     f->said.body_stalled = failure->stalled;
+    f->said.denied = failure->denied;
     f->said.proxy_error = failure->token;
     f->said.wait_ns = wait_ns;
     fetch_set_error(f, slice_of(failure->text));

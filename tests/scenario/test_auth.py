@@ -190,10 +190,10 @@ def test_an_api_that_refuses_every_token_is_not_asked_for_ever(with_command, ori
     d = with_command(COUNTING)
     for n in range(3):
         assert d.get(f"/api/{n}").status == 401
-    assert tokens(origin) == ["Bearer token-1"] * 3
-    clock.advance(60)
+    assert tokens(origin) == ["Bearer token-1"], "it is held after the first"
+    clock.advance(61)
     assert d.get("/api/later").status == 401
-    assert tokens(origin)[3:] == ["Bearer token-1", "Bearer token-2"]
+    assert tokens(origin)[1:] == ["Bearer token-1", "Bearer token-2"]
 
 
 def test_a_401_of_a_clients_own_token_is_the_clients(with_command, origin):
