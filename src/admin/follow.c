@@ -18,6 +18,14 @@ static void go_on(struct mail *m)
         admin_go_on(call);
 }
 
+/* It may last for days: what it goes by is the configuration in effect, and no older one is kept for it. */
+static void take_configuration(struct admin_call *call, struct config *config)
+{
+    config_acquire(config);
+    config_release(call->config);
+    call->config = config;
+}
+
 static void tick(struct record_watch *watch, enum record_tick what)
 {
     struct follow     *f = CONTAINER_OF(watch, struct follow, watch);
@@ -25,6 +33,8 @@ static void tick(struct record_watch *watch, enum record_tick what)
 
     if (what == RECORD_ENDING || (what == RECORD_CHANGED && f->ends_with_configuration))
         f->is_over = true;
+    else if (what == RECORD_CHANGED)
+        take_configuration(call, watch->config);
     if (!call->ended && !call->awaits_mail && call->stream.is_awaited)
         admin_go_on(call);
 }

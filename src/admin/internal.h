@@ -62,7 +62,7 @@ struct admin_own { /* what one endpoint alone has */
 
 struct admin_call {
     struct admin       *admin;
-    struct config      *config; /* a reference */
+    struct config      *config; /* a reference; of a call that follows requests the one in effect */
     struct admin_rights rights;
     void (*wake)(void *owner);
     void                  *owner;

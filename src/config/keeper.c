@@ -128,6 +128,7 @@ static void free_dead(struct keeper *k)
         SLIST_REMOVE_HEAD(&k->dead, next_dead);
         pthread_mutex_unlock(&k->lock);
         snapshot_free(dead);
+        log_debug("config_gone", " left=%d", !SLIST_EMPTY(&k->dead));
         pthread_mutex_lock(&k->lock);
         k->freed++;
     }

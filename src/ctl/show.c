@@ -17,7 +17,8 @@ extern const struct command command_show;
 static const struct command_option options[] = {
     { "head", 'I', NULL, "the stored head alone" },
     { "body", 'b', NULL, "the stored body alone, byte for byte, as the API sent it" },
-    { "header", 'H', "'K: V'", "of its variants the one for a request with this field; may be said several times" },
+    { "header", 'H', "'K: V'",
+      "the one that a request with this field would get, by Vary and match_headers; may be said several times" },
     { "whose", 'w', "NAME", "of that partition, as weirctl ls -l shows it" },
     { "config", 'c', "FILE", "of the weir with that configuration, running or not" },
     { NULL, 0, NULL, NULL },

@@ -133,7 +133,8 @@ bool entry_is_selected(const struct entry_facts *e, const struct store_record *r
                        struct arena *a)
 {
     return e->policy == NULL ||
-           policy_selects(e->policy, r->selection, request, http_fields_get(&e->fields, HTTP_CONTENT_ENCODING), a);
+           (policy_key_selects(e->policy, r->full_key, request, a) &&
+            policy_selects(e->policy, r->selection, request, http_fields_get(&e->fields, HTTP_CONTENT_ENCODING), a));
 }
 
 bool entry_tells_who(const struct config *c, struct slice name)

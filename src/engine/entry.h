@@ -44,7 +44,8 @@ struct entry_reader {
 void entry_read(struct entry_reader *, const struct store_record *, struct arena *, struct entry_facts *out);
 /* Of nobody's credential: whoever may use the upstream may know of it. */
 bool entry_is_shared(const struct store_record *);
-/* Would a request with these fields get it, of its variants (RFC 9111 4.1)?  What is UNUSED is chosen by all. */
+/* Would a request with these fields get it, of its variants (RFC 9111 4.1) and of what match_headers tells apart?
+ * What is UNUSED is chosen by all. */
 bool entry_is_selected(const struct entry_facts *, const struct store_record *, const struct http_fields *request,
                        struct arena *);
 /* Does a field of that name say who somebody is, to any upstream? */

@@ -138,10 +138,14 @@ void recorder_tend(struct recorder *r)
     set_due(r);
 }
 
-void recorder_configure(struct recorder *r, const struct config *c)
+void recorder_configure(struct recorder *r, struct config *c)
 {
+    struct record_watch *watch;
+
     access_log_configure(r->log, c);
     heed_log(r);
+    LIST_FOREACH (watch, &r->watches, entry)
+        watch->config = c;
     tell_watches(r, RECORD_CHANGED);
     set_due(r);
 }

@@ -33,6 +33,7 @@ enum record_tick {
 /* Who looks, on the worker where he is served. */
 struct record_watch {
     void (*tick)(struct record_watch *, enum record_tick); /* on that worker's thread, some times a second */
+    struct config           *config;                       /* RECORD_CHANGED: the one in effect, borrowed */
     LIST_ENTRY(record_watch) entry;
 };
 
@@ -66,7 +67,7 @@ static inline int64_t recorder_due_ns(const struct recorder *r)
     return r->due_ns;
 }
 void recorder_tend(struct recorder *);
-void recorder_configure(struct recorder *, const struct config *);
+void recorder_configure(struct recorder *, struct config *);
 void recorder_reopen(struct recorder *); /* the log's file was renamed */
 void recorder_flush(struct recorder *);
 /* The worker stops: who looks hears so. */

@@ -387,6 +387,31 @@ struct slice policy_key_url(struct slice full)
     return slice_sub(url, 0, slice_find(url, '\n', 0));
 }
 
+bool policy_key_selects(const struct policy_options *o, struct slice full, const struct http_fields *request,
+                        struct arena *a)
+{
+    const struct http_request r = { .fields = *request };
+    const struct key_input    in = { .request = &r };
+    size_t                    at = slice_find(full, '\n', 0);
+
+    for (const char *const *each = o->match_headers; each != NULL && *each != NULL; each++) {
+        const struct slice name = slice_of(*each), rest = slice_sub(full, at + 1, full.len);
+        const struct slice line = slice_sub(rest, 0, slice_find(rest, '\n', 0));
+        const bool         has_value = name.len < line.len && line.ptr[name.len] == ':';
+        struct slice       value;
+
+        if (at == full.len || !slice_starts_with(line, name) || (name.len < line.len && !has_value))
+            return false;
+        at += 1 + line.len;
+        if (policy_list_has_nocase(o->credential_headers, name))
+            continue;
+        value = header_value(o, NULL, &in, name, a);
+        if (has_value != (value.ptr != NULL) || !slice_eq(slice_sub(line, name.len + 2, line.len), value))
+            return false;
+    }
+    return at == full.len || full.ptr[at + 1] == '#';
+}
+
 struct slice policy_key_origin(struct slice full)
 {
     struct slice url = policy_key_url(full);

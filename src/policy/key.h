@@ -37,6 +37,10 @@ void policy_path_tag(const struct partition *p, struct slice url, uint8_t out[KE
 struct slice policy_key_url(struct slice full);
 /* Its scheme and authority, as they stand there: another slice of it. */
 struct slice policy_key_origin(struct slice full);
+/* Does what match_headers put into it hold for a request with these fields?  Of credentials, which are hashes there, it
+ * is not asked. */
+bool policy_key_selects(const struct policy_options *o, struct slice full, const struct http_fields *request,
+                        struct arena *a);
 /* The target without the parameters that are credentials or sign: what who brings none would ask for. */
 struct slice policy_bare_target(const struct policy_options *o, const struct key_input *in, struct arena *a);
 /* The target with the values of credential parameters replaced by "***", for logs. */

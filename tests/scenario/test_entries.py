@@ -209,6 +209,22 @@ def test_show_of_variants(weir, origin, ask):
     assert run([WEIRCTL, "show", *where, "--body", "-H", "Accept-Language: fr", "/api/x"], d.directory).returncode == 1
 
 
+def test_show_of_what_match_headers_tells_apart(weir, origin, ask):
+    d = weir(match_headers=["X-Lang", "X-Api-Key"])
+    for fields in ([("X-Lang", "de")], [("X-Lang", "de, en")], []):
+        origin.reply(body=str(dict(fields).get("X-Lang")).encode(), fields=FRESH)
+        d.get("/api/x", fields)
+    assert len(listed(ask(d, "show", "--json", "/api/x"))) == 3
+    where = ["--socket", d.admin_path] if ask.how == "running" else ["-c", str(d.config)]
+
+    def shown(*fields):
+        more = [part for field in fields for part in ("-H", field)]
+        return run([WEIRCTL, "show", *where, "--body", *more, "/api/x"], d.directory)
+    assert shown("X-Lang: de").stdout == "de" and shown("x-lang: de, en").stdout == "de, en"
+    assert shown("Accept: */*").stdout == "None"        # a request without it has a key of its own
+    assert shown("X-Lang: fr").returncode == 1
+
+
 def test_show_of_whose(filled, origin):
     d = filled()
     both = listed(d.ctl("show", "--json", "/api/c?q=1"))

@@ -137,6 +137,21 @@ def followed(d, *arguments):
         process.communicate()
 
 
+def test_log_goes_on_under_another_configuration_and_keeps_none_of_them(weir, origin):
+    d = weir(settings={"log": {"level": "debug"}})
+    d.get("/api/first")
+    until(lambda: log(d), "its record")
+    assert d.ctl("reload").returncode == 0          # the first is kept, to tell what wants a restart
+    with followed(d, "log", "-f", "-n", "1") as process:
+        assert process.stdout.readline().endswith("/first\n")
+        for i in range(3):
+            d.get(f"/api/{i}")
+            assert process.stdout.readline().endswith(f"/{i}\n")
+            begin = len(d.lines)
+            assert d.ctl("reload").returncode == 0
+            assert d.wait_line("config_gone left=0", since=begin)
+
+
 def test_log_follows_and_ends_with_the_daemon(seen):
     with followed(seen, "log", "-f", "-n", "1", "url~/now") as process:
         assert process.stdout.readline().endswith("/nowhere\n")

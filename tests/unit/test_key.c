@@ -594,6 +594,52 @@ static void test_url_and_redacting(void **state)
 
 /* ---- GraphQL ---- */
 
+/* Which of what match_headers tells apart a request with these fields would get. */
+static void test_selects(void **state)
+{
+    static const struct policy_options matching = { .credential_headers = credential_headers,
+                                                    .match_headers = matched };
+    static const struct policy_options body = { .match_headers = matched, .key_body = true };
+    static const struct policy_options none = { .credential_headers = credential_headers };
+    static const struct {
+        const char                  *name;
+        const struct policy_options *stored, *now;
+        const char                  *lines, *asked;
+        bool                         selects;
+    } rows[] = {
+        { "same", &matching, &matching, "Accept: a\n", "accept: a\n", true },
+        { "another_value", &matching, &matching, "Accept: a\n", "Accept: b\n", false },
+        { "longer_value", &matching, &matching, "Accept: a\n", "Accept: ab\n", false },
+        { "missing", &matching, &matching, "Accept: a\n", "", false },
+        { "missing_there", &matching, &matching, "", "Accept: a\n", false },
+        { "missing_in_both", &matching, &matching, "", "", true },
+        { "one_more_that_does_not_count", &matching, &matching, "Accept: a\n", "Accept: a\nX: y\n", true },
+        { "normalised", &matching, &matching, "Accept-Encoding: gzip, br\n", "Accept-Encoding: br,gzip\n", true },
+        { "credentials_are_not_asked", &matching, &matching, "Authorization: x\n", "", true },
+        { "settings_that_were_others", &none, &matching, "Accept: a\n", "Accept: a\n", false },
+        { "settings_that_are_no_more", &matching, &none, "Accept: a\n", "Accept: a\n", false },
+        { "no_such_settings", &none, &none, "Accept: a\n", "Accept: b\n", true },
+        { "beside_a_body", &body, &body, "Accept: a\n", "Accept: a\n", true },
+        { "not_beside_a_body", &body, &body, "Accept: a\n", "Accept: b\n", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct request r = { .method = rows[i].stored->key_body ? "POST" : "GET",
+                             .target = "/p?a",
+                             .lines = rows[i].lines,
+                             .body = rows[i].stored->key_body ? "x" : NULL };
+        struct made    m;
+        struct head    asked = head_of(rows[i].asked);
+
+        make(&m, rows[i].stored, &r);
+        if (policy_key_selects(rows[i].now, m.key.full, &asked.fields, &asked.arena) != rows[i].selects)
+            fail_msg("%s: %.*s", rows[i].name, SLICE_ARG(m.key.full));
+        free_made(&m);
+        head_free(&asked);
+    }
+}
+
 static void test_mutations(void **state)
 {
     static const struct {
@@ -649,6 +695,7 @@ int main(void)
         cmocka_unit_test(test_no_secret_in_the_key),
         cmocka_unit_test(test_path_tag),
         cmocka_unit_test(test_url_and_redacting),
+        cmocka_unit_test(test_selects),
         cmocka_unit_test(test_mutations),
     };
 
