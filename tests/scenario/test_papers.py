@@ -20,7 +20,7 @@ pytestmark = pytest.mark.real_clients
 
 PAPERS = sorted([ROOT / "README.md", *(ROOT / "doc").glob("*.md"), *(ROOT / "doc").glob("*.[158]")])
 NAMES = [str(path.relative_to(ROOT)) for path in PAPERS]
-COMMAND = re.compile(r"(?:\w+=\S+ )*(?:weirctl|weir|curl|wget|gh|eval|export|\./quickstart|make|sudo|systemctl|dpkg-buildpackage|autoreconf|"
+COMMAND = re.compile(r"(?:\w+=\S+ )*(?:weirctl|weir|curl|wget|gh|eval|export|\./quickstart|make|sudo|systemctl|dpkg-buildpackage|rpmbuild|autoreconf|podman|docker|buildah|"
                      r"requests|httpx|aiohttp|urllib|github)[ .]\S")
 STANDS_FOR = {"FILE": "weir.conf", "DIR": "copy", "URL": "/inat/v1/taxa/1", "NAME": "me", "COMMAND": "curl -sSf https://api.github.com/repos/o/r"}
 
@@ -28,7 +28,7 @@ STANDS_FOR = {"FILE": "weir.conf", "DIR": "copy", "URL": "/inat/v1/taxa/1", "NAM
 CI, PACKAGE = ".ci/run", "tests/package/test_package.py"
 ELSEWHERE = {
     "./quickstart": "tests/package/test_quickstart.py",
-    "make": CI, "autoreconf": CI, "dpkg-buildpackage": PACKAGE, "sudo": PACKAGE, "systemctl": PACKAGE,
+    "make": CI, "autoreconf": CI, "dpkg-buildpackage": PACKAGE, "rpmbuild": "tests/package/test_rpm.py", "sudo": PACKAGE, "systemctl": PACKAGE,
     "gh config set": "tests/scenario/test_real_clients.py",             # writes the user's own file
     "curl --http2": "tests/scenario/test_wire.py",                      # says what is not carried
 }
