@@ -19,7 +19,7 @@ ROOMS = {
     "config":   "base http policy route budget store origin snapshot tape upstream tls",
     "engine":   "base http peer policy route budget store upstream config origin snapshot tape",
     "jobs":     "base http peer policy route store config engine",
-    "admin":    "base http page store upstream config engine snapshot",
+    "admin":    "base http page store upstream config engine snapshot tape",
     "front":    "base http peer route tls config engine admin",
     "ctl":      "base http snapshot",
 }

@@ -102,6 +102,9 @@ struct admin_rights {      /* what the caller may see and do */
     int64_t uid;           /* -1: not known, or of no matter: the caller may change things */
     /* Whose connection it is, to refuse by and never to allow by; -1: not known. NULL: the same. */
     int64_t (*caller_uid)(void *owner);
+    /* The nth descriptor that came with the connection's first bytes, which stays the connection's; -1: there is none.
+     * NULL: there are none. */
+    int (*handed)(void *owner, unsigned nth);
     /* May the owner use the upstream, and so hear of it?  NULL: of all. Worker's thread, while the call lives. */
     bool (*may_use)(void *owner, const struct config_upstream *);
     /* As whom a request is explained: the worker's engine, and who asks; during admin_begin() only. */

@@ -147,7 +147,34 @@ struct ctl_question {
     const char   *method, *path;
     const json_t *body;  /* NULL: none */
     struct slice  after; /* ptr NULL: nothing comes after it */
+    const int    *handed;
+    unsigned      handed_count;
 };
+
+enum { HANDED_MOST = 2 };
+
+/* Its first byte takes descriptors along.  All in one: the kernel lets a read end where they were, and Weir would wait
+ * for the rest, which is there already. */
+static int send_handing(int fd, const struct ctl_question *q, struct iovec parts[2])
+{
+    union {
+        struct cmsghdr aligned;
+        char           bytes[CMSG_SPACE(HANDED_MOST * sizeof(int))];
+    } control = { .bytes = "" };
+    const size_t  room = q->handed_count * sizeof(int);
+    struct msghdr m = { .msg_iov = parts,
+                        .msg_iovlen = 2,
+                        .msg_control = &control,
+                        .msg_controllen = CMSG_SPACE(room) };
+    ssize_t       n;
+
+    control.aligned = (struct cmsghdr){ .cmsg_len = CMSG_LEN(room), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+    memcpy(CMSG_DATA(&control.aligned), q->handed, room);
+    do
+        n = sendmsg(fd, &m, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)(parts[0].iov_len + parts[1].iov_len) ? 0 : -1;
+}
 
 static int send_request(int fd, const struct ctl_question *q)
 {
@@ -157,9 +184,11 @@ static int send_request(int fd, const struct ctl_question *q)
                         "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                            "Content-Length: %zu\r\nConnection: close\r\n\r\n",
                         q->method, q->path, bytes + (q->after.ptr != NULL ? 1 + q->after.len : 0));
-    int    rc = n >= 0 ? send_all(fd, head, (size_t)n) : -1;
+    int    rc = n < 0                 ? -1
+                : q->handed_count > 0 ? send_handing(fd, q, (struct iovec[]){ { head, (size_t)n }, { text, bytes } })
+                                      : send_all(fd, head, (size_t)n);
 
-    if (rc == 0 && text != NULL)
+    if (rc == 0 && text != NULL && q->handed_count == 0)
         rc = send_all(fd, text, bytes);
     if (rc == 0 && q->after.ptr != NULL)
         rc = send_all(fd, "\n", 1) == 0 ? send_all(fd, q->after.ptr, q->after.len) : -1;
@@ -345,7 +374,8 @@ static bool open_whole(const struct ctl *c, const struct ctl_question *q, bool m
 bool ctl_open(const struct ctl *c, const char *method, const char *path, json_t *body, bool may_lack,
               struct ctl_answer *a)
 {
-    bool ok = open_whole(c, &(struct ctl_question){ method, path, body, SLICE_NONE }, may_lack, a);
+    bool ok = open_whole(c, &(struct ctl_question){ method, path, body, SLICE_NONE, c->handed, c->handed_count },
+                         may_lack, a);
 
     json_decref(body);
     return ok;
@@ -375,7 +405,7 @@ static json_t *ask(const struct ctl *c, const struct ctl_question *q, bool may_l
 
 json_t *ctl_ask_stored(const struct ctl *c, const char *method, const char *path, json_t *body, bool may_lack)
 {
-    json_t *answer = ask(c, &(struct ctl_question){ method, path, body, SLICE_NONE }, may_lack);
+    json_t *answer = ask(c, &(struct ctl_question){ .method = method, .path = path, .body = body }, may_lack);
 
     json_decref(body);
     return answer;
@@ -383,7 +413,8 @@ json_t *ctl_ask_stored(const struct ctl *c, const char *method, const char *path
 
 json_t *ctl_ask_with(const struct ctl *c, const char *method, const char *path, json_t *body, struct slice after)
 {
-    json_t *answer = ask(c, &(struct ctl_question){ method, path, body, after }, false);
+    json_t *answer = ask(c, &(struct ctl_question){ .method = method, .path = path, .body = body, .after = after },
+                         false);
 
     json_decref(body);
     return answer;

@@ -28,6 +28,8 @@ struct ctl {
     const char                  *as;        /* run, env: the client's name; import: the owner's; NULL: none */
     char                       **arguments; /* after the command */
     int                          argument_count;
+    const int                   *handed; /* descriptors that go with a question to the daemon's socket; NULL: none */
+    unsigned                     handed_count;
     /* of the command's own options, in their order */
     struct said_option said[OPTIONS_MOST];
     unsigned           said_count;

@@ -11,30 +11,44 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NOT_HELD = 3 };
-
-/* False: a line on standard error has said why. */
-static bool begin(const struct ctl *c, const char *mode, struct ctl_answer *a, char **token)
+bool held_begin(const struct ctl *c, json_t *order, struct held *h)
 {
-    json_t *order = json_pack("{s:s}", "mode", mode), *said = NULL;
+    json_t *said = NULL;
     char   *line = NULL;
     size_t  room = 0;
 
+    *h = (struct held){ .token = NULL };
     if (c->as != NULL)
         json_object_set_new(order, "as", json_string(c->as));
-    if (!ctl_open(c, "POST", "/run", order, false, a))
+    if (!ctl_open(c, "POST", "/run", order, false, &h->a))
         return false;
-    if (getline(&line, &room, a->in) > 0)
+    if (getline(&line, &room, h->a.in) > 0)
         said = json_loads(line, 0, NULL);
     if (json_string_value(json_object_get(said, "token")) != NULL)
-        *token = strdup(json_string_value(json_object_get(said, "token")));
-    if (*token == NULL) {
+        h->token = strdup(json_string_value(json_object_get(said, "token")));
+    if (h->token == NULL) {
         fprintf(stderr, "weirctl: the daemon broke off its answer\n");
-        ctl_close(a);
+        ctl_close(&h->a);
     }
     free(line);
     json_decref(said);
-    return *token != NULL;
+    return h->token != NULL;
+}
+
+int held_child(const struct ctl *c, const struct held *h, char *const arguments[])
+{
+    struct pointing p = { 0 };
+    struct ctl      own = *c;
+    int             waited = -1;
+
+    own.as = h->token;
+    if (pointing_prepare(&own, &p)) {
+        for (unsigned i = 0; i < p.count; i++)
+            setenv(p.variables[i].name, p.variables[i].value, 1);
+        waited = child_run(arguments);
+    }
+    arena_free(&p.arena);
+    return waited;
 }
 
 /* Does the daemon that knows the token still run? */
@@ -55,8 +69,7 @@ static json_int_t number(const json_t *counts, const char *name)
     return json_integer_value(json_object_get(counts, name));
 }
 
-/* False: not all that the program did can be vouched for. */
-static bool tell_counts(const json_t *counts, const char *mode)
+bool held_tell(const json_t *counts, const char *mode, const char *kept)
 {
     const json_int_t astray = number(counts, "astray"), refused = number(counts, "refused");
 
@@ -67,46 +80,43 @@ static bool tell_counts(const json_t *counts, const char *mode)
                 (long long)refused, plural(refused), refused == 1 ? "was" : "were", mode);
     if (astray > 0)
         fprintf(stderr,
-                "weirctl: %lld request%s of yours came past the proxy meanwhile, and %s not held to %s: by a base URL, "
+                "weirctl: %lld request%s of yours came past the proxy meanwhile, and %s not %s: by a base URL, "
                 "a name in NO_PROXY, or another program's\n",
-                (long long)astray, plural(astray), astray == 1 ? "was" : "were", mode);
+                (long long)astray, plural(astray), astray == 1 ? "was" : "were", kept);
     return astray == 0;
 }
 
-/* The same where the run could not be ended in order: then nobody has counted. */
-static bool end(const struct ctl *c, struct ctl_answer *a, const char *token, const char *mode)
+json_t *held_end(const struct ctl *c, struct held *h)
 {
-    const bool held = is_held(a);
-    json_t    *counts = held ? ctl_ask(c, "POST", "/run/end", json_pack("{s:s}", "token", token)) : NULL;
-    bool       ok = counts != NULL && tell_counts(counts, mode);
+    const bool held = is_held(&h->a);
+    struct ctl own = *c;
+    json_t    *counts;
 
+    own.handed_count = 0;
+    counts = held ? ctl_ask(&own, "POST", "/run/end", json_pack("{s:s}", "token", h->token)) : NULL;
     if (!held)
         fprintf(stderr, "weirctl: weir ended while the program ran: what this one asked after that was refused, and "
                         "nobody has counted what came past the proxy\n");
-    json_decref(counts);
-    ctl_close(a);
-    return ok;
+    ctl_close(&h->a);
+    free(h->token);
+    h->token = NULL;
+    return counts;
 }
 
 int held_run(const struct ctl *c, const char *mode, char *const arguments[])
 {
-    struct ctl_answer a;
-    struct pointing   p = { 0 };
-    struct ctl        own = *c;
-    char             *token = NULL;
-    int               waited = -1;
-    bool              ok;
+    struct held h;
+    json_t     *counts;
+    char        kept[64];
+    int         waited;
+    bool        ok;
 
-    if (!begin(c, mode, &a, &token))
+    if (!held_begin(c, json_pack("{s:s}", "mode", mode), &h))
         return CHILD_OWN_FAILURE;
-    own.as = token;
-    if (pointing_prepare(&own, &p)) {
-        for (unsigned i = 0; i < p.count; i++)
-            setenv(p.variables[i].name, p.variables[i].value, 1);
-        waited = child_run(arguments);
-    }
-    ok = end(c, &a, token, mode);
-    arena_free(&p.arena);
-    free(token);
-    return ok || waited < 0 ? child_status(waited) : NOT_HELD;
+    waited = held_child(c, &h, arguments);
+    counts = held_end(c, &h);
+    snprintf(kept, sizeof kept, "held to %s", mode);
+    ok = counts != NULL && held_tell(counts, mode, kept);
+    json_decref(counts);
+    return ok || waited < 0 ? child_status(waited) : HELD_NOT;
 }

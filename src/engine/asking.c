@@ -222,6 +222,7 @@ struct fetch *asking_fill(struct exchange *x)
     if (playing_records(x)) {
         f->manner.must_be_new = true;
         f->manner.tape = playing_tape(x);
+        f->manner.taped_as = playing_authority(x, &f->arena);
         tape_acquire(f->manner.tape);
     }
     f->caller.has_kin = x->policy->shared || x->who.is_identity;

@@ -343,7 +343,9 @@ void read_close(struct exchange *x);
 /* rule.c: a "Weir-" field that is not known, or has a value that it cannot have. */
 enum step rule_refuse_field(struct exchange *x, const struct bad_wish *bad);
 /* taped.c */
-struct tape *playing_tape(const struct exchange *x);                            /* NULL: there is none */
+struct tape *playing_tape(const struct exchange *x); /* NULL: there is none */
+/* Of the host that was asked for: a program that asks for an alias is to find what it asked for. */
+struct slice playing_authority(const struct exchange *x, struct arena *a);
 bool         playing_records(const struct exchange *x);                         /* what comes of it is added to that */
 void         playing_take(struct exchange *x, const void *bytes, size_t count); /* while play.collects */
 void         playing_close(struct exchange *x);

@@ -36,6 +36,8 @@ static void hold(struct exchange *x, struct own_run *run)
     x->mode.run = run;
     x->in.run = run;
     exchange_set_mode(x, run_mode(run));
+    if (run_tape(run) != NULL)
+        exchange_set_tape(x, run_tape(run));
 }
 
 enum step joining_run(struct exchange *x)

@@ -9,6 +9,7 @@
  * What is not recorded is a 504 that names the nearest, or goes the way of any other request (`miss`).
  */
 #include "base/clock.h"
+#include "config/mode.h"
 #include "engine/internal.h"
 #include "http/hop.h"
 #include "origin/script.h"
@@ -238,9 +239,15 @@ static bool may_be_sent_on(struct exchange *x)
     return true;
 }
 
+/* A client that replays on its own is not let through where the upstream's mode would hold it. */
+static bool is_held_back(const struct exchange *x)
+{
+    return playing_tape(x) == x->play.own && !config_mode_lets_all(config_mode_now(x->up, x->log.started_wall_ns));
+}
+
 static enum step go_on_without(struct exchange *x, const struct snapshot_nearest *nearest)
 {
-    if (tape_options(playing_tape(x))->miss == TAPE_MISS_ERROR)
+    if (tape_options(playing_tape(x))->miss == TAPE_MISS_ERROR || is_held_back(x))
         return reply_missing(x, nearest);
     if (!may_be_sent_on(x))
         return reply_unusable(x, "It is not recorded, and its body is over 1 MiB: too long to be sent after it was "
@@ -254,7 +261,7 @@ static enum step go_on_without(struct exchange *x, const struct snapshot_nearest
 static struct slice url_of(struct exchange *x)
 {
     return arena_printf(&x->arena, SLICE_FMT "://" SLICE_FMT SLICE_FMT, SLICE_ARG(x->up->fetch.origin.scheme),
-                        SLICE_ARG(x->route.authority), SLICE_ARG(x->route.target));
+                        SLICE_ARG(playing_authority(x, &x->arena)), SLICE_ARG(x->route.target));
 }
 
 static enum step reply_found(struct exchange *x, struct tape_answer *found)

@@ -20,7 +20,8 @@ struct own_run {
     uint8_t             hash[HASH_BYTES];
     enum upstream_mode  mode;
     int64_t             uid;
-    char               *as; /* NULL: none */
+    char               *as;   /* NULL: none */
+    struct tape        *tape; /* a reference; NULL: none */
     _Atomic bool        over;
     _Atomic uint64_t    requests, refused, astray;
     LIST_ENTRY(own_run) entry; /* of the table, under its lock */
@@ -70,6 +71,7 @@ static void destroy(struct ref *ref)
 {
     struct own_run *r = CONTAINER_OF(ref, struct own_run, ref);
 
+    tape_release(r->tape);
     free(r->as);
     free(r);
 }
@@ -124,7 +126,7 @@ struct own_run *runs_begin(struct runs *t, enum upstream_mode mode, int64_t uid,
     return r;
 }
 
-void runs_end(struct runs *t, struct own_run *r)
+bool runs_end(struct runs *t, struct own_run *r)
 {
     bool was_there;
 
@@ -138,6 +140,7 @@ void runs_end(struct runs *t, struct own_run *r)
     pthread_mutex_unlock(&t->lock);
     if (was_there)
         run_release(r);
+    return was_there;
 }
 
 void run_release(struct own_run *r)
@@ -176,6 +179,16 @@ void runs_note_astray(struct runs *t, int64_t uid)
         if (r->uid == uid)
             atomic_fetch_add_explicit(&r->astray, 1, memory_order_relaxed);
     pthread_mutex_unlock(&t->lock);
+}
+
+void run_set_tape(struct own_run *r, struct tape *tape)
+{
+    r->tape = tape;
+}
+
+struct tape *run_tape(const struct own_run *r)
+{
+    return r->tape;
 }
 
 enum upstream_mode run_mode(const struct own_run *r)

@@ -13,6 +13,7 @@
 
 #include "base/slice.h"
 #include "config/config.h"
+#include "tape/tape.h"
 
 #include <stdatomic.h>
 
@@ -34,8 +35,8 @@ struct slice runs_name(struct slice proxy_user);
 /* `as`: the client's name; ptr NULL: none.  Of two references one is the table's.  NULL: there are too many. */
 struct own_run *runs_begin(struct runs *, enum upstream_mode, int64_t uid, struct slice as,
                            char token[RUN_TOKEN_BYTES]);
-/* From now on its token is unknown. Once and again. */
-void runs_end(struct runs *, struct own_run *);
+/* From now on its token is unknown.  False: it was over. */
+bool runs_end(struct runs *, struct own_run *);
 void run_release(struct own_run *); /* NULL is fine */
 void run_acquire(struct own_run *);
 
@@ -44,6 +45,9 @@ struct own_run *runs_find(struct runs *, struct slice token, int64_t uid);
 /* A request of that user came without a token. */
 void runs_note_astray(struct runs *, int64_t uid);
 
+/* Before its token is told: a reference, which the run takes over. */
+void               run_set_tape(struct own_run *, struct tape *);
+struct tape       *run_tape(const struct own_run *); /* NULL: it has none; lives as long as the run */
 enum upstream_mode run_mode(const struct own_run *);
 struct slice       run_as(const struct own_run *); /* lives as long as the run */
 bool               run_is_over(const struct own_run *);

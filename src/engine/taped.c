@@ -15,9 +15,22 @@ void exchange_set_tape(struct exchange *x, struct tape *tape)
     x->play.own = tape;
 }
 
+/* Where the upstream replays, a client's own that is only recorded into has no part in it. */
 struct tape *playing_tape(const struct exchange *x)
 {
-    return x->play.own != NULL ? x->play.own : x->up->tape;
+    const bool fits = x->play.own != NULL && (x->mode.holds != MODE_REPLAY || tape_plays(x->play.own));
+
+    return fits ? x->play.own : x->up->tape;
+}
+
+struct slice playing_authority(const struct exchange *x, struct arena *a)
+{
+    const struct route_host *h = x->route.host;
+
+    if (h == NULL || (slice_starts_with(h->authority, h->host) &&
+                      (h->authority.len == h->host.len || h->authority.ptr[h->host.len] == ':')))
+        return x->route.authority;
+    return h->port == 0 ? h->host : arena_printf(a, SLICE_FMT ":%u", SLICE_ARG(h->host), h->port);
 }
 
 bool playing_records(const struct exchange *x)

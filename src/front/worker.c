@@ -43,13 +43,19 @@ struct reopening_mail {
     struct reopening *all;
 };
 
+/* Its first bytes may: admin/run.c. */
+static bool brings_descriptors(const struct arrival *a)
+{
+    return a->address.ss_family == AF_UNIX && (a->kind == LISTENER_ADMIN || a->kind == LISTENER_QUERY);
+}
+
 static void receive_handoff(struct mail *m)
 {
     struct handoff *h = CONTAINER_OF(m, struct handoff, mail);
 
     if (!listener_is_admin(h->arrival.kind))
         counter_add(COUNTER_CONNECTIONS, 1);
-    if (h->arrival.kind == LISTENER_PROXY)
+    if (h->arrival.kind == LISTENER_PROXY || brings_descriptors(&h->arrival))
         door_open(h->worker, &h->arrival);
     else
         daemon_serve(h->worker, &h->arrival);

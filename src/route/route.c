@@ -210,6 +210,7 @@ static struct route to_host(enum route_way way, struct route_place to, struct sl
     return (struct route){ .way = way,
                            .upstream = to.upstream,
                            .authority = to.host->authority,
+                           .host = to.host,
                            .target = target,
                            .prefix = SLICE(""),
                            .path = below_base(target, to.upstream, a) };

@@ -66,6 +66,7 @@ struct route {
     enum route_way               way;
     const struct route_upstream *upstream;  /* NULL for ROUTE_OWN and ROUTE_NONE */
     struct slice                 authority; /* there: of the host that was asked for (the configuration's text) */
+    const struct route_host     *host;      /* that was asked for by its name; NULL: by none */
     /* at the upstream: base path and the rest, byte for byte (in the arena where joined) */
     struct slice target;
     /* what rules match: target without the upstream's base path */

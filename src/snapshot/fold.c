@@ -260,6 +260,8 @@ int fold_place(struct snapshot_place *p, const struct secrets_known *secrets, co
         return -1;
     each_entry(f.folder, adopt, &f);
     result = open_bodies(&f, why);
+    if (result == 0 && f.count == 0 && faccessat(f.folder, INDEX_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        goto out; /* there is nothing to be added */
     if (result == 0) {
         each_entry(f.folder, drop_temporary, &f.folder);
         each_entry(f.bodies, drop_temporary, &f.bodies);
@@ -267,6 +269,7 @@ int fold_place(struct snapshot_place *p, const struct secrets_known *secrets, co
     }
     if (result == 0)
         result = write_sorted(&f, p, added, why);
+out:
     for (size_t i = 0; i < f.count; i++) {
         if (result == 0)
             unlinkat(f.folder, f.adopted[i].name, 0);

@@ -1,6 +1,6 @@
 /*
- * What the files of this room share: tape.c (opening, looking, counting), taping.c (what is gathered of an exchange),
- * taper.c (the thread that writes).  taping.c and tape.c know taper.c.
+ * What the files of this room share: tape.c (looking, counting), opening.c (how a tape begins), taping.c (what is
+ * gathered of an exchange), taper.c (the thread that writes).  All know taper.c, and opening.c tape.c.
  */
 #ifndef WEIR_TAPE_INTERNAL_H
 #define WEIR_TAPE_INTERNAL_H
@@ -10,18 +10,25 @@
 
 #include <pthread.h>
 
-struct taper { /* the thread's; NULL in a tape that records nothing */
-    struct tape *tape;
-    void (*let_go)(struct tape *); /* tape.c's: a reference; the thread's own */
+struct taper_calls {               /* tape.c's, on the thread */
+    void (*begin)(struct tape *);  /* NULL: the writer is there */
+    void (*let_go)(struct tape *); /* a reference; the thread's own */
     void (*free_all)(struct tape *);
-    struct mailbox         *mailbox;
-    struct snapshot_writer *writer; /* NULL: closed */
-    bool                    stopping, ends;
-    struct mail             stop;
-    struct mail             finish;
-    struct mailbox         *tell; /* who waits for `finish` */
-    struct mail            *done;
-    int64_t                 said_ns; /* the log was told of a failure */
+};
+
+struct taper { /* the thread's; NULL in a tape that records nothing */
+    struct tape              *tape;
+    const struct taper_calls *calls;
+    struct mailbox           *mailbox;
+    struct snapshot_writer   *writer; /* NULL: closed */
+    bool                      stopping;
+    uint64_t                  handled;   /* of tape.begun */
+    int64_t                   finish_ns; /* until then what is on its way is waited for; 0: nobody has asked */
+    struct mail               stop;
+    struct mail               finish;
+    struct mailbox           *tell; /* who waits for `finish` */
+    struct mail              *done;
+    int64_t                   said_ns; /* the log was told of a failure */
 };
 
 struct tape {
@@ -34,6 +41,11 @@ struct tape {
     bool                    matches_body;
     struct tape_counts      counts;
     struct taper           *taper;
+    struct tape_opening    *opening;      /* until it is open: the thread's */
+    bool                    is_client;    /* its files are a client's */
+    bool                    is_open;      /* under the lock */
+    _Atomic bool            is_over;      /* no more is kept */
+    _Atomic uint64_t        begun, ended; /* exchanges in hand */
 };
 
 struct taping {
@@ -52,15 +64,19 @@ struct taping {
     int64_t                  time_ms, begun_ns, head_ns, took_ms;
     int                      directory_fd;
     enum snapshot_end        end;
+    bool                     is_dropped;
 };
 
+/* -- tape.c -- */
+void tape_free(struct tape *);
+
 /* -- taper.c -- */
-/* `let_go` of a reference, `free_all` when the thread ends: tape.c's. */
-int taper_start(struct tape *, struct snapshot_writer *, void (*let_go)(struct tape *), void (*free_all)(struct tape *),
-                struct fault *why);
+int  taper_start(struct tape *, struct snapshot_writer *, const struct taper_calls *, struct fault *why);
 void taper_post(struct taper *, struct taping *);
 void taper_finish(struct taper *, struct mailbox *, struct mail *done);
 /* The last word of the tape: the thread frees it. */
 void taper_end(struct taper *);
 void taping_free(struct taping *);
+/* No more is kept, and why is said. */
+void taper_give_up(struct tape *, const struct fault *why);
 #endif

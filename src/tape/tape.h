@@ -31,10 +31,25 @@ struct tape_start {
 struct tape *tape_open(const struct tape_start *, struct fault *why);
 /* The folder or zip at options->path; a folder is made where it may be written and is missing. */
 struct tape *tape_open_path(const struct tape_start *, struct fault *why);
+
+struct tape_client {                        /* all is copied */
+    int                        journal_fd;  /* a file of his, empty, to read and write */
+    int                        snapshot_fd; /* all that is recorded already, in one file that cannot change; -1: none */
+    int                        scratch_fd;  /* a folder of Weir's own, for long bodies; it stays open */
+    struct slice               line;        /* line 1 of the snapshot; ptr NULL: none */
+    const struct tape_options *options;
+    const char *const *credential_fields, *const *credential_params;
+};
+
+/* A client's, who brings descriptors: nobody waits for his files but the tape's thread.  It is open, or not, when
+ * `opened` is posted: tape_is_open().  What cannot be written ends the recording, and so does a file that takes too
+ * long: then no more is kept.  NULL: *why. */
+struct tape *tape_open_client(const struct tape_client *, struct mailbox *, struct mail *opened, struct fault *why);
+bool         tape_is_open(struct tape *, struct fault *why);
 void         tape_acquire(struct tape *);
 /* The last one ends it; what is on its way is written, and sorted, after the return.  NULL is fine. */
 void tape_release(struct tape *);
-/* Until all tapes that were released are closed: at the daemon's end. */
+/* Until all tapes that were released are closed: at the daemon's end.  Those of clients get some seconds. */
 void                       tape_await_all(void);
 const struct tape_options *tape_options(const struct tape *); /* `redact` is not there any more */
 const char                *tape_name(const struct tape *);
@@ -47,7 +62,8 @@ struct tape_counts {
     char     trouble[320];   /* what was said of the first of those; "" */
 };
 void tape_counts(struct tape *, struct tape_counts *);
-/* No more is added; what is on its way is written and sorted, and then `done` is posted.  Once. */
+/* No more is added; what is on its way is written (some seconds long it is waited for) and sorted, and then `done` is
+ * posted.  Once. */
 void tape_finish(struct tape *, struct mailbox *, struct mail *done);
 
 /* -- playing: any thread -- */
@@ -69,7 +85,8 @@ enum snapshot_found tape_find(struct tape *, const struct snapshot_request *, st
 struct taping;
 
 bool tape_records(const struct tape *);
-/* The request as the client meant it: what Weir adds of credentials stands in `secret` alone (ptr NULL: none). */
+/* The request as the client meant it: what Weir adds of credentials stands in `secret` alone (ptr NULL: none).  NULL:
+ * no more is kept. */
 struct taping *taping_begin(struct tape *, const struct http_request *, struct slice url, struct slice secret,
                             int directory_fd);
 void           taping_sent(struct taping *, const void *bytes, size_t count); /* of its body */

@@ -13,12 +13,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
-enum { PIECE_BYTES = 64 * 1024 };
+enum { PIECE_BYTES = 64 * 1024, FINISH_S = 5, CLIENT_S = 5 };
 
 static pthread_mutex_t alive_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t  alive_less = PTHREAD_COND_INITIALIZER;
-static unsigned        alive; /* threads; under the lock */
+static unsigned        alive, alive_of_clients; /* threads; under the lock */
 
 void taping_free(struct taping *t)
 {
@@ -54,6 +55,17 @@ static void note(struct taper *k, enum snapshot_kept kept, const struct fault *w
         log_warning("snapshot_not_kept", " snapshot=%s reason=%s", log_quote(tape->name), log_quote(why->text));
     else
         log_error("snapshot_failed", " snapshot=%s reason=%s", log_quote(tape->name), log_quote(why->text));
+}
+
+void taper_give_up(struct tape *tape, const struct fault *why)
+{
+    if (atomic_exchange(&tape->is_over, true))
+        return;
+    pthread_mutex_lock(&tape->lock);
+    tape->counts.failed++;
+    snprintf(tape->counts.trouble, sizeof tape->counts.trouble, "%.310s", why->text);
+    pthread_mutex_unlock(&tape->lock);
+    log_error("snapshot_failed", " snapshot=%s reason=%s", log_quote(tape->name), log_quote(why->text));
 }
 
 /* -- one exchange -- */
@@ -126,7 +138,7 @@ static void keep(struct taper *k, struct taping *t)
     struct fault               why = { "" };
     enum snapshot_kept         kept = SNAPSHOT_FAILED;
 
-    if (k->writer == NULL)
+    if (k->writer == NULL || atomic_load(&k->tape->is_over))
         return;
     r = snapshot_record(k->writer, t->method, t->url, &t->request, t->time_ms);
     if (give_all(r, t)) {
@@ -135,7 +147,10 @@ static void keep(struct taper *k, struct taping *t)
         snapshot_record_drop(r);
         fault_set(&why, "a body was not there as a whole when its exchange was to be kept");
     }
-    note(k, kept, &why);
+    if (kept == SNAPSHOT_FAILED && k->tape->is_client)
+        taper_give_up(k->tape, &why);
+    else
+        note(k, kept, &why);
 }
 
 static void receive_taping(struct mail *m)
@@ -143,9 +158,11 @@ static void receive_taping(struct mail *m)
     struct taping *t = CONTAINER_OF(m, struct taping, mail);
     struct tape   *tape = t->tape;
 
-    keep(tape->taper, t);
+    if (!t->is_dropped)
+        keep(tape->taper, t);
     taping_free(t);
-    tape->taper->let_go(tape);
+    atomic_store_explicit(&tape->ended, ++tape->taper->handled, memory_order_relaxed);
+    tape->taper->calls->let_go(tape);
 }
 
 void taper_post(struct taper *k, struct taping *t)
@@ -179,6 +196,15 @@ static void receive_finish(struct mail *m)
 {
     struct taper *k = CONTAINER_OF(m, struct taper, finish);
 
+    k->finish_ns = clock_real_ns() + FINISH_S * NS_PER_SEC;
+}
+
+/* Answers whose end the client has not waited for may still be on their way. */
+static void finish(struct taper *k)
+{
+    if (k->finish_ns == 0 || (k->handled < atomic_load(&k->tape->begun) && clock_real_ns() < k->finish_ns))
+        return;
+    k->finish_ns = 0;
     close_writer(k);
     mailbox_post(k->tell, k->done);
 }
@@ -208,25 +234,30 @@ static void *run(void *context)
 {
     struct taper *k = context;
     struct pollfd p = { .fd = mailbox_fd(k->mailbox), .events = POLLIN };
+    bool          is_client;
 
     pthread_setname_np(pthread_self(), "snapshot");
+    if (k->calls->begin != NULL)
+        k->calls->begin(k->tape);
     while (!k->stopping) {
-        poll(&p, 1, -1);
+        poll(&p, 1, k->finish_ns > 0 ? 100 : -1);
         mailbox_deliver(k->mailbox);
+        finish(k);
     }
     close_writer(k);
     mailbox_close(k->mailbox);
-    k->free_all(k->tape);
+    is_client = k->tape->is_client;
+    k->calls->free_all(k->tape);
     free(k);
     pthread_mutex_lock(&alive_lock);
     alive--;
+    alive_of_clients -= is_client;
     pthread_cond_broadcast(&alive_less);
     pthread_mutex_unlock(&alive_lock);
     return NULL;
 }
 
-int taper_start(struct tape *tape, struct snapshot_writer     *writer, void (*let_go)(struct tape *),
-                void (*free_all)(struct tape *), struct fault *why)
+int taper_start(struct tape *tape, struct snapshot_writer *writer, const struct taper_calls *calls, struct fault *why)
 {
     struct taper *k = mem_alloc(sizeof *k);
     pthread_t     thread;
@@ -234,8 +265,7 @@ int taper_start(struct tape *tape, struct snapshot_writer     *writer, void (*le
     int           err;
 
     k->tape = tape;
-    k->let_go = let_go;
-    k->free_all = free_all;
+    k->calls = calls;
     k->writer = writer;
     k->mailbox = mailbox_open();
     if (k->mailbox == NULL) {
@@ -245,6 +275,7 @@ int taper_start(struct tape *tape, struct snapshot_writer     *writer, void (*le
     tape->taper = k;
     pthread_mutex_lock(&alive_lock);
     alive++;
+    alive_of_clients += tape->is_client;
     pthread_mutex_unlock(&alive_lock);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are main's */
@@ -256,6 +287,7 @@ int taper_start(struct tape *tape, struct snapshot_writer     *writer, void (*le
     }
     pthread_mutex_lock(&alive_lock);
     alive--;
+    alive_of_clients -= tape->is_client;
     pthread_mutex_unlock(&alive_lock);
     tape->taper = NULL;
     mailbox_close(k->mailbox);
@@ -263,10 +295,17 @@ int taper_start(struct tape *tape, struct snapshot_writer     *writer, void (*le
     return fault_set_errno(why, err, "cannot start a thread for a snapshot");
 }
 
+/* What a client's disk takes longer for than that is lost. */
 void tape_await_all(void)
 {
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += CLIENT_S;
     pthread_mutex_lock(&alive_lock);
-    while (alive > 0)
+    while (alive > alive_of_clients)
         pthread_cond_wait(&alive_less, &alive_lock);
+    while (alive > 0 && pthread_cond_timedwait(&alive_less, &alive_lock, &until) == 0)
+        ;
     pthread_mutex_unlock(&alive_lock);
 }

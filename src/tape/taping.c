@@ -9,12 +9,32 @@
 
 #include <stdlib.h>
 
+enum { IN_HAND_MOST = 1024 }; /* of a client: exchanges that have begun and are not written */
+
+/* His disk does not keep up with what comes: so much waits for it, and no more. */
+static bool may_begin(struct tape *tape)
+{
+    const uint64_t begun = atomic_load_explicit(&tape->begun, memory_order_relaxed),
+                   ended = atomic_load_explicit(&tape->ended, memory_order_relaxed);
+
+    if (atomic_load_explicit(&tape->is_over, memory_order_relaxed))
+        return false;
+    if (tape->is_client && begun - ended > IN_HAND_MOST) {
+        taper_give_up(tape, &(struct fault){ "the recording's disk does not keep up: the recording has ended" });
+        return false;
+    }
+    atomic_store_explicit(&tape->begun, begun + 1, memory_order_relaxed);
+    return true;
+}
+
 struct taping *taping_begin(struct tape *tape, const struct http_request *r, struct slice url, struct slice secret,
                             int directory_fd)
 {
     struct arena   arena = { 0 };
     struct taping *t;
 
+    if (!may_begin(tape))
+        return NULL;
     arena_begin_small(&arena, sizeof *t + 2048);
     t = arena_alloc(&arena, sizeof *t);
     t->arena = arena;
@@ -107,13 +127,10 @@ void taping_end(struct taping *t, enum snapshot_end end, struct slice error)
 
 void taping_drop(struct taping *t)
 {
-    struct tape *tape;
-
     if (t == NULL)
         return;
-    tape = t->tape;
-    taping_free(t);
-    tape_release(tape);
+    t->is_dropped = true;
+    taper_post(t->tape->taper, t);
 }
 
 enum snapshot_end taping_end_of(enum attempt_outcome outcome, bool has_head)

@@ -203,6 +203,7 @@ struct fetch_may {
 
 struct fetch_manner {
     struct tape *tape;           /* a reference: what comes of it is recorded; NULL: it is not */
+    struct slice taped_as;       /* with a tape: the authority that was asked for, which may be an alias */
     struct race *race;           /* a reference; NULL: its answer is wanted whatever others say */
     bool         must_be_new;    /* joins only a flight not yet sent */
     bool         is_probe;       /* a credential that is held goes, too */

@@ -21,7 +21,7 @@ void taped_begin(struct turn *t)
     if (f->manner.tape == NULL || turn_is_played(t))
         return;
     url = arena_printf(&t->up->scratch, SLICE_FMT "://" SLICE_FMT SLICE_FMT, SLICE_ARG(f->upstream->origin.scheme),
-                       SLICE_ARG(f->authority), SLICE_ARG(f->request.target));
+                       SLICE_ARG(f->manner.taped_as), SLICE_ARG(f->request.target));
     t->taping = taping_begin(f->manner.tape, &request, url, f->auth.value, store_directory(t->up->store));
 }
 

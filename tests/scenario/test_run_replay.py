@@ -84,7 +84,7 @@ def test_what_is_no_snapshot(place):
     (place / "hostile" / "snapshot.jsonl").write_text('{"weir": 1, "created": 1, "match": ["method", "url", "body"], "redacted": []}\n')
     for path, status, says in ((place / "absent", 125, "No such file"), (empty, 125, "it is no snapshot"),
                                (place / "text", 125, "text: "), (place / "hostile", 125, "nothing is recorded in it"),
-                               ("auto", 2, "adds nothing to it")):
+                               ("auto", 2, "takes a folder and a command")):
         ran = run(place, "--replay", path, "--", "touch", place / "ran")
         assert ran.returncode == status and says in ran.stderr, (path, ran)
     assert not os.path.exists(place / "ran")

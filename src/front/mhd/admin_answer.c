@@ -120,6 +120,14 @@ static int64_t caller_uid(void *owner)
     return who->has_uid ? (int64_t)who->uid : -1;
 }
 
+static int handed(void *owner, unsigned nth)
+{
+    const struct call       *call = owner;
+    const struct connection *c = call->connection;
+
+    return nth < c->handed_count ? c->handed[nth] : -1;
+}
+
 /* Over TCP nobody has rights by his uid: a forwarder that root runs would be root. */
 static struct admin_rights rights_of(struct call *call)
 {
@@ -132,9 +140,11 @@ static struct admin_rights rights_of(struct call *call)
                                       .is_stranger = call->is_stranger,
                                       .over_tcp = !is_unix,
                                       .uid = -1,
-                                      .caller_uid = caller_uid };
+                                      .caller_uid = caller_uid,
+                                      .handed = handed };
     return (struct admin_rights){ .is_stranger = call->is_stranger,
                                   .over_tcp = !is_unix,
+                                  .handed = handed,
                                   .uid = is_unix ? caller_uid(call) : -1,
                                   .may_use = may_use };
 }

@@ -17,7 +17,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 void connection_free(struct connection *c)
 {
@@ -26,6 +28,8 @@ void connection_free(struct connection *c)
     free(c->connected);
     free(c->proxy_user);
     peer_card_release(c->card);
+    for (unsigned i = 0; i < c->handed_count; i++)
+        close(c->handed[i]);
     free(c);
 }
 
@@ -118,6 +122,8 @@ struct connection *connection_open(struct worker *w, const struct arrival *a)
     c->connected = copy_or_null(a->connected);
     c->proxy_user = copy_or_null(a->proxy_user);
     c->card = a->card;
+    c->handed_count = a->handed_count;
+    memcpy(c->handed, a->handed, sizeof c->handed);
     c->handshake = (struct handshake){ .choose = certificate_choose,
                                        .owner = c,
                                        .under_way = &w->mhd.restless[SHARD_TLS],

@@ -26,6 +26,8 @@ struct connection { /* one client's socket; MHD's socket context */
     enum listener_kind     kind;
     bool                   is_unix;
     bool                   is_tls;
+    unsigned               handed_count; /* descriptors that came with its first bytes */
+    int                    handed[ARRIVAL_HANDED];
     char                  *connected;   /* "host:port" of the CONNECT that it came after; NULL: of none */
     char                  *proxy_user;  /* of that CONNECT; NULL: none */
     struct handshake       handshake;   /* is_tls */

@@ -14,6 +14,8 @@
 struct peer_card;
 struct worker;
 
+enum { ARRIVAL_HANDED = 2 };
+
 struct arrival {
     int                     fd;
     enum listener_kind      kind;
@@ -22,6 +24,8 @@ struct arrival {
     const char             *connected, *proxy_user; /* of the CONNECT that it comes after; else NULL */
     struct peer_card       *card;                   /* a reference, which goes over; NULL: nobody asked */
     bool                    is_tls;                 /* the client begins a handshake */
+    int                     handed[ARRIVAL_HANDED]; /* descriptors that came with its first bytes (unix sockets) */
+    unsigned                handed_count;
 };
 
 /* Its place is free, before it is closed. */

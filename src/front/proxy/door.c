@@ -1,6 +1,7 @@
 /*
  * Knocks: connections whose first head is on its way, or whose CONNECT is granted and who have not said yet
- * whether they will speak TLS.
+ * whether they will speak TLS; and those of a unix socket that may bring descriptors with their first bytes
+ * (SCM_RIGHTS), which libmicrohttpd's recv() would let fall.
  *
  * The bytes are looked at before they are taken (MSG_PEEK), so that nothing after the
  * head of a CONNECT is lost to what follows it.
@@ -25,6 +26,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -75,6 +77,8 @@ static void turn_away(struct knock *k)
     struct worker *w = k->worker;
     int            fd = k->arrival.fd;
 
+    for (unsigned i = 0; i < k->arrival.handed_count; i++)
+        close(k->arrival.handed[i]);
     let_go(k);
     arrival_drop(w, fd);
 }
@@ -386,10 +390,50 @@ static void pass_on(struct knock *k)
     daemon_serve(w, &whole);
 }
 
+/* More than are wanted are closed by the kernel: there is no room for them. */
+static void keep_handed(struct arrival *a, struct msghdr *m)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || a->handed_count > 0)
+            continue;
+        a->handed_count = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(a->handed, CMSG_DATA(c), a->handed_count * sizeof(int));
+    }
+}
+
+/* The bytes stay where they are. */
+static void look_at_hands(struct knock *k)
+{
+    union {
+        struct cmsghdr aligned;
+        char           bytes[CMSG_SPACE(ARRIVAL_HANDED * sizeof(int))];
+    } control;
+    char          first;
+    struct iovec  part = { &first, 1 };
+    struct msghdr m = { .msg_iov = &part,
+                        .msg_iovlen = 1,
+                        .msg_control = &control,
+                        .msg_controllen = CMSG_LEN(ARRIVAL_HANDED * sizeof(int)) };
+    ssize_t       n = recvmsg(k->arrival.fd, &m, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n > 0)
+        keep_handed(&k->arrival, &m);
+    if (n <= 0)
+        turn_away(k);
+    else
+        pass_on(k);
+}
+
 static void look(struct watch *watch, uint32_t events)
 {
     struct knock *k = CONTAINER_OF(watch, struct knock, watch);
 
+    if (k->arrival.kind != LISTENER_PROXY) {
+        look_at_hands(k);
+        return;
+    }
     while (k->connected == NULL) {
         ssize_t n;
 
