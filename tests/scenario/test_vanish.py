@@ -1,4 +1,5 @@
 """Clients that vanish, at every point there is, and what they leave behind: nothing."""
+import signal
 import threading
 
 import pytest
@@ -46,6 +47,21 @@ def test_client_that_leaves_while_waiting(weir, origin, held, how):
         assert again.read_response().body == b"late"
     d.wait_stored()
     assert d.get("/api/x").cache.hit and origin.count() == 1
+    settled(d)
+
+
+@pytest.mark.parametrize("request_", [b"GET /api/x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+                                      b"POST /api/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\n\r\nx"])
+def test_client_that_has_left_before_it_waits(weir, origin, held, request_):
+    """Its request and its end come at once, on a connection that is known."""
+    d = weir()
+    with d.connect() as client:
+        assert client.request("GET", "/.weir/errors/jobs-full").status == 200
+        d.process.send_signal(signal.SIGSTOP)
+        client.send(request_)
+    d.process.send_signal(signal.SIGCONT)
+    d.wait_counter("client_gone", 1)
+    held.set()
     settled(d)
 
 

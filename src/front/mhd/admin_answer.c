@@ -173,7 +173,7 @@ enum MHD_Result call_answer_admin(struct call *call)
     if (call->admin == NULL)
         begin_admin(call);
     if (!admin_is_done(call->admin)) {
-        call_suspend(call);
+        call_wait(call);
         return MHD_YES;
     }
     return call_queue_reply(call, admin_reply(call->admin));

@@ -34,7 +34,7 @@ static ssize_t read_body(void *context, uint64_t position, char *buffer, size_t 
         call->sent_bytes += (int64_t)got;
         return (ssize_t)got;
     case SPOOL_READ_WAIT:
-        call_suspend(call);
+        call_wait(call);
         return 0;
     case SPOOL_READ_END:
         add_trailers(call);

@@ -90,12 +90,6 @@ void call_free_unused(struct worker *w)
 
 /* -- waiting -- */
 
-static void break_off(struct call *call)
-{
-    call->gone = true;
-    call_resume(call);
-}
-
 static void *tls_session(const struct call *call)
 {
     return MHD_get_connection_info(call->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session;
@@ -117,12 +111,12 @@ static void send_interim(void *owner, unsigned status, const struct http_fields 
     text = arena_printf(&call->arena, SLICE_FMT "\r\n", SLICE_ARG(text));
     if (call->connection->is_tls) {
         if (!handshake_send(tls_session(call), text.ptr, text.len))
-            break_off(call);
+            call_break_off(call);
         return;
     }
     sent = send(call->connection->fd, text.ptr, text.len, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent > 0 && (size_t)sent < text.len)
-        break_off(call);
+        call_break_off(call);
 }
 
 /* libmicrohttpd takes a read that did not fill its buffer for the last one until epoll tells it of more; an end that
@@ -148,7 +142,7 @@ void call_on_peer_closed(struct connection *c)
     if (c->call == NULL)
         return;
     if (c->call->suspended)
-        break_off(c->call);
+        call_break_off(c->call);
     else if (c->call->stage == CALL_BODY)
         read_on(c->call);
 }
@@ -169,7 +163,7 @@ void call_break_endless(struct worker *w)
 
     LIST_FOREACH (call, &w->calls.list, entry)
         if (call->admin != NULL && admin_may_be_cut(call->admin))
-            break_off(call);
+            call_break_off(call);
 }
 
 void call_break_all(struct worker *w)
@@ -252,7 +246,7 @@ static enum MHD_Result continue_exchange(struct call *call, enum exchange_state 
 {
     if (state == EXCHANGE_READY)
         return call_queue_reply(call, exchange_reply(call->exchange));
-    call_suspend(call);
+    call_wait(call);
     return MHD_YES;
 }
 
@@ -282,7 +276,7 @@ static enum MHD_Result await_want(struct call *call, enum exchange_state state)
     }
     call->stage = CALL_EXPECT;
     call->connection->deadline_ns = INT64_MAX; /* the API's turn */
-    call_suspend(call);
+    call_wait(call);
     return MHD_YES;
 }
 
@@ -366,7 +360,7 @@ static enum MHD_Result on_body(struct call *call, const char *bytes, size_t *cou
     await_body(call);
     if (*count > 0) {
         call->connection->deadline_ns = INT64_MAX; /* the API's turn */
-        call_suspend(call);
+        call_wait(call);
     } else if (call->connection->peer_closed) {
         read_on(call);
     }

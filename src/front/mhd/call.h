@@ -76,6 +76,9 @@ void call_free_unused(struct worker *);
 
 /* -- waiting.c: until call_resume() MHD does not call for it -- */
 void call_suspend(struct call *);
+/* The same, for somebody: whose client has left is broken off. */
+void call_wait(struct call *);
+void call_break_off(struct call *);
 /* A call that is not suspended stays as it is. */
 void call_resume(struct call *);
 /* The same, for what only knows the owner. */

@@ -18,6 +18,20 @@ void call_suspend(struct call *call)
     MHD_suspend_connection(call->mhd);
 }
 
+void call_break_off(struct call *call)
+{
+    call->gone = true;
+    call_resume(call);
+}
+
+/* Of its end the worker was told before, when nothing waited that it could have broken off. */
+void call_wait(struct call *call)
+{
+    call_suspend(call);
+    if (call->connection->peer_closed && !call->connection->is_broken)
+        call_break_off(call);
+}
+
 void call_resume(struct call *call)
 {
     if (!call->suspended)
