@@ -332,7 +332,7 @@ bool attempt_body(struct turn *t, const char *bytes, size_t count)
         stop_storing(f, t->answer->body);
     if ((t->check != NULL || t->held) && !check_body(f, t, bytes, count))
         return false;
-    if (t->given && !flight_goes_on(f)) {
+    if (t->flight != NULL && t->given && !flight_goes_on(f)) {
         t->stop = STOP_ABANDONED;
         return false;
     }

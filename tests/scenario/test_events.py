@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from harness.client import Client
 from harness.tls import TlsClient, trust
 from harness.wait import until
 
@@ -94,9 +95,9 @@ def stream(origin):
 class Reader:
     """A client that hears events one after the other."""
 
-    def __init__(self, client, target="/api/events", fields=()):
+    def __init__(self, client, target="/api/events", fields=(), method="GET", body=None):
         self.client, self.buffer = client, b""
-        client.start("GET", target, list(fields))
+        client.start(method, target, list(fields), body=body)
 
     def begin(self):
         self.response = self.client.read_head()
@@ -147,6 +148,35 @@ def test_through_the_https_proxy_too(weir, stream):
         for n in range(5):
             stream.say(1, n)
             assert reader.next() == str(n)
+
+
+def test_one_stream_for_all_who_post_the_same_whatever_way_they_came(weir, origin, stream, place):
+    """An API of a language model: the body is the key, and the stream is stored when its last event has said so."""
+    path = f"{place}/data.sock"
+    d = weir(settings={"listen": ["127.0.0.1:0", "unix:" + path], "proxy": {"listen": "127.0.0.1:0"}}, aliases=["api.test"],
+             complete="data: [DONE]", ttl="1h",
+             rules=[{"match": "/**", "methods": ["POST"], "key_body": True, "ignore_body": ["/user"]}])
+    stream.go.clear()
+    ways = [(Client(d.address), "/api/chat"), (Client(path), "/api/chat"), (Client(d.proxy_address), "http://api.test/chat"),
+            (TlsClient(d.proxy_address, "api.test:443", trust(d.ca)), "/chat")]
+    asked = d.counter("requests")
+    host = {2: [("Host", "api.test")]}
+    out = [Reader(client, target, [("Content-Type", "application/json"), *host.get(i, [])], "POST",
+                  b'{"stream": true, "user": "%d"}' % i) for i, (client, target) in enumerate(ways)]
+    is_passed_on(d, asked + len(out))
+    stream.go.set()
+    for reader in out:
+        reader.begin()
+    for n in range(5):
+        stream.say(1, n)
+        assert [reader.next() for reader in out] == [str(n)] * len(out)
+    stream.say(1, "[DONE]")
+    stream.end(1)
+    assert [reader.rest() for reader in out] == ["complete"] * len(out) and origin.count() == 1
+    for client, _ in ways:
+        client.close()
+    d.wait_stored()
+    assert d.request("POST", "/api/chat", [("Content-Type", "application/json")], body=b'{"stream": true}').cache.hit
 
 
 def test_with_links_rewritten_too(weir, origin, stream):

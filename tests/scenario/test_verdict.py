@@ -66,6 +66,12 @@ def test_a_long_body_passes_before_its_end_and_is_not_stored_where_that_refuses(
     assert d.get("/api/x").body == GOOD
 
 
+def test_a_long_body_under_a_listed_status_is_tried_again_before_its_end(weir, origin):
+    origin.script(answer(429, b'{"x": "%s"}' % (b"y" * 200_000), JSON), answer(200, GOOD, JSON))
+    d = weir(retry=SAYS)
+    assert d.get("/api/x").body == GOOD and origin.count() == 2
+
+
 TYPE = [("Content-Type", "text/event-stream")]
 WHOLE = b"data: 1\n\ndata: [DONE]\n\n"
 

@@ -106,6 +106,12 @@ static const struct {
       4 * S, -1 },
     { "reset_ms", "X-RateLimit-Remaining: 1\nX-RateLimit-Reset-Ms: 1500\n", 1, "", -1, 1, 1500 * MS, -1 },
     /* the families, as their APIs send them */
+    { "ietf_draft_00", "RateLimit-Limit: 100\nRateLimit-Remaining: 0\nRateLimit-Reset: 50\n", 1, "", 100, 0, 50 * S,
+      -1 },
+    { "ietf_draft_06", "RateLimit-Limit: 10\nRateLimit-Policy: 10;w=60\nRateLimit-Remaining: 4\nRateLimit-Reset: 9\n",
+      1, "", 10, 4, 9 * S, 60 * S },
+    { "ietf_draft_09", "RateLimit: \"default\";r=0;t=5\nRateLimit-Policy: \"default\";q=100;w=10\n", 1, "default", 100,
+      0, 5 * S, 10 * S },
     { "ietf_draft_02", "RateLimit-Limit: 10, 10;w=1, 1000;w=3600\nRateLimit-Remaining: 9\nRateLimit-Reset: 1\n", 1, "",
       10, 9, S, S },
     { "ietf_draft_07", "RateLimit: limit=100, remaining=0, reset=5\nRateLimit-Policy: 100;w=60;comment=\"x\"\n", 1, "",
