@@ -136,6 +136,15 @@ def test_what_is_not_run_here_is_run_by_what_is_named():
         assert f"\n## {title}\n" in (ROOT / name).read_text() and "CLIENTS.md" in (ROOT / f"tests/scenario/{test}.py").read_text()
 
 
+def test_every_target_of_make_is_there():
+    """Automake's own ones, and those of Makefile.am."""
+    makefile = (ROOT / "Makefile.am").read_text()
+    known = {"all", "check", "dist", "distcheck", "distclean", "install", *re.findall(r"^([a-z-]+)(?: [a-z -]+)?:(?!=)", makefile, re.M)}
+    for path in (ROOT / "HACKING.md", *PAPERS):
+        for target in re.findall(r"`make ([a-z][a-z-]*)`", path.read_text()):
+            assert target in known, f"{path.name}: make {target}"
+
+
 def test_every_block_is_of_a_known_kind():
     """What is not run says what it is, so that no command hides in it."""
     for path, name in zip(PAPERS, NAMES):

@@ -164,7 +164,7 @@ static void test_manual_has_all(void **state)
         fprintf(fresh, "%.*s%s%s", (int)(from - page), page, list, to);
         fclose(fresh);
     } else if ((size_t)(to - from) != bytes || strncmp(from, list, bytes) != 0) {
-        fail_msg("weir(8) does not list the problems of src/http/problem.def: run this test with WEIR_UPDATE_MANUAL=1");
+        fail_msg("weir(8) does not list the problems of src/http/problem.def: make manual writes it");
     }
     free(page);
     free(list);
