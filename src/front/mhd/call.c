@@ -448,7 +448,8 @@ void call_on_completed(void *context, struct MHD_Connection *mhd, void **call_co
     }
     if (call->admin != NULL)
         admin_end(call->admin);
-    admin_rest_close(call->admin_rest);
+    if (call->admin_rest != NULL)
+        admin_rest_close(call->admin_rest);
     free_call(call);
     *call_context = NULL;
     if (c == NULL)
