@@ -2,7 +2,8 @@
  * HAR 1.2, written.
  *
  * Browsers keep a body without its content coding, and so does this.  Where there is a coding, the bytes as they came
- * stand beside it in "_body": names that begin so are for such things (HAR 1.2, "Custom fields").
+ * stand beside it in "_body": names that begin so are for such things (HAR 1.2, "Custom fields").  "_resourceType" is
+ * Chromium's, whose developer tools take what has none for a script.
  */
 #include "snapshot/archive_parts.h"
 
@@ -122,6 +123,7 @@ static bool add(struct archive_writer *w, const struct archive_item *i)
     json_object_set_new(entry, "time", json_integer(i->x.took_ms));
     json_object_set_new(entry, "request", request_json(i, &a));
     json_object_set_new(entry, "response", answer_json(i, &a));
+    json_object_set_new(entry, "_resourceType", json_string("fetch"));
     json_object_set_new(entry, "cache", json_object());
     json_object_set_new(entry, "timings",
                         json_pack("{s:i, s:I, s:i}", "send", 0, "wait", (json_int_t)i->x.took_ms, "receive", 0));

@@ -43,7 +43,7 @@ DEVELOPER_TOOLS = """(async text => {
     const content = await r.requestContentData();
     rows.push({ method: r.requestMethod, url: r.url(), status: r.statusCode, type: r.mimeType, error: content.error ?? null,
                 text: content.isTextContent ? content.text : null, base64: content.isTextContent ? null : content.base64,
-                fields: r.responseHeaders.map(f => [f.name, f.value]), start: r.startTime, end: r.endTime });
+                fields: r.responseHeaders.map(f => [f.name, f.value]), start: r.startTime, end: r.endTime, kind: r.resourceType().name() });
   }
   let saved = '';
   await Writer.Writer.write({ write: async piece => { saved += piece; } }, requests, { sanitize: false }, new Progress.Progress());
@@ -108,7 +108,7 @@ def test_developer_tools_read_it_and_what_they_save_is_imported(exported, weir, 
         target, entry = row["url"].removeprefix(origin.url), entries[row["url"]]
         body = row["text"].encode() if row["text"] is not None else base64.b64decode(row["base64"] or "")
         assert body == PLAIN[target] and row["error"] is None, (target, row["error"], body[:50])
-        assert (row["method"], row["status"]) == ("GET", entry["response"]["status"])
+        assert (row["method"], row["status"], row["kind"]) == ("GET", entry["response"]["status"], "fetch")
         assert row["fields"] == [[f["name"], f["value"]] for f in entry["response"]["headers"]]
         assert row["type"] == ("image/png" if target == "/binary" else "application/json")
         assert row["end"] >= row["start"] > 0
