@@ -243,6 +243,8 @@ struct fetch *asking_fill(struct exchange *x)
     f->wish = x->wish;
     f->wish.client = SLICE_NONE;
     f->seen.again = x->seen.times > 1;
+    f->seen.has_search = x->seen.has_search && f->seen.none;
+    memcpy(f->seen.search, x->seen.search, sizeof f->seen.search);
     f->mailbox = x->engine->mailbox;
     f->mail.receive = receive_event;
     f->on.interim = receive_interim;

@@ -15,6 +15,7 @@
 #include "engine/guard.h"
 #include "engine/relink.h"
 #include "policy/decide.h"
+#include "policy/label.h"
 #include "policy/validate.h"
 #include "route/route.h"
 #include "tape/tape.h"
@@ -112,9 +113,11 @@ struct identity {
 struct sight {
     unsigned times; /* looked up */
     int64_t  wall_ns;
-    uint64_t generation;       /* of the store, before that */
-    uint64_t heard_generation; /* of the upstream's words in the reply */
-    int64_t  heard_for_ns;     /* how long those stay as they are */
+    uint64_t generation;          /* of the store, before that */
+    bool     has_search;          /* of the path something varies by a part of the query alone: */
+    uint8_t  search[LABEL_BYTES]; /* the label of what is this one then */
+    uint64_t heard_generation;    /* of the upstream's words in the reply */
+    int64_t  heard_for_ns;        /* how long those stay as they are */
 };
 
 /* The client's body. */

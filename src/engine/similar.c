@@ -52,6 +52,14 @@ static void judge(const struct store_record *r, void *context)
     s->found->full = arena_copy(a, r->full_key);
 }
 
+/* Of several the least: whoever looks at the same time finds the same. */
+static void note_label(struct sight *seen, const uint8_t label[LABEL_BYTES])
+{
+    if (!seen->has_search || memcmp(label, seen->search, LABEL_BYTES) < 0)
+        memcpy(seen->search, label, LABEL_BYTES);
+    seen->has_search = true;
+}
+
 bool similar_find(struct exchange *x, struct similar_key *out)
 {
     struct store_reader *reader = x->engine->reader;
@@ -63,8 +71,11 @@ bool similar_find(struct exchange *x, struct similar_key *out)
     policy_search_path_label(&x->key, label);
     store_coming_of_path(reader, x->key.path_tag, COMING_AT_MOST, judge, s);
     store_of_label(reader, label, OF_PATH_AT_MOST, judge, s);
+    x->seen.has_search = false;
     for (unsigned i = 0; i < s->count; i++)
-        if (policy_search_label(&x->key, &s->variances[i], &x->arena, label))
+        if (policy_search_label(&x->key, &s->variances[i], &x->arena, label)) {
             store_of_label(reader, label, OF_QUERY_AT_MOST, judge, s);
+            note_label(&x->seen, label);
+        }
     return s->any;
 }

@@ -373,6 +373,7 @@ void enter_arrive(struct fetch_links *w, struct upstream *up)
 {
     w->up = up;
     memcpy(w->variant, w->fetch->variant, sizeof w->variant);
+    w->by_search = w->fetch->seen.has_search;
     w->wait_left_ns = w->fetch->patience.max_wait_ns;
 }
 

@@ -158,6 +158,9 @@ struct fetch_seen {  /* by the look-up before it */
     bool    none;    /* whatever is stored now came since */
     bool    new_key; /* nothing at all was stored under the key, of no variant */
     bool    again;   /* has had FETCH_LOOK_AGAIN once: fetch now */
+    /* What answers of that path have said before (No-Vary-Search): equal where they may well get one answer. */
+    bool    has_search;
+    uint8_t search[KEY_HASH_BYTES];
 };
 
 struct fetch_callbacks {            /* on the worker; each may be NULL */

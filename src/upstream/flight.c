@@ -3,10 +3,14 @@
  * what, and how a flight ends.
  *
  * Two fetches are equal when upstream, method, key, the last known variant and,
- * for Weir's own validations, the record in question are the same.  A request with conditions
- * or ranges of the client's own is nobody's equal (RFC 9110 13, 14).
+ * for Weir's own validations, the record in question are the same.  Where an answer of the path has said by
+ * No-Vary-Search which parts of a query matter, those are looked at in place of the key; the answer that comes has
+ * to say so again, else they part.  A request with conditions or ranges of the client's own is nobody's equal
+ * (RFC 9110 13, 14).
  */
 #include "upstream/internal.h"
+
+#include "policy/search.h"
 
 #include <stdlib.h>
 
@@ -40,10 +44,16 @@ static uint64_t validated_id(const struct fetch *f)
     return f->stored.validating || f->stored.completing ? f->stored.id : 0;
 }
 
+/* By what it is told apart. */
+static const uint8_t *wish_of(const struct fetch *f)
+{
+    return f->links->by_search ? f->seen.search : f->key.hash;
+}
+
 static uint64_t hash_of(const struct fetch *f, const uint8_t variant[VARIANT_HASH_BYTES])
 {
     uint64_t id = validated_id(f);
-    uint64_t h = mix((uint64_t)f->request.method, f->key.hash, sizeof f->key.hash);
+    uint64_t h = mix((uint64_t)f->request.method, wish_of(f), KEY_HASH_BYTES);
 
     return mix(mix(h, variant, VARIANT_HASH_BYTES), &id, sizeof id);
 }
@@ -53,7 +63,8 @@ static bool is_equal(const struct flight *f, const struct site *site, const stru
     const struct fetch *a = f->leader, *b = w->fetch;
 
     return f->site == site && slice_eq(a->request.method_name, b->request.method_name) &&
-           memcmp(a->key.hash, b->key.hash, sizeof a->key.hash) == 0 && slice_eq(a->key.full, b->key.full) &&
+           memcmp(wish_of(a), wish_of(b), KEY_HASH_BYTES) == 0 && a->links->by_search == w->by_search &&
+           (w->by_search || slice_eq(a->key.full, b->key.full)) &&
            memcmp(f->variant, w->variant, sizeof f->variant) == 0 && validated_id(a) == validated_id(b);
 }
 
@@ -66,6 +77,21 @@ struct flight *flight_equal(const struct site *site, const struct fetch_links *w
         if (n->hash == hash && is_equal(CONTAINER_OF(n, struct flight, by_wish), site, w))
             return CONTAINER_OF(n, struct flight, by_wish);
     return NULL;
+}
+
+bool flight_answers(const struct flight *f, const struct answer *a, const struct fetch *fetch)
+{
+    const struct slice     asked = f->leader->key.full;
+    struct search_variance v;
+    struct arena           scratch = { 0 };
+    bool                   yes;
+
+    if (fetch == f->leader || slice_eq(asked, fetch->key.full))
+        return true;
+    yes = policy_search_variance(&a->head.fields, &scratch, &v) &&
+          policy_search_is_same(&v, asked, fetch->key.full, &scratch);
+    arena_free(&scratch);
+    return yes;
 }
 
 /* -- what is known to be unshareable: a slot for each hash, the newest counts -- */

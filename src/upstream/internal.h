@@ -48,7 +48,6 @@
 
 #include <pthread.h>
 
-/* -- limits of our own -- */
 enum {
     GRACE_MS = 250, /* a wait that was predicted to end just in time may end a little later */
     BUST_BUCKETS = 256,
@@ -138,6 +137,7 @@ struct fetch_links {
     bool                      told; /* the worker's: fetch->mail has come */
     bool                      last; /* set before that: nothing here knows of the fetch any more */
     uint8_t                   variant[VARIANT_HASH_BYTES]; /* the fetch's, or what the split taught */
+    bool                      by_search;                   /* it is told apart by seen.search, not by its key */
     int64_t                   wait_left_ns;                /* of max_wait, before the wait under way */
     int64_t                   wait_from_ns;                /* when that began */
     uint64_t                  miss;                        /* its number in misses.c; 0: none */
@@ -373,6 +373,8 @@ void waiter_post_interim(struct fetch_links *, unsigned status, const struct htt
 /* flight.c */
 /* May this fetch share an upstream request with others, and will it, as far as is known? */
 bool flight_may_share(const struct site *, const struct fetch *);
+/* Its answer is of the leader's URL: is it this one's as well? */
+bool flight_answers(const struct flight *, const struct answer *, const struct fetch *);
 void flight_remember_unshareable(struct flight *);
 /* One that asks the same, after `last` (NULL: the first); NULL: that was all. */
 struct flight  *flight_equal(const struct site *, const struct fetch_links *, const struct flight *last);
@@ -404,7 +406,7 @@ enum ruling_kind {
     RULING_NAMED,       /* it stands in line when it is known who asks */
     RULING_QUEUED       /* in place of the newest of `flight`, where that is not NULL */
 };
-struct ruling { /* what becomes of a fetch that comes now */
+struct ruling { /* what becomes of a fetch that comes now; `w` has its variant and wait_left_ns, nothing is changed */
     enum ruling_kind  kind;
     struct flight    *flight;
     bool              may_share;
@@ -413,10 +415,9 @@ struct ruling { /* what becomes of a fetch that comes now */
     struct wait_cause cause;
 };
 /* progress.c: each is told once */
-void progress_queued(struct fetch_links *, bool joins, int64_t wait_ns);
-void progress_mark(const struct fetch *); /* it is about to be sent */
-void progress_sent(struct fetch *);       /* so is it, and is to hear of that: it waits still */
-/* Changes nothing; `w` has its variant and wait_left_ns. */
+void          progress_queued(struct fetch_links *, bool joins, int64_t wait_ns);
+void          progress_mark(const struct fetch *); /* it is about to be sent */
+void          progress_sent(struct fetch *);       /* so is it, and is to hear of that: it waits still */
 struct ruling enter_rule(struct site *, struct fetch_links *w);
 /* Writes into the fetch what it is told; FETCH_PENDING: nothing, it goes on. */
 enum fetch_event enter_say(struct site *, struct fetch_links *, const struct ruling *);
@@ -492,7 +493,7 @@ bool attempt_body(struct turn *, const char *bytes, size_t count);
 void attempt_ended(struct turn *, const struct transfer_end *);
 void attempt_trailer(struct turn *, struct slice name, struct slice value);
 
-/*: what an attempt tells of the API's limits and health */
+/* hearing.c: what an attempt tells */
 void hearing_head(struct turn *); /* t->answer is there */
 void hearing_body(struct turn *, const char *bytes, size_t count);
 void hearing_end(struct turn *);

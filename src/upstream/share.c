@@ -226,6 +226,8 @@ static void give_out(struct flight *f, const struct fetch *leader, struct answer
             continue;
         if ((how == SHARE_ONE && given > 0) || (of_account && !has_account(w->fetch, leader)))
             gets = false;
+        if (!flight_answers(f, a, w->fetch))
+            gets = w->by_search = false;
         if (gets) {
             hand_over(w, given > 0 && f->others != NULL ? f->others : a, FETCH_HEAD, will_be_stored(f));
             given++;
@@ -319,7 +321,7 @@ bool share_may_late(const struct flight *f, const struct fetch *fetch)
     };
     return policy_decide(fetch->policy, &fetch->request, &fetch->wish, &r, false, clock_wall_ns()).verdict ==
                VERDICT_SERVE &&
-           selects(f, a, fetch);
+           selects(f, a, fetch) && flight_answers(f, a, fetch);
 }
 
 void share_late(struct flight *f, struct fetch_links *w)

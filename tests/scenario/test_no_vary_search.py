@@ -1,6 +1,9 @@
 """No-Vary-Search: a stored response answers what differs from it only in what it says does not matter."""
 import pytest
 
+from harness.queueing import Gate, collect, fire
+from harness.wait import seconds, until
+
 ASKED = [("Cache-Control", "max-age=60"), ("ETag", '"e"')]
 
 
@@ -57,6 +60,32 @@ def test_the_newest_wins(weir, origin, clock):
     d.restart()
     assert body(d, "/x?c") == "/x?b"
     assert body(d, "/x?a") == "/x?a"        # its own comes first
+
+
+def test_equal_ones_share_a_flight(weir, origin, clock):
+    origin.handler = says('params=("utm")')
+    d = weir()
+    body(d, "/x?q=0&utm=a")
+    d.wait_stored()
+    for q, asked in ((1, 1), (2, 3)):               # of the second the answer does not say so again
+        gate, said = Gate(), says('params=("utm")' if q == 1 else "key-order")
+
+        def held(request, conn, gate=gate, said=said):
+            assert gate.turns.acquire(timeout=seconds(20))
+            said(request, conn)
+        origin.handler = held
+        before, seen = origin.count(), d.counter("requests")
+        clients = fire(d, 3, f"/api/x?q={q}&utm=%d")
+        origin.wait_requests(before + 1)
+        d.wait_counter("requests", seen + 3)
+        until(lambda: d.status()["flights"] == 1, "one flight for all")
+        gate.open()
+        bodies = [r.body.decode() for r in collect(clients)]
+        assert origin.count() - before == asked, q
+        if q == 1:
+            assert d.counter("collapsed") == 2 and len(set(bodies)) == 1
+        else:
+            assert sorted(bodies) == [f"/x?q=2&utm={i}" for i in range(3)]
 
 
 def test_a_stale_one_is_not_asked_for_in_its_place(weir, origin, clock):
