@@ -37,7 +37,7 @@ OWN_TESTS = {("doc/CLIENTS.md", "Many at once"): "test_batch_clients", ("doc/CLI
              ("doc/CLIENTS.md", "Later"): "test_jobs_clients"}
 RECIPES = "doc/RECIPES.md"
 # What only names a command, and options of it.
-NAMED = re.compile(r"(weirctl|weir) *([a-z]+)?((?: --[\w-]+)*)\s*$")
+NAMED = re.compile(r"(weirctl|weir) *([a-z]+)?((?: --[\w-]+(?:=\w+)?(?: [A-Z]+)?)*)\s*$")
 # weirctl(1): 1 is that nothing matched, as when it was dropped two lines above.
 STATUS = {"weirctl purge": (0, 1)}
 # These go on until they are stopped.
@@ -187,7 +187,7 @@ def script_of(command, d, place):
     named = NAMED.match(command)
     if named and named[2] not in ("jobs", "limits", "status", "env", "ca"):
         program, row, options = named.groups(default="")
-        return f"{program} {row} --help > help" + "".join(f" && grep -qe '{option}\\b' help" for option in options.split())
+        return f"{program} {row} --help > help" + "".join(f" && grep -qe '{option}\\b' help" for option in re.findall(r"--[\w-]+", options))
     for word, stands_for in STANDS_FOR.items():
         command = re.sub(rf"\b{word}\b", stands_for, command)
     for there, here in (("127.0.0.1:8080", d.authority), ("127.0.0.1:3128", d.proxy_url[7:]), ("127.0.0.1:9464", d.metrics_address),
