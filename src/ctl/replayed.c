@@ -24,13 +24,16 @@ static const char *text_of(const json_t *line, const char *name)
     return text != NULL ? text : "";
 }
 
-/* Of a host that the snapshot does not have it is the CONNECT that is refused. */
+/* Of a host that the snapshot does not have a request is refused, or the CONNECT before it. */
 static bool is_miss(const json_t *line)
 {
-    const char *error = text_of(line, "error");
+    static const char *const errors[] = { "not-recorded", "not-an-upstream", "no-upstream", "unknown-host" };
+    const char              *error = text_of(line, "error");
 
-    return strcmp(error, "not-recorded") == 0 || strcmp(error, "not-an-upstream") == 0 ||
-           strcmp(error, "no-upstream") == 0;
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
+        if (strcmp(error, errors[i]) == 0)
+            return true;
+    return false;
 }
 
 static void tell_miss(const json_t *line)

@@ -62,11 +62,13 @@ def test_an_analysis_again_with_the_network_away(recorded, place):
 
 def test_what_is_not_recorded_is_told_and_makes_the_status_3(recorded, place):
     folder, _ = recorded
-    ran = run(place, "--replay", folder, "--", "curl", "-s", "https://api.test/list?page=9", "https://other.test/x")
+    ran = run(place, "--replay", folder, "--", "curl", "-s", "https://api.test/list?page=9", "https://other.test/x",
+              "http://other.test/y")
     assert ran.returncode == 3 and "the parameter page is 9 and was" in ran.stdout, ran
     assert ran.stderr.splitlines() == ["weirctl: not in the snapshot: GET /list?page=9",
                                        "weirctl: not in the snapshot: CONNECT other.test:443",
-                                       f"weirctl: 0 of 2 requests were answered from {folder}"]
+                                       "weirctl: not in the snapshot: GET http://other.test/y",
+                                       f"weirctl: 0 of 3 requests were answered from {folder}"]
 
 
 def test_its_end_is_the_programs(recorded, place):
