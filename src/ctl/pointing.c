@@ -132,6 +132,8 @@ static void point_at_proxy(struct pointing *p, const char *name)
     exempt_from_proxy(p);
     set(p, "NODE_USE_ENV_PROXY", SLICE("1"));
     set(p, "PERL_LWP_ENV_PROXY", SLICE("1"));
+    /* Left to itself git says who it is only to a proxy that asks: it would pass by the mode that it is held to. */
+    set(p, "GIT_HTTP_PROXY_AUTHMETHOD", SLICE("basic"));
 }
 
 /* -- the CA -- */

@@ -14,6 +14,7 @@ import pytest
 
 from harness.daemon import environment
 from harness.replay import Recorder, run
+from harness.settings import upstream
 from harness.wait import seconds
 
 pytestmark = pytest.mark.real_clients
@@ -186,6 +187,15 @@ def by_git(place):
         status = next((int(value.split()[0]) for name, value in fields if name == "Status"), 200)
         conn.answer(status, body, [(name, value) for name, value in fields if name != "Status"], chunked=True)
     return serve
+
+
+def test_git_is_held_to_a_mode(daemons, origin, place, repository):
+    """It brings no user to a proxy that asks for none, unless it is told to."""
+    origin.script(by_git(place))
+    d = daemons(upstream(origin, aliases=["api.test"]), settings={"proxy": {"listen": "127.0.0.1:0"}}).start()
+    push = ["git", "-C", place / "work", "push", "-q", "https://api.test/repo.git", "main:other"]
+    ran = d.ctl("run", "--offline", "--", *push, timeout=30)
+    assert ran.returncode not in (0, 3) and "came past the proxy" not in ran.stderr and origin.count() == 0, ran
 
 
 @pytest.mark.parametrize("server", [as_files, by_git])

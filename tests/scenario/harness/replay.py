@@ -25,12 +25,9 @@ class Recorder:
 
     def __call__(self, handler, *command):
         self._origin.script(handler)
-        d = self._daemons(upstream(self._origin, aliases=["api.test"], mode="record", snapshot={"path": str(self.folder)}),
-                          settings={"proxy": {"listen": "127.0.0.1:0"}}).start()
-        first = d.ctl("run", "--", *command, timeout=50)
+        d = self._daemons(upstream(self._origin, aliases=["api.test"]), settings={"proxy": {"listen": "127.0.0.1:0"}}).start()
+        first = d.ctl("run", "--record", self.folder, "--", *command, timeout=50)
         assert first.returncode == 0, first
         d.stop()
         self._origin.stop()
-        lines = self.folder / "snapshot.jsonl"      # the name of a real API stands there in the place of an alias's address
-        lines.write_text(lines.read_text().replace(self._origin.url, "https://api.test"))
         return self.folder, first.stdout
