@@ -225,18 +225,14 @@ static enum step reply_missing(struct exchange *x, const struct snapshot_nearest
 }
 
 /* Its body was taken to be looked for, and is what there is to send. */
-static bool may_be_sent_on(struct exchange *x)
+static void send_on(struct exchange *x)
 {
     if (!x->in.has_body || x->play.body == NULL)
-        return true;
-    if (x->play.body_bytes > UPLOAD_KEPT_BYTES)
-        return false;
-    x->body.upload = upload_new((int64_t)x->play.body_bytes);
+        return;
+    x->body.upload = upload_of(x->play.body, x->play.body_bytes);
     upload_set_worker(x->body.upload, x->engine->mailbox, &x->body.room);
-    upload_write(x->body.upload, x->play.body, x->play.body_bytes);
-    upload_finish(x->body.upload, true);
+    x->play.body = NULL;
     x->body.collecting = true; /* for the key, where it is part of that */
-    return true;
 }
 
 /* A client that replays on its own is not let through where the upstream's mode would hold it. */
@@ -249,9 +245,7 @@ static enum step go_on_without(struct exchange *x, const struct snapshot_nearest
 {
     if (tape_options(playing_tape(x))->miss == TAPE_MISS_ERROR || is_held_back(x))
         return reply_missing(x, nearest);
-    if (!may_be_sent_on(x))
-        return reply_unusable(x, "It is not recorded, and its body is over 1 MiB: too long to be sent after it was "
-                                 "looked for.");
+    send_on(x);
     x->play.missed = true;
     return STEP_KEY;
 }

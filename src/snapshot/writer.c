@@ -117,6 +117,7 @@ static struct snapshot_writer *writer_new(int journal_fd)
 {
     struct snapshot_writer *w = mem_alloc(sizeof *w);
 
+    w->scratch = -1;
     w->journal.fd = journal_fd;
     w->secrets = secrets_known_open();
     return w;
@@ -126,6 +127,8 @@ static void writer_free(struct snapshot_writer *w)
 {
     if (w->journal.fd >= 0)
         close(w->journal.fd);
+    if (w->place == NULL && w->scratch >= 0)
+        close(w->scratch);
     secrets_known_close(w->secrets);
     redaction_free(&w->redaction);
     free(w->marks);
@@ -182,7 +185,7 @@ struct snapshot_writer *snapshot_writer_open_journal(int journal_fd, int scratch
         return NULL;
     }
     w = writer_new(own);
-    w->scratch = scratch_fd;
+    w->scratch = fcntl(scratch_fd, F_DUPFD_CLOEXEC, 3); /* whose it is may go first */
     if (redaction_open(&w->redaction, o, why) == 0 && (json == NULL || redaction_read(&w->redaction, json, why) == 0))
         result = say_terms(w, why);
     json_decref(json);

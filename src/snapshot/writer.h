@@ -20,7 +20,7 @@ struct snapshot_writer {
     struct secrets_known  *secrets;
     char                   name[JOURNAL_NAME_BYTES]; /* of the journal in the folder */
     struct journal         journal;
-    int                    scratch; /* a folder for files without a name; borrowed */
+    int                    scratch; /* a folder for files without a name; the place's, or a client's journal's own */
     unsigned               files;   /* names that were given to some for a moment */
     struct writer_mark    *marks;
     size_t                 mark_count, mark_room;

@@ -51,6 +51,17 @@ struct upload *upload_new(int64_t length)
     return u;
 }
 
+struct upload *upload_of(char *bytes, size_t count)
+{
+    struct upload *u = upload_new((int64_t)count);
+
+    u->buffer = bytes;
+    u->capacity = count;
+    u->end = (int64_t)count;
+    u->ended = u->whole = true;
+    return u;
+}
+
 void upload_acquire(struct upload *u)
 {
     ref_acquire(&u->ref);

@@ -22,6 +22,8 @@ struct upload;
 /* `length` -1: unknown (chunked). Mailboxes outlive it. `room` is posted to the worker when a full upload has
  * space again; `ready` to the upstream thread when a drained one has bytes or its end. Both mails are the callers'. */
 struct upload *upload_new(int64_t length);
+/* One that has come as a whole; `bytes`, malloc'd, is taken over.  All of it is kept. */
+struct upload *upload_of(char *bytes, size_t count);
 void           upload_acquire(struct upload *);
 void           upload_release(struct upload *); /* NULL is fine */
 void           upload_set_worker(struct upload *, struct mailbox *, struct mail *room);

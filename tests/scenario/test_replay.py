@@ -232,6 +232,8 @@ def test_a_miss_that_is_asked_for(daemons, api, tape, miss):
     assert again.request("POST", "/api/item", [JSON], b'{"name": "y"}').status == 201
     assert api.last.body == b'{"name": "y"}'
     assert again.get("/api/empty").status == 200 and api.count() == 3
+    long = b"0123456789" * 300000                                         # looked for as a whole, and sent after that
+    assert again.request("POST", "/api/item", [JSON], long).status == 201 and api.last.body == long
     if miss == "record":                                                  # what was added is found at once
         until(lambda: (again.get("/api/empty"), again.counter("replayed"))[1] >= 2, "the recorded one is found")
         asked = api.count()

@@ -1,6 +1,7 @@
 """weirctl run --record and --replay=auto: what a program asks is kept in a folder of the user's, by a daemon that may not write there."""
 import array
 import base64
+import contextlib
 import json
 import os
 import re
@@ -224,12 +225,30 @@ def test_only_a_file_of_the_callers_own_is_taken(d, place):
 def test_descriptors_that_nobody_asked_for_are_closed(d, place):
     (place / "empty").write_text("")
     fd = os.open(place / "empty", os.O_RDWR)
-    before = len(os.listdir(f"/proc/{d.pid}/fd"))
-    for path in (d.admin_path, d.admin_path.replace("admin.sock", "query.sock")):
-        for count in (1, 2, 20):
-            begin(d, "offline", *[fd] * count, path=path)
+    paths = (d.admin_path, d.admin_path.replace("admin.sock", "query.sock"))
+    taken = 0
+    for path in paths:
+        for count in (1, 2, 20) * 5:
+            assert begin(d, "offline", *[fd] * count, path=path) == 200
+            taken += min(count, 2)
     os.close(fd)
-    until(lambda: len(os.listdir(f"/proc/{d.pid}/fd")) <= before, "they are closed")
+
+    def still():
+        count = 0
+        for each in os.listdir(f"/proc/{d.pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):               # closed meanwhile
+                count += os.readlink(f"/proc/{d.pid}/fd/{each}").endswith("/empty")
+        return count
+    assert taken == 50
+    until(lambda: still() == 0, "they are closed")
+
+
+def test_a_stop_waits_for_no_run(d, tape, place):
+    ctl = start(d, tape, place, "s", 3)
+    d.stop()                                                           # what was recorded is in the file
+    out = ctl.communicate(timeout=seconds(40))
+    assert ctl.returncode == 3 and "weir ended while the program ran" in out[1], out
+    assert len(lines(tape)) == 3 and sorted(os.listdir(tape)) == ["bodies", "snapshot.jsonl"]
 
 
 def test_a_disk_that_is_full_ends_the_recording_alone(d, origin, place):
