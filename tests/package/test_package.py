@@ -29,8 +29,8 @@ def test_built_in_another_folder_it_is_the_same_bytes(built, tmp_path_factory):
 
 
 def test_it_is_small_and_its_symbols_are_apart(package):
-    """Of its 540 KiB the daemon takes 410 and weirctl 85."""
-    assert package.stat().st_size < 560 * 1024
+    """Of its 570 KiB the daemon takes 430 and weirctl 90, most of it code, which is compiled for size."""
+    assert package.stat().st_size < 600 * 1024
     assert list(package.parent.glob("weir-dbgsym_*.deb"))
 
 
