@@ -398,9 +398,9 @@ static bool stays_open(const struct ledger *l, unsigned index, uint32_t estimate
            !ledger_has_status_cost(l->scopes[index].options, c, status);
 }
 
-/* `c` NULL: all of it goes back. */
+/* `c` NULL: all of it goes back, and there is no bill. */
 static void close_receipt(struct ledger *l, const struct charge *c, struct receipt *r, unsigned status,
-                          struct budget_now own)
+                          struct budget_now own, struct ledger_bill *bill)
 {
     struct account *a = accounts_find(&l->accounts, r->has_credential ? r->credential : NULL);
     unsigned        kept = 0;
@@ -424,6 +424,8 @@ static void close_receipt(struct ledger *l, const struct charge *c, struct recei
         ledger_note_open(l, a, (unsigned)index, -(int64_t)sent);
         if (r->line[i].estimate > 0 && c != NULL && status == 0)
             ledger_note_unsettled(l, (unsigned)index, sent);
+        if (c != NULL && index < LEDGER_MAX_LIMITS && l->scopes[index].factors != NULL)
+            ledger_bill_note(bill, l->scopes[index].name, cost, status == 0);
     }
     if (a != NULL && r->count > 0 && kept == 0 && a->open > 0)
         a->open--;
@@ -434,22 +436,25 @@ void ledger_return(struct ledger *l, struct receipt *r)
 {
     struct budget_now own = { l->clock.last_mono_ns, l->clock.last_mono_ns + l->clock.offset_ns };
 
-    close_receipt(l, NULL, r, 0, own);
+    close_receipt(l, NULL, r, 0, own, NULL);
 }
 
-void ledger_settle(struct ledger *l, const struct charge *c, struct receipt *r, const struct http_response *response,
-                   struct budget_now now)
+struct ledger_bill ledger_settle(struct ledger *l, const struct charge *c, struct receipt *r,
+                                 const struct http_response *response, struct budget_now now)
 {
-    struct budget_now own = steady_now(&l->clock, now);
-    int64_t           date_ns;
+    struct budget_now  own = steady_now(&l->clock, now);
+    struct ledger_bill bill;
+    int64_t            date_ns;
 
-    close_receipt(l, c, r, response != NULL ? response->status : 0, own);
+    bill.count = bill.settled = bill.unsettled = 0;
+    close_receipt(l, c, r, response != NULL ? response->status : 0, own, &bill);
     if (response == NULL)
-        return;
+        return bill;
     date_ns = steady_asks(&l->clock) ? learned_date_ns(response, now.wall_ns) : -1;
     if (date_ns >= 0)
         steady_evidence(&l->clock, own, date_ns);
     ledger_learn(l, c, response, own);
+    return bill;
 }
 
 void ledger_block(struct ledger *l, const struct charge *c, int64_t for_ns, struct budget_now now)

@@ -98,6 +98,20 @@ struct receipt {
     struct budget_now held;  /* since when the lines in any unit count */
 };
 
+/* What limits in any unit have come to: of one attempt, or of several added up. */
+enum { BILL_LINES = 8 };
+struct ledger_bill {
+    struct bill_line {
+        uint64_t limit; /* ledger_limit_name() */
+        uint64_t units;
+        bool     is_unsettled; /* as it was reserved: the answer did not say, or none came */
+    } line[BILL_LINES];
+    unsigned count;
+    unsigned settled, unsettled; /* when the body had ended */
+};
+void ledger_bill_note(struct ledger_bill *, uint64_t limit, uint64_t units, bool is_unsettled);
+void ledger_bill_add(struct ledger_bill *, const struct ledger_bill *more);
+
 /* 0 where all limits allow it now; else the longest of their waits (INT64_MAX: never).
  * *tightest (may be NULL): that limit's name, valid while the ledger lives; NULL where nothing waits. */
 int64_t ledger_wait_ns(struct ledger *, const struct charge *, struct budget_now now, const char **tightest);
@@ -112,9 +126,10 @@ void ledger_spend(struct ledger *, const struct charge *, struct budget_now now,
 /* Gives all of it back (nothing was sent). Empties the receipt. */
 void ledger_return(struct ledger *, struct receipt *);
 /* The answer came: costs by status are settled ("304 0" gives back), and what the API says is learned.
- * NULL: no answer will come; nothing is given back.  Empties the receipt. */
-void ledger_settle(struct ledger *, const struct charge *, struct receipt *, const struct http_response *,
-                   struct budget_now now);
+ * NULL: no answer will come; nothing is given back.  Empties the receipt, but see ledger_hold_due_ns(); the bill has
+ * what limits in any unit came to by that. */
+struct ledger_bill ledger_settle(struct ledger *, const struct charge *, struct receipt *, const struct http_response *,
+                                 struct budget_now now);
 /* After ledger_settle() the receipt still has lines of limits in any unit: what they cost is known when the body has
  * ended.  While it has, the reservation must not fall out of its window: ledger_hold() when this is 0 (INT64_MAX:
  * never). */
@@ -125,9 +140,6 @@ void    ledger_hold(struct ledger *, struct receipt *, struct budget_now now);
  * from now on, and may take the limit below nothing.  What is not there stays reserved, as if spent now.
  * Empties the receipt.
  */
-struct ledger_bill {
-    unsigned settled, unsettled; /* lines */
-};
 struct ledger_bill ledger_meter(struct ledger *, const struct charge *, struct receipt *,
                                 const struct estimate *charges, unsigned charge_count, struct budget_now now);
 /* Of the limit in any unit with that name, over all credentials, since the ledger was made; false: there is none. */

@@ -102,7 +102,7 @@ struct ledger_bill ledger_meter(struct ledger *l, const struct charge *c, struct
 {
     struct budget_now  own = steady_now(&l->clock, now);
     struct account    *a = accounts_find(&l->accounts, r->has_credential ? r->credential : NULL);
-    struct ledger_bill bill = { 0, 0 };
+    struct ledger_bill bill = { .count = 0 };
 
     for (unsigned i = 0; i < r->count && a != NULL; i++) {
         int                    index = ledger_index_of(l, a, r->line[i].limit);
@@ -126,12 +126,37 @@ struct ledger_bill ledger_meter(struct ledger *l, const struct charge *c, struct
             ledger_note_unsettled(l, (unsigned)index, cost);
             bill.unsettled++;
         }
+        ledger_bill_note(&bill, scope->name, cost, charge == NULL);
         spend_again(l, a, (unsigned)index, cost, r, own);
     }
     if (a != NULL && r->count > 0 && a->open > 0)
         a->open--;
     r->count = 0;
     return bill;
+}
+
+/* -- the bill -- */
+
+void ledger_bill_note(struct ledger_bill *b, uint64_t limit, uint64_t units, bool is_unsettled)
+{
+    unsigned i = 0;
+
+    while (i < b->count && b->line[i].limit != limit)
+        i++;
+    if (i == BILL_LINES)
+        return;
+    if (i == b->count)
+        b->line[b->count++] = (struct bill_line){ .limit = limit };
+    b->line[i].units += units;
+    b->line[i].is_unsettled = b->line[i].is_unsettled || is_unsettled;
+}
+
+void ledger_bill_add(struct ledger_bill *b, const struct ledger_bill *more)
+{
+    for (unsigned i = 0; i < more->count; i++)
+        ledger_bill_note(b, more->line[i].limit, more->line[i].units, more->line[i].is_unsettled);
+    b->settled += more->settled;
+    b->unsettled += more->unsettled;
 }
 
 /* -- telling -- */

@@ -150,6 +150,12 @@ static void note_fetch(struct exchange *x)
     x->so_far.fetch_noted = true;
     earlier = x->outcome;
     x->outcome = x->fetch->outcome;
+    if (x->outcome.bill != NULL) { /* the fetch may go before the exchange does */
+        x->outcome.bill = arena_alloc_raw(&x->arena, sizeof *x->outcome.bill);
+        *x->outcome.bill = *x->fetch->outcome.bill;
+    }
+    if (earlier.bill != NULL)
+        x->so_far.paid = earlier.bill;
     put_before(&x->outcome, &earlier, &x->arena);
 }
 

@@ -164,7 +164,7 @@ enum spool_read exchange_read(struct exchange *, void *buffer, size_t count, siz
 /* Before the first exchange_read(): will it give bytes at once? */
 bool exchange_has_body_bytes(const struct exchange *);
 /* After SPOOL_READ_END: trailers to send, borrowed until close; NULL where there are none. */
-const struct http_fields *exchange_trailers(const struct exchange *);
+const struct http_fields *exchange_trailers(struct exchange *);
 
 /* `whole`: the answer went out to its end; `sent_bytes` of body went out. Counts it, and writes the access log's
  * line. */

@@ -234,9 +234,10 @@ struct exchange_mode {
 };
 
 struct so_far {
-    bool fetch_noted; /* what it counted is in `outcome` */
-    bool forwarded;
-    bool not_spared; /* low_budget has had its say */
+    bool                      fetch_noted; /* what it counted is in `outcome` */
+    bool                      forwarded;
+    bool                      not_spared; /* low_budget has had its say */
+    const struct ledger_bill *paid;       /* before it was asked again with a renewed credential; NULL: nothing */
 };
 
 struct exchange {
@@ -294,6 +295,8 @@ struct exchange *exchange_open_dry(struct engine *, const struct exchange_input 
 void             exchange_close_dry(struct exchange *);
 /* fetching.c: what is stored goes along with the request, where its body is still there. */
 void fetching_keep(struct exchange *x);
+/* spent.c: what it cost of limits in any unit, as Weir-Cost says it; ptr NULL: nothing, or another pays. */
+struct slice spent_cost(struct exchange *x, const struct ledger_bill *bill);
 /* estimate.c: what it may cost in any unit. */
 bool estimate_awaits_body(struct exchange *x);
 void estimate_fill(struct exchange *x, struct fetch *f);

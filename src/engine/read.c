@@ -82,9 +82,23 @@ bool exchange_has_body_bytes(const struct exchange *x)
            spool_length(x->stream.answer->body) > 0;
 }
 
-const struct http_fields *exchange_trailers(const struct exchange *x)
+const struct http_fields *exchange_trailers(struct exchange *x)
 {
-    return x->stream.answer != NULL && x->stream.answer->trailers.count > 0 ? &x->stream.answer->trailers : NULL;
+    const struct answer *a = x->stream.answer;
+    struct http_fields  *all;
+    struct slice         cost;
+
+    if (a == NULL)
+        return NULL;
+    if (a->bill == NULL || x->outcome.bill != NULL || x->outcome.collapsed)
+        return a->trailers.count > 0 ? &a->trailers : NULL;
+    cost = spent_cost(x, a->bill);
+    all = arena_alloc(&x->arena, sizeof *all);
+    *all = http_fields_copy(&a->trailers, &x->arena);
+    http_fields_remove(all, HTTP_WEIR_COST);
+    if (cost.ptr != NULL)
+        http_fields_add_id(all, &x->arena, HTTP_WEIR_COST, cost);
+    return all;
 }
 
 void read_close(struct exchange *x)

@@ -1,7 +1,7 @@
 /*
  * What an answer cost, as fields: RateLimit and RateLimit-Policy (IETF draft)
- * of the limit of Weir's own that is nearest to its end, and Server-Timing with the
- * cause, the wait and the outcome of every attempt.
+ * of the limit of Weir's own that is nearest to its end, Server-Timing with the
+ * cause, the wait and the outcome of every attempt, and Weir-Cost, which of a stream comes after it, as a trailer.
  */
 #include "engine/internal.h"
 
@@ -71,9 +71,69 @@ static void add_timing(struct exchange *x, struct http_fields *f)
     reply_append_member(x, f, HTTP_SERVER_TIMING, text);
 }
 
+/* NULL: the configuration has no limit in any unit of that name. */
+static const struct limit_options *limit_of(const struct exchange *x, uint64_t name)
+{
+    const struct upstream_options *o = &x->up->fetch;
+
+    for (unsigned i = 0; i < o->limit_count; i++)
+        if (limit_is_metered(&o->limits[i]) && ledger_limit_name(o->limits[i].name) == name)
+            return &o->limits[i];
+    return NULL;
+}
+
+/* "tokens";cost=451, "dollars";cost=751000;scale=6;unsettled */
+struct slice spent_cost(struct exchange *x, const struct ledger_bill *bill)
+{
+    struct ledger_bill all = { .count = 0 };
+    struct slice       text = SLICE_NONE;
+
+    if (x->so_far.paid != NULL)
+        ledger_bill_add(&all, x->so_far.paid);
+    if (bill != NULL)
+        ledger_bill_add(&all, bill);
+    for (unsigned i = 0; i < all.count; i++) {
+        const struct limit_options *limit = limit_of(x, all.line[i].limit);
+        char                        units[DECIMAL_BYTES], scale[DECIMAL_BYTES];
+
+        if (limit == NULL)
+            continue;
+        text = ARENA_JOIN(&x->arena, text, text.ptr != NULL ? SLICE(", ") : SLICE(""),
+                          sf_string(slice_of(limit->name), &x->arena), SLICE(";cost="),
+                          decimal(all.line[i].units, units), limit->scale > 0 ? SLICE(";scale=") : SLICE(""),
+                          limit->scale > 0 ? decimal(limit->scale, scale) : SLICE(""),
+                          all.line[i].is_unsettled ? SLICE(";unsettled") : SLICE(""));
+    }
+    return text;
+}
+
+/* RFC 9110 6.6.2: a trailer is announced.  Only where there are chunks can one follow. */
+static bool comes_after_body(const struct exchange *x)
+{
+    return x->reply.kind == REPLY_STREAM && x->reply.length < 0 && x->stream.answer != NULL && !x->outcome.collapsed &&
+           x->fetch->cost.estimate_count > 0 && x->in.request.version_minor > 0;
+}
+
+static void add_cost(struct exchange *x, struct http_fields *f)
+{
+    struct slice text;
+
+    if (x->outcome.bill == NULL && comes_after_body(x)) {
+        http_fields_add(f, &x->arena, SLICE("Trailer"), SLICE("Weir-Cost"));
+        return;
+    }
+    text = spent_cost(x, x->outcome.bill);
+    http_fields_remove(f, HTTP_WEIR_COST);
+    if (text.ptr != NULL)
+        http_fields_add_id(f, &x->arena, HTTP_WEIR_COST, text);
+}
+
 void reply_add_spent(struct exchange *x, struct http_fields *f)
 {
     add_budget(x, f);
-    if (x->so_far.forwarded)
-        add_timing(x, f);
+    if (!x->so_far.forwarded)
+        return;
+    add_timing(x, f);
+    if (x->fetch != NULL && x->fetch->cost.estimate_count > 0)
+        add_cost(x, f);
 }

@@ -12,6 +12,7 @@ static void destroy(struct ref *ref)
     spool_release(a->body);
     arena_free(&a->arena);
     arena_free(&a->trailer_arena);
+    free(a->bill);
     free(a);
 }
 

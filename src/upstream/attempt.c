@@ -60,6 +60,7 @@ static struct answer *make_answer(struct turn *t, struct transfer_head *h)
 
 static void part(struct flight *f, struct turn *t)
 {
+    hearing_part(t);
     f->turn = NULL;
     t->flight = NULL;
 }
@@ -133,7 +134,9 @@ static void begin_check(struct turn *t, bool is_listed)
         t->check = body_check_open(&t->answer->head);
     t->verdict = verdict_open(&t->site->options->retry, fetch->policy->complete, &t->answer->head);
     t->held = (t->check != NULL && http_method_is_safe(fetch->request.method)) ||
-              (verdict_may_decide(t->verdict, is_listed) && !fetch->stored.completing && t->answer->head.status != 206);
+              (verdict_may_decide(t->verdict, is_listed) && !fetch->stored.completing &&
+               t->answer->head.status != 206) ||
+              hearing_awaits_cost(t);
 }
 
 /* True: there is nothing to be said against it. */
@@ -275,9 +278,10 @@ static bool to_spool(struct turn *t, const char *bytes, size_t count)
 
 static bool check_body(struct flight *f, struct turn *t, const char *bytes, size_t count)
 {
-    bool sound = t->check == NULL || body_check_feed(t->check, bytes, count);
+    bool          sound = t->check == NULL || body_check_feed(t->check, bytes, count);
+    const int64_t most = t->check != NULL || hearing_awaits_cost(t) ? HELD_BYTES : VERDICT_HELD_BYTES;
 
-    if (!t->held || t->body_bytes <= (t->check != NULL ? JSON_HELD_BYTES : VERDICT_HELD_BYTES))
+    if (!t->held || t->body_bytes <= most)
         return true;
     if (!sound)
         return false;
@@ -406,6 +410,7 @@ static void whole(struct flight *f, struct turn *t)
     if (w->fetch->manner.race != NULL)
         race_heard(w->fetch->manner.race, t->answer->head.status, clock_mono_ns());
     taped_whole(t);
+    t->answer->bill = hearing_bill(f);
     if (t->answer->body != NULL)
         spool_finish(t->answer->body, SPOOL_WHOLE);
     release_receivers(f);

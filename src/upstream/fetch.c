@@ -21,6 +21,7 @@ static void destroy(struct ref *ref)
     tape_release(f->manner.tape);
     free(f->said.error);
     free(f->outcome.attempts);
+    free(f->outcome.bill);
     free(f->links->words);
     peer_card_release(f->client.card);
     race_release(f->manner.race);

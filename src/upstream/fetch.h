@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/mailbox.h"
 #include "base/ref.h"
+#include "budget/ledger.h"
 #include "budget/queue.h"
 #include "budget/retry.h"
 #include "peer/finder.h"
@@ -57,16 +58,18 @@ enum { ATTEMPTS_KEPT = 8, ATTEMPT_TEXT_BYTES = 16 };
 /* What it came to: the status of an answer that was one, else the outcome's token. */
 void attempt_text(const struct attempt *, char out[ATTEMPT_TEXT_BYTES]);
 
-struct outcome {                      /* what it took to get an answer: for the log, Cache-Status and Server-Timing */
-    bool               collapsed;     /* shared an upstream request that another began */
-    uint64_t           shared_with;   /* collapsed: whose it was */
-    bool               stored;        /* the answer is being stored: Cache-Status `stored` */
-    unsigned           attempt_count; /* may exceed ATTEMPTS_KEPT */
-    struct attempt    *attempts;      /* the first ATTEMPTS_KEPT, of the fetch or whose outcome it is; NULL: none */
-    struct budget_word budget;        /* as it is now */
-    int64_t            predicted_ns;  /* the wait, as it was foreseen when it came */
-    int64_t            queued_ns;     /* all waits */
-    int64_t            upstream_ns;   /* from the first sending to the head */
+struct outcome {                       /* what it took to get an answer: for the log, Cache-Status and Server-Timing */
+    bool                collapsed;     /* shared an upstream request that another began */
+    uint64_t            shared_with;   /* collapsed: whose it was */
+    bool                stored;        /* the answer is being stored: Cache-Status `stored` */
+    unsigned            attempt_count; /* may exceed ATTEMPTS_KEPT */
+    struct attempt     *attempts;      /* the first ATTEMPTS_KEPT, of the fetch or whose outcome it is; NULL: none */
+    struct ledger_bill *bill;   /* what it cost of limits in any unit, all attempts; NULL: nothing, it is another's to
+                                       * pay, or not known before the body's end */
+    struct budget_word  budget; /* as it is now */
+    int64_t             predicted_ns; /* the wait, as it was foreseen when it came */
+    int64_t             queued_ns;    /* all waits */
+    int64_t             upstream_ns;  /* from the first sending to the head */
 };
 
 /* What came from the API: shared by all who wait for it, immutable once posted. */
@@ -79,10 +82,12 @@ struct answer {
     int64_t              requested_wall_ns, received_wall_ns;
     enum storable        storable; /* STORABLE_YES: it is being stored */
     bool                 http2;
-    bool                 failed;   /* its body says so: no success, whatever its status (retry.never, .refused) */
-    bool                 masked;   /* the head's fields hold marks: policy/mask.h */
-    struct http_fields   trailers; /* valid once the spool has ended whole; in arena of its own */
-    struct arena         trailer_arena;
+    bool                 failed; /* its body says so: no success, whatever its status (retry.never, .refused) */
+    bool                 masked; /* the head's fields hold marks: policy/mask.h */
+    /* valid once the spool has ended whole: */
+    struct http_fields  trailers; /* in arena of its own */
+    struct arena        trailer_arena;
+    struct ledger_bill *bill; /* for the one who asked, where his outcome has none; NULL: nothing */
 };
 struct answer *answer_new(void); /* one reference; empty */
 void           answer_acquire(struct answer *);

@@ -167,6 +167,8 @@ static void keep_idle(struct upstream *up, struct flight *f)
 {
     free(f->failure);
     f->failure = NULL;
+    free(f->past.bill);
+    f->past.bill = NULL;
     if (up->idle_flight_count >= IDLE_FLIGHTS) {
         free_commit(f->commit);
         free(f);

@@ -34,17 +34,58 @@ static void tell_cut(struct site *s, const struct ledger_cut *cut)
                 log_quote(told_by_text(cut->by)), said, cut->kept_ns > 0 ? (double)cut->kept_ns / NS_PER_SEC : 0.0);
 }
 
+/* To the flight: what its attempts cost in all. */
+static void put_on_bill(struct turn *t, const struct ledger_bill *more)
+{
+    struct flight *f = t->flight;
+
+    if (more->count == 0 || f == NULL)
+        return;
+    if (f->past.bill == NULL)
+        f->past.bill = mem_alloc(sizeof *f->past.bill);
+    ledger_bill_add(f->past.bill, more);
+}
+
+static void take_reserved(void *bill, const struct limit_options *limit, uint64_t units)
+{
+    ledger_bill_note(bill, ledger_limit_name(limit->name), units, true);
+}
+
+void hearing_part(struct turn *t)
+{
+    struct ledger_bill reserved = { .count = 0 };
+
+    if (t->receipt.count == 0)
+        return;
+    ledger_reserved(t->site->budget->ledger, &t->receipt, take_reserved, &reserved);
+    put_on_bill(t, &reserved);
+}
+
+struct ledger_bill *hearing_bill(const struct flight *f)
+{
+    struct ledger_bill *copy;
+
+    if (f->past.bill == NULL || (f->turn != NULL && f->turn->receipt.count > 0))
+        return NULL;
+    copy = mem_alloc_raw(sizeof *copy);
+    *copy = *f->past.bill;
+    return copy;
+}
+
 /* `went`: the API has it, and may have counted it. */
 static void settle(struct turn *t, const struct http_response *head, bool went)
 {
-    struct budget    *b = t->site->budget;
-    struct ledger_cut cut;
+    struct budget     *b = t->site->budget;
+    struct ledger_cut  cut;
+    struct ledger_bill bill;
     struct queue_class class;
 
-    if (!went)
+    if (!went) {
         ledger_return(b->ledger, &t->receipt);
-    else
-        ledger_settle(b->ledger, &t->charge, &t->receipt, head, budget_time());
+    } else {
+        bill = ledger_settle(b->ledger, &t->charge, &t->receipt, head, budget_time());
+        put_on_bill(t, &bill);
+    }
     if (ledger_take_cut(b->ledger, &cut))
         tell_cut(t->site, &cut);
     budget_kick(b);
@@ -97,6 +138,7 @@ void hearing_meter(struct turn *t, bool is_whole)
         return;
     count = is_whole ? metering_end(t->metering, charges) : 0;
     bill = ledger_meter(b->ledger, &t->charge, &t->receipt, charges, count, budget_time());
+    put_on_bill(t, &bill);
     counter_add(COUNTER_METERED_SETTLED, bill.settled);
     counter_add(COUNTER_METERED_UNSETTLED, bill.unsettled);
     if (bill.unsettled > 0)
@@ -104,6 +146,13 @@ void hearing_meter(struct turn *t, bool is_whole)
                   is_whole);
     queue_reconsider(b->queue, NULL);
     budget_kick(b);
+}
+
+/* A body whose length is known is there already: its head waits for what it says it cost, to say that itself. */
+bool hearing_awaits_cost(const struct turn *t)
+{
+    return t->receipt.count > 0 && t->answer->body != NULL && t->answer->content_length >= 0 &&
+           t->answer->content_length <= HELD_BYTES && !t->fetch->stored.completing;
 }
 
 void hearing_nothing(struct turn *t, bool went)
@@ -147,6 +196,8 @@ void hearing_head(struct turn *t)
     }
     settle(t, head, true);
     begin_metering(t);
+    if (t->answer->body == NULL) /* there is no more to come that could say */
+        hearing_meter(t, true);
     if (t->answer->body != NULL && learned_body_may_tell(head, t->fetch->policy->own_limits))
         t->telling = mem_alloc(TELLING_BYTES);
 }

@@ -54,9 +54,9 @@ enum {
     BUST_MARK = 1, /* no budget's name begins so */
     UNSHAREABLE_SLOTS = 1024,
     UNSHAREABLE_SECONDS = 300,
-    SPARE_BODY_BYTES = 64 * 1024,  /* of a failure that is tried again */
-    JSON_HELD_BYTES = 1024 * 1024, /* of a body that is checked before its head goes out */
-    TELLING_BYTES = 1024,          /* of a refusal's body: where it may tell of a limit */
+    SPARE_BODY_BYTES = 64 * 1024, /* of a failure that is tried again */
+    HELD_BYTES = 1024 * 1024,     /* of a body that is looked at before its head goes out */
+    TELLING_BYTES = 1024,         /* of a refusal's body: where it may tell of a limit */
     IDLE_FLIGHTS = 64,
     LATE_DROPS = 1024,    /* by label, that are remembered */
     DEAD_CONNECTIONS = 2, /* found by one request: from then on it asks for a new one */
@@ -161,6 +161,7 @@ struct past { /* what its attempts were like */
     unsigned             attempt_count;
     enum attempt_outcome last; /* of the newest; some may not be kept */
     int64_t              waited_ns, first_sent_ns, head_ns;
+    struct ledger_bill  *bill; /* what they cost of limits in any unit, as far as that is known; NULL: nothing */
 };
 
 struct taping;
@@ -498,10 +499,15 @@ void hearing_head(struct turn *); /* t->answer is there */
 void hearing_body(struct turn *, const char *bytes, size_t count);
 void hearing_end(struct turn *);
 /* The body has ended: what is reserved in any unit is settled by what a whole answer said. */
-void              hearing_meter(struct turn *, bool is_whole);
-void              hearing_nothing(struct turn *, bool went); /* no head will come; the API may have counted it */
-void              hearing_forget(struct upstream *, struct upstream_forget *);
-extern const char hearing_hold_name[]; /* under which a 5xx's pause is told and forgotten */
+void hearing_meter(struct turn *, bool is_whole);
+bool hearing_awaits_cost(const struct turn *); /* the head waits for that */
+/* Its flight goes on without it: what is reserved counts as the cost, since the flight does not hear of another. */
+void hearing_part(struct turn *);
+/* A copy of what the flight's attempts have cost; NULL: nothing, or an answer under way has still to say. */
+struct ledger_bill *hearing_bill(const struct flight *);
+void                hearing_nothing(struct turn *, bool went); /* no head will come; the API may have counted it */
+void                hearing_forget(struct upstream *, struct upstream_forget *);
+extern const char   hearing_hold_name[]; /* under which a 5xx's pause is told and forgotten */
 
 /* share.c */
 /* The flight's final head: decides whether it is stored, and who gets it. Those who do not have left the flight, and

@@ -68,6 +68,8 @@ static void tell_times(struct fetch_links *w, const struct flight *fl)
     tell_attempts(o, fl);
     o->collapsed = w->fetch != fl->leader && fl->past.attempt_count > 0;
     o->shared_with = o->collapsed ? fl->leader->id : 0;
+    free(o->bill);
+    o->bill = o->collapsed ? NULL : hearing_bill(fl);
     o->queued_ns = fl->past.first_sent_ns != 0 ? fl->past.waited_ns : there;
     o->upstream_ns = fl->past.first_sent_ns != 0 && end > fl->past.first_sent_ns ? end - fl->past.first_sent_ns : 0;
     if (there < 0)

@@ -301,6 +301,38 @@ static void test_what_is_reserved_is_settled_at_the_end(void **state)
     rig_free(r);
 }
 
+/* Of an attempt that came to nothing and one that was settled; the limit that counts requests is on no bill. */
+static void test_a_bill_has_all_attempts(void **state)
+{
+    struct limit_cost  cost = { .status_first = 503, .status_last = 503, .cost = 7 };
+    struct rig        *r = rig_of("100000/min");
+    struct ledger_bill all = { .count = 0 }, bill;
+    struct receipt     receipt = send_one(r, 600, 0);
+
+    (void)state;
+    bill = ledger_settle(r->ledger, &r->charge, &receipt, NULL, at(S));
+    ledger_bill_add(&all, &bill);
+    assert_int_equal(all.count, 1);
+    assert_true(all.line[0].limit == ledger_limit_name("tokens") && all.line[0].is_unsettled);
+    assert_int_equal(all.line[0].units, 600);
+    receipt = send_one(r, 50, S);
+    bill = ledger_settle(r->ledger, &r->charge, &receipt, &(struct http_response){ .status = 200 }, at(S));
+    assert_int_equal(bill.count, 0); /* nothing is known yet */
+    bill = settle(r, &receipt, 40, S);
+    assert_true(bill.count == 1 && bill.line[0].units == 40 && !bill.line[0].is_unsettled);
+    ledger_bill_add(&all, &bill);
+    assert_true(all.count == 1 && all.line[0].units == 640 && all.line[0].is_unsettled);
+    r->limits[0].costs = &cost;
+    r->limits[0].cost_count = 1;
+    receipt = send_one(r, 50, S);
+    bill = ledger_settle(r->ledger, &r->charge, &receipt, &(struct http_response){ .status = 503 }, at(S));
+    assert_true(bill.count == 1 && bill.line[0].units == 7 && !bill.line[0].is_unsettled);
+    rig_free(r);
+    for (unsigned i = 0; i < BILL_LINES + 2; i++)
+        ledger_bill_note(&all, i + 1, i, false);
+    assert_int_equal(all.count, BILL_LINES); /* of more limits than it has lines for, those that came first */
+}
+
 static void test_not_found_is_not_zero(void **state)
 {
     struct rig        *r = rig_of("1000/min");
@@ -529,6 +561,7 @@ int main(void)
         cmocka_unit_test(test_scale),
         cmocka_unit_test(test_factors),
         cmocka_unit_test(test_what_is_reserved_is_settled_at_the_end),
+        cmocka_unit_test(test_a_bill_has_all_attempts),
         cmocka_unit_test(test_not_found_is_not_zero),
         cmocka_unit_test(test_below_nothing_the_next_one_waits),
         cmocka_unit_test(test_what_never_fits_never_begins),
