@@ -117,10 +117,10 @@ double factors_of(const struct factors *f, uint64_t rule)
     return r != NULL ? r->factor : 1.0;
 }
 
-uint64_t factors_apply(const struct factors *f, uint64_t rule, uint32_t estimate, uint64_t most)
+uint64_t factors_apply(const struct factors *f, uint64_t rule, uint32_t estimate, uint64_t most, bool never_less)
 {
     uint64_t by_itself = estimate > 0 ? estimate : 1;
-    double   learned = ceil((double)by_itself * factors_of(f, rule));
+    double factor = factors_of(f, rule), learned = ceil((double)by_itself * (never_less ? fmax(factor, 1.0) : factor));
 
     if (by_itself > most)
         return by_itself;

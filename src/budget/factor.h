@@ -20,7 +20,8 @@ void            factors_free(struct factors *);       /* NULL is fine */
 void factors_note(struct factors *, uint64_t rule, uint32_t estimate, uint32_t charge);
 /* 1.0 where nothing is known of the rule. */
 double factors_of(const struct factors *, uint64_t rule);
-/* The estimate as it is reserved: no more than `most` where it was no more by itself; at least 1. */
-uint64_t factors_apply(const struct factors *, uint64_t rule, uint32_t estimate, uint64_t most);
+/* The estimate as it is reserved: no more than `most` where it was no more by itself; at least 1. `never_less`: and
+ * the estimate. */
+uint64_t factors_apply(const struct factors *, uint64_t rule, uint32_t estimate, uint64_t most, bool never_less);
 
 #endif

@@ -78,7 +78,8 @@ uint64_t ledger_sending_cost(const struct limit_scope *scope, const struct charg
     uint64_t                 cost = row != NULL ? row->cost : 1;
 
     if (estimate > 0)
-        cost = factors_apply(scope->factors, ledger_estimate_rule(scope, c), estimate, limit_most(scope->model));
+        cost = factors_apply(scope->factors, ledger_estimate_rule(scope, c), estimate, limit_most(scope->model),
+                             scope->options->full_estimate);
     return cost > scope->status_cost_most ? cost : scope->status_cost_most;
 }
 

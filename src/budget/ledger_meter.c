@@ -116,9 +116,10 @@ struct ledger_bill ledger_meter(struct ledger *l, const struct charge *c, struct
         charge = find_charge(charges, charge_count, scope->name);
         ledger_give_back(l, a, (unsigned)index, cost, r, r->held, own);
         ledger_note_open(l, a, (unsigned)index, -(int64_t)cost);
-        if (charge != NULL) {
-            cost = charge->amount;
-            factors_note(scope->factors, ledger_estimate_rule(scope, c), r->line[i].estimate, charge->amount);
+        if (charge != NULL || scope->options->charge_count == 0) {
+            cost = charge != NULL ? charge->amount : cost;
+            if (charge != NULL)
+                factors_note(scope->factors, ledger_estimate_rule(scope, c), r->line[i].estimate, charge->amount);
             scope->metered.settled += cost;
             scope->metered.settled_count++;
             bill.settled++;
@@ -126,7 +127,7 @@ struct ledger_bill ledger_meter(struct ledger *l, const struct charge *c, struct
             ledger_note_unsettled(l, (unsigned)index, cost);
             bill.unsettled++;
         }
-        ledger_bill_note(&bill, scope->name, cost, charge == NULL);
+        ledger_bill_note(&bill, scope->name, cost, charge == NULL && scope->options->charge_count > 0);
         spend_again(l, a, (unsigned)index, cost, r, own);
     }
     if (a != NULL && r->count > 0 && a->open > 0)

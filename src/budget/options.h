@@ -46,8 +46,9 @@ struct limit_options {
     /* In any unit: what a request may cost, and what its answer says it has.  Both empty: requests are counted. */
     const struct limit_term *estimates, *charges;
     unsigned                 estimate_count, charge_count;
-    unsigned                 scale;  /* its unit is the 10^scale-th part of what the rate's text counts */
-    double                   margin; /* share of what the text says that is held back; 0.0 to 0.5 */
+    unsigned                 scale;         /* its unit is the 10^scale-th part of what the rate's text counts */
+    bool                     full_estimate; /* what is learned of estimates makes none smaller */
+    double                   margin;        /* share of what the text says that is held back; 0.0 to 0.5 */
 };
 
 static inline bool limit_is_metered(const struct limit_options *o)

@@ -94,10 +94,9 @@ static void review_scale(struct reader *r, const struct set_limit *set, struct l
     limit->margin = set->to.margin;
     if (limit->scale > 0 && !is_metered(set))
         reader_error(r, set->from, "scale", "requests have no decimal places; scale goes with estimate and charge");
-    if (set->estimate != NULL && set->charge == NULL)
-        reader_error(r, set->from, "estimate",
-                     "an estimate is settled by what the answer says; charge is wanted beside it, such as "
-                     "( \"json:/usage/total_tokens\" )");
+    if (set->to.full_estimate && (set->estimate == NULL || set->charge == NULL))
+        reader_error(r, set->from, "full_estimate",
+                     "without estimate and charge nothing is learned that could make an estimate smaller");
     if (limit->margin > 0.5)
         reader_error(r, set->from, "margin", "at most \"50%%\" of a limit can be held back");
     else if (limit_scale(limit))

@@ -287,7 +287,7 @@ static const struct option limit_options_table[] = {
         "answer comes: \"304 0\" gives back what was charged.",
         .check = check_cost, .unset = "1 each"),
     ROW("estimate", TEXTS, NULL, estimate,
-        "With charge: the limit counts tokens, points, money, bytes. What a request may cost, before it is sent: the "
+        "The limit counts tokens, points, money, bytes. What a request may cost, before it is sent: the "
         "sum "
         "of terms \"[FACTOR] body\" (its bytes), \"[FACTOR] json:POINTER\" (RFC 6901, in its body), \"[FACTOR] "
         "header:NAME\" or a number. So much is reserved when its turn comes; where it does not fit, it waits. What the "
@@ -301,9 +301,13 @@ static const struct option limit_options_table[] = {
         "events the last value counts. It takes the place of what was reserved when the body has ended. Where none of "
         "the terms is found, or the body was not whole, what was reserved stays spent. A cost by status goes before "
         "it.",
-        .check = check_term, .unset = "requests are counted"),
+        .check = check_term, .unset = "the estimate; without one, requests are counted"),
+    ROW("full_estimate", BOOL, "false", to.full_estimate,
+        "What is learned makes estimates larger, but none smaller: for an API that itself holds all of its estimate "
+        "until "
+        "the answer has ended."),
     ROW("scale", INT, "0", to.scale,
-        "With charge: counts in so many decimal places, such as 6 for \"20/day\" of a currency.",
+        "With estimate or charge: counts in so many decimal places, such as 6 for \"20/day\" of a currency.",
         RANGE(0, LIMIT_SCALE_MOST)),
     ROW("margin", SHARE, "\"0%\"", to.margin,
         "The part of the limit that is held back, for clocks and networks that disagree about a window's edge: up to "

@@ -6,6 +6,7 @@
  * attempt_head() and attempt_body() run inside origin/'s callbacks, and start and stop nothing there.
  */
 #include "upstream/again.h"
+#include "upstream/bill.h"
 #include "upstream/internal.h"
 #include "upstream/taped.h"
 #include "upstream/verdict.h"
@@ -60,7 +61,7 @@ static struct answer *make_answer(struct turn *t, struct transfer_head *h)
 
 static void part(struct flight *f, struct turn *t)
 {
-    hearing_part(t);
+    bill_part(t);
     f->turn = NULL;
     t->flight = NULL;
 }
@@ -136,7 +137,7 @@ static void begin_check(struct turn *t, bool is_listed)
     t->held = (t->check != NULL && http_method_is_safe(fetch->request.method)) ||
               (verdict_may_decide(t->verdict, is_listed) && !fetch->stored.completing &&
                t->answer->head.status != 206) ||
-              hearing_awaits_cost(t);
+              bill_is_awaited(t);
 }
 
 /* True: there is nothing to be said against it. */
@@ -279,7 +280,7 @@ static bool to_spool(struct turn *t, const char *bytes, size_t count)
 static bool check_body(struct flight *f, struct turn *t, const char *bytes, size_t count)
 {
     bool          sound = t->check == NULL || body_check_feed(t->check, bytes, count);
-    const int64_t most = t->check != NULL || hearing_awaits_cost(t) ? HELD_BYTES : VERDICT_HELD_BYTES;
+    const int64_t most = t->check != NULL || bill_is_awaited(t) ? HELD_BYTES : VERDICT_HELD_BYTES;
 
     if (!t->held || t->body_bytes <= most)
         return true;
@@ -410,7 +411,7 @@ static void whole(struct flight *f, struct turn *t)
     if (w->fetch->manner.race != NULL)
         race_heard(w->fetch->manner.race, t->answer->head.status, clock_mono_ns());
     taped_whole(t);
-    t->answer->bill = hearing_bill(f);
+    t->answer->bill = bill_copy(f);
     if (t->answer->body != NULL)
         spool_finish(t->answer->body, SPOOL_WHOLE);
     release_receivers(f);

@@ -3,6 +3,7 @@
  * budget, and the beginning of a body is kept where it may tell of a limit that the head does not.
  */
 #include "upstream/denying.h"
+#include "upstream/bill.h"
 #include "upstream/internal.h"
 
 #include "base/counters.h"
@@ -34,44 +35,6 @@ static void tell_cut(struct site *s, const struct ledger_cut *cut)
                 log_quote(told_by_text(cut->by)), said, cut->kept_ns > 0 ? (double)cut->kept_ns / NS_PER_SEC : 0.0);
 }
 
-/* To the flight: what its attempts cost in all. */
-static void put_on_bill(struct turn *t, const struct ledger_bill *more)
-{
-    struct flight *f = t->flight;
-
-    if (more->count == 0 || f == NULL)
-        return;
-    if (f->past.bill == NULL)
-        f->past.bill = mem_alloc(sizeof *f->past.bill);
-    ledger_bill_add(f->past.bill, more);
-}
-
-static void take_reserved(void *bill, const struct limit_options *limit, uint64_t units)
-{
-    ledger_bill_note(bill, ledger_limit_name(limit->name), units, true);
-}
-
-void hearing_part(struct turn *t)
-{
-    struct ledger_bill reserved = { .count = 0 };
-
-    if (t->receipt.count == 0)
-        return;
-    ledger_reserved(t->site->budget->ledger, &t->receipt, take_reserved, &reserved);
-    put_on_bill(t, &reserved);
-}
-
-struct ledger_bill *hearing_bill(const struct flight *f)
-{
-    struct ledger_bill *copy;
-
-    if (f->past.bill == NULL || (f->turn != NULL && f->turn->receipt.count > 0))
-        return NULL;
-    copy = mem_alloc_raw(sizeof *copy);
-    *copy = *f->past.bill;
-    return copy;
-}
-
 /* `went`: the API has it, and may have counted it. */
 static void settle(struct turn *t, const struct http_response *head, bool went)
 {
@@ -84,7 +47,7 @@ static void settle(struct turn *t, const struct http_response *head, bool went)
         ledger_return(b->ledger, &t->receipt);
     } else {
         bill = ledger_settle(b->ledger, &t->charge, &t->receipt, head, budget_time());
-        put_on_bill(t, &bill);
+        bill_add(t, &bill);
     }
     if (ledger_take_cut(b->ledger, &cut))
         tell_cut(t->site, &cut);
@@ -138,7 +101,7 @@ void hearing_meter(struct turn *t, bool is_whole)
         return;
     count = is_whole ? metering_end(t->metering, charges) : 0;
     bill = ledger_meter(b->ledger, &t->charge, &t->receipt, charges, count, budget_time());
-    put_on_bill(t, &bill);
+    bill_add(t, &bill);
     counter_add(COUNTER_METERED_SETTLED, bill.settled);
     counter_add(COUNTER_METERED_UNSETTLED, bill.unsettled);
     if (bill.unsettled > 0)
@@ -146,13 +109,6 @@ void hearing_meter(struct turn *t, bool is_whole)
                   is_whole);
     queue_reconsider(b->queue, NULL);
     budget_kick(b);
-}
-
-/* A body whose length is known is there already: its head waits for what it says it cost, to say that itself. */
-bool hearing_awaits_cost(const struct turn *t)
-{
-    return t->receipt.count > 0 && t->answer->body != NULL && t->answer->content_length >= 0 &&
-           t->answer->content_length <= HELD_BYTES && !t->fetch->stored.completing;
 }
 
 void hearing_nothing(struct turn *t, bool went)

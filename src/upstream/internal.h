@@ -11,9 +11,9 @@
  *
  * A flight's life is a table: states.c.
  *
- * Files, each of which knows those before it and none after it: states.c (of flights), answer.c, fetch.c, waiter.c
+ * Files, each of which knows those before it alone: states.c (of flights), answer.c, fetch.c, bill.c, waiter.c
  * (who waits, and what he is told), progress.c (what he is told meanwhile), keep.c (the ledger's rows), bust.c,
- * heard.c, early.c, denying.c, hearing.c (what an answer tells of limits), misses.c (what misses differ in), site.c,
+ * heard.c, early.c, denying.c, hearing.c (what answers tell of limits), misses.c (what misses differ in), site.c,
  * stall.c (uploads that pause), forecast.c (how long a wait will be), naming.c, taped.c (what is recorded), turn.c (one
  * attempt), flight.c (table, life), commit.c (to the store), late.c (drops by label), share.c (who gets the head),
  * overtake.c (writes, purges), patience.c, dispatch.c (queue and budget), enter.c (in and out of the thread),
@@ -499,15 +499,10 @@ void hearing_head(struct turn *); /* t->answer is there */
 void hearing_body(struct turn *, const char *bytes, size_t count);
 void hearing_end(struct turn *);
 /* The body has ended: what is reserved in any unit is settled by what a whole answer said. */
-void hearing_meter(struct turn *, bool is_whole);
-bool hearing_awaits_cost(const struct turn *); /* the head waits for that */
-/* Its flight goes on without it: what is reserved counts as the cost, since the flight does not hear of another. */
-void hearing_part(struct turn *);
-/* A copy of what the flight's attempts have cost; NULL: nothing, or an answer under way has still to say. */
-struct ledger_bill *hearing_bill(const struct flight *);
-void                hearing_nothing(struct turn *, bool went); /* no head will come; the API may have counted it */
-void                hearing_forget(struct upstream *, struct upstream_forget *);
-extern const char   hearing_hold_name[]; /* under which a 5xx's pause is told and forgotten */
+void              hearing_meter(struct turn *, bool is_whole);
+void              hearing_nothing(struct turn *, bool went); /* no head will come; the API may have counted it */
+void              hearing_forget(struct upstream *, struct upstream_forget *);
+extern const char hearing_hold_name[]; /* under which a 5xx's pause is told and forgotten */
 
 /* share.c */
 /* The flight's final head: decides whether it is stored, and who gets it. Those who do not have left the flight, and

@@ -3,6 +3,7 @@
  *
  * What is posted becomes visible to the engine on the worker's thread, as the mail arrives: see fetch.h.
  */
+#include "upstream/bill.h"
 #include "upstream/internal.h"
 
 #include <stdio.h>
@@ -69,7 +70,7 @@ static void tell_times(struct fetch_links *w, const struct flight *fl)
     o->collapsed = w->fetch != fl->leader && fl->past.attempt_count > 0;
     o->shared_with = o->collapsed ? fl->leader->id : 0;
     free(o->bill);
-    o->bill = o->collapsed ? NULL : hearing_bill(fl);
+    o->bill = o->collapsed ? NULL : bill_copy(fl);
     o->queued_ns = fl->past.first_sent_ns != 0 ? fl->past.waited_ns : there;
     o->upstream_ns = fl->past.first_sent_ns != 0 && end > fl->past.first_sent_ns ? end - fl->past.first_sent_ns : 0;
     if (there < 0)

@@ -170,24 +170,26 @@ static void test_factors(void **state)
     struct factors *f = factors_new(), *copy;
 
     (void)state;
-    assert_int_equal(factors_apply(f, 1, 100, 1000), 100);
-    assert_int_equal(factors_apply(f, 1, 0, 1000), 1);
+    assert_int_equal(factors_apply(f, 1, 100, 1000, false), 100);
+    assert_int_equal(factors_apply(f, 1, 0, 1000, false), 1);
     factors_note(f, 1, 100, 50);
-    assert_int_equal(factors_apply(f, 1, 100, 1000), 100); /* one answer makes no estimate smaller, */
+    assert_int_equal(factors_apply(f, 1, 100, 1000, false), 100); /* one answer makes no estimate smaller, */
     factors_note(f, 1, 100, 300);
-    assert_int_equal(factors_apply(f, 1, 100, 1000), 300);  /* but larger */
-    assert_int_equal(factors_apply(f, 2, 100, 1000), 100);  /* each rule for itself */
-    assert_int_equal(factors_apply(f, 1, 500, 1000), 1000); /* what fits by itself is not made to wait for ever */
-    assert_int_equal(factors_apply(f, 1, 2000, 1000), 2000);
+    assert_int_equal(factors_apply(f, 1, 100, 1000, false), 300); /* but larger */
+    assert_int_equal(factors_apply(f, 2, 100, 1000, false), 100); /* each rule for itself */
+    assert_int_equal(factors_apply(f, 1, 500, 1000, false),
+                     1000); /* what fits by itself is not made to wait for ever */
+    assert_int_equal(factors_apply(f, 1, 2000, 1000, false), 2000);
     for (unsigned i = 1; i <= 100; i++)
         factors_note(f, 1, 100, i);
-    assert_int_equal(factors_apply(f, 1, 100, 1000), 90);
+    assert_int_equal(factors_apply(f, 1, 100, 1000, false), 90);
+    assert_int_equal(factors_apply(f, 1, 100, 1000, true), 100); /* the API itself holds as much as that */
     copy = factors_copy(f);
     for (unsigned i = 0; i < 200; i++)
         factors_note(f, 10 + i, 1, 2); /* more rules than there is room for */
-    assert_int_equal(factors_apply(f, 209, 100, 1000), 200);
-    assert_int_equal(factors_apply(f, 1, 100, 1000), 100);
-    assert_int_equal(factors_apply(copy, 1, 100, 1000), 90);
+    assert_int_equal(factors_apply(f, 209, 100, 1000, false), 200);
+    assert_int_equal(factors_apply(f, 1, 100, 1000, false), 100);
+    assert_int_equal(factors_apply(copy, 1, 100, 1000, false), 90);
     factors_free(f);
     factors_free(copy);
 }
@@ -441,6 +443,27 @@ static void test_an_estimate_that_was_not_read_teaches_nothing_of_others(void **
     rig_free(r);
 }
 
+/* Without a charge what was estimated stays spent, and that is no failure to say. */
+static void test_an_estimate_alone_is_the_charge(void **state)
+{
+    struct rig        *r = rig_of("1000/min");
+    struct ledger_bill bill;
+    struct receipt     receipt;
+
+    (void)state;
+    r->limits[0].estimates = r->limits[0].charges;
+    r->limits[0].estimate_count = 1;
+    r->limits[0].charge_count = 0;
+    receipt = send_one(r, 600, 0);
+    hear(r, &receipt, 200, S);
+    bill = settle(r, &receipt, -1, 2 * S);
+    assert_true(bill.settled == 1 && bill.unsettled == 0 && bill.line[0].units == 600 && !bill.line[0].is_unsettled);
+    assert_true(told(r).settled == 600 && told(r).unsettled == 0);
+    assert_int_equal(wait_of(r, 400, 2 * S), 0);
+    assert_true(wait_of(r, 401, 2 * S) > 0);
+    rig_free(r);
+}
+
 /* A stream that takes longer than the window is not forgotten by it; and what it cost counts from its end on. */
 static void test_a_long_answer_stays_in_the_window(void **state)
 {
@@ -567,6 +590,7 @@ int main(void)
         cmocka_unit_test(test_what_never_fits_never_begins),
         cmocka_unit_test(test_a_status_settles),
         cmocka_unit_test(test_an_estimate_that_was_not_read_teaches_nothing_of_others),
+        cmocka_unit_test(test_an_estimate_alone_is_the_charge),
         cmocka_unit_test(test_a_long_answer_stays_in_the_window),
         cmocka_unit_test(test_a_reload_keeps_what_is_open),
         cmocka_unit_test(test_after_a_crash_what_is_open_is_spent),
