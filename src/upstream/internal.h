@@ -11,14 +11,13 @@
  *
  * A flight's life is a table: states.c.
  *
- * Files, each of which knows those before it alone: states.c (of flights), answer.c, fetch.c, bill.c, waiter.c
- * (who waits, and what he is told), progress.c (what he is told meanwhile), keep.c (the ledger's rows), bust.c,
- * heard.c, early.c, denying.c, hearing.c (what answers tell of limits), misses.c (what misses differ in), site.c,
- * stall.c (uploads that pause), forecast.c (how long a wait will be), naming.c, taped.c (what is recorded), turn.c (one
- * attempt), flight.c (table, life), commit.c (to the store), late.c (drops by label), share.c (who gets the head),
- * overtake.c (writes, purges), patience.c, dispatch.c (queue and budget), enter.c (in and out of the thread),
- * foretell.c (what would become of one), again.c and attempt.c (what became of one), events.c (what origin/ tells),
- * upstream.c (thread).
+ * Files, each of which knows those before it alone: states.c, answer.c, fetch.c, bill.c, waiter.c (who waits, and what
+ * he is told), progress.c (what he is told meanwhile), keep.c (the ledger's rows), bust.c, heard.c, early.c, denying.c,
+ * hearing.c (what answers tell of limits), misses.c (what misses differ in), site.c, stall.c (uploads that pause),
+ * forecast.c (how long a wait will be), naming.c, taped.c (what is recorded), turn.c (one attempt), flight.c (table,
+ * life), commit.c (to the store), late.c (drops by label), share.c (who gets the head), overtake.c (writes, purges),
+ * patience.c, dispatch.c (queue and budget), enter.c (in and out of the thread), foretell.c (what would become of one),
+ * again.c and attempt.c (what became of one), events.c (what origin/ tells), upstream.c (thread).
  *
  * Events logged here: upstream_breaker_open, upstream_breaker_closed, upstream_attempt_failed (debug),
  * upstream_sent_again (debug), upstream_limit_cut (once for each), upstream_hold_lifted, upstream_limits_forgotten,
@@ -28,6 +27,7 @@
 #ifndef WEIR_UPSTREAM_INTERNAL_H
 #define WEIR_UPSTREAM_INTERNAL_H
 
+#include "base/clock.h"
 #include "base/histogram.h"
 #include "base/list.h"
 #include "base/table.h"
@@ -575,8 +575,6 @@ void report_fill(struct upstream *, struct upstream_report *);
 /* What people know the client by, as far as the kernel has told by now; printable ASCII. */
 void longest_name_client(const struct fetch *, char *out, size_t bytes);
 void longest_fill(struct upstream_report_entry *, const struct site *, struct arena *);
-
-#include "base/clock.h"
 
 /* A script answers, not the API: nothing is learned from that, charged for it or tried again. */
 static inline bool turn_is_played(const struct turn *t)
