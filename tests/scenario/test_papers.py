@@ -29,6 +29,7 @@ CI, PACKAGE = ".ci/run", "tests/package/test_package.py"
 ELSEWHERE = {
     "./quickstart": "tests/package/test_quickstart.py",
     "make": CI, "autoreconf": CI, "dpkg-buildpackage": PACKAGE, "rpmbuild": "tests/package/test_rpm.py", "sudo": PACKAGE, "systemctl": PACKAGE,
+    "docker": "tests/package/test_container.py",
     "gh config set": "tests/scenario/test_real_clients.py",             # writes the user's own file
     "curl --http2": "tests/scenario/test_wire.py",                      # says what is not carried
 }
