@@ -45,7 +45,7 @@ static const char *read_ttl(struct slice text, struct read_ttl *out)
     };
     bool otherwise = slice_starts_with(text, SLICE("origin else "));
 
-    *out = (struct read_ttl){ .ttl = { TTL_ORIGIN } };
+    *out = (struct read_ttl){ .ttl = { .kind = TTL_ORIGIN } };
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (slice_eq(text, slice_of(words[i].word))) {
             out->ttl.kind = words[i].kind;

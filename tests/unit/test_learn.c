@@ -154,7 +154,7 @@ static void test_a_hit_counts_them_down(void **state)
 
 static void test_they_are_not_stored(void **state)
 {
-    struct policy_options o = { .ttl = { TTL_ORIGIN, 0 }, .own_limits = &owns };
+    struct policy_options o = { .ttl = { .kind = TTL_ORIGIN }, .own_limits = &owns };
     struct head           head = head_of(said), update = head_of("X-Tokens-Left: 6\nX-Other: 2\n");
     struct http_response  r = { .status = 200, .fields = head.fields };
     struct http_fields    kept = policy_stored_fields(&o, &r, &head.arena), fresh;

@@ -62,7 +62,7 @@ static void test_prefetch(void **state)
                                                  .stale_while_revalidate_ns = 10 * NS_PER_SEC };
     static const struct policy_options said = { .prefetch = { .last = 0.1 }, .key_body = true };
     static const struct policy_options without = { .ttl = { TTL_FIXED, .ns = 1000 * NS_PER_SEC } };
-    static const struct policy_options forever = { .ttl = { TTL_FOREVER }, .prefetch = { .last = 0.1 } };
+    static const struct policy_options forever = { .ttl = { .kind = TTL_FOREVER }, .prefetch = { .last = 0.1 } };
     static const struct policy_options off = { .ttl = { TTL_FIXED, .ns = 1000 * NS_PER_SEC },
                                                .prefetch = { .last = (double)NAN } };
 
