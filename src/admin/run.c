@@ -69,12 +69,11 @@ static void start(struct begun *b)
 {
     struct admin_call *call = b->call;
 
-    b->run = runs_begin(b->runs, b->mode, b->uid, b->as != NULL ? slice_of(b->as) : SLICE_NONE, b->token);
+    b->run = runs_begin(b->runs, b->mode, b->uid, b->as != NULL ? slice_of(b->as) : SLICE_NONE, b->tape, b->token);
     if (b->run == NULL) {
         admin_answer_problem(call, PROBLEM_NO_RESOURCES, "Too many runs are under way.");
         return;
     }
-    run_set_tape(b->run, b->tape);
     b->tape = NULL;
     store_look_again(
         call->admin->services->store); /* replies that are kept ready are asked without a look at who asks */

@@ -104,7 +104,7 @@ static unsigned count_of(const struct runs *t, int64_t uid)
     return count;
 }
 
-struct own_run *runs_begin(struct runs *t, enum upstream_mode mode, int64_t uid, struct slice as,
+struct own_run *runs_begin(struct runs *t, enum upstream_mode mode, int64_t uid, struct slice as, struct tape *tape,
                            char token[RUN_TOKEN_BYTES])
 {
     struct own_run *r = NULL;
@@ -118,6 +118,7 @@ struct own_run *runs_begin(struct runs *t, enum upstream_mode mode, int64_t uid,
         r->mode = mode;
         r->uid = uid;
         r->as = as.ptr != NULL ? mem_copy(as) : NULL;
+        r->tape = tape;
         hash_token(r->hash, slice_of(token));
         LIST_INSERT_HEAD(&t->list, r, entry);
         t->count++;
@@ -179,11 +180,6 @@ void runs_note_astray(struct runs *t, int64_t uid)
         if (r->uid == uid)
             atomic_fetch_add_explicit(&r->astray, 1, memory_order_relaxed);
     pthread_mutex_unlock(&t->lock);
-}
-
-void run_set_tape(struct own_run *r, struct tape *tape)
-{
-    r->tape = tape;
 }
 
 struct tape *run_tape(const struct own_run *r)

@@ -32,8 +32,9 @@ bool runs_is_token(struct slice proxy_user);
 /* As a log may have it: SLICE_NONE for a token. */
 struct slice runs_name(struct slice proxy_user);
 
-/* `as`: the client's name; ptr NULL: none.  Of two references one is the table's.  NULL: there are too many. */
-struct own_run *runs_begin(struct runs *, enum upstream_mode, int64_t uid, struct slice as,
+/* `as`: the client's name; ptr NULL: none.  `tape`: a reference, which the run takes over; NULL: none.  Of two
+ * references one is the table's.  NULL: there are too many, and the tape is still the caller's. */
+struct own_run *runs_begin(struct runs *, enum upstream_mode, int64_t uid, struct slice as, struct tape *tape,
                            char token[RUN_TOKEN_BYTES]);
 /* From now on its token is unknown.  False: it was over. */
 bool runs_end(struct runs *, struct own_run *);
@@ -45,8 +46,6 @@ struct own_run *runs_find(struct runs *, struct slice token, int64_t uid);
 /* A request of that user came without a token. */
 void runs_note_astray(struct runs *, int64_t uid);
 
-/* Before its token is told: a reference, which the run takes over. */
-void               run_set_tape(struct own_run *, struct tape *);
 struct tape       *run_tape(const struct own_run *); /* NULL: it has none; lives as long as the run */
 enum upstream_mode run_mode(const struct own_run *);
 struct slice       run_as(const struct own_run *); /* lives as long as the run */

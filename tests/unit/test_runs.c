@@ -37,7 +37,7 @@ static void test_whose(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct runs    *t = runs_open();
         char            token[RUN_TOKEN_BYTES];
-        struct own_run *r = runs_begin(t, MODE_OFFLINE, rows[i].of, SLICE_NONE, token);
+        struct own_run *r = runs_begin(t, MODE_OFFLINE, rows[i].of, SLICE_NONE, NULL, token);
 
         if (knows(t, token, rows[i].by) != rows[i].known)
             fail_msg("%s", rows[i].name);
@@ -50,8 +50,8 @@ static void test_a_text_that_is_no_token_of_it(void **state)
 {
     struct runs    *t = runs_open();
     char            token[RUN_TOKEN_BYTES], other[RUN_TOKEN_BYTES];
-    struct own_run *r = runs_begin(t, MODE_OFFLINE, ANN, SLICE_NONE, token),
-                   *q = runs_begin(t, MODE_DRY_RUN, ANN, SLICE("two"), other);
+    struct own_run *r = runs_begin(t, MODE_OFFLINE, ANN, SLICE_NONE, NULL, token),
+                   *q = runs_begin(t, MODE_DRY_RUN, ANN, SLICE("two"), NULL, other);
 
     (void)state;
     assert_string_not_equal(token, other);
@@ -87,8 +87,8 @@ static void test_what_is_counted(void **state)
 {
     struct runs    *t = runs_open();
     char            token[RUN_TOKEN_BYTES];
-    struct own_run *ann = runs_begin(t, MODE_OFFLINE, ANN, SLICE_NONE, token),
-                   *bob = runs_begin(t, MODE_OFFLINE, BOB, SLICE_NONE, token);
+    struct own_run *ann = runs_begin(t, MODE_OFFLINE, ANN, SLICE_NONE, NULL, token),
+                   *bob = runs_begin(t, MODE_OFFLINE, BOB, SLICE_NONE, NULL, token);
 
     (void)state;
     runs_note_astray(t, ANN);
@@ -117,7 +117,7 @@ static void test_their_number_is_bounded(void **state)
     (void)state;
     for (int64_t uid = 1; uid <= RUNS_MOST / RUNS_OF_USER + 1; uid++)
         for (unsigned i = 0; i <= RUNS_OF_USER; i++) {
-            r = runs_begin(t, MODE_OFFLINE, uid, SLICE_NONE, token);
+            r = runs_begin(t, MODE_OFFLINE, uid, SLICE_NONE, NULL, token);
             begun += r != NULL;
             if (i == RUNS_OF_USER)
                 assert_null(r);
