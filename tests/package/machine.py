@@ -100,7 +100,10 @@ def unit(host, what):
 
 
 def main_pid(host):
-    return unit(host, "MainPID")
+    """Never 0, by which a signal would go to all of whoever runs the tests."""
+    pid = unit(host, "MainPID")
+    assert int(pid) > 0, host.run("systemctl", "status", "weir", check=False).stdout
+    return pid
 
 
 def restart(host):

@@ -177,7 +177,7 @@ def test_a_daemon_that_hangs_is_started_again(host):
     restart(host)
     pid = main_pid(host)
     host.run("kill", "-STOP", pid)
-    until(lambda: main_pid(host) not in (pid, "0"))
+    until(lambda: unit(host, "MainPID") not in (pid, "0"))
     host.run("sh", "-c", "rm -r /run/systemd/system/weir.service.d && systemctl daemon-reload && systemctl restart weir")
     assert "hit" in cache_status(get(host, "/test/cached"))
 
