@@ -36,8 +36,9 @@ def before(package, tmp_path_factory):
     return folder / "weir_0.0.1.deb"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def there():
+    """A machine of its own for each file: what one leaves is nothing to another."""
     reason = machine.why_not()
     if reason:
         pytest.skip(reason)

@@ -37,8 +37,7 @@ def box(image):
     image.start("box")
     until(lambda: image.first("box") and image.inside(image.first("box"), *image.config["HEALTHCHECK"], check=False).returncode == 0)
     yield image.first("box")
-    image.host.run("systemctl", "stop", "box", check=False)
-    image.host.run("systemctl", "reset-failed", "box", check=False)
+    image.stop("box")
 
 
 def test_what_it_is_linked_with_is_what_it_installs(image):
