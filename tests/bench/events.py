@@ -87,7 +87,7 @@ def row(times):
 def measure():
     found = {}
     with Program(sys.executable, __file__, "api") as origin, tempfile.TemporaryDirectory() as folder:
-        found["an event, without Weir"] = row(took(origin.port, "/api"))
+        found["an event, no Weir"] = row(took(origin.port, "/api"))
         for name, of in (("an event", ""), ("an event, metered", METERED)):
             weir = Weir(peers.pathlib.Path(folder), origin.port, name.replace(" ", "-").replace(",", ""), of)
             try:
