@@ -98,12 +98,33 @@ static void opened(struct mail *m)
         admin_answer_problem(b->call, PROBLEM_SNAPSHOT_UNUSABLE, why.text);
 }
 
-/* The text's own, and what upstreams mask; NULL: *wrong. */
+/* ---- what all upstreams say, since the program may ask any ---- */
+
+struct name_list {
+    struct arena *arena;
+    const char  **all; /* ends with NULL */
+    size_t        count, room;
+};
+
+static void add_name(struct name_list *n, const char *name)
+{
+    ARENA_ROOM(n->arena, n->all, n->room, n->count);
+    n->all[n->count++] = name;
+}
+
+/* `names` ends with NULL; NULL: none. */
+static void add_names(struct name_list *n, const char *const *names)
+{
+    for (; names != NULL && *names != NULL; names++)
+        add_name(n, *names);
+}
+
+/* The order's own, and what upstreams mask; NULL: *wrong. */
 static const char *const *redact_list(struct admin_call *call, const json_t *own, const char **wrong)
 {
     const struct config *c = call->config;
-    const char         **all = NULL;
-    size_t               count = 0, room = 0, i;
+    struct name_list     n = { .arena = &call->arena };
+    size_t               i;
     json_t              *entry;
     struct fault         why;
 
@@ -114,39 +135,29 @@ static const char *const *redact_list(struct admin_call *call, const json_t *own
                                            : "redact is a list of texts.";
             return NULL;
         }
-        ARENA_ROOM(&call->arena, all, room, count);
-        all[count++] = arena_copy(&call->arena, slice_of(json_string_value(entry))).ptr;
+        add_name(&n, arena_copy(&call->arena, slice_of(json_string_value(entry))).ptr);
     }
     for (unsigned u = 0; u < c->upstream_count; u++)
-        for (const char *const *r = c->upstreams[u].snapshot.redact; r != NULL && *r != NULL; r++) {
-            ARENA_ROOM(&call->arena, all, room, count);
-            all[count++] = *r;
-        }
-    ARENA_ROOM(&call->arena, all, room, count);
-    all[count] = NULL;
-    return all;
+        add_names(&n, c->upstreams[u].snapshot.redact);
+    add_name(&n, NULL);
+    return n.all;
 }
 
-/* Of all upstreams: the program may ask any. */
 static const char *const *credential_list(struct admin_call *call, bool params)
 {
     const struct config *c = call->config;
-    const char         **all = NULL;
-    size_t               count = 0, room = 0;
+    struct name_list     n = { .arena = &call->arena };
 
     for (unsigned u = 0; u < c->upstream_count; u++) {
         const struct policy_options *p = &c->upstreams[u].route.policy;
 
-        for (const char *const *n = params ? p->credential_params : p->credential_headers; n != NULL && *n != NULL;
-             n++) {
-            ARENA_ROOM(&call->arena, all, room, count);
-            all[count++] = *n;
-        }
+        add_names(&n, params ? p->credential_params : p->credential_headers);
     }
-    ARENA_ROOM(&call->arena, all, room, count);
-    all[count] = NULL;
-    return all;
+    add_name(&n, NULL);
+    return n.all;
 }
+
+/* ---- with a snapshot: what comes with it ---- */
 
 /* Whoever passes a descriptor in must not be able to have anything written that he could not write himself, nor to stop
  * more than his own recording. */

@@ -453,6 +453,11 @@ static char *turn(size_t *bytes)
     return buffers[next++ % 4];
 }
 
+long long ctl_number(const json_t *o, const char *name)
+{
+    return json_integer_value(json_object_get(o, name));
+}
+
 const char *ctl_size(double bytes)
 {
     static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };

@@ -100,6 +100,8 @@ bool ctl_print_json(const struct ctl *, const json_t *answer);
 int ctl_print_dropped(const struct ctl *, json_t *answer);
 /* "12.3 MiB", "1h 5m": for people; in a buffer of this thread's, four take turns. */
 const char *ctl_size(double bytes);
+/* A whole number of an answer; 0: there is none. */
+long long   ctl_number(const json_t *, const char *name);
 const char *ctl_duration(double seconds);
 
 #endif

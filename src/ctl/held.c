@@ -43,8 +43,7 @@ int held_child(const struct ctl *c, const struct held *h, char *const arguments[
 
     own.as = h->token;
     if (pointing_prepare(&own, &p)) {
-        for (unsigned i = 0; i < p.count; i++)
-            setenv(p.variables[i].name, p.variables[i].value, 1);
+        pointing_set(&p);
         waited = child_run(arguments);
     }
     arena_free(&p.arena);
@@ -64,14 +63,9 @@ static const char *plural(json_int_t n)
     return n == 1 ? "" : "s";
 }
 
-static json_int_t number(const json_t *counts, const char *name)
-{
-    return json_integer_value(json_object_get(counts, name));
-}
-
 bool held_tell(const json_t *counts, const char *mode, const char *kept)
 {
-    const json_int_t astray = number(counts, "astray"), refused = number(counts, "refused");
+    const json_int_t astray = ctl_number(counts, "astray"), refused = ctl_number(counts, "refused");
 
     if (refused > 0)
         fprintf(stderr,

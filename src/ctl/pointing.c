@@ -204,3 +204,9 @@ bool pointing_prepare(const struct ctl *c, struct pointing *p)
     json_decref(answer);
     return ok;
 }
+
+void pointing_set(const struct pointing *p)
+{
+    for (unsigned i = 0; i < p->count; i++)
+        setenv(p->variables[i].name, p->variables[i].value, 1);
+}

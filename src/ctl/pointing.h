@@ -25,5 +25,7 @@ struct pointing {
 
 /* Asks the daemon and writes the files.  False: a line on standard error has said why. */
 bool pointing_prepare(const struct ctl *, struct pointing *);
+/* In this process, for the program that it becomes or starts. */
+void pointing_set(const struct pointing *);
 
 #endif

@@ -100,19 +100,14 @@ static json_t *order(const struct ctl *c, const struct recording *r, bool plays)
     return json_pack("{s:s, s:s, s:o}", "mode", plays ? "replay" : "record", "line", r->line, "redact", redact);
 }
 
-static json_int_t number(const json_t *counts, const char *name)
-{
-    return json_integer_value(json_object_get(counts, name));
-}
-
 static void tell(const struct recording *r, const json_t *counts, bool plays)
 {
-    const long long played = number(counts, "played"), recorded = number(counts, "recorded");
+    const long long played = ctl_number(counts, "played"), recorded = ctl_number(counts, "recorded");
     const char     *trouble = json_string_value(json_object_get(counts, "trouble"));
 
     if (plays)
         fprintf(stderr, "weirctl: %lld of %lld requests were answered from %s, and %lld recorded into it\n", played,
-                (long long)number(counts, "requests"), r->path, recorded);
+                (long long)ctl_number(counts, "requests"), r->path, recorded);
     else
         fprintf(stderr, "weirctl: %lld exchanges were recorded into %s\n", recorded, r->path);
     if (trouble != NULL)
@@ -122,13 +117,16 @@ static void tell(const struct recording *r, const json_t *counts, bool plays)
 /* 0: all was recorded. */
 static int verdict(const struct recording *r, const json_t *counts, bool plays, bool folded)
 {
+    bool is_whole;
+
     if (counts == NULL)
         return NOT_RECORDED;
     tell(r, counts, plays);
-    if (!held_tell(counts, plays ? "replay" : "record", plays ? "answered from it or recorded" : "recorded") ||
-        !folded || number(counts, "failed") > 0)
-        return number(counts, "secret") > 0 ? HOLDS_SECRET : NOT_RECORDED;
-    return number(counts, "secret") > 0 ? HOLDS_SECRET : 0;
+    is_whole = held_tell(counts, plays ? "replay" : "record", plays ? "answered from it or recorded" : "recorded") &&
+               folded && ctl_number(counts, "failed") == 0;
+    if (ctl_number(counts, "secret") > 0)
+        return HOLDS_SECRET;
+    return is_whole ? 0 : NOT_RECORDED;
 }
 
 int recorded_run(const struct ctl *c, const char *folder, bool plays, char *const arguments[])

@@ -84,8 +84,8 @@ static bool point_at(const struct own_weir *w, const struct ctl *c, struct point
     else
         unsetenv("XDG_RUNTIME_DIR");
     free(before);
-    for (unsigned i = 0; ok && i < p->count; i++)
-        setenv(p->variables[i].name, p->variables[i].value, 1);
+    if (ok)
+        pointing_set(p);
     return ok;
 }
 

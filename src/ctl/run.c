@@ -35,8 +35,7 @@ static int run_free(const struct ctl *c)
 
     if (!pointing_prepare(c, &p))
         return CHILD_OWN_FAILURE;
-    for (unsigned i = 0; i < p.count; i++)
-        setenv(p.variables[i].name, p.variables[i].value, 1);
+    pointing_set(&p);
     status = child_become(c->arguments);
     arena_free(&p.arena);
     return status;

@@ -37,8 +37,8 @@ def before(package, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def there():
-    """A machine of its own for each file: what one leaves is nothing to another."""
+def booted():
+    """A machine of its own for each file, with a user: what one leaves is nothing to another."""
     reason = machine.why_not()
     if reason:
         pytest.skip(reason)
@@ -47,11 +47,17 @@ def there():
     folder.mkdir(parents=True)
     host = machine.Machine(folder / "machine")
     try:
-        for name in ("origin", "asking"):
-            host.write(f"/root/{name}.py", (HERE / f"{name}.py").read_text())
-        host.run("systemd-run", "--unit=origin", "python3", "/root/origin.py")
         host.run("useradd", "--create-home", "somebody")
         yield host
     finally:
         host.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def there(booted):
+    """With an API, and somebody who asks it."""
+    for name in ("origin", "asking"):
+        booted.write(f"/root/{name}.py", (HERE / f"{name}.py").read_text())
+    booted.run("systemd-run", "--unit=origin", "python3", "/root/origin.py")
+    return booted

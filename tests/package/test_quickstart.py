@@ -3,14 +3,10 @@
 The builds are real, without optimisation; only apt-get is not, which has no network there.
 """
 import os
-import pathlib
 import re
-import shutil
 import subprocess
 
 import pytest
-
-import machine
 
 HOME = "/home/somebody"
 OWN = f"{HOME}/.config/weir/weir.conf"
@@ -50,28 +46,17 @@ mkdir -p /tmp/compiled && cp "$dep" "$kept.d" && cp "$out" "$kept.new.$$" && mv 
 
 
 @pytest.fixture(scope="module")
-def host():
-    reason = machine.why_not()
-    if reason:
-        pytest.skip(reason)
-    folder = pathlib.Path(os.environ["WEIR_PACKAGE_DIR"])
-    folder.mkdir(parents=True, exist_ok=True)
-    there = machine.Machine(folder / "quickstart")
-    try:
-        there.run("useradd", "--create-home", "somebody")
-        with open(os.environ["WEIR_TARBALL"], "rb") as tarball:
-            subprocess.run(there.command("runuser", "-u", "somebody", "--", "sh", "-c", f"mkdir {HOME}/weir && cd {HOME}/weir && tar xJ --strip-components=1"),
-                           stdin=tarball, check=True)
-        for name in ("dpkg-query", "gcc"):
-            there.run("mv", f"/usr/bin/{name}", f"/usr/bin/{name}.real")
-        for name, text in (("apt-get", APT_GET), ("dpkg-query", DPKG_QUERY), ("gcc", GCC)):
-            there.write(f"/usr/bin/{name}", text)
-            there.run("chmod", "755", f"/usr/bin/{name}")
-        there.run("rm", "-f", "/usr/bin/sudo")
-        yield there
-    finally:
-        there.stop()
-        shutil.rmtree(folder / "quickstart", ignore_errors=True)
+def host(booted):
+    with open(os.environ["WEIR_TARBALL"], "rb") as tarball:
+        subprocess.run(booted.command("runuser", "-u", "somebody", "--", "sh", "-c", f"mkdir {HOME}/weir && cd {HOME}/weir && tar xJ --strip-components=1"),
+                       stdin=tarball, check=True)
+    for name in ("dpkg-query", "gcc"):
+        booted.run("mv", f"/usr/bin/{name}", f"/usr/bin/{name}.real")
+    for name, text in (("apt-get", APT_GET), ("dpkg-query", DPKG_QUERY), ("gcc", GCC)):
+        booted.write(f"/usr/bin/{name}", text)
+        booted.run("chmod", "755", f"/usr/bin/{name}")
+    booted.run("rm", "-f", "/usr/bin/sudo")
+    return booted
 
 
 def user(host, *words, login=False, check=True):
