@@ -156,6 +156,15 @@ def test_as_root(host):
         host.run("chown", "-R", "somebody:", f"{HOME}/.cache")
 
 
+def test_as_root_for_root_alone(host):
+    """The first command of the README, by whoever is root: in a container, on a machine of one's own."""
+    as_root = ("env", "CFLAGS=-O0", f"{HOME}/weir/quickstart")
+    assert "Weir listens on 127.0.0.1:8080 " in host.run(*as_root, "--user", timeout=400).stdout
+    assert "3128" in host.run("/root/.local/bin/weirctl", "env").stdout
+    assert "stopped Weir" in host.run(*as_root, "undo").stdout and not exists(host, "/root/.local/sbin/weir")
+    assert not exists(host, "/root/.local/var/run/weir")
+
+
 def test_installed_for_everybody(host):
     """Where only root may write: by sudo; and all of it goes again."""
     before = host.run("find", "/usr/local", "-type", "f").stdout
